@@ -1,0 +1,190 @@
+/*
+ * base/file_test.c -- the promises of base/file.h on a scratch folder.
+ */
+#include "base/file.h"
+#include "base/test.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+typedef struct Scratch {
+    char path[64];
+    Str folder;
+    Ctx ctx;
+} Scratch;
+
+static void scratch_open(Scratch *s)
+{
+    *s = (Scratch){.path = "/tmp/file_test.XXXXXX", .ctx.arena = arena_new(4096)};
+    CHECK(mkdtemp(s->path) != NULL);
+    s->folder = str_of(s->path);
+}
+
+/* Removes what the test left, also one level of folders. */
+static void scratch_close(Scratch *s)
+{
+    Str *names = NULL;
+    size_t n = 0;
+    CHECK(file_list(&s->ctx, s->folder, &names, &n) == ERR_OK);
+    for (size_t i = 0; i < n; i++)
+        CHECK(file_remove(&s->ctx, s->folder, names[i]) == ERR_OK);
+    CHECK(rmdir(s->path) == 0);
+    arena_free(s->ctx.arena);
+}
+
+TEST(file_written_bytes_are_read_back_and_reading_stops_at_the_end)
+{
+    Scratch s;
+    scratch_open(&s);
+    File f = FILE_NONE;
+    EXPECT_I64(file_open(&s.ctx, s.folder, STR("a.log"), FILE_CREATE, &f), ERR_OK);
+    EXPECT_I64(file_write_at(&s.ctx, f, 3, STR("hello")), ERR_OK);
+    EXPECT_I64(file_sync(&s.ctx, f), ERR_OK);
+    char got_bytes[16];
+    size_t got = 0;
+    EXPECT_I64(file_read_at(&s.ctx, f, 0, got_bytes, sizeof got_bytes, &got), ERR_OK);
+    EXPECT_I64((int64_t)got, 8);
+    CHECK(memcmp(got_bytes, "\0\0\0hello", 8) == 0);
+    Str map;
+    EXPECT_I64(file_map(&s.ctx, f, &map), ERR_OK);
+    CHECK(str_eq(map, (Str){"\0\0\0hello", 8}));
+    file_unmap(map);
+    file_close(&f);
+    scratch_close(&s);
+}
+
+TEST(file_names_that_could_leave_the_folder_are_refused)
+{
+    Scratch s;
+    scratch_open(&s);
+    static const Str BAD[] = {{"", 0}, {"..", 2}, {"a/b", 3}, {"/etc", 4}, {"a\0b", 3}, {".x", 2}};
+    for (size_t i = 0; i < ARRAY_LEN(BAD); i++) {
+        File f = FILE_NONE;
+        EXPECT_I64(file_open(&s.ctx, s.folder, BAD[i], FILE_WRITE, &f), ERR_INVALID);
+        EXPECT_STREQ(s.ctx.fault.reason, "file.name");
+    }
+    scratch_close(&s);
+}
+
+TEST(file_missing_says_so_and_removing_it_is_ok)
+{
+    Scratch s;
+    scratch_open(&s);
+    File f = FILE_NONE;
+    EXPECT_I64(file_open(&s.ctx, s.folder, STR("none"), FILE_READ, &f), ERR_NOT_FOUND);
+    EXPECT_STREQ(s.ctx.fault.reason, "file.missing");
+    EXPECT_I64(file_remove(&s.ctx, s.folder, STR("none")), ERR_OK);
+    scratch_close(&s);
+}
+
+TEST(file_replace_swaps_the_whole_content_and_leaves_no_temporary_file)
+{
+    Scratch s;
+    scratch_open(&s);
+    EXPECT_I64(file_replace(&s.ctx, s.folder, STR("m"), STR("a longer first content")), ERR_OK);
+    EXPECT_I64(file_replace(&s.ctx, s.folder, STR("m"), STR("second")), ERR_OK);
+    Str content;
+    EXPECT_I64(file_load(&s.ctx, s.folder, STR("m"), 100, &content), ERR_OK);
+    CHECK(str_eq(content, STR("second")));
+    EXPECT_I64(file_load(&s.ctx, s.folder, STR("m"), 5, &content), ERR_TOO_LARGE);
+    Str *names = NULL;
+    size_t n = 0;
+    EXPECT_I64(file_list(&s.ctx, s.folder, &names, &n), ERR_OK);
+    EXPECT_I64((int64_t)n, 1);
+    scratch_close(&s);
+}
+
+TEST(file_list_is_sorted_and_knows_more_names_than_its_first_guess)
+{
+    Scratch s;
+    scratch_open(&s);
+    for (int i = 199; i >= 0; i--) {
+        const Str name = arena_printf(s.ctx.arena, "f%03d", i);
+        EXPECT_I64(file_replace(&s.ctx, s.folder, name, name), ERR_OK);
+    }
+    Str *names = NULL;
+    size_t n = 0;
+    EXPECT_I64(file_list(&s.ctx, s.folder, &names, &n), ERR_OK);
+    EXPECT_I64((int64_t)n, 200);
+    CHECK(str_eq(names[0], STR("f000")) && str_eq(names[199], STR("f199")));
+    scratch_close(&s);
+}
+
+TEST(file_lock_is_held_by_one)
+{
+    Scratch s;
+    scratch_open(&s);
+    File a = FILE_NONE, b = FILE_NONE;
+    EXPECT_I64(file_open_locked(&s.ctx, s.folder, STR("lock"), &a), ERR_OK);
+    EXPECT_I64(file_open_locked(&s.ctx, s.folder, STR("lock"), &b), ERR_CONFLICT);
+    EXPECT_STREQ(s.ctx.fault.reason, "file.locked");
+    file_close(&a);
+    EXPECT_I64(file_open_locked(&s.ctx, s.folder, STR("lock"), &b), ERR_OK);
+    file_close(&b);
+    scratch_close(&s);
+}
+
+TEST(file_zeros_overwrite_exactly_their_range)
+{
+    Scratch s;
+    scratch_open(&s);
+    File f = FILE_NONE;
+    EXPECT_I64(file_open(&s.ctx, s.folder, STR("z"), FILE_CREATE, &f), ERR_OK);
+    char bytes[10000], got_bytes[10000];
+    memset(bytes, 'x', sizeof bytes);
+    EXPECT_I64(file_write_at(&s.ctx, f, 0, (Str){bytes, sizeof bytes}), ERR_OK);
+    EXPECT_I64(file_write_zeros(&s.ctx, f, 100, 9000), ERR_OK);
+    memset(bytes + 100, 0, 8900);
+    size_t got = 0;
+    EXPECT_I64(file_read_at(&s.ctx, f, 0, got_bytes, sizeof got_bytes, &got), ERR_OK);
+    CHECK(got == sizeof bytes && memcmp(bytes, got_bytes, sizeof bytes) == 0);
+    file_close(&f);
+    scratch_close(&s);
+}
+
+TEST(file_folders_are_made_with_their_parents_and_again_is_ok)
+{
+    Scratch s;
+    scratch_open(&s);
+    const Str deep = arena_printf(s.ctx.arena, "%s/a/b", s.path);
+    EXPECT_I64(file_make_folder(&s.ctx, deep), ERR_OK);
+    EXPECT_I64(file_make_folder(&s.ctx, deep), ERR_OK);
+    EXPECT_I64(file_replace(&s.ctx, deep, STR("x"), STR("y")), ERR_OK);
+    EXPECT_I64(file_remove(&s.ctx, deep, STR("x")), ERR_OK);
+    int64_t free_bytes = -1;
+    EXPECT_I64(file_free_bytes(&s.ctx, deep, &free_bytes), ERR_OK);
+    CHECK(free_bytes >= 0);
+    CHECK(rmdir(deep.ptr) == 0);
+    CHECK(rmdir(arena_printf(s.ctx.arena, "%s/a", s.path).ptr) == 0);
+    scratch_close(&s);
+}
+
+/* The limit on a file's size stands in for a full disk: the kernel refuses the same write. */
+TEST(file_on_a_full_disk_is_busy_and_heals)
+{
+    Scratch s;
+    scratch_open(&s);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    struct rlimit before;
+    CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
+    const struct rlimit tight = {8192, before.rlim_max};
+    File f = FILE_NONE;
+    EXPECT_I64(file_open(&s.ctx, s.folder, STR("big"), FILE_CREATE, &f), ERR_OK);
+    CHECK(setrlimit(RLIMIT_FSIZE, &tight) == 0);
+    const Err full = file_write_zeros(&s.ctx, f, 0, 20000);
+    const Err replaced =
+        file_replace(&s.ctx, s.folder, STR("r"), arena_printf(s.ctx.arena, "%9000d", 1));
+    CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+    EXPECT_I64(full, ERR_BUSY);
+    EXPECT_I64(replaced, ERR_BUSY);
+    EXPECT_STREQ(s.ctx.fault.reason, "disk.full");
+    EXPECT_I64(file_write_zeros(&s.ctx, f, 0, 20000), ERR_OK);
+    file_close(&f);
+    Str *names = NULL;
+    size_t n = 0;
+    EXPECT_I64(file_list(&s.ctx, s.folder, &names, &n), ERR_OK);
+    EXPECT_I64((int64_t)n, 1); /* the failed replacement left nothing */
+    scratch_close(&s);
+}
