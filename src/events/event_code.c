@@ -1,0 +1,346 @@
+/*
+ * events/event_code.c -- events to bytes and back; the format is docs/formats/events.md.
+ *
+ * One reader serves event_check() and event_decode(): without an arena it checks and counts, with
+ * one it also keeps the arrays, so that both accept exactly the same bytes.
+ */
+#include "events/event_rules.h"
+
+enum { FORM_VERSION = 1, VARINT_BYTES_MAX = 10 };
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static void put_byte(Buf *out, uint8_t v)
+{
+    buf_add_char(out, (char)v);
+}
+
+static size_t varint_print(uint64_t v, char dst[VARINT_BYTES_MAX])
+{
+    size_t n = 0;
+    for (; v >= 0x80; v >>= 7)
+        dst[n++] = (char)(v | 0x80);
+    dst[n++] = (char)v;
+    return n;
+}
+
+static void put_varint(Buf *out, uint64_t v)
+{
+    char bytes[VARINT_BYTES_MAX];
+    buf_add(out, (Str){bytes, varint_print(v, bytes)});
+}
+
+static void put_zigzag(Buf *out, int64_t v)
+{
+    put_varint(out, ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0));
+}
+
+static void put_text(Buf *out, Str s)
+{
+    put_varint(out, s.len);
+    buf_add(out, s);
+}
+
+/* A scalar's bytes behind its type. */
+static void put_scalar(Buf *out, const EventProp *p)
+{
+    if (p->type == EVENT_TEXT)
+        put_text(out, p->text);
+    else if (p->type == EVENT_BOOL)
+        put_byte(out, (uint8_t)p->i64);
+    else if (p->type != EVENT_NONE)
+        put_zigzag(out, p->i64);
+    if (p->type == EVENT_NUMBER)
+        put_byte(out, p->scale);
+}
+
+static void put_items(Buf *out, const EventProp *p)
+{
+    for (uint32_t i = 0; i < p->count; i++) {
+        const EventItem *item = &p->items[i];
+        put_varint(out, item->count);
+        for (uint32_t k = 0; k < item->count; k++) {
+            put_text(out, item->fields[k].name);
+            put_byte(out, (uint8_t)item->fields[k].type);
+            put_scalar(out, &item->fields[k]);
+        }
+    }
+}
+
+static void put_props(Buf *out, const EventProp *props, uint32_t count)
+{
+    put_varint(out, count);
+    for (uint32_t i = 0; i < count; i++) {
+        const EventProp *p = &props[i];
+        put_text(out, p->name);
+        put_byte(out, (uint8_t)p->type);
+        if (p->type == EVENT_TEXTS || p->type == EVENT_ITEMS)
+            put_varint(out, p->count);
+        if (p->type == EVENT_ITEMS)
+            put_items(out, p);
+        for (uint32_t k = 0; p->type == EVENT_TEXTS && k < p->count; k++)
+            put_text(out, p->texts[k]);
+        if (p->type != EVENT_TEXTS && p->type != EVENT_ITEMS)
+            put_scalar(out, p);
+    }
+}
+
+static void put_body(Buf *out, const Event *e)
+{
+    put_byte(out, FORM_VERSION);
+    put_byte(out, (uint8_t)e->kind);
+    if (e->kind == EVENT_GONE)
+        return;
+    put_zigzag(out, e->time_ms);
+    put_zigzag(out, e->received_ms - e->time_ms);
+    const Str texts[] = {e->source, e->id, e->name, e->actor.kind, e->actor.value, e->store};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        put_text(out, texts[i]);
+    if (event_has_other(e->kind)) {
+        put_text(out, e->other.kind);
+        put_text(out, e->other.value);
+    }
+    put_props(out, e->props, e->prop_count);
+    put_props(out, e->context, e->context_count);
+}
+
+void event_encode(const Event *e, Buf *out)
+{
+    const size_t from = out->len;
+    put_byte(out, 0); /* the length mostly fits one or two bytes: made to fit below */
+    put_body(out, e);
+    if (out->overflowed)
+        return;
+    char length[VARINT_BYTES_MAX];
+    const size_t body = out->len - from - 1;
+    CHECK(body <= EVENT_BYTES_MAX);
+    const size_t n = varint_print(body, length);
+    if (buf_reserve(out, n - 1) == NULL)
+        return;
+    memmove(out->ptr + from + n, out->ptr + from + 1, body);
+    memcpy(out->ptr + from, length, n);
+    out->len += n - 1;
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+typedef struct In {
+    const char *at, *end;
+    bool bad;     /* sticky: everything read after is empty */
+    Arena *arena; /* NULL = check only */
+    EventKind kind;
+} In;
+
+static uint8_t in_byte(In *in)
+{
+    if (in->bad || in->at == in->end) {
+        in->bad = true;
+        return 0;
+    }
+    return (uint8_t)*in->at++;
+}
+
+/* The shortest form only, so that one value has one encoding. */
+static uint64_t in_varint(In *in)
+{
+    if (!in->bad && in->at < in->end && (uint8_t)*in->at < 0x80)
+        return (uint8_t)*in->at++; /* most are lengths of one byte */
+    uint64_t v = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+        const uint8_t byte = in_byte(in);
+        if (shift == 63 && byte > 1)
+            break;
+        v |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80) {
+            if (byte == 0 && shift > 0)
+                break;
+            return in->bad ? 0 : v;
+        }
+    }
+    in->bad = true;
+    return 0;
+}
+
+static int64_t in_zigzag(In *in)
+{
+    const uint64_t v = in_varint(in);
+    return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
+}
+
+static Str in_raw_text(In *in, size_t max)
+{
+    const uint64_t len = in_varint(in);
+    if (in->bad || len > max || len > (size_t)(in->end - in->at)) {
+        in->bad = true;
+        return (Str){NULL, 0};
+    }
+    const Str s = {in->at, (size_t)len};
+    in->at += len;
+    return s;
+}
+
+static Str in_text(In *in, size_t max)
+{
+    const Str s = in_raw_text(in, max);
+    if (!str_is_utf8(s))
+        in->bad = true;
+    return s;
+}
+
+/* A count of things of at least one byte each. */
+static uint32_t in_count(In *in, uint32_t max)
+{
+    const uint64_t n = in_varint(in);
+    if (in->bad || n > max || n > (size_t)(in->end - in->at)) {
+        in->bad = true;
+        return 0;
+    }
+    return (uint32_t)n;
+}
+
+static void in_name_and_type(In *in, EventProp *p)
+{
+    p->name = in_text(in, EVENT_NAME_BYTES_MAX);
+    const uint8_t type = in_byte(in);
+    if (p->name.len == 0 || type >= EVENT_TYPE_COUNT)
+        in->bad = true;
+    else
+        p->type = (EventType)type;
+}
+
+static void in_scalar(In *in, EventProp *p)
+{
+    if (p->type == EVENT_TEXT)
+        p->text = in_text(in, EVENT_TEXT_BYTES_MAX);
+    else if (p->type == EVENT_BOOL)
+        p->i64 = in_byte(in);
+    else if (p->type != EVENT_NONE)
+        p->i64 = in_zigzag(in);
+    if (p->type == EVENT_NUMBER)
+        p->scale = in_byte(in);
+    if (!event_value_is_good(in->kind, p))
+        in->bad = true;
+}
+
+static void in_texts(In *in, EventProp *p)
+{
+    const uint32_t n = in_count(in, EVENT_LIST_MAX);
+    Str *texts = in->arena == NULL ? NULL : ARENA_ARRAY(in->arena, Str, n);
+    for (uint32_t i = 0; i < n && !in->bad; i++) {
+        const Str s = in_text(in, EVENT_TEXT_BYTES_MAX);
+        if (texts != NULL)
+            texts[i] = s;
+    }
+    p->texts = texts;
+    p->count = n;
+}
+
+static void in_item(In *in, EventItem *item)
+{
+    const uint32_t n = in_count(in, EVENT_FIELDS_MAX);
+    EventProp *fields = in->arena == NULL ? NULL : ARENA_ARRAY(in->arena, EventProp, n);
+    for (uint32_t i = 0; i < n && !in->bad; i++) {
+        EventProp f = {.type = EVENT_NONE};
+        in_name_and_type(in, &f);
+        if (f.type == EVENT_NONE || f.type == EVENT_TEXTS || f.type == EVENT_ITEMS)
+            in->bad = true;
+        else
+            in_scalar(in, &f);
+        if (fields != NULL)
+            fields[i] = f;
+    }
+    *item = (EventItem){.fields = fields, .count = n};
+}
+
+static void in_items(In *in, EventProp *p)
+{
+    const uint32_t n = in_count(in, EVENT_ITEMS_MAX);
+    EventItem *items = in->arena == NULL ? NULL : ARENA_ARRAY(in->arena, EventItem, n);
+    for (uint32_t i = 0; i < n && !in->bad; i++) {
+        EventItem item;
+        in_item(in, &item);
+        if (items != NULL)
+            items[i] = item;
+    }
+    p->items = items;
+    p->count = n;
+}
+
+static uint32_t in_props(In *in, bool with_items, const EventProp **out)
+{
+    const uint32_t n = in_count(in, EVENT_PROPS_MAX);
+    EventProp *props = in->arena == NULL ? NULL : ARENA_ARRAY(in->arena, EventProp, n);
+    for (uint32_t i = 0; i < n && !in->bad; i++) {
+        EventProp p = {.type = EVENT_NONE};
+        in_name_and_type(in, &p);
+        if (p.type == EVENT_TEXTS)
+            in_texts(in, &p);
+        else if (p.type != EVENT_ITEMS)
+            in_scalar(in, &p);
+        else if (with_items)
+            in_items(in, &p);
+        else
+            in->bad = true;
+        if (props != NULL)
+            props[i] = p;
+    }
+    *out = props;
+    return n;
+}
+
+static void in_head(In *in, Event *e)
+{
+    const uint64_t time = (uint64_t)in_zigzag(in);
+    e->time_ms = (int64_t)time;
+    e->received_ms = (int64_t)(time + (uint64_t)in_zigzag(in)); /* wraps; checked with the head */
+    /* Limits and UTF-8 are checked with the head. */
+    Str *const texts[] = {&e->source, &e->id, &e->name, &e->actor.kind, &e->actor.value, &e->store};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        *texts[i] = in_raw_text(in, EVENT_NAME_BYTES_MAX);
+    if (event_has_other(e->kind)) {
+        e->other.kind = in_raw_text(in, EVENT_ACTOR_KIND_BYTES_MAX);
+        e->other.value = in_raw_text(in, EVENT_ACTOR_VALUE_BYTES_MAX);
+    }
+    if (in->bad || event_head_problem(e).reason != NULL)
+        in->bad = true;
+}
+
+static bool read_event(Str bytes, Arena *arena, Event *out, size_t *used)
+{
+    if (bytes.len == 0)
+        return false;
+    In in = {.at = bytes.ptr, .end = bytes.ptr + bytes.len, .arena = arena};
+    const uint64_t body = in_varint(&in);
+    if (in.bad || body > EVENT_BYTES_MAX || body > (size_t)(in.end - in.at))
+        return false;
+    in.end = in.at + body;
+    Event e = {.kind = EVENT_GONE};
+    const uint8_t version = in_byte(&in);
+    const uint8_t kind = in_byte(&in);
+    if (in.bad || version != FORM_VERSION || kind >= EVENT_KIND_COUNT)
+        return false;
+    e.kind = in.kind = (EventKind)kind;
+    if (e.kind != EVENT_GONE) {
+        in_head(&in, &e);
+        e.prop_count = in_props(&in, true, &e.props);
+        e.context_count = in_props(&in, false, &e.context);
+    }
+    if (in.bad || in.at != in.end)
+        return false;
+    *out = e;
+    if (used != NULL)
+        *used = (size_t)(in.end - bytes.ptr);
+    return true;
+}
+
+bool event_check(Str bytes, Event *out, size_t *used)
+{
+    return read_event(bytes, NULL, out, used);
+}
+
+Err event_decode(Ctx *ctx, Str bytes, Event *out, size_t *used)
+{
+    if (!read_event(bytes, ctx->arena, out, used))
+        return fail(ctx, ERR_INVALID, "event.encoding", "%zu bytes", bytes.len);
+    return ERR_OK;
+}

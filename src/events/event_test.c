@@ -1,0 +1,311 @@
+/*
+ * events/event_test.c -- the builder, the encoding and the small parts beneath the log.
+ */
+#include "events/crc32c.h"
+#include "events/events_testkit.h"
+#include "events/idset.h"
+#include "events/run.h"
+
+#include <stdlib.h>
+
+static Event head_of(Kit *k)
+{
+    (void)k;
+    return (Event){.kind = EVENT_HAPPENED,
+                   .source = STR("till"),
+                   .id = STR("1"),
+                   .name = STR("Order Completed"),
+                   .time_ms = 1000,
+                   .received_ms = 2000};
+}
+
+TEST(event_random_ones_survive_encoding_bit_for_bit)
+{
+    Kit k;
+    kit_open(&k, 1);
+    for (int i = 0; i < 2000; i++) {
+        Event e, back, checked;
+        size_t used = 0, checked_used = 0;
+        kit_random_event(&k, arena_printf(k.ctx.arena, "e%d", i), &e);
+        const Str bytes = kit_encode(&k, &e);
+        EXPECT_I64(event_decode(&k.ctx, bytes, &back, &used), ERR_OK);
+        EXPECT_I64((int64_t)used, (int64_t)bytes.len);
+        CHECK(event_check(bytes, &checked, &checked_used) && checked_used == used);
+        CHECK(str_eq(kit_encode(&k, &back), bytes));
+        CHECK(back.prop_count == e.prop_count && back.time_ms == e.time_ms);
+        CHECK(back.received_ms == e.received_ms && str_eq(back.actor.value, e.actor.value));
+    }
+    kit_close(&k);
+}
+
+TEST(event_decoding_keeps_every_type_of_value)
+{
+    Kit k;
+    kit_open(&k, 1);
+    Event head = head_of(&k), e, d;
+    head.kind = EVENT_PERSON;
+    head.actor = (EventActor){STR("phone"), STR("+8613800000000")};
+    EventBuilder *b = event_begin(&k.ctx, &head);
+    event_prop_text(b, STR("city"), STR("\xe4\xb8\x8a\xe6\xb5\xb7"));
+    event_prop_i64(b, STR("visits"), INT64_MIN);
+    event_prop_decimal(b, STR("kg"), -1250, 3);
+    event_prop_money(b, STR("spent"), -5);
+    event_prop_bool(b, STR("vip"), true);
+    event_prop_time(b, STR("born"), -86400000);
+    event_prop_none(b, STR("old"));
+    event_items_begin(b, STR("lines"));
+    event_item(b);
+    event_prop_money(b, STR("amount"), 990);
+    event_item(b);
+    event_items_end(b);
+    EXPECT_I64(event_end(b, &e), ERR_OK);
+    EXPECT_I64(event_decode(&k.ctx, kit_encode(&k, &e), &d, NULL), ERR_OK);
+    EXPECT_I64(d.prop_count, 8);
+    CHECK(d.props[1].i64 == INT64_MIN && d.props[1].type == EVENT_NUMBER);
+    CHECK(d.props[2].i64 == -1250 && d.props[2].scale == 3);
+    CHECK(d.props[3].i64 == -5 && d.props[3].type == EVENT_MONEY);
+    CHECK(d.props[4].i64 == 1 && d.props[5].i64 == -86400000 && d.props[6].type == EVENT_NONE);
+    CHECK(d.props[7].count == 2 && d.props[7].items[0].count == 1 &&
+          d.props[7].items[1].count == 0);
+    EXPECT_I64(d.props[7].items[0].fields[0].i64, 990);
+    kit_close(&k);
+}
+
+/* Each builds one thing that must be refused. */
+static void bad_zero_byte(EventBuilder *b)
+{
+    event_prop_text(b, STR("a"), (Str){"x\0y", 3});
+}
+static void bad_utf8(EventBuilder *b)
+{
+    event_prop_text(b, STR("a"), STR("\xff"));
+}
+static void bad_surrogate(EventBuilder *b)
+{
+    event_prop_texts(b, STR("a"), &STR("\xed\xa0\x80"), 1);
+}
+static void bad_name(EventBuilder *b)
+{
+    event_prop_i64(b, STR(""), 1);
+}
+static void bad_twice(EventBuilder *b)
+{
+    event_prop_i64(b, STR("a"), 1);
+    event_prop_i64(b, STR("a"), 2);
+}
+static void bad_money(EventBuilder *b)
+{
+    event_prop_money(b, STR("a"), INT64_MAX);
+}
+static void bad_scale(EventBuilder *b)
+{
+    event_prop_decimal(b, STR("a"), 1, 19);
+}
+static void bad_none(EventBuilder *b)
+{
+    event_prop_none(b, STR("a"));
+}
+static void bad_nesting(EventBuilder *b)
+{
+    event_items_begin(b, STR("a"));
+    event_item(b);
+    event_prop_texts(b, STR("b"), NULL, 0);
+    event_items_end(b);
+}
+static void bad_open_items(EventBuilder *b)
+{
+    event_items_begin(b, STR("a"));
+}
+static void bad_long(EventBuilder *b)
+{
+    static char text[EVENT_TEXT_BYTES_MAX + 1];
+    memset(text, 'x', sizeof text);
+    event_prop_text(b, STR("a"), (Str){text, sizeof text});
+}
+static void bad_many(EventBuilder *b)
+{
+    static char names[EVENT_PROPS_MAX + 1][16];
+    for (int i = 0; i <= EVENT_PROPS_MAX; i++) {
+        (void)snprintf(names[i], sizeof names[i], "%03d", i);
+        event_prop_i64(b, str_of(names[i]), i);
+    }
+}
+static void bad_size(EventBuilder *b)
+{
+    static char text[EVENT_TEXT_BYTES_MAX];
+    static char names[17][16];
+    memset(text, 'x', sizeof text);
+    for (int i = 0; i < 17; i++) {
+        (void)snprintf(names[i], sizeof names[i], "%d", i);
+        event_prop_text(b, str_of(names[i]), (Str){text, sizeof text});
+    }
+}
+
+TEST(event_builder_refuses_what_must_not_be_stored_and_says_where)
+{
+    static const struct {
+        void (*build)(EventBuilder *b);
+        const char *reason, *pointer;
+    } CASES[] = {
+        {bad_zero_byte, "event.text", "/properties/a"},
+        {bad_utf8, "event.text", "/properties/a"},
+        {bad_surrogate, "event.text", "/properties/a"},
+        {bad_name, "event.missing", "/properties/"},
+        {bad_twice, "event.prop_twice", "/properties/a"},
+        {bad_money, "event.value", "/properties/a"},
+        {bad_scale, "event.value", "/properties/a"},
+        {bad_none, "event.value", "/properties/a"},
+        {bad_nesting, "event.value", "/properties/b"},
+        {bad_open_items, "event.value", "/properties/a"},
+        {bad_long, "event.length", "/properties/a"},
+        {bad_many, "event.count", "/properties/256"},
+        {bad_size, "event.size", ""},
+    };
+    Kit k;
+    kit_open(&k, 1);
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        const Event head = head_of(&k);
+        Event e;
+        EventBuilder *b = event_begin(&k.ctx, &head);
+        CASES[i].build(b);
+        EXPECT_I64(event_end(b, &e), ERR_INVALID);
+        EXPECT_STREQ(k.ctx.fault.reason, CASES[i].reason);
+        EXPECT_STREQ(k.ctx.fault.pointer, CASES[i].pointer);
+    }
+    kit_close(&k);
+}
+
+TEST(event_head_is_checked_field_by_field)
+{
+    static const struct {
+        Event change; /* merged over a good head below */
+        const char *reason, *pointer;
+    } CASES[] = {
+        {{.kind = EVENT_GONE}, "event.value", "/kind"},
+        {{.kind = EVENT_HAPPENED, .id = {"a\0", 2}}, "event.text", "/id"},
+        {{.kind = EVENT_HAPPENED, .time_ms = -1}, "event.time", "/time"},
+        {{.kind = EVENT_HAPPENED, .time_ms = EVENT_TIME_MS_MAX + 1}, "event.time", "/time"},
+        {{.kind = EVENT_HAPPENED, .actor.kind = {"phone", 5}}, "event.actor", "/actor"},
+        {{.kind = EVENT_PERSON}, "event.missing", "/actor"},
+        {{.kind = EVENT_ERASE}, "event.missing", "/actor"},
+        {{.kind = EVENT_LINK, .actor = {{"a", 1}, {"b", 1}}}, "event.missing", "/other"},
+        {{.kind = EVENT_HAPPENED, .other = {{"a", 1}, {"b", 1}}}, "event.actor", "/other"},
+    };
+    Kit k;
+    kit_open(&k, 1);
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        Event head = head_of(&k), e;
+        const Event *c = &CASES[i].change;
+        head.kind = c->kind;
+        head.id = c->id.len > 0 ? c->id : head.id;
+        head.time_ms = c->time_ms != 0 ? c->time_ms : head.time_ms;
+        head.actor = c->actor;
+        head.other = c->other;
+        EXPECT_I64(event_end(event_begin(&k.ctx, &head), &e), ERR_INVALID);
+        EXPECT_STREQ(k.ctx.fault.reason, CASES[i].reason);
+        EXPECT_STREQ(k.ctx.fault.pointer, CASES[i].pointer);
+    }
+    kit_close(&k);
+}
+
+TEST(event_decoding_refuses_every_cut_and_never_reads_past_it)
+{
+    Kit k;
+    kit_open(&k, 7);
+    Event e, back;
+    kit_random_event(&k, STR("cut"), &e);
+    const Str bytes = kit_encode(&k, &e);
+    for (size_t n = 0; n < bytes.len; n++) {
+        char *exact = malloc(n + 1); /* so that a sanitizer sees one byte too many */
+        CHECK(exact != NULL);
+        memcpy(exact, bytes.ptr, n);
+        EXPECT_I64(event_decode(&k.ctx, (Str){exact, n}, &back, NULL), ERR_INVALID);
+        EXPECT_STREQ(k.ctx.fault.reason, "event.encoding");
+        free(exact);
+    }
+    kit_close(&k);
+}
+
+TEST(crc32c_gives_the_published_values_both_ways)
+{
+    static const char zeros[32];
+    char ones[32], up[32];
+    for (int i = 0; i < 32; i++) {
+        ones[i] = (char)0xff;
+        up[i] = (char)i;
+    }
+    const struct {
+        Str data;
+        uint32_t want;
+    } CASES[] = {{STR("123456789"), 0xe3069283}, /* RFC 3720 B.4 and the usual check value */
+                 {{zeros, 32}, 0x8a9136aa},
+                 {{ones, 32}, 0x62a8ab43},
+                 {{up, 32}, 0x46dd794e},
+                 {STR(""), 0}};
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        EXPECT_I64(crc32c_add(0, CASES[i].data), CASES[i].want);
+        EXPECT_I64(crc32c_add_plain(0, CASES[i].data), CASES[i].want);
+    }
+    EXPECT_I64(crc32c_add(crc32c_add(0, STR("1234")), STR("56789")), 0xe3069283);
+}
+
+TEST(siphash_gives_the_published_values)
+{
+    uint8_t key[SIPHASH_KEY_BYTES];
+    char input[15];
+    for (uint8_t i = 0; i < sizeof key; i++)
+        key[i] = i;
+    for (int i = 0; i < 15; i++)
+        input[i] = (char)i;
+    CHECK(siphash(key, (Str){input, 15}) == UINT64_C(0xa129ca6149be45e5)); /* the paper's */
+    CHECK(siphash(key, STR("")) == UINT64_C(0x726fdb47dd0e0e31));
+    CHECK(siphash(key, (Str){input, 8}) == UINT64_C(0x93f5f5799a932462));
+}
+
+TEST(idset_agrees_with_a_table_of_booleans)
+{
+    enum { IDS = 400 };
+    Kit k;
+    kit_open(&k, 3);
+    for (int round = 0; round < 50; round++) {
+        bool has[IDS + 1] = {true};
+        IdSet s;
+        idset_init(&s);
+        for (int step = 0; step < 300; step++) {
+            const int64_t from = kit_below(&k, 10) == 0 ? 0 : 1 + kit_below(&k, IDS - 20);
+            const int64_t to = from + (kit_below(&k, 8) == 0 ? kit_below(&k, 20) : 0);
+            CHECK(idset_add(&s, (IdRange){from, to}));
+            for (int64_t i = from; i <= to; i++)
+                has[i] = true;
+        }
+        int64_t low = 0;
+        while (low < IDS && has[low + 1])
+            low++;
+        EXPECT_I64(idset_low(&s), low);
+        for (int64_t i = 0; i <= IDS; i++)
+            CHECK(idset_has(&s, i) == has[i]);
+        for (size_t i = 1; i < s.count; i++)
+            CHECK(s.ranges[i].from > s.ranges[i - 1].to + 1);
+        idset_clear(&s);
+    }
+    kit_close(&k);
+}
+
+TEST(run_sort_is_stable_and_orders_by_key)
+{
+    enum { N = 3000 };
+    static uint64_t keys[N];
+    static uint32_t order[N], scratch[N];
+    Kit k;
+    kit_open(&k, 5);
+    for (uint32_t i = 0; i < N; i++) {
+        keys[i] = (uint64_t)kit_below(&k, 50) << (kit_below(&k, 2) * 40);
+        order[i] = i;
+    }
+    run_sort(keys, N, order, scratch);
+    for (uint32_t i = 1; i < N; i++) {
+        const uint64_t a = keys[order[i - 1]], b = keys[order[i]];
+        CHECK(a < b || (a == b && order[i - 1] < order[i]));
+    }
+    kit_close(&k);
+}

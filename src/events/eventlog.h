@@ -1,0 +1,156 @@
+/*
+ * events/eventlog.h -- the inside of an EventsLog: what its files share.
+ *
+ *   events_open.c    opening: manifest, sealed segments, the torn tail; closing
+ *   events_append.c  batches to frames, segments that are full, the sync thread
+ *   events_keep.c    the keeper thread: indexes of full segments, the next segment's file, manifest
+ *   events_read.c    pages and counts
+ *   events_verify.c  checksums and figures
+ *
+ * States of a segment file:
+ *   spare --rename--> newest (frames are added) --full, synced--> unsealed --N.idx--> sealed
+ * Only the newest segment can have a torn tail: it is synced before the next one exists.
+ */
+#pragma once
+
+#include "events/idset.h"
+#include "events/run.h"
+
+#include <pthread.h>
+
+enum {
+    LOG_UNSEALED_MAX = 2,    /* full segments that wait for their index; appending waits beyond */
+    LOG_PENDING_SYNC = 8192, /* outbox ids that wait for a sync: sync at once */
+    LOG_QUEUED_BYTES_MAX = 32 * 1024 * 1024,
+    LOG_FRAME_KEEP_BYTES = 1024 * 1024, /* the frame buffer is given back above this */
+};
+
+#define LOG_SEGMENT_BYTES INT64_C(67108864)
+#define LOG_LAZY_MS       INT64_C(1000)
+#define LOG_LAZY_BYTES    INT64_C(4194304)
+
+typedef struct PendingId {
+    int64_t id;
+    uint64_t seq; /* of its first event */
+} PendingId;
+
+typedef struct FullSegment {
+    uint64_t first_seq, end_seq;
+} FullSegment;
+
+struct EventsLog {
+    EventsOptions o;
+    char folder_bytes[FILE_PATH_BYTES_MAX + 1];
+    Str folder;
+    File lock_file;
+    uint8_t key[SIPHASH_KEY_BYTES]; /* of the actor hashes of new indexes */
+    Queue queue;
+    _Atomic int64_t queued_bytes;
+    atomic_bool stop;
+    pthread_t syncer, keeper;
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* syncing, unsealed, spare: whatever somebody may wait for */
+
+    /* Everything below is guarded by `lock`. */
+    File active; /* the newest segment */
+    uint64_t active_first;
+    int64_t active_bytes; /* its size */
+    int64_t tail;         /* where the next frame goes */
+    uint32_t prev;        /* head_crc of its last frame */
+    int64_t last_frame_at;
+    uint64_t next_seq;
+    uint64_t durable_seq; /* everything below is on disk */
+    int64_t durable_tail;
+    int64_t lazy_since_us; /* when the oldest unsynced outbox frame came, 0 = none */
+    bool syncing;          /* the sync thread is in fdatasync on `active` */
+    bool sync_failed;      /* the unsynced bytes must be written again before the next sync */
+
+    Run **runs; /* by first_seq; the last one is the open one */
+    size_t run_count, run_cap;
+
+    FullSegment unsealed[LOG_UNSEALED_MAX];
+    size_t unsealed_count;
+    Err keeper_err; /* why the keeper is stuck, with its fault */
+    Fault keeper_fault;
+    bool keeper_stop;
+    bool spare_ready, spare_making;
+
+    IdSet durable_ids;  /* outbox ids on disk */
+    int64_t highest_id; /* in durable_ids or pending */
+    PendingId *pending; /* outbox ids in frames that are not yet synced, in frame order */
+    size_t pending_count, pending_cap;
+
+    Buf frame; /* the frame being written */
+    int64_t stat_syncs, stat_frames;
+};
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+enum { LOG_NAME_BYTES = 32 };
+#define LOG_SPARE  STR("spare")
+#define LOG_SUFFIX ".log"
+#define IDX_SUFFIX ".idx"
+
+/* "00000000000000000001.log" */
+Str log_file_name(uint64_t first_seq, const char *suffix, char dst[LOG_NAME_BYTES]);
+bool log_name_seq(Str name, const char *suffix, uint64_t *first_seq);
+
+/* ---- batches --------------------------------------------------------------------------------- */
+
+/* Reads what the indexes need of each record, into ctx->arena.  `erased` = erased places may be
+ * among them (never in what is appended).  INVALID "event.encoding", TOO_LARGE "events.batch". */
+MUST_USE Err log_read_batch(Ctx *ctx, const uint8_t *key, Str records, bool erased,
+                            EventsBatch *out);
+
+/* Adds a good frame that stands at `offset` to the open run and its successors.  Under the lock. */
+void log_index_frame(EventsLog *log, const EventsBatch *batch, uint32_t offset, int64_t outbox_id);
+void log_index_gap(EventsLog *log, uint64_t count);
+
+/* ---- runs (under the lock) ------------------------------------------------------------------- */
+
+void log_add_run(EventsLog *log, Run *run);
+void log_close_open_run(EventsLog *log); /* afterwards an empty open run at next_seq is the last */
+
+/* Replaces the runs of one segment in the list by `sealed`, the run over all of it. */
+void log_swap_runs(EventsLog *log, Run *sealed);
+
+/* ---- segments -------------------------------------------------------------------------------- */
+
+/* Makes "spare": zeros, on disk. */
+MUST_USE Err log_make_spare(Ctx *ctx, EventsLog *log);
+
+/* Turns "spare" into the newest segment, starting at next_seq.  Under the lock. */
+MUST_USE Err log_start_segment(Ctx *ctx, EventsLog *log);
+
+/* Reads a full segment and writes its index; *out is the run over it, mapped when it could be
+ * written.  Not under the lock. */
+MUST_USE Err log_seal_segment(Ctx *ctx, EventsLog *log, FullSegment segment, Run **out);
+
+/* The run over an existing index.  NOT_FOUND when it is missing, damaged or of other content. */
+MUST_USE Err log_open_index(Ctx *ctx, EventsLog *log, FullSegment segment, Run **out);
+
+/* ---- durability ------------------------------------------------------------------------------ */
+
+/* What lies below `seq`, in the newest segment up to `tail`, is on disk.  Under the lock. */
+void log_mark_durable(EventsLog *log, uint64_t seq, int64_t tail);
+
+/* Syncs bytes up to `tail` of the newest segment, writing [from, tail) again first when the last
+ * try failed. */
+MUST_USE Err log_sync_file(Ctx *ctx, File file, bool again, int64_t from, int64_t tail);
+
+/* ---- manifest -------------------------------------------------------------------------------- */
+
+typedef struct Manifest {
+    bool is_there;
+    uint8_t key[SIPHASH_KEY_BYTES];
+    uint64_t durable_seq, active_first;
+    int64_t active_end;
+    const IdRange *ranges;
+    size_t range_count;
+} Manifest;
+
+MUST_USE Err log_load_manifest(Ctx *ctx, EventsLog *log, Manifest *out, bool *damaged);
+MUST_USE Err log_save_manifest(Ctx *ctx, EventsLog *log); /* takes the lock */
+
+void *log_sync_main(void *log);
+void *log_keep_main(void *log);

@@ -1,0 +1,174 @@
+/*
+ * events/events.h -- the durable event log and its first readers.
+ *
+ * Owns:     the folder that it is opened on (normally DATA/events/log/): segments "N.log" named by
+ *           their first sequence number, their indexes "N.idx", "manifest", "lock".  Formats:
+ *           docs/formats/event-log.md.  One EventsLog per folder: a second open is refused.
+ * Promises: what was acknowledged is on disk and visible to the next query, in arrival order, also
+ *           after a crash at any point; a batch is in the log whole or not at all; an outbox record
+ *           is in the log exactly once, whatever was replayed; a full disk is BUSY "disk.full" and
+ *           heals when there is room; damage is never fatal: the rest stays readable.
+ * Memory:   at most about 120 MiB however large the log is, and mapped index pages that the kernel
+ *           may drop: 45 bytes per event of the newest segment and of at most two that wait to be
+ *           sealed, 100 per event of the one being sealed (EVENTS_SEGMENT_COUNT_MAX limits them),
+ *           a window of at most 16 MiB per reader and 32 MiB of queued batches.
+ * Threads:  every function may be called from any thread.
+ * Depends:  base.
+ */
+#pragma once
+
+#include "base/queue.h"
+#include "events/event.h"
+
+typedef struct EventsLog EventsLog;
+
+enum {
+    EVENTS_BATCH_BYTES_MAX = 16 * 1024 * 1024, /* also at most what an empty segment holds */
+    EVENTS_BATCH_COUNT_MAX = 65536,
+    EVENTS_SEGMENT_COUNT_MAX = 1 << 19, /* a segment with that many events is sealed early */
+    EVENTS_PAGE_MAX = 1000,             /* most events that one call reads */
+};
+#define EVENTS_SEQ_MAX (UINT64_C(1) << 62)
+
+typedef struct EventsOptions {
+    int64_t segment_bytes; /* 0 = 64 MiB; a multiple of 4096 */
+    int64_t lazy_ms;       /* outbox events are synced after at most this; 0 = 1,000 */
+    int64_t lazy_bytes;    /* ... or when this much waits; 0 = 4 MiB */
+} EventsOptions;
+
+/*
+ * Opens or makes the log, cuts a torn tail, rebuilds missing or damaged indexes.
+ * Errors: CONFLICT "file.locked", BUSY "disk.full", INTERNAL "disk.failed".
+ */
+MUST_USE Err events_open(Ctx *ctx, Str folder, const EventsOptions *options, EventsLog **out);
+
+/* Waits for what was submitted, syncs and closes; no call may be running.  NULL is nothing to do. */
+void events_close(EventsLog *log);
+
+/* ---- appending ------------------------------------------------------------------------------- */
+
+/* `records`: encoded events (event_encode), one behind the other.
+ * Errors of every append: INVALID "event.encoding" (nothing was appended), TOO_LARGE
+ * "events.batch", BUSY "disk.full" and INTERNAL "disk.failed".  After a failed sync the batch may
+ * be in the log nevertheless: send it again with the same ids. */
+
+typedef struct EventsBatch {
+    struct EventsRow *rows;
+    uint32_t count;
+    uint32_t crc;
+} EventsBatch;
+
+/* A batch on its way.  The caller keeps it, its Ctx and the records alive and untouched until
+ * `done` was called, on the log's thread; `err` and ctx->fault then say how it went. */
+typedef struct EventsTask {
+    QueueNode node;
+    Ctx *ctx;
+    Str records;
+    void (*done)(struct EventsTask *task);
+    void *arg;          /* the caller's own */
+    Err err;            /* set before done() */
+    uint64_t first_seq; /* of the batch, when err is OK */
+    EventsBatch batch;  /* the log's own */
+} EventsTask;
+
+/* Queues a batch: never waits for the disk.  done() is called after the batch is on disk and
+ * visible, or failed; when this returns an error (refused records, or BUSY "events.busy" with too
+ * much in the queue) it is not called. */
+MUST_USE Err events_submit(EventsLog *log, EventsTask *task);
+
+/* The same, and waits.  Many callers share one sync.  *first_seq may be NULL. */
+MUST_USE Err events_append(Ctx *ctx, EventsLog *log, Str records, uint64_t *first_seq);
+
+/*
+ * One outbox row (the journal of one commit group), visible on return, synced within lazy_ms.  An
+ * id that is in the log is passed over with OK; ids are above 0 and may come in any order.  May
+ * wait a few milliseconds when a segment is full.  On an error the row stays due: call again.
+ * Also BUSY "events.outbox_gaps": too many gaps between the ids, settle them.
+ */
+MUST_USE Err events_apply_outbox(Ctx *ctx, EventsLog *log, Str records, int64_t outbox_id);
+
+/* Every outbox id up to this one is in the log, on disk (or was settled): the rows that a start has
+ * to replay are above it, and replaying too many does no harm. */
+int64_t events_applied_through(EventsLog *log);
+
+/* Whether this row is in the log, on disk: only then may it be deleted. */
+bool events_outbox_is_durable(EventsLog *log, int64_t outbox_id);
+
+/* The caller's word that no id up to this one will ever come again (rows deleted, none in flight):
+ * ids that a rolled-back transaction skipped would otherwise keep events_applied_through() back. */
+void events_settle_outbox(EventsLog *log, int64_t through_id);
+
+/* Waits until everything that is visible now is on disk: before a backup. */
+MUST_USE Err events_sync(Ctx *ctx, EventsLog *log);
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+/* Where a page ended: pass it back to go on.  seq 0 = from the newest. */
+typedef struct EventsCursor {
+    int64_t time_ms;
+    uint64_t seq;
+} EventsCursor;
+
+typedef struct EventsQuery {
+    EventActor actor; /* events_by_actor() only; empty = actor 0 */
+    int64_t from_ms;  /* by time of the event, [from, to) */
+    int64_t to_ms;    /* 0 = no end */
+    uint32_t limit;   /* 1 to EVENTS_PAGE_MAX */
+    EventsCursor after;
+} EventsQuery;
+
+typedef struct EventsPage {
+    uint32_t given; /* times that `fn` was called */
+    bool more;      /* there may be more behind `next` */
+    EventsCursor next;
+    uint64_t damaged; /* events that belong here but could not be read: see events_verify() */
+} EventsPage;
+
+/* Called per event, newest (time, then arrival) first; the event lives only during the call.  An
+ * Err stops and is returned. */
+typedef Err (*EventFn)(Ctx *ctx, const Event *e, void *arg);
+
+/* Every record of one actor key: events, attribute changes, links.  Errors: INVALID "events.limit",
+ * INTERNAL "disk.failed", or what `fn` returned. */
+MUST_USE Err events_by_actor(Ctx *ctx, EventsLog *log, const EventsQuery *q, EventFn fn, void *arg,
+                             EventsPage *page);
+MUST_USE Err events_by_time(Ctx *ctx, EventsLog *log, const EventsQuery *q, EventFn fn, void *arg,
+                            EventsPage *page);
+
+/* How many events (EVENT_HAPPENED) are in the log. */
+int64_t events_count(EventsLog *log);
+
+typedef struct EventsCount {
+    Str name;
+    int32_t day; /* yyyymmdd in UTC */
+    int64_t count;
+} EventsCount;
+
+/* Calls `fn` per (name, day) with from_day <= day < to_day, in no order; an empty `name` = all.
+ * *total (may be NULL) = their sum. */
+typedef Err (*EventsCountFn)(Ctx *ctx, const EventsCount *count, void *arg);
+MUST_USE Err events_counts(Ctx *ctx, EventsLog *log, Str name, int32_t from_day, int32_t to_day,
+                           EventsCountFn fn, void *arg, int64_t *total);
+
+/* ---- looking after it ------------------------------------------------------------------------ */
+
+typedef struct EventsStat {
+    int64_t events; /* EVENT_HAPPENED */
+    uint64_t next_seq, durable_seq;
+    int64_t segments, sealed; /* sealed ones have their index on disk */
+    int64_t log_bytes;        /* in frames of the newest segment, whole files of the others */
+    int64_t syncs, frames;    /* since the start */
+    int64_t applied_through, applied_highest;
+    int64_t applied_ranges; /* 1 = no gaps */
+    int64_t unsynced_bytes;
+    int64_t index_bytes; /* heap held by the newest segments' indexes */
+} EventsStat;
+void events_stat(EventsLog *log, EventsStat *out);
+
+/* One finding: a file, where, and what is wrong.  The texts live only during the call. */
+typedef void (*EventsReportFn)(const char *file, int64_t offset, const char *what, void *arg);
+
+/* Checks every checksum of every file; *bad = findings, each reported (`report` may be NULL).
+ * Reads the whole log.  An index that is named here is made again by the next query. */
+MUST_USE Err events_verify(Ctx *ctx, EventsLog *log, EventsReportFn report, void *arg,
+                           int64_t *bad);
