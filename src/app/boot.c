@@ -1,0 +1,289 @@
+/*
+ * app/boot.c -- opens what a Tongdian is made of, in order, and closes it in reverse.
+ */
+#include "app/app.h"
+
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/keyring.h"
+#include "base/log.h"
+#include "modules/audit/audit.h"
+#include "modules/staff/staff.h"
+#include "modules/staff/staff_http.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { READERS_EXTRA = 6, WORK_DEADLINE_MS = 60000 };
+
+void app_complain(const App *app, const char *doing)
+{
+    const Fault *f = &app->ctx.fault;
+    fprintf(stderr, "tongdian: %s: %s", doing, f->reason == NULL ? "failed" : f->reason);
+    if (f->hint[0] != '\0')
+        fprintf(stderr, ": %s", f->hint);
+    else if (f->detail[0] != '\0')
+        fprintf(stderr, ": %s", f->detail);
+    fprintf(stderr, "\n");
+}
+
+static bool set_up_log(const Config *c)
+{
+    static const char *const NAMES[] = {"debug", "info", "warn", "error", "off"};
+    for (size_t i = 0; i < ARRAY_LEN(NAMES); i++)
+        if (str_eq(str_of(NAMES[i]), str_of(c->log_level))) {
+            log_setup((LogLevel)i, str_eq(str_of(c->log_format), STR("json")));
+            return true;
+        }
+    fprintf(stderr, "tongdian: --log-level is debug, info, warn or error, not %s\n", c->log_level);
+    return false;
+}
+
+static bool set_up_clock(const Config *c)
+{
+    int64_t at_ms = 0;
+    if (c->clock[0] == '\0')
+        return true;
+    if (!str_to_i64(str_of(c->clock), &at_ms) || at_ms <= 0) {
+        fprintf(stderr, "tongdian: --clock takes milliseconds since 1970, not %s\n", c->clock);
+        return false;
+    }
+    clock_set_ms(at_ms);
+    return true;
+}
+
+static bool open_folder(const Config *c, BootLevel level)
+{
+    struct stat st;
+    if (stat(c->data, &st) == 0 && S_ISDIR(st.st_mode))
+        return true;
+    if (level == BOOT_READ) {
+        fprintf(stderr,
+                "tongdian: there is no data folder %s: name it with --data, or make one "
+                "with `tongdian serve` or `tongdian demo`\n",
+                c->data);
+        return false;
+    }
+    if (mkdir(c->data, 0700) == 0)
+        return true;
+    fprintf(stderr, "tongdian: can't make the data folder %s: %s\n", c->data, strerror(errno));
+    return false;
+}
+
+static Err open_keys(App *app, BootLevel level)
+{
+    const Config *c = &app->config;
+    Str path = str_of(c->key_file);
+    if (path.len == 0) {
+        Str folder = str_of(c->data);
+        while (folder.len > 1 && folder.ptr[folder.len - 1] == '/')
+            folder.len--;
+        path = arena_printf(app->arena, "%.*s.key", STR_ARG(folder));
+    }
+    Err err = keyring_load(&app->ctx, path, &app->keys);
+    if (err == ERR_NOT_FOUND && level == BOOT_WRITE) {
+        TRY(keyring_create(&app->ctx, path));
+        LOG(LOG_WARN, "keys.created", LOG_STR("file", path),
+            LOG_C("note", "keep a copy apart from the data: without it nothing can be read"));
+        err = keyring_load(&app->ctx, path, &app->keys);
+    }
+    app->ctx.keys = app->keys;
+    return err;
+}
+
+static Err open_database(App *app, BootLevel level)
+{
+    const Config *c = &app->config;
+    const bool postgres = c->db[0] != '\0';
+    const DatabaseOptions options = {
+        .url = postgres ? str_of(c->db) : arena_printf(app->arena, "%s/tongdian.db", c->data),
+        .readers = (int)c->pool + (int)c->loops + READERS_EXTRA,
+        .writers = 4};
+    TRY(database_open(&app->ctx, &options, &app->database));
+    if (level == BOOT_WRITE)
+        TRY(schema_install(app->database, &app->ctx, APP_SCHEMAS, APP_SCHEMA_COUNT));
+    app->ctx.db = database_reader_take(app->database);
+    TRY(setting_load(&app->ctx, &app->settings));
+    app->ctx.settings = &app->settings;
+    return ERR_OK;
+}
+
+static Err open_log(App *app)
+{
+    const Str folder = arena_printf(app->arena, "%s/events", app->config.data);
+    if (mkdir(folder.ptr, 0700) != 0 && errno != EEXIST)
+        return fail(&app->ctx, ERR_INTERNAL, "disk.failed", "%s: %s", folder.ptr, strerror(errno));
+    const Str log = arena_printf(app->arena, "%.*s/log", STR_ARG(folder));
+    TRY(events_open(&app->ctx, log, &(EventsOptions){0}, &app->log));
+    return outbox_open(&app->ctx, app->database, app->log, &app->outbox);
+}
+
+bool app_open(App *app, const Config *config, BootLevel level)
+{
+    *app = (App){.config = *config, .arena = arena_new(1 << 16)};
+    if (!set_up_log(config) || !set_up_clock(config) || !open_folder(config, level))
+        return false;
+    id_set_node((int)config->node);
+    app->ctx = (Ctx){.arena = app->arena, .now_ms = clock_now_ms(), .who = &PRINCIPAL_OF_SYSTEM};
+    if (open_keys(app, level) != ERR_OK) {
+        app_complain(app, "opening the key file");
+        return false;
+    }
+    if (open_database(app, level) != ERR_OK) {
+        app_complain(app, "opening the database");
+        return false;
+    }
+    if (open_log(app) != ERR_OK) {
+        app_complain(app, "opening the event log");
+        return false;
+    }
+    return true;
+}
+
+void app_close(App *app)
+{
+    request_stop(app->server, 10000);
+    job_runner_stop(app->jobs);
+    if (app->ctx.db != NULL)
+        database_reader_give(app->database, app->ctx.db);
+    database_close(app->database);
+    outbox_close(app->outbox);
+    events_close(app->log);
+    keyring_free(app->keys);
+    arena_free(app->arena);
+}
+
+/* ---- periodic jobs ---------------------------------------------------------------------------------- */
+
+enum { SEAL_ROWS = 500, OUTBOX_KEEP_MS = 60000 };
+
+static Err seal_body(Tx *tx, void *arg)
+{
+    return audit_seal(tx, SEAL_ROWS, arg);
+}
+
+static Err job_seal(Ctx *ctx, Database *database, Str payload, void *arg)
+{
+    (void)payload;
+    (void)arg;
+    int64_t sealed = 0;
+    do
+        TRY(database_write(database, ctx, "audit.seal", seal_body, &sealed));
+    while (sealed == SEAL_ROWS);
+    return ERR_OK;
+}
+
+static Err job_outbox(Ctx *ctx, Database *database, Str payload, void *arg)
+{
+    (void)database;
+    (void)payload;
+    App *app = arg;
+    bool more = true;
+    while (more)
+        TRY(outbox_tend(ctx, app->outbox, OUTBOX_KEEP_MS, &more));
+    return ERR_OK;
+}
+
+static Err rotate_body(Tx *tx, void *arg)
+{
+    (void)arg;
+    return request_rotate(tx);
+}
+
+static Err job_rotate(Ctx *ctx, Database *database, Str payload, void *arg)
+{
+    (void)payload;
+    return database_write(database, ctx, "request.rotate", rotate_body, arg);
+}
+
+static Err purge_body(Tx *tx, void *arg)
+{
+    return staff_session_purge(tx, arg);
+}
+
+static Err job_sessions(Ctx *ctx, Database *database, Str payload, void *arg)
+{
+    (void)payload;
+    (void)arg;
+    int64_t purged = 0;
+    return database_write(database, ctx, "staff.purge", purge_body, &purged);
+}
+
+static JobKind job_kinds[] = {{"audit.seal", job_seal, NULL, 60000},
+                              {"outbox.tend", job_outbox, NULL, 5000},
+                              {"reply.rotate", job_rotate, NULL, 3600000},
+                              {"session.purge", job_sessions, NULL, 3600000},
+                              {0}};
+
+/* ---- serving ---------------------------------------------------------------------------------------- */
+
+static bool split_listen(App *app, HttpOptions *http)
+{
+    const Str listen = str_of(app->config.listen);
+    int64_t colon = -1, port = 0;
+    for (size_t i = 0; i < listen.len; i++)
+        if (listen.ptr[i] == ':')
+            colon = (int64_t)i;
+    if (colon < 0 || !str_to_i64(str_slice(listen, (size_t)colon + 1, listen.len), &port) ||
+        port < 0 || port > 65535) {
+        fprintf(stderr, "tongdian: --listen takes ADDRESS:PORT, for example 0.0.0.0:8080\n");
+        return false;
+    }
+    http->address = arena_copy(app->arena, str_slice(listen, 0, (size_t)colon)).ptr;
+    http->port = (int)port;
+    return true;
+}
+
+static Err start_requests(App *app, const HttpOptions *http)
+{
+    const RequestOptions options = {.database = app->database,
+                                    .log = app->log,
+                                    .keys = app->keys,
+                                    .settings = &app->settings,
+                                    .authenticate = staff_authenticate,
+                                    .audit = audit_add,
+                                    .doors = APP_DOORS,
+                                    .contracts = APP_CONTRACTS,
+                                    .extra = APP_EXTRA_ROUTES,
+                                    .pool_threads = (int)app->config.pool,
+                                    .work_deadline_ms = WORK_DEADLINE_MS,
+                                    .http = *http};
+    return request_start(&app->ctx, &options, &app->server);
+}
+
+static Err start_jobs(App *app)
+{
+    for (JobKind *k = job_kinds; k->name != NULL; k++)
+        k->arg = app;
+    const JobRunnerOptions options = {.database = app->database,
+                                      .keys = app->keys,
+                                      .settings = &app->settings,
+                                      .kinds = job_kinds};
+    return job_runner_start(&app->ctx, &options, &app->jobs);
+}
+
+bool app_serve(App *app)
+{
+    HttpOptions http = http_options_default();
+    if (!split_listen(app, &http))
+        return false;
+    http.loops = (int)app->config.loops;
+    http.fallback = app_static;
+    if (app->config.tls_cert[0] != '\0') {
+        http.tls_cert_file = app->config.tls_cert;
+        http.tls_key_file = app->config.tls_key;
+    }
+    app_routes_use(app);
+    if (database_write(app->database, &app->ctx, "request.rotate", rotate_body, NULL) != ERR_OK ||
+        start_jobs(app) != ERR_OK || start_requests(app, &http) != ERR_OK) {
+        app_complain(app, "starting the server");
+        return false;
+    }
+    LOG(LOG_INFO, "server.ready", LOG_C("address", http.address),
+        LOG_I64("port", http_port(request_http(app->server))));
+    return true;
+}

@@ -1,0 +1,83 @@
+/*
+ * app/main.c -- the command line: a table of commands.
+ */
+#include "app/app.h"
+
+#include "base/log.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+#define TONGDIAN_VERSION "0.1.0"
+
+static int cmd_version(Config *config, int argc, char **argv)
+{
+    (void)config;
+    (void)argc;
+    (void)argv;
+    printf("tongdian " TONGDIAN_VERSION "\n");
+    return 0;
+}
+
+static const Command COMMANDS[] = {
+    {"serve", "", "run the server", cmd_serve},
+    {"user", "add LOGIN --role ROLE | list | password LOGIN", "accounts of people", cmd_user},
+    {"key", "add NAME --role ROLE | list | revoke ID", "keys for machines", cmd_key},
+    {"version", "", "print the version", cmd_version},
+};
+
+static int usage(FILE *to, int status)
+{
+    fprintf(to, "Tongdian 通店: one customer in every shop, online and off.\n\n"
+                "Usage: tongdian COMMAND [options]\n\nCommands:\n");
+    for (size_t i = 0; i < ARRAY_LEN(COMMANDS); i++)
+        fprintf(to, "  %-9s %s\n", COMMANDS[i].name, COMMANDS[i].help);
+    fprintf(to, "\n`tongdian COMMAND --help` says more about one.\n\n");
+    return status;
+}
+
+/* A process of many sockets, whose writes to closed ones are errors, not signals. */
+static void prepare_process(void)
+{
+    struct rlimit files;
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+static bool wants_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (str_eq(str_of(argv[i]), STR("--help")) || str_eq(str_of(argv[i]), STR("-h")))
+            return true;
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    Config config;
+    prepare_process();
+    if (!config_read(&config, &argc, argv))
+        return 2;
+    const char *name = argc > 1 ? argv[1] : "help";
+    for (size_t i = 0; i < ARRAY_LEN(COMMANDS); i++) {
+        if (!str_eq(str_of(COMMANDS[i].name), str_of(name)))
+            continue;
+        if (!wants_help(argc, argv))
+            return COMMANDS[i].run(&config, argc - 1, argv + 1);
+        printf("Usage: tongdian %s %s\n\n%s\n\n", COMMANDS[i].name, COMMANDS[i].arguments,
+               COMMANDS[i].help);
+        config_print_help();
+        return 0;
+    }
+    if (argc < 2 || str_eq(str_of(name), STR("help")) || wants_help(argc, argv)) {
+        (void)usage(stdout, 0);
+        config_print_help();
+        return 0;
+    }
+    fprintf(stderr, "tongdian: there is no command %s\n\n", name);
+    return usage(stderr, 2);
+}

@@ -1,0 +1,125 @@
+/*
+ * app/routes.c -- every room's tables in one place, and the routes that belong to no room.
+ */
+#include "app/app.h"
+
+#include "http/http_static.h"
+#include "job.api.h"
+#include "modules/audit/audit_http.h"
+#include "modules/campaign/campaign_http.h"
+#include "modules/catalog/catalog_http.h"
+#include "modules/coupon/coupon_http.h"
+#include "modules/insight/insight_http.h"
+#include "modules/order/order_http.h"
+#include "modules/person/person_http.h"
+#include "modules/staff/staff_http.h"
+#include "modules/store/store_http.h"
+
+extern const SqlSchema SETTING_SCHEMA, AUDIT_SCHEMA, STAFF_SCHEMA, STORE_SCHEMA, CATALOG_SCHEMA,
+    PERSON_SCHEMA, CAMPAIGN_SCHEMA, COUPON_SCHEMA, ORDER_SCHEMA, REQUEST_SCHEMA, JOB_SCHEMA,
+    OUTBOX_SCHEMA;
+extern const ApiContract COMMON_CONTRACT, JOB_CONTRACT, AUDIT_CONTRACT, STAFF_CONTRACT,
+    STORE_CONTRACT, CATALOG_CONTRACT, PERSON_CONTRACT, CAMPAIGN_CONTRACT, COUPON_CONTRACT,
+    ORDER_CONTRACT, INSIGHT_CONTRACT;
+
+const SqlSchema *const APP_SCHEMAS[] = {&REQUEST_SCHEMA,  &JOB_SCHEMA,     &OUTBOX_SCHEMA,
+                                        &SETTING_SCHEMA,  &AUDIT_SCHEMA,   &STAFF_SCHEMA,
+                                        &STORE_SCHEMA,    &CATALOG_SCHEMA, &PERSON_SCHEMA,
+                                        &CAMPAIGN_SCHEMA, &COUPON_SCHEMA,  &ORDER_SCHEMA};
+const size_t APP_SCHEMA_COUNT = ARRAY_LEN(APP_SCHEMAS);
+
+const Door *const APP_DOORS[] = {
+    JOB_DOORS,      AUDIT_DOORS,  STAFF_DOORS, STORE_DOORS,   CATALOG_DOORS, PERSON_DOORS,
+    CAMPAIGN_DOORS, COUPON_DOORS, ORDER_DOORS, INSIGHT_DOORS, NULL};
+
+const ApiContract *const APP_CONTRACTS[] = {&COMMON_CONTRACT, &JOB_CONTRACT,      &AUDIT_CONTRACT,
+                                            &STAFF_CONTRACT,  &STORE_CONTRACT,    &CATALOG_CONTRACT,
+                                            &PERSON_CONTRACT, &CAMPAIGN_CONTRACT, &COUPON_CONTRACT,
+                                            &ORDER_CONTRACT,  &INSIGHT_CONTRACT,  NULL};
+
+/* ---- health and metrics -------------------------------------------------------------------------------- */
+
+static App *running;
+
+void app_routes_use(App *app)
+{
+    running = app;
+}
+
+static HttpWhen healthz(HttpExchange *x)
+{
+    const int64_t behind = outbox_behind(running->outbox);
+    x->reply.status = behind == 0 ? 200 : 503;
+    x->reply.content_type = "application/json";
+    x->reply.body = behind == 0 ? STR("{\"ok\":true}") : STR("{\"ok\":false}");
+    return HTTP_NOW;
+}
+
+/* One gauge or counter in Prometheus text. */
+static void metric(Buf *out, const char *name, const char *type, const char *help, int64_t v)
+{
+    buf_addf(out, "# HELP tongdian_%s %s\n# TYPE tongdian_%s %s\ntongdian_%s %" PRId64 "\n", name,
+             help, name, type, name, v);
+}
+
+static void print_metrics(Buf *out)
+{
+    DatabaseStats d;
+    HttpStats h;
+    EventsStat e;
+    database_stats(running->database, &d);
+    http_stats(request_http(running->server), &h);
+    events_stat(running->log, &e);
+    const struct {
+        const char *name, *type, *help;
+        int64_t v;
+    } rows[] = {
+        {"http_connections", "gauge", "Open connections.", h.connections},
+        {"http_requests_total", "counter", "Requests.", h.requests},
+        {"http_refused_framing_total", "counter", "Refused: broken framing.", h.refused_framing},
+        {"http_refused_limit_total", "counter", "Refused: over a limit.", h.refused_limit},
+        {"http_timed_out_total", "counter", "Cut at a deadline.", h.timed_out},
+        {"db_groups_total", "counter", "Commits.", d.groups},
+        {"db_writes_total", "counter", "Transactions.", d.writes},
+        {"db_replays_total", "counter", "Groups run again one by one.", d.replays},
+        {"db_wal_bytes", "gauge", "Size of the write-ahead log.", d.wal_bytes},
+        {"db_checkpoints_total", "counter", "Checkpoints.", d.checkpoints},
+        {"db_slow_applies_total", "counter", "Applies over 500 us.", d.slow_applies},
+        {"db_queue_depth", "gauge", "Writes that wait.", d.queue_depth},
+        {"events", "gauge", "Events in the log.", e.events},
+        {"events_unsynced_bytes", "gauge", "Bytes not yet synced.", e.unsynced_bytes},
+        {"outbox_behind", "gauge", "Outbox rows not yet in the log.",
+         outbox_behind(running->outbox)},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        metric(out, rows[i].name, rows[i].type, rows[i].help, rows[i].v);
+    request_metrics(running->server, out);
+}
+
+static HttpWhen metrics(HttpExchange *x)
+{
+    Buf text = BUF_MAX(4 << 20);
+    print_metrics(&text);
+    x->reply.status = 200;
+    x->reply.content_type = "text/plain; version=0.0.4";
+    x->reply.body = arena_copy(x->arena, buf_str(&text));
+    buf_free(&text);
+    return HTTP_NOW;
+}
+
+const HttpRoute APP_EXTRA_ROUTES[] = {{.method = HTTP_GET, .path = "/healthz", .handle = healthz},
+                                      {.method = HTTP_GET, .path = "/metrics", .handle = metrics},
+                                      {0}};
+
+/* ---- pages --------------------------------------------------------------------------------------------- */
+
+HttpWhen app_static(HttpExchange *x)
+{
+    const HttpStatic site = {.folder = str_of(running->config.web)};
+    if (site.folder.len == 0) {
+        http_reply_problem(x, 404, "not_found", STR("Not found"), STR(""),
+                           STR("There is nothing at this address."));
+        return HTTP_NOW;
+    }
+    return http_static_serve(&site, x);
+}

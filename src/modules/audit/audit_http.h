@@ -1,0 +1,8 @@
+/*
+ * modules/audit/audit_http.h -- the doors of this room.
+ */
+#pragma once
+
+#include "request/request.h"
+
+extern const Door AUDIT_DOORS[];

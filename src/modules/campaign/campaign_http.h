@@ -1,0 +1,8 @@
+/*
+ * modules/campaign/campaign_http.h -- the doors of this room.
+ */
+#pragma once
+
+#include "request/request.h"
+
+extern const Door CAMPAIGN_DOORS[];

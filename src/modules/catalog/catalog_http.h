@@ -1,0 +1,8 @@
+/*
+ * modules/catalog/catalog_http.h -- the doors of this room.
+ */
+#pragma once
+
+#include "request/request.h"
+
+extern const Door CATALOG_DOORS[];

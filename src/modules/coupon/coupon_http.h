@@ -1,0 +1,8 @@
+/*
+ * modules/coupon/coupon_http.h -- the doors of this room.
+ */
+#pragma once
+
+#include "request/request.h"
+
+extern const Door COUPON_DOORS[];

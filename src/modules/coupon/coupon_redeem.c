@@ -1,0 +1,246 @@
+/*
+ * modules/coupon/coupon_redeem.c -- what a coupon takes off, redeeming it, taking that back.
+ */
+#include "modules/coupon/coupon_internal.h"
+
+#include "coupon.sql.h"
+#include "request/principal.h"
+
+#include <stdio.h>
+
+static Serial redemption_ids = {.table = "coupon_redemption"};
+
+/* ---- what it takes off -------------------------------------------------------------------------- */
+
+static Err covers(Ctx *ctx, const CouponTemplate *t, int64_t product, bool *out)
+{
+    *out = true;
+    if (t->kind == COUPON_GIFT) {
+        *out = product == t->gift_product;
+        return ERR_OK;
+    }
+    if (!t->by_product)
+        return ERR_OK;
+    Row_coupon_template_has_product row;
+    const Err err = sql_coupon_template_has_product(ctx, t->id, product, &row);
+    if (err != ERR_NOT_FOUND)
+        TRY(err);
+    *out = err == ERR_OK;
+    return ERR_OK;
+}
+
+/* One piece of the gift: its share of the first line that has one. */
+static int64_t gift_discount(CouponLine *lines, const int64_t *weight, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (weight[i] == 0 || lines[i].quantity < 1)
+            continue;
+        lines[i].discount_fen = lines[i].net_fen / lines[i].quantity;
+        return lines[i].discount_fen;
+    }
+    return 0;
+}
+
+int64_t coupon_spend_discount(const CouponTemplate *t, int64_t covered_fen)
+{
+    int64_t off = t->kind == COUPON_AMOUNT ? t->amount_fen : 0;
+    if (t->kind == COUPON_PERCENT)
+        off = money_rate_floor((Money){covered_fen}, t->rate_bps).fen;
+    if (t->kind == COUPON_PERCENT && t->cap_fen > 0 && off > t->cap_fen)
+        off = t->cap_fen;
+    return off < covered_fen ? off : covered_fen; /* payable never falls below zero */
+}
+
+/* The weights of the split: what each covered line costs now. */
+static Err weigh(Ctx *ctx, const CouponTemplate *t, const CouponLine *lines, size_t n,
+                 int64_t *weight, int64_t *covered_fen)
+{
+    bool any = false;
+    for (size_t i = 0; i < n; i++) {
+        bool covered = false;
+        TRY(covers(ctx, t, lines[i].product, &covered));
+        any = any || covered;
+        weight[i] = covered && lines[i].net_fen > 0 ? lines[i].net_fen : 0;
+        *covered_fen += weight[i];
+    }
+    if (!any)
+        return fail(ctx, ERR_CONFLICT, "coupon.no_product", "template %" PRId64, t->id);
+    if (*covered_fen < t->min_spend_fen)
+        return fail(ctx, ERR_CONFLICT, "coupon.min_spend", "template %" PRId64, t->id);
+    return ERR_OK;
+}
+
+Err coupon_discount(Ctx *ctx, const CouponTemplate *t, CouponLine *lines, size_t n,
+                    int64_t *discount_fen)
+{
+    int64_t *weight = ARENA_ARRAY(ctx->arena, int64_t, n + 1);
+    int64_t covered_fen = 0, off = 0;
+    TRY(weigh(ctx, t, lines, n, weight, &covered_fen));
+    for (size_t i = 0; i < n; i++)
+        lines[i].discount_fen = 0;
+    if (t->kind == COUPON_GIFT)
+        off = gift_discount(lines, weight, n);
+    else
+        off = coupon_spend_discount(t, covered_fen);
+    if (off == 0)
+        return fail(ctx, ERR_CONFLICT, "coupon.no_effect", "template %" PRId64, t->id);
+    if (t->kind != COUPON_GIFT) {
+        Money *share = ARENA_ARRAY(ctx->arena, Money, n);
+        money_split((Money){off}, weight, n, share);
+        for (size_t i = 0; i < n; i++)
+            lines[i].discount_fen = share[i].fen;
+    }
+    *discount_fen = off;
+    return ERR_OK;
+}
+
+/* ---- redeem -------------------------------------------------------------------------------------- */
+
+Err coupon_redeemable(Ctx *ctx, const Coupon *c, const CouponTemplate *t, int64_t store)
+{
+    switch (c->status) {
+    case COUPON_REDEEMED:
+        return fail(ctx, ERR_CONFLICT, "coupon.used", "coupon %" PRId64 " redemption %" PRId64,
+                    c->id, c->redemption);
+    case COUPON_NOT_YET:
+        return fail(ctx, ERR_CONFLICT, "coupon.not_yet", "coupon %" PRId64, c->id);
+    case COUPON_EXPIRED:
+        return fail(ctx, ERR_CONFLICT, "coupon.expired", "coupon %" PRId64, c->id);
+    case COUPON_VOID:
+        return fail(ctx, ERR_CONFLICT, "coupon.void", "coupon %" PRId64, c->id);
+    case COUPON_ISSUED:
+        break;
+    }
+    if (!t->by_store)
+        return ERR_OK;
+    Row_coupon_template_has_store row;
+    const Err err = sql_coupon_template_has_store(ctx, t->id, store, &row);
+    if (err == ERR_NOT_FOUND)
+        return fail(ctx, ERR_CONFLICT, "coupon.store", "store %" PRId64, store);
+    return err;
+}
+
+Err coupon_redeem(Tx *tx, const Coupon *c, CouponRedemption *in)
+{
+    CHECK(in->discount_fen >= 0 && money_in_range(in->discount_fen));
+    TRY(db_serial(tx, &redemption_ids, &in->id));
+    int64_t changed = 0;
+    TRY(sql_coupon_state_set(tx, c->id, COUPON_STATE_UNUSED, COUPON_STATE_USED + in->id, &changed));
+    if (changed == 0) /* somebody was faster between our look and our write (PostgreSQL) */
+        return fail(tx->ctx, ERR_CONFLICT, "coupon.used", "coupon %" PRId64, c->id);
+    in->coupon = c->id;
+    in->template = c->template;
+    in->person = c->person;
+    TRY(sql_coupon_redemption_insert(
+        tx,
+        &(In_coupon_redemption_insert){.id = in->id,
+                                       .coupon = in->coupon,
+                                       .template = in->template,
+                                       .person = in->person,
+                                       .store = in->store,
+                                       .sale = in->sale,
+                                       .discount_fen = in->discount_fen,
+                                       .at_ms = in->at_ms,
+                                       .who = tx->ctx->who->id},
+        NULL));
+    TRY(coupon_count(tx, c->template, in->at_ms,
+                     &(CouponTotals){.redeemed = 1, .discount_fen = in->discount_fen}));
+    return coupon_emit(tx, &(CouponHappening){.name = STR("Coupon Redeemed"),
+                                              .coupon = c->id,
+                                              .template = &(CouponTemplate){.id = c->template},
+                                              .person = c->person,
+                                              .redemption = in->id,
+                                              .store = in->store,
+                                              .sale = in->sale,
+                                              .discount_fen = in->discount_fen,
+                                              .at_ms = in->at_ms});
+}
+
+/* ---- reverse --------------------------------------------------------------------------------------- */
+
+Err coupon_redemption_find(Ctx *ctx, int64_t id, CouponRedemption *out)
+{
+    Row_coupon_redemption_find row;
+    const Err err = sql_coupon_redemption_find(ctx, id, &row);
+    if (err == ERR_NOT_FOUND)
+        return fail(ctx, ERR_NOT_FOUND, "coupon.redemption_unknown", "redemption %" PRId64, id);
+    TRY(err);
+    *out = (CouponRedemption){.id = id,
+                              .coupon = row.coupon,
+                              .template = row.template,
+                              .person = row.person,
+                              .store = row.store,
+                              .sale = row.sale,
+                              .discount_fen = row.discount_fen,
+                              .at_ms = row.at_ms,
+                              .reversed_ms = row.reversed_ms.v};
+    return ERR_OK;
+}
+
+Err coupon_redemption_page(Ctx *ctx, int64_t before, int64_t max, CouponRedemption **out,
+                           size_t *count)
+{
+    Row_coupon_redemption_page *rows = NULL;
+    TRY(sql_coupon_redemption_page(ctx, before, max, &rows, count));
+    *out = ARENA_ARRAY(ctx->arena, CouponRedemption, *count + 1);
+    for (size_t i = 0; i < *count; i++)
+        TRY(coupon_redemption_find(ctx, rows[i].id, &(*out)[i]));
+    return ERR_OK;
+}
+
+Err coupon_reverse(Tx *tx, int64_t redemption, Str reason, CouponRedemption *out)
+{
+    Ctx *ctx = tx->ctx;
+    CouponRedemption r;
+    TRY(coupon_redemption_find(ctx, redemption, &r));
+    if (r.reversed_ms != 0)
+        return fail(ctx, ERR_CONFLICT, "coupon.reversed", "redemption %" PRId64, redemption);
+    int64_t changed = 0;
+    TRY(sql_coupon_state_set(tx, r.coupon, COUPON_STATE_USED + r.id, COUPON_STATE_UNUSED,
+                             &changed));
+    if (changed == 0)
+        return fail(ctx, ERR_CONFLICT, "coupon.reversed", "redemption %" PRId64, redemption);
+    TRY(sql_coupon_reversal_insert(tx, r.id, ctx->now_ms, ctx->who->id, reason, NULL));
+    TRY(coupon_count(tx, r.template, ctx->now_ms,
+                     &(CouponTotals){.reversed = 1, .discount_fen = -r.discount_fen}));
+    r.reversed_ms = ctx->now_ms;
+    *out = r;
+    return coupon_emit(tx, &(CouponHappening){.name = STR("Coupon Reversed"),
+                                              .coupon = r.coupon,
+                                              .template = &(CouponTemplate){.id = r.template},
+                                              .person = r.person,
+                                              .redemption = r.id,
+                                              .store = r.store,
+                                              .sale = r.sale,
+                                              .discount_fen = r.discount_fen,
+                                              .at_ms = ctx->now_ms});
+}
+
+/* ---- check ----------------------------------------------------------------------------------------- */
+
+static Err check_counts(Ctx *ctx, CheckReport report, void *arg)
+{
+    Row_coupon_check_issued *issued = NULL;
+    Row_coupon_check_redeemed *redeemed = NULL;
+    size_t n = 0;
+    TRY(sql_coupon_check_issued(ctx, &issued, &n));
+    for (size_t i = 0; i < n; i++)
+        report(arg, "coupon template: the issued count differs from its coupons",
+               issued[i].template);
+    TRY(sql_coupon_check_redeemed(ctx, &redeemed, &n));
+    for (size_t i = 0; i < n; i++)
+        report(arg, "coupon template: the day counts differ from its redemptions",
+               redeemed[i].template);
+    return ERR_OK;
+}
+
+Err coupon_check(Ctx *ctx, CheckReport report, void *arg)
+{
+    TRY(check_counts(ctx, report, arg));
+    Row_coupon_check_state *states = NULL;
+    size_t n = 0;
+    TRY(sql_coupon_check_state(ctx, &states, &n));
+    for (size_t i = 0; i < n; i++)
+        report(arg, "coupon: its state differs from its redemptions", states[i].id);
+    return ERR_OK;
+}

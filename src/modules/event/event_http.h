@@ -1,0 +1,8 @@
+/*
+ * modules/event/event_http.h -- the doors of this room.
+ */
+#pragma once
+
+#include "request/request.h"
+
+extern const Door EVENT_DOORS[];

@@ -1,0 +1,8 @@
+/*
+ * modules/insight/insight_http.h -- the doors of this room.
+ */
+#pragma once
+
+#include "request/request.h"
+
+extern const Door INSIGHT_DOORS[];

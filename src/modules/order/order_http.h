@@ -1,0 +1,8 @@
+/*
+ * modules/order/order_http.h -- the doors of this room.
+ */
+#pragma once
+
+#include "request/request.h"
+
+extern const Door ORDER_DOORS[];

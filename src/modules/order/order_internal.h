@@ -1,0 +1,15 @@
+/*
+ * modules/order/order_internal.h -- what the files of this room share.
+ */
+#pragma once
+
+#include "modules/order/order.h"
+
+/* Fills the totals from the lines. */
+void order_sum(Order *o);
+
+/* Gives an id, inserts header, lines, tenders, the day's sums and the event.  *stored = false: that
+ * receipt is there already and nothing was written. */
+Err order_store(Tx *tx, Order *o, bool *stored);
+
+Err order_emit(Tx *tx, const Order *o);

@@ -1,0 +1,228 @@
+/*
+ * modules/person/person_http.c -- the doors of person.api.yaml.
+ */
+#include "modules/person/person_http.h"
+
+#include "events/events.h"
+#include "modules/store/store.h"
+#include "person.api.h"
+
+/* ---- views --------------------------------------------------------------------------------------- */
+
+static ApiPersonView view_of(Ctx *ctx, const Person *p)
+{
+    ApiPersonView v = {
+        .id = p->id,
+        .name = p->name,
+        .phone = p->phone,
+        .card = p->card,
+        .channel = p->channel,
+        .enrolled_at = p->enrolled_ms,
+        .identifiers = ARENA_ARRAY(ctx->arena, ApiPersonIdentifierView, p->id_count + 1),
+        .identifiers_count = p->id_count,
+        .attributes = ARENA_ARRAY(ctx->arena, ApiPersonAttributeView, p->attribute_count + 1),
+        .attributes_count = p->attribute_count};
+    if (p->store != 0)
+        DTO_SET(&v, store, p->store);
+    for (size_t i = 0; i < p->id_count; i++)
+        v.identifiers[i] = (ApiPersonIdentifierView){
+            .kind = (ApiPersonIdentifierKind)(p->ids[i].kind - PERSON_PHONE),
+            .value = p->ids[i].masked,
+            .at = p->ids[i].created_ms};
+    for (size_t i = 0; i < p->attribute_count; i++)
+        v.attributes[i] = (ApiPersonAttributeView){.name = p->attributes[i].name,
+                                                   .value = p->attributes[i].value};
+    return v;
+}
+_Static_assert(PERSON_EMAIL - PERSON_PHONE == (int)API_PERSON_IDENTIFIER_KIND_EMAIL,
+               "the contract names the kinds in the same order");
+
+/* ---- list, search, get ------------------------------------------------------------------------------ */
+
+static Err list(Work *work, Call *call)
+{
+    Ctx *ctx = work->ctx;
+    const ApiPersonListQuery *q = call->query;
+    ApiPersonPage *out = call->reply;
+    int64_t before_ms = INT64_MAX, before_id = INT64_MAX;
+    if (q->cursor_is == DTO_VALUE)
+        TRY(request_cursor_read(ctx, q->cursor, &before_ms, &before_id));
+    Person *people = NULL;
+    TRY(person_page(ctx, before_ms, before_id, q->limit, &people, &out->items_count));
+    out->items = ARENA_ARRAY(ctx->arena, ApiPersonView, out->items_count + 1);
+    for (size_t i = 0; i < out->items_count; i++)
+        out->items[i] = view_of(ctx, &people[i]);
+    if (out->items_count == (size_t)q->limit) {
+        const Person *last = &people[out->items_count - 1];
+        DTO_SET(out, next, request_cursor_make(ctx, last->enrolled_ms, last->id));
+    }
+    return ERR_OK;
+}
+
+static Err search(Work *work, Call *call)
+{
+    Ctx *ctx = work->ctx;
+    const ApiPersonSearch *q = call->body;
+    ApiPersonFound *out = call->reply;
+    Person *people = NULL;
+    TRY(person_search(ctx, q->q, q->limit, &people, &out->items_count));
+    out->items = ARENA_ARRAY(ctx->arena, ApiPersonView, out->items_count + 1);
+    for (size_t i = 0; i < out->items_count; i++)
+        out->items[i] = view_of(ctx, &people[i]);
+    return ERR_OK;
+}
+
+static Err get(Ctx *ctx, Call *call)
+{
+    const ApiPersonGetPath *path = call->params;
+    Person p;
+    TRY(person_find(ctx, path->id, &p));
+    *(ApiPersonView *)call->reply = view_of(ctx, &p);
+    return ERR_OK;
+}
+
+/* ---- enrol ------------------------------------------------------------------------------------------ */
+
+Err person_http_draft(Ctx *ctx, const PersonWanted *w, PersonDraft *out)
+{
+    PersonKey keys[2];
+    size_t n = 0;
+    if (w->phone.ptr != NULL)
+        TRY(person_key_phone(ctx, w->phone, &keys[n++]));
+    if (w->card.ptr != NULL)
+        TRY(person_key(ctx, PERSON_CARD, w->card, &keys[n++]));
+    if (n == 0)
+        return fail_field(ctx, "", "person.identifier", "send a phone, a card, or both");
+    TRY(person_prepare(ctx, keys, n, w->name.ptr == NULL ? STR("") : w->name, out));
+    out->store = w->store;
+    out->channel = w->channel;
+    return ERR_OK;
+}
+
+static Str opt(DtoState is, Str value)
+{
+    return is == DTO_VALUE ? value : (Str){NULL, 0};
+}
+
+static Err enrol_prepare(Ctx *ctx, Call *call)
+{
+    const ApiPersonEnrol *in = call->body;
+    PersonDraft *draft = ARENA_NEW(ctx->arena, PersonDraft);
+    if (in->store_is == DTO_VALUE) {
+        Store store;
+        TRY(store_find(ctx, in->store, &store));
+    }
+    TRY(person_http_draft(ctx,
+                          &(PersonWanted){.phone = opt(in->phone_is, in->phone),
+                                          .card = opt(in->card_is, in->card),
+                                          .name = opt(in->name_is, in->name),
+                                          .store = in->store_is == DTO_VALUE ? in->store : 0,
+                                          .channel = in->channel},
+                          draft));
+    call->state = draft;
+    return ERR_OK;
+}
+
+static Err enrol_apply(Tx *tx, Call *call)
+{
+    ApiPersonEnrolled *out = call->reply;
+    TRY(person_enrol(tx, call->state, &out->id, &out->created));
+    call->object = out->id;
+    return ERR_OK;
+}
+
+/* ---- reveal ----------------------------------------------------------------------------------------- */
+
+static Err reveal_apply(Tx *tx, Call *call)
+{
+    const ApiPersonRevealPath *path = call->params;
+    const ApiPersonReveal *in = call->body;
+    ApiPersonRevealed *out = call->reply;
+    TRY(person_reveal_phone(tx->ctx, path->id, &out->phone));
+    call->object = path->id;
+    call->audit_detail = in->reason;
+    return ERR_OK;
+}
+
+/* ---- timeline --------------------------------------------------------------------------------------- */
+
+static Str value_text(Ctx *ctx, const EventProp *p)
+{
+    Buf b = BUF_MAX(32768);
+    switch (p->type) {
+    case EVENT_TEXT:
+        return arena_copy(ctx->arena, p->text);
+    case EVENT_MONEY:
+        money_print(&b, (Money){p->i64}, ctx->settings->exponent);
+        break;
+    case EVENT_NUMBER:
+        money_print(&b, (Money){p->i64}, p->scale <= 4 ? p->scale : 0);
+        break;
+    case EVENT_BOOL:
+        buf_add(&b, p->i64 != 0 ? STR("true") : STR("false"));
+        break;
+    case EVENT_ITEMS:
+    case EVENT_TEXTS:
+        buf_add_i64(&b, p->count);
+        break;
+    case EVENT_TIME:
+        buf_add_i64(&b, p->i64);
+        break;
+    case EVENT_NONE:
+    case EVENT_TYPE_COUNT:
+        break;
+    }
+    const Str text = arena_copy(ctx->arena, buf_str(&b));
+    buf_free(&b);
+    return text;
+}
+
+static Err add_event(Ctx *ctx, const Event *e, void *arg)
+{
+    ApiPersonTimeline *out = arg;
+    ApiPersonEvent *v = &out->items[out->items_count++];
+    *v = (ApiPersonEvent){.name = e->kind == EVENT_PERSON ? STR("Attributes Changed")
+                                                          : arena_copy(ctx->arena, e->name),
+                          .at = e->time_ms,
+                          .properties =
+                              ARENA_ARRAY(ctx->arena, ApiPersonEventProperty, e->prop_count + 1),
+                          .properties_count = e->prop_count};
+    DTO_SET(v, source, arena_copy(ctx->arena, e->source));
+    if (e->store.len > 0)
+        DTO_SET(v, store, arena_copy(ctx->arena, e->store));
+    for (size_t i = 0; i < e->prop_count; i++)
+        v->properties[i] =
+            (ApiPersonEventProperty){.name = arena_copy(ctx->arena, e->props[i].name),
+                                     .value = value_text(ctx, &e->props[i])};
+    return ERR_OK;
+}
+
+static Err timeline(Work *work, Call *call)
+{
+    Ctx *ctx = work->ctx;
+    const ApiPersonTimelinePath *path = call->params;
+    const ApiPersonTimelineQuery *q = call->query;
+    ApiPersonTimeline *out = call->reply;
+    int64_t root = 0, at_ms = 0, seq = 0;
+    TRY(person_root(ctx, path->id, &root));
+    if (q->cursor_is == DTO_VALUE)
+        TRY(request_cursor_read(ctx, q->cursor, &at_ms, &seq));
+    const EventsQuery query = {.actor = person_actor(ctx, root),
+                               .limit = (uint32_t)q->limit,
+                               .after = {.time_ms = at_ms, .seq = (uint64_t)seq}};
+    EventsPage page;
+    out->items = ARENA_ARRAY(ctx->arena, ApiPersonEvent, (size_t)q->limit + 1);
+    TRY(events_by_actor(ctx, work->log, &query, add_event, out, &page));
+    if (page.more)
+        DTO_SET(out, next, request_cursor_make(ctx, page.next.time_ms, (int64_t)page.next.seq));
+    return ERR_OK;
+}
+
+const Door PERSON_DOORS[] = {
+    {.operation = &API_OP_PERSON_LIST, .work = list},
+    {.operation = &API_OP_PERSON_SEARCH, .work = search},
+    {.operation = &API_OP_PERSON_GET, .peek = get},
+    {.operation = &API_OP_PERSON_ENROL, .prepare = enrol_prepare, .apply = enrol_apply},
+    {.operation = &API_OP_PERSON_REVEAL, .apply = reveal_apply},
+    {.operation = &API_OP_PERSON_TIMELINE, .work = timeline},
+    {0}};

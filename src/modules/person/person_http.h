@@ -1,0 +1,22 @@
+/*
+ * modules/person/person_http.h -- the doors of this room, and what other rooms' doors need of it.
+ */
+#pragma once
+
+#include "modules/person/person.h"
+#include "request/request.h"
+
+#include "base/money.h"
+#include "modules/setting/setting.h"
+
+extern const Door PERSON_DOORS[];
+
+/* Somebody as a request names them: texts without pointer were not sent. */
+typedef struct PersonWanted {
+    Str phone, card, name;
+    int64_t store;
+    Str channel;
+} PersonWanted;
+
+/* A draft to enrol from, sealed and hashed; INVALID "person.identifier", "person.phone". */
+MUST_USE Err person_http_draft(Ctx *ctx, const PersonWanted *wanted, PersonDraft *out);

@@ -1,0 +1,159 @@
+/*
+ * modules/staff/staff.h -- people who work for the chain, how they sign in, and keys for machines.
+ *
+ * Owns:     tables staff, staff_session, staff_key; the cache of principals in memory.
+ * Promises: passwords, session tokens and keys are stored only as hashes; an unknown login costs as
+ *           much time and gets the same answer as a wrong password; after STAFF_FAILURES_MAX wrong
+ *           passwords in a row an account is locked for a minute, doubling up to an hour with each
+ *           further one; a session or key that was ended works no longer once the commit that ended
+ *           it was replied to (in other processes on the same database: at most STAFF_CACHE_MS
+ *           later); somebody can always sign in as owner; nobody grants more than they have.
+ * Depends:  base, db, request.      Threads: any.
+ */
+#pragma once
+
+#include "db/db.h"
+#include "request/principal.h"
+
+enum {
+    STAFF_LOGIN_BYTES_MAX = 64,
+    STAFF_NAME_BYTES_MAX = 63,
+    STAFF_PASSWORD_CHARS_MIN = 10,
+    STAFF_PASSWORD_BYTES_MAX = 256,
+    STAFF_FAILURES_MAX = 5,
+    STAFF_LOCK_MS = 60 * 1000,
+    STAFF_LOCK_MS_MAX = 60 * 60 * 1000,
+    STAFF_SESSION_MS = 12 * 60 * 60 * 1000,
+    STAFF_CACHE_MS = 60 * 1000,
+    STAFF_TOKEN_BYTES = 44, /* 43 base64url characters of 256 random bits and a NUL */
+    STAFF_KEY_BYTES = 47    /* "td_" before the same */
+};
+
+/* ---- roles ----------------------------------------------------------------------------------- */
+
+/* "owner", "marketer", "clerk", "analyst", "brand", "privacy", "integrator", in this order. */
+extern const char *const STAFF_ROLES[];
+extern const size_t STAFF_ROLE_COUNT;
+
+/* What a role may do.  False when there is no such role. */
+MUST_USE bool staff_role_permissions(Str role, PermissionSet *out);
+
+/* ---- accounts -------------------------------------------------------------------------------- */
+
+typedef struct Staff {
+    int64_t id;
+    Str login; /* a-z 0-9 . _ @ -, unique; capitals are folded */
+    Str name;
+    Str role;
+    const int64_t *stores; /* whoever calls staff_create() or staff_set_role() has found them */
+    size_t store_count;    /* 0 = every shop */
+    bool disabled;
+    int64_t locked_until_ms; /* in the past = not locked */
+    int64_t created_ms;
+} Staff;
+
+/*
+ * The first half of creating an account or setting a password; 25 ms, so before the transaction.
+ * Errors: INVALID "staff.password" (fewer than 10 characters, more than 256 bytes, the login, one of
+ * the commonest, of fewer than 4 different characters).
+ */
+MUST_USE Err staff_password_prepare(Ctx *ctx, Str login, Str password, Str *hash);
+
+/*
+ * Stores an account with in->login, name, role and stores.
+ * Errors: INVALID "staff.invalid" with the field; DENIED "staff.beyond" (the role may do, or the shops
+ * are, more than ctx->who's own); CONFLICT "staff.login_taken".
+ */
+MUST_USE Err staff_create(Tx *tx, const Staff *in, Str password_hash, int64_t *id);
+
+/* NOT_FOUND "staff.unknown". */
+MUST_USE Err staff_find(Ctx *ctx, int64_t id, Staff *out);
+
+/* By login, at most 1,000. */
+MUST_USE Err staff_list(Ctx *ctx, Staff **out, size_t *count);
+
+/*
+ * Each ends the account's sessions.  Who may: the account itself its password, and for the rest only
+ * somebody who has all that the account has, before and after.
+ * Errors: NOT_FOUND "staff.unknown"; DENIED "staff.beyond"; INVALID "staff.invalid" with the field;
+ * CONFLICT "staff.last_owner" (nobody enabled would be owner).
+ * To change one's own password, let the caller sign in with the old one first: both halves below,
+ * then staff_set_password() in the same transaction.
+ */
+MUST_USE Err staff_set_password(Tx *tx, int64_t id, Str password_hash);
+MUST_USE Err staff_set_role(Tx *tx, int64_t id, Str role, const int64_t *stores,
+                            size_t store_count);
+MUST_USE Err staff_set_disabled(Tx *tx, int64_t id, bool disabled);
+
+/* ---- signing in ------------------------------------------------------------------------------ */
+
+/*
+ *   prepare (pool, reader)      finds the account, checks the password
+ *   apply (Tx)                  opens the session, or counts the failure: that must commit, so apply
+ *                               succeeds either way
+ *   result                      what the caller is told
+ */
+typedef struct StaffSignIn {
+    int64_t staff;
+    char token[STAFF_TOKEN_BYTES]; /* for the cookie, once the result is OK */
+    int64_t expires_ms;            /* of the session */
+    /* below: staff's own */
+    bool right;      /* the password, as prepare saw it */
+    bool open;       /* apply opened the session */
+    int64_t wait_ms; /* > 0: locked for that long */
+    Str login;       /* folded */
+    Str password;    /* the stored hash that was checked */
+    Str rehash;      /* the same password hashed with today's parameters; no pointer = not needed */
+} StaffSignIn;
+
+/* Errors: UNAUTHENTICATED "auth.password" (no such login, or disabled), LIMITED "auth.locked" (the hint
+ * says for how long). */
+MUST_USE Err staff_sign_in_prepare(Ctx *ctx, Str login, Str password, StaffSignIn *out);
+
+MUST_USE Err staff_sign_in_apply(Tx *tx, StaffSignIn *in);
+
+/* After the commit.  Errors: UNAUTHENTICATED "auth.password", LIMITED "auth.locked". */
+MUST_USE Err staff_sign_in_result(Ctx *ctx, const StaffSignIn *in);
+
+/* Ends a session; a token that is none is OK. */
+MUST_USE Err staff_sign_out(Tx *tx, Str token);
+
+/* Forgets the sessions that are over, for a job.  *purged = how many. */
+MUST_USE Err staff_session_purge(Tx *tx, int64_t *purged);
+
+/* The CSRF token that belongs to a session token: derived, not stored, and of no use to find it. */
+Str staff_csrf(Ctx *ctx, Str token);
+bool staff_csrf_matches(Ctx *ctx, Str token, Str given);
+
+/* ---- keys for machines ----------------------------------------------------------------------- */
+
+typedef struct StaffKey {
+    int64_t id;
+    Str name;
+    Str role;
+    const int64_t *stores;
+    size_t store_count; /* 0 = every shop */
+    Str hint;           /* the last four characters */
+    int64_t created_ms;
+    int64_t revoked_ms; /* 0 = in use */
+} StaffKey;
+
+/*
+ * Makes a key with in->name, role and stores.  `key` is shown once: only its hash is stored.
+ * Errors: INVALID "staff.invalid" with the field; DENIED "staff.beyond".
+ */
+MUST_USE Err staff_key_create(Tx *tx, const StaffKey *in, int64_t *id, char key[STAFF_KEY_BYTES]);
+
+/* Oldest first, at most 1,000. */
+MUST_USE Err staff_key_list(Ctx *ctx, StaffKey **out, size_t *count);
+
+/* Errors: NOT_FOUND "staff.key_unknown" (also when it was revoked before). */
+MUST_USE Err staff_key_revoke(Tx *tx, int64_t id);
+
+/* ---- who asks -------------------------------------------------------------------------------- */
+
+/* The caller behind a session cookie.  UNAUTHENTICATED "auth.session" (none, over, or ended). */
+MUST_USE Err staff_principal_by_session(Ctx *ctx, Str token, Principal *out);
+
+/* The caller behind an API key.  UNAUTHENTICATED "auth.key". */
+MUST_USE Err staff_principal_by_key(Ctx *ctx, Str key, Principal *out);

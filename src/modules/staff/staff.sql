@@ -1,0 +1,119 @@
+-- People who work for the chain, how they sign in, and keys for machines.
+
+CREATE TABLE staff(
+  id i64 PRIMARY KEY,
+  login text NOT NULL UNIQUE,
+  name text NOT NULL,
+  role text NOT NULL,
+  stores text NOT NULL,               -- '' = every store, else ids separated by commas
+  password text NOT NULL,             -- argon2id, encoded
+  failures i64 NOT NULL CHECK(failures >= 0),
+  locked_until_ms i64 NOT NULL,
+  disabled bool NOT NULL,
+  created_ms i64 NOT NULL
+);
+
+CREATE TABLE staff_session(
+  id i64 PRIMARY KEY,
+  hash bytes NOT NULL UNIQUE,         -- of the cookie's token; the token itself is nowhere
+  staff i64 NOT NULL,
+  created_ms i64 NOT NULL,
+  expires_ms i64 NOT NULL
+);
+CREATE INDEX staff_session_of ON staff_session(staff);
+CREATE INDEX staff_session_end ON staff_session(expires_ms);
+
+CREATE TABLE staff_key(
+  id i64 PRIMARY KEY,
+  hash bytes NOT NULL UNIQUE,
+  name text NOT NULL,
+  role text NOT NULL,
+  stores text NOT NULL,
+  hint text NOT NULL,                 -- last four characters, to recognise it in a list
+  created_by i64 NOT NULL,
+  created_ms i64 NOT NULL,
+  revoked_ms i64 NOT NULL             -- 0 = in use
+);
+
+-- name: staff_by_login :one
+-- in: login text
+-- out: id i64, password text, failures i64, locked_until_ms i64, disabled bool
+SELECT id, password, failures, locked_until_ms, disabled FROM staff WHERE login = :login;
+
+-- name: staff_by_id :one
+-- in: id i64
+-- out: login text, name text, role text, stores text, disabled bool, locked_until_ms i64, created_ms i64
+SELECT login, name, role, stores, disabled, locked_until_ms, created_ms FROM staff WHERE id = :id;
+
+-- name: staff_other_owners :one
+-- in: id i64
+-- out: owners i64
+SELECT count(*) FROM staff WHERE role = 'owner' AND disabled = 0 AND id <> :id;
+
+-- name: staff_list :list
+-- out: id i64, login text, name text, role text, stores text, disabled bool, locked_until_ms i64, created_ms i64
+SELECT id, login, name, role, stores, disabled, locked_until_ms, created_ms
+  FROM staff ORDER BY login LIMIT 1000;
+
+-- name: staff_insert :exec
+-- in: id i64, login text, name text, role text, stores text, password text, created_ms i64
+INSERT INTO staff(id, login, name, role, stores, password, failures, locked_until_ms, disabled, created_ms)
+VALUES (:id, :login, :name, :role, :stores, :password, 0, 0, 0, :created_ms)
+ON CONFLICT (login) DO NOTHING;
+
+-- name: staff_set_password :exec
+-- in: id i64, password text
+UPDATE staff SET password = :password, failures = 0, locked_until_ms = 0 WHERE id = :id;
+
+-- name: staff_set_role :exec
+-- in: id i64, role text, stores text
+UPDATE staff SET role = :role, stores = :stores WHERE id = :id;
+
+-- name: staff_set_disabled :exec
+-- in: id i64, disabled bool
+UPDATE staff SET disabled = :disabled WHERE id = :id;
+
+-- name: staff_set_failures :exec
+-- in: id i64, failures i64, locked_until_ms i64
+UPDATE staff SET failures = :failures, locked_until_ms = :locked_until_ms WHERE id = :id;
+
+-- name: staff_session_insert :exec
+-- in: id i64, hash bytes, staff i64, created_ms i64, expires_ms i64
+INSERT INTO staff_session(id, hash, staff, created_ms, expires_ms)
+VALUES (:id, :hash, :staff, :created_ms, :expires_ms);
+
+-- name: staff_session_find :one
+-- in: hash bytes
+-- out: staff i64, expires_ms i64, name text, role text, stores text, disabled bool
+SELECT s.staff, s.expires_ms, a.name, a.role, a.stores, a.disabled
+  FROM staff_session s JOIN staff a ON a.id = s.staff WHERE s.hash = :hash;
+
+-- name: staff_session_delete :exec
+-- in: hash bytes
+DELETE FROM staff_session WHERE hash = :hash;
+
+-- name: staff_session_delete_of :exec
+-- in: staff i64
+DELETE FROM staff_session WHERE staff = :staff;
+
+-- name: staff_session_purge :exec
+-- in: now_ms i64
+DELETE FROM staff_session WHERE expires_ms <= :now_ms;
+
+-- name: staff_key_insert :exec
+-- in: id i64, hash bytes, name text, role text, stores text, hint text, created_by i64, created_ms i64
+INSERT INTO staff_key(id, hash, name, role, stores, hint, created_by, created_ms, revoked_ms)
+VALUES (:id, :hash, :name, :role, :stores, :hint, :created_by, :created_ms, 0);
+
+-- name: staff_key_find :one
+-- in: hash bytes
+-- out: id i64, name text, role text, stores text, revoked_ms i64
+SELECT id, name, role, stores, revoked_ms FROM staff_key WHERE hash = :hash;
+
+-- name: staff_key_list :list
+-- out: id i64, name text, role text, stores text, hint text, created_ms i64, revoked_ms i64
+SELECT id, name, role, stores, hint, created_ms, revoked_ms FROM staff_key ORDER BY id LIMIT 1000;
+
+-- name: staff_key_revoke :exec
+-- in: id i64, revoked_ms i64
+UPDATE staff_key SET revoked_ms = :revoked_ms WHERE id = :id AND revoked_ms = 0;

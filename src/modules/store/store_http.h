@@ -1,0 +1,8 @@
+/*
+ * modules/store/store_http.h -- the doors of this room.
+ */
+#pragma once
+
+#include "request/request.h"
+
+extern const Door STORE_DOORS[];
