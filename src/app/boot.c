@@ -102,7 +102,7 @@ static Err open_database(App *app, BootLevel level)
     const DatabaseOptions options = {
         .url = postgres ? str_of(c->db) : arena_printf(app->arena, "%s/tongdian.db", c->data),
         .readers = (int)c->pool + (int)c->loops + READERS_EXTRA,
-        .writers = 4};
+        .writers = 16};
     TRY(database_open(&app->ctx, &options, &app->database));
     if (level == BOOT_WRITE)
         TRY(schema_install(app->database, &app->ctx, APP_SCHEMAS, APP_SCHEMA_COUNT));

@@ -9,6 +9,7 @@
 #include "modules/campaign/campaign_http.h"
 #include "modules/catalog/catalog_http.h"
 #include "modules/coupon/coupon_http.h"
+#include "modules/event/event_http.h"
 #include "modules/insight/insight_http.h"
 #include "modules/order/order_http.h"
 #include "modules/person/person_http.h"
@@ -20,7 +21,7 @@ extern const SqlSchema SETTING_SCHEMA, AUDIT_SCHEMA, STAFF_SCHEMA, STORE_SCHEMA,
     OUTBOX_SCHEMA;
 extern const ApiContract COMMON_CONTRACT, JOB_CONTRACT, AUDIT_CONTRACT, STAFF_CONTRACT,
     STORE_CONTRACT, CATALOG_CONTRACT, PERSON_CONTRACT, CAMPAIGN_CONTRACT, COUPON_CONTRACT,
-    ORDER_CONTRACT, INSIGHT_CONTRACT;
+    ORDER_CONTRACT, INSIGHT_CONTRACT, EVENT_CONTRACT;
 
 const SqlSchema *const APP_SCHEMAS[] = {&REQUEST_SCHEMA,  &JOB_SCHEMA,     &OUTBOX_SCHEMA,
                                         &SETTING_SCHEMA,  &AUDIT_SCHEMA,   &STAFF_SCHEMA,
@@ -28,9 +29,9 @@ const SqlSchema *const APP_SCHEMAS[] = {&REQUEST_SCHEMA,  &JOB_SCHEMA,     &OUTB
                                         &CAMPAIGN_SCHEMA, &COUPON_SCHEMA,  &ORDER_SCHEMA};
 const size_t APP_SCHEMA_COUNT = ARRAY_LEN(APP_SCHEMAS);
 
-const Door *const APP_DOORS[] = {
-    JOB_DOORS,      AUDIT_DOORS,  STAFF_DOORS, STORE_DOORS,   CATALOG_DOORS, PERSON_DOORS,
-    CAMPAIGN_DOORS, COUPON_DOORS, ORDER_DOORS, INSIGHT_DOORS, NULL};
+const Door *const APP_DOORS[] = {JOB_DOORS,     AUDIT_DOORS,   STAFF_DOORS,    STORE_DOORS,
+                                 CATALOG_DOORS, PERSON_DOORS,  CAMPAIGN_DOORS, COUPON_DOORS,
+                                 ORDER_DOORS,   INSIGHT_DOORS, EVENT_DOORS,    NULL};
 
 const ApiContract *const APP_CONTRACTS[] = {&COMMON_CONTRACT, &JOB_CONTRACT,      &AUDIT_CONTRACT,
                                             &STAFF_CONTRACT,  &STORE_CONTRACT,    &CATALOG_CONTRACT,

@@ -1,5 +1,6 @@
 /*
- * base/dto_text.h -- the named formats of texts in requests.  Private to base/dto.c.
+ * base/dto_text.h -- the named formats of texts in requests: for base/dto.c, and for doors that read raw
+ * JSON themselves.
  *
  * Owns: nothing.  Threads: any.
  */

@@ -204,7 +204,7 @@ Err file_sync_folder(Ctx *ctx, Str folder)
 /* Writes and syncs a file of its own; not yet under its final name. */
 static Err write_whole(Ctx *ctx, Str folder, Str name, Str content)
 {
-    File file;
+    File file = {.fd = -1};
     TRY(file_open(ctx, folder, name, FILE_CREATE, &file));
     Err err = file_write_at(ctx, file, 0, content);
     if (err == ERR_OK)

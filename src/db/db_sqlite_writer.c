@@ -238,6 +238,7 @@ static void run_group(LiteDatabase *database, size_t n)
 
 static void *writer_main(void *arg)
 {
+    (void)pthread_setname_np(pthread_self(), "db-writer");
     LiteDatabase *database = arg;
     QueueNode *chain = NULL;
     for (;;) {
@@ -328,6 +329,7 @@ static bool checkpoint(LiteDatabase *database)
 
 static void *checkpoint_main(void *arg)
 {
+    (void)pthread_setname_np(pthread_self(), "db-checkpoint");
     LiteDatabase *database = arg;
     const struct timespec nap = {.tv_nsec = CHECKPOINT_POLL_MS * 1000000L};
     int64_t not_before_us = 0;

@@ -263,6 +263,7 @@ static void drain(HttpLoop *l)
 
 static void *run_loop(void *loop)
 {
+    (void)pthread_setname_np(pthread_self(), "http");
     HttpLoop *l = loop;
     l->now_us = clock_mono_us();
     while (atomic_load_explicit(&l->server->stop_until_us, memory_order_acquire) == 0)

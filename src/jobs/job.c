@@ -189,6 +189,7 @@ static bool nap(JobRunner *r)
 
 static void *runner_main(void *arg)
 {
+    (void)pthread_setname_np(pthread_self(), "jobs");
     JobRunner *r = arg;
     Arena *arena = arena_new(65536);
     while (nap(r)) {

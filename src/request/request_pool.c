@@ -36,6 +36,7 @@ static PoolTask *next_task(Pool *p)
 
 static void *pool_main(void *arg)
 {
+    (void)pthread_setname_np(pthread_self(), "pool");
     Pool *p = arg;
     for (PoolTask *task = NULL; (task = next_task(p)) != NULL;)
         task->run(task);

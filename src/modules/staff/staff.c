@@ -167,7 +167,7 @@ static Err end_sessions(Tx *tx, int64_t id)
 /* For whoever is about to take the owner's role, or the account, from `s`. */
 static Err require_another_owner(Ctx *ctx, const Staff *s)
 {
-    if (s->disabled || !str_eq(s->role, STR("owner")))
+    if (!str_eq(s->role, STR("owner")))
         return ERR_OK;
     Row_staff_other_owners others;
     TRY(sql_staff_other_owners(ctx, s->id, &others));

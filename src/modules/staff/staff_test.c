@@ -347,7 +347,7 @@ ROOM_TEST(staff_last_enabled_owner_stays, &STAFF_SCHEMA)
     Change off_b = {.id = b, .disabled = true};
     EXPECT_FAULT(room->ctx, room_write(room, apply_disabled, &off_b), ERR_CONFLICT,
                  "staff.last_owner");
-    EXPECT_OK(room->ctx, room_write(room, apply_role, &down)); /* disabled: it counts for nothing */
+    EXPECT_OK(room->ctx, room_write(room, apply_role, &down)); /* b is left */
     Staff found;
     EXPECT_OK(room->ctx, staff_find(room->ctx, b, &found));
     CHECK(!found.disabled);

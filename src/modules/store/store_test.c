@@ -215,6 +215,8 @@ ROOM_TEST(store_update_changes_all_but_code_and_birth, &STORE_SCHEMA)
     u.in.code = STR("SH001");
     expect_same(room, &got, &u.in);
     EXPECT_I64(got.created_ms, ROOM_NOW_MS);
+    u.in.code = STR("");
+    EXPECT_OK(room->ctx, room_write(room, apply_update, &u));
     u.in.hours = STR("Mo");
     u.in.cutover_hour = 30;
     EXPECT_FAULT(room->ctx, room_write(room, apply_update, &u), ERR_INVALID, "store.invalid");

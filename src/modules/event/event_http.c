@@ -1,0 +1,278 @@
+/*
+ * modules/event/event_http.c -- the doors of event.api.yaml: events in, and how many there are.
+ *
+ * A batch is read one event at a time: a bad one is listed with its index and costs nobody else.  A
+ * phone number as actor is stored as its keyed hash: the log holds no numbers.
+ */
+#include "modules/event/event_http.h"
+
+#include "base/dto_text.h"
+#include "base/hash.h"
+#include "event.api.h"
+#include "modules/person/person.h"
+
+enum { EVENTS_MAX = 2000, COUNTS_MAX = 10000 };
+
+/* ---- reading one event ------------------------------------------------------------------------------ */
+
+/* What an event brings; texts borrow from the body. */
+typedef struct Incoming {
+    Event head;
+    bool has_properties, has_context;
+    JsonValue properties, context;
+} Incoming;
+
+static Err bad(Ctx *ctx, const char *pointer, const char *what)
+{
+    return fail_field(ctx, pointer, "event.invalid", "%s", what);
+}
+
+static Err text_of(Ctx *ctx, JsonValue v, const char *pointer, Str *out)
+{
+    const JsonFault fault = json_text(v, out);
+    return fault == JSON_FAULT_NONE ? ERR_OK : bad(ctx, pointer, json_fault_text(fault));
+}
+
+static Err read_actor(Ctx *ctx, JsonValue v, EventActor *out)
+{
+    JsonValue kind, value;
+    if (json_type(v) == JSON_NULL)
+        return ERR_OK;
+    if (!json_find(v, STR("kind"), &kind) || !json_find(v, STR("value"), &value))
+        return bad(ctx, "/actor", "send kind and value, or leave the actor out");
+    TRY(text_of(ctx, kind, "/actor/kind", &out->kind));
+    TRY(text_of(ctx, value, "/actor/value", &out->value));
+    if (!str_eq(out->kind, STR("phone")))
+        return ERR_OK;
+    PersonKey key;
+    TRY(person_key_phone(ctx, out->value, &key));
+    out->value = hex_encode(ctx->arena, (Str){(const char *)key.hash, sizeof key.hash});
+    return ERR_OK;
+}
+
+static Err read_time(Ctx *ctx, JsonValue v, int64_t *out)
+{
+    Str text;
+    if (json_type(v) == JSON_NUMBER)
+        return json_i64(v, out) == JSON_FAULT_NONE
+                   ? ERR_OK
+                   : bad(ctx, "/time", "send RFC 3339, or milliseconds since 1970");
+    TRY(text_of(ctx, v, "/time", &text));
+    if (!dto_text_time(text, out))
+        return bad(ctx, "/time", "send RFC 3339, or milliseconds since 1970");
+    return ERR_OK;
+}
+
+static Err read_field(Ctx *ctx, Str key, JsonValue v, Incoming *in)
+{
+    const struct {
+        Str name;
+        Str *into;
+        const char *pointer;
+    } texts[] = {{STR("id"), &in->head.id, "/id"},
+                 {STR("name"), &in->head.name, "/name"},
+                 {STR("store"), &in->head.store, "/store"}};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        if (str_eq(key, texts[i].name))
+            return text_of(ctx, v, texts[i].pointer, texts[i].into);
+    if (str_eq(key, STR("time")))
+        return read_time(ctx, v, &in->head.time_ms);
+    if (str_eq(key, STR("actor")))
+        return read_actor(ctx, v, &in->head.actor);
+    if (str_eq(key, STR("properties"))) {
+        in->properties = v;
+        in->has_properties = true;
+        return ERR_OK;
+    }
+    if (str_eq(key, STR("context"))) {
+        in->context = v;
+        in->has_context = true;
+        return ERR_OK;
+    }
+    return bad(ctx, "", "an event has id, name, time, actor, store, properties and context");
+}
+
+/* ---- properties ------------------------------------------------------------------------------------- */
+
+/* An exact decimal: as few places as hold it. */
+static Err add_number(Ctx *ctx, EventBuilder *b, Str name, JsonValue v)
+{
+    for (int scale = 0; scale <= 9; scale++) {
+        int64_t n = 0;
+        const JsonFault fault = json_scaled(v, scale, &n);
+        if (fault == JSON_FAULT_NONE) {
+            event_prop_decimal(b, name, n, scale);
+            return ERR_OK;
+        }
+        if (fault != JSON_FAULT_FRACTION)
+            break;
+    }
+    return bad(ctx, "/properties", "a number has at most 9 decimal places and 18 digits");
+}
+
+static Err add_texts(Ctx *ctx, EventBuilder *b, Str name, JsonValue list)
+{
+    const size_t n = json_count(list);
+    Str *texts = ARENA_ARRAY(ctx->arena, Str, n + 1);
+    size_t i = 0;
+    JsonValue v;
+    for (JsonIter it = json_items(list); json_next_item(&it, &v); i++)
+        TRY(text_of(ctx, v, "/properties", &texts[i]));
+    event_prop_texts(b, name, texts, n);
+    return ERR_OK;
+}
+
+static Err add_scalar(Ctx *ctx, EventBuilder *b, Str name, JsonValue v)
+{
+    Str text;
+    bool yes = false;
+    switch (json_type(v)) {
+    case JSON_STRING:
+        TRY(text_of(ctx, v, "/properties", &text));
+        event_prop_text(b, name, text);
+        return ERR_OK;
+    case JSON_NUMBER:
+        return add_number(ctx, b, name, v);
+    case JSON_BOOL:
+        if (json_bool(v, &yes) == JSON_FAULT_NONE)
+            event_prop_bool(b, name, yes);
+        return ERR_OK;
+    case JSON_NULL:
+        return ERR_OK; /* nothing is known: the same as not sent */
+    case JSON_OBJECT:
+    case JSON_ARRAY:
+        break;
+    }
+    return bad(ctx, "/properties", "send texts, numbers, booleans, or a list of texts or records");
+}
+
+/* A list of records: order lines and the like. */
+static Err add_records(Ctx *ctx, EventBuilder *b, Str name, JsonValue list)
+{
+    JsonValue record, v;
+    Str key;
+    event_items_begin(b, name);
+    for (JsonIter it = json_items(list); json_next_item(&it, &record);) {
+        if (json_type(record) != JSON_OBJECT)
+            return bad(ctx, "/properties", "a list holds texts only, or records only");
+        event_item(b);
+        for (JsonIter f = json_fields(record); json_next_field(&f, &key, &v);)
+            TRY(add_scalar(ctx, b, arena_copy(ctx->arena, key), v));
+    }
+    event_items_end(b);
+    return ERR_OK;
+}
+
+static Err add_properties(Ctx *ctx, EventBuilder *b, JsonValue object)
+{
+    JsonValue v, first;
+    Str key;
+    if (json_type(object) != JSON_OBJECT)
+        return bad(ctx, "/properties", "send an object");
+    for (JsonIter it = json_fields(object); json_next_field(&it, &key, &v);) {
+        const Str name = arena_copy(ctx->arena, key);
+        JsonIter items = json_items(v);
+        const bool list = json_type(v) == JSON_ARRAY;
+        const bool filled = list && json_next_item(&items, &first);
+        if (!list)
+            TRY(add_scalar(ctx, b, name, v));
+        else if (filled && json_type(first) == JSON_OBJECT)
+            TRY(add_records(ctx, b, name, v));
+        else
+            TRY(add_texts(ctx, b, name, v));
+    }
+    return ERR_OK;
+}
+
+/* ---- a batch ---------------------------------------------------------------------------------------- */
+
+static Err collect_one(Collect *c, Str source, JsonValue v)
+{
+    Ctx *ctx = c->ctx;
+    Incoming in = {.head = {.kind = EVENT_HAPPENED,
+                            .source = source,
+                            .time_ms = ctx->now_ms,
+                            .received_ms = ctx->now_ms}};
+    JsonValue field;
+    Str key;
+    if (json_type(v) != JSON_OBJECT)
+        return bad(ctx, "", "an event is an object");
+    for (JsonIter it = json_fields(v); json_next_field(&it, &key, &field);)
+        TRY(read_field(ctx, key, field, &in));
+    EventBuilder *b = event_begin(ctx, &in.head);
+    if (in.has_properties)
+        TRY(add_properties(ctx, b, in.properties));
+    if (in.has_context) {
+        event_context(b);
+        TRY(add_properties(ctx, b, in.context));
+    }
+    Event event;
+    TRY(event_end(b, &event));
+    event_encode(&event, &c->records);
+    return ERR_OK;
+}
+
+static void refuse(Ctx *ctx, ApiEventReceipt *out, size_t index)
+{
+    static const ApiContract *const CONTRACTS[] = {&EVENT_CONTRACT, NULL};
+    const Fault *f = &ctx->fault;
+    const char *sentence = api_sentence(CONTRACTS, f->reason);
+    const Str detail = str_of(f->hint[0] == '\0' ? sentence : f->hint);
+    ApiEventRefusal *r = &out->refused[out->refused_count++];
+    *r = (ApiEventRefusal){.index = (int64_t)index,
+                           .code = str_of(f->reason),
+                           .detail = arena_copy(ctx->arena, detail)};
+    if (f->pointer[0] != '\0')
+        DTO_SET(r, pointer, arena_copy(ctx->arena, str_of(f->pointer)));
+}
+
+static Err collect(Collect *c, Call *call)
+{
+    Ctx *ctx = c->ctx;
+    const ApiEventBatch *in = call->body;
+    ApiEventReceipt *out = call->reply;
+    JsonValue list, v;
+    TRY(json_open(ctx, in->events, &list));
+    const size_t n = json_count(list);
+    if (json_type(list) != JSON_ARRAY || n == 0 || n > EVENTS_MAX)
+        return fail_field(ctx, "/events", "request.range", "send a list of 1 to %d events",
+                          EVENTS_MAX);
+    out->refused = ARENA_ARRAY(ctx->arena, ApiEventRefusal, n);
+    size_t i = 0;
+    for (JsonIter it = json_items(list); json_next_item(&it, &v); i++) {
+        if (collect_one(c, in->source, v) == ERR_OK)
+            out->accepted++;
+        else
+            refuse(ctx, out, i);
+    }
+    return ERR_OK;
+}
+
+/* ---- counts ----------------------------------------------------------------------------------------- */
+
+static Err add_count(Ctx *ctx, const EventsCount *count, void *arg)
+{
+    ApiEventCounts *out = arg;
+    if (out->items_count == COUNTS_MAX)
+        return fail_field(ctx, "?to", "insight.range", "over %d rows: ask for fewer days",
+                          COUNTS_MAX);
+    out->items[out->items_count++] = (ApiEventCount){
+        .name = arena_copy(ctx->arena, count->name), .day = count->day, .count = count->count};
+    return ERR_OK;
+}
+
+static Err counts(Work *work, Call *call)
+{
+    Ctx *ctx = work->ctx;
+    const ApiEventCountsQuery *q = call->query;
+    ApiEventCounts *out = call->reply;
+    if (q->from > q->to)
+        return fail_field(ctx, "?from", "insight.range", "from must not be after to");
+    out->items = ARENA_ARRAY(ctx->arena, ApiEventCount, COUNTS_MAX);
+    return events_counts(ctx, work->log, q->name_is == DTO_VALUE ? q->name : STR(""), q->from,
+                         q->to, add_count, out, &out->total);
+}
+
+const Door EVENT_DOORS[] = {{.operation = &API_OP_EVENT_COLLECT, .collect = collect},
+                            {.operation = &API_OP_EVENT_COUNTS, .work = counts},
+                            {0}};

@@ -1,0 +1,101 @@
+#!/bin/sh
+# tools/setup.sh -- installs what is missing, from Debian's packages and npm, and nothing else.
+#
+#   setup.sh GROUP...      build: the program     web: its pages     test: the suites
+#                          lint: the checks       bare: the bare machine     bench: the load generator
+#
+# Does nothing, quickly, when all is there.  Installing needs root or sudo; without, it says the line.
+set -eu
+cd "$(dirname "$0")/.."
+
+# group  package  why
+packages() {
+    cat <<'LIST'
+build gcc                     the C compiler
+build g++                     the shims of simdjson and libphonenumber are C++
+build meson                   describes the build
+build ninja-build             runs it
+build pkg-config              finds the libraries
+build libc6-dev               the C library
+build libsqlite3-dev          the database in the data folder
+build libpq-dev               the database of a chain that has outgrown it
+build libmicrohttpd-dev       HTTP
+build zlib1g-dev              gzip
+build libsodium-dev           password hashing, keyed hashes, random numbers
+build libssl-dev              AES-256-GCM, HMAC, TLS certificates
+build libsimdjson-dev         reads JSON
+build libphonenumber-dev      phone numbers outside mainland China
+build libprotobuf-dev         libphonenumber's headers need it
+build libyaml-dev             contracts and import maps
+build libzip-dev              xlsx is a zip
+build libexpat1-dev           of XML
+build libgnutls28-dev         a TLS client in the tests of http; libmicrohttpd's TLS
+web   nodejs                  builds the pages
+web   npm                     fetches what they are built with
+web   ca-certificates         npm speaks HTTPS
+test  nodejs                  drives the program over HTTP
+test  clang                   the second compiler, the sanitizers and fuzzers
+test  libclang-rt-14-dev      their run-time libraries
+test  llvm                    names in their traces
+test  postgresql-15           the same suite on the other database
+test  chromium                a real browser
+test  fonts-wqy-microhei      Chinese letters in it
+test  openssl                 certificates for the tests of TLS
+lint  clang-format            the layout of the code
+lint  clang-tidy              static checks
+lint  clang                   warnings of the second compiler
+lint  binutils                nm: reads the object files
+lint  shellcheck              checks the shell scripts
+bare  debootstrap             makes a bare Debian 12
+bench wrk                     the load generator
+LIST
+}
+
+# nodejs and npm may come from elsewhere than Debian: any Node from 18 on will do.
+is_there() {
+    case $1 in
+    nodejs) node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 18 ? 0 : 1)' 2>/dev/null ;;
+    npm) command -v npm >/dev/null 2>&1 ;;
+    *) [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ] ;;
+    esac
+}
+
+missing=
+for group in "$@"; do
+    for package in $(packages | awk -v group="$group" '$1 == group { print $2 }'); do
+        case " $missing " in *" $package "*) continue ;; esac
+        is_there "$package" || missing="$missing $package"
+    done
+done
+
+if [ -n "$missing" ]; then
+    line="apt-get install -y --no-install-recommends$missing"
+    as_root=
+    if [ "$(id -u)" != 0 ]; then
+        if ! sudo -n true 2>/dev/null && [ ! -t 0 ]; then
+            printf 'Packages are missing and installing them needs root.  As root:\n    %s\n' "$line" >&2
+            exit 1
+        fi
+        as_root=sudo
+    fi
+    echo "installing:$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    # The lists may be absent or old: then they are fetched, and the second try is the real one.
+    # shellcheck disable=SC2086 # $line and $as_root are words
+    $as_root $line >/dev/null 2>&1 || { $as_root apt-get update >/dev/null && $as_root $line >/dev/null; } || {
+        printf 'That failed.  To see why, as root:\n    apt-get update && %s\n' "$line" >&2
+        exit 1
+    }
+fi
+
+# The pages' own packages, exactly as locked; again only when the lock has changed.
+for group in "$@"; do
+    if [ "$group" = web ] && [ -f web/package.json ]; then
+        stamp=web/node_modules/.tongdian-lock
+        if ! cmp -s web/package-lock.json "$stamp"; then
+            echo "npm packages of web/"
+            (cd web && npm ci --no-audit --no-fund --loglevel=error)
+            cp web/package-lock.json "$stamp"
+        fi
+    fi
+done
