@@ -102,6 +102,21 @@ Str arena_copy(Arena *a, Str s)
     return (Str){p, s.len};
 }
 
+Str arena_i64(Arena *a, int64_t v)
+{
+    enum { DIGITS_MAX = 20 };
+    char *end = arena_bytes(a, DIGITS_MAX + 1) + DIGITS_MAX, *at = end;
+    uint64_t left = v < 0 ? ~(uint64_t)v + 1 : (uint64_t)v;
+    *end = '\0';
+    do {
+        *--at = (char)('0' + left % 10);
+        left /= 10;
+    } while (left != 0);
+    if (v < 0)
+        *--at = '-';
+    return (Str){at, (size_t)(end - at)};
+}
+
 Str arena_printf(Arena *a, const char *fmt, ...)
 {
     va_list ap;

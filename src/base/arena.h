@@ -25,6 +25,7 @@ char *arena_bytes(Arena *arena, size_t n);
 
 /* The copy is NUL-terminated (behind its len), for the library edge. */
 Str arena_copy(Arena *arena, Str s);
+Str arena_i64(Arena *arena, int64_t v); /* in decimal: much cheaper than arena_printf() */
 Str arena_printf(Arena *arena, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* Runs `fn(arg)` at the next reset, last registered first: for statements, files, locks. */

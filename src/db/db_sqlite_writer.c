@@ -413,8 +413,16 @@ static Err open_connections(Ctx *ctx, LiteDatabase *database, int readers)
     return ERR_OK;
 }
 
+/* Memory statistics would make every allocation of every thread take one global lock. */
+static void configure_library(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 Err sqlite_database_open(Ctx *ctx, const DatabaseOptions *options, Database **out)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    CHECK(pthread_once(&once, configure_library) == 0);
     CHECK(options->readers >= 1 && options->readers <= READERS_MAX);
     LiteDatabase *database = calloc(1, sizeof *database);
     CHECK(database != NULL);

@@ -3,8 +3,8 @@
  *
  * An Event is a view: its strings and arrays belong to the bytes or the arena behind it.  It is
  * made by the builder here (which refuses what must not be stored) or by event_decode().  The
- * encoding is docs/formats/events.md: self-delimiting, versioned, one form per event (what was decoded encodes
- * to the same bytes); the outbox stores the same bytes.
+ * encoding is docs/formats/events.md: self-delimiting, versioned, one form per event (what was
+ * decoded encodes to the same bytes); the outbox stores the same bytes.
  * Promises: every text is UTF-8 without U+0000; every limit below holds, also for decoded bytes.
  * Errors: INVALID "event.*" as listed at event_end() and event_decode().
  * Threads: any, one builder each.
@@ -131,9 +131,9 @@ void event_context(EventBuilder *b);
 /*
  * The finished event, valid as long as the arena and what was handed in.
  * Errors, all INVALID with the field's pointer: "event.text" (not UTF-8, or U+0000),
- * "event.length", "event.missing" (a field that this kind needs), "event.actor" (half an actor), "event.time",
- * "event.value" (money, scale or time out of range, or a type that does not belong there),
- * "event.prop_twice", "event.count" (too many), "event.size" (larger than EVENT_BYTES_MAX).
+ * "event.length", "event.missing" (a field that this kind needs), "event.actor" (half an actor),
+ * "event.time", "event.value" (money, scale or time out of range, or a type that does not belong
+ * there), "event.prop_twice", "event.count" (too many), "event.size" (larger than EVENT_BYTES_MAX).
  */
 MUST_USE Err event_end(EventBuilder *b, Event *out);
 

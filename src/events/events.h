@@ -42,7 +42,7 @@ typedef struct EventsOptions {
  */
 MUST_USE Err events_open(Ctx *ctx, Str folder, const EventsOptions *options, EventsLog **out);
 
-/* Waits for what was submitted, syncs and closes; no call may be running.  NULL is nothing to do. */
+/* Waits for what was submitted, syncs and closes; no call may be running.  NULL does nothing. */
 void events_close(EventsLog *log);
 
 /* ---- appending ------------------------------------------------------------------------------- */

@@ -265,19 +265,26 @@ Err events_open(Ctx *ctx, Str folder, const EventsOptions *options, EventsLog **
     return ERR_OK;
 }
 
+static void ignore_done(EventsTask *task)
+{
+    (void)task;
+}
+
 void events_close(EventsLog *log)
 {
     if (log == NULL)
         return;
+    Ctx ctx = {.arena = arena_new(4096)};
+    /* An empty batch wakes the sync thread for certain; a bare wake may come just before it sleeps. */
+    EventsTask last = {.ctx = &ctx, .records = STR(""), .done = ignore_done};
     atomic_store(&log->stop, true);
-    queue_wake(&log->queue);
+    (void)queue_push(&log->queue, &last.node);
     CHECK(pthread_join(log->syncer, NULL) == 0);
     (void)pthread_mutex_lock(&log->lock);
     log->keeper_stop = true;
     (void)pthread_cond_broadcast(&log->changed);
     (void)pthread_mutex_unlock(&log->lock);
     CHECK(pthread_join(log->keeper, NULL) == 0);
-    Ctx ctx = {.arena = arena_new(4096)};
     if (log_save_manifest(&ctx, log) != ERR_OK ||
         file_remove(&ctx, log->folder, LOG_SPARE) != ERR_OK)
         LOG(LOG_WARN, "events.close", LOG_C("detail", ctx.fault.detail));

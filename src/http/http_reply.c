@@ -37,6 +37,19 @@ static void add_member(JsonOut *o, Str name, Str value)
     json_out_text(o, value);
 }
 
+/* The one field that is wrong: "errors":[{"pointer":...,"detail":...}]. */
+static void add_error(JsonOut *o, Str pointer, Str detail)
+{
+    json_out_key(o, STR("errors"));
+    json_out_array(o);
+    json_out_object(o);
+    add_member(o, STR("pointer"), pointer);
+    json_out_key(o, STR("detail"));
+    json_out_text(o, detail);
+    json_out_end(o);
+    json_out_end(o);
+}
+
 void http_reply_problem(HttpExchange *x, int status, const char *code, Str title, Str pointer,
                         Str detail)
 {
@@ -47,8 +60,9 @@ void http_reply_problem(HttpExchange *x, int status, const char *code, Str title
     json_out_i64(&o, status);
     add_member(&o, STR("code"), str_of(code));
     add_member(&o, STR("title"), title);
-    add_member(&o, STR("pointer"), pointer);
     add_member(&o, STR("detail"), detail);
+    if (pointer.len > 0)
+        add_error(&o, pointer, detail);
     json_out_end(&o);
     x->reply.status = status;
     x->reply.content_type = "application/problem+json";

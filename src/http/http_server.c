@@ -44,7 +44,7 @@ HttpOptions http_options_default(void)
         .body_deadline_ms = 30000,  /* plus a second per 16 kB declared */
         .idle_ms = 60000,           /* between two requests of a connection */
         .write_deadline_ms = 30000, /* plus a second per 16 kB of reply */
-        .head_bytes_max = 16384,
+        .head_bytes_max = 8192,
         .body_bytes_max = 1 << 20,
         .bodies_bytes_max = 512 << 20,
     };

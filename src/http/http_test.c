@@ -317,11 +317,12 @@ TEST(problem_is_json_whatever_goes_in)
 {
     setup();
     HttpExchange x = {.arena = arena};
-    http_reply_problem(&x, 409, "coupon.sold_out", STR("Sold \"out\"\n"), STR("/code"), STR(""));
+    http_reply_problem(&x, 409, "coupon.sold_out", STR("Sold \"out\"\n"), STR("/code"), STR("No"));
     EXPECT_I64(x.reply.status, 409);
     EXPECT_STREQ(x.reply.content_type, "application/problem+json");
     EXPECT_STREQ(c_of(x.reply.body), "{\"status\":409,\"code\":\"coupon.sold_out\","
-                                     "\"title\":\"Sold \\\"out\\\"\\n\",\"pointer\":\"/code\"}");
+                                     "\"title\":\"Sold \\\"out\\\"\\n\",\"detail\":\"No\","
+                                     "\"errors\":[{\"pointer\":\"/code\",\"detail\":\"No\"}]}");
 }
 
 TEST(reply_headers_never_carry_line_ends_and_are_bounded)

@@ -45,7 +45,7 @@ static CouponTemplate template_of(const Row_coupon_template_find *r)
 }
 
 /* The first thing that is wrong with a template: one row per rule. */
-static Err template_check(Ctx *ctx, const CouponTemplate *t)
+static Err template_check(Ctx *ctx, const CouponTemplate *t, bool imported)
 {
     const struct {
         bool wrong;
@@ -56,7 +56,7 @@ static Err template_check(Ctx *ctx, const CouponTemplate *t)
         {t->name.len == 0, "/name", "give the template a name"},
         {t->kind < COUPON_AMOUNT || t->kind > COUPON_GIFT, "/kind",
          "choose amount, percent or gift"},
-        {t->kind == COUPON_AMOUNT && t->amount_fen <= 0, "/amount_fen",
+        {t->kind == COUPON_AMOUNT && t->amount_fen == 0 && !imported, "/amount_fen",
          "say how much an amount coupon takes off"},
         {t->kind == COUPON_PERCENT && (t->rate_bps <= 0 || t->rate_bps > 10000), "/rate_bps",
          "a percent coupon takes off 1 to 10000 basis points"},
@@ -91,9 +91,8 @@ static Err template_references(Ctx *ctx, const CouponTemplate *t)
     return ERR_OK;
 }
 
-Err coupon_template_create(Tx *tx, const CouponTemplate *in, int64_t *id)
+static Err template_store(Tx *tx, const CouponTemplate *in, int64_t *id)
 {
-    TRY(template_check(tx->ctx, in));
     TRY(template_references(tx->ctx, in));
     const int64_t new_id = id_next(tx->ctx->now_ms);
     int64_t changed = 0;
@@ -126,6 +125,18 @@ Err coupon_template_create(Tx *tx, const CouponTemplate *in, int64_t *id)
     return ERR_OK;
 }
 
+Err coupon_template_create(Tx *tx, const CouponTemplate *in, int64_t *id)
+{
+    TRY(template_check(tx->ctx, in, false));
+    return template_store(tx, in, id);
+}
+
+Err coupon_template_import(Tx *tx, const CouponTemplate *in, int64_t *id)
+{
+    TRY(template_check(tx->ctx, in, true));
+    return template_store(tx, in, id);
+}
+
 Err coupon_template_scope_product(Tx *tx, int64_t template, int64_t product)
 {
     return sql_coupon_template_product_insert(tx, template, product, NULL);
@@ -134,6 +145,14 @@ Err coupon_template_scope_product(Tx *tx, int64_t template, int64_t product)
 Err coupon_template_scope_store(Tx *tx, int64_t template, int64_t store)
 {
     return sql_coupon_template_store_insert(tx, template, store, NULL);
+}
+
+Err coupon_template_scope_size(Ctx *ctx, int64_t template, int64_t *products)
+{
+    Row_coupon_template_product_count row;
+    TRY(sql_coupon_template_product_count(ctx, template, &row));
+    *products = row.products;
+    return ERR_OK;
 }
 
 Err coupon_template_find(Ctx *ctx, int64_t id, CouponTemplate *out)
@@ -250,31 +269,30 @@ static Err issue(Tx *tx, const CouponTemplate *t, Coupon *c)
     TRY(sql_coupon_state_insert(tx, c->id, NULL));
     TRY(coupon_count(tx, t->id, c->issued_ms, &(CouponTotals){.issued = 1}));
     return coupon_emit(tx, &(CouponHappening){.name = STR("Coupon Claimed"),
+                                              .verb = STR("claimed-"),
                                               .coupon = c->id,
                                               .template = t,
                                               .person = c->person,
                                               .at_ms = c->issued_ms});
 }
 
-Err coupon_claim(Tx *tx, int64_t template, int64_t person, Coupon *out)
+Err coupon_claim(Tx *tx, const CouponTemplate *t, int64_t person, Coupon *out)
 {
-    CouponTemplate t;
-    TRY(coupon_template_find(tx->ctx, template, &t));
-    TRY(claimable(tx, &t, person));
+    TRY(claimable(tx, t, person));
     int64_t taken = 0;
-    TRY(sql_coupon_stock_take(tx, t.id, t.stock, &taken));
+    TRY(sql_coupon_stock_take(tx, t->id, t->stock, &taken));
     if (taken == 0)
-        return fail(tx->ctx, ERR_CONFLICT, "coupon.sold_out", "template %" PRId64, t.id);
+        return fail(tx->ctx, ERR_CONFLICT, "coupon.sold_out", "template %" PRId64, t->id);
     const int64_t now = tx->ctx->now_ms;
-    const int64_t from = t.valid_days > 0 && now > t.valid_from_ms ? now : t.valid_from_ms;
-    const int64_t to = t.valid_days > 0 ? from + t.valid_days * DAY_MS : t.valid_to_ms;
-    Coupon c = {.template = t.id,
+    const int64_t from = t->valid_days > 0 && now > t->valid_from_ms ? now : t->valid_from_ms;
+    const int64_t to = t->valid_days > 0 ? from + t->valid_days * DAY_MS : t->valid_to_ms;
+    Coupon c = {.template = t->id,
                 .person = person,
                 .valid_from_ms = from,
-                .valid_to_ms = to < t.valid_to_ms ? to : t.valid_to_ms,
+                .valid_to_ms = to < t->valid_to_ms ? to : t->valid_to_ms,
                 .issued_ms = now};
     c.status = coupon_status(c.redemption, false, c.valid_from_ms, c.valid_to_ms, now);
-    TRY(issue(tx, &t, &c));
+    TRY(issue(tx, t, &c));
     *out = c;
     return ERR_OK;
 }

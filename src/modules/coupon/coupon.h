@@ -72,9 +72,16 @@ typedef struct CouponTotals {
  */
 MUST_USE Err coupon_template_create(Tx *tx, const CouponTemplate *in, int64_t *id);
 
+/* For imports: the same, but an amount coupon may come without its amount (0): the source does not say what
+ * it took off.  Such a coupon is never burnt on a sale: "coupon.no_effect". */
+MUST_USE Err coupon_template_import(Tx *tx, const CouponTemplate *in, int64_t *id);
+
 /* Puts a product or a shop into the scope; the template must have been created by_product/by_store. */
 MUST_USE Err coupon_template_scope_product(Tx *tx, int64_t template, int64_t product);
 MUST_USE Err coupon_template_scope_store(Tx *tx, int64_t template, int64_t store);
+
+/* How many products are in its scope. */
+MUST_USE Err coupon_template_scope_size(Ctx *ctx, int64_t template, int64_t *products);
 
 /* NOT_FOUND "coupon.template_unknown". */
 MUST_USE Err coupon_template_find(Ctx *ctx, int64_t id, CouponTemplate *out);
@@ -108,11 +115,11 @@ MUST_USE Err coupon_sums(Ctx *ctx, CouponSums *out);
 /* ---- claim ----------------------------------------------------------------------------------- */
 
 /*
- * Gives one coupon to a person.
- * Errors: NOT_FOUND "coupon.template_unknown"; CONFLICT "coupon.paused", "coupon.not_open" (outside
+ * Gives one coupon to a person; `t` was read in this transaction.
+ * Errors: CONFLICT "coupon.paused", "coupon.not_open" (outside
  * the claim window), "coupon.limit" (per person), "coupon.sold_out".    Source: semantics 4.5.
  */
-MUST_USE Err coupon_claim(Tx *tx, int64_t template, int64_t person, Coupon *out);
+MUST_USE Err coupon_claim(Tx *tx, const CouponTemplate *t, int64_t person, Coupon *out);
 
 /* For imports: a coupon issued at `issued_ms`, without window, limit or stock; the counts follow. */
 MUST_USE Err coupon_issue_past(Tx *tx, const CouponTemplate *t, int64_t person, int64_t issued_ms,

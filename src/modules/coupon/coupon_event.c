@@ -6,24 +6,20 @@
 #include "jobs/outbox.h"
 #include "modules/person/person.h"
 
-/* An id as text in the arena. */
-static Str id_text(Ctx *ctx, int64_t id)
+/* "claimed-17": the same however often the event is sent, and another than "redeemed-17". */
+static Str event_id(Ctx *ctx, Str verb, int64_t of)
 {
-    return arena_printf(ctx->arena, "%" PRId64, id);
+    const Str number = arena_i64(ctx->arena, of);
+    char *text = arena_bytes(ctx->arena, verb.len + number.len);
+    memcpy(text, verb.ptr, verb.len);
+    memcpy(text + verb.len, number.ptr, number.len);
+    return (Str){text, verb.len + number.len};
 }
 
 static void add_id(Ctx *ctx, EventBuilder *b, Str name, int64_t id)
 {
     if (id != 0)
-        event_prop_text(b, name, id_text(ctx, id));
-}
-
-/* The event's id is made of the thing it speaks of, so that it is the same however often it is
- * sent: "redeemed:17". */
-static Str event_id(Ctx *ctx, const CouponHappening *h)
-{
-    const int64_t of = h->redemption != 0 ? h->redemption : h->coupon;
-    return arena_printf(ctx->arena, "%.*s:%" PRId64, STR_ARG(h->name), of);
+        event_prop_text(b, name, arena_i64(ctx->arena, id));
 }
 
 Err coupon_emit(Tx *tx, const CouponHappening *h)
@@ -31,12 +27,13 @@ Err coupon_emit(Tx *tx, const CouponHappening *h)
     Ctx *ctx = tx->ctx;
     const Event head = {.kind = EVENT_HAPPENED,
                         .source = STR("coupon"),
-                        .id = event_id(ctx, h),
+                        .id =
+                            event_id(ctx, h->verb, h->redemption != 0 ? h->redemption : h->coupon),
                         .name = h->name,
                         .time_ms = h->at_ms,
                         .received_ms = ctx->now_ms,
                         .actor = person_actor(ctx, h->person),
-                        .store = h->store == 0 ? STR("") : id_text(ctx, h->store)};
+                        .store = h->store == 0 ? STR("") : arena_i64(ctx->arena, h->store)};
     EventBuilder *b = event_begin(ctx, &head);
     add_id(ctx, b, STR("coupon_id"), h->coupon);
     add_id(ctx, b, STR("template_id"), h->template->id);

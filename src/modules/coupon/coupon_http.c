@@ -3,6 +3,7 @@
  */
 #include "modules/coupon/coupon_http.h"
 
+#include "base/phone.h"
 #include "coupon.api.h"
 #include "modules/catalog/catalog.h"
 #include "modules/coupon/coupon.h"
@@ -76,14 +77,13 @@ _Static_assert((int)COUPON_VOID == (int)API_COUPON_STATE_VOID &&
                    COUPON_GIFT - COUPON_AMOUNT == (int)API_COUPON_KIND_GIFT,
                "the contract names states and kinds in the same order");
 
-static Err redemption_view(Ctx *ctx, const CouponRedemption *r, ApiCouponRedemptionView *out)
+static void redemption_view(const CouponRedemption *r, const CouponTemplate *t,
+                            ApiCouponRedemptionView *out)
 {
-    CouponTemplate t;
-    TRY(coupon_template_find(ctx, r->template, &t));
     *out = (ApiCouponRedemptionView){.id = r->id,
                                      .coupon = r->coupon,
                                      .template = r->template,
-                                     .template_name = t.name,
+                                     .template_name = t->name,
                                      .person = r->person,
                                      .discount_fen = r->discount_fen,
                                      .at = r->at_ms};
@@ -93,7 +93,6 @@ static Err redemption_view(Ctx *ctx, const CouponRedemption *r, ApiCouponRedempt
         DTO_SET(out, sale, r->sale);
     if (r->reversed_ms != 0)
         DTO_SET(out, reversed_at, r->reversed_ms);
-    return ERR_OK;
 }
 
 /* ---- templates -------------------------------------------------------------------------------------- */
@@ -183,10 +182,11 @@ static Err template_pause(Tx *tx, Call *call)
 
 /* ---- claim ------------------------------------------------------------------------------------------ */
 
-/* Who claims: a draft to enrol, or a person. */
+/* Who claims: a person, or a draft to enrol. */
 typedef struct Claimer {
     int64_t person; /* 0: enrol the draft */
     PersonDraft draft;
+    Str phone; /* masked; "" = none */
 } Claimer;
 
 static Str opt(DtoState is, Str value)
@@ -201,6 +201,33 @@ static Err exactly_one(Ctx *ctx, int given)
     return fail_field(ctx, "", "coupon.who", "send exactly one of phone, card and person");
 }
 
+/* A known person is found here, so that a claim seals nothing and shows the phone without the writer
+ * opening secrets. */
+static Err claim_known(Ctx *ctx, const ApiCouponClaim *in, Claimer *who)
+{
+    PersonKey key;
+    if (in->person_is == DTO_VALUE) {
+        TRY(person_root(ctx, in->person, &who->person));
+    } else {
+        if (in->phone_is == DTO_VALUE)
+            TRY(person_key_phone(ctx, in->phone, &key));
+        else
+            TRY(person_key(ctx, PERSON_CARD, in->card, &key));
+        const Err err = person_by_key(ctx, &key, &who->person);
+        if (err != ERR_OK && err != ERR_NOT_FOUND)
+            return err;
+    }
+    if (in->phone_is == DTO_VALUE) {
+        who->phone = phone_mask(ctx->arena, key.canonical);
+        return ERR_OK;
+    }
+    Person p = {.phone = STR("")};
+    if (who->person != 0)
+        TRY(person_find(ctx, who->person, &p));
+    who->phone = p.phone;
+    return ERR_OK;
+}
+
 static Err claim_prepare(Ctx *ctx, Call *call)
 {
     const ApiCouponClaim *in = call->body;
@@ -210,8 +237,9 @@ static Err claim_prepare(Ctx *ctx, Call *call)
     Claimer *who = ARENA_NEW(ctx->arena, Claimer);
     call->state = who;
     call->hot_key = path->id;
-    if (in->person_is == DTO_VALUE)
-        return person_root(ctx, in->person, &who->person);
+    TRY(claim_known(ctx, in, who));
+    if (who->person != 0)
+        return ERR_OK;
     const int64_t store = in->store_is == DTO_VALUE ? in->store : 0;
     if (store != 0) {
         Store found;
@@ -237,12 +265,10 @@ static Err claim_apply(Tx *tx, Call *call)
         TRY(person_enrol(tx, &who->draft, &person, &created));
     Coupon c;
     CouponTemplate t;
-    TRY(coupon_claim(tx, path->id, person, &c));
-    TRY(coupon_template_find(ctx, c.template, &t));
-    Person p;
-    TRY(person_find(ctx, person, &p));
+    TRY(coupon_template_find(ctx, path->id, &t));
+    TRY(coupon_claim(tx, &t, person, &c));
     call->object = c.id;
-    return coupon_view(ctx, &c, &t, p.phone, call->reply);
+    return coupon_view(ctx, &c, &t, who->phone, call->reply);
 }
 
 /* ---- look -------------------------------------------------------------------------------------------- */
@@ -345,7 +371,8 @@ static Err redeem_apply(Tx *tx, Call *call)
     TRY(discount_of(ctx, &t, in, &r.discount_fen));
     TRY(coupon_redeem(tx, &c, &r));
     call->object = r.id;
-    return redemption_view(ctx, &r, call->reply);
+    redemption_view(&r, &t, call->reply);
+    return ERR_OK;
 }
 
 static Err reverse_apply(Tx *tx, Call *call)
@@ -359,7 +386,10 @@ static Err reverse_apply(Tx *tx, Call *call)
     TRY(coupon_reverse(tx, path->id, in->reason, &r));
     call->object = r.id;
     call->audit_detail = in->reason;
-    return redemption_view(tx->ctx, &r, call->reply);
+    CouponTemplate t;
+    TRY(coupon_template_find(tx->ctx, r.template, &t));
+    redemption_view(&r, &t, call->reply);
+    return ERR_OK;
 }
 
 static Err redemption_list(Work *work, Call *call)
@@ -373,8 +403,11 @@ static Err redemption_list(Work *work, Call *call)
     CouponRedemption *rows = NULL;
     TRY(coupon_redemption_page(ctx, before, q->limit, &rows, &out->items_count));
     out->items = ARENA_ARRAY(ctx->arena, ApiCouponRedemptionView, out->items_count + 1);
-    for (size_t i = 0; i < out->items_count; i++)
-        TRY(redemption_view(ctx, &rows[i], &out->items[i]));
+    for (size_t i = 0; i < out->items_count; i++) {
+        CouponTemplate t;
+        TRY(coupon_template_find(ctx, rows[i].template, &t));
+        redemption_view(&rows[i], &t, &out->items[i]);
+    }
     if (out->items_count == (size_t)q->limit)
         DTO_SET(out, next, request_cursor_make(ctx, rows[out->items_count - 1].id, 0));
     return ERR_OK;

@@ -21,6 +21,7 @@ Err coupon_count(Tx *tx, int64_t template, int64_t at_ms, const CouponTotals *ad
 /* An event about a coupon, into the outbox. */
 typedef struct CouponHappening {
     Str name;
+    Str verb; /* prefix of the event's id: "claimed-" */
     int64_t coupon;
     const CouponTemplate *template;
     int64_t person;

@@ -146,6 +146,7 @@ Err coupon_redeem(Tx *tx, const Coupon *c, CouponRedemption *in)
     TRY(coupon_count(tx, c->template, in->at_ms,
                      &(CouponTotals){.redeemed = 1, .discount_fen = in->discount_fen}));
     return coupon_emit(tx, &(CouponHappening){.name = STR("Coupon Redeemed"),
+                                              .verb = STR("redeemed-"),
                                               .coupon = c->id,
                                               .template = &(CouponTemplate){.id = c->template},
                                               .person = c->person,
@@ -206,6 +207,7 @@ Err coupon_reverse(Tx *tx, int64_t redemption, Str reason, CouponRedemption *out
     r.reversed_ms = ctx->now_ms;
     *out = r;
     return coupon_emit(tx, &(CouponHappening){.name = STR("Coupon Reversed"),
+                                              .verb = STR("reversed-"),
                                               .coupon = r.coupon,
                                               .template = &(CouponTemplate){.id = r.template},
                                               .person = r.person,

@@ -269,8 +269,9 @@ static Err counts(Work *work, Call *call)
     if (q->from > q->to)
         return fail_field(ctx, "?from", "insight.range", "from must not be after to");
     out->items = ARENA_ARRAY(ctx->arena, ApiEventCount, COUNTS_MAX);
+    /* `to` is the last day; no day lies between it and the number that follows it */
     return events_counts(ctx, work->log, q->name_is == DTO_VALUE ? q->name : STR(""), q->from,
-                         q->to, add_count, out, &out->total);
+                         q->to + 1, add_count, out, &out->total);
 }
 
 const Door EVENT_DOORS[] = {{.operation = &API_OP_EVENT_COLLECT, .collect = collect},

@@ -314,17 +314,12 @@ Err order_sums(Ctx *ctx, OrderSums *out)
 
 /* ---- event ------------------------------------------------------------------------------------------ */
 
-static Str id_text(Ctx *ctx, int64_t id)
-{
-    return arena_printf(ctx->arena, "%" PRId64, id);
-}
-
 static void emit_lines(Ctx *ctx, EventBuilder *b, const Order *o)
 {
     event_items_begin(b, STR("products"));
     for (size_t i = 0; i < o->line_count; i++) {
         event_item(b);
-        event_prop_text(b, STR("product_id"), id_text(ctx, o->lines[i].product));
+        event_prop_text(b, STR("product_id"), arena_i64(ctx->arena, o->lines[i].product));
         event_prop_i64(b, STR("quantity"), o->lines[i].quantity);
         event_prop_money(b, STR("total"), o->lines[i].net_fen);
     }
@@ -336,15 +331,15 @@ Err order_emit(Tx *tx, const Order *o)
     Ctx *ctx = tx->ctx;
     const Event head = {.kind = EVENT_HAPPENED,
                         .source = STR("order"),
-                        .id = id_text(ctx, o->id),
+                        .id = arena_i64(ctx->arena, o->id),
                         .name =
                             o->kind == ORDER_SALE ? STR("Order Completed") : STR("Order Refunded"),
                         .time_ms = o->at_ms,
                         .received_ms = ctx->now_ms,
                         .actor = person_actor(ctx, o->person),
-                        .store = o->store == 0 ? STR("") : id_text(ctx, o->store)};
+                        .store = o->store == 0 ? STR("") : arena_i64(ctx->arena, o->store)};
     EventBuilder *b = event_begin(ctx, &head);
-    event_prop_text(b, STR("order_id"), id_text(ctx, o->id));
+    event_prop_text(b, STR("order_id"), arena_i64(ctx->arena, o->id));
     event_prop_money(b, STR("total"), o->net_fen);
     event_prop_money(b, STR("discount"), o->retail_discount_fen + o->coupon_discount_fen);
     emit_lines(ctx, b, o);

@@ -33,7 +33,7 @@ EventActor person_actor(Ctx *ctx, int64_t person)
 {
     if (person == 0)
         return (EventActor){STR(""), STR("")};
-    return (EventActor){STR("person"), arena_printf(ctx->arena, "%" PRId64, person)};
+    return (EventActor){STR("person"), arena_i64(ctx->arena, person)};
 }
 
 /* ---- enrol --------------------------------------------------------------------------------------- */
@@ -119,8 +119,7 @@ static Err emit_enrolled(Tx *tx, const PersonDraft *d, int64_t at_ms)
                         .time_ms = at_ms,
                         .received_ms = ctx->now_ms,
                         .actor = person_actor(ctx, d->id),
-                        .store = d->store == 0 ? STR("")
-                                               : arena_printf(ctx->arena, "%" PRId64, d->store)};
+                        .store = d->store == 0 ? STR("") : arena_i64(ctx->arena, d->store)};
     EventBuilder *b = event_begin(ctx, &head);
     event_prop_text(b, STR("channel"), d->channel);
     Event event;

@@ -248,6 +248,9 @@ ROOM_TEST(store_put_writes_only_what_is_given_and_differs, &STORE_SCHEMA)
     want.datum = STR("wgs84");
     EXPECT_OK(room->ctx, store_find(room->ctx, p.id, &got));
     expect_same(room, &got, &want);
+    other.in.datum = STR("bd09"); /* the same numbers, another place */
+    EXPECT_OK(room->ctx, room_write(room, apply_put, &other));
+    CHECK(other.changed);
     Put wrong = {.in = {.code = STR("SH001"), .hours = STR("always")}, .id = 77, .changed = true};
     EXPECT_FAULT(room->ctx, room_write(room, apply_put, &wrong), ERR_INVALID, "store.invalid");
     EXPECT_I64(wrong.id, 77);
