@@ -47,6 +47,7 @@ lint  clang                   warnings of the second compiler
 lint  binutils                nm: reads the object files
 lint  shellcheck              checks the shell scripts
 bare  debootstrap             makes a bare Debian 12
+bare  curl                    looks at its pages from outside
 bench wrk                     the load generator
 LIST
 }

@@ -3,6 +3,8 @@
  */
 #pragma once
 
+#define TONGDIAN_VERSION "0.1.0"
+
 #include "db/db_migrate.h"
 #include "events/events.h"
 #include "jobs/job.h"
@@ -21,6 +23,7 @@ typedef struct Config {
     const char *log_format; /* text or json */
     const char *clock;      /* "" = the machine's; else RFC 3339: stands there (tests) */
     const char *tls_cert, *tls_key;
+    const char *trust_listen; /* ADDRESS:PORT of the trust page; "" = none */
     const char *web; /* folder of the built pages; "" = those inside the program */
     int64_t node;
     int64_t loops;
@@ -32,6 +35,9 @@ typedef struct Config {
  * False when an option is unknown or its value wrong: a sentence was printed.
  */
 bool config_read(Config *c, int *argc, char **argv);
+
+/* Nobody gave this option. */
+bool config_is_default(const Config *c, const char *name);
 
 /* The options with their defaults and help, for `--help`. */
 void config_print_help(void);
@@ -48,18 +54,26 @@ typedef struct App {
     EventsLog *log;
     Outbox *outbox;
     RequestServer *server;
+    HttpServer *trust; /* NULL = not asked for */
     JobRunner *jobs;
 } App;
 
 /* How much to open. */
 typedef enum BootLevel {
-    BOOT_READ,  /* the folder must exist; schema is not touched */
-    BOOT_WRITE, /* installs or migrates the schema, makes what is missing */
+    BOOT_REPORT, /* keys and database only, so also beside a running server; the folder must exist */
+    BOOT_READ,   /* and the event log; schema is not touched */
+    BOOT_WRITE,  /* installs or migrates the schema, makes what is missing */
 } BootLevel;
 
-/* Opens keys, database, event log.  Prints what is wrong and what to do, and returns false. */
+/* Opens keys, event log, database.  Prints what is wrong and what to do, closes again, and returns false. */
 bool app_open(App *app, const Config *config, BootLevel level);
 void app_close(App *app);
+
+/* Where the master keys lie. */
+Str app_key_file(Arena *arena, const Config *c);
+
+/* A file in the data folder: while a backup has it locked, no outbox row is deleted. */
+#define APP_BACKUP_HOLD STR("backup.hold")
 
 /* Starts HTTP and jobs on an open app. */
 bool app_serve(App *app);
@@ -73,6 +87,7 @@ extern const Door *const APP_DOORS[];
 extern const ApiContract *const APP_CONTRACTS[];
 extern const SqlSchema *const APP_SCHEMAS[];
 extern const size_t APP_SCHEMA_COUNT;
+SchemaSet app_schema_set(void); /* with the migrations/ that were built in */
 extern const HttpRoute APP_EXTRA_ROUTES[];
 HttpWhen app_static(HttpExchange *x);
 void app_routes_use(App *app); /* whose numbers /metrics and /healthz show */
@@ -86,6 +101,19 @@ typedef struct Command {
     int (*run)(Config *config, int argc, char **argv);
 } Command;
 
+/* Opens and serves until SIGINT or SIGTERM; `ready` (may be NULL) is called once it answers.  Returns the
+ * process's status. */
+int serve_until_stopped(const Config *config, void (*ready)(const App *app));
+
 int cmd_serve(Config *config, int argc, char **argv);
 int cmd_user(Config *config, int argc, char **argv);
 int cmd_key(Config *config, int argc, char **argv);
+int cmd_import(Config *config, int argc, char **argv);
+int cmd_demo(Config *config, int argc, char **argv);
+int cmd_report(Config *config, int argc, char **argv);
+int cmd_export(Config *config, int argc, char **argv);
+int cmd_check(Config *config, int argc, char **argv);
+int cmd_backup(Config *config, int argc, char **argv);
+int cmd_restore(Config *config, int argc, char **argv);
+int cmd_migrate(Config *config, int argc, char **argv);
+int cmd_tls(Config *config, int argc, char **argv);

@@ -3,7 +3,9 @@
  */
 #include "app/app.h"
 
+#include "app/trust.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/id.h"
 #include "base/keyring.h"
 #include "base/log.h"
@@ -61,7 +63,7 @@ static bool open_folder(const Config *c, BootLevel level)
     struct stat st;
     if (stat(c->data, &st) == 0 && S_ISDIR(st.st_mode))
         return true;
-    if (level == BOOT_READ) {
+    if (level != BOOT_WRITE) {
         fprintf(stderr,
                 "tongdian: there is no data folder %s: name it with --data, or make one "
                 "with `tongdian serve` or `tongdian demo`\n",
@@ -74,16 +76,19 @@ static bool open_folder(const Config *c, BootLevel level)
     return false;
 }
 
+Str app_key_file(Arena *arena, const Config *c)
+{
+    Str folder = str_of(c->data);
+    if (c->key_file[0] != '\0')
+        return str_of(c->key_file);
+    while (folder.len > 1 && folder.ptr[folder.len - 1] == '/')
+        folder.len--;
+    return arena_printf(arena, "%.*s.key", STR_ARG(folder));
+}
+
 static Err open_keys(App *app, BootLevel level)
 {
-    const Config *c = &app->config;
-    Str path = str_of(c->key_file);
-    if (path.len == 0) {
-        Str folder = str_of(c->data);
-        while (folder.len > 1 && folder.ptr[folder.len - 1] == '/')
-            folder.len--;
-        path = arena_printf(app->arena, "%.*s.key", STR_ARG(folder));
-    }
+    const Str path = app_key_file(app->arena, &app->config);
     Err err = keyring_load(&app->ctx, path, &app->keys);
     if (err == ERR_NOT_FOUND && level == BOOT_WRITE) {
         TRY(keyring_create(&app->ctx, path));
@@ -103,9 +108,13 @@ static Err open_database(App *app, BootLevel level)
         .url = postgres ? str_of(c->db) : arena_printf(app->arena, "%s/tongdian.db", c->data),
         .readers = (int)c->pool + (int)c->loops + READERS_EXTRA,
         .writers = 16};
+    if (!postgres && level != BOOT_WRITE && access(options.url.ptr, F_OK) != 0)
+        return fail_field(&app->ctx, "", "db.missing",
+                          "there is no database in %s: is this the data folder?", c->data);
     TRY(database_open(&app->ctx, &options, &app->database));
+    const SchemaSet schema = app_schema_set();
     if (level == BOOT_WRITE)
-        TRY(schema_install(app->database, &app->ctx, APP_SCHEMAS, APP_SCHEMA_COUNT));
+        TRY(schema_install_set(app->database, &app->ctx, &schema));
     app->ctx.db = database_reader_take(app->database);
     TRY(setting_load(&app->ctx, &app->settings));
     app->ctx.settings = &app->settings;
@@ -118,8 +127,35 @@ static Err open_log(App *app)
     if (mkdir(folder.ptr, 0700) != 0 && errno != EEXIST)
         return fail(&app->ctx, ERR_INTERNAL, "disk.failed", "%s: %s", folder.ptr, strerror(errno));
     const Str log = arena_printf(app->arena, "%.*s/log", STR_ARG(folder));
-    TRY(events_open(&app->ctx, log, &(EventsOptions){0}, &app->log));
-    return outbox_open(&app->ctx, app->database, app->log, &app->outbox);
+    const Err err = events_open(&app->ctx, log, &(EventsOptions){0}, &app->log);
+    if (err == ERR_CONFLICT && str_eq(str_of(app->ctx.fault.reason), STR("file.locked")))
+        (void)snprintf(app->ctx.fault.hint, sizeof app->ctx.fault.hint,
+                       "another tongdian is running on the data folder %s: stop it first, then try again",
+                       app->config.data);
+    return err;
+}
+
+/* The log first: its lock keeps everybody else from writing to this folder. */
+static bool open_parts(App *app, BootLevel level)
+{
+    const bool log = level != BOOT_REPORT;
+    if (open_keys(app, level) != ERR_OK) {
+        app_complain(app, "opening the key file");
+        return false;
+    }
+    if (log && open_log(app) != ERR_OK) {
+        app_complain(app, "opening the event log");
+        return false;
+    }
+    if (open_database(app, level) != ERR_OK) {
+        app_complain(app, "opening the database");
+        return false;
+    }
+    if (log && outbox_open(&app->ctx, app->database, app->log, &app->outbox) != ERR_OK) {
+        app_complain(app, "reading the outbox");
+        return false;
+    }
+    return true;
 }
 
 bool app_open(App *app, const Config *config, BootLevel level)
@@ -129,23 +165,16 @@ bool app_open(App *app, const Config *config, BootLevel level)
         return false;
     id_set_node((int)config->node);
     app->ctx = (Ctx){.arena = app->arena, .now_ms = clock_now_ms(), .who = &PRINCIPAL_OF_SYSTEM};
-    if (open_keys(app, level) != ERR_OK) {
-        app_complain(app, "opening the key file");
-        return false;
-    }
-    if (open_database(app, level) != ERR_OK) {
-        app_complain(app, "opening the database");
-        return false;
-    }
-    if (open_log(app) != ERR_OK) {
-        app_complain(app, "opening the event log");
-        return false;
-    }
-    return true;
+    if (open_parts(app, level))
+        return true;
+    app_close(app);
+    return false;
 }
 
 void app_close(App *app)
 {
+    if (app->trust != NULL)
+        http_stop(app->trust, 1000);
     request_stop(app->server, 10000);
     job_runner_stop(app->jobs);
     if (app->ctx.db != NULL)
@@ -177,15 +206,20 @@ static Err job_seal(Ctx *ctx, Database *database, Str payload, void *arg)
     return ERR_OK;
 }
 
+/* Nothing is deleted while a backup holds the lock: what it copies of the log may be older. */
 static Err job_outbox(Ctx *ctx, Database *database, Str payload, void *arg)
 {
     (void)database;
     (void)payload;
     App *app = arg;
+    File hold = FILE_NONE;
+    const Err held = file_open_locked(ctx, str_of(app->config.data), APP_BACKUP_HOLD, &hold);
     bool more = true;
-    while (more)
-        TRY(outbox_tend(ctx, app->outbox, OUTBOX_KEEP_MS, &more));
-    return ERR_OK;
+    Err err = ERR_OK;
+    while (more && err == ERR_OK)
+        err = outbox_tend(ctx, app->outbox, held == ERR_OK ? OUTBOX_KEEP_MS : ctx->now_ms, &more);
+    file_close(&hold);
+    return err;
 }
 
 static Err rotate_body(Tx *tx, void *arg)
@@ -221,16 +255,16 @@ static JobKind job_kinds[] = {{"audit.seal", job_seal, NULL, 60000},
 
 /* ---- serving ---------------------------------------------------------------------------------------- */
 
-static bool split_listen(App *app, HttpOptions *http)
+/* "0.0.0.0:8080" of the option `name`. */
+static bool split_listen(App *app, const char *name, Str listen, HttpOptions *http)
 {
-    const Str listen = str_of(app->config.listen);
     int64_t colon = -1, port = 0;
     for (size_t i = 0; i < listen.len; i++)
         if (listen.ptr[i] == ':')
             colon = (int64_t)i;
     if (colon < 0 || !str_to_i64(str_slice(listen, (size_t)colon + 1, listen.len), &port) ||
         port < 0 || port > 65535) {
-        fprintf(stderr, "tongdian: --listen takes ADDRESS:PORT, for example 0.0.0.0:8080\n");
+        fprintf(stderr, "tongdian: --%s takes ADDRESS:PORT, for example 0.0.0.0:8080\n", name);
         return false;
     }
     http->address = arena_copy(app->arena, str_slice(listen, 0, (size_t)colon)).ptr;
@@ -266,10 +300,28 @@ static Err start_jobs(App *app)
     return job_runner_start(&app->ctx, &options, &app->jobs);
 }
 
+/* The page that helps phones trust the local authority, when it is asked for. */
+static bool start_trust(App *app)
+{
+    HttpOptions at = {0};
+    if (app->config.trust_listen[0] == '\0')
+        return true;
+    if (!split_listen(app, "trust-listen", str_of(app->config.trust_listen), &at))
+        return false;
+    const Err err =
+        trust_start(&app->ctx, str_of(app->config.tls_cert), at.address, at.port, &app->trust);
+    if (err != ERR_OK)
+        app_complain(app, "starting the trust page");
+    else
+        LOG(LOG_INFO, "trust.ready", LOG_C("address", at.address),
+            LOG_I64("port", http_port(app->trust)));
+    return err == ERR_OK;
+}
+
 bool app_serve(App *app)
 {
     HttpOptions http = http_options_default();
-    if (!split_listen(app, &http))
+    if (!split_listen(app, "listen", str_of(app->config.listen), &http))
         return false;
     http.loops = (int)app->config.loops;
     http.fallback = app_static;
@@ -283,6 +335,8 @@ bool app_serve(App *app)
         app_complain(app, "starting the server");
         return false;
     }
+    if (!start_trust(app))
+        return false;
     LOG(LOG_INFO, "server.ready", LOG_C("address", http.address),
         LOG_I64("port", http_port(request_http(app->server))));
     return true;

@@ -17,19 +17,30 @@ static void block_signals(sigset_t *set)
     CHECK(pthread_sigmask(SIG_BLOCK, set, NULL) == 0);
 }
 
-int cmd_serve(Config *config, int argc, char **argv)
+int serve_until_stopped(const Config *config, void (*ready)(const App *app))
 {
-    (void)argc;
-    (void)argv;
     sigset_t stop;
     int signal_number = 0;
     block_signals(&stop);
     App app;
-    if (!app_open(&app, config, BOOT_WRITE) || !app_serve(&app))
+    if (!app_open(&app, config, BOOT_WRITE))
         return 1;
+    if (!app_serve(&app)) {
+        app_close(&app);
+        return 1;
+    }
+    if (ready != NULL)
+        ready(&app);
     while (sigwait(&stop, &signal_number) != 0) {
     }
     LOG(LOG_INFO, "server.stopping", LOG_I64("signal", signal_number));
     app_close(&app);
     return 0;
+}
+
+int cmd_serve(Config *config, int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    return serve_until_stopped(config, NULL);
 }

@@ -33,6 +33,8 @@ static const Option OPTIONS[] = {
     TEXT("listen", listen, "127.0.0.1:8080", "address and port of the HTTP server"),
     TEXT("tls-cert", tls_cert, "", "certificate (PEM); with it the server speaks HTTPS"),
     TEXT("tls-key", tls_key, "", "private key of the certificate (PEM)"),
+    TEXT("trust-listen", trust_listen, "",
+         "address and port of the page that helps phones trust --tls-cert"),
     TEXT("web", web, "", "folder of built pages, instead of those inside the program"),
     TEXT("log-level", log_level, "info", "debug, info, warn, error"),
     TEXT("log-format", log_format, "text", "text or json"),
@@ -116,6 +118,14 @@ bool config_read(Config *c, int *argc, char **argv)
     }
     *argc = kept;
     return true;
+}
+
+bool config_is_default(const Config *c, const char *name)
+{
+    const Option *o = find_option(str_of(name));
+    CHECK(o != NULL && o->type == OPTION_TEXT);
+    const char *const *value = (const void *)((const char *)c + o->at);
+    return *value == o->preset; /* what somebody gave is another text, even if it reads the same */
 }
 
 void config_print_help(void)

@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-#define TONGDIAN_VERSION "0.1.0"
-
 static int cmd_version(Config *config, int argc, char **argv)
 {
     (void)config;
@@ -22,8 +20,24 @@ static int cmd_version(Config *config, int argc, char **argv)
 
 static const Command COMMANDS[] = {
     {"serve", "", "run the server", cmd_serve},
+    {"demo", "[--once] [--source DIR] [--map FILE]", "a real chain's year, imported and served",
+     cmd_demo},
+    {"import", "--map FILE DIR [--dry-run] [--rejects FILE] [--json]",
+     "data of tills, shops and members, by a mapping file", cmd_import},
+    {"report", "[overview | campaigns | campaign CODE | stores] [--json]",
+     "sales, coupons and what campaigns brought", cmd_report},
+    {"export", "people|orders|coupons|redemptions|events [--format csv|jsonl] [--out FILE]",
+     "data for other programs", cmd_export},
     {"user", "add LOGIN --role ROLE | list | password LOGIN", "accounts of people", cmd_user},
     {"key", "add NAME --role ROLE | list | revoke ID", "keys for machines", cmd_key},
+    {"check", "[--json]", "every balance against its ledger, every event against its row",
+     cmd_check},
+    {"backup", "--out DIR", "a copy of everything but the keys, also while the server runs",
+     cmd_backup},
+    {"restore", "--from DIR", "a data folder from a backup", cmd_restore},
+    {"migrate", "[--status]", "bring the tables to this program's version", cmd_migrate},
+    {"tls", "init | renew [--host NAME,ADDRESS...] [--out DIR]",
+     "a certificate authority of your own, for HTTPS in the shops", cmd_tls},
     {"version", "", "print the version", cmd_version},
 };
 

@@ -17,8 +17,8 @@
 #include "modules/store/store_http.h"
 
 extern const SqlSchema SETTING_SCHEMA, AUDIT_SCHEMA, STAFF_SCHEMA, STORE_SCHEMA, CATALOG_SCHEMA,
-    PERSON_SCHEMA, CAMPAIGN_SCHEMA, COUPON_SCHEMA, ORDER_SCHEMA, REQUEST_SCHEMA, JOB_SCHEMA,
-    OUTBOX_SCHEMA;
+    PERSON_SCHEMA, CAMPAIGN_SCHEMA, COUPON_SCHEMA, ORDER_SCHEMA, INTAKE_SCHEMA, REQUEST_SCHEMA,
+    JOB_SCHEMA, OUTBOX_SCHEMA;
 extern const ApiContract COMMON_CONTRACT, JOB_CONTRACT, AUDIT_CONTRACT, STAFF_CONTRACT,
     STORE_CONTRACT, CATALOG_CONTRACT, PERSON_CONTRACT, CAMPAIGN_CONTRACT, COUPON_CONTRACT,
     ORDER_CONTRACT, INSIGHT_CONTRACT, EVENT_CONTRACT;
@@ -26,8 +26,20 @@ extern const ApiContract COMMON_CONTRACT, JOB_CONTRACT, AUDIT_CONTRACT, STAFF_CO
 const SqlSchema *const APP_SCHEMAS[] = {&REQUEST_SCHEMA,  &JOB_SCHEMA,     &OUTBOX_SCHEMA,
                                         &SETTING_SCHEMA,  &AUDIT_SCHEMA,   &STAFF_SCHEMA,
                                         &STORE_SCHEMA,    &CATALOG_SCHEMA, &PERSON_SCHEMA,
-                                        &CAMPAIGN_SCHEMA, &COUPON_SCHEMA,  &ORDER_SCHEMA};
+                                        &CAMPAIGN_SCHEMA, &COUPON_SCHEMA,  &ORDER_SCHEMA,
+                                        &INTAKE_SCHEMA};
 const size_t APP_SCHEMA_COUNT = ARRAY_LEN(APP_SCHEMAS);
+
+extern const SchemaMigration APP_MIGRATIONS[];
+extern const size_t APP_MIGRATIONS_COUNT;
+
+SchemaSet app_schema_set(void)
+{
+    return (SchemaSet){.rooms = APP_SCHEMAS,
+                       .room_count = APP_SCHEMA_COUNT,
+                       .migrations = APP_MIGRATIONS,
+                       .migration_count = APP_MIGRATIONS_COUNT};
+}
 
 const Door *const APP_DOORS[] = {JOB_DOORS,     AUDIT_DOORS,   STAFF_DOORS,    STORE_DOORS,
                                  CATALOG_DOORS, PERSON_DOORS,  CAMPAIGN_DOORS, COUPON_DOORS,

@@ -30,6 +30,7 @@ typedef struct Keyring Keyring;
 #define KEYRING_SESSION     STR("session.token")
 #define KEYRING_CSRF        STR("session.csrf")
 #define KEYRING_CURSOR      STR("page.cursor")
+#define KEYRING_BACKUP      STR("backup.check") /* tells the right key file from a wrong one */
 
 /* Makes the file with the root and master key 1.  Errors: CONFLICT "keyring.exists", disk.*. */
 MUST_USE Err keyring_create(Ctx *ctx, Str path);

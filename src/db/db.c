@@ -156,6 +156,22 @@ Err db_each(Ctx *ctx, SqlStmt *stmt, const SqlValue *args, SqlRowFn fn, void *ar
     return ctx->db->database->driver->each(ctx, stmt, args, fn, arg);
 }
 
+Err db_snapshot_begin(Ctx *ctx)
+{
+    return ctx->db->database->driver->snapshot(ctx, true);
+}
+
+void db_snapshot_end(Ctx *ctx)
+{
+    Ctx ending = *ctx; /* the caller's fault says what went wrong in between */
+    (void)!ctx->db->database->driver->snapshot(&ending, false);
+}
+
+Err db_verify(Ctx *ctx, DbFindingFn report, void *arg)
+{
+    return ctx->db->database->driver->verify(ctx, report, arg);
+}
+
 Err db_exec(Tx *tx, SqlStmt *stmt, const SqlValue *args, int64_t *changed)
 {
     return tx->database->driver->exec(tx, stmt, args, changed);

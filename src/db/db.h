@@ -95,6 +95,16 @@ MUST_USE Err db_one(Ctx *ctx, SqlStmt *stmt, const SqlValue *args, SqlRow *row);
 typedef Err (*SqlRowFn)(Ctx *ctx, const SqlRow *row, void *arg);
 MUST_USE Err db_each(Ctx *ctx, SqlStmt *stmt, const SqlValue *args, SqlRowFn fn, void *arg);
 
+/* From here until db_snapshot_end() everything that ctx->db reads is one state of the database.  SQLite
+ * cannot shorten its write-ahead log meanwhile: minutes, not hours. */
+MUST_USE Err db_snapshot_begin(Ctx *ctx);
+void db_snapshot_end(Ctx *ctx);
+
+/* The engine's own test of its pages, indexes and foreign keys: one call of `report` per finding, at
+ * most 100 of each kind.  PostgreSQL finds nothing here: it checks its pages as it reads them. */
+typedef void (*DbFindingFn)(void *arg, const char *what);
+MUST_USE Err db_verify(Ctx *ctx, DbFindingFn report, void *arg);
+
 /* ---- writing: only inside a Tx ---------------------------------------------------------------- */
 
 struct Tx {

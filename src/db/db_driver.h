@@ -18,6 +18,8 @@ typedef struct DatabaseDriver {
     void (*stats)(Database *database, DatabaseStats *out);
     Err (*one)(Ctx *ctx, SqlStmt *stmt, const SqlValue *args, SqlRow *row);
     Err (*each)(Ctx *ctx, SqlStmt *stmt, const SqlValue *args, SqlRowFn fn, void *arg);
+    Err (*snapshot)(Ctx *ctx, bool begin);
+    Err (*verify)(Ctx *ctx, DbFindingFn report, void *arg);
     Err (*exec)(Tx *tx, SqlStmt *stmt, const SqlValue *args, int64_t *changed);
     Err (*serial)(Tx *tx, Serial *serial, int64_t *out);
 } DatabaseDriver;

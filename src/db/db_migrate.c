@@ -135,10 +135,13 @@ static Err read_plan(Database *database, Ctx *ctx, const SchemaSet *set, Plan **
     return err;
 }
 
-/* Makes the own tables first; nothing else is changed. */
+/* Makes the own tables when they are missing; nothing else is changed. */
 static Err look(Database *database, Ctx *ctx, const SchemaSet *set, Plan **out)
 {
     const bool postgres = database_is_postgres(database);
+    const Err err = read_plan(database, ctx, set, out);
+    if (err != ERR_INTERNAL) /* a start or a check beside a busy server writes nothing */
+        return err;
     TRY(database_script(database, ctx, postgres ? OWN_TABLES_POSTGRES : OWN_TABLES_SQLITE));
     return read_plan(database, ctx, set, out);
 }

@@ -76,5 +76,7 @@ Err pg_one(Ctx *ctx, SqlStmt *stmt, const SqlValue *args, SqlRow *row);
 Err pg_each(Ctx *ctx, SqlStmt *stmt, const SqlValue *args, SqlRowFn fn, void *arg);
 Err pg_exec(Tx *tx, SqlStmt *stmt, const SqlValue *args, int64_t *changed);
 Err pg_serial(Tx *tx, Serial *serial, int64_t *out);
+Err pg_snapshot(Ctx *ctx, bool begin);
+Err pg_verify(Ctx *ctx, DbFindingFn report, void *arg);
 Err pg_script(Database *base, Ctx *ctx, const char *sql);
 Err pg_backup(Database *base, Ctx *ctx, Str path);

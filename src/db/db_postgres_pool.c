@@ -290,6 +290,8 @@ static void close_database(Database *base)
 static const DatabaseDriver DRIVER = {.name = "postgres",
                                       .close = close_database,
                                       .submit = submit,
+                                      .snapshot = pg_snapshot,
+                                      .verify = pg_verify,
                                       .script = pg_script,
                                       .backup = pg_backup,
                                       .stats = stats,

@@ -238,6 +238,45 @@ Err lite_each(Ctx *ctx, SqlStmt *stmt, const SqlValue *args, SqlRowFn fn, void *
     return err;
 }
 
+/* Reading pins the state; BEGIN alone does not. */
+Err lite_snapshot(Ctx *ctx, bool begin)
+{
+    LiteDb *db = lite_db_of(ctx->db);
+    const char *sql = begin ? "BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1" : "COMMIT";
+    const int rc = sqlite3_exec(db->lite, sql, NULL, NULL, NULL);
+    return rc == SQLITE_OK ? ERR_OK : lite_fail(ctx, db->lite, rc, "snapshot");
+}
+
+static Err verify_by(Ctx *ctx, LiteDb *db, const char *sql, DbFindingFn report, void *arg)
+{
+    sqlite3_stmt *s = NULL;
+    int rc = sqlite3_prepare_v2(db->lite, sql, -1, &s, NULL);
+    while (rc == SQLITE_OK && (rc = sqlite3_step(s)) == SQLITE_ROW) {
+        const char *text = (const char *)sqlite3_column_text(s, 0);
+        rc = SQLITE_OK;
+        if (!str_eq(str_of(text), STR("ok")))
+            report(arg, text);
+    }
+    /* Too damaged to be tested to the end is a finding, not a failure. */
+    const bool damaged = (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB;
+    if (damaged)
+        report(arg, sqlite3_errmsg(db->lite));
+    const Err err = damaged || rc == SQLITE_DONE ? ERR_OK : lite_fail(ctx, db->lite, rc, sql);
+    (void)sqlite3_finalize(s);
+    return err;
+}
+
+Err lite_verify(Ctx *ctx, DbFindingFn report, void *arg)
+{
+    LiteDb *db = lite_db_of(ctx->db);
+    TRY(verify_by(ctx, db, "PRAGMA integrity_check(100)", report, arg));
+    return verify_by(ctx, db,
+                     "SELECT 'table ' || \"table\" || ', row ' || coalesce(rowid, '?') ||"
+                     " ': refers to a row that is not there'"
+                     " FROM pragma_foreign_key_check LIMIT 100",
+                     report, arg);
+}
+
 Err lite_exec(Tx *tx, SqlStmt *stmt, const SqlValue *args, int64_t *changed)
 {
     LiteDb *db = lite_db_of(tx->ctx->db);

@@ -64,6 +64,8 @@ void lite_gate_open(LiteDatabase *database);
 
 Err lite_one(Ctx *ctx, SqlStmt *stmt, const SqlValue *args, SqlRow *row);
 Err lite_each(Ctx *ctx, SqlStmt *stmt, const SqlValue *args, SqlRowFn fn, void *arg);
+Err lite_snapshot(Ctx *ctx, bool begin);
+Err lite_verify(Ctx *ctx, DbFindingFn report, void *arg);
 Err lite_exec(Tx *tx, SqlStmt *stmt, const SqlValue *args, int64_t *changed);
 Err lite_serial(Tx *tx, Serial *serial, int64_t *out);
 /* After a rollback: what was written about numbers given out may be gone. */

@@ -787,3 +787,32 @@ BOTH_ENGINES(serial_numbers_ascend_and_never_repeat_also_after_deletion_and_reop
         arena_reset(w->ctx.arena);
     }
 }
+
+/* ---- looking at all of it -------------------------------------------------------------------------- */
+
+BOTH_ENGINES(a_snapshot_reads_one_state_while_others_write)
+{
+    world_script(w, TABLES);
+    Thing t = {{sql_i64(1), sql_i64(0), sql_bool(true), sql_text(STR("")), sql_bytes(STR(""))}};
+    must_write(w, apply_thing, &t);
+    EXPECT_I64(db_snapshot_begin(&w->ctx), ERR_OK);
+    t.args[0] = sql_i64(2);
+    must_write(w, apply_thing, &t);
+    EXPECT_I64(things(w), 1);
+    db_snapshot_end(&w->ctx);
+    EXPECT_I64(things(w), 2);
+}
+
+static void count_finding(void *arg, const char *what)
+{
+    (void)what;
+    ++*(int64_t *)arg;
+}
+
+BOTH_ENGINES(a_sound_database_has_no_findings)
+{
+    int64_t findings = 0;
+    world_script(w, TABLES);
+    EXPECT_I64(db_verify(&w->ctx, count_finding, &findings), ERR_OK);
+    EXPECT_I64(findings, 0);
+}

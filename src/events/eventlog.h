@@ -6,6 +6,7 @@
  *   events_keep.c    the keeper thread: indexes of full segments, the next segment's file, manifest
  *   events_read.c    pages and counts
  *   events_verify.c  checksums and figures
+ *   events_survey.c  the files seen from outside, beside the log's owner
  *
  * States of a segment file:
  *   spare --rename--> newest (frames are added) --full, synced--> unsealed --N.idx--> sealed
@@ -147,9 +148,10 @@ typedef struct Manifest {
     int64_t active_end;
     const IdRange *ranges;
     size_t range_count;
+    Str bytes; /* of the file */
 } Manifest;
 
-MUST_USE Err log_load_manifest(Ctx *ctx, EventsLog *log, Manifest *out, bool *damaged);
+MUST_USE Err log_load_manifest(Ctx *ctx, Str folder, Manifest *out, bool *damaged);
 MUST_USE Err log_save_manifest(Ctx *ctx, EventsLog *log); /* takes the lock */
 
 void *log_sync_main(void *log);

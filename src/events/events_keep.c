@@ -279,13 +279,13 @@ static bool ranges_are_good(const IdRange *r, size_t n)
     return n > 0 && r[0].from == 0;
 }
 
-Err log_load_manifest(Ctx *ctx, EventsLog *log, Manifest *out, bool *damaged)
+Err log_load_manifest(Ctx *ctx, Str folder, Manifest *out, bool *damaged)
 {
     Str bytes;
     *out = (Manifest){.is_there = false};
     *damaged = false;
     const size_t max = sizeof(ManifestHead) + (size_t)IDSET_RANGES_MAX * sizeof(IdRange);
-    const Err err = file_load(ctx, log->folder, STR("manifest"), max, &bytes);
+    const Err err = file_load(ctx, folder, STR("manifest"), max, &bytes);
     *damaged = err == ERR_TOO_LARGE;
     if (err == ERR_NOT_FOUND || err == ERR_TOO_LARGE)
         return ERR_OK;
@@ -310,7 +310,8 @@ Err log_load_manifest(Ctx *ctx, EventsLog *log, Manifest *out, bool *damaged)
                       .active_first = head.active_first,
                       .active_end = head.active_end,
                       .ranges = ranges,
-                      .range_count = head.range_count};
+                      .range_count = head.range_count,
+                      .bytes = bytes};
     memcpy(out->key, head.key, sizeof out->key);
     return ERR_OK;
 }

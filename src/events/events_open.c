@@ -224,7 +224,7 @@ static Err load(Ctx *ctx, EventsLog *log)
     Manifest m;
     bool damaged = false;
     TRY(list_segments(ctx, log, &firsts, &count));
-    TRY(log_load_manifest(ctx, log, &m, &damaged));
+    TRY(log_load_manifest(ctx, log->folder, &m, &damaged));
     if (damaged)
         LOG(LOG_ERROR, "events.manifest_damaged", LOG_STR("folder", log->folder));
     if (m.is_there)
@@ -275,7 +275,7 @@ void events_close(EventsLog *log)
     if (log == NULL)
         return;
     Ctx ctx = {.arena = arena_new(4096)};
-    /* An empty batch wakes the sync thread for certain; a bare wake may come just before it sleeps. */
+    /* An empty batch wakes the sync thread for certain; a bare wake may come before it sleeps. */
     EventsTask last = {.ctx = &ctx, .records = STR(""), .done = ignore_done};
     atomic_store(&log->stop, true);
     (void)queue_push(&log->queue, &last.node);

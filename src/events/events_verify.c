@@ -143,7 +143,7 @@ static Err verify_manifest(Ctx *ctx, Verify *v)
 {
     Manifest m;
     bool damaged = false;
-    TRY(log_load_manifest(ctx, v->log, &m, &damaged));
+    TRY(log_load_manifest(ctx, v->log->folder, &m, &damaged));
     v->file = "manifest";
     if (damaged)
         found(v, 0, "the manifest is damaged");

@@ -126,8 +126,7 @@ MUST_USE bool http_query(const HttpExchange *x, Str name, Str *value);
 void http_reply_header(HttpExchange *x, const char *name, const char *value);
 
 /* RFC 9457 problem+json: status, code, title, detail, and errors with the one field that `pointer`
- * names.  Pointer and detail may be empty.  Headers
- * that are set already stay. */
+ * names.  Pointer and detail may be empty.  Headers that are set already stay. */
 void http_reply_problem(HttpExchange *x, int status, const char *code, Str title, Str pointer,
                         Str detail);
 

@@ -13,7 +13,13 @@
 #include <stdlib.h>
 
 enum { WAITING = 1, RUNNING = 2, DONE = 3, DEAD = 4 };
-enum { BATCH = 50, BACKOFF_MS_MAX = 3600000, POLL_MS = 250, ERROR_BYTES_MAX = 300 };
+enum {
+    BATCH = 50,
+    BACKOFF_MS_MAX = 3600000,
+    POLL_MS = 250,
+    PURGE_EVERY_MS = 600000,
+    ERROR_BYTES_MAX = 300
+};
 static const int64_t KEEP_MS = INT64_C(7) * 86400000;
 
 struct JobRunner {
@@ -114,6 +120,17 @@ static Err run_kind(Ctx *ctx, const JobRunnerOptions *o, const JobKind *kind, St
     return err;
 }
 
+/* The fault as text, cut between two characters. */
+static void describe(Ctx *ctx, char error[ERROR_BYTES_MAX])
+{
+    const Str text = arena_printf(ctx->arena, "%s %s%s", ctx->fault.reason, ctx->fault.hint,
+                                  ctx->fault.detail);
+    size_t at = 0, step = 0;
+    while (at < text.len && (step = str_utf8_len(text, at)) > 0 && at + step < ERROR_BYTES_MAX)
+        at += step;
+    CHECK(str_to_c(str_slice(text, 0, at), error, ERROR_BYTES_MAX));
+}
+
 static Err run_job(Ctx *ctx, const JobRunnerOptions *o, const Row_job_due *job, bool *ran)
 {
     Taking taking = {.id = job->id};
@@ -124,10 +141,7 @@ static Err run_job(Ctx *ctx, const JobRunnerOptions *o, const Row_job_due *job, 
     Ending e = {.job = job, .kind = kind_of(o, job->kind)};
     e.err = run_kind(ctx, o, e.kind, job->payload);
     if (e.err != ERR_OK) {
-        const Str text = arena_printf(ctx->arena, "%s %s%s", ctx->fault.reason, ctx->fault.hint,
-                                      ctx->fault.detail);
-        if (!str_to_c(str_slice(text, 0, ERROR_BYTES_MAX - 1), e.error, sizeof e.error))
-            e.error[0] = '\0';
+        describe(ctx, e.error);
         LOG(LOG_WARN, "job.failed", LOG_STR("kind", job->kind),
             LOG_I64("attempt", job->attempts + 1), LOG_C("error", e.error));
     }
@@ -135,7 +149,16 @@ static Err run_job(Ctx *ctx, const JobRunnerOptions *o, const Row_job_due *job, 
     return database_write(o->database, ctx, "job.end", end_body, &e);
 }
 
-Err job_run_due(Ctx *ctx, const JobRunnerOptions *o, int *ran)
+static bool is_stopping(JobRunner *r)
+{
+    CHECK(pthread_mutex_lock(&r->lock) == 0);
+    const bool stopping = r->stopping;
+    CHECK(pthread_mutex_unlock(&r->lock) == 0);
+    return stopping;
+}
+
+/* `r` (NULL = none) may be told to stop between two jobs. */
+static Err run_due(Ctx *ctx, const JobRunnerOptions *o, JobRunner *r, int *ran)
 {
     *ran = 0;
     Row_job_due *jobs = NULL;
@@ -145,7 +168,7 @@ Err job_run_due(Ctx *ctx, const JobRunnerOptions *o, int *ran)
     database_reader_give(o->database, ctx->db);
     ctx->db = NULL;
     TRY(err);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && (r == NULL || !is_stopping(r)); i++) {
         bool did = false;
         TRY(run_job(ctx, o, &jobs[i], &did));
         *ran += did;
@@ -153,13 +176,23 @@ Err job_run_due(Ctx *ctx, const JobRunnerOptions *o, int *ran)
     return ERR_OK;
 }
 
+Err job_run_due(Ctx *ctx, const JobRunnerOptions *o, int *ran)
+{
+    return run_due(ctx, o, NULL, ran);
+}
+
 /* ---- the runner --------------------------------------------------------------------------------------- */
+
+static Err purge_body(Tx *tx, void *arg)
+{
+    (void)arg;
+    return sql_job_purge(tx, tx->ctx->now_ms - KEEP_MS, NULL);
+}
 
 static Err plant_body(Tx *tx, void *arg)
 {
     const JobRunnerOptions *o = arg;
     TRY(sql_job_release_running(tx, NULL));
-    TRY(sql_job_purge(tx, tx->ctx->now_ms - KEEP_MS, NULL));
     for (const JobKind *k = o->kinds; k->name != NULL; k++) {
         Row_job_waiting_of row;
         if (k->every_ms == 0)
@@ -192,6 +225,7 @@ static void *runner_main(void *arg)
     (void)pthread_setname_np(pthread_self(), "jobs");
     JobRunner *r = arg;
     Arena *arena = arena_new(65536);
+    int64_t purged_ms = 0;
     while (nap(r)) {
         Ctx ctx = {.arena = arena,
                    .now_ms = clock_now_ms(),
@@ -199,7 +233,14 @@ static void *runner_main(void *arg)
                    .settings = r->options.settings,
                    .who = &PRINCIPAL_OF_SYSTEM};
         int ran = 0;
-        if (job_run_due(&ctx, &r->options, &ran) != ERR_OK)
+        Err err = ERR_OK;
+        if (ctx.now_ms - purged_ms >= PURGE_EVERY_MS) {
+            purged_ms = ctx.now_ms;
+            err = database_write(r->options.database, &ctx, "job.purge", purge_body, NULL);
+        }
+        if (err == ERR_OK)
+            err = run_due(&ctx, &r->options, r, &ran);
+        if (err != ERR_OK)
             LOG(LOG_ERROR, "job.runner", LOG_C("reason", ctx.fault.reason),
                 LOG_C("detail", ctx.fault.detail));
         arena_reset(arena);

@@ -47,7 +47,7 @@ typedef struct JobRunnerOptions {
 
 /* Takes over what a crash left running, plants the periodic jobs, starts the thread. */
 MUST_USE Err job_runner_start(Ctx *ctx, const JobRunnerOptions *options, JobRunner **out);
-void job_runner_stop(JobRunner *runner); /* waits for the running job; NULL is nothing to do */
+void job_runner_stop(JobRunner *runner); /* waits for the running job only; NULL is nothing to do */
 
 /* Runs everything that is due at ctx->now_ms in this thread and returns: for tests and tools. */
 MUST_USE Err job_run_due(Ctx *ctx, const JobRunnerOptions *options, int *ran);

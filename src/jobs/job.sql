@@ -67,6 +67,8 @@ SELECT state, count(*) FROM job GROUP BY state ORDER BY state LIMIT 10;
 -- out: jobs i64
 SELECT count(*) FROM job WHERE state <= 2 AND kind = :kind;
 
+-- A batch; what is done was due before it finished, and the index has the due times.
 -- name: job_purge :exec
 -- in: before_ms i64
-DELETE FROM job WHERE state = 3 AND finished_ms < :before_ms;
+DELETE FROM job WHERE id IN (SELECT j.id FROM job j WHERE j.state = 3 AND j.due_ms < :before_ms
+  AND j.finished_ms < :before_ms ORDER BY j.due_ms, j.id LIMIT 500);

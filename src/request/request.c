@@ -16,6 +16,7 @@
 #include "base/log.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 enum {
     DOORS_MAX = 256,
@@ -28,7 +29,7 @@ enum {
 typedef struct Gate {
     const Door *door;
     RequestServer *server;
-    PermissionSet permission; /* 0 = anybody; ALL = anybody who is signed in */
+    PermissionSet permission; /* 0 = anybody; SIGNED_IN = whatever their permissions */
     Meter meter;
 } Gate;
 
@@ -39,6 +40,7 @@ struct RequestServer {
     Gate *gates;
     size_t gate_count;
     HttpRoute *routes;
+    _Atomic int64_t away; /* requests that the database or the event log has */
 };
 
 /* One request on its way; lives in its exchange's arena. */
@@ -50,12 +52,16 @@ typedef struct Running {
     Call call;
     RepeatKey repeat;
     Str body;           /* the printed reply */
-    int headers_before; /* apply may run twice: its headers must not be there twice */
+    bool repeated;      /* the body is a stored first reply */
+    Call before;        /* as it went to the writer: apply may run twice */
+    int headers_before; /* the same for headers: they must not be there twice */
     PoolTask pooled;
     WriteTask write;
     Collect collect;
     EventsTask events;
 } Running;
+
+#define SIGNED_IN (~UINT64_C(0))
 
 static const Principal NOBODY = {.kind = PRINCIPAL_STAFF};
 
@@ -69,7 +75,7 @@ static void set_reply(Running *r, Err err)
     } else {
         reply->status = r->call.status;
         reply->body = r->body;
-        if (reply->content_type == NULL)
+        if (reply->content_type == NULL && r->body.len > 0)
             reply->content_type = "application/json";
     }
     meter_add(&r->gate->meter, reply->status, clock_mono_us() - r->x->started_us);
@@ -88,6 +94,14 @@ static void finish(Running *r, Err err)
     http_finish(r->x);
 }
 
+/* The same for one that the database or the event log had. */
+static void come_back(Running *r, Err err)
+{
+    RequestServer *s = r->gate->server;
+    finish(r, err);
+    atomic_fetch_sub(&s->away, 1);
+}
+
 /* ---- who and what --------------------------------------------------------------------------------------- */
 
 static Err authenticate(Running *r)
@@ -102,7 +116,7 @@ static Err authenticate(Running *r)
         return fail(&r->ctx, ERR_UNAUTHENTICATED, "auth.missing", "%s", r->call.operation->id);
     r->who = *who;
     r->ctx.who = &r->who;
-    if ((r->who.permissions & r->gate->permission) == 0)
+    if (r->gate->permission != SIGNED_IN && (r->who.permissions & r->gate->permission) == 0)
         return fail(&r->ctx, ERR_DENIED, "auth.permission", "%s", r->call.operation->permission);
     return ERR_OK;
 }
@@ -163,16 +177,14 @@ static Err apply(Tx *tx, void *arg)
 {
     Running *r = arg;
     const RequestOptions *o = &r->gate->server->options;
-    bool repeated = false;
     r->x->reply.header_count = r->headers_before;
+    r->call = r->before;
     if (r->repeat.present)
-        TRY(repeat_find(tx, &r->repeat, &repeated, &r->call.status, &r->body));
-    if (repeated)
+        TRY(repeat_find(&r->ctx, &r->repeat, &r->repeated, &r->call.status, &r->body));
+    if (r->repeated)
         return ERR_OK;
     if (r->call.reply != NULL)
         memset(r->call.reply, 0, r->call.operation->reply->size);
-    r->call.audit_detail = STR("");
-    r->call.refused = ERR_OK;
     TRY(r->gate->door->apply(tx, &r->call));
     TRY(o->audit(tx, str_of(r->call.operation->id), r->call.object, r->call.audit_detail));
     if (r->call.refused != ERR_OK)
@@ -184,12 +196,14 @@ static Err apply(Tx *tx, void *arg)
 static void written(WriteTask *task)
 {
     Running *r = CONTAINER_OF(task, Running, write);
-    finish(r, task->err != ERR_OK ? task->err : r->call.refused);
+    come_back(r, task->err != ERR_OK ? task->err : r->call.refused);
 }
 
 static void submit_write(Running *r)
 {
     r->headers_before = r->x->reply.header_count;
+    r->before = r->call;
+    atomic_fetch_add(&r->gate->server->away, 1);
     r->write = (WriteTask){.apply = apply,
                            .arg = r,
                            .ctx = &r->ctx,
@@ -199,15 +213,28 @@ static void submit_write(Running *r)
     database_submit(r->gate->server->options.database, &r->write);
 }
 
+/* A repeat may be refused here because of what its first run changed: then the first reply counts. */
+static Err run_prepare(Running *r)
+{
+    const PrepareFn prepare = r->gate->door->prepare;
+    const Err err = prepare == NULL ? ERR_OK : prepare(&r->ctx, &r->call);
+    if (err == ERR_OK || !r->repeat.present)
+        return err;
+    const Fault why = r->ctx.fault;
+    TRY(repeat_find(&r->ctx, &r->repeat, &r->repeated, &r->call.status, &r->body));
+    r->ctx.fault = why;
+    return r->repeated ? ERR_OK : err;
+}
+
 static void prepare_on_pool(PoolTask *task)
 {
     Running *r = CONTAINER_OF(task, Running, pooled);
     Database *database = r->gate->server->options.database;
     r->ctx.db = database_reader_take(database);
-    const Err err = r->gate->door->prepare(&r->ctx, &r->call);
+    const Err err = run_prepare(r);
     database_reader_give(database, r->ctx.db);
     r->ctx.db = NULL;
-    if (err != ERR_OK)
+    if (err != ERR_OK || r->repeated)
         finish(r, err);
     else
         submit_write(r);
@@ -219,7 +246,7 @@ static void collected(EventsTask *task)
 {
     Running *r = CONTAINER_OF(task, Running, events);
     buf_free(&r->collect.records);
-    finish(r, task->err);
+    come_back(r, task->err);
 }
 
 static Err run_collect(Running *r, HttpWhen *when)
@@ -237,8 +264,11 @@ static Err run_collect(Running *r, HttpWhen *when)
     r->events = (EventsTask){
         .ctx = &r->ctx, .records = buf_str(&r->collect.records), .done = collected, .arg = r};
     *when = HTTP_LATER;
-    err = events_submit(r->gate->server->options.log, &r->events);
+    RequestServer *s = r->gate->server;
+    atomic_fetch_add(&s->away, 1);
+    err = events_submit(s->options.log, &r->events);
     if (err != ERR_OK) {
+        atomic_fetch_sub(&s->away, 1);
         buf_free(&r->collect.records);
         *when = HTTP_NOW;
     }
@@ -262,7 +292,6 @@ typedef enum Next { NEXT_REPLY, NEXT_POOL_WORK, NEXT_POOL_PREPARE, NEXT_WRITE, N
 
 static Err run_here(Running *r, Next *next)
 {
-    const Door *door = r->gate->door;
     HttpWhen when = HTTP_NOW;
     *next = NEXT_REPLY;
     TRY(authenticate(r));
@@ -275,9 +304,13 @@ static Err run_here(Running *r, Next *next)
         return ERR_OK;
     case API_WRITE:
         TRY(repeat_read(&r->ctx, &r->call, &r->repeat));
-        *next = r->call.operation->prepare_on_pool ? NEXT_POOL_PREPARE : NEXT_WRITE;
-        return *next == NEXT_WRITE && door->prepare != NULL ? door->prepare(&r->ctx, &r->call)
-                                                            : ERR_OK;
+        if (r->call.operation->prepare_on_pool) {
+            *next = NEXT_POOL_PREPARE;
+            return ERR_OK;
+        }
+        TRY(run_prepare(r));
+        *next = r->repeated ? NEXT_REPLY : NEXT_WRITE;
+        return ERR_OK;
     case API_COLLECT:
         break;
     }
@@ -336,7 +369,7 @@ static HttpMethod method_of(const char *name)
     for (size_t i = 0; i < ARRAY_LEN(METHODS); i++)
         if (str_eq(str_of(METHODS[i].name), str_of(name)))
             return METHODS[i].method;
-    CHECK(!"a method that a contract may name");
+    CHECK(false && "a method that a contract may name");
     return HTTP_GET;
 }
 
@@ -356,7 +389,7 @@ static PermissionSet permission_of(const ApiOperation *op)
     if (op->permission == NULL)
         return 0;
     if (str_eq(str_of(op->permission), STR("session")))
-        return ~UINT64_C(0); /* anybody who is signed in */
+        return SIGNED_IN;
     return permission_bit(op->permission);
 }
 
@@ -388,7 +421,8 @@ Err request_start(Ctx *ctx, const RequestOptions *options, RequestServer **out)
     s->routes = calloc(ROUTES_MAX, sizeof *s->routes);
     CHECK(s->gates != NULL && s->routes != NULL);
     add_gates(s);
-    s->pool = pool_new(options->pool_threads, QUEUED_MAX);
+    s->pool = pool_new(options->pool_threads,
+                       options->pool_queue == 0 ? QUEUED_MAX : options->pool_queue);
     s->options.http.routes = s->routes;
     const Err err = http_start(ctx, &s->options.http, &s->http);
     if (err != ERR_OK) {
@@ -406,6 +440,8 @@ void request_stop(RequestServer *s, int wait_ms)
     if (s->http != NULL)
         http_stop(s->http, wait_ms);
     pool_free(s->pool);
+    while (atomic_load(&s->away) > 0)
+        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     free(s->routes);
     free(s->gates);
     free(s);
@@ -418,8 +454,20 @@ HttpServer *request_http(RequestServer *server)
 
 void request_metrics(const RequestServer *s, Buf *out)
 {
-    buf_add(out, STR("# HELP tongdian_request_seconds Time from the first byte to the reply.\n"
-                     "# TYPE tongdian_request_seconds histogram\n"));
-    for (size_t i = 0; i < s->gate_count; i++)
-        meter_print(out, &s->gates[i].meter, s->gates[i].door->operation->id);
+    const struct {
+        void (*print)(Buf *out, const Meter *m, const char *operation);
+        const char *head;
+    } FAMILIES[] = {
+        {meter_print_seconds,
+         "# HELP tongdian_request_seconds Time from the first byte to the reply.\n"
+         "# TYPE tongdian_request_seconds histogram\n"},
+        {meter_print_refused, "# HELP tongdian_requests_refused_total Replies 400 to 499.\n"
+                              "# TYPE tongdian_requests_refused_total counter\n"},
+        {meter_print_failed, "# HELP tongdian_requests_failed_total Replies 500 and above.\n"
+                             "# TYPE tongdian_requests_failed_total counter\n"}};
+    for (size_t f = 0; f < ARRAY_LEN(FAMILIES); f++) {
+        buf_add(out, str_of(FAMILIES[f].head));
+        for (size_t i = 0; i < s->gate_count; i++)
+            FAMILIES[f].print(out, &s->gates[i].meter, s->gates[i].door->operation->id);
+    }
 }

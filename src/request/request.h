@@ -95,6 +95,7 @@ typedef struct RequestOptions {
     const ApiContract *const *contracts; /* for the sentences of errors; NULL at the end */
     const HttpRoute *extra;              /* raw routes (metrics, health, files), zero row at end */
     int pool_threads;
+    int pool_queue; /* most that wait for a thread, more get 503; 0 = 4096 */
     int work_deadline_ms;
     HttpOptions http; /* routes are filled in here */
 } RequestOptions;
@@ -102,7 +103,8 @@ typedef struct RequestOptions {
 /* Checks that every door fits its contract, starts the pool and the HTTP server. */
 MUST_USE Err request_start(Ctx *ctx, const RequestOptions *options, RequestServer **out);
 
-/* Answers what is in flight, at most `wait_ms`, and ends.  NULL is nothing to do. */
+/* Answers what is in flight, at most `wait_ms`; then waits for writes that are on their way, whose
+ * replies nobody hears any more, and ends.  Before the database.  NULL is nothing to do. */
 void request_stop(RequestServer *server, int wait_ms);
 
 HttpServer *request_http(RequestServer *server);
@@ -119,3 +121,7 @@ void request_set_cookie(Call *call, Ctx *ctx, const char *name, Str value, int64
 /* A cursor is opaque to clients: two numbers.  INVALID "request.cursor" for anything that is none. */
 MUST_USE Err request_cursor_read(Ctx *ctx, Str cursor, int64_t *a, int64_t *b);
 Str request_cursor_make(Ctx *ctx, int64_t a, int64_t b);
+
+/* The same of one text, such as the code that a page ended with; "" = from the start. */
+MUST_USE Err request_cursor_read_text(Ctx *ctx, Str cursor, Str *text);
+Str request_cursor_make_text(Ctx *ctx, Str text);

@@ -19,7 +19,7 @@ Err repeat_read(Ctx *ctx, const Call *call, RepeatKey *out);
 
 /* The stored first reply.  *found = false when there is none.  Errors: UNPROCESSABLE
  * "idempotency.reused". */
-Err repeat_find(Tx *tx, const RepeatKey *key, bool *found, int *status, Str *body);
+Err repeat_find(Ctx *ctx, const RepeatKey *key, bool *found, int *status, Str *body);
 
 /* Stores the reply.  Errors: BUSY "idempotency.in_flight" when another process was faster. */
 Err repeat_keep(Tx *tx, const RepeatKey *key, int status, Str body);
@@ -47,12 +47,16 @@ enum { METER_BUCKETS = 12 };
 
 /* Of one operation. */
 typedef struct Meter {
-    _Atomic int64_t calls, refused, failed, sum_us;
-    _Atomic int64_t bucket[METER_BUCKETS]; /* not cumulative */
+    _Atomic int64_t refused, failed, sum_us;
+    _Atomic int64_t bucket[METER_BUCKETS]; /* not cumulative; together all calls */
 } Meter;
 
 void meter_add(Meter *m, int status, int64_t took_us);
-void meter_print(Buf *out, const Meter *m, const char *operation);
+
+/* One family of Prometheus text per call: its samples must not be mixed with another's. */
+void meter_print_seconds(Buf *out, const Meter *m, const char *operation);
+void meter_print_refused(Buf *out, const Meter *m, const char *operation);
+void meter_print_failed(Buf *out, const Meter *m, const char *operation);
 
 /* ---- replies ------------------------------------------------------------------------------------ */
 

@@ -99,6 +99,11 @@ Err reply_print(Ctx *ctx, const DtoType *type, const void *reply, Str *out)
 
 /* ---- cursors and cookies -------------------------------------------------------------------------- */
 
+static Err fail_cursor(Ctx *ctx)
+{
+    return fail_field(ctx, "?cursor", "request.cursor", "start again without a cursor");
+}
+
 Str request_cursor_make(Ctx *ctx, int64_t a, int64_t b)
 {
     const Str plain = arena_printf(ctx->arena, "%" PRId64 ".%" PRId64, a, b);
@@ -118,7 +123,26 @@ Err request_cursor_read(Ctx *ctx, Str cursor, int64_t *a, int64_t *b)
             return ERR_OK;
         }
     }
-    return fail_field(ctx, "?cursor", "request.cursor", "start again without a cursor");
+    return fail_cursor(ctx);
+}
+
+/* The sign in front keeps the cursor of an empty text from being empty, and numbers from being texts. */
+Str request_cursor_make_text(Ctx *ctx, Str text)
+{
+    return base64url_encode(ctx->arena, arena_printf(ctx->arena, "=%.*s", STR_ARG(text)));
+}
+
+Err request_cursor_read_text(Ctx *ctx, Str cursor, Str *text)
+{
+    Str plain;
+    *text = STR("");
+    if (cursor.len == 0)
+        return ERR_OK;
+    if (!base64url_decode(ctx->arena, cursor, &plain) || !str_starts_with(plain, STR("=")) ||
+        !str_is_line(plain, plain.len))
+        return fail_cursor(ctx);
+    *text = str_slice(plain, 1, plain.len);
+    return ERR_OK;
 }
 
 void request_set_cookie(Call *call, Ctx *ctx, const char *name, Str value, int64_t max_age_s)
@@ -140,7 +164,6 @@ void meter_add(Meter *m, int status, int64_t took_us)
     size_t b = 0;
     while (b < ARRAY_LEN(BUCKET_US) && took_us > BUCKET_US[b])
         b++;
-    atomic_fetch_add_explicit(&m->calls, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&m->sum_us, took_us, memory_order_relaxed);
     atomic_fetch_add_explicit(&m->bucket[b], 1, memory_order_relaxed);
     if (status >= 500)
@@ -149,25 +172,32 @@ void meter_add(Meter *m, int status, int64_t took_us)
         atomic_fetch_add_explicit(&m->refused, 1, memory_order_relaxed);
 }
 
-void meter_print(Buf *out, const Meter *m, const char *operation)
+/* The count is the sum of the buckets, so that it agrees with them while calls go on. */
+void meter_print_seconds(Buf *out, const Meter *m, const char *operation)
 {
-    const int64_t calls = atomic_load(&m->calls);
-    if (calls == 0)
-        return;
-    int64_t sum = 0;
+    int64_t calls = 0;
     for (size_t b = 0; b < ARRAY_LEN(BUCKET_US); b++) {
-        sum += atomic_load(&m->bucket[b]);
+        calls += atomic_load(&m->bucket[b]);
         buf_addf(out, "tongdian_request_seconds_bucket{operation=\"%s\",le=\"%g\"} %" PRId64 "\n",
-                 operation, (double)BUCKET_US[b] / 1e6, sum);
+                 operation, (double)BUCKET_US[b] / 1e6, calls);
     }
+    calls += atomic_load(&m->bucket[METER_BUCKETS - 1]);
     buf_addf(out, "tongdian_request_seconds_bucket{operation=\"%s\",le=\"+Inf\"} %" PRId64 "\n",
              operation, calls);
     buf_addf(out, "tongdian_request_seconds_sum{operation=\"%s\"} %.6f\n", operation,
              (double)atomic_load(&m->sum_us) / 1e6);
     buf_addf(out, "tongdian_request_seconds_count{operation=\"%s\"} %" PRId64 "\n", operation,
              calls);
+}
+
+void meter_print_refused(Buf *out, const Meter *m, const char *operation)
+{
     buf_addf(out, "tongdian_requests_refused_total{operation=\"%s\"} %" PRId64 "\n", operation,
              atomic_load(&m->refused));
+}
+
+void meter_print_failed(Buf *out, const Meter *m, const char *operation)
+{
     buf_addf(out, "tongdian_requests_failed_total{operation=\"%s\"} %" PRId64 "\n", operation,
              atomic_load(&m->failed));
 }

@@ -2,7 +2,8 @@
  * tests/lossy/lossy.c -- liblossy.so: the calls a program makes to the folder LOSSY_DIR, watched.
  *
  * Preload it with LOSSY_DIR=folder and, when it is not folder.platter, LOSSY_PLATTER=folder; run
- * `lossy-disk format` first.  LOSSY_DROP_SYNC=1 makes every sync a lie.  lossy_disk.h says what the
+ * `lossy-disk format` first.  LOSSY_DROP_SYNC=1 makes every sync a lie, LOSSY_DROP_ONLY='*-wal' those
+ * of matching paths; LOSSY_FAIL_ONLY='*.db' lets fail_sync hit these only.  lossy_disk.h says what the
  * disk promises; README.md says how to use it and what it cannot see.
  *
  * Each call does the real thing on the real file and then notes it.  Real syncs are never made: the
@@ -17,6 +18,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <linux/close_range.h>
 #include <linux/falloc.h>
 #include <stdarg.h>
@@ -65,6 +67,15 @@ static void file_share(int fd, LossyFile *f)
     file_set(fd, f);
 }
 
+/* Whether the pattern in the environment names this path; `otherwise` when there is none. */
+static bool path_matches(const char *variable, const char *path, bool otherwise)
+{
+    const char *pattern = getenv(variable);
+    if (pattern == NULL || pattern[0] == '\0')
+        return otherwise;
+    return fnmatch(pattern, path, 0) == 0;
+}
+
 /* The file behind `fd` when it is ours (a new reference), else NULL.  `fd` must be readable. */
 static LossyFile *fd_file(int fd, int flags)
 {
@@ -79,6 +90,8 @@ static LossyFile *fd_file(int fd, int flags)
         id = lossy_fd_adopt(fd, path, is_dir);
     LossyFile *f = lossy_file_open(id, is_dir);
     const size_t len = strnlen(path, sizeof path);
+    f->drops = path_matches("LOSSY_DROP_ONLY", path, false);
+    f->fails = path_matches("LOSSY_FAIL_ONLY", path, true);
     f->shm = len > 4 && memcmp(path + len - 4, "-shm", 4) == 0;
     f->dsync = (flags & O_DSYNC) != 0;
     f->append = (flags & O_APPEND) != 0;

@@ -296,6 +296,7 @@ LossyFile *lossy_file_open(uint64_t id, bool is_dir)
         lossy_die("out of memory");
     f->id = id;
     f->is_dir = is_dir;
+    f->fails = true;
     f->data_fd = -1;
     atomic_store(&f->refs, 1);
     atomic_store(&f->named_at, UINT64_MAX);
@@ -430,7 +431,7 @@ int lossy_file_sync(LossyFile *f, int fd)
         const struct timespec t = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
         nanosleep(&t, NULL);
     }
-    if (take_failure()) {
+    if (f->fails && take_failure()) {
         /* As Linux does: the pages count as clean now, and a second sync will not save them. */
         if (!f->is_dir) {
             map_lock(f->map);
@@ -440,7 +441,7 @@ int lossy_file_sync(LossyFile *f, int fd)
         errno = EIO;
         return -1;
     }
-    if (disk.drop_sync || atomic_load(&disk.super->drop_sync) != 0)
+    if (f->drops || disk.drop_sync || atomic_load(&disk.super->drop_sync) != 0)
         return 0;
     if (f->is_dir) {
         dir_sync(f->id);

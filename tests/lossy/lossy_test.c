@@ -248,6 +248,20 @@ static bool dropped_syncs_lose_acknowledged_records(void)
     return true;
 }
 
+static bool lies_can_be_about_some_files_only(void)
+{
+    int lost_log = 0, lost_none = 0, lost_unsynced = 0;
+    setenv("LOSSY_DROP_ONLY", "*/live/log", 1);
+    const bool first = log_kills(20, false, &lost_log, &lost_unsynced);
+    setenv("LOSSY_DROP_ONLY", "*/live/gossip", 1);
+    const bool second = log_kills(20, false, &lost_none, &lost_unsynced);
+    unsetenv("LOSSY_DROP_ONLY");
+    WANT(first && second);
+    WANT(lost_log > 0);
+    WANT(lost_none == 0);
+    return true;
+}
+
 static bool threads_that_sync_one_file_lose_nothing(void)
 {
     for (unsigned i = 0; i < 40; i++) {
@@ -696,6 +710,19 @@ static bool failed_sync_loses_data_though_the_next_one_succeeds(void)
     return true;
 }
 
+static bool a_failing_sync_can_be_that_of_one_file(void)
+{
+    WANT(disk_fresh("strict"));
+    setenv("LOSSY_FAIL_ONLY", "*/another", 1);
+    WANT(disk_set("fail_sync=1"));
+    const bool spared = !child_waits("sync_error", "");
+    setenv("LOSSY_FAIL_ONLY", "*/live/*", 1);
+    const bool hit = child_waits("sync_error", "");
+    unsetenv("LOSSY_FAIL_ONLY");
+    WANT(spared && hit);
+    return true;
+}
+
 static bool slow_disk_sleeps_in_every_sync(void)
 {
     WANT(disk_fresh("strict"));
@@ -722,6 +749,7 @@ static const struct {
 } tests[] = {
     CASE(acknowledged_records_survive_200_kills_and_unsynced_ones_do_not),
     CASE(dropped_syncs_lose_acknowledged_records),
+    CASE(lies_can_be_about_some_files_only),
     CASE(threads_that_sync_one_file_lose_nothing),
     CASE(sqlite_full_loses_nothing_over_100_kills),
     CASE(sqlite_without_syncs_is_caught),
@@ -744,6 +772,7 @@ static const struct {
     CASE(kill_amid_random_calls_leaves_a_folder_to_restart_from),
     CASE(full_disk_refuses_growth_until_it_has_room),
     CASE(failed_sync_loses_data_though_the_next_one_succeeds),
+    CASE(a_failing_sync_can_be_that_of_one_file),
     CASE(slow_disk_sleeps_in_every_sync),
     CASE(read_maps_are_fresh_and_write_maps_refused),
 };

@@ -3,14 +3,17 @@
  * exactly one well-formed reply with an expected status.
  *
  *     soak --port P --script FILE [--connections N] [--requests M] [--slow K] [--header "K: v"]...
- *          [--idempotency 1] [--timeout-ms T] [--seconds-max S]
+ *          [--idempotency 1] [--timeout-ms T] [--seconds-max S] [--rate R]
+ *          [--base B]
  *
  * A script has one request per line: METHOD PATH STATUS[,STATUS...] [BODY].  Requests go round the
  * lines in order; a line that stands there twice is sent twice as often.  In PATH and BODY, $N is
- * the number of the request from 0 (8 digits), $I the same from 1 without zeros in front, and $U a
- * fresh UUIDv7.  Lines "header K: v" hold for all
+ * the number of the request from 0 (8 digits), $I the same from 1 without zeros in front, $P a
+ * place of its own from 1 to --requests in no order (--base is added to both), and $U a fresh UUIDv7.  Lines "header K: v" hold for all
  * requests; '#' starts a comment.  --slow adds clients that send one byte of a head per second
  * beside the load.
+ * With --rate, R requests per second are due whether or not the server keeps up, and a latency counts
+ * from the moment that its request was due; without it each connection asks again at once.
  * Exit status: 0 when nothing is missing, malformed or unexpected.  One thread, bounded in time.
  */
 #include "base/clock.h"
@@ -53,8 +56,8 @@ typedef struct Conn {
 } Conn;
 
 static struct {
-    int port, connections, slow, timeout_ms, seconds_max, idempotency;
-    int64_t requests;
+    int port, connections, slow, timeout_ms, seconds_max, idempotency, rate;
+    int64_t requests, base;
 } options = {.connections = 64, .timeout_ms = 30000, .seconds_max = 600, .requests = 10000};
 
 static struct {
@@ -68,6 +71,7 @@ static Step steps[STEPS_MAX];
 static int step_count;
 static Buf extra_headers = {.max_bytes = 65536};
 static int epoll_fd;
+static int64_t began_us;
 
 static void complain(const char *what, const Conn *c)
 {
@@ -173,19 +177,43 @@ static bool load_script(const char *file)
 
 /* ---- requests ---- */
 
+__extension__ typedef unsigned __int128 Wide;
+
+static int64_t common_divisor(int64_t a, int64_t b)
+{
+    while (b != 0) {
+        const int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* The i-th place of a walk that visits each of 1 to --requests once: steps of a length that has no
+ * divisor in common with their number. */
+static int64_t scattered(int64_t i)
+{
+    static int64_t stride;
+    if (stride == 0)
+        for (stride = options.requests * 618 / 1000 + 1;
+             common_divisor(stride, options.requests) != 1; stride++) {
+        }
+    return (int64_t)((Wide)i * (Wide)stride % (Wide)options.requests) + 1;
+}
+
 static void add_filled(Buf *b, Str text)
 {
     char uuid[RAND_UUID_BYTES];
     for (size_t i = 0; i < text.len; i++) {
         const char next = i + 1 < text.len ? text.ptr[i + 1] : '\0';
-        if (text.ptr[i] != '$' || (next != 'N' && next != 'I' && next != 'U')) {
+        if (text.ptr[i] != '$' || memchr("NIPU", next, 4) == NULL) {
             buf_add_char(b, text.ptr[i]);
             continue;
         }
         if (next == 'N') {
             buf_addf(b, "%08" PRId64, count.sent);
-        } else if (next == 'I') {
-            buf_add_i64(b, count.sent + 1);
+        } else if (next == 'I' || next == 'P') {
+            buf_add_i64(b, options.base + (next == 'I' ? count.sent + 1 : scattered(count.sent)));
         } else {
             rand_uuid(clock_now_ms(), uuid);
             buf_add(b, str_of(uuid));
@@ -301,9 +329,14 @@ static bool dial(Conn *c)
     const struct sockaddr_in to = {.sin_family = AF_INET,
                                    .sin_port = htons((uint16_t)options.port),
                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in elsewhere = {.sin_family = AF_INET,
+                                          .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1)};
     const int yes = 1;
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(c->fd >= 0);
+    if (c->slow) /* another client than the load: the server limits connections per address */
+        CHECK(bind(c->fd, (const struct sockaddr *)(const void *)&elsewhere, sizeof elsewhere) ==
+              0);
     if (connect(c->fd, (const struct sockaddr *)(const void *)&to, sizeof to) != 0) {
         (void)close(c->fd);
         c->fd = -1;
@@ -336,9 +369,17 @@ static void flush(Conn *c)
         watch(c, EPOLL_CTL_MOD, c->sent < c->out.len);
 }
 
+/* When the next request is due; the past without --rate. */
+static int64_t due_us(void)
+{
+    return options.rate == 0 ? 0 : began_us + count.sent * 1000000 / options.rate;
+}
+
 static void next_request(Conn *c)
 {
-    if (c->slow || c->busy || count.sent == options.requests || (c->fd < 0 && !dial(c)))
+    const int64_t due = due_us(), now_us = clock_mono_us();
+    if (c->slow || c->busy || count.sent == options.requests || due > now_us ||
+        (c->fd < 0 && !dial(c)))
         return;
     c->step = &steps[count.sent % step_count];
     build_request(c);
@@ -346,8 +387,16 @@ static void next_request(Conn *c)
     buf_clear(&c->in);
     c->sent = 0;
     c->busy = true;
-    c->started_us = clock_mono_us();
+    c->started_us = due > 0 ? due : now_us;
     flush(c);
+}
+
+/* With --rate: whoever is idle takes what has become due. */
+static void take_due(Conn *conns, int n)
+{
+    static int turn;
+    for (int i = 0; options.rate > 0 && i < n && due_us() <= clock_mono_us(); i++)
+        next_request(&conns[turn++ % n]);
 }
 
 static void lose(Conn *c, const char *why, int64_t *counter)
@@ -436,18 +485,21 @@ static bool run(Conn *conns, int n)
         if (now_us - look_us > 100000) {
             look_us = now_us;
             look_around(conns, n);
-            for (int i = 0; i < n; i++)
+            for (int i = 0; options.rate == 0 && i < n; i++)
                 next_request(&conns[i]);
         }
         struct epoll_event events[256];
-        const int ready = epoll_wait(epoll_fd, events, ARRAY_LEN(events), 100);
+        take_due(conns, n);
+        const int ready =
+            epoll_wait(epoll_fd, events, ARRAY_LEN(events), options.rate > 0 ? 1 : 100);
         for (int i = 0; i < ready; i++) {
             Conn *c = events[i].data.ptr;
             if (c->fd >= 0 && (events[i].events & EPOLLOUT) != 0)
                 flush(c);
             if (c->fd >= 0 && (events[i].events & ~(unsigned)EPOLLOUT) != 0)
                 on_bytes(c);
-            next_request(c);
+            if (options.rate == 0)
+                next_request(c);
         }
     }
     return true;
@@ -482,7 +534,8 @@ static bool parse_options(int argc, char **argv)
                    {"--slow", &options.slow},
                    {"--idempotency", &options.idempotency},
                    {"--timeout-ms", &options.timeout_ms},
-                   {"--seconds-max", &options.seconds_max}};
+                   {"--seconds-max", &options.seconds_max},
+                   {"--rate", &options.rate}};
     for (int i = 1; i + 1 < argc; i += 2) {
         const Str text = str_of(argv[i + 1]);
         bool known = false;
@@ -490,6 +543,8 @@ static bool parse_options(int argc, char **argv)
             known = has_script = load_script(argv[i + 1]);
         if (strcmp(argv[i], "--requests") == 0)
             known = str_to_i64(text, &options.requests);
+        if (strcmp(argv[i], "--base") == 0)
+            known = str_to_i64(text, &options.base);
         if (strcmp(argv[i], "--header") == 0) {
             buf_addf(&extra_headers, "%s\r\n", argv[i + 1]);
             known = true;
@@ -512,7 +567,7 @@ int main(int argc, char **argv)
     if (!parse_options(argc, argv)) {
         fprintf(stderr, "usage: soak --port P --script FILE [--connections N] [--requests M] "
                         "[--slow K] [--header \"K: v\"] [--idempotency 1] [--timeout-ms T] "
-                        "[--seconds-max S]\n");
+                        "[--seconds-max S] [--rate R] [--base B]\n");
         return 2;
     }
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -525,9 +580,9 @@ int main(int argc, char **argv)
                           .slow = i >= options.connections,
                           .out = BUF_MAX(OUT_BYTES_MAX),
                           .in = BUF_MAX(IN_BYTES_MAX)};
-    const int64_t from_us = clock_mono_us();
+    began_us = clock_mono_us();
     const bool in_time = run(conns, n);
-    report((double)(clock_mono_us() - from_us) / 1e6);
+    report((double)(clock_mono_us() - began_us) / 1e6);
     if (!in_time)
         fprintf(stderr, "not done after %d seconds\n", options.seconds_max);
     for (int i = 0; i < n; i++) {

@@ -54,3 +54,15 @@ SELECT count(*) FROM campaign_target WHERE campaign = :campaign;
 -- name: campaign_target_total :one
 -- out: targetings i64, people i64
 SELECT count(*), count(DISTINCT person) FROM campaign_target;
+
+-- What points at nothing, and which rows have an event: for campaign_check.c.
+
+-- name: campaign_check_targets :list
+-- out: id i64, other i64
+SELECT t.campaign AS id, t.person AS other FROM campaign_target t
+ WHERE NOT EXISTS (SELECT 1 FROM person p WHERE p.id = t.person) ORDER BY t.campaign, t.person LIMIT 100;
+
+-- name: campaign_check_targeting :list
+-- out: id i64, other i64
+SELECT t.campaign AS id, t.person AS other FROM campaign_target t
+ WHERE NOT EXISTS (SELECT 1 FROM campaign c WHERE c.id = t.campaign) ORDER BY t.campaign, t.person LIMIT 100;

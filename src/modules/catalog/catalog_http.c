@@ -38,13 +38,14 @@ static Err list(Work *work, Call *call)
     if (q->code_is == DTO_VALUE)
         return one_by_code(ctx, q->code, out);
     Product *products = NULL;
-    TRY(catalog_product_page(ctx, q->cursor_is == DTO_VALUE ? q->cursor : STR(""), q->limit,
-                             &products, &out->items_count));
+    Str after;
+    TRY(request_cursor_read_text(ctx, q->cursor_is == DTO_VALUE ? q->cursor : STR(""), &after));
+    TRY(catalog_product_page(ctx, after, q->limit, &products, &out->items_count));
     out->items = ARENA_ARRAY(ctx->arena, ApiProductView, out->items_count + 1);
     for (size_t i = 0; i < out->items_count; i++)
         out->items[i] = view_of(&products[i]);
     if (out->items_count == (size_t)q->limit)
-        DTO_SET(out, next, products[out->items_count - 1].code);
+        DTO_SET(out, next, request_cursor_make_text(ctx, products[out->items_count - 1].code));
     return ERR_OK;
 }
 

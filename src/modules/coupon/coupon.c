@@ -58,11 +58,12 @@ static Err template_check(Ctx *ctx, const CouponTemplate *t, bool imported)
          "choose amount, percent or gift"},
         {t->kind == COUPON_AMOUNT && t->amount_fen == 0 && !imported, "/amount_fen",
          "say how much an amount coupon takes off"},
-        {t->kind == COUPON_PERCENT && (t->rate_bps <= 0 || t->rate_bps > 10000), "/rate_bps",
-         "a percent coupon takes off 1 to 10000 basis points"},
+        {t->kind == COUPON_PERCENT && t->rate_bps == 0, "/rate_bps",
+         "say which part a percent coupon takes off"},
         {t->kind == COUPON_GIFT && t->gift_product == 0, "/gift_product",
          "say which product a gift coupon gives"},
         {t->amount_fen < 0 || t->amount_fen > MONEY_FEN_MAX, "/amount_fen", "out of range"},
+        {t->rate_bps < 0 || t->rate_bps > 10000, "/rate_bps", "at most 10000 basis points"},
         {t->cap_fen < 0 || t->cap_fen > MONEY_FEN_MAX, "/cap_fen", "out of range"},
         {t->min_spend_fen < 0 || t->min_spend_fen > MONEY_FEN_MAX, "/min_spend_fen",
          "out of range"},
@@ -276,6 +277,21 @@ static Err issue(Tx *tx, const CouponTemplate *t, Coupon *c)
                                               .at_ms = c->issued_ms});
 }
 
+/* A coupon as its template makes it at `issued_ms`. */
+static Coupon coupon_of(const Ctx *ctx, const CouponTemplate *t, int64_t person, int64_t issued_ms)
+{
+    const bool days = t->valid_days > 0;
+    const int64_t from = days && issued_ms > t->valid_from_ms ? issued_ms : t->valid_from_ms;
+    const int64_t to = days ? from + t->valid_days * DAY_MS : t->valid_to_ms;
+    Coupon c = {.template = t->id,
+                .person = person,
+                .valid_from_ms = from,
+                .valid_to_ms = to < t->valid_to_ms ? to : t->valid_to_ms,
+                .issued_ms = issued_ms};
+    c.status = coupon_status(0, false, c.valid_from_ms, c.valid_to_ms, ctx->now_ms);
+    return c;
+}
+
 Err coupon_claim(Tx *tx, const CouponTemplate *t, int64_t person, Coupon *out)
 {
     TRY(claimable(tx, t, person));
@@ -283,15 +299,7 @@ Err coupon_claim(Tx *tx, const CouponTemplate *t, int64_t person, Coupon *out)
     TRY(sql_coupon_stock_take(tx, t->id, t->stock, &taken));
     if (taken == 0)
         return fail(tx->ctx, ERR_CONFLICT, "coupon.sold_out", "template %" PRId64, t->id);
-    const int64_t now = tx->ctx->now_ms;
-    const int64_t from = t->valid_days > 0 && now > t->valid_from_ms ? now : t->valid_from_ms;
-    const int64_t to = t->valid_days > 0 ? from + t->valid_days * DAY_MS : t->valid_to_ms;
-    Coupon c = {.template = t->id,
-                .person = person,
-                .valid_from_ms = from,
-                .valid_to_ms = to < t->valid_to_ms ? to : t->valid_to_ms,
-                .issued_ms = now};
-    c.status = coupon_status(c.redemption, false, c.valid_from_ms, c.valid_to_ms, now);
+    Coupon c = coupon_of(tx->ctx, t, person, tx->ctx->now_ms);
     TRY(issue(tx, t, &c));
     *out = c;
     return ERR_OK;
@@ -302,11 +310,7 @@ Err coupon_issue_past(Tx *tx, const CouponTemplate *t, int64_t person, int64_t i
 {
     int64_t taken = 0;
     TRY(sql_coupon_stock_take(tx, t->id, 0, &taken));
-    Coupon c = {.template = t->id,
-                .person = person,
-                .valid_from_ms = t->valid_from_ms,
-                .valid_to_ms = t->valid_to_ms,
-                .issued_ms = issued_ms};
+    Coupon c = coupon_of(tx->ctx, t, person, issued_ms);
     TRY(issue(tx, t, &c));
     *out = c;
     return ERR_OK;
@@ -350,6 +354,16 @@ Err coupon_find(Ctx *ctx, int64_t id, Coupon *out)
                 .issued_ms = row.issued_ms};
     TRY(coupon_complete(ctx, &c, row.state));
     *out = c;
+    return ERR_OK;
+}
+
+Err coupon_page(Ctx *ctx, int64_t after, int64_t max, Coupon **out, size_t *count)
+{
+    Row_coupon_page *rows = NULL;
+    TRY(sql_coupon_page(ctx, after, max, &rows, count));
+    *out = ARENA_ARRAY(ctx->arena, Coupon, *count + 1);
+    for (size_t i = 0; i < *count; i++)
+        TRY(coupon_find(ctx, rows[i].id, &(*out)[i]));
     return ERR_OK;
 }
 

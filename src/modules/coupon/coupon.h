@@ -15,6 +15,7 @@
 #pragma once
 
 #include "db/db.h"
+#include "request/check.h"
 
 enum { COUPON_CODE_BYTES = 25 }; /* "1ABC-DEFG-HJKM-NPQR-STVW" and a NUL */
 
@@ -121,7 +122,8 @@ MUST_USE Err coupon_sums(Ctx *ctx, CouponSums *out);
  */
 MUST_USE Err coupon_claim(Tx *tx, const CouponTemplate *t, int64_t person, Coupon *out);
 
-/* For imports: a coupon issued at `issued_ms`, without window, limit or stock; the counts follow. */
+/* For imports: a coupon issued at `issued_ms`, whatever claim window, limit and stock say; the counts
+ * follow. */
 MUST_USE Err coupon_issue_past(Tx *tx, const CouponTemplate *t, int64_t person, int64_t issued_ms,
                                Coupon *out);
 
@@ -137,6 +139,9 @@ MUST_USE Err coupon_find(Ctx *ctx, int64_t id, Coupon *out);
 
 /* A person's coupons, newest first. */
 MUST_USE Err coupon_wallet(Ctx *ctx, int64_t person, int64_t max, Coupon **out, size_t *count);
+
+/* Everybody's, by id, those above `after`. */
+MUST_USE Err coupon_page(Ctx *ctx, int64_t after, int64_t max, Coupon **out, size_t *count);
 
 /* One line of a basket as far as a coupon cares. */
 typedef struct CouponLine {
@@ -194,5 +199,4 @@ MUST_USE Err coupon_redemption_page(Ctx *ctx, int64_t before, int64_t max, Coupo
 
 /* Compares counters and states with the rows they stand for: calls `report` with one sentence per
  * difference, at most 100 of each kind. */
-typedef void (*CheckReport)(void *arg, const char *what, int64_t id);
 MUST_USE Err coupon_check(Ctx *ctx, CheckReport report, void *arg);

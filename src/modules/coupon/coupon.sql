@@ -214,6 +214,11 @@ INSERT INTO coupon_state(id, redemption) VALUES (:id, -17592186044416);
 SELECT c.template, c.person, c.valid_from_ms, c.valid_to_ms, c.issued_ms, s.redemption AS state
   FROM coupon c JOIN coupon_state s ON s.id = c.id WHERE c.id = :id;
 
+-- name: coupon_page :list
+-- in: after i64, max i64
+-- out: id i64
+SELECT id FROM coupon WHERE id > :after ORDER BY id LIMIT :max;
+
 -- name: coupon_count_of :one
 -- in: person i64, template i64
 -- out: coupons i64
@@ -296,6 +301,23 @@ SELECT c.id, s.redemption AS state, coalesce(r.n, 0)
     OR (s.redemption > 0 AND (coalesce(r.n, 0) <> 1 OR r.last + 17592186044416 <> s.redemption))
  ORDER BY c.id LIMIT 100;
 
+-- Rows that speak of something that is not there, or of somebody else's coupon.
+-- what: 1 a day's counts without template, 2 a state without coupon, 3 a redemption without its coupon,
+-- 4 a reversal without redemption
+-- name: coupon_check_strays :list
+-- out: what i64, id i64
+SELECT x.what AS what, x.id AS id FROM
+  (SELECT 1 AS what, d.template AS id FROM coupon_day d LEFT JOIN coupon_template t ON t.id = d.template
+    WHERE t.id IS NULL
+   UNION ALL
+   SELECT 2, s.id FROM coupon_state s LEFT JOIN coupon c ON c.id = s.id WHERE c.id IS NULL
+   UNION ALL
+   SELECT 3, r.coupon FROM coupon_redemption r LEFT JOIN coupon c ON c.id = r.coupon
+    WHERE c.id IS NULL OR c.person <> r.person OR c.template <> r.template
+   UNION ALL
+   SELECT 4, v.id FROM coupon_reversal v LEFT JOIN coupon_redemption r ON r.id = v.id WHERE r.id IS NULL) x
+ ORDER BY x.what NULLS LAST, x.id NULLS LAST LIMIT 400;
+
 -- name: coupon_totals :one
 -- out: templates i64, coupons i64, redemptions i64, reversals i64
 SELECT (SELECT count(*) FROM coupon_template), (SELECT count(*) FROM coupon),
@@ -305,3 +327,70 @@ SELECT (SELECT count(*) FROM coupon_template), (SELECT count(*) FROM coupon),
 -- out: people i64
 SELECT count(DISTINCT r.person) FROM coupon_redemption r LEFT JOIN coupon_reversal v ON v.id = r.id
  WHERE v.id IS NULL;
+
+-- What points at nothing, and which rows have an event: for coupon_check.c.
+
+-- name: coupon_check_template_campaign :list
+-- out: id i64, other i64
+SELECT t.id, t.campaign AS other FROM coupon_template t
+ WHERE t.campaign <> 0 AND NOT EXISTS (SELECT 1 FROM campaign c WHERE c.id = t.campaign) ORDER BY t.id LIMIT 100;
+
+-- name: coupon_check_template_gift :list
+-- out: id i64, other i64
+SELECT t.id, t.gift_product AS other FROM coupon_template t
+ WHERE t.gift_product <> 0 AND NOT EXISTS (SELECT 1 FROM product p WHERE p.id = t.gift_product) ORDER BY t.id LIMIT 100;
+
+-- name: coupon_check_scope_template :list
+-- out: id i64, other i64
+SELECT s.template AS id, s.product AS other FROM coupon_template_product s
+ WHERE NOT EXISTS (SELECT 1 FROM coupon_template t WHERE t.id = s.template) ORDER BY s.template, s.product LIMIT 100;
+
+-- name: coupon_check_scope_product :list
+-- out: id i64, other i64
+SELECT s.template AS id, s.product AS other FROM coupon_template_product s
+ WHERE NOT EXISTS (SELECT 1 FROM product p WHERE p.id = s.product) ORDER BY s.template, s.product LIMIT 100;
+
+-- name: coupon_check_scope_store_template :list
+-- out: id i64, other i64
+SELECT s.template AS id, s.store AS other FROM coupon_template_store s
+ WHERE NOT EXISTS (SELECT 1 FROM coupon_template t WHERE t.id = s.template) ORDER BY s.template, s.store LIMIT 100;
+
+-- name: coupon_check_scope_store :list
+-- out: id i64, other i64
+SELECT s.template AS id, s.store AS other FROM coupon_template_store s
+ WHERE NOT EXISTS (SELECT 1 FROM store p WHERE p.id = s.store) ORDER BY s.template, s.store LIMIT 100;
+
+-- name: coupon_check_stock :list
+-- out: id i64
+SELECT s.id FROM coupon_stock s
+ WHERE NOT EXISTS (SELECT 1 FROM coupon_template t WHERE t.id = s.id) ORDER BY s.id LIMIT 100;
+
+-- name: coupon_check_template :list
+-- out: id i64, other i64
+SELECT c.id, c.template AS other FROM coupon c
+ WHERE NOT EXISTS (SELECT 1 FROM coupon_template t WHERE t.id = c.template) ORDER BY c.id LIMIT 100;
+
+-- name: coupon_check_person :list
+-- out: id i64, other i64
+SELECT c.id, c.person AS other FROM coupon c
+ WHERE NOT EXISTS (SELECT 1 FROM person p WHERE p.id = c.person) ORDER BY c.id LIMIT 100;
+
+-- name: coupon_check_redemption_store :list
+-- out: id i64, other i64
+SELECT r.id, r.store AS other FROM coupon_redemption r
+ WHERE r.store <> 0 AND NOT EXISTS (SELECT 1 FROM store s WHERE s.id = r.store) ORDER BY r.id LIMIT 100;
+
+-- name: coupon_check_claimed :list
+-- in: after i64, max i64
+-- out: id i64
+SELECT id FROM coupon WHERE id > :after ORDER BY id LIMIT :max;
+
+-- name: coupon_check_redemptions :list
+-- in: after i64, max i64
+-- out: id i64
+SELECT id FROM coupon_redemption WHERE id > :after ORDER BY id LIMIT :max;
+
+-- name: coupon_check_reversals :list
+-- in: after i64, max i64
+-- out: id i64
+SELECT id FROM coupon_reversal WHERE id > :after ORDER BY id LIMIT :max;

@@ -236,9 +236,24 @@ static Err check_counts(Ctx *ctx, CheckReport report, void *arg)
     return ERR_OK;
 }
 
+static Err check_strays(Ctx *ctx, CheckReport report, void *arg)
+{
+    static const char *const WHAT[] = {"coupon template: a day counts what no template gave",
+                                       "coupon: it has a state but is not there",
+                                       "coupon: a redemption is another person's or template's",
+                                       "redemption: it was taken back but is not there"};
+    Row_coupon_check_strays *rows = NULL;
+    size_t n = 0;
+    TRY(sql_coupon_check_strays(ctx, &rows, &n));
+    for (size_t i = 0; i < n; i++)
+        report(arg, WHAT[rows[i].what - 1], rows[i].id);
+    return ERR_OK;
+}
+
 Err coupon_check(Ctx *ctx, CheckReport report, void *arg)
 {
     TRY(check_counts(ctx, report, arg));
+    TRY(check_strays(ctx, report, arg));
     Row_coupon_check_state *states = NULL;
     size_t n = 0;
     TRY(sql_coupon_check_state(ctx, &states, &n));

@@ -112,7 +112,9 @@ typedef struct KitClaim {
 static inline Err kit_claim_body(Tx *tx, void *arg)
 {
     KitClaim *k = arg;
-    return coupon_claim(tx, k->template, k->person, &k->out);
+    CouponTemplate t;
+    TRY(coupon_template_find(tx->ctx, k->template, &t));
+    return coupon_claim(tx, &t, k->person, &k->out);
 }
 
 static inline Err kit_claim(Room *room, int64_t template, int64_t person, Coupon *out)

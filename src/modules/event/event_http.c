@@ -226,12 +226,28 @@ static void refuse(Ctx *ctx, ApiEventReceipt *out, size_t index)
         DTO_SET(r, pointer, arena_copy(ctx->arena, str_of(f->pointer)));
 }
 
+/* The names under which our own rooms speak: what they say stands for a row, and nobody else may. */
+static Err not_ours(Ctx *ctx, Str source)
+{
+    static const char *const OURS[] = {"adviser", "audit",     "booking", "campaign", "catalog",
+                                       "consent", "coupon",    "intake",  "job",      "journey",
+                                       "message", "order",     "payment", "person",   "points",
+                                       "product", "promotion", "sample",  "segment",  "setting",
+                                       "staff",   "stock",     "store",   "tier",     "tongdian"};
+    for (size_t i = 0; i < ARRAY_LEN(OURS); i++)
+        if (str_eq(source, str_of(OURS[i])))
+            return fail_field(ctx, "/source", "event.source_reserved",
+                              "the source %s is the server's own: choose another name", OURS[i]);
+    return ERR_OK;
+}
+
 static Err collect(Collect *c, Call *call)
 {
     Ctx *ctx = c->ctx;
     const ApiEventBatch *in = call->body;
     ApiEventReceipt *out = call->reply;
     JsonValue list, v;
+    TRY(not_ours(ctx, in->source));
     TRY(json_open(ctx, in->events, &list));
     const size_t n = json_count(list);
     if (json_type(list) != JSON_ARRAY || n == 0 || n > EVENTS_MAX)

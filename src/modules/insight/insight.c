@@ -76,3 +76,18 @@ size_t insight_kinds(Arena *arena, const CampaignResult *results, size_t count, 
     *out = kinds;
     return n;
 }
+
+Err insight_stores(Ctx *ctx, int64_t max, StoreSales **out, size_t *count)
+{
+    Row_insight_stores *rows = NULL;
+    TRY(sql_insight_stores(ctx, max, &rows, count));
+    *out = ARENA_ARRAY(ctx->arena, StoreSales, *count + 1);
+    for (size_t i = 0; i < *count; i++)
+        (*out)[i] = (StoreSales){.code = rows[i].code,
+                                 .name = rows[i].name,
+                                 .sales = rows[i].sales,
+                                 .returns = rows[i].returns,
+                                 .net_fen = rows[i].net_fen,
+                                 .coupon_discount_fen = rows[i].coupon_discount_fen};
+    return ERR_OK;
+}

@@ -36,5 +36,14 @@ typedef struct CampaignKind {
 /* Sums per kind, in the order of kinds. */
 size_t insight_kinds(Arena *arena, const CampaignResult *results, size_t count, CampaignKind **out);
 
+typedef struct StoreSales {
+    Str code, name;
+    int64_t sales, returns; /* how many */
+    int64_t net_fen, coupon_discount_fen;
+} StoreSales;
+
+/* The shops that sold most, of all days. */
+MUST_USE Err insight_stores(Ctx *ctx, int64_t max, StoreSales **out, size_t *count);
+
 /* part of whole in basis points, rounded half up; 0 of 0 is 0. */
 int64_t insight_rate_bps(int64_t part, int64_t whole);

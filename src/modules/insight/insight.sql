@@ -44,3 +44,13 @@ SELECT o.business_day AS day, count(*), CAST(sum(o.net_fen) AS BIGINT)
 -- name: insight_overview_totals :one
 -- out: people i64, stores i64, products i64
 SELECT (SELECT count(*) FROM person), (SELECT count(*) FROM store), (SELECT count(*) FROM product);
+
+-- The shops that sold most.
+-- name: insight_stores :list
+-- in: max i64
+-- out: code text, name text, sales i64, returns i64, net_fen i64, coupon_discount_fen i64
+SELECT s.code AS code, s.name AS name, coalesce(d.s, 0), coalesce(d.r, 0), coalesce(d.n, 0), coalesce(d.c, 0)
+  FROM store s LEFT JOIN (SELECT store, CAST(sum(sales) AS BIGINT) AS s, CAST(sum(returns) AS BIGINT) AS r,
+    CAST(sum(net_fen) AS BIGINT) AS n, CAST(sum(coupon_discount_fen) AS BIGINT) AS c
+    FROM order_day GROUP BY store) d ON d.store = s.id
+ ORDER BY coalesce(d.n, 0) DESC NULLS LAST, s.code NULLS LAST LIMIT :max;

@@ -81,3 +81,11 @@ DELETE FROM intake_reject WHERE run = :run;
 -- in: template i64, person i64, at_ms i64
 INSERT INTO intake_redemption(template, person, at_ms) VALUES (:template, :person, :at_ms)
 ON CONFLICT (template, person, at_ms) DO NOTHING;
+
+-- Redemptions that contradict their campaign: by people who were no targets, or outside its dates.
+-- name: intake_stray_redemptions :one
+-- out: untargeted i64, undated i64
+SELECT coalesce(CAST(sum(CASE WHEN g.person IS NULL THEN 1 ELSE 0 END) AS BIGINT), 0),
+  coalesce(CAST(sum(CASE WHEN r.at_ms < c.start_ms OR r.at_ms >= c.end_ms THEN 1 ELSE 0 END) AS BIGINT), 0)
+  FROM coupon_redemption r JOIN coupon_template t ON t.id = r.template JOIN campaign c ON c.id = t.campaign
+  LEFT JOIN campaign_target g ON g.campaign = t.campaign AND g.person = r.person;

@@ -83,3 +83,6 @@ MUST_USE Err intake_settings(Ctx *ctx, Database *database, const IntakeMap *map,
 
 /* Fields that the map fills and no room keeps yet: "products.barcode", ...; in ctx->arena. */
 StrList intake_unkept(Ctx *ctx, const IntakeMap *map);
+
+/* Redemptions of campaigns' coupons by people who were no targets, and outside the campaign's dates. */
+MUST_USE Err intake_strays(Ctx *ctx, int64_t *untargeted, int64_t *undated);

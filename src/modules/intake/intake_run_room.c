@@ -64,7 +64,7 @@ static Err by_code(Ctx *ctx, ThingKind kind, Str code, int64_t *id)
     case THING_PERSON:
         break;
     }
-    CHECK(!"a thing with a code");
+    CHECK(false && "a thing with a code");
     return ERR_OK;
 }
 

@@ -169,7 +169,7 @@ static Err check_line(Ctx *ctx, const OrderLine *l, size_t i)
     return ERR_OK;
 }
 
-static Err check_draft(Ctx *ctx, const Order *o)
+Err order_check_head(Ctx *ctx, const Order *o)
 {
     if (o->line_count == 0 || o->line_count > ORDER_LINES_MAX)
         return fail_field(ctx, "/lines", "order.invalid", "1 to %d lines", ORDER_LINES_MAX);
@@ -177,6 +177,13 @@ static Err check_draft(Ctx *ctx, const Order *o)
         return fail_field(ctx, "/till", "order.invalid", "1 to %d bytes", ORDER_TILL_BYTES_MAX);
     if (o->number.len == 0 || o->number.len > ORDER_NUMBER_BYTES_MAX)
         return fail_field(ctx, "/number", "order.invalid", "1 to %d bytes", ORDER_NUMBER_BYTES_MAX);
+    if (o->tender_count > ORDER_TENDERS_MAX)
+        return fail_field(ctx, "/tenders", "order.invalid", "at most %d", ORDER_TENDERS_MAX);
+    return ERR_OK;
+}
+
+static Err check_lines(Ctx *ctx, const Order *o)
+{
     for (size_t i = 0; i < o->line_count; i++)
         TRY(check_line(ctx, &o->lines[i], i));
     return ERR_OK;
@@ -200,12 +207,32 @@ static Err check_tenders(Ctx *ctx, const Order *o)
     return err == ERR_INVALID ? ERR_CONFLICT : err; /* a rule, not a malformed field */
 }
 
+/* A till that sends its sale again hears that it is stored, not that its coupon is used. */
+static Err quote_for_sale(Ctx *ctx, Order *draft, const int64_t *coupons, size_t coupon_count,
+                          OrderRedeemed *out)
+{
+    const Err err = order_quote(ctx, draft, coupons, coupon_count, out);
+    if (err != ERR_CONFLICT)
+        return err;
+    const Fault why = ctx->fault;
+    const int64_t day =
+        draft->business_day == 0 ? setting_day(ctx, draft->at_ms) : draft->business_day;
+    Row_order_by_natural row;
+    const Err found =
+        sql_order_by_natural(ctx, draft->store, day, draft->till, draft->number, &row);
+    if (found == ERR_OK)
+        return fail(ctx, ERR_CONFLICT, "order.exists", "order %" PRId64, row.id);
+    ctx->fault = why;
+    return found == ERR_NOT_FOUND ? err : found;
+}
+
 Err order_sell(Tx *tx, Order *draft, const int64_t *coupons, size_t coupon_count,
                OrderRedeemed *out)
 {
     Ctx *ctx = tx->ctx;
-    TRY(check_draft(ctx, draft));
-    TRY(order_quote(ctx, draft, coupons, coupon_count, out));
+    TRY(order_check_head(ctx, draft));
+    TRY(check_lines(ctx, draft));
+    TRY(quote_for_sale(ctx, draft, coupons, coupon_count, out));
     TRY(check_tenders(ctx, draft));
     draft->kind = ORDER_SALE;
     bool stored = false;
@@ -271,6 +298,16 @@ Err order_find(Ctx *ctx, int64_t id, Order *out)
                    .coupon_discount_fen = row.coupon_discount_fen,
                    .match_discount_fen = row.match_discount_fen};
     return read_lines(ctx, out);
+}
+
+Err order_page(Ctx *ctx, int64_t after, int64_t max, Order **out, size_t *count)
+{
+    Row_order_page *rows = NULL;
+    TRY(sql_order_page(ctx, after, max, &rows, count));
+    *out = ARENA_ARRAY(ctx->arena, Order, *count + 1);
+    for (size_t i = 0; i < *count; i++)
+        TRY(order_find(ctx, rows[i].id, &(*out)[i]));
+    return ERR_OK;
 }
 
 Err order_days(Ctx *ctx, int64_t from_day, int64_t to_day, OrderDay **out, size_t *count)

@@ -73,7 +73,8 @@ MUST_USE Err order_quote(Ctx *ctx, Order *draft, const int64_t *coupons, size_t 
 /*
  * Stores a sale and redeems its coupons: all or nothing.  Gives draft->id.
  * Errors: those of order_quote(); INVALID "order.invalid" with the field; CONFLICT "order.exists"
- * (that receipt is stored), "order.tender_mismatch" (the hint says what is to pay).
+ * (that receipt is stored, also when its coupons are used by now), "order.tender_mismatch" (the hint
+ * says what is to pay).
  */
 MUST_USE Err order_sell(Tx *tx, Order *draft, const int64_t *coupons, size_t coupon_count,
                         OrderRedeemed *out);
@@ -90,14 +91,17 @@ typedef struct OrderReturnLine {
 /*
  * Takes pieces of a sale back.  The refund of a line is its net times the pieces that came back so
  * far, floored, less what was refunded before: the last piece takes the rest.
- * Errors: NOT_FOUND "order.unknown"; CONFLICT "order.not_a_sale", "order.returned" (more pieces than
- * are left), "order.exists".
+ * Errors: NOT_FOUND "order.unknown"; INVALID "order.invalid" with the field; CONFLICT
+ * "order.not_a_sale", "order.returned" (more pieces than are left), "order.exists".
  */
 MUST_USE Err order_return(Tx *tx, int64_t sale, Str till, Str number, const OrderReturnLine *lines,
                           size_t n, Order *out);
 
 /* With lines and tenders.  NOT_FOUND "order.unknown". */
 MUST_USE Err order_find(Ctx *ctx, int64_t id, Order *out);
+
+/* By id, those above `after`, with lines and tenders. */
+MUST_USE Err order_page(Ctx *ctx, int64_t after, int64_t max, Order **out, size_t *count);
 
 /* Sales per business day in [from_day, to_day), yyyymmdd; at most 1,000 days. */
 typedef struct OrderDay {

@@ -21,6 +21,8 @@ CREATE TABLE orders(
 -- A till's natural key (POSLog): the same receipt imported or sent twice is one sale.
 CREATE UNIQUE INDEX orders_natural ON orders(store, business_day, till, number);
 CREATE INDEX orders_at ON orders(at_ms);
+-- The returns of a sale.
+CREATE INDEX orders_original ON orders(original) WHERE original <> 0;
 
 -- clustered
 CREATE TABLE order_line(
@@ -77,6 +79,11 @@ SELECT id FROM orders WHERE store = :store AND business_day = :business_day AND 
 -- out: person i64, store i64, till text, business_day i64, number text, kind i64, original i64, net_fen i64, retail_discount_fen i64, coupon_discount_fen i64, match_discount_fen i64, lines i64, at_ms i64, who i64
 SELECT person, store, till, business_day, number, kind, original, net_fen, retail_discount_fen,
   coupon_discount_fen, match_discount_fen, lines, at_ms, who FROM orders WHERE id = :id;
+
+-- name: order_page :list
+-- in: after i64, max i64
+-- out: id i64
+SELECT id FROM orders WHERE id > :after ORDER BY id LIMIT :max;
 
 -- name: order_line_insert :exec
 -- in: sale i64, line i64, product i64, quantity i64, net_fen i64, retail_discount_fen i64, coupon_discount_fen i64, match_discount_fen i64, original_line i64
@@ -170,3 +177,58 @@ SELECT o.id, o.net_fen, CAST(t.n AS BIGINT) FROM orders o
 -- out: orders i64, lines i64, people i64, stores i64
 SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM order_line),
   (SELECT count(DISTINCT person) FROM orders WHERE person <> 0), (SELECT count(DISTINCT store) FROM orders);
+
+-- What points at nothing, and which rows have an event: for order_check.c.
+
+-- name: order_check_lines_of :list
+-- out: id i64, other i64
+SELECT l.sale AS id, l.line AS other FROM order_line l
+ WHERE NOT EXISTS (SELECT 1 FROM orders o WHERE o.id = l.sale) ORDER BY l.sale, l.line LIMIT 100;
+
+-- name: order_check_tenders_of :list
+-- out: id i64, other i64
+SELECT t.sale AS id, t.line AS other FROM order_tender t
+ WHERE NOT EXISTS (SELECT 1 FROM orders o WHERE o.id = t.sale) ORDER BY t.sale, t.line LIMIT 100;
+
+-- name: order_check_days_of :list
+-- out: id i64, other i64
+SELECT d.store AS id, d.day AS other FROM order_day d
+ WHERE (d.sales <> 0 OR d.returns <> 0 OR d.net_fen <> 0)
+   AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.store = d.store AND o.business_day = d.day)
+ ORDER BY d.store, d.day LIMIT 100;
+
+-- name: order_check_person :list
+-- out: id i64, other i64
+SELECT o.id, o.person AS other FROM orders o
+ WHERE o.person <> 0 AND NOT EXISTS (SELECT 1 FROM person p WHERE p.id = o.person) ORDER BY o.id LIMIT 100;
+
+-- name: order_check_store :list
+-- out: id i64, other i64
+SELECT o.id, o.store AS other FROM orders o
+ WHERE o.store <> 0 AND NOT EXISTS (SELECT 1 FROM store s WHERE s.id = o.store) ORDER BY o.id LIMIT 100;
+
+-- name: order_check_product :list
+-- out: id i64, other i64
+SELECT l.sale AS id, l.product AS other FROM order_line l
+ WHERE l.product <> 0 AND NOT EXISTS (SELECT 1 FROM product p WHERE p.id = l.product) ORDER BY l.sale, l.line LIMIT 100;
+
+-- name: order_check_original :list
+-- out: id i64, other i64
+SELECT o.id, o.original AS other FROM orders o
+ WHERE o.kind = 2 AND NOT EXISTS (SELECT 1 FROM orders s WHERE s.id = o.original AND s.kind = 1)
+ ORDER BY o.id LIMIT 100;
+
+-- name: order_check_redeemed :list
+-- out: id i64, other i64
+SELECT r.id, r.sale AS other FROM coupon_redemption r
+ WHERE r.sale <> 0 AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.id = r.sale) ORDER BY r.id NULLS LAST LIMIT 100;
+
+-- name: order_check_sales :list
+-- in: after i64, max i64
+-- out: id i64
+SELECT id FROM orders WHERE id > :after AND kind = 1 ORDER BY id LIMIT :max;
+
+-- name: order_check_returns :list
+-- in: after i64, max i64
+-- out: id i64
+SELECT id FROM orders WHERE id > :after AND kind = 2 ORDER BY id LIMIT :max;

@@ -12,4 +12,7 @@ void order_sum(Order *o);
  * receipt is there already and nothing was written. */
 Err order_store(Tx *tx, Order *o, bool *stored);
 
+/* Errors: INVALID "order.invalid" for the till, the number and how many lines and tenders there are. */
+Err order_check_head(Ctx *ctx, const Order *o);
+
 Err order_emit(Tx *tx, const Order *o);

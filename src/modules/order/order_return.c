@@ -53,7 +53,6 @@ Err order_return(Tx *tx, int64_t sale_id, Str till, Str number, const OrderRetur
                  size_t n, Order *out)
 {
     Ctx *ctx = tx->ctx;
-    CHECK(n <= ORDER_LINES_MAX);
     Order sale;
     TRY(order_find(ctx, sale_id, &sale));
     if (sale.kind != ORDER_SALE)
@@ -70,6 +69,7 @@ Err order_return(Tx *tx, int64_t sale_id, Str till, Str number, const OrderRetur
                   .at_ms = ctx->now_ms,
                   .lines = ARENA_ARRAY(ctx->arena, OrderLine, n + 1),
                   .line_count = n};
+    TRY(order_check_head(ctx, &back));
     for (size_t i = 0; i < n; i++) {
         for (size_t k = 0; k < i; k++)
             if (lines[k].line == lines[i].line)

@@ -25,7 +25,7 @@ Str person_label(PersonIdKind kind)
     case PERSON_EMAIL:
         return STR("person.email");
     }
-    CHECK(!"a kind of identifier");
+    CHECK(false && "a kind of identifier");
     return STR("");
 }
 
@@ -285,8 +285,14 @@ Err person_set_attributes(Tx *tx, int64_t person, const PersonAttribute *attribu
     EventBuilder *b = event_begin(ctx, &head);
     for (size_t i = 0; i < count; i++)
         event_prop_text(b, attributes[i].name, attributes[i].value);
+    int64_t root = 0;
+    TRY(person_root(ctx, person, &root));
     Event event;
-    TRY(event_end(b, &event)); /* also checks names and values */
+    const Err err = event_end(b, &event); /* checks names and values */
+    if (err == ERR_INVALID)
+        return fail_field(ctx, "/attributes", "person.attribute",
+                          "an attribute has a name, once, and a value: %s", ctx->fault.reason);
+    TRY(err);
     for (size_t i = 0; i < count; i++)
         TRY(sql_person_attribute_put(tx, person, attributes[i].name, attributes[i].value, NULL));
     return outbox_emit(tx, &event);

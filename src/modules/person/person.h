@@ -108,8 +108,9 @@ MUST_USE Err person_root(Ctx *ctx, int64_t id, int64_t *root);
 MUST_USE Err person_reveal_phone(Ctx *ctx, int64_t id, Str *phone);
 
 /*
- * People that `text` may mean, newest first, at most `max`: a whole phone number, a card, the last
- * four characters of either, or a part of a name (two characters or more).
+ * People that `text` may mean, at most `max`: a whole phone number, a card, the last four characters of
+ * either, or a part of a name (two characters or more; letters A to Z in any case), in this order; of
+ * those that one of them finds the newest first.
  * Errors: INVALID "person.search" when it is too short for any.
  */
 MUST_USE Err person_search(Ctx *ctx, Str text, int64_t max, Person **out, size_t *count);
@@ -121,7 +122,7 @@ MUST_USE Err person_page(Ctx *ctx, int64_t before_ms, int64_t before_id, int64_t
 /* How many were enrolled in [from_ms, to_ms). */
 MUST_USE Err person_count_between(Ctx *ctx, int64_t from_ms, int64_t to_ms, int64_t *people);
 
-/* Sets attributes; tells the event engine.  INVALID "person.attribute". */
+/* Sets attributes; tells the event engine.  INVALID "person.attribute", NOT_FOUND "person.unknown". */
 MUST_USE Err person_set_attributes(Tx *tx, int64_t person, const PersonAttribute *attributes,
                                    size_t count);
 

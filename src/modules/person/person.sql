@@ -116,15 +116,12 @@ INSERT INTO person_gram(hash, person) VALUES (:hash, :person) ON CONFLICT (hash,
 -- in: hash bytes, person i64
 DELETE FROM person_gram WHERE hash = :hash AND person = :person;
 
--- name: person_by_gram :list
--- in: hash bytes, max i64
+-- Who has both pairs in their name.
+-- name: person_by_grams :list
+-- in: first bytes, last bytes, max i64
 -- out: person i64
-SELECT person FROM person_gram WHERE hash = :hash ORDER BY person DESC LIMIT :max;
-
--- name: person_has_gram :one
--- in: hash bytes, person i64
--- out: found i64
-SELECT 1 FROM person_gram WHERE hash = :hash AND person = :person;
+SELECT a.person FROM person_gram a JOIN person_gram b ON b.person = a.person AND b.hash = :last
+ WHERE a.hash = :first ORDER BY a.person DESC LIMIT :max;
 
 -- name: person_attribute_put :exec
 -- in: person i64, name text, value text
@@ -135,3 +132,35 @@ ON CONFLICT (person, name) DO UPDATE SET value = excluded.value;
 -- in: person i64
 -- out: name text, value text
 SELECT name, value FROM person_attribute WHERE person = :person ORDER BY name LIMIT 200;
+
+-- What points at nothing, and which rows have an event: for person_check.c.
+
+-- name: person_check_roots :list
+-- out: id i64, other i64
+SELECT p.id, p.root AS other FROM person p
+ WHERE NOT EXISTS (SELECT 1 FROM person r WHERE r.id = p.root) ORDER BY p.id LIMIT 100;
+
+-- name: person_check_identifiers :list
+-- out: id i64, other i64
+SELECT i.person AS id, i.kind AS other FROM person_identifier i
+ WHERE NOT EXISTS (SELECT 1 FROM person p WHERE p.id = i.person) ORDER BY i.person, i.kind LIMIT 100;
+
+-- name: person_check_last4 :list
+-- out: id i64
+SELECT DISTINCT l.person AS id FROM person_last4 l
+ WHERE NOT EXISTS (SELECT 1 FROM person p WHERE p.id = l.person) ORDER BY l.person LIMIT 100;
+
+-- name: person_check_grams :list
+-- out: id i64
+SELECT DISTINCT g.person AS id FROM person_gram g
+ WHERE NOT EXISTS (SELECT 1 FROM person p WHERE p.id = g.person) ORDER BY g.person LIMIT 100;
+
+-- name: person_check_attributes :list
+-- out: id i64
+SELECT DISTINCT a.person AS id FROM person_attribute a
+ WHERE NOT EXISTS (SELECT 1 FROM person p WHERE p.id = a.person) ORDER BY a.person LIMIT 100;
+
+-- name: person_check_enrolled :list
+-- in: after i64, max i64
+-- out: id i64
+SELECT id FROM person WHERE id > :after ORDER BY id LIMIT :max;

@@ -12,6 +12,9 @@ Str person_label(PersonIdKind kind);
 
 void person_hash(const Ctx *ctx, Str label, Str value, uint8_t out[CRYPTO_INDEX_BYTES]);
 
+/* ASCII letters in lower case, so that "Li" finds "li". */
+Str person_fold(Ctx *ctx, Str s);
+
 /* Hashes of the distinct pairs of neighbouring characters of a name, in the arena. */
 size_t person_grams(Ctx *ctx, Str name, Str **out);
 

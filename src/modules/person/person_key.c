@@ -60,8 +60,7 @@ static size_t char_bytes(Str s, size_t i)
     return c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
 }
 
-/* ASCII letters in lower case, so that "Li" finds "li". */
-static Str fold(Ctx *ctx, Str s)
+Str person_fold(Ctx *ctx, Str s)
 {
     char *copy = arena_bytes(ctx->arena, s.len + 1);
     for (size_t i = 0; i < s.len; i++)
@@ -71,7 +70,7 @@ static Str fold(Ctx *ctx, Str s)
 
 size_t person_grams(Ctx *ctx, Str name, Str **out)
 {
-    const Str folded = fold(ctx, str_trim(name));
+    const Str folded = person_fold(ctx, str_trim(name));
     *out = ARENA_ARRAY(ctx->arena, Str, PERSON_NAME_BYTES_MAX);
     size_t n = 0;
     for (size_t i = 0; i < folded.len;) {

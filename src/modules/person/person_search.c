@@ -6,7 +6,7 @@
  */
 #include "modules/person/person_internal.h"
 
-#include "base/phone.h"
+#include "base/keyring.h"
 #include "person.sql.h"
 
 enum { CANDIDATES_MAX = 200 };
@@ -56,29 +56,38 @@ static Err by_last4(Ctx *ctx, Str text, Found *f)
     return ERR_OK;
 }
 
-static bool has_all_grams(Ctx *ctx, const Str *grams, size_t n, int64_t person)
+/* Whether the person's own name, opened, has `text` in it. */
+static Err is_named(Ctx *ctx, int64_t person, Str folded, bool *out)
 {
-    for (size_t i = 1; i < n; i++) {
-        Row_person_has_gram row;
-        if (sql_person_has_gram(ctx, grams[i], person, &row) != ERR_OK)
-            return false;
-    }
-    return true;
+    Row_person_find row;
+    Str name;
+    TRY(sql_person_find(ctx, person, &row));
+    TRY(secret_open(ctx, ctx->keys, (DataKey){person, row.data_key}, PERSON_LABEL_NAME, row.name,
+                    &name));
+    const Str whole = person_fold(ctx, name);
+    *out = false;
+    for (size_t i = 0; !*out && i + folded.len <= whole.len; i++)
+        *out = str_eq(str_slice(whole, i, i + folded.len), folded);
+    return ERR_OK;
 }
 
+/* Two pairs narrow it down to few candidates: a Chinese name has seldom more. */
 static Err by_name(Ctx *ctx, Str text, Found *f)
 {
     Str *grams = NULL;
     const size_t n = person_grams(ctx, text, &grams);
     if (n == 0)
         return ERR_OK;
-    Row_person_by_gram *rows = NULL;
+    Row_person_by_grams *rows = NULL;
     size_t count = 0;
-    TRY(sql_person_by_gram(ctx, grams[0], CANDIDATES_MAX, &rows, &count));
+    const Str folded = person_fold(ctx, text);
+    TRY(sql_person_by_grams(ctx, grams[0], grams[n - 1], CANDIDATES_MAX, &rows, &count));
     for (size_t i = 0; i < count && f->count < f->max; i++) {
-        if (!has_all_grams(ctx, grams, n, rows[i].person))
-            continue;
+        bool named = false;
         int64_t root = 0;
+        TRY(is_named(ctx, rows[i].person, folded, &named));
+        if (!named)
+            continue;
         TRY(person_root(ctx, rows[i].person, &root));
         add(f, root);
     }

@@ -117,3 +117,10 @@ SELECT id, name, role, stores, hint, created_ms, revoked_ms FROM staff_key ORDER
 -- name: staff_key_revoke :exec
 -- in: id i64, revoked_ms i64
 UPDATE staff_key SET revoked_ms = :revoked_ms WHERE id = :id AND revoked_ms = 0;
+
+-- What points at nothing, and which rows have an event: for staff_check.c.
+
+-- name: staff_check_sessions :list
+-- out: id i64, other i64
+SELECT s.staff AS id, s.id AS other FROM staff_session s
+ WHERE NOT EXISTS (SELECT 1 FROM staff a WHERE a.id = s.staff) ORDER BY s.staff, s.id LIMIT 100;

@@ -57,14 +57,15 @@ static Err list(Work *work, Call *call)
     Ctx *ctx = work->ctx;
     const ApiStoreListQuery *q = call->query;
     ApiStorePage *out = call->reply;
-    const Str after = q->cursor_is == DTO_VALUE ? q->cursor : STR("");
+    Str after;
+    TRY(request_cursor_read_text(ctx, q->cursor_is == DTO_VALUE ? q->cursor : STR(""), &after));
     Store *stores = NULL;
     TRY(store_page(ctx, after, q->limit, &stores, &out->items_count));
     out->items = ARENA_ARRAY(ctx->arena, ApiStoreView, out->items_count + 1);
     for (size_t i = 0; i < out->items_count; i++)
         out->items[i] = view_of(&stores[i]);
     if (out->items_count == (size_t)q->limit)
-        DTO_SET(out, next, stores[out->items_count - 1].code);
+        DTO_SET(out, next, request_cursor_make_text(ctx, stores[out->items_count - 1].code));
     return ERR_OK;
 }
 

@@ -1,0 +1,151 @@
+// bench/records.mjs -- the write path over HTTP beside the raw rate of the same statements, in one run.
+//
+// Usage: node bench/records.mjs PROGRAM RAW SOAK [PEOPLE]
+//   PROGRAM  the tongdian binary (release build)     RAW   build/.../bench/records_raw
+//   SOAK     the load generator (tests/soak)         PEOPLE coupons per kind of write (200000)
+// Prints a table and writes build/bench.json: [{name, value, unit, peer, peer_value, ratio}].
+// Latencies at full load are of a closed loop with 256 connections; those at half load of an open loop
+// at half that rate, counted from the moment that a request was due.
+import { execFileSync, spawn } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { cpus, tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const [program, raw, soak] = process.argv.slice(2)
+const people = Number(process.argv[5] ?? 200000)
+const CONNECTIONS = 256
+const folder = mkdtempSync(join(tmpdir(), 'tongdian-bench-'))
+const data = join(folder, 'data')
+const rows = []
+
+function row(name, value, unit, peer = '', peerValue = null) {
+  const ratio = peerValue === null ? null : Number((value / peerValue).toFixed(3))
+  rows.push({ name, value, unit, peer, peer_value: peerValue, ratio })
+  const beside = peerValue === null ? '' : `${peer} ${Math.round(peerValue)}  ratio ${ratio}`
+  console.log(`${name.padEnd(44)} ${String(value).padStart(10)} ${unit.padEnd(8)} ${beside}`)
+}
+
+// ---- the server ------------------------------------------------------------------------------------
+
+const key = execFileSync(program, ['key', 'add', 'bench', '--role', 'owner', '--data', data], {
+  stdio: ['ignore', 'pipe', 'ignore'],
+})
+  .toString()
+  .trim()
+
+async function start() {
+  const began = performance.now()
+  const child = spawn(program, ['serve', '--data', data, '--listen', '127.0.0.1:0'], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  const port = await new Promise((resolve, reject) => {
+    let text = ''
+    child.stderr.on('data', (bytes) => {
+      text += bytes
+      const found = /server\.ready .*port=(\d+)/.exec(text)
+      if (found) resolve(Number(found[1]))
+    })
+    child.on('exit', () => reject(new Error(text)))
+  })
+  return { child, port, seconds: (performance.now() - began) / 1000 }
+}
+
+function stop(server) {
+  return new Promise((resolve) => {
+    server.child.removeAllListeners('exit')
+    server.child.on('exit', resolve)
+    server.child.kill('SIGTERM')
+  })
+}
+
+let server = await start()
+
+async function call(method, path, body) {
+  const reply = await fetch(`http://127.0.0.1:${server.port}/v1${path}`, {
+    method,
+    headers: { authorization: `Bearer ${key}`, 'idempotency-key': crypto.randomUUID() },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  })
+  if (!reply.ok) throw new Error(`${method} ${path}: ${await reply.text()}`)
+  return reply.json()
+}
+
+// ---- load ------------------------------------------------------------------------------------------
+
+function load(line, requests, extra = []) {
+  const script = join(folder, 'script')
+  writeFileSync(script, line + '\n')
+  const text = execFileSync(soak, [
+    '--port', String(server.port), '--script', script, '--connections', String(CONNECTIONS),
+    '--requests', String(requests), '--header', `Authorization: Bearer ${key}`,
+    '--idempotency', '1', ...extra,
+  ]).toString()
+  const found = /rate (\d+)\/s {2}p50 ([\d.]+) ms {2}p99 ([\d.]+) ms/.exec(text)
+  return { rate: Number(found[1]), p50: Number(found[2]), p99: Number(found[3]) }
+}
+
+// A closed loop at full load, then an open loop at half that rate.
+function both(name, line, halfLine, peerRate, base = 0, halfBase = 0) {
+  const full = load(line, people, ['--base', String(base)])
+  row(`${name} over HTTP`, full.rate, '/s', 'raw', peerRate)
+  row(`${name} p50 at full load`, full.p50, 'ms')
+  row(`${name} p99 at full load`, full.p99, 'ms')
+  const rate = String(Math.round(full.rate / 2))
+  const half = load(halfLine, people, ['--base', String(halfBase), '--rate', rate])
+  row(`${name} p50 at half load`, half.p50, 'ms')
+  row(`${name} p99 at half load`, half.p99, 'ms')
+}
+
+// ---- the run ---------------------------------------------------------------------------------------
+
+console.log(`${cpus().length} x ${cpus()[0].model}; ${people} of each; ${CONNECTIONS} connections\n`)
+const rates = Object.fromEntries(
+  execFileSync(raw, [join(folder, 'raw'), String(people), String(CONNECTIONS)])
+    .toString()
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' '))
+    .map(([name, rate]) => [name, Number(rate)]),
+)
+const store = (await call('POST', '/stores', { code: 'S1', name: 'one' })).id
+await call('POST', '/products', { code: 'P1', name: 'product' })
+const template = async (code) =>
+  (
+    await call('POST', '/coupon-templates', {
+      code, name: 'ten off', kind: 'amount', amount_fen: 1000, per_person: 1,
+      claim_from: '2020-01-01T00:00:00Z', claim_to: '2090-01-01T00:00:00Z',
+      valid_from: '2020-01-01T00:00:00Z', valid_to: '2090-01-01T00:00:00Z',
+    })
+  ).id
+const claims = async (code) =>
+  `POST /v1/coupon-templates/${await template(code)}/claims 201 {"phone":"138$N"}`
+const enrolling = load(await claims('T0'), people) // coupons 1 .. people; makes the people
+row('claims that enrol a new person over HTTP', enrolling.rate, '/s')
+both('claims of one template', await claims('T1'), await claims('T2'), rates.claim)
+// Coupons are numbered in the order of the claims: T0's are 1 to people, T1's and T2's follow.
+const redeem = `POST /v1/redemptions 201 {"coupon":"$P","store":"${store}"}`
+both('redemptions', redeem, redeem, rates.redeem, 0, people)
+const line = '{"product":"P1","amount_fen":2500}'
+const sale =
+  `POST /v1/sales 201 {"store":"${store}","till":"T1","number":"$I",` +
+  `"lines":[${line},${line},${line}],"coupons":[{"coupon":"$P"}]}`
+const sold = load(sale, people, ['--base', String(2 * people)])
+row('sales with redemption over HTTP', sold.rate, '/s', 'raw', rates.sell)
+row('sales with redemption p50 at full load', sold.p50, 'ms')
+row('sales with redemption p99 at full load', sold.p99, 'ms')
+const wallet = `POST /v1/wallets 200 {"phone":"138$N"}`
+row('profile point reads (wallet by phone)', load(wallet, people).rate, '/s')
+const status = readFileSync(`/proc/${server.child.pid}/status`, 'utf8')
+row('resident memory under all this load', Number(/VmHWM:\s+(\d+)/.exec(status)[1]) / 1024, 'MB')
+await stop(server)
+server = await start()
+row('start-up on this data', Number(server.seconds.toFixed(3)), 's')
+for (const path of ['/stores', '/products', '/people', '/overview', '/audit', '/jobs']) await call('GET', path)
+await call('POST', '/wallets', { phone: '13800000001' })
+const quiet = readFileSync(`/proc/${server.child.pid}/status`, 'utf8')
+row('resident memory after one request of a kind', Number(/VmRSS:\s+(\d+)/.exec(quiet)[1]) / 1024, 'MB')
+row('size of the program', Number((statSync(program).size / 1e6).toFixed(2)), 'MB')
+await stop(server)
+mkdirSync('build', { recursive: true })
+writeFileSync('build/bench.json', JSON.stringify(rows, null, 1) + '\n')
+rmSync(folder, { recursive: true })

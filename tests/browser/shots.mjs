@@ -1,0 +1,112 @@
+// shots.mjs -- every page as a picture, at the desk's and the phone's width, in both languages.
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { CHINESE, ENGLISH, press, sees, signIn, type } from './hands.mjs'
+import { CLERK, OWNER, openPage } from './world.mjs'
+
+const CONSOLE = [
+  ['overview', '/'],
+  ['campaigns', '/campaigns'],
+  ['people', '/people'],
+  ['templates', '/coupons'],
+  ['redemptions', '/redemptions'],
+  ['stores', '/stores'],
+  ['products', '/products'],
+  ['staff', '/staff'],
+  ['keys', '/keys'],
+  ['jobs', '/jobs'],
+  ['audit', '/audit'],
+  ['nowhere', '/no/such/page'],
+]
+
+/** Nothing may stick out of the page to the right. */
+async function fits(page) {
+  const over = await page.evaluate(
+    () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  )
+  assert.ok(over <= 0, `${page.url()} is ${over} pixels too wide`)
+}
+
+async function shoot(page, path) {
+  await page.waitForFunction(() => !document.querySelector('.el-skeleton, .van-loading'))
+  await fits(page)
+  await page.screenshot({ path, fullPage: true })
+}
+
+async function firstIds(page, phone) {
+  return page.evaluate(async (wanted) => {
+    const { csrf } = await (await fetch('/v1/session')).json()
+    const campaigns = await (await fetch('/v1/reports/campaigns')).json()
+    const found = await fetch('/v1/people/search', {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', 'X-CSRF-Token': csrf },
+      body: JSON.stringify({ q: wanted }),
+    })
+    const best = campaigns.campaigns.sort((a, b) => b.redemptions - a.redemptions)[0]
+    return { campaign: best.id, person: (await found.json()).items[0].id }
+  }, phone)
+}
+
+async function shootConsole(origin, folder, language, width, phone) {
+  const page = await openPage(origin, { language, width, height: width > 600 ? 900 : 844 })
+  const name = (what) => join(folder, `${what}-${width}-${language}.png`)
+  await page.goto(`${origin}/sign-in`, { waitUntil: 'networkidle0' })
+  await shoot(page, name('sign-in'))
+  await signIn(page, `${origin}/`, OWNER, language === 'en' ? ENGLISH : CHINESE)
+  await page.waitForFunction(() => document.querySelector('main canvas'))
+  const { campaign, person } = await firstIds(page, phone)
+  const pages = [...CONSOLE, ['campaign', `/campaigns/${campaign}`], ['person', `/people/${person}`]]
+  for (const [what, path] of pages) {
+    await page.goto(origin + path, { waitUntil: 'networkidle0' })
+    await shoot(page, name(what))
+  }
+  await page.goto(`${origin}/coupons`, { waitUntil: 'networkidle0' })
+  await press(page, language === 'en' ? 'New template' : '新建券模板')
+  await page.waitForSelector('.el-drawer .preview')
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  await page.screenshot({ path: name('template-form') })
+  await page.browserContext().close()
+}
+
+const WORDS = {
+  en: { find: 'Find', phone: 'Phone', scan: 'Scan a coupon', shop: 'Shop name', signIn: ENGLISH },
+  'zh-CN': { find: '查找', phone: '手机号', scan: '扫券码', shop: '门店名称', signIn: CHINESE },
+}
+
+async function shootCounter(origin, folder, language, width, phone) {
+  const page = await openPage(origin, { language, width, height: width > 600 ? 900 : 844 })
+  const words = WORDS[language]
+  const name = (what) => join(folder, `counter-${what}-${width}-${language}.png`)
+  await page.goto(`${origin}/counter/`, { waitUntil: 'networkidle0' })
+  await shoot(page, name('sign-in'))
+  await signIn(page, `${origin}/counter/`, CLERK, words.signIn)
+  await page.waitForSelector('main li button')
+  await shoot(page, name('shop'))
+  await type(page, words.shop, '367')
+  await press(page, '367')
+  await sees(page, words.scan)
+  await shoot(page, name('home'))
+  await type(page, words.phone, '13700000000')
+  await press(page, words.find)
+  await page.waitForSelector('#name')
+  await shoot(page, name('enrol'))
+  await page.goto(`${origin}/counter/`, { waitUntil: 'networkidle0' })
+  await type(page, words.phone, phone)
+  await press(page, words.find)
+  await page.waitForSelector('main li button')
+  await shoot(page, name('wallet'))
+  await page.click('main li:first-child button')
+  await page.waitForSelector('.panel')
+  await shoot(page, name('coupon'))
+  await page.goto(`${origin}/counter/today`, { waitUntil: 'networkidle0' })
+  await shoot(page, name('today'))
+  await page.browserContext().close()
+}
+
+export async function shootAll(origin, folder, phone) {
+  for (const language of ['en', 'zh-CN'])
+    for (const width of [1440, 390]) {
+      await shootConsole(origin, folder, language, width, phone)
+      await shootCounter(origin, folder, language, width, phone)
+    }
+}

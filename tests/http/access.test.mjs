@@ -1,0 +1,176 @@
+// tests/http/access.test.mjs -- who may do what: roles, shops, sessions, keys, lockout.
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { after, before, test } from 'node:test'
+import { PASSWORD, World, together, tally } from './world.mjs'
+
+const contracts = JSON.parse(readFileSync(process.env.TONGDIAN_OPENAPI, 'utf8'))
+const ROLES = ['owner', 'marketer', 'clerk', 'analyst', 'brand', 'privacy', 'integrator']
+const MAY = `
+  audit.read             owner privacy
+  campaign.read          owner marketer clerk analyst brand integrator
+  campaign.write         owner marketer
+  catalog.read           owner marketer clerk analyst brand privacy integrator
+  catalog.write          owner marketer integrator
+  coupon.claim           owner marketer clerk integrator
+  coupon.redeem          owner clerk integrator
+  coupon.reverse         owner clerk integrator
+  coupon.template.read   owner marketer clerk analyst brand integrator
+  coupon.template.write  owner marketer
+  event.collect          owner clerk integrator
+  event.read             owner marketer analyst privacy integrator
+  insight.read           owner marketer analyst brand
+  job.read               owner marketer integrator
+  job.retry              owner integrator
+  key.manage             owner integrator
+  order.read             owner marketer clerk analyst privacy integrator
+  order.write            owner clerk integrator
+  person.enrol           owner clerk integrator
+  person.read            owner marketer clerk privacy integrator
+  person.reveal          owner privacy
+  session                owner marketer clerk analyst brand privacy integrator
+  staff.manage           owner
+  store.read             owner marketer clerk analyst brand privacy integrator
+  store.write            owner integrator`
+const table = Object.fromEntries(MAY.trim().split('\n').map((row) => row.trim().split(/\s+/)).map(([p, ...roles]) => [p, roles]))
+
+let w, store, keys
+before(async () => {
+  w = await World.open()
+  store = await w.store()
+  keys = {}
+  for (const role of ROLES) keys[role] = await w.keyOf(role)
+})
+after(() => w.close())
+
+function operations() {
+  const list = []
+  for (const [path, methods] of Object.entries(contracts.paths))
+    for (const [method, op] of Object.entries(methods))
+      if (op.operationId) list.push({ method: method.toUpperCase(), path: path.replace(/{[a-z_]+}/g, '1'), op })
+  return list
+}
+
+for (const role of ROLES)
+  test(`${role}: every operation is allowed or denied as the table says`, async () => {
+    for (const { method, path, op } of operations()) {
+      const permission = op['x-permission']
+      if (permission === 'public') continue
+      assert.ok(table[permission], `${op.operationId}: the table does not know ${permission}`)
+      const body = method === 'POST' || method === 'PUT' ? {} : undefined
+      const reply = await w.call(method, path, body, { as: keys[role] })
+      const denied = reply.status === 403 && reply.body.code === 'auth.permission'
+      assert.notEqual(reply.status, 401, `${op.operationId}: ${reply.text}`)
+      assert.equal(denied, !table[permission].includes(role), `${role} ${op.operationId}: ${reply.text}`)
+    }
+  })
+
+test('nobody gets anywhere without a key or a session, nor with a wrong one', async () => {
+  for (const { method, path, op } of operations()) {
+    if (op['x-permission'] === 'public') continue
+    const body = method === 'POST' || method === 'PUT' ? {} : undefined
+    await w.refused(401, 'auth.missing', method, path, body, { as: null })
+    await w.refused(401, 'auth.key', method, path, body, { as: 'td_wrong' })
+    const headers = { cookie: 'td_session=wrong' }
+    await w.refused(401, 'auth.session', method, path, body, { as: null, headers })
+  }
+})
+
+test('a clerk of one shop works in that shop only', async () => {
+  const other = await w.store()
+  const product = await w.product()
+  const clerk = { as: await w.keyOf('clerk', [store.id]) }
+  const lines = [{ product: product.code, amount_fen: 5000 }]
+  const coupon = await w.claim(await w.template())
+  await w.refused(403, 'auth.store', 'POST', '/v1/redemptions', { code: coupon.code, store: other.id }, clerk)
+  await w.refused(403, 'auth.store', 'POST', '/v1/sales', w.sale(other, lines), clerk)
+  await w.refused(403, 'auth.store', 'POST', '/v1/sales/quote', w.sale(other, lines), clerk)
+  const elsewhere = await w.want(201, 'POST', '/v1/redemptions', { code: coupon.code, store: other.id })
+  await w.refused(403, 'auth.store', 'POST', `/v1/redemptions/${elsewhere.id}/reversal`, { reason: 'x' }, clerk)
+  const foreign = await w.want(201, 'POST', '/v1/sales', w.sale(other, lines))
+  await w.refused(403, 'auth.store', 'GET', `/v1/sales/${foreign.id}`, undefined, clerk)
+  const back = { till: 'T', number: 'b', lines: [{ line: 1, quantity: 1 }] }
+  await w.refused(403, 'auth.store', 'POST', `/v1/sales/${foreign.id}/returns`, back, clerk)
+  const own = await w.want(201, 'POST', '/v1/sales', w.sale(store, lines), clerk)
+  await w.want(201, 'POST', `/v1/sales/${own.id}/returns`, back, clerk)
+})
+
+test('nobody grants more than they have', async () => {
+  const integrator = { as: keys.integrator }
+  await w.refused(403, 'staff.beyond', 'POST', '/v1/keys', { name: 'x', role: 'owner' }, integrator)
+  const bound = { as: await w.keyOf('integrator', [store.id]) }
+  await w.refused(403, 'staff.beyond', 'POST', '/v1/keys', { name: 'x', role: 'clerk' }, bound)
+  await w.want(201, 'POST', '/v1/keys', { name: 'x', role: 'clerk', stores: [store.id] }, bound)
+})
+
+test('the cookie of a session is out of the reach of scripts and other sites', async () => {
+  const { reply } = await w.signIn('admin')
+  const cookie = reply.headers.get('set-cookie')
+  assert.match(cookie, /^td_session=[A-Za-z0-9_-]{43}; /)
+  for (const attribute of ['HttpOnly', 'SameSite=Strict', 'Path=/', 'Max-Age=43200']) assert.ok(cookie.includes(attribute), cookie)
+  assert.equal(reply.headers.get('cache-control'), 'no-store')
+})
+
+test('a session changes nothing without its CSRF token, nor with that of another', async () => {
+  const one = await w.signIn('admin')
+  const two = await w.signIn('admin')
+  const change = ['POST', '/v1/products', { code: 'CSRF', name: 'x' }]
+  await w.refused(403, 'auth.csrf', ...change, one.read)
+  const crossed = { as: null, headers: { cookie: one.cookie, 'x-csrf-token': two.csrf } }
+  await w.refused(403, 'auth.csrf', ...change, crossed)
+  await w.want(200, ...change, one.write)
+  await w.want(200, 'GET', '/v1/session', undefined, one.read)
+})
+
+const account = async (login, role = 'clerk') => w.want(201, 'POST', '/v1/staff', { login, name: login, role, password: PASSWORD })
+
+test('a wrong password and an unknown name get the same answer; five wrong ones lock the account', async () => {
+  await account('lock.me')
+  const wrong = { login: 'lock.me', password: 'wrong password' }
+  const unknown = await w.refused(401, 'auth.password', 'POST', '/v1/session', { ...wrong, login: 'nobody' }, { as: null })
+  for (let i = 0; i < 5; i++)
+    assert.deepEqual(await w.refused(401, 'auth.password', 'POST', '/v1/session', wrong, { as: null }), unknown)
+  const locked = await w.refused(429, 'auth.locked', 'POST', '/v1/session', { login: 'lock.me', password: PASSWORD }, { as: null })
+  assert.match(locked.detail, /try again in \d+ seconds/)
+})
+
+test('many guesses at once are locked out like one after the other', async () => {
+  await account('many')
+  const replies = await together(40, () =>
+    w.call('POST', '/v1/session', { login: 'many', password: 'wrong password' }, { as: null }),
+  )
+  assert.deepEqual(Object.keys(tally(replies, (r) => r.status)).sort().filter((s) => s !== '401'), ['429'])
+  const right = await w.call('POST', '/v1/session', { login: 'many', password: PASSWORD }, { as: null })
+  assert.equal(right.status, 429)
+})
+
+test('a revoked key, a disabled account and a new password end access at once', async () => {
+  const made = await w.want(201, 'POST', '/v1/keys', { name: 'gone', role: 'clerk' })
+  await w.want(200, 'GET', '/v1/stores', undefined, { as: made.key })
+  await w.want(200, 'DELETE', `/v1/keys/${made.id}`)
+  await w.refused(401, 'auth.key', 'GET', '/v1/stores', undefined, { as: made.key })
+  await w.refused(404, 'staff.key_unknown', 'DELETE', `/v1/keys/${made.id}`)
+  const staff = await account('leaver')
+  for (const [path, body] of [['password', { password: PASSWORD }], ['disabled', { disabled: true }]]) {
+    const session = await w.signIn('leaver')
+    await w.want(200, 'GET', '/v1/stores', undefined, session.read)
+    await w.want(200, 'POST', `/v1/staff/${staff.id}/${path}`, body)
+    await w.refused(401, 'auth.session', 'GET', '/v1/stores', undefined, session.read)
+  }
+  assert.equal((await w.signIn('leaver')).reply.body.code, 'auth.password')
+})
+
+test('the last owner stays', async () => {
+  const { items } = await w.want(200, 'GET', '/v1/staff')
+  const owner = items.find((s) => s.login === 'admin')
+  await w.refused(409, 'staff.last_owner', 'POST', `/v1/staff/${owner.id}/disabled`, { disabled: true })
+})
+
+test('weak passwords, taken names and unknown roles are refused with the field', async () => {
+  const draft = { login: 'newbie', name: 'New', role: 'clerk', password: PASSWORD }
+  for (const password of ['short', '1234567890', 'aaaaaaaaaaaa', 'newbienewbie'.slice(0, 6)])
+    await w.refused(400, 'staff.password', 'POST', '/v1/staff', { ...draft, password })
+  await w.refused(409, 'staff.login_taken', 'POST', '/v1/staff', { ...draft, login: 'ADMIN' })
+  const problem = await w.want(400, 'POST', '/v1/staff', { ...draft, role: 'king' })
+  assert.equal(problem.errors[0].pointer, '/role')
+})

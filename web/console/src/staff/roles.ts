@@ -1,0 +1,11 @@
+import type { Schemas } from '@shared/api'
+
+export const ROLES: Schemas['StaffRole'][] = [
+  'owner',
+  'marketer',
+  'clerk',
+  'analyst',
+  'brand',
+  'privacy',
+  'integrator',
+]
