@@ -164,7 +164,7 @@ typedef Err (*OutboxFn)(Pass *p, const Row_outbox_after *row);
 
 static Err each_outbox(Pass *p, OutboxFn fn)
 {
-    for (int64_t after = 0;;) {
+    for (int64_t after = INT64_MIN;;) {
         Arena *arena = arena_new(1 << 16);
         Ctx c = *p->ctx;
         c.arena = arena;

@@ -2,6 +2,7 @@
  * app/routes.c -- every room's tables in one place, and the routes that belong to no room.
  */
 #include "app/app.h"
+#include "app/pages.h"
 
 #include "http/http_static.h"
 #include "job.api.h"
@@ -23,11 +24,10 @@ extern const ApiContract COMMON_CONTRACT, JOB_CONTRACT, AUDIT_CONTRACT, STAFF_CO
     STORE_CONTRACT, CATALOG_CONTRACT, PERSON_CONTRACT, CAMPAIGN_CONTRACT, COUPON_CONTRACT,
     ORDER_CONTRACT, INSIGHT_CONTRACT, EVENT_CONTRACT;
 
-const SqlSchema *const APP_SCHEMAS[] = {&REQUEST_SCHEMA,  &JOB_SCHEMA,     &OUTBOX_SCHEMA,
-                                        &SETTING_SCHEMA,  &AUDIT_SCHEMA,   &STAFF_SCHEMA,
-                                        &STORE_SCHEMA,    &CATALOG_SCHEMA, &PERSON_SCHEMA,
-                                        &CAMPAIGN_SCHEMA, &COUPON_SCHEMA,  &ORDER_SCHEMA,
-                                        &INTAKE_SCHEMA};
+const SqlSchema *const APP_SCHEMAS[] = {
+    &REQUEST_SCHEMA, &JOB_SCHEMA,   &OUTBOX_SCHEMA,  &SETTING_SCHEMA, &AUDIT_SCHEMA,
+    &STAFF_SCHEMA,   &STORE_SCHEMA, &CATALOG_SCHEMA, &PERSON_SCHEMA,  &CAMPAIGN_SCHEMA,
+    &COUPON_SCHEMA,  &ORDER_SCHEMA, &INTAKE_SCHEMA};
 const size_t APP_SCHEMA_COUNT = ARRAY_LEN(APP_SCHEMAS);
 
 extern const SchemaMigration APP_MIGRATIONS[];
@@ -57,6 +57,7 @@ static App *running;
 void app_routes_use(App *app)
 {
     running = app;
+    pages_fill();
 }
 
 static HttpWhen healthz(HttpExchange *x)
@@ -120,19 +121,24 @@ static HttpWhen metrics(HttpExchange *x)
     return HTTP_NOW;
 }
 
-const HttpRoute APP_EXTRA_ROUTES[] = {{.method = HTTP_GET, .path = "/healthz", .handle = healthz},
-                                      {.method = HTTP_GET, .path = "/metrics", .handle = metrics},
-                                      {0}};
+/* The contract is inside the program also when the pages come from a folder. */
+static HttpWhen openapi(HttpExchange *x)
+{
+    const HttpStatic contract = {.files = APP_PAGES, .count = APP_PAGES_COUNT};
+    return http_static_serve(&contract, x);
+}
+
+const HttpRoute APP_EXTRA_ROUTES[] = {
+    {.method = HTTP_GET, .path = "/openapi.json", .handle = openapi},
+    {.method = HTTP_GET, .path = "/healthz", .handle = healthz},
+    {.method = HTTP_GET, .path = "/metrics", .handle = metrics},
+    {0}};
 
 /* ---- pages --------------------------------------------------------------------------------------------- */
 
 HttpWhen app_static(HttpExchange *x)
 {
-    const HttpStatic site = {.folder = str_of(running->config.web)};
-    if (site.folder.len == 0) {
-        http_reply_problem(x, 404, "not_found", STR("Not found"), STR(""),
-                           STR("There is nothing at this address."));
-        return HTTP_NOW;
-    }
+    const HttpStatic site = {
+        .files = APP_PAGES, .count = APP_PAGES_COUNT, .folder = str_of(running->config.web)};
     return http_static_serve(&site, x);
 }

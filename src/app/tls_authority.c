@@ -297,6 +297,8 @@ Err tls_authority_make(Ctx *ctx, Str folder, const TlsHosts *hosts)
 /* A phone would refuse what the authority may not vouch for: say so here. */
 static Err check_constraints(Ctx *ctx, X509 *certificate, X509 *ca)
 {
+    (void)X509_check_purpose(certificate, -1,
+                             0); /* reads its extensions, which the check looks at */
     NAME_CONSTRAINTS *limits = X509_get_ext_d2i(ca, NID_name_constraints, NULL, NULL);
     const int verdict = limits == NULL ? X509_V_OK : NAME_CONSTRAINTS_check(certificate, limits);
     NAME_CONSTRAINTS_free(limits);
