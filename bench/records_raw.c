@@ -197,7 +197,6 @@ static Err furnish(Tx *tx, void *arg)
 {
     (void)arg;
     const int64_t now = tx->ctx->now_ms, year = INT64_C(31536000000);
-    TRY(request_rotate(tx));
     TRY(store_create(tx, &(Store){.code = STR("S1"), .name = STR("one")}, &world.store));
     bool changed = false;
     TRY(catalog_product_put(tx, &(Product){.code = STR("P1"), .name = STR("product")},

@@ -8,7 +8,7 @@ set -eu
 cd "$(dirname "$0")/.."
 found=$(mktemp)
 trap 'rm -f "$found"' EXIT
-find src tools tests bench -name '*.[ch]' 2>/dev/null | LC_ALL=C sort | xargs awk '
+find src tools tests bench -name node_modules -prune -o -name '*.[ch]' -print 2>/dev/null | LC_ALL=C sort | xargs awk '
     function finish_file() { if (file !~ /^$|_test\.c$/ && lines > 800) print "file", file, "-", lines }
     FNR == 1 { finish_file(); file = FILENAME; inside = 0 }
     { lines = FNR }

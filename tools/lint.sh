@@ -25,7 +25,7 @@ check() {
 }
 
 sources() {
-    find src tests tools bench \( -name '*.[ch]' -o -name '*.cpp' \) 2>/dev/null | LC_ALL=C sort
+    find src tests tools bench -name node_modules -prune -o \( -name '*.[ch]' -o -name '*.cpp' \) -print 2>/dev/null | LC_ALL=C sort
 }
 
 layout() { sources | xargs clang-format --dry-run -Werror; }
@@ -34,7 +34,7 @@ scripts() {
     {
         echo run
         echo .ci/run
-        find tools tests bench deploy -name '*.sh' 2>/dev/null
+        find tools tests bench deploy -name node_modules -prune -o -name '*.sh' -print 2>/dev/null
     } | xargs shellcheck --severity=warning
 }
 

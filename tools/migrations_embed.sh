@@ -28,8 +28,8 @@ done
         [ -n "$file" ] || continue
         awk -v base="$(basename "$file" .sql)" -v file="$file" '
             function quoted(s) {
-                gsub(/\\/, "\\\\", s)
-                gsub(/"/, "\\\"", s)
+                gsub(/\\/, "&&", s)
+                gsub(/"/, "\\\\&", s)
                 return "        \"" s "\\n\"\n"
             }
             /^-- leads_to:/ { leads = $3; next }

@@ -2,7 +2,8 @@
 # tools/setup.sh -- installs what is missing, from Debian's packages and npm, and nothing else.
 #
 #   setup.sh GROUP...      build: the program     web: its pages     test: the suites
-#                          lint: the checks       bare: the bare machine     bench: the load generator
+#                          browser: the pages' tests   lint: the checks   bare: the bare machine
+#                          bench: the load generator
 #
 # Does nothing, quickly, when all is there.  Installing needs root or sudo; without, it says the line.
 set -eu
@@ -29,6 +30,7 @@ build libprotobuf-dev         libphonenumber's headers need it
 build libyaml-dev             contracts and import maps
 build libzip-dev              xlsx is a zip
 build libexpat1-dev           of XML
+build libqrencode-dev         QR codes that a phone scans
 build libgnutls28-dev         a TLS client in the tests of http; libmicrohttpd's TLS
 web   nodejs                  builds the pages
 web   npm                     fetches what they are built with
@@ -38,15 +40,20 @@ test  clang                   the second compiler, the sanitizers and fuzzers
 test  libclang-rt-14-dev      their run-time libraries
 test  llvm                    names in their traces
 test  postgresql-15           the same suite on the other database
-test  chromium                a real browser
-test  fonts-wqy-microhei      Chinese letters in it
+browser nodejs                drives a real browser
+browser npm                   fetches the driver
+browser chromium              the browser
+browser fonts-wqy-microhei    Chinese letters in it
 test  openssl                 certificates for the tests of TLS
+test  sqlite3                 looks into, and damages, databases in the tests of check
+test  curl                    what an operator would try by hand
 lint  clang-format            the layout of the code
 lint  clang-tidy              static checks
 lint  clang                   warnings of the second compiler
 lint  binutils                nm: reads the object files
 lint  shellcheck              checks the shell scripts
 bare  debootstrap             makes a bare Debian 12
+bare  curl                    looks at the demo in it
 bare  curl                    looks at its pages from outside
 bench wrk                     the load generator
 LIST
@@ -70,7 +77,8 @@ for group in "$@"; do
 done
 
 if [ -n "$missing" ]; then
-    line="apt-get install -y --no-install-recommends$missing"
+    # A fresh Debian is often busy with its own upgrades: wait for it.
+    line="apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300$missing"
     as_root=
     if [ "$(id -u)" != 0 ]; then
         if ! sudo -n true 2>/dev/null && [ ! -t 0 ]; then
@@ -89,14 +97,18 @@ if [ -n "$missing" ]; then
     }
 fi
 
-# The pages' own packages, exactly as locked; again only when the lock has changed.
+# npm_packages FOLDER: exactly what its lock says; again only when the lock has changed.
+npm_packages() {
+    [ -f "$1/package-lock.json" ] || return 0
+    stamp=$1/node_modules/.tongdian-lock
+    cmp -s "$1/package-lock.json" "$stamp" && return 0
+    echo "npm packages of $1"
+    (cd "$1" && npm ci --no-audit --no-fund --loglevel=error)
+    cp "$1/package-lock.json" "$stamp"
+}
 for group in "$@"; do
-    if [ "$group" = web ] && [ -f web/package.json ]; then
-        stamp=web/node_modules/.tongdian-lock
-        if ! cmp -s web/package-lock.json "$stamp"; then
-            echo "npm packages of web/"
-            (cd web && npm ci --no-audit --no-fund --loglevel=error)
-            cp web/package-lock.json "$stamp"
-        fi
-    fi
+    case $group in
+    web) npm_packages web ;;
+    browser) npm_packages tests/browser ;;
+    esac
 done

@@ -24,7 +24,7 @@ typedef struct Config {
     const char *clock;      /* "" = the machine's; else RFC 3339: stands there (tests) */
     const char *tls_cert, *tls_key;
     const char *trust_listen; /* ADDRESS:PORT of the trust page; "" = none */
-    const char *web; /* folder of the built pages; "" = those inside the program */
+    const char *web;          /* folder of the built pages; "" = those inside the program */
     int64_t node;
     int64_t loops;
     int64_t pool;

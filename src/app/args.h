@@ -15,7 +15,8 @@ typedef struct ArgOption {
 enum { ARGS_REST_MAX = 4 };
 
 typedef struct Args {
-    const char **value; /* per option: its value, "" for a flag that is there, NULL when it is not */
+    const char *
+        *value; /* per option: its value, "" for a flag that is there, NULL when it is not */
     const char *rest[ARGS_REST_MAX];
     size_t rest_count;
 } Args;

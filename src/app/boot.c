@@ -129,9 +129,10 @@ static Err open_log(App *app)
     const Str log = arena_printf(app->arena, "%.*s/log", STR_ARG(folder));
     const Err err = events_open(&app->ctx, log, &(EventsOptions){0}, &app->log);
     if (err == ERR_CONFLICT && str_eq(str_of(app->ctx.fault.reason), STR("file.locked")))
-        (void)snprintf(app->ctx.fault.hint, sizeof app->ctx.fault.hint,
-                       "another tongdian is running on the data folder %s: stop it first, then try again",
-                       app->config.data);
+        (void)snprintf(
+            app->ctx.fault.hint, sizeof app->ctx.fault.hint,
+            "another tongdian is running on the data folder %s: stop it first, then try again",
+            app->config.data);
     return err;
 }
 
@@ -224,14 +225,17 @@ static Err job_outbox(Ctx *ctx, Database *database, Str payload, void *arg)
 
 static Err rotate_body(Tx *tx, void *arg)
 {
-    (void)arg;
-    return request_rotate(tx);
+    return request_rotate(tx, arg);
 }
 
 static Err job_rotate(Ctx *ctx, Database *database, Str payload, void *arg)
 {
     (void)payload;
-    return database_write(database, ctx, "request.rotate", rotate_body, arg);
+    (void)arg;
+    bool more = true;
+    while (more)
+        TRY(database_write(database, ctx, "request.rotate", rotate_body, &more));
+    return ERR_OK;
 }
 
 static Err purge_body(Tx *tx, void *arg)
@@ -330,8 +334,7 @@ bool app_serve(App *app)
         http.tls_key_file = app->config.tls_key;
     }
     app_routes_use(app);
-    if (database_write(app->database, &app->ctx, "request.rotate", rotate_body, NULL) != ERR_OK ||
-        start_jobs(app) != ERR_OK || start_requests(app, &http) != ERR_OK) {
+    if (start_jobs(app) != ERR_OK || start_requests(app, &http) != ERR_OK) {
         app_complain(app, "starting the server");
         return false;
     }

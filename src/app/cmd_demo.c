@@ -39,9 +39,17 @@ static Str find_shipped(Arena *arena, const char *name)
     Str folder = n > 0 ? arena_copy(arena, (Str){self, (size_t)n}) : STR("");
     while (folder.len > 0 && folder.ptr[folder.len - 1] != '/')
         folder.len--;
-    const Str there =
-        arena_printf(arena, "%.*s../share/tongdian/%s", STR_ARG(folder), name);
+    const Str there = arena_printf(arena, "%.*s../share/tongdian/%s", STR_ARG(folder), name);
     return access(there.ptr, R_OK) == 0 ? there : str_of(name);
+}
+
+/* The data that belongs to a map: of maps/x.yaml, data/x. */
+static Str data_of(Arena *arena, Str map)
+{
+    size_t at = map.len;
+    while (at > 0 && map.ptr[at - 1] != '/')
+        at--;
+    return arena_printf(arena, "%.*s../data/completejourney", STR_ARG(str_slice(map, 0, at)));
 }
 
 static bool import_demo(App *app, const Args *args)
@@ -51,10 +59,11 @@ static bool import_demo(App *app, const Args *args)
     const char *map_path = args->value[MAP] != NULL
                                ? args->value[MAP]
                                : find_shipped(app->arena, "maps/completejourney.yaml").ptr;
-    const char *source = args->value[SOURCE] != NULL
-                             ? args->value[SOURCE]
-                             : find_shipped(app->arena, "data/completejourney").ptr;
+    const char *source = args->value[SOURCE] != NULL ? args->value[SOURCE]
+                                                     : data_of(app->arena, str_of(map_path)).ptr;
     const char *rejects = arena_printf(app->arena, "%s.rejects.csv", app->config.data).ptr;
+    if (!import_load_map(&app->ctx, map_path, &map))
+        return false;
     if (access(source, R_OK) != 0) {
         fprintf(stderr, "tongdian: there is no demo data in %s: name its folder with --source\n",
                 source);
@@ -63,8 +72,7 @@ static bool import_demo(App *app, const Args *args)
     const int64_t from_us = clock_mono_us();
     printf("Importing the demo's data (a grocery chain's year 2017) ...\n");
     (void)fflush(stdout);
-    if (!import_load_map(&app->ctx, map_path, &map) ||
-        !import_files(app, map, source, rejects, &result))
+    if (!import_files(app, map, source, rejects, &result))
         return false;
     import_print(app->arena, &result, stdout);
     if (import_rejected(&result) > 0)
@@ -208,10 +216,11 @@ static bool print_counts(App *app)
     if (off == 0)
         printf("\nAll %zu counts are exact.\n", n);
     else
-        printf("\n%zu of %zu counts are off%s\n", off, n,
-               counts[0].got > counts[0].want || counts[8].got > counts[8].want
-                   ? ": people have used this demo; `tongdian demo --once --data NEW` starts afresh."
-                   : ".");
+        printf(
+            "\n%zu of %zu counts are off%s\n", off, n,
+            counts[0].got > counts[0].want || counts[8].got > counts[8].want
+                ? ": people have used this demo; `tongdian demo --once --data NEW` starts afresh."
+                : ".");
     return off == 0;
 }
 
@@ -320,16 +329,17 @@ static void print_where(const App *app)
     (void)load_password(&copy, &password);
     const char *scheme = app->config.tls_cert[0] != '\0' ? "https" : "http";
     const char *at = app->config.listen;
-    printf("\nTongdian is running; Ctrl-C stops it.\n\n"
-           "  Console   %s://%s/\n"
-           "  Counter   %s://%s/counter/\n"
-           "  Login     demo\n"
-           "  Password  %.*s\n\n"
-           "Try this at the counter: type a mobile number such as 13800138000, enrol it, give it the\n"
-           "coupon WELCOME, then redeem it with a sale of 20.00 or more: by its code, or by the phone\n"
-           "number alone.  In the console see it in the overview; `tongdian report --data %s` shows\n"
-           "the campaigns in this terminal.\n",
-           scheme, at, scheme, at, STR_ARG(password), app->config.data);
+    printf(
+        "\nTongdian is running; Ctrl-C stops it.\n\n"
+        "  Console   %s://%s/\n"
+        "  Counter   %s://%s/counter/\n"
+        "  Login     demo\n"
+        "  Password  %.*s\n\n"
+        "Try this at the counter: type a mobile number such as 13800138000, enrol it, give it the\n"
+        "coupon WELCOME, then redeem it with a sale of 20.00 or more: by its code, or by the phone\n"
+        "number alone.  In the console see it in the overview; `tongdian report --data %s` shows\n"
+        "the campaigns in this terminal.\n",
+        scheme, at, scheme, at, STR_ARG(password), app->config.data);
     (void)fflush(stdout);
 }
 

@@ -13,8 +13,8 @@
 #include <stdio.h>
 
 enum { FORMAT, OUT, OPTION_COUNT };
-static const ArgOption OPTIONS[OPTION_COUNT] = {[FORMAT] = {"--format", true},
-                                                [OUT] = {"--out", true}};
+static const ArgOption OPTIONS[OPTION_COUNT] = {
+    [FORMAT] = {"--format", true}, [OUT] = {"--out", true}};
 
 typedef struct Sink {
     FILE *to;
@@ -242,7 +242,8 @@ int cmd_export(Config *config, int argc, char **argv)
     for (int kind = 0; kind < EXPORT_KIND_COUNT; kind++)
         if (str_eq(str_of(EXPORT_TABLES[kind].name), str_of(args.rest[0])))
             return run(config, (ExportKind)kind, jsonl, value[OUT]);
-    fprintf(stderr, "tongdian: export knows people, orders, coupons, redemptions and events, not %s\n",
+    fprintf(stderr,
+            "tongdian: export knows people, orders, coupons, redemptions and events, not %s\n",
             args.rest[0]);
     return 2;
 }

@@ -133,15 +133,16 @@ static void print_made(Arena *arena, const IntakeResult *r, FILE *to)
     const struct {
         int64_t count;
         const char *what;
-    } made[] = {{r->products_made, "products"}, {r->stores_made, "shops"}, {r->people_made, "people"}};
+    } made[] = {
+        {r->products_made, "products"}, {r->stores_made, "shops"}, {r->people_made, "people"}};
     for (size_t i = 0; i < ARRAY_LEN(made); i++)
         if (made[i].count > 0)
-            fprintf(to, "%.*s %s were only referred to: they are known by their code, without more.\n",
+            fprintf(to,
+                    "%.*s %s were only referred to: they are known by their code, without more.\n",
                     STR_ARG(terminal_count(arena, made[i].count)), made[i].what);
     for (size_t i = 0; i < r->note_count; i++)
-        fprintf(to, "%.*s rows of %.*s: %.*s.\n",
-                STR_ARG(terminal_count(arena, r->notes[i].count)), STR_ARG(r->notes[i].file),
-                STR_ARG(r->notes[i].what));
+        fprintf(to, "%.*s rows of %.*s: %.*s.\n", STR_ARG(terminal_count(arena, r->notes[i].count)),
+                STR_ARG(r->notes[i].file), STR_ARG(r->notes[i].what));
 }
 
 void import_print(Arena *arena, const IntakeResult *r, FILE *to)
@@ -258,9 +259,9 @@ static bool run(const Config *config, Ctx *ctx, const Args *args, const IntakeMa
     if (done) { /* the notes live as long as the app */
         IntakeNote *notes = ARENA_ARRAY(ctx->arena, IntakeNote, out->note_count + 1);
         for (size_t i = 0; i < out->note_count; i++)
-            notes[i] = (IntakeNote){arena_copy(ctx->arena, out->notes[i].file),
-                                    arena_copy(ctx->arena, out->notes[i].what),
-                                    out->notes[i].count};
+            notes[i] =
+                (IntakeNote){arena_copy(ctx->arena, out->notes[i].file),
+                             arena_copy(ctx->arena, out->notes[i].what), out->notes[i].count};
         out->notes = notes;
     }
     app_close(&app);

@@ -261,15 +261,16 @@ static void print_kinds(Report *r, const CampaignKind *k, size_t kinds)
         table_add_count(&t, k[i].redemptions);
     }
     table_print(&t, stdout);
-    printf("\nTargets and redeemed count people once per campaign.\n");
+    printf(
+        "\nTargets and redeemed count people once per campaign.  Sales are what the targets bought inside\n"
+        "the dates, before: in as many days before them; a comparison, no proof of cause.\n");
 }
 
 static void print_campaigns(Report *r, const CampaignResult *c, size_t n)
 {
-    const Str heading =
-        arena_printf(r->arena,
-                     "campaign|name|start|end|>targets|>redeemed|>rate|>coupons|>sales (%s)|>before",
-                     r->app->settings.currency);
+    const Str heading = arena_printf(
+        r->arena, "campaign|name|start|end|>targets|>redeemed|>rate|>coupons|>sales (%s)|>before",
+        r->app->settings.currency);
     Table t = table_new(r->arena, heading.ptr);
     for (size_t i = 0; i < n; i++) {
         table_add(&t, c[i].campaign.code);
@@ -309,7 +310,8 @@ static void print_campaign(Report *r, const CampaignResult *c)
     const char *currency = r->app->settings.currency;
     const int64_t most = c->sales_fen > c->sales_before_fen ? c->sales_fen : c->sales_before_fen;
     printf("%.*s  %.*s  %.*s to %.*s\n\n", STR_ARG(c->campaign.code), STR_ARG(c->campaign.name),
-           STR_ARG(day_text(r, c->campaign.start_ms)), STR_ARG(day_text(r, c->campaign.end_ms - 1)));
+           STR_ARG(day_text(r, c->campaign.start_ms)),
+           STR_ARG(day_text(r, c->campaign.end_ms - 1)));
     Table people = table_new(r->arena, "|>people||");
     const struct {
         const char *what;
@@ -333,9 +335,14 @@ static void print_campaign(Report *r, const CampaignResult *c)
     table_add(&sales, terminal_bar(r->arena, c->sales_before_fen, most, BAR_COLUMNS));
     printf("\n");
     table_print(&sales, stdout);
-    printf("\n%.*s coupons redeemed, %.*s %s taken off.\n",
-           STR_ARG(terminal_count(r->arena, c->redemptions)),
-           STR_ARG(terminal_money(r->arena, c->discount_fen, r->exponent)), currency);
+    printf("\n%.*s coupons redeemed; ", STR_ARG(terminal_count(r->arena, c->redemptions)));
+    if (c->discount_fen == 0 && c->redemptions > 0)
+        printf("what they took off is not told.\n");
+    else
+        printf("they took off %.*s %s.\n",
+               STR_ARG(terminal_money(r->arena, c->discount_fen, r->exponent)), currency);
+    printf(
+        "Sales inside the dates beside those of as long before: a comparison, no proof of cause.\n");
 }
 
 static Err report_campaign(Report *r, const char *code)

@@ -45,10 +45,19 @@ const Door *const APP_DOORS[] = {JOB_DOORS,     AUDIT_DOORS,   STAFF_DOORS,    S
                                  CATALOG_DOORS, PERSON_DOORS,  CAMPAIGN_DOORS, COUPON_DOORS,
                                  ORDER_DOORS,   INSIGHT_DOORS, EVENT_DOORS,    NULL};
 
-const ApiContract *const APP_CONTRACTS[] = {&COMMON_CONTRACT, &JOB_CONTRACT,      &AUDIT_CONTRACT,
-                                            &STAFF_CONTRACT,  &STORE_CONTRACT,    &CATALOG_CONTRACT,
-                                            &PERSON_CONTRACT, &CAMPAIGN_CONTRACT, &COUPON_CONTRACT,
-                                            &ORDER_CONTRACT,  &INSIGHT_CONTRACT,  NULL};
+const ApiContract *const APP_CONTRACTS[] = {&COMMON_CONTRACT,
+                                            &JOB_CONTRACT,
+                                            &AUDIT_CONTRACT,
+                                            &STAFF_CONTRACT,
+                                            &STORE_CONTRACT,
+                                            &CATALOG_CONTRACT,
+                                            &PERSON_CONTRACT,
+                                            &CAMPAIGN_CONTRACT,
+                                            &COUPON_CONTRACT,
+                                            &ORDER_CONTRACT,
+                                            &INSIGHT_CONTRACT,
+                                            &EVENT_CONTRACT,
+                                            NULL};
 
 /* ---- health and metrics -------------------------------------------------------------------------------- */
 

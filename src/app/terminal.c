@@ -14,10 +14,10 @@ static const struct {
     uint32_t from, to;
     size_t width;
 } WIDTHS[] = {
-    {0x0300, 0x036f, 0},   {0x200b, 0x200f, 0},   {0xfe00, 0xfe0f, 0},   /* join the one before */
-    {0x1100, 0x115f, 2},   {0x2e80, 0x303e, 2},   {0x3041, 0x33ff, 2},   {0x3400, 0x4dbf, 2},
-    {0x4e00, 0x9fff, 2},   {0xa000, 0xa4cf, 2},   {0xac00, 0xd7a3, 2},   {0xf900, 0xfaff, 2},
-    {0xfe30, 0xfe4f, 2},   {0xff00, 0xff60, 2},   {0xffe0, 0xffe6, 2},   {0x1f300, 0x1f64f, 2},
+    {0x0300, 0x036f, 0},   {0x200b, 0x200f, 0},   {0xfe00, 0xfe0f, 0}, /* join the one before */
+    {0x1100, 0x115f, 2},   {0x2e80, 0x303e, 2},   {0x3041, 0x33ff, 2}, {0x3400, 0x4dbf, 2},
+    {0x4e00, 0x9fff, 2},   {0xa000, 0xa4cf, 2},   {0xac00, 0xd7a3, 2}, {0xf900, 0xfaff, 2},
+    {0xfe30, 0xfe4f, 2},   {0xff00, 0xff60, 2},   {0xffe0, 0xffe6, 2}, {0x1f300, 0x1f64f, 2},
     {0x1f900, 0x1f9ff, 2}, {0x20000, 0x3fffd, 2},
 };
 
@@ -195,10 +195,8 @@ enum { SHOW_US = 100 * 1000, LINE_US = 5 * 1000 * 1000 };
 Progress progress_start(FILE *to)
 {
     const int64_t now_us = clock_mono_us();
-    return (Progress){.to = to,
-                      .terminal = isatty(fileno(to)) == 1,
-                      .start_us = now_us,
-                      .shown_us = now_us};
+    return (Progress){
+        .to = to, .terminal = isatty(fileno(to)) == 1, .start_us = now_us, .shown_us = now_us};
 }
 
 void progress_show(Progress *p, const char *what, int64_t rows, int64_t permille)

@@ -30,6 +30,12 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
+/* What people type between the digits of a phone number. */
+static bool is_gap(char c)
+{
+    return c == ' ' || c == '-';
+}
+
 /* How many digits stand at the start of `s`. */
 static size_t digit_run(Str s)
 {
@@ -63,6 +69,24 @@ static void add_text(Buf *out, Str s)
             add_escaped(out, s.ptr[i]);
     }
     buf_add_char(out, '"');
+}
+
+Str log_mask(Arena *arena, Str text)
+{
+    char *out = arena_bytes(arena, text.len + 1);
+    for (size_t i = 0; i < text.len;) {
+        size_t end = i, digits = 0, hidden = 0;
+        for (size_t k = i; k < text.len && (is_digit(text.ptr[k]) || (k > i && is_gap(text.ptr[k]))); k++)
+            if (is_digit(text.ptr[k])) {
+                digits++;
+                end = k + 1;
+            }
+        const size_t hide = digits >= MASK_FROM_DIGITS ? digits - MASK_KEEP_DIGITS : 0;
+        end = end == i ? i + 1 : end;
+        for (; i < end; i++)
+            out[i] = is_digit(text.ptr[i]) && hidden++ < hide ? '*' : text.ptr[i];
+    }
+    return (Str){out, text.len};
 }
 
 static void add_field(Buf *out, bool json, const LogField *f)

@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "base/str.h"
+#include "base/arena.h"
 
 typedef enum LogLevel { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_OFF } LogLevel;
 
@@ -31,6 +31,10 @@ typedef struct LogField {
 void log_setup(LogLevel lowest, bool json);
 bool log_wants(LogLevel level);
 void log_write(LogLevel level, const char *event, const LogField *fields, size_t n);
+
+/* Free text with every run of 7 or more digits masked as in the log: for what people typed and others
+ * will read, such as audit details.  Digits that blanks or dashes keep apart are one run. */
+Str log_mask(Arena *arena, Str text);
 
 /* The line as it would be written, for tests. */
 void log_format(Buf *out, bool json, int64_t now_ms, LogLevel level, const char *event,

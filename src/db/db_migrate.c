@@ -86,12 +86,23 @@ static size_t room_at(const SchemaSet *set, Str room)
     return i;
 }
 
+static Err fail_newer(Ctx *ctx, const char *what, Str name)
+{
+    const Err err = fail(ctx, ERR_CONFLICT, "schema.newer", "%s %.*s", what, STR_ARG(name));
+    (void)snprintf(
+        ctx->fault.hint, sizeof ctx->fault.hint,
+        "A newer Tongdian made this database (%s %.*s): install that version, or restore "
+        "a backup of before.",
+        what, (int)(name.len < 60 ? name.len : 60), name.ptr);
+    return err;
+}
+
 static Err note_room(Ctx *ctx, const SqlRow *row, void *arg)
 {
     Plan *plan = arg;
     const size_t at = room_at(plan->set, row->col[0].text);
     if (at == plan->set->room_count)
-        return fail(ctx, ERR_CONFLICT, "schema.newer", "room %.*s", STR_ARG(row->col[0].text));
+        return fail_newer(ctx, "room", row->col[0].text);
     if (!str_to_c(row->col[1].text, plan->installed[at], SCHEMA_CHECKSUM_BYTES))
         return fail(ctx, ERR_INTERNAL, "db.corrupt", "schema_room");
     plan->installed_at_ms[at] = row->col[2].i64;
@@ -106,7 +117,7 @@ static Err note_migration(Ctx *ctx, const SqlRow *row, void *arg)
     while (at < set->migration_count && set->migrations[at].number != row->col[0].i64)
         at++;
     if (at == set->migration_count)
-        return fail(ctx, ERR_CONFLICT, "schema.newer", "migration %.*s", STR_ARG(row->col[1].text));
+        return fail_newer(ctx, "migration", row->col[1].text);
     char checksum[SCHEMA_CHECKSUM_BYTES];
     checksum_of(set->migrations[at].sqlite, set->migrations[at].postgres, checksum);
     if (!str_eq(row->col[2].text, str_of(checksum)))

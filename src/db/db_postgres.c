@@ -405,13 +405,14 @@ Err pg_serial(Tx *tx, Serial *serial, int64_t *out)
 
 /* ---- scripts ------------------------------------------------------------------------------------- */
 
-/* Queries of a check may take longer than those of a request. */
+/* The first query pins the state, not BEGIN.  Queries of a check may take longer than those of a
+ * request. */
 Err pg_snapshot(Ctx *ctx, bool begin)
 {
     PgDb *db = pg_db_of(ctx->db);
     return pg_command(ctx, db,
                       begin ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-                              "SET LOCAL statement_timeout = 0"
+                              "SET LOCAL statement_timeout = 0; SELECT 1"
                             : "COMMIT");
 }
 

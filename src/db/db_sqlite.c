@@ -187,8 +187,6 @@ static Err stmt_begin(Ctx *ctx, LiteDb *db, SqlStmt *stmt, const SqlValue *args,
     if (db->base.poisoned)
         return fail(ctx, ERR_INTERNAL, "db.poisoned", "%s", stmt->name);
     TRY(stmt_get(ctx, db, stmt, out));
-    if (!sqlite3_stmt_readonly(*out)) /* also those that come through db_one(): RETURNING */
-        db->writes++;
     return bind_all(ctx, db, *out, stmt, args);
 }
 

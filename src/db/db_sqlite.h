@@ -13,8 +13,7 @@ typedef struct LiteDb {
     sqlite3 *lite;
     sqlite3_stmt **stmts; /* by SqlStmt.slot */
     int stmt_count;
-    int64_t writes; /* write statements run on this connection */
-    int failed_rc;  /* of the last SQL error */
+    int failed_rc; /* of the last SQL error */
 } LiteDb;
 
 enum { LITE_GROUP_TASKS_MAX = 1024 };

@@ -35,6 +35,7 @@ enum {
     CHECKPOINT_TRY_MS = 10,
     CHECKPOINT_WAIT_MS = 100,      /* for readers, with the writer stopped */
     CHECKPOINT_WAIT_MS_MAX = 5000, /* the same, past CHECKPOINT_FRAMES_MAX */
+    CHECKPOINT_FORCE_MS = 30000,
     CHECKPOINT_RETRY_MS = 500
 };
 
@@ -118,10 +119,10 @@ static Err apply_one(LiteDatabase *database, TxOutcome *outcome)
 static bool run_plain(LiteDatabase *database, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        const int64_t writes_before = database->writer->writes;
+        const int64_t rows_before = sqlite3_total_changes64(database->writer->lite);
         const Err err = apply_one(database, &database->group[i]);
-        if (err != ERR_OK &&
-            (database->writer->writes != writes_before || lost_transaction(database)))
+        if (err != ERR_OK && (sqlite3_total_changes64(database->writer->lite) != rows_before ||
+                              lost_transaction(database)))
             return false; /* past a lost transaction each statement would commit by itself */
     }
     return true;
@@ -310,20 +311,19 @@ static int restart_log(sqlite3 *lite, int64_t wait_ms)
     return rc;
 }
 
-/* False when a long reader holds the log.  Past the maximum the writes wait for it rather than let the
- * log grow. */
-static bool checkpoint(LiteDatabase *database)
+/* False when a long reader holds the log.  When it `must`, the writes wait for short readers rather than
+ * let the log grow. */
+static bool checkpoint(LiteDatabase *database, bool must)
 {
     sqlite3 *lite = database->checkpointer->lite;
     for (int round = 0; round < CHECKPOINT_ROUNDS_MAX; round++) {
         int frames = 0, done = 0;
         (void)sqlite3_wal_checkpoint_v2(lite, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
         sync_database_file(lite);
-        if (frames - done < CHECKPOINT_LEFT_FRAMES || log_frames(database) > CHECKPOINT_FRAMES_MAX)
+        if (frames - done < CHECKPOINT_LEFT_FRAMES || must)
             break;
     }
     lite_gate_close(database);
-    const bool must = log_frames(database) > CHECKPOINT_FRAMES_MAX;
     const int rc = restart_log(lite, must ? CHECKPOINT_WAIT_MS_MAX : CHECKPOINT_WAIT_MS);
     if (rc == SQLITE_OK)
         atomic_store(&database->wal_frames, 0);
@@ -334,17 +334,43 @@ static bool checkpoint(LiteDatabase *database)
     return rc == SQLITE_OK;
 }
 
+/* When the next try is due.  A reader that outlasts a forced try is a long one (a backup, an export):
+ * stopping the writes for it again and again would be an outage, so forced tries become rare and the log
+ * grows until it is gone. */
+typedef struct Backoff {
+    int64_t try_us, force_us; /* not before */
+    int64_t forced_wait_us;   /* doubles with each forced try that failed */
+} Backoff;
+
+static void checkpoint_if_due(LiteDatabase *database, Backoff *b)
+{
+    const int64_t now_us = clock_mono_us();
+    const int frames = log_frames(database);
+    const bool must = frames > CHECKPOINT_FRAMES_MAX && now_us >= b->force_us;
+    if (frames <= CHECKPOINT_FRAMES || (!must && now_us < b->try_us))
+        return;
+    if (checkpoint(database, must)) {
+        *b = (Backoff){0};
+        return;
+    }
+    b->try_us = clock_mono_us() + CHECKPOINT_RETRY_MS * INT64_C(1000);
+    if (!must)
+        return;
+    b->forced_wait_us =
+        b->forced_wait_us == 0 ? CHECKPOINT_FORCE_MS * INT64_C(1000) : 2 * b->forced_wait_us;
+    b->force_us = clock_mono_us() + b->forced_wait_us;
+    LOG(LOG_WARN, "db.log_grows", LOG_I64("frames", frames),
+        LOG_C("note", "a long read holds the write-ahead log; it is emptied when that ends"));
+}
+
 static void *checkpoint_main(void *arg)
 {
     (void)pthread_setname_np(pthread_self(), "db-checkpoint");
     LiteDatabase *database = arg;
     const struct timespec nap = {.tv_nsec = CHECKPOINT_POLL_MS * 1000000L};
-    int64_t not_before_us = 0;
+    Backoff backoff = {0};
     while (!atomic_load(&database->stopping)) {
-        const int frames = log_frames(database);
-        const bool retry = frames > CHECKPOINT_FRAMES_MAX || clock_mono_us() >= not_before_us;
-        if (frames > CHECKPOINT_FRAMES && retry && !checkpoint(database))
-            not_before_us = clock_mono_us() + CHECKPOINT_RETRY_MS * INT64_C(1000);
+        checkpoint_if_due(database, &backoff);
         (void)nanosleep(&nap, NULL);
     }
     return NULL;

@@ -104,9 +104,12 @@ static Err end_body(Tx *tx, void *arg)
     }
     TRY(sql_job_finish(tx, e->job->id, state, due, str_of(e->error), state == WAITING ? 0 : now,
                        NULL));
-    if (e->kind != NULL && e->kind->every_ms > 0 && state != WAITING)
-        TRY(job_add(tx, e->kind->name, STR(""), now + e->kind->every_ms, NULL));
-    return ERR_OK;
+    if (e->kind == NULL || e->kind->every_ms == 0 || state == WAITING)
+        return ERR_OK;
+    Row_job_waiting_of next; /* a retried dead job must not begin a second chain */
+    TRY(sql_job_waiting_of(tx->ctx, str_of(e->kind->name), &next));
+    return next.jobs > 0 ? ERR_OK
+                         : job_add(tx, e->kind->name, STR(""), now + e->kind->every_ms, NULL);
 }
 
 static Err run_kind(Ctx *ctx, const JobRunnerOptions *o, const JobKind *kind, Str payload)
@@ -123,8 +126,8 @@ static Err run_kind(Ctx *ctx, const JobRunnerOptions *o, const JobKind *kind, St
 /* The fault as text, cut between two characters. */
 static void describe(Ctx *ctx, char error[ERROR_BYTES_MAX])
 {
-    const Str text = arena_printf(ctx->arena, "%s %s%s", ctx->fault.reason, ctx->fault.hint,
-                                  ctx->fault.detail);
+    const Str text =
+        arena_printf(ctx->arena, "%s %s%s", ctx->fault.reason, ctx->fault.hint, ctx->fault.detail);
     size_t at = 0, step = 0;
     while (at < text.len && (step = str_utf8_len(text, at)) > 0 && at + step < ERROR_BYTES_MAX)
         at += step;
@@ -226,6 +229,7 @@ static void *runner_main(void *arg)
     JobRunner *r = arg;
     Arena *arena = arena_new(65536);
     int64_t purged_ms = 0;
+    bool lost_track = false; /* a job's end could not be stored: it still stands as running */
     while (nap(r)) {
         Ctx ctx = {.arena = arena,
                    .now_ms = clock_now_ms(),
@@ -238,9 +242,12 @@ static void *runner_main(void *arg)
             purged_ms = ctx.now_ms;
             err = database_write(r->options.database, &ctx, "job.purge", purge_body, NULL);
         }
+        if (err == ERR_OK && lost_track)
+            err = database_write(r->options.database, &ctx, "job.plant", plant_body, &r->options);
         if (err == ERR_OK)
             err = run_due(&ctx, &r->options, r, &ran);
-        if (err != ERR_OK)
+        lost_track = err != ERR_OK;
+        if (lost_track)
             LOG(LOG_ERROR, "job.runner", LOG_C("reason", ctx.fault.reason),
                 LOG_C("detail", ctx.fault.detail));
         arena_reset(arena);

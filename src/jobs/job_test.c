@@ -64,9 +64,11 @@ static Err run_slow(Ctx *ctx, Database *database, Str payload, void *arg)
     return ERR_OK;
 }
 
-static const JobKind KINDS[] = {
-    {"note", run_note, ran_text, 0}, {"fail", run_fail, NULL, 0}, {"wordy", run_wordy, NULL, 0},
-    {"slow", run_slow, NULL, 0},     {0}};
+static const JobKind KINDS[] = {{"note", run_note, ran_text, 0},
+                                {"fail", run_fail, NULL, 0},
+                                {"wordy", run_wordy, NULL, 0},
+                                {"slow", run_slow, NULL, 0},
+                                {0}};
 static const JobKind PERIODIC[] = {{"fail", run_fail, NULL, HOUR_MS}, {0}};
 
 static JobRunnerOptions options(Room *room, const JobKind *kinds)

@@ -34,8 +34,7 @@ static void wire_begin(Wire *w, Room *room)
 
 static void wire_connect(Wire *w)
 {
-    EXPECT_OK(w->room->ctx,
-              outbox_open(w->room->ctx, w->room->world.database, w->log, &w->outbox));
+    EXPECT_OK(w->room->ctx, outbox_open(w->room->ctx, w->room->world.database, w->log, &w->outbox));
 }
 
 /* As the program stops: the database first, whose last commits still speak to the outbox. */
@@ -126,8 +125,8 @@ static void expect_log(Wire *w, int n)
     Heard h = {.next = n};
     EventsPage page;
     EXPECT_I64(events_count(w->log), n);
-    EXPECT_OK(w->room->ctx, events_by_time(w->room->ctx, w->log, &(EventsQuery){.limit = 1000}, hear,
-                                           &h, &page));
+    EXPECT_OK(w->room->ctx,
+              events_by_time(w->room->ctx, w->log, &(EventsQuery){.limit = 1000}, hear, &h, &page));
     EXPECT_I64(h.next, 0);
     EXPECT_I64(h.wrong, 0);
 }

@@ -112,8 +112,9 @@ HttpServer *request_http(RequestServer *server);
 /* Counters per operation in Prometheus text. */
 void request_metrics(const RequestServer *server, Buf *out);
 
-/* Empties the reply table that is due next.  Run by a job once a day and at start. */
-MUST_USE Err request_rotate(Tx *tx);
+/* Deletes the stored replies of three days ago, whose table is tomorrow's: one step of at most 500 rows;
+ * *more = call again.  Run by a job. */
+MUST_USE Err request_rotate(Tx *tx, bool *more);
 
 /* Sets a cookie on the reply: HttpOnly, SameSite=Strict, Secure over TLS.  max_age_s 0 removes it. */
 void request_set_cookie(Call *call, Ctx *ctx, const char *name, Str value, int64_t max_age_s);

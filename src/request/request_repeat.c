@@ -2,20 +2,22 @@
  * request/request_repeat.c -- the first reply again: idempotency keys.
  *
  * A key is stored as 16 bytes of the key and 8 bytes of its scope (who, which operation): the key
- * first, so that UUIDv7 keys, which sort by time, are appended at the end of the day's table instead
- * of dirtying a random page.  Any other string is hashed to 16 bytes and costs that page.
+ * first, so that UUIDv7 keys, which sort by time, are appended at the end of the index instead of
+ * dirtying a random page.  Any other string is hashed to 16 bytes and costs that page.
  */
 #include "request/request_internal.h"
 
 #include "base/crypto.h"
+#include "base/id.h"
 #include "request.sql.h"
 
-enum { SLOTS = 4, HEADER_BYTES_MAX = 255, UUID_TEXT_BYTES = 36 };
+enum { SLOTS = 4, HEADER_BYTES_MAX = 255, UUID_TEXT_BYTES = 36, CLEAR_ROWS = 500 };
 static const int64_t DAY_MS = INT64_C(86400000);
 static const int64_t LATE_MS = INT64_C(600000); /* longer than any request waits for its turn */
 
-typedef Err (*ClearFn)(Tx *tx, int64_t *changed);
-typedef Err (*KeepFn)(Tx *tx, Str key, Str fingerprint, int64_t status, Str body, int64_t *changed);
+typedef Err (*ClearFn)(Tx *tx, int64_t max, int64_t *changed);
+typedef Err (*KeepFn)(Tx *tx, int64_t id, Str key, Str fingerprint, int64_t status, Str body,
+                      int64_t *changed);
 
 typedef struct Stored {
     Str fingerprint;
@@ -135,9 +137,24 @@ Err repeat_read(Ctx *ctx, const Call *call, RepeatKey *out)
 
 /* ---- inside the transaction ----------------------------------------------------------------------- */
 
-static Str key_str(const RepeatKey *k)
+/* The key as it stands in the table of that day: with the day in its scope, so that what a table still
+ * holds of four days ago cannot match. */
+typedef struct DayKey {
+    uint8_t bytes[REPEAT_KEY_BYTES];
+} DayKey;
+
+static DayKey day_key(const RepeatKey *k, int64_t day)
 {
-    return (Str){(const char *)k->key, REPEAT_KEY_BYTES};
+    DayKey d;
+    memcpy(d.bytes, k->key, sizeof d.bytes);
+    for (int i = 0; i < 4; i++)
+        d.bytes[REPEAT_KEY_BYTES - 1 - i] ^= (uint8_t)((uint64_t)day >> (8 * i));
+    return d;
+}
+
+static Str key_str(const DayKey *k)
+{
+    return (Str){(const char *)k->bytes, sizeof k->bytes};
 }
 
 static Str print_str(const RepeatKey *k)
@@ -154,8 +171,10 @@ Err repeat_find(Ctx *ctx, const RepeatKey *key, bool *found, int *status, Str *b
     const int64_t days[] = {today, today - 1, today + 1};
     Stored s = {0};
     Err err = ERR_NOT_FOUND;
-    for (size_t i = 0; err == ERR_NOT_FOUND && i < (late ? 3 : 2); i++)
-        err = SLOT[slot_of(days[i])].find(ctx, key_str(key), &s);
+    for (size_t i = 0; err == ERR_NOT_FOUND && i < (late ? 3 : 2); i++) {
+        const DayKey stored = day_key(key, days[i]);
+        err = SLOT[slot_of(days[i])].find(ctx, key_str(&stored), &s);
+    }
     *found = err == ERR_OK;
     if (err == ERR_NOT_FOUND)
         return ERR_OK;
@@ -169,28 +188,23 @@ Err repeat_find(Ctx *ctx, const RepeatKey *key, bool *found, int *status, Str *b
 
 Err repeat_keep(Tx *tx, const RepeatKey *key, int status, Str body)
 {
+    const int64_t now_ms = tx->ctx->now_ms, today = now_ms / DAY_MS;
+    const DayKey stored = day_key(key, today);
     int64_t kept = 0;
-    TRY(SLOT[slot_of(tx->ctx->now_ms / DAY_MS)].keep(tx, key_str(key), print_str(key), status, body,
-                                                     &kept));
+    TRY(SLOT[slot_of(today)].keep(tx, id_next(now_ms), key_str(&stored), print_str(key), status,
+                                  body, &kept));
     if (kept == 0)
         return fail(tx->ctx, ERR_BUSY, "idempotency.in_flight", "the same key at the same time");
     return ERR_OK;
 }
 
-Err request_rotate(Tx *tx)
+Err request_rotate(Tx *tx, bool *more)
 {
     const int64_t today = tx->ctx->now_ms / DAY_MS;
-    Row_request_slots *rows = NULL;
-    size_t n = 0;
-    TRY(sql_request_slots(tx->ctx, &rows, &n));
-    for (int64_t day = today - 1; day <= today + 1; day++) {
-        bool ready = false;
-        for (size_t i = 0; i < n; i++)
-            ready = ready || (rows[i].id == slot_of(day) && rows[i].day == day);
-        if (ready)
-            continue;
-        TRY(SLOT[slot_of(day)].clear(tx, NULL));
-        TRY(sql_request_slot_put(tx, slot_of(day), day, NULL));
-    }
+    const bool late = tx->ctx->now_ms % DAY_MS >= DAY_MS - LATE_MS; /* tomorrow may have begun */
+    int64_t cleared = 0;
+    if (!late)
+        TRY(SLOT[slot_of(today + 1)].clear(tx, CLEAR_ROWS, &cleared));
+    *more = cleared == CLEAR_ROWS;
     return ERR_OK;
 }

@@ -50,6 +50,8 @@ static Str sentence_of(const Fault *f, const ApiContract *const *contracts)
         s = common_sentence(f->reason);
     if (s == NULL && f->code == ERR_BUSY)
         s = "The service is busy: try again in a moment.";
+    if (s == NULL && f->code != ERR_INTERNAL)
+        s = "The request was refused; the code says why.";
     return s == NULL ? STR("Something went wrong on our side; it has been logged.") : str_of(s);
 }
 

@@ -92,10 +92,13 @@ if [ "$inside" = 0 ]; then
     sweep
     rm -f "$logs"/*.log
     [ "$keep" = 1 ] || trap sweep EXIT
-    trap 'exit 130' INT TERM
-    status=0
+    # The first process of the namespace takes all others with it, and unshare takes the first one.
     unshare --mount --pid --fork --kill-child --mount-proc --ipc --propagation private -- \
-        "$0" --inside "$@" 9>&- || status=$?
+        "$0" --inside "$@" 9>&- &
+    namespace=$!
+    trap 'kill -KILL "$namespace"; wait "$namespace"; exit 130' INT TERM
+    status=0
+    wait "$namespace" || status=$?
     exit "$status"
 fi
 

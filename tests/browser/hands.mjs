@@ -32,7 +32,8 @@ export async function press(page, text, within = 'body') {
 /** Types into the field with this label, aria-label or placeholder, in place of what is there. */
 export async function type(page, label, text) {
   const find = (wanted) => {
-    const named = [...document.querySelectorAll('input, textarea')].filter(
+    const typed = 'input:not([type=radio], [type=checkbox]), textarea'
+    const named = [...document.querySelectorAll(typed)].filter(
       (one) => one.getClientRects().length > 0,
     )
     const says = (one) => [

@@ -19,6 +19,9 @@ const CONSOLE = [
   ['nowhere', '/no/such/page'],
 ]
 
+/** Of long lists the top is enough. */
+const HEIGHT_MAX = 2000
+
 /** Nothing may stick out of the page to the right. */
 async function fits(page) {
   const over = await page.evaluate(
@@ -28,9 +31,14 @@ async function fits(page) {
 }
 
 async function shoot(page, path) {
-  await page.waitForFunction(() => !document.querySelector('.el-skeleton, .van-loading'))
+  const isDrawn = () =>
+    document.querySelector('main')?.innerText && !document.querySelector('.el-skeleton, .van-loading')
+  await page.waitForFunction(isDrawn, { polling: 50 })
   await fits(page)
-  await page.screenshot({ path, fullPage: true })
+  const { width } = page.viewport()
+  const tall = await page.evaluate(() => document.documentElement.scrollHeight)
+  const clip = { x: 0, y: 0, width, height: Math.min(tall, HEIGHT_MAX) }
+  await page.screenshot({ path, clip, captureBeyondViewport: true })
 }
 
 async function firstIds(page, phone) {
@@ -57,7 +65,7 @@ async function shootConsole(origin, folder, language, width, phone) {
   const { campaign, person } = await firstIds(page, phone)
   const pages = [...CONSOLE, ['campaign', `/campaigns/${campaign}`], ['person', `/people/${person}`]]
   for (const [what, path] of pages) {
-    await page.goto(origin + path, { waitUntil: 'networkidle0' })
+    await page.goto(origin + path, { waitUntil: 'load' })
     await shoot(page, name(what))
   }
   await page.goto(`${origin}/coupons`, { waitUntil: 'networkidle0' })

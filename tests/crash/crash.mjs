@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util'
 import { Chance } from './load.mjs'
 import { Finding, Machine } from './machine.mjs'
 import { codeOf } from './model.mjs'
-import { sleep, World } from './world.mjs'
+import { met, sleep, World } from './world.mjs'
 
 const { values: option, positionals } = parseArgs({
   allowPositionals: true,
@@ -28,7 +28,7 @@ const rounds = Number(option.rounds)
 const firstSeed = Number(option.seed)
 const seedsPerCut = Number(option.seeds)
 const work = fs.mkdtempSync(path.join(process.env.TMPDIR ?? os.tmpdir(), 'tongdian-crash-'))
-const ROUNDS_PER_FOLDER = 5
+const ROUNDS_PER_FOLDER = 7
 const DROP_ROUNDS = 20
 
 let passed = 0
@@ -40,8 +40,9 @@ function newWorld(chance) {
   return new World(new Machine({ binary, lossy, folder }), chance)
 }
 
-function done(world) {
-  if (!option.keep) world.machine.remove()
+async function discard(world) {
+  await world?.close()
+  if (!option.keep) world?.machine.remove()
 }
 
 // One line per proof.
@@ -55,7 +56,8 @@ async function proof(name, run) {
     console.log(`ok   ${name} (${note ? `${note}, ` : ''}${seconds()} s)`)
   } catch (error) {
     failed++
-    console.log(`FAIL ${name} (${seconds()} s)\n      ${error instanceof Finding ? error.message : error.stack}`)
+    const why = error instanceof Finding ? error.message : error.stack
+    console.log(`FAIL ${name} (${seconds()} s)\n      ${why}`)
   }
 }
 
@@ -66,12 +68,13 @@ function sum(model, word) {
 // ---- rounds ----
 
 // How a run of the program ends: mostly at once; sometimes while it is stopping; sometimes in order.
-async function end(world, load) {
-  const how = world.chance.below(8)
-  if (how <= 1) {
+async function end(world, load, seed) {
+  const how = { 3: 'cuts_while_stopping', 7: 'orderly_stops' }[seed % 10]
+  if (how !== undefined) {
+    met[how]++
     world.model.faulty = true // 503 "http.stopping"
     const over = world.program.stop()
-    if (how === 0) await sleep(world.chance.below(80))
+    if (how === 'cuts_while_stopping') await sleep(world.chance.below(80))
     else if ((await over).status !== 0) throw new Finding(`a stop ended badly: ${world.program.tail()}`)
   }
   await world.program.kill()
@@ -79,19 +82,29 @@ async function end(world, load) {
   await world.cut()
 }
 
-async function round(world, number) {
+// Load until the power fails.
+async function fill(world, number, seed) {
   const { chance, model, machine } = world
   model.round = number
   machine.set(`writeback_permille=${chance.one([0, 10, 200])}`)
-  const load = world.load()
+  // Batches of events sync the log; without them, what came through the outbox must be replayed.
+  const load = world.load(seed % 2 === 0)
   await sleep(200 + chance.below(1300))
   const checkpoints = await world.metric('db_checkpoints_total')
+  met.checkpoints += checkpoints
+  met.ext4 += world.mode === 'ext4' ? 1 : 0
   const mb = (await world.metric('db_wal_bytes')) >> 20
-  await end(world, load)
+  await end(world, load, seed)
+  if (machine.stat().syncs === '0') throw new Error('the disk saw no sync: is the library preloaded?')
   const unsure = model.unsure.length + model.batches.filter((b) => b.state === 'unsure').length
-  for (let i = 1; i < seedsPerCut; i++) await world.judgeOne(chance.next())
-  await world.resume(chance.next())
-  return `${load.done} kept, ${unsure} unsure, ${model.wishes.length} in all, log ${mb} MB, ${checkpoints} checkpoints`
+  const wishes = `${load.done} kept, ${unsure} unsure, ${model.wishes.length} in all`
+  return `${world.mode}, ${wishes}, log ${mb} MB, ${checkpoints} checkpoints`
+}
+
+// What the disk may have kept, in as many ways as were asked for; the last one goes on.
+async function verdict(world, seed) {
+  for (let i = 1; i < seedsPerCut; i++) await world.judgeOne(world.chance.next())
+  await world.resume(world.chance.next(), seed % 3 === 1)
 }
 
 async function allRounds() {
@@ -99,24 +112,32 @@ async function allRounds() {
   for (let i = 0; i < rounds; i++) {
     const seed = firstSeed + i
     await proof(`rounds: ${i + 1} of ${rounds}, seed ${seed}`, async () => {
-      const chance = new Chance(seed)
-      if (world === undefined || i % ROUNDS_PER_FOLDER === 0) {
-        if (world !== undefined) await world.close(), done(world)
-        world = newWorld(chance)
-        await world.open(chance.below(4) === 0 ? 'ext4' : 'strict')
-      }
-      world.chance = chance
       try {
-        return `${world.mode}, ${await round(world, i)}`
+        if (world === undefined || i % ROUNDS_PER_FOLDER === 0) {
+          await discard(world)
+          world = newWorld(new Chance(seed))
+          await world.open(seed % 3 === 1 ? 'ext4' : 'strict', {}, seed % 3 === 2)
+        }
+        world.chance = new Chance(seed)
+        const note = await fill(world, i, seed)
+        await verdict(world, seed)
+        return note
       } catch (error) {
-        await world.close()
-        if (!option.keep) done(world)
+        await discard(world)
         world = undefined
         throw error
       }
     })
   }
-  if (world !== undefined) await world.close(), done(world)
+  await discard(world)
+  if (rounds >= 20) await proof('rounds: what they met', whatTheyMet)
+}
+
+function whatTheyMet() {
+  const needed = Object.keys(met).filter((what) => what !== 'checkpoints') // a slow machine writes less
+  const never = needed.filter((what) => met[what] === 0)
+  if (never.length > 0) throw new Finding(`never met: ${never}`)
+  return Object.entries(met).map(([what, n]) => `${n} ${what.replaceAll('_', ' ')}`).join(', ')
 }
 
 // ---- a disk that lies must be found out ----
@@ -124,21 +145,20 @@ async function allRounds() {
 // Runs rounds with `lie` in the environment until one is found to have lost something.
 async function findLoss(lie) {
   for (let i = 0; i < DROP_ROUNDS; i++) {
-    const chance = new Chance(firstSeed + i)
-    const world = newWorld(chance)
+    const seed = 2 * (firstSeed + i) // even: with batches of events
+    const world = newWorld(new Chance(seed))
     try {
       await world.open('strict')
       await world.close()
-      world.machine.format('strict') // all of the installation is durable: the loss is that of the load
+      world.machine.format('strict') // the installation is durable: the loss is that of the load
       world.env = lie
       await world.start()
-      await round(world, 0)
-    } catch (error) {
-      if (!(error instanceof Finding)) throw error
-      return `round ${i + 1}: ${error.message.split('\n')[0].slice(0, 110)}`
+      await fill(world, 0, seed)
+      const found = await verdict(world, seed).catch((error) => error)
+      if (found instanceof Finding) return `round ${i + 1}: ${found.message.split('\n')[0].slice(0, 80)}`
+      if (found !== undefined) throw found
     } finally {
-      await world.close()
-      done(world)
+      await discard(world)
     }
   }
   throw new Finding(`${DROP_ROUNDS} rounds found nothing lost: the test proves nothing`)
@@ -162,8 +182,7 @@ async function withWorld(run, env) {
     await world.open('strict', env)
     return await run(world)
   } finally {
-    await world.close()
-    done(world)
+    await discard(world)
   }
 }
 
@@ -172,7 +191,7 @@ async function cutAndJudge(world, load) {
   await load.stop()
   await world.cut()
   await world.judgeOne(world.chance.next())
-  await world.resume(world.chance.next())
+  await world.resume(world.chance.next(), false)
 }
 
 const until = async (what, ms, true_) => {
@@ -208,7 +227,8 @@ async function fullDisk(world) {
   const read = await world.aside.request('GET', `/v1/coupon-templates/${model.templates[0]}`)
   if (read.status !== 200) throw new Finding(`reading on a full disk: ${codeOf(read)}`)
   await sleep(500)
-  const strange = [...model.answers.keys()].filter((code) => code.startsWith('5') && code !== '503 disk.full')
+  const broken = [...model.answers.keys()].filter((code) => code.startsWith('5'))
+  const strange = broken.filter((code) => code !== '503 disk.full')
   if (strange.length > 0) throw new Finding(`a full disk was also answered ${strange}`)
   machine.set('room=none')
   const back = await until('service after there is room', 1000, async () => (await probe(world)).status === 201)
@@ -220,6 +240,50 @@ async function fullDisk(world) {
   const times = sum(model, '503')
   await cutAndJudge(world, load)
   return `${times} times 503, service back after ${back} ms, health after ${healthy} ms`
+}
+
+// The disk has room for the database, but none for the next segment of the event log.
+async function fullLog(world) {
+  const { model, machine, aside } = world
+  const before = world.load()
+  await until('somebody to speak of', 5000, () => before.wallet.length > 100)
+  await before.stop()
+  model.faulty = true
+  machine.set('room=30000000')
+  for (const [count, bytes] of [[10, 30000], [1, 30000], [1, 300], [1, 0]])
+    await until('a full event log', 60000, async () => {
+      return codeOf(await pages(world, count, bytes)) === '503 disk.full'
+    })
+  for (let i = 0; i < 20; i++)
+    if ((await probe(world)).status !== 201) throw new Finding('no claims while the event log is full')
+  const health = async () => (await aside.request('GET', '/healthz')).status
+  if ((await health()) !== 503) throw new Finding('the program says that it is well')
+  machine.set('room=none')
+  const load = world.load()
+  const taken = async () => (await pages(world, 10, 30000)).status === 200
+  const back = await until('events after there is room', 5000, taken)
+  const healthy = await until('health after there is room', 15000, async () => (await health()) === 200)
+  await cutAndJudge(world, load)
+  return `events back after ${back} ms, health after ${healthy} ms`
+}
+
+// Events of about three times `bytes` each; a body may have 1 MB.
+async function pages(world, count, bytes) {
+  const { model, aside, chance } = world
+  const person = [...model.people.keys()].at(-1)
+  const batch = { id: `pages-${chance.next()}-${chance.next()}`, person, count, round: model.round }
+  model.batches.push(batch)
+  const page = 'x'.repeat(bytes)
+  const events = Array.from({ length: count }, (_, i) => ({
+    id: `${batch.id}-${i}`,
+    name: 'Page Viewed',
+    actor: { kind: 'person', value: person },
+    properties: { batch: batch.id },
+    context: { page, before: page, next: page },
+  }))
+  const answer = await aside.request('POST', '/v1/events', { source: 'crash', events })
+  model.batchAnswered(batch, answer)
+  return answer
 }
 
 async function failingSync(world) {
@@ -235,7 +299,8 @@ async function failingSync(world) {
   await until('service after a failed sync', 2000, () => load.done > before + 20)
   if (sum(model, '5') === 0) throw new Finding('nobody heard of six failed syncs')
   await cutAndJudge(world, load)
-  return `${[...model.answers].filter(([code]) => code.startsWith('5')).map(([code, n]) => `${n} times ${code}`)}`
+  const broken = [...model.answers].filter(([code]) => code.startsWith('5'))
+  return broken.map(([code, n]) => `${n} times ${code}`).join(', ')
 }
 
 // The write-ahead log is written over after a checkpoint: if the database file's sync failed before,
@@ -248,7 +313,9 @@ async function failingCheckpoint(world) {
   await until('a checkpoint', 60000, () => machine.stat().fail_sync === '0')
   const how = await Promise.race([program.over, sleep(1500)])
   await cutAndJudge(world, load)
-  return how === undefined ? 'it went on' : 'it stopped'
+  if (how !== undefined && !/db\.sync_failed/.test(program.output))
+    throw new Finding(`it stopped for another reason: ${program.tail()}`)
+  return how === undefined ? 'it went on' : 'it stopped, as it must'
 }
 
 async function slowDisk(world) {
@@ -274,13 +341,17 @@ async function firstStart() {
     const again = await machine.start(machine.data)
     await again.kill()
   }
-  done(world)
+  await discard(world)
 }
 
 async function faults() {
   await proof('faults: a folder whose first start was cut off starts', firstStart)
-  await proof('faults: a full disk is said clearly, and service comes back with the room', () => withWorld(fullDisk))
-  await proof('faults: a sync that fails loses nothing that was promised', () => withWorld(failingSync))
+  await proof('faults: a full disk is said clearly, and service comes back with the room', () =>
+    withWorld(fullDisk))
+  await proof('faults: an event log without room loses nothing, and catches up', () =>
+    withWorld(fullLog))
+  await proof('faults: a sync that fails loses nothing that was promised', () =>
+    withWorld(failingSync))
   await proof('faults: a checkpoint whose sync fails loses nothing', () =>
     withWorld(failingCheckpoint, { LOSSY_FAIL_ONLY: '*/tongdian.db' }))
   await proof('faults: a slow disk loses nothing', () => withWorld(slowDisk))

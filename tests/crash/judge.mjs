@@ -14,7 +14,8 @@ export async function judge(model, pool, chance) {
   const round = model.round
   const kept = model.kept(round)
   await view.want('GET', '/healthz')
-  await again(model, pool, [...kept, ...sample(chance, model.wishes.filter((w) => w.reply && w.round !== round), OLDER_SAMPLE)])
+  const older = model.wishes.filter((wish) => wish.reply !== undefined && wish.round !== round)
+  await again(model, pool, [...kept, ...sample(chance, older, OLDER_SAMPLE)])
   const settled = await settle(model, pool)
   await again(model, pool, settled)
   await settleBatches(model, view)
@@ -42,10 +43,10 @@ class View {
   async all(path) {
     const items = []
     for (let next = ''; ; ) {
-      const page = await this.want('GET', `${path}?limit=${PAGE}${next && `&cursor=${encodeURIComponent(next)}`}`)
+      const page = await this.want('GET', `${path}?limit=${PAGE}${next}`)
       items.push(...page.items)
       if (page.next === undefined) return items
-      next = page.next
+      next = `&cursor=${encodeURIComponent(page.next)}`
     }
   }
 
@@ -128,7 +129,7 @@ function timelines(model) {
 }
 
 async function checkTotals(model, view) {
-  const events = new Map()
+  const events = new Map() // name, without the id behind it
   for (const timeline of timelines(model).values())
     for (const [what, n] of timeline) count(events, what.replace(/ [^ ]*\d[^ ]*$/, ''), n)
   const counts = await view.want('GET', '/v1/events/counts?from=2020-01-01&to=2100-01-01')
@@ -203,7 +204,8 @@ async function checkSales(pool, sales) {
 async function checkPeople(model, view, chance) {
   const expected = timelines(model)
   const fresh = model.batches.filter((b) => b.round === model.round).map((b) => b.person)
-  const people = new Set([...sample(chance, fresh, TIMELINES), ...sample(chance, [...model.people.keys()], TIMELINES)])
+  const any = sample(chance, [...model.people.keys()], TIMELINES)
+  const people = new Set([...sample(chance, fresh, TIMELINES), ...any])
   for (const id of people) {
     const want = expected.get(id)
     const got = await view.timeline(id)

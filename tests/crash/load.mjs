@@ -41,7 +41,8 @@ function newKey(chance) {
 }
 
 export class Load {
-  constructor(model, pool, chance) {
+  constructor(model, pool, chance, collecting = true) {
+    this.collecting = collecting
     this.model = model
     this.pool = pool
     this.chance = chance
@@ -186,6 +187,7 @@ function giveBack(load, connection, number) {
 
 async function collect(load, connection) {
   const { chance, model } = load
+  if (!load.collecting) return claim(load, connection, load.newPhone())
   const coupon = chance.recent(load.wallet)
   if (coupon === undefined) return
   const batch = { id: newKey(chance), person: coupon.person, count: 1 + chance.below(40), round: model.round }

@@ -52,9 +52,10 @@ state() {
     data=$1
     shift
     for what in overview campaigns stores; do "$program" report $what --json --data "$data" "$@"; done
-    "$program" export orders --data "$data" "$@" | cut -d, -f2-4,6- | sort
+    "$program" export orders --data "$data" --out "$work/orders.csv" "$@" 2>/dev/null
+    cut -d, -f2-4,6- "$work/orders.csv" | sort
+    cut -d, -f5 "$work/orders.csv" | sort | uniq -c | awk '{print $1}' | sort -n
     "$program" export redemptions --data "$data" "$@" | cut -d, -f3,4,6,8-10 | sort
-    "$program" export orders --data "$data" "$@" | cut -d, -f5 | sort | uniq -c | awk '{print $1}' | sort -n
     "$program" export events --data "$data" "$@" | cut -d, -f4,5 | grep -o '^[a-zA-Z ]*,[a-zA-Z ]*' | sort | uniq -c
 }
 
@@ -102,7 +103,7 @@ if [ -n "${TONGDIAN_TEST_PG:-}" ] && command -v psql >/dev/null; then
     for db in import_once_$$ import_killed_$$; do
         psql -q "$TONGDIAN_TEST_PG" -c "DROP DATABASE IF EXISTS $db" -c "CREATE DATABASE $db" >/dev/null 2>&1
     done
-    on_database postgres "--db $server_url/import_once_$$" "--db $server_url/import_killed_$$" '6 8'
+    on_database postgres "--db $server_url/import_once_$$" "--db $server_url/import_killed_$$" '6'
     for db in import_once_$$ import_killed_$$; do
         psql -q "$TONGDIAN_TEST_PG" -c "DROP DATABASE IF EXISTS $db" >/dev/null 2>&1
     done
@@ -130,6 +131,8 @@ server=$!
 sleep 1.5
 expect "report works beside a running server" "$program" report campaigns --data "$work/sqlite"
 expect "export works beside a running server" "$program" export people --data "$work/sqlite"
+same "every line of every order is exported once" \
+    "$(tail -n +2 "$work/orders.csv" | cut -d, -f1,2 | sort -u | wc -l) $(tail -n +2 "$work/orders.csv" | wc -l)" '75000 75000'
 refuses "export of events says to stop the server" "stop it first" "$program" export events --data "$work/sqlite"
 refuses "import says to stop the server" "stop it first" "$program" import --map $map $source --data "$work/sqlite"
 kill "$server" && wait "$server" 2>/dev/null

@@ -52,7 +52,7 @@ test('a backup under load, restored elsewhere, is complete and well', async () =
     await startOnce(at(`r${i}`))
     const later = mustBeWell(at(`r${i}`))
     assert.equal(later.counted.outbox_waiting, 0)
-    assert.ok(later.counted.events > before.counted.events || before.counted.outbox_waiting === 0)
+    assert.equal(later.counted.events, before.counted.events) // those that waited were counted
     assert.equal(later.counted['Coupon Claimed'], before.counted['Coupon Claimed'])
   }
   await l.stop()

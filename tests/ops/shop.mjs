@@ -70,6 +70,7 @@ export function load(w, connections = 8) {
     }
   }
   const all = Promise.all(Array.from({ length: connections }, one))
+  all.catch(() => {}) // stop() says it; before, nobody listens
   return {
     done,
     stop: async () => {

@@ -73,13 +73,15 @@ export function time(at: string): string {
   }).format(new Date(at))
 }
 
+/** An instant's date here; a business day ("2026-11-21") has no zone and must not shift. */
 export function date(at: string | undefined): string {
   if (!at) return ''
-  const options = { year: 'numeric', month: 'short', day: 'numeric' } as const
+  const timeZone = at.length === 10 ? 'UTC' : undefined
+  const options = { year: 'numeric', month: 'short', day: 'numeric', timeZone } as const
   return new Intl.DateTimeFormat(locale.value, options).format(new Date(at))
 }
 
-/** A business day ("2026-11-21") has no zone: it must not shift. */
+/** A business day without its year. */
 export function day(text: string): string {
   const options = { month: 'short', day: 'numeric', timeZone: 'UTC' } as const
   return new Intl.DateTimeFormat(locale.value, options).format(new Date(`${text}T00:00:00Z`))

@@ -12,6 +12,7 @@
 #include <sodium.h>
 
 enum { SEAL_HASH_BYTES = 32, SEAL_AGE_MS = 60000 };
+#define BEFORE_ALL INT64_MIN /* also before numbers that we never give */
 
 Err audit_add(Tx *tx, Str action, int64_t object, Str detail)
 {
@@ -90,8 +91,8 @@ Err audit_seal(Tx *tx, int64_t rows_max, int64_t *sealed)
     const Str previous = found == 0 ? STR("") : last[0].hash;
     Sealing s = {.before_ms = ctx->now_ms - SEAL_AGE_MS};
     seal_begin(&s, previous);
-    TRY(sql_audit_range(ctx, found == 0 ? 0 : last[0].last_audit, INT64_MAX, rows_max, hash_row,
-                        &s));
+    TRY(sql_audit_range(ctx, found == 0 ? BEFORE_ALL : last[0].last_audit, INT64_MAX, rows_max,
+                        hash_row, &s));
     *sealed = s.count;
     if (s.count == 0)
         return ERR_OK;
@@ -136,7 +137,7 @@ static Err verify_seal(Ctx *ctx, const Row_audit_seal_each *seal, void *arg)
 
 Err audit_verify(Ctx *ctx, int64_t *rows_verified)
 {
-    Verifying v = {.expect_id = 1};
+    Verifying v = {.expect_id = 1, .after = BEFORE_ALL};
     TRY(sql_audit_seal_each(ctx, verify_seal, &v));
     *rows_verified = v.rows;
     return ERR_OK;

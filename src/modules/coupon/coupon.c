@@ -221,6 +221,17 @@ Err coupon_days(Ctx *ctx, int64_t from_day, int64_t to_day, CouponDay **out, siz
     return ERR_OK;
 }
 
+Err coupon_total(Ctx *ctx, CouponTotals *out)
+{
+    Row_coupon_day_totals row;
+    TRY(sql_coupon_day_totals(ctx, &row));
+    *out = (CouponTotals){.issued = row.issued,
+                          .redeemed = row.redeemed,
+                          .reversed = row.reversed,
+                          .discount_fen = row.discount_fen};
+    return ERR_OK;
+}
+
 Err coupon_sums(Ctx *ctx, CouponSums *out)
 {
     Row_coupon_totals totals;
@@ -237,14 +248,25 @@ Err coupon_sums(Ctx *ctx, CouponSums *out)
 
 /* ---- claim ------------------------------------------------------------------------------------- */
 
-static Err claimable(Tx *tx, const CouponTemplate *t, int64_t person)
+Err coupon_open(Ctx *ctx, const CouponTemplate *t)
 {
-    Ctx *ctx = tx->ctx;
     if (t->paused)
         return fail(ctx, ERR_CONFLICT, "coupon.paused", "template %" PRId64, t->id);
     if (ctx->now_ms < t->claim_from_ms || ctx->now_ms >= t->claim_to_ms ||
         ctx->now_ms >= t->valid_to_ms)
         return fail(ctx, ERR_CONFLICT, "coupon.not_open", "template %" PRId64, t->id);
+    if (t->stock == 0)
+        return ERR_OK;
+    Row_coupon_stock_find stock;
+    TRY(sql_coupon_stock_find(ctx, t->id, &stock));
+    if (stock.issued >= t->stock)
+        return fail(ctx, ERR_CONFLICT, "coupon.sold_out", "template %" PRId64, t->id);
+    return ERR_OK;
+}
+
+static Err claimable(Ctx *ctx, const CouponTemplate *t, int64_t person)
+{
+    TRY(coupon_open(ctx, t));
     if (t->per_person == 0)
         return ERR_OK;
     Row_coupon_count_of had;
@@ -294,7 +316,7 @@ static Coupon coupon_of(const Ctx *ctx, const CouponTemplate *t, int64_t person,
 
 Err coupon_claim(Tx *tx, const CouponTemplate *t, int64_t person, Coupon *out)
 {
-    TRY(claimable(tx, t, person));
+    TRY(claimable(tx->ctx, t, person));
     int64_t taken = 0;
     TRY(sql_coupon_stock_take(tx, t->id, t->stock, &taken));
     if (taken == 0)

@@ -111,7 +111,11 @@ typedef struct CouponSums {
     int64_t templates, coupons, redemptions, reversals;
     int64_t redeemers; /* people with a standing redemption */
 } CouponSums;
+/* Counts rows: reads everything. */
 MUST_USE Err coupon_sums(Ctx *ctx, CouponSums *out);
+
+/* Over all templates and days, from the counters. */
+MUST_USE Err coupon_total(Ctx *ctx, CouponTotals *out);
 
 /* ---- claim ----------------------------------------------------------------------------------- */
 
@@ -121,6 +125,10 @@ MUST_USE Err coupon_sums(Ctx *ctx, CouponSums *out);
  * the claim window), "coupon.limit" (per person), "coupon.sold_out".    Source: semantics 4.5.
  */
 MUST_USE Err coupon_claim(Tx *tx, const CouponTemplate *t, int64_t person, Coupon *out);
+
+/* Whether anybody could claim one now: what needs no person is asked before one is enrolled.
+ * Errors: CONFLICT "coupon.paused", "coupon.not_open", "coupon.sold_out". */
+MUST_USE Err coupon_open(Ctx *ctx, const CouponTemplate *t);
 
 /* For imports: a coupon issued at `issued_ms`, whatever claim window, limit and stock say; the counts
  * follow. */
@@ -187,9 +195,14 @@ MUST_USE Err coupon_redeem(Tx *tx, const Coupon *c, CouponRedemption *in);
 
 /*
  * Takes a redemption back: the coupon can be used again (unless it is over).
- * Errors: NOT_FOUND "coupon.redemption_unknown"; CONFLICT "coupon.reversed" (already).
+ * Errors: NOT_FOUND "coupon.redemption_unknown"; CONFLICT "coupon.reversed" (already),
+ * "coupon.with_sale" (the sale keeps its discount: return the sale instead).
  */
 MUST_USE Err coupon_reverse(Tx *tx, int64_t redemption, Str reason, CouponRedemption *out);
+
+/* The standing redemptions of a sale, and taking them all back: for a sale that was wholly returned. */
+MUST_USE Err coupon_of_sale(Ctx *ctx, int64_t sale, CouponRedemption **out, size_t *count);
+MUST_USE Err coupon_reverse_sale(Tx *tx, int64_t sale, Str reason);
 
 MUST_USE Err coupon_redemption_find(Ctx *ctx, int64_t id, CouponRedemption *out);
 

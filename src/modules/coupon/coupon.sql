@@ -94,6 +94,9 @@ CREATE TABLE coupon_redemption(
   who i64 NOT NULL
 );
 
+CREATE INDEX coupon_redemption_template ON coupon_redemption(template);
+CREATE INDEX coupon_redemption_sale ON coupon_redemption(sale);
+
 CREATE TABLE coupon_reversal(
   id i64 PRIMARY KEY,                 -- the redemption
   at_ms i64 NOT NULL,
@@ -128,11 +131,6 @@ SELECT id, campaign FROM coupon_template WHERE code = :code;
 -- in: before i64, max i64
 -- out: id i64
 SELECT id FROM coupon_template WHERE id < :before ORDER BY id DESC LIMIT :max;
-
--- name: coupon_template_of_campaign :list
--- in: campaign i64
--- out: id i64
-SELECT id FROM coupon_template WHERE campaign = :campaign ORDER BY id LIMIT 10000;
 
 -- name: coupon_template_set_paused :exec
 -- in: id i64, paused bool
@@ -224,12 +222,6 @@ SELECT id FROM coupon WHERE id > :after ORDER BY id LIMIT :max;
 -- out: coupons i64
 SELECT count(*) FROM coupon WHERE person = :person AND template = :template;
 
--- name: coupon_of :list
--- in: person i64, template i64, max i64
--- out: id i64, state i64
-SELECT c.id, s.redemption AS state FROM coupon c JOIN coupon_state s ON s.id = c.id
- WHERE c.person = :person AND c.template = :template ORDER BY c.id LIMIT :max;
-
 -- name: coupon_wallet :list
 -- in: person i64, max i64
 -- out: id i64, template i64, valid_from_ms i64, valid_to_ms i64, issued_ms i64, state i64
@@ -251,6 +243,13 @@ VALUES (:id, :coupon, :template, :person, :store, :sale, :discount_fen, :at_ms, 
 -- out: coupon i64, template i64, person i64, store i64, sale i64, discount_fen i64, at_ms i64, who i64, reversed_ms i64?
 SELECT r.coupon, r.template, r.person, r.store, r.sale, r.discount_fen, r.at_ms, r.who, v.at_ms AS reversed_ms
   FROM coupon_redemption r LEFT JOIN coupon_reversal v ON v.id = r.id WHERE r.id = :id;
+
+-- Standing redemptions of a sale.
+-- name: coupon_redemptions_of_sale :list
+-- in: sale i64
+-- out: id i64
+SELECT r.id AS id FROM coupon_redemption r LEFT JOIN coupon_reversal v ON v.id = r.id
+ WHERE r.sale = :sale AND v.id IS NULL ORDER BY r.id LIMIT 100;
 
 -- name: coupon_reversal_insert :exec
 -- in: id i64, at_ms i64, who i64, reason text
@@ -317,6 +316,13 @@ SELECT x.what AS what, x.id AS id FROM
    UNION ALL
    SELECT 4, v.id FROM coupon_reversal v LEFT JOIN coupon_redemption r ON r.id = v.id WHERE r.id IS NULL) x
  ORDER BY x.what NULLS LAST, x.id NULLS LAST LIMIT 400;
+
+-- From the counters, not from the coupons.
+-- name: coupon_day_totals :one
+-- out: issued i64, redeemed i64, reversed i64, discount_fen i64
+SELECT coalesce(CAST(sum(issued) AS BIGINT), 0), coalesce(CAST(sum(redeemed) AS BIGINT), 0),
+  coalesce(CAST(sum(reversed) AS BIGINT), 0), coalesce(CAST(sum(discount_fen) AS BIGINT), 0)
+  FROM coupon_day;
 
 -- name: coupon_totals :one
 -- out: templates i64, coupons i64, redemptions i64, reversals i64

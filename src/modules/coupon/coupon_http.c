@@ -243,6 +243,7 @@ static Err claim_prepare(Ctx *ctx, Call *call)
     const int64_t store = in->store_is == DTO_VALUE ? in->store : 0;
     if (store != 0) {
         Store found;
+        TRY(principal_require_store(ctx, store));
         TRY(store_find(ctx, store, &found));
     }
     return person_http_draft(ctx,
@@ -261,11 +262,12 @@ static Err claim_apply(Tx *tx, Call *call)
     const Claimer *who = call->state;
     int64_t person = who->person;
     bool created = false;
-    if (person == 0)
-        TRY(person_enrol(tx, &who->draft, &person, &created));
     Coupon c;
     CouponTemplate t;
     TRY(coupon_template_find(ctx, path->id, &t));
+    TRY(coupon_open(ctx, &t)); /* a refusal has written nothing, also for somebody new */
+    if (person == 0)
+        TRY(person_enrol(tx, &who->draft, &person, &created));
     TRY(coupon_claim(tx, &t, person, &c));
     call->object = c.id;
     return coupon_view(ctx, &c, &t, who->phone, call->reply);
@@ -347,6 +349,8 @@ static Err discount_of(Ctx *ctx, const CouponTemplate *t, const ApiCouponRedeem 
         if (in->spend_fen < t->min_spend_fen)
             return fail(ctx, ERR_CONFLICT, "coupon.min_spend", "template %" PRId64, t->id);
         *out = coupon_spend_discount(t, in->spend_fen);
+        if (*out == 0 && t->kind != COUPON_GIFT)
+            return fail(ctx, ERR_CONFLICT, "coupon.no_effect", "template %" PRId64, t->id);
         return ERR_OK;
     }
     if (t->kind == COUPON_PERCENT || t->min_spend_fen > 0)

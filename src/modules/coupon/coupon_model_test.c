@@ -53,7 +53,7 @@ static int64_t model_discount(const CouponTemplate *t, const Basket *b, int64_t 
                               const char **reason)
 {
     int64_t off = 0, given = 0;
-    *reason = !b->any                              ? "coupon.no_product"
+    *reason = !b->any                             ? "coupon.no_product"
               : b->covered_fen < t->min_spend_fen ? "coupon.min_spend"
                                                   : "";
     memset(share, 0, BASKET_MAX * sizeof *share);
@@ -72,17 +72,15 @@ static int64_t model_discount(const CouponTemplate *t, const Basket *b, int64_t 
         if (off > b->covered_fen)
             off = b->covered_fen;
         for (size_t i = 0; i < b->n && b->covered_fen > 0; i++)
-            given += share[i] = b->covered[i] ? (int64_t)((Wide)off * b->lines[i].net_fen /
-                                                          b->covered_fen)
-                                              : 0;
+            given += share[i] =
+                b->covered[i] ? (int64_t)((Wide)off * b->lines[i].net_fen / b->covered_fen) : 0;
         /* what is left goes, fen by fen, to the largest remainder, the earlier line first */
         for (bool had[BASKET_MAX] = {false}; given < off; given++) {
             size_t best = BASKET_MAX;
             Wide best_rest = 0;
             for (size_t i = 0; i < b->n; i++) {
-                const Wide rest = b->covered[i] && !had[i]
-                                      ? (Wide)off * b->lines[i].net_fen % b->covered_fen
-                                      : 0;
+                const Wide rest =
+                    b->covered[i] && !had[i] ? (Wide)off * b->lines[i].net_fen % b->covered_fen : 0;
                 if (rest > best_rest) {
                     best = i;
                     best_rest = rest;

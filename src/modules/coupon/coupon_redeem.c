@@ -189,18 +189,17 @@ Err coupon_redemption_page(Ctx *ctx, int64_t before, int64_t max, CouponRedempti
     return ERR_OK;
 }
 
-Err coupon_reverse(Tx *tx, int64_t redemption, Str reason, CouponRedemption *out)
+/* Whatever sale it belongs to. */
+static Err take_back(Tx *tx, CouponRedemption r, Str reason, CouponRedemption *out)
 {
     Ctx *ctx = tx->ctx;
-    CouponRedemption r;
-    TRY(coupon_redemption_find(ctx, redemption, &r));
     if (r.reversed_ms != 0)
-        return fail(ctx, ERR_CONFLICT, "coupon.reversed", "redemption %" PRId64, redemption);
+        return fail(ctx, ERR_CONFLICT, "coupon.reversed", "redemption %" PRId64, r.id);
     int64_t changed = 0;
     TRY(sql_coupon_state_set(tx, r.coupon, COUPON_STATE_USED + r.id, COUPON_STATE_UNUSED,
                              &changed));
     if (changed == 0)
-        return fail(ctx, ERR_CONFLICT, "coupon.reversed", "redemption %" PRId64, redemption);
+        return fail(ctx, ERR_CONFLICT, "coupon.reversed", "redemption %" PRId64, r.id);
     TRY(sql_coupon_reversal_insert(tx, r.id, ctx->now_ms, ctx->who->id, reason, NULL));
     TRY(coupon_count(tx, r.template, ctx->now_ms,
                      &(CouponTotals){.reversed = 1, .discount_fen = -r.discount_fen}));
@@ -216,6 +215,35 @@ Err coupon_reverse(Tx *tx, int64_t redemption, Str reason, CouponRedemption *out
                                               .sale = r.sale,
                                               .discount_fen = r.discount_fen,
                                               .at_ms = ctx->now_ms});
+}
+
+Err coupon_reverse(Tx *tx, int64_t redemption, Str reason, CouponRedemption *out)
+{
+    CouponRedemption r = {0};
+    TRY(coupon_redemption_find(tx->ctx, redemption, &r));
+    if (r.sale != 0 && r.reversed_ms == 0)
+        return fail(tx->ctx, ERR_CONFLICT, "coupon.with_sale", "sale %" PRId64, r.sale);
+    return take_back(tx, r, reason, out);
+}
+
+Err coupon_of_sale(Ctx *ctx, int64_t sale, CouponRedemption **out, size_t *count)
+{
+    Row_coupon_redemptions_of_sale *rows = NULL;
+    TRY(sql_coupon_redemptions_of_sale(ctx, sale, &rows, count));
+    *out = ARENA_ARRAY(ctx->arena, CouponRedemption, *count + 1);
+    for (size_t i = 0; i < *count; i++)
+        TRY(coupon_redemption_find(ctx, rows[i].id, &(*out)[i]));
+    return ERR_OK;
+}
+
+Err coupon_reverse_sale(Tx *tx, int64_t sale, Str reason)
+{
+    CouponRedemption *standing = NULL, reversed;
+    size_t n = 0;
+    TRY(coupon_of_sale(tx->ctx, sale, &standing, &n));
+    for (size_t i = 0; i < n; i++)
+        TRY(take_back(tx, standing[i], reason, &reversed));
+    return ERR_OK;
 }
 
 /* ---- check ----------------------------------------------------------------------------------------- */

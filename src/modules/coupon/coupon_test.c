@@ -1,10 +1,9 @@
 /*
- * modules/coupon/coupon_test.c -- what coupon.h promises, by example.  Random histories against a model,
- * and many threads, are in coupon_model_test.c.
+ * modules/coupon/coupon_test.c -- what coupon.h promises, by example.  Codes are in coupon_code_test.c,
+ * random histories against a model and many threads in coupon_model_test.c.
  */
 #include "modules/coupon/coupon_testkit.h"
 
-#include "base/rand.h"
 #include "campaign.sql.h"
 #include "catalog.sql.h"
 #include "coupon.sql.h"
@@ -65,10 +64,7 @@ ROOM_TEST(coupon_template_with_a_wrong_field_is_refused_and_the_field_named, ROO
         int64_t value;
         CouponKind kind;
     } cases[] = {
-#define CASE(pointer, kind, field, value)                                                          \
-    {                                                                                              \
-        pointer, offsetof(CouponTemplate, field), value, kind                                      \
-    }
+#define CASE(pointer, kind, field, value) {pointer, offsetof(CouponTemplate, field), value, kind}
         CASE("/amount_fen", COUPON_AMOUNT, amount_fen, 0),
         CASE("/amount_fen", COUPON_AMOUNT, amount_fen, -1),
         CASE("/amount_fen", COUPON_PERCENT, amount_fen, -1),
@@ -228,9 +224,12 @@ ROOM_TEST(coupon_claim_window_is_half_open_and_ends_with_the_validity, ROOMS)
     const struct {
         int64_t template, at_ms;
         const char *reason;
-    } cases[] = {{by_claim, -1, "coupon.not_open"}, {by_claim, 0, ""},
-                 {by_claim, 999, ""},               {by_claim, 1000, "coupon.not_open"},
-                 {by_valid, 999, ""},               {by_valid, 1000, "coupon.not_open"}};
+    } cases[] = {{by_claim, -1, "coupon.not_open"},
+                 {by_claim, 0, ""},
+                 {by_claim, 999, ""},
+                 {by_claim, 1000, "coupon.not_open"},
+                 {by_valid, 999, ""},
+                 {by_valid, 1000, "coupon.not_open"}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         Coupon c;
         room->ctx->now_ms = ROOM_NOW_MS + cases[i].at_ms;
@@ -379,120 +378,6 @@ ROOM_TEST(coupon_of_an_import_is_valid_for_the_days_of_its_template_too, ROOMS)
     EXPECT_OK(room->ctx, room_write(room, past_body, &p));
     EXPECT_I64(p.out.valid_from_ms, p.issued_ms);
     EXPECT_I64(p.out.valid_to_ms, p.issued_ms + 3 * KIT_DAY_MS);
-}
-
-/* ---- codes ------------------------------------------------------------------------------------- */
-
-static const int64_t LAST_COUPON = (INT64_C(1) << 35) - 1;
-
-/* A world of its own: codes need keys and an arena, no database. */
-static Ctx code_ctx(void)
-{
-    Ctx ctx = {.arena = arena_new(1 << 16)};
-    ctx.keys = room_keys(&ctx);
-    return ctx;
-}
-
-TEST(coupon_code_comes_back_as_the_coupon_that_it_was_made_for)
-{
-    Ctx ctx = code_ctx();
-    Prng r = prng_of(1);
-    const int64_t edges[] = {1, 2, 31, 32, 33, 1 << 20, LAST_COUPON - 1, LAST_COUPON};
-    for (size_t i = 0; i < 3000; i++) {
-        const int64_t id = i < ARRAY_LEN(edges)
-                               ? edges[i]
-                               : 1 + (int64_t)prng_below(&r, (uint64_t)LAST_COUPON);
-        char code[COUPON_CODE_BYTES];
-        int64_t back = 0;
-        EXPECT_OK(&ctx, coupon_code_make(&ctx, id, code));
-        EXPECT_I64((int64_t)str_of(code).len, COUPON_CODE_BYTES - 1);
-        EXPECT_OK(&ctx, coupon_code_read(&ctx, str_of(code), &back));
-        EXPECT_I64(back, id);
-        arena_reset(ctx.arena);
-    }
-    arena_free(ctx.arena);
-}
-
-/* What a person meant by a character: Crockford's forgiveness. */
-static char meant(char c)
-{
-    const char up = c >= 'a' && c <= 'z' ? (char)(c - 32) : c;
-    return up == 'O' ? '0' : up == 'I' || up == 'L' ? '1' : up;
-}
-
-TEST(coupon_code_with_one_other_character_is_refused)
-{
-    Ctx ctx = code_ctx();
-    for (int64_t id = 1; id < LAST_COUPON; id = id * 37 + 11) {
-        char code[COUPON_CODE_BYTES];
-        EXPECT_OK(&ctx, coupon_code_make(&ctx, id, code));
-        for (size_t at = 0; at < COUPON_CODE_BYTES - 1; at++)
-            for (int c = 1; c < 256; c++) {
-                const char was = code[at];
-                int64_t back = -1;
-                code[at] = (char)c;
-                const bool same = meant((char)c) == meant(was) ||
-                                  (was == '-' && (c == ' ' || c == '-'));
-                const Err err = coupon_code_read(&ctx, str_of(code), &back);
-                EXPECT_I64(err, same ? ERR_OK : ERR_INVALID);
-                EXPECT_I64(back, same ? id : -1);
-                if (!same)
-                    EXPECT_STREQ(ctx.fault.reason, "coupon.code_wrong");
-                code[at] = was;
-            }
-        arena_reset(ctx.arena);
-    }
-    arena_free(ctx.arena);
-}
-
-TEST(coupon_code_may_be_typed_small_and_without_dashes_and_in_groups_of_ones_own)
-{
-    Ctx ctx = code_ctx();
-    char code[COUPON_CODE_BYTES], plain[COUPON_CODE_BYTES] = "", wide[64] = "";
-    EXPECT_OK(&ctx, coupon_code_make(&ctx, 123456789, code));
-    size_t n = 0, w = 0;
-    for (size_t i = 0; i < COUPON_CODE_BYTES - 1; i++)
-        if (code[i] != '-') {
-            plain[n++] = (char)(code[i] >= 'A' ? code[i] + 32 : code[i]);
-            wide[w++] = code[i];
-            wide[w++] = i % 2 == 0 ? ' ' : '-';
-        }
-    for (size_t i = 0; i < n; i++)
-        if (plain[i] == '1')
-            plain[i] = 'l';
-    const char *const forms[] = {plain, wide};
-    for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
-        int64_t back = 0;
-        EXPECT_OK(&ctx, coupon_code_read(&ctx, str_of(forms[i]), &back));
-        EXPECT_I64(back, 123456789);
-    }
-    arena_free(ctx.arena);
-}
-
-TEST(coupon_code_of_another_length_or_of_another_key_is_refused)
-{
-    Ctx ctx = code_ctx(), other = {.arena = arena_new(1 << 16)};
-    char code[COUPON_CODE_BYTES], folder[] = "/tmp/coupon_test_XXXXXX";
-    Keyring *keys = NULL;
-    CHECK(mkdtemp(folder) != NULL);
-    const Str path = arena_printf(other.arena, "%s/keys", folder);
-    EXPECT_OK(&other, keyring_create(&other, path));
-    EXPECT_OK(&other, keyring_load(&other, path, &keys));
-    CHECK(unlink(path.ptr) == 0 && rmdir(folder) == 0);
-    other.keys = keys;
-    int64_t back = 0;
-    EXPECT_OK(&ctx, coupon_code_make(&ctx, 5, code));
-    EXPECT_FAULT(&other, coupon_code_read(&other, str_of(code), &back), ERR_INVALID,
-                 "coupon.code_wrong");
-    EXPECT_STREQ(other.fault.pointer, "/code");
-    const Str lengths[] = {STR(""), STR("-"), str_slice(str_of(code), 0, 23),
-                           arena_printf(ctx.arena, "%s0", code)};
-    for (size_t i = 0; i < ARRAY_LEN(lengths); i++)
-        EXPECT_FAULT(&ctx, coupon_code_read(&ctx, lengths[i], &back), ERR_INVALID,
-                     "coupon.code_wrong");
-    keyring_free(keys);
-    arena_free(other.arena);
-    arena_free(ctx.arena);
 }
 
 /* ---- redeem and reverse -------------------------------------------------------------------------- */
@@ -725,7 +610,8 @@ static void see(void *arg, const char *what, int64_t id)
 ROOM_TEST(coupon_check_names_every_row_that_was_spoilt, ROOMS)
 {
     const int64_t template = kit_create(room, kit_template(STR("T")));
-    const int64_t used = kit_coupon(room, template, ALICE), unused = kit_coupon(room, template, BOB);
+    const int64_t used = kit_coupon(room, template, ALICE),
+                  unused = kit_coupon(room, template, BOB);
     CouponRedemption r;
     EXPECT_OK(room->ctx, kit_redeem(room, used, 500, &r));
     EXPECT_OK(room->ctx, kit_reverse(room, r.id));

@@ -14,9 +14,9 @@
 
 /* ---- columns --------------------------------------------------------------------------------------- */
 
-static const ExportColumn PEOPLE[] = {
-    {"person", EXPORT_ID},       {"phone", EXPORT_TEXT},  {"card", EXPORT_TEXT},
-    {"enrolled_at", EXPORT_TIME}, {"channel", EXPORT_TEXT}, {"attributes", EXPORT_JSON}};
+static const ExportColumn PEOPLE[] = {{"person", EXPORT_ID},    {"phone", EXPORT_TEXT},
+                                      {"card", EXPORT_TEXT},    {"enrolled_at", EXPORT_TIME},
+                                      {"channel", EXPORT_TEXT}, {"attributes", EXPORT_JSON}};
 static const ExportColumn ORDERS[] = {{"order", EXPORT_ID},
                                       {"line", EXPORT_COUNT},
                                       {"number", EXPORT_TEXT},
@@ -31,18 +31,18 @@ static const ExportColumn ORDERS[] = {{"order", EXPORT_ID},
                                       {"retail_discount", EXPORT_MONEY},
                                       {"coupon_discount", EXPORT_MONEY},
                                       {"match_discount", EXPORT_MONEY}};
-static const ExportColumn COUPONS[] = {
-    {"coupon", EXPORT_ID},      {"template", EXPORT_TEXT},   {"person", EXPORT_ID},
-    {"issued_at", EXPORT_TIME}, {"valid_from", EXPORT_TIME}, {"valid_to", EXPORT_TIME},
-    {"status", EXPORT_TEXT},    {"redemption", EXPORT_ID}};
-static const ExportColumn REDEMPTIONS[] = {
-    {"redemption", EXPORT_ID}, {"coupon", EXPORT_ID},      {"template", EXPORT_TEXT},
-    {"campaign", EXPORT_TEXT}, {"person", EXPORT_ID},      {"store", EXPORT_TEXT},
-    {"order", EXPORT_ID},      {"discount", EXPORT_MONEY}, {"at", EXPORT_TIME},
-    {"reversed_at", EXPORT_TIME}};
+static const ExportColumn COUPONS[] = {{"coupon", EXPORT_ID},       {"template", EXPORT_TEXT},
+                                       {"person", EXPORT_ID},       {"issued_at", EXPORT_TIME},
+                                       {"valid_from", EXPORT_TIME}, {"valid_to", EXPORT_TIME},
+                                       {"status", EXPORT_TEXT},     {"redemption", EXPORT_ID}};
+static const ExportColumn REDEMPTIONS[] = {{"redemption", EXPORT_ID}, {"coupon", EXPORT_ID},
+                                           {"template", EXPORT_TEXT}, {"campaign", EXPORT_TEXT},
+                                           {"person", EXPORT_ID},     {"store", EXPORT_TEXT},
+                                           {"order", EXPORT_ID},      {"discount", EXPORT_MONEY},
+                                           {"at", EXPORT_TIME},       {"reversed_at", EXPORT_TIME}};
 static const ExportColumn EVENTS[] = {
-    {"seq", EXPORT_COUNT},  {"at", EXPORT_TIME},    {"received_at", EXPORT_TIME},
-    {"kind", EXPORT_TEXT},  {"name", EXPORT_TEXT},  {"person", EXPORT_TEXT},
+    {"seq", EXPORT_COUNT},  {"at", EXPORT_TIME},     {"received_at", EXPORT_TIME},
+    {"kind", EXPORT_TEXT},  {"name", EXPORT_TEXT},   {"person", EXPORT_TEXT},
     {"store", EXPORT_TEXT}, {"source", EXPORT_TEXT}, {"properties", EXPORT_JSON}};
 
 const ExportTable EXPORT_TABLES[EXPORT_KIND_COUNT] = {
@@ -115,9 +115,9 @@ static Err page_people(Ctx *ctx, Export *x, bool *more)
     TRY(person_page(ctx, x->a, x->b, EXPORT_PAGE, &people, &n));
     for (size_t i = 0; i < n; i++) {
         const Person *p = &people[i];
-        const ExportValue row[] = {id_of(p->id),           text(p->phone),
-                                   text(p->card),          number(p->enrolled_ms),
-                                   text(p->channel),       text(attributes_json(ctx, p))};
+        const ExportValue row[] = {id_of(p->id),     text(p->phone),
+                                   text(p->card),    number(p->enrolled_ms),
+                                   text(p->channel), text(attributes_json(ctx, p))};
         TRY(give(ctx, x, row));
         x->a = p->enrolled_ms;
         x->b = p->id;
@@ -219,15 +219,9 @@ static Err give_redemption(Ctx *ctx, Export *x, const CouponRedemption *r)
     if (t.campaign != 0)
         TRY(campaign_find(ctx, t.campaign, &campaign));
     TRY(store_code(ctx, r->store, &store));
-    const ExportValue row[] = {id_of(r->id),
-                               id_of(r->coupon),
-                               text(t.code),
-                               text(campaign.code),
-                               id_of(r->person),
-                               text(store),
-                               id_of(r->sale),
-                               number(r->discount_fen),
-                               number(r->at_ms),
+    const ExportValue row[] = {id_of(r->id),         id_of(r->coupon),        text(t.code),
+                               text(campaign.code),  id_of(r->person),        text(store),
+                               id_of(r->sale),       number(r->discount_fen), number(r->at_ms),
                                id_of(r->reversed_ms)};
     return give(ctx, x, row);
 }
@@ -327,8 +321,8 @@ static Str properties_json(Ctx *ctx, const Event *e)
 static Str kind_name(EventKind kind)
 {
     static const char *const NAMES[EVENT_KIND_COUNT] = {
-        [EVENT_GONE] = "gone",     [EVENT_HAPPENED] = "happened", [EVENT_PERSON] = "person",
-        [EVENT_LINK] = "link",     [EVENT_UNLINK] = "unlink",     [EVENT_ERASE] = "erase"};
+        [EVENT_GONE] = "gone", [EVENT_HAPPENED] = "happened", [EVENT_PERSON] = "person",
+        [EVENT_LINK] = "link", [EVENT_UNLINK] = "unlink",     [EVENT_ERASE] = "erase"};
     return str_of(NAMES[kind]);
 }
 
@@ -337,15 +331,10 @@ static Err give_event(Ctx *ctx, const Event *e, void *arg)
 {
     Export *x = arg;
     const bool person = str_eq(e->actor.kind, STR("person"));
-    const ExportValue row[] = {number((int64_t)e->seq),
-                               number(e->time_ms),
-                               number(e->received_ms),
-                               text(kind_name(e->kind)),
-                               text(e->name),
-                               text(person ? e->actor.value : STR("")),
-                               text(e->store),
-                               text(e->source),
-                               text(properties_json(ctx, e))};
+    const ExportValue row[] = {
+        number((int64_t)e->seq),  number(e->time_ms), number(e->received_ms),
+        text(kind_name(e->kind)), text(e->name),      text(person ? e->actor.value : STR("")),
+        text(e->store),           text(e->source),    text(properties_json(ctx, e))};
     return give(ctx, x, row);
 }
 

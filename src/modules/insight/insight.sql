@@ -9,22 +9,23 @@ SELECT count(*), count(DISTINCT r.person), coalesce(CAST(sum(r.discount_fen) AS 
   LEFT JOIN coupon_reversal v ON v.id = r.id
  WHERE t.campaign = :campaign AND v.id IS NULL;
 
--- Net sales to a campaign's targets in [from, to).
+-- Net sales to a campaign's targets in [from, to); who only brought something back is no buyer.
 -- name: insight_campaign_sales :one
 -- in: campaign i64, from_ms i64, to_ms i64
 -- out: net_fen i64, buyers i64
-SELECT coalesce(CAST(sum(o.net_fen) AS BIGINT), 0), count(DISTINCT o.person)
+SELECT coalesce(CAST(sum(o.net_fen) AS BIGINT), 0), count(DISTINCT CASE WHEN o.kind = 1 THEN o.person END)
   FROM orders o JOIN campaign_target g ON g.person = o.person
  WHERE g.campaign = :campaign AND o.at_ms >= :from_ms AND o.at_ms < :to_ms;
 
 -- name: insight_campaign_coupons :list
 -- in: campaign i64
 -- out: id i64, code text, name text, issued i64, redeemed i64, reversed i64, discount_fen i64
-SELECT t.id AS id, t.code AS code, t.name AS name, coalesce(d.i, 0), coalesce(d.r, 0), coalesce(d.v, 0), coalesce(d.f, 0)
-  FROM coupon_template t LEFT JOIN (SELECT template, CAST(sum(issued) AS BIGINT) AS i,
-    CAST(sum(redeemed) AS BIGINT) AS r, CAST(sum(reversed) AS BIGINT) AS v,
-    CAST(sum(discount_fen) AS BIGINT) AS f FROM coupon_day GROUP BY template) d ON d.template = t.id
- WHERE t.campaign = :campaign ORDER BY coalesce(d.r, 0) DESC NULLS LAST, t.id NULLS LAST LIMIT 1000;
+SELECT t.id AS id, t.code AS code, t.name AS name, coalesce(CAST(sum(d.issued) AS BIGINT), 0),
+  coalesce(CAST(sum(d.redeemed) AS BIGINT), 0), coalesce(CAST(sum(d.reversed) AS BIGINT), 0),
+  coalesce(CAST(sum(d.discount_fen) AS BIGINT), 0)
+  FROM coupon_template t LEFT JOIN coupon_day d ON d.template = t.id
+ WHERE t.campaign = :campaign GROUP BY t.id, t.code, t.name
+ ORDER BY coalesce(CAST(sum(d.redeemed) AS BIGINT), 0) DESC NULLS LAST, t.id NULLS LAST LIMIT 1000;
 
 -- name: insight_campaign_days :list
 -- in: campaign i64
@@ -36,7 +37,8 @@ SELECT d.day AS day, CAST(sum(d.redeemed - d.reversed) AS BIGINT)
 -- name: insight_campaign_order_days :list
 -- in: campaign i64, from_ms i64, to_ms i64
 -- out: day i64, orders i64, net_fen i64
-SELECT o.business_day AS day, count(*), CAST(sum(o.net_fen) AS BIGINT)
+SELECT o.business_day AS day, CAST(sum(CASE WHEN o.kind = 1 THEN 1 ELSE 0 END) AS BIGINT),
+  CAST(sum(o.net_fen) AS BIGINT)
   FROM orders o JOIN campaign_target g ON g.person = o.person
  WHERE g.campaign = :campaign AND o.at_ms >= :from_ms AND o.at_ms < :to_ms
  GROUP BY o.business_day ORDER BY o.business_day NULLS LAST LIMIT 731;

@@ -88,11 +88,11 @@ static Err overview(Work *work, Call *call)
     Ctx *ctx = work->ctx;
     ApiOverview *out = call->reply;
     OrderDay total;
-    CouponSums coupons;
+    CouponTotals coupons;
     Row_insight_overview_totals counts;
     Span span;
     TRY(order_total(ctx, &total));
-    TRY(coupon_sums(ctx, &coupons));
+    TRY(coupon_total(ctx, &coupons));
     TRY(sql_insight_overview_totals(ctx, &counts));
     TRY(read_span(ctx, call->query, total.day, &span));
     *out = (ApiOverview){.currency = str_of(ctx->settings->currency),
@@ -104,8 +104,8 @@ static Err overview(Work *work, Call *call)
                          .products = counts.products,
                          .orders = total.sales,
                          .net_fen = total.net_fen,
-                         .coupons = coupons.coupons,
-                         .redemptions = coupons.redemptions - coupons.reversals,
+                         .coupons = coupons.issued,
+                         .redemptions = coupons.redeemed - coupons.reversed,
                          .days = ARENA_ARRAY(ctx->arena, ApiOverviewDay, (size_t)span.days + 1),
                          .days_count = (size_t)span.days};
     return fill_days(ctx, &span, out->days);

@@ -452,40 +452,50 @@ Err intake_settings(Ctx *ctx, Database *database, const IntakeMap *map, Settings
     *settings = s;
     if (str_eq(str_of(s.currency), map->currency) && s.exponent == map->exponent)
         return ERR_OK;
-    const Err err = fail_field(ctx, "", "intake.currency",
-                               "this data folder counts in %s with %d decimals, the map in %.*s with "
-                               "%" PRId64 ": import into a folder of its own (--data NEW)",
-                               s.currency, s.exponent, STR_ARG(map->currency), map->exponent);
+    const Err err =
+        fail_field(ctx, "", "intake.currency",
+                   "this data folder counts in %s with %d decimals, the map in %.*s with "
+                   "%" PRId64 ": import into a folder of its own (--data NEW)",
+                   s.currency, s.exponent, STR_ARG(map->currency), map->exponent);
     return err == ERR_INVALID ? ERR_CONFLICT : err;
+}
+
+/* The names in `exprs` of the fields that no room keeps. */
+static size_t add_unkept(Ctx *ctx, const IntakeMapFile *f, bool lines, Str *names, size_t n)
+{
+    static const struct {
+        IntakeTargetId target;
+        bool line;
+        size_t field;
+    } UNKEPT[] = {{INTAKE_TARGET_STORES, false, INTAKE_STORE_BRAND},
+                  {INTAKE_TARGET_STORES, false, INTAKE_STORE_PROVINCE},
+                  {INTAKE_TARGET_STORES, false, INTAKE_STORE_OPENED_ON},
+                  {INTAKE_TARGET_PRODUCTS, false, INTAKE_PRODUCT_BARCODE},
+                  {INTAKE_TARGET_PRODUCTS, false, INTAKE_PRODUCT_PRICE},
+                  {INTAKE_TARGET_ORDERS, true, INTAKE_ORDER_LINE_NAME},
+                  {INTAKE_TARGET_ORDERS, true, INTAKE_ORDER_LINE_COUPON_CODE},
+                  {INTAKE_TARGET_REDEMPTIONS, false, INTAKE_REDEMPTION_COUPON_CODE},
+                  {INTAKE_TARGET_REDEMPTIONS, false, INTAKE_REDEMPTION_ORDER}};
+    const IntakeExprs *exprs = lines ? &f->lines : &f->fields;
+    for (size_t u = 0; u < ARRAY_LEN(UNKEPT); u++)
+        for (size_t k = 0; k < exprs->count; k++)
+            if (f->target->id == UNKEPT[u].target && lines == UNKEPT[u].line &&
+                exprs->expr[k].index == UNKEPT[u].field)
+                names[n++] = arena_printf(ctx->arena, "%s.%.*s", f->target->name,
+                                          STR_ARG(exprs->expr[k].name));
+    return n;
 }
 
 StrList intake_unkept(Ctx *ctx, const IntakeMap *map)
 {
-    static const struct {
-        IntakeTargetId target;
-        size_t field;
-    } UNKEPT[] = {{INTAKE_TARGET_STORES, INTAKE_STORE_BRAND},
-                  {INTAKE_TARGET_STORES, INTAKE_STORE_PROVINCE},
-                  {INTAKE_TARGET_STORES, INTAKE_STORE_OPENED_ON},
-                  {INTAKE_TARGET_PRODUCTS, INTAKE_PRODUCT_BARCODE},
-                  {INTAKE_TARGET_PRODUCTS, INTAKE_PRODUCT_PRICE},
-                  {INTAKE_TARGET_REDEMPTIONS, INTAKE_REDEMPTION_COUPON_CODE},
-                  {INTAKE_TARGET_REDEMPTIONS, INTAKE_REDEMPTION_ORDER}};
-    Str *names = ARENA_ARRAY(ctx->arena, Str, map->files * (ARRAY_LEN(UNKEPT) + 3));
-    size_t n = 0;
+    size_t n = 0, most = 0;
+    for (size_t i = 0; i < map->files; i++)
+        most += map->file[i].fields.count + map->file[i].lines.count + 1;
+    Str *names = ARENA_ARRAY(ctx->arena, Str, most + 1);
     for (size_t i = 0; i < map->files; i++) {
         const IntakeMapFile *f = &map->file[i];
-        for (size_t u = 0; u < ARRAY_LEN(UNKEPT); u++)
-            for (size_t k = 0; k < f->fields.count; k++)
-                if (f->target->id == UNKEPT[u].target && f->fields.expr[k].index == UNKEPT[u].field)
-                    names[n++] = arena_printf(ctx->arena, "%s.%s", f->target->name,
-                                              f->target->field[UNKEPT[u].field].name);
-        for (size_t k = 0; k < f->lines.count; k++)
-            if (f->target->id == INTAKE_TARGET_ORDERS &&
-                (f->lines.expr[k].index == INTAKE_ORDER_LINE_NAME ||
-                 f->lines.expr[k].index == INTAKE_ORDER_LINE_COUPON_CODE))
-                names[n++] = arena_printf(ctx->arena, "%s.%.*s", f->target->name,
-                                          STR_ARG(f->lines.expr[k].name));
+        n = add_unkept(ctx, f, false, names, n);
+        n = add_unkept(ctx, f, true, names, n);
         if (f->attributes.count > 0 && f->target->id != INTAKE_TARGET_PEOPLE)
             names[n++] = arena_printf(ctx->arena, "%s.attributes", f->target->name);
     }

@@ -34,10 +34,10 @@ typedef struct IntakeNote {
 
 typedef struct IntakeResult {
     IntakeTally target[INTAKE_TARGET_COUNT];
-    int64_t files, rows;                       /* read */
+    int64_t files, rows;                             /* read */
     int64_t products_made, stores_made, people_made; /* because a row referred to them */
-    bool resumed;                              /* an earlier run had been interrupted */
-    IntakeNote *notes;                         /* with a count above 0 */
+    bool resumed;                                    /* an earlier run had been interrupted */
+    IntakeNote *notes;                               /* with a count above 0 */
     size_t note_count;
 } IntakeResult;
 

@@ -12,9 +12,9 @@
 #include <semaphore.h>
 
 enum {
-    STEP_UNITS = 4 * INTAKE_STEP_ROWS,      /* records and their lines; one record is never split */
+    STEP_UNITS = 4 * INTAKE_STEP_ROWS, /* records and their lines; one record is never split */
     STEP_LEARNED_MAX = 4 * INTAKE_STEP_ROWS, /* the rest is looked up again when needed */
-    CACHE_SLOTS = 1 << 17,                  /* of the run; one per place, the newer wins */
+    CACHE_SLOTS = 1 << 17,                   /* of the run; one per place, the newer wins */
     CACHE_KEY_BYTES_MAX = 64,
 };
 

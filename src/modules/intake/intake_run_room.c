@@ -307,9 +307,9 @@ static Err apply_person(Tx *tx, IntakeStep *s, const void *record, IntakeOutcome
         TRY(person_set_attributes(tx, person, r.attributes, r.attribute_count));
     if (r.draft.key_count == 1) /* with several, some may be another person's */
         intake_step_learn(s, THING_PERSON, key_text(s, &r.draft.keys[0]), person);
-    *out = created                                        ? OUTCOME_ADDED
+    *out = created                                     ? OUTCOME_ADDED
            : r.attribute_count > 0 || ids_after != ids ? OUTCOME_CHANGED
-                                                          : OUTCOME_UNCHANGED;
+                                                       : OUTCOME_UNCHANGED;
     return ERR_OK;
 }
 
@@ -400,8 +400,8 @@ static Err read_lines(IntakeStep *s, const IntakeRow *in, OrderRecord *r)
     for (size_t i = 0; i < in->lines; i++) {
         const IntakeValue *v = in->line + i * INTAKE_ORDER_LINE_FIELDS;
         if (!read_line(v, &r->order.lines[i]))
-            return fail_field(&s->ctx, "", "intake.out_of_range", "line %zu: an amount is too large",
-                              i + 1);
+            return fail_field(&s->ctx, "", "intake.out_of_range",
+                              "line %zu: an amount is too large", i + 1);
         if (__builtin_add_overflow(pieces, r->order.lines[i].quantity, &pieces))
             return fail_field(&s->ctx, "", "intake.out_of_range", "too many pieces");
         TRY(find_ref(s, THING_PRODUCT, v[INTAKE_ORDER_LINE_SKU].text, &r->products[i]));
@@ -492,8 +492,8 @@ static Err prepare_targeting(IntakeStep *s, const IntakeRow *in, const void **re
                                              {PERSON_PHONE, INTAKE_TARGETING_PHONE},
                                              {PERSON_WECOM, INTAKE_TARGETING_EXTERNAL_ID}};
     TargetingRecord *r = ARENA_NEW(s->ctx.arena, TargetingRecord);
-    TRY(need_ref(s, THING_CAMPAIGN, INTAKE_TARGETING_CAMPAIGN, &in->value[INTAKE_TARGETING_CAMPAIGN],
-                 "intake.campaign_unknown", &r->campaign));
+    TRY(need_ref(s, THING_CAMPAIGN, INTAKE_TARGETING_CAMPAIGN,
+                 &in->value[INTAKE_TARGETING_CAMPAIGN], "intake.campaign_unknown", &r->campaign));
     TRY(find_person_ref(s, in->value, IDENTIFIERS, ARRAY_LEN(IDENTIFIERS), &r->person));
     *record = r;
     return ERR_OK;

@@ -176,11 +176,8 @@ void intake_step_submit(IntakeStep *s, Database *database)
     s->to = s->rows;
     s->learned_by_prepare = s->learned_count;
     s->in_flight = true;
-    s->task = (WriteTask){.apply = apply_step,
-                          .arg = s,
-                          .ctx = &s->ctx,
-                          .done = step_applied,
-                          .name = "intake.step"};
+    s->task = (WriteTask){
+        .apply = apply_step, .arg = s, .ctx = &s->ctx, .done = step_applied, .name = "intake.step"};
     database_submit(database, &s->task);
 }
 

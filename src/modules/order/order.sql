@@ -167,6 +167,14 @@ SELECT o.business_day AS day, o.store AS store, o.net AS net_fen, coalesce(d.net
     OR coalesce(d.match_discount_fen, 0) <> o.m
  ORDER BY o.business_day NULLS FIRST, o.store NULLS FIRST LIMIT 100;
 
+-- A sale's coupon discount is that of its standing redemptions (imported sales have none).
+-- name: order_check_redemptions :list
+-- out: id i64
+SELECT o.id AS id FROM orders o
+  JOIN (SELECT r.sale, CAST(sum(r.discount_fen) AS BIGINT) AS d FROM coupon_redemption r
+        LEFT JOIN coupon_reversal v ON v.id = r.id WHERE r.sale <> 0 AND v.id IS NULL GROUP BY r.sale) c ON c.sale = o.id
+ WHERE o.coupon_discount_fen <> c.d ORDER BY o.id NULLS LAST LIMIT 100;
+
 -- name: order_check_tenders :list
 -- out: id i64, net_fen i64, tendered_fen i64
 SELECT o.id, o.net_fen, CAST(t.n AS BIGINT) FROM orders o

@@ -202,7 +202,13 @@ static Err get(Ctx *ctx, Call *call)
     Order o;
     TRY(order_find(ctx, path->id, &o));
     TRY(principal_require_store(ctx, o.store));
-    return view(ctx, &o, NULL, call->reply);
+    CouponRedemption *standing = NULL;
+    OrderRedeemed redeemed = {0};
+    TRY(coupon_of_sale(ctx, o.id, &standing, &redeemed.count));
+    ENSURE(ctx, redeemed.count <= ORDER_COUPONS_MAX);
+    for (size_t i = 0; i < redeemed.count; i++)
+        redeemed.redemption[i] = standing[i];
+    return view(ctx, &o, &redeemed, call->reply);
 }
 
 static Err return_apply(Tx *tx, Call *call)

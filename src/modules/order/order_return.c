@@ -49,6 +49,22 @@ static Err return_line(Ctx *ctx, const Order *sale, const OrderReturnLine *want,
     return ERR_OK;
 }
 
+/* Every piece of every line came back, with this return or before. */
+static bool wholly_back(const Order *sale, const Order *back, const Row_order_returned *had,
+                        size_t had_count)
+{
+    for (size_t i = 0; i < sale->line_count; i++) {
+        int64_t left =
+            sale->lines[i].quantity - returned_of(had, had_count, (int64_t)i + 1).quantity;
+        for (size_t k = 0; k < back->line_count; k++)
+            if (back->lines[k].original_line == (int64_t)i + 1)
+                left += back->lines[k].quantity; /* negative in a return */
+        if (left > 0)
+            return false;
+    }
+    return true;
+}
+
 Err order_return(Tx *tx, int64_t sale_id, Str till, Str number, const OrderReturnLine *lines,
                  size_t n, Order *out)
 {
@@ -84,7 +100,10 @@ Err order_return(Tx *tx, int64_t sale_id, Str till, Str number, const OrderRetur
     if (!stored)
         return fail(ctx, ERR_CONFLICT, "order.exists", "sale %" PRId64, sale_id);
     *out = back;
-    return ERR_OK;
+    /* When nothing of the sale is left, its coupons come back (those that are over stay over). */
+    return wholly_back(&sale, &back, had, had_count)
+               ? coupon_reverse_sale(tx, sale_id, STR("the sale was returned"))
+               : ERR_OK;
 }
 
 /* ---- check ----------------------------------------------------------------------------------------- */
@@ -94,6 +113,7 @@ Err order_check(Ctx *ctx, CheckReport report, void *arg)
     Row_order_check_lines *lines = NULL;
     Row_order_check_days *days = NULL;
     Row_order_check_tenders *tenders = NULL;
+    Row_order_check_redemptions *redeemed = NULL;
     size_t n = 0;
     TRY(sql_order_check_lines(ctx, &lines, &n));
     for (size_t i = 0; i < n; i++)
@@ -104,5 +124,8 @@ Err order_check(Ctx *ctx, CheckReport report, void *arg)
     TRY(sql_order_check_tenders(ctx, &tenders, &n));
     for (size_t i = 0; i < n; i++)
         report(arg, "order: its tenders differ from what was to pay", tenders[i].id);
+    TRY(sql_order_check_redemptions(ctx, &redeemed, &n));
+    for (size_t i = 0; i < n; i++)
+        report(arg, "order: its coupon discount differs from its redemptions", redeemed[i].id);
     return ERR_OK;
 }

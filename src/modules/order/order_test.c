@@ -82,8 +82,9 @@ static int64_t orders(Room *room)
     return sums.orders;
 }
 
-static const OrderLine TWO[] = {{.product = 1, .quantity = 2, .net_fen = 9900},
-                                {.product = 2, .quantity = 1, .net_fen = 1000, .retail_discount_fen = 30}};
+static const OrderLine TWO[] = {
+    {.product = 1, .quantity = 2, .net_fen = 9900},
+    {.product = 2, .quantity = 1, .net_fen = 1000, .retail_discount_fen = 30}};
 
 /* ---- sell ------------------------------------------------------------------------------------------- */
 
@@ -126,16 +127,16 @@ ROOM_TEST(order_with_something_wrong_is_refused_and_the_field_named, ROOMS)
     const struct {
         const char *pointer;
         OrderLine line; /* the second one */
-    } lines[] = {{"/lines/1/product", {.product = 0, .quantity = 1}},
-                 {"/lines/1/quantity", {.product = 1, .quantity = 0}},
-                 {"/lines/1/quantity", {.product = 1, .quantity = -1}},
-                 {"/lines/1/quantity", {.product = 1, .quantity = 1000001}},
-                 {"/lines/1/amount_fen", {.product = 1, .quantity = 1, .net_fen = -1}},
-                 {"/lines/1/amount_fen", {.product = 1, .quantity = 1, .net_fen = too_dear}},
-                 {"/lines/1/retail_discount_fen",
-                  {.product = 1, .quantity = 1, .retail_discount_fen = -1}},
-                 {"/lines/1/retail_discount_fen",
-                  {.product = 1, .quantity = 1, .retail_discount_fen = too_dear}}};
+    } lines[] = {
+        {"/lines/1/product", {.product = 0, .quantity = 1}},
+        {"/lines/1/quantity", {.product = 1, .quantity = 0}},
+        {"/lines/1/quantity", {.product = 1, .quantity = -1}},
+        {"/lines/1/quantity", {.product = 1, .quantity = 1000001}},
+        {"/lines/1/amount_fen", {.product = 1, .quantity = 1, .net_fen = -1}},
+        {"/lines/1/amount_fen", {.product = 1, .quantity = 1, .net_fen = too_dear}},
+        {"/lines/1/retail_discount_fen", {.product = 1, .quantity = 1, .retail_discount_fen = -1}},
+        {"/lines/1/retail_discount_fen",
+         {.product = 1, .quantity = 1, .retail_discount_fen = too_dear}}};
     for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
         const OrderLine both[] = {TWO[0], lines[i].line};
         Sell s = sale(room, "R1", both, 2);
@@ -148,7 +149,8 @@ ROOM_TEST(order_with_something_wrong_is_refused_and_the_field_named, ROOMS)
     many_lines.draft.lines = ARENA_ARRAY(room->ctx->arena, OrderLine, ORDER_LINES_MAX + 1);
     many_lines.draft.line_count = ORDER_LINES_MAX + 1;
     no_till.draft.till = STR("");
-    long_till.draft.till = (Str){"0123456789012345678901234567890123456789", ORDER_TILL_BYTES_MAX + 1};
+    long_till.draft.till =
+        (Str){"0123456789012345678901234567890123456789", ORDER_TILL_BYTES_MAX + 1};
     no_number.draft.number = STR("");
     long_number.draft.number = arena_printf(room->ctx->arena, "%065d", 1);
     many_tenders.draft.tenders = (OrderTender *)(uintptr_t)MANY;
@@ -376,7 +378,8 @@ static void expect_sale(Room *room, Chain *c, Sell *s)
     EXPECT_I64(shares, off);
     for (size_t k = 0; k < s->coupon_count; k++) {
         CouponRedemption stored;
-        EXPECT_OK(room->ctx, coupon_redemption_find(room->ctx, s->redeemed.redemption[k].id, &stored));
+        EXPECT_OK(room->ctx,
+                  coupon_redemption_find(room->ctx, s->redeemed.redemption[k].id, &stored));
         EXPECT_I64(stored.sale, o.id);
         EXPECT_I64(stored.coupon, s->coupons[k]);
         EXPECT_I64(stored.store, SHOP);
@@ -455,10 +458,9 @@ static void random_return(Room *room, Chain *c, const Order *sold, Prng *r, Back
         too_many = too_many || want > left;
     }
     const Err err = room_write(room, return_body, &ret);
-    EXPECT_STREQ(err == ERR_OK ? "" : room->ctx->fault.reason,
-                 ret.n == 0   ? "order.invalid"
-                 : too_many ? "order.returned"
-                              : "");
+    EXPECT_STREQ(err == ERR_OK ? "" : room->ctx->fault.reason, ret.n == 0 ? "order.invalid"
+                                                               : too_many ? "order.returned"
+                                                                          : "");
     if (err != ERR_OK)
         return;
     Order o;
@@ -524,7 +526,8 @@ ROOM_TEST(order_return_of_what_cannot_come_back_is_refused, ROOMS)
 {
     Sell s = sale(room, "R1", TWO, 2);
     EXPECT_OK(room->ctx, sell(room, &s));
-    const Return good = {.sale = s.order.id, .till = STR("T1"), .number = STR("B1"), .lines = {{1, 1}}, .n = 1};
+    const Return good = {
+        .sale = s.order.id, .till = STR("T1"), .number = STR("B1"), .lines = {{1, 1}}, .n = 1};
     const struct {
         OrderReturnLine lines[2];
         size_t n;
@@ -549,9 +552,11 @@ ROOM_TEST(order_return_of_what_cannot_come_back_is_refused, ROOMS)
     no_till.till = STR("");
     no_number.number = STR("");
     again.lines[0].line = 2;
-    EXPECT_FAULT(room->ctx, room_write(room, return_body, &nowhere), ERR_NOT_FOUND, "order.unknown");
+    EXPECT_FAULT(room->ctx, room_write(room, return_body, &nowhere), ERR_NOT_FOUND,
+                 "order.unknown");
     EXPECT_FAULT(room->ctx, room_write(room, return_body, &no_till), ERR_INVALID, "order.invalid");
-    EXPECT_FAULT(room->ctx, room_write(room, return_body, &no_number), ERR_INVALID, "order.invalid");
+    EXPECT_FAULT(room->ctx, room_write(room, return_body, &no_number), ERR_INVALID,
+                 "order.invalid");
     EXPECT_I64(orders(room), 1);
     EXPECT_OK(room->ctx, room_write(room, return_body, &r));
     EXPECT_FAULT(room->ctx, room_write(room, return_body, &again), ERR_CONFLICT, "order.exists");
@@ -692,7 +697,8 @@ ROOM_TEST(order_check_names_every_row_that_was_spoilt, ROOMS)
     EXPECT_OK(room->ctx, sell(room, &s));
     Arena *arena = room->ctx->arena;
     for (size_t t = 0; t < ARRAY_LEN(TABLES); t++)
-        kit_sql(room, arena_printf(arena, "CREATE TABLE kept_%s AS SELECT * FROM %s;", TABLES[t], TABLES[t]));
+        kit_sql(room, arena_printf(arena, "CREATE TABLE kept_%s AS SELECT * FROM %s;", TABLES[t],
+                                   TABLES[t]));
     for (size_t i = 0; i < ARRAY_LEN(SPOILT); i++) {
         KitReports r = {.what = ""};
         expect_all_clean(room);
@@ -702,8 +708,9 @@ ROOM_TEST(order_check_names_every_row_that_was_spoilt, ROOMS)
         const int64_t shop = strstr(SPOILT[i], "SET store") != NULL ? SHOP + 1 : SHOP;
         EXPECT_I64(r.id, strncmp(r.what, "store", 5) == 0 ? shop : s.order.id);
         for (size_t t = 0; t < ARRAY_LEN(TABLES); t++)
-            kit_sql(room, arena_printf(arena, "DELETE FROM %s; INSERT INTO %s SELECT * FROM kept_%s;",
-                                       TABLES[t], TABLES[t], TABLES[t]));
+            kit_sql(room,
+                    arena_printf(arena, "DELETE FROM %s; INSERT INTO %s SELECT * FROM kept_%s;",
+                                 TABLES[t], TABLES[t], TABLES[t]));
     }
     for (size_t t = 0; t < ARRAY_LEN(TABLES); t++)
         kit_sql(room, arena_printf(arena, "DROP TABLE kept_%s;", TABLES[t]));

@@ -34,6 +34,12 @@ static bool take_text(Str value, char *dst, size_t bytes)
     return str_to_c(value, dst, bytes);
 }
 
+/* Two capital letters. */
+static bool is_region(Str s)
+{
+    return s.len == 2 && s.ptr[0] >= 'A' && s.ptr[0] <= 'Z' && s.ptr[1] >= 'A' && s.ptr[1] <= 'Z';
+}
+
 static bool take_int(Str value, int64_t low, int64_t high, int32_t *dst)
 {
     int64_t v = 0;
@@ -50,7 +56,7 @@ static bool take(Settings *s, Str name, Str value)
         return s->exponent >= 0 && take_text(value, s->currency, sizeof s->currency);
     }
     if (str_eq(name, STR("region")))
-        return value.len == 2 && take_text(value, s->region, sizeof s->region);
+        return is_region(value) && take_text(value, s->region, sizeof s->region);
     if (str_eq(name, STR("name")))
         return take_text(value, s->name, sizeof s->name);
     if (str_eq(name, STR("offset_min")))
@@ -75,11 +81,13 @@ Err setting_load(Ctx *ctx, Settings *out)
 
 static Err check(Tx *tx, const Settings *in)
 {
-    if (setting_currency_exponent(str_of(in->currency)) != in->exponent)
+    const int exponent = setting_currency_exponent(str_of(in->currency));
+    if (exponent < 0 || exponent != in->exponent)
         return fail_field(tx->ctx, "/currency", "setting.currency",
                           "give an ISO 4217 code such as CNY or USD");
-    if (str_of(in->region).len != 2)
-        return fail_field(tx->ctx, "/region", "setting.region", "give two letters such as CN");
+    if (!is_region(str_of(in->region)))
+        return fail_field(tx->ctx, "/region", "setting.region",
+                          "give two capital letters such as CN");
     if (in->offset_min < -14 * 60 || in->offset_min > 14 * 60 || in->cutover_hour < 0 ||
         in->cutover_hour > 23)
         return fail_field(tx->ctx, "/offset_min", "setting.zone",

@@ -19,7 +19,16 @@ export function chartOfDays(
   return {
     grid: { left: 4, right: 10, top: series.length > 1 ? 34 : 12, bottom: 4, containLabel: true },
     legend:
-      series.length > 1 ? { top: 0, left: 0, itemWidth: 14, textStyle: { color: INK } } : undefined,
+      series.length > 1
+        ? {
+            top: 0,
+            left: 0,
+            icon: 'roundRect',
+            itemWidth: 14,
+            itemHeight: 4,
+            textStyle: { color: INK },
+          }
+        : undefined,
     tooltip: {
       trigger: 'axis',
       confine: true,
