@@ -10,8 +10,9 @@ build=${TONGDIAN_BUILD_ROOT:-$PWD/build}
 program=$build/release/src/app/tongdian
 stage=$build/deb
 
+tools/setup.sh build web
+(cd web && npm run build)
 ./run build release
-[ -d web/dist/counter ] || { tools/setup.sh web && (cd web && npm run build); }
 
 version=$("$program" version | awk '{ print $2; exit }')
 arch=$(dpkg --print-architecture)
@@ -28,7 +29,6 @@ strip --strip-unneeded "$stage/usr/bin/tongdian"
 install -D -m 644 deploy/tongdian.service "$stage/lib/systemd/system/tongdian.service"
 install -D -m 644 deploy/tongdian.conf "$stage/etc/tongdian/tongdian.conf"
 mkdir -p "$stage/usr/share/tongdian/data" "$stage/usr/share/doc/tongdian" "$stage/DEBIAN"
-cp -R web/dist "$stage/usr/share/tongdian/web"
 cp -R maps "$stage/usr/share/tongdian/maps"
 cp -R data/completejourney "$stage/usr/share/tongdian/data/completejourney"
 cp README.md docs/dependencies.md docs/ops/*.md "$stage/usr/share/doc/tongdian/"

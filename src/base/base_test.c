@@ -357,6 +357,27 @@ TEST(log_lines_are_escaped_and_long_digits_masked)
                      "\"phone\":\"+***********00 or 123456, *****67\",\"none\":\"\"}\n");
 }
 
+TEST(log_mask_hides_all_but_two_digits_of_long_numbers_also_with_gaps)
+{
+    static const char *const CASES[][2] = {
+        {"", ""},
+        {"no digits", "no digits"},
+        {"call 123456", "call 123456"},
+        {"1234567", "*****67"},
+        {"customer 13800138000 asked", "customer *********00 asked"},
+        {"138-0013 8000.", "***-**** **00."},
+        {"电话13800138000，", "电话*********00，"},
+        {"123456 a 123456", "123456 a 123456"},
+        {"- 1 -", "- 1 -"},
+        {"+8613800138000 and 13900139000", "+***********00 and *********00"}};
+    Arena *arena = arena_new(4096);
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        const Str got = log_mask(arena, str_of(CASES[i][0]));
+        EXPECT_STREQ(arena_copy(arena, got).ptr, CASES[i][1]);
+    }
+    arena_free(arena);
+}
+
 /* What log_write() sends to standard error. */
 static size_t capture_log(LogLevel level, Str text, char *out, size_t room)
 {

@@ -71,20 +71,31 @@ static void add_text(Buf *out, Str s)
     buf_add_char(out, '"');
 }
 
+/* The same with blanks and dashes between the digits; *digits = how many are digits. */
+static size_t number_run(Str s, size_t *digits)
+{
+    size_t end = 0;
+    *digits = 0;
+    for (size_t i = 0; i < s.len && (is_digit(s.ptr[i]) || (i > 0 && is_gap(s.ptr[i]))); i++)
+        if (is_digit(s.ptr[i])) {
+            (*digits)++;
+            end = i + 1;
+        }
+    return end;
+}
+
 Str log_mask(Arena *arena, Str text)
 {
     char *out = arena_bytes(arena, text.len + 1);
     for (size_t i = 0; i < text.len;) {
-        size_t end = i, digits = 0, hidden = 0;
-        for (size_t k = i; k < text.len && (is_digit(text.ptr[k]) || (k > i && is_gap(text.ptr[k]))); k++)
-            if (is_digit(text.ptr[k])) {
-                digits++;
-                end = k + 1;
-            }
-        const size_t hide = digits >= MASK_FROM_DIGITS ? digits - MASK_KEEP_DIGITS : 0;
-        end = end == i ? i + 1 : end;
-        for (; i < end; i++)
-            out[i] = is_digit(text.ptr[i]) && hidden++ < hide ? '*' : text.ptr[i];
+        size_t digits = 0;
+        const size_t run = number_run(str_slice(text, i, text.len), &digits);
+        size_t hide = digits >= MASK_FROM_DIGITS ? digits - MASK_KEEP_DIGITS : 0;
+        for (const size_t end = i + (run == 0 ? 1 : run); i < end; i++) {
+            const bool hidden = hide > 0 && is_digit(text.ptr[i]);
+            out[i] = (char)(hidden ? '*' : text.ptr[i]);
+            hide -= hidden;
+        }
     }
     return (Str){out, text.len};
 }

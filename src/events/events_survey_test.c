@@ -126,6 +126,8 @@ TEST(events_survey_names_the_file_with_a_flipped_byte)
     kit_close(&k);
 }
 
+enum { WRITES_MAX = 50000 };
+
 typedef struct Writer {
     EventsLog *log;
     Str record;
@@ -137,7 +139,7 @@ static void *write_on(void *arg)
 {
     Writer *w = arg;
     Ctx ctx = {.arena = arena_new(4096)};
-    for (int64_t id = 1; !atomic_load(&w->stop); id++) {
+    for (int64_t id = 1; id < WRITES_MAX && !atomic_load(&w->stop); id++) {
         CHECK(events_apply_outbox(&ctx, w->log, w->record, id) == ERR_OK);
         atomic_fetch_add(&w->acknowledged, 1);
         arena_reset(ctx.arena);

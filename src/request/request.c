@@ -22,6 +22,7 @@ enum {
     DOORS_MAX = 256,
     ROUTES_MAX = DOORS_MAX + 32,
     QUEUED_MAX = 4096,
+    COLLECT_BODY_BYTES_MAX = 9 << 20, /* 8 MiB of events, and what is around them */
     COLLECT_BYTES_MAX = 12 << 20
 };
 
@@ -401,10 +402,12 @@ static void add_gates(RequestServer *s)
             CHECK(s->gate_count < DOORS_MAX && door_fits(d));
             Gate *gate = &s->gates[s->gate_count++];
             *gate = (Gate){.door = d, .server = s, .permission = permission_of(d->operation)};
-            s->routes[routes++] = (HttpRoute){.method = method_of(d->operation->method),
-                                              .path = d->operation->path,
-                                              .handle = handle,
-                                              .data = gate};
+            s->routes[routes++] = (HttpRoute){
+                .method = method_of(d->operation->method),
+                .path = d->operation->path,
+                .handle = handle,
+                .body_bytes_max = d->operation->kind == API_COLLECT ? COLLECT_BODY_BYTES_MAX : 0,
+                .data = gate};
         }
     for (const HttpRoute *e = s->options.extra; e != NULL && e->path != NULL; e++) {
         CHECK(routes < ROUTES_MAX - 1);

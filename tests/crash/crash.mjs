@@ -194,9 +194,11 @@ async function cutAndJudge(world, load) {
   await world.resume(world.chance.next(), false)
 }
 
-const until = async (what, ms, true_) => {
+// How many ms it took until `is` held.  What went wrong in the load in the meantime comes first.
+async function until(load, what, ms, is) {
   const began = Date.now()
-  while (!(await true_())) {
+  while (!(await is())) {
+    if (load.error !== undefined) throw load.error
     if (Date.now() - began > ms) throw new Finding(`${what} took over ${ms} ms`)
     await sleep(5)
   }
@@ -219,7 +221,7 @@ async function fullDisk(world) {
   await sleep(300)
   model.faulty = true
   machine.set('room=0')
-  await until('a clear refusal', 3000, () => sum(model, '503 disk.full') > 0)
+  await until(load, 'a clear refusal', 3000, () => sum(model, '503 disk.full') > 0)
   const refused = await probe(world)
   if (codeOf(refused) !== '503 disk.full' || refused.type !== 'application/problem+json')
     throw new Finding(`a full disk is answered ${refused.status} ${refused.type} ${refused.text}`)
@@ -231,9 +233,9 @@ async function fullDisk(world) {
   const strange = broken.filter((code) => code !== '503 disk.full')
   if (strange.length > 0) throw new Finding(`a full disk was also answered ${strange}`)
   machine.set('room=none')
-  const back = await until('service after there is room', 1000, async () => (await probe(world)).status === 201)
+  const back = await until(load, 'service after there is room', 1000, async () => (await probe(world)).status === 201)
   await sleep(300)
-  const healthy = await until('health after there is room', 10000, async () => {
+  const healthy = await until(load, 'health after there is room', 10000, async () => {
     const answer = await world.aside.request('GET', '/healthz')
     return answer.status === 200
   })
@@ -246,12 +248,12 @@ async function fullDisk(world) {
 async function fullLog(world) {
   const { model, machine, aside } = world
   const before = world.load()
-  await until('somebody to speak of', 5000, () => before.wallet.length > 100)
+  await until(before, 'somebody to speak of', 5000, () => before.wallet.length > 100)
   await before.stop()
   model.faulty = true
   machine.set('room=30000000')
   for (const [count, bytes] of [[10, 30000], [1, 30000], [1, 300], [1, 0]])
-    await until('a full event log', 60000, async () => {
+    await until(before, 'a full event log', 60000, async () => {
       return codeOf(await pages(world, count, bytes)) === '503 disk.full'
     })
   for (let i = 0; i < 20; i++)
@@ -261,8 +263,8 @@ async function fullLog(world) {
   machine.set('room=none')
   const load = world.load()
   const taken = async () => (await pages(world, 10, 30000)).status === 200
-  const back = await until('events after there is room', 5000, taken)
-  const healthy = await until('health after there is room', 15000, async () => (await health()) === 200)
+  const back = await until(load, 'events after there is room', 5000, taken)
+  const healthy = await until(load, 'health after there is room', 15000, async () => (await health()) === 200)
   await cutAndJudge(world, load)
   return `events back after ${back} ms, health after ${healthy} ms`
 }
@@ -296,7 +298,7 @@ async function failingSync(world) {
   }
   await sleep(200)
   const before = load.done
-  await until('service after a failed sync', 2000, () => load.done > before + 20)
+  await until(load, 'service after a failed sync', 2000, () => load.done > before + 20)
   if (sum(model, '5') === 0) throw new Finding('nobody heard of six failed syncs')
   await cutAndJudge(world, load)
   const broken = [...model.answers].filter(([code]) => code.startsWith('5'))
@@ -310,7 +312,7 @@ async function failingCheckpoint(world) {
   const load = world.load()
   model.faulty = true
   machine.set('fail_sync=1')
-  await until('a checkpoint', 60000, () => machine.stat().fail_sync === '0')
+  await until(load, 'a checkpoint', 60000, () => machine.stat().fail_sync === '0')
   const how = await Promise.race([program.over, sleep(1500)])
   await cutAndJudge(world, load)
   if (how !== undefined && !/db\.sync_failed/.test(program.output))

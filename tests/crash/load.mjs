@@ -60,7 +60,7 @@ export class Load {
       while (!this.over) await this.step(connection, number)
     }
     this.running = Promise.all(this.pool.connections.map(worker)).finally(() => (this.over = true))
-    this.running.catch(() => {}) // whoever calls stop() hears of it
+    this.running.catch((error) => (this.error = error)) // whoever calls stop() hears of it, too
     return this
   }
 
@@ -180,7 +180,8 @@ function reverse(load, connection) {
 function giveBack(load, connection, number) {
   const sale = load.chance.recent(load.receipts)
   if (sale === undefined) return sell(load, connection, number)
-  const lines = [{ line: 1, quantity: 1 }]
+  const all = sale.left.flatMap((quantity, i) => (quantity > 0 ? [{ line: i + 1, quantity }] : []))
+  const lines = load.chance.below(2) === 0 && all.length > 0 ? all : [{ line: 1, quantity: 1 }]
   const body = { till: `T${number}`, number: newKey(load.chance), lines }
   return load.send(connection, load.wish('return', `/v1/sales/${sale.id}/returns`, body))
 }

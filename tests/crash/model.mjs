@@ -11,7 +11,7 @@ const REFUSALS = {
   claim: ['coupon.limit', 'coupon.sold_out'],
   redeem: ['coupon.used'],
   sale: ['coupon.used'],
-  reversal: ['coupon.reversed'],
+  reversal: ['coupon.reversed', 'coupon.with_sale'],
   return: ['order.returned'],
   batch: [],
 }
@@ -29,8 +29,8 @@ export class Model {
   wishes = [] // all but the batches, oldest first
   people = new Map() // id -> phone
   coupons = new Map() // id -> {id, code, template, person, round}
-  redemptions = new Map() // id -> {id, coupon, template, person, discount, reversed}
-  sales = new Map() // id -> {id, kind, person, net, text, round}
+  redemptions = new Map() // id -> {id, coupon, template, person, sale, discount, reversed}
+  sales = new Map() // id -> {id, kind, person, net, text, round, left}: pieces left of each line
   batches = [] // {id, person, count, state: kept | unsure | none, round}
   answers = new Map() // "201", "409 coupon.used", ... -> how often
 
@@ -90,10 +90,16 @@ export class Model {
     else if (this.people.get(id) !== phone) throw new Finding(`person ${id} has two phone numbers`)
   }
 
-  addRedemption(id, coupon, discount) {
+  addRedemption(id, coupon, discount, sale) {
     const { template, person } = this.coupons.get(coupon)
     if (this.redemptions.has(id)) throw new Finding(`redemption ${id} was given to two redeemers`)
-    this.redemptions.set(id, { id, coupon, template, person, discount, reversed: false })
+    this.redemptions.set(id, { id, coupon, template, person, sale, discount, reversed: false })
+  }
+
+  addReceipt(wish, reply, left) {
+    const { id, kind, person, net_fen } = reply
+    if (this.sales.has(id)) throw new Finding(`receipt ${id} was stored for two sales`)
+    this.sales.set(id, { id, kind, person, net: net_fen, text: wish.reply.text, round: wish.round, left })
   }
 }
 
@@ -112,16 +118,22 @@ const TAKE = {
     model.addRedemption(reply.id, reply.coupon, reply.discount_fen)
   },
   sale(model, wish, reply) {
-    for (const r of reply.redemptions) model.addRedemption(r.redemption, r.coupon, r.discount_fen)
-    TAKE.return(model, wish, reply)
+    const redemptions = reply.redemptions.map((r) => r.redemption)
+    for (const r of reply.redemptions) model.addRedemption(r.redemption, r.coupon, r.discount_fen, reply.id)
+    model.addReceipt(wish, reply, reply.lines.map((line) => line.quantity))
+    model.sales.get(reply.id).redemptions = redemptions
   },
   reversal(model, wish, reply) {
     model.redemptions.get(reply.id).reversed = true
   },
+  // With the last piece of a sale its coupons come back.
   return(model, wish, reply) {
-    if (model.sales.has(reply.id)) throw new Finding(`receipt ${reply.id} was stored for two sales`)
-    const { id, kind, person, net_fen } = reply
-    model.sales.set(id, { id, kind, person, net: net_fen, text: wish.reply.text, round: wish.round })
+    const sale = model.sales.get(reply.original)
+    for (const { line, quantity } of JSON.parse(wish.text).lines) sale.left[line - 1] -= quantity
+    if (sale.left.some((n) => n < 0)) throw new Finding(`more came back than sale ${sale.id} had`)
+    if (sale.left.every((n) => n === 0))
+      for (const id of sale.redemptions) model.redemptions.get(id).reversed = true
+    model.addReceipt(wish, reply, [])
   },
 }
 

@@ -89,7 +89,7 @@ static Err known_person(Ctx *ctx, const PersonDraft *d, int64_t *person)
 }
 
 /* Identifiers that the known person does not have yet, sealed under that person's own key. */
-static Err add_identifiers(Tx *tx, const PersonDraft *d, int64_t person)
+static Err add_identifiers(Tx *tx, const PersonDraft *d, int64_t person, bool *added)
 {
     Ctx *ctx = tx->ctx;
     Row_person_find row;
@@ -105,6 +105,7 @@ static Err add_identifiers(Tx *tx, const PersonDraft *d, int64_t person)
         TRY(secret_seal(ctx, ctx->keys, (DataKey){person, row.data_key},
                         person_label(d->keys[i].kind), d->keys[i].canonical, &sealed));
         TRY(insert_identifier(tx, person, &d->keys[i], sealed));
+        *added = true;
     }
     return ERR_OK;
 }
@@ -129,12 +130,19 @@ static Err emit_enrolled(Tx *tx, const PersonDraft *d, int64_t at_ms)
 
 Err person_enrol(Tx *tx, const PersonDraft *d, int64_t *person, bool *created)
 {
+    bool added = false;
+    return person_enrol_told(tx, d, person, created, &added);
+}
+
+Err person_enrol_told(Tx *tx, const PersonDraft *d, int64_t *person, bool *created, bool *added)
+{
     int64_t known = 0;
     TRY(known_person(tx->ctx, d, &known));
     *created = known == 0;
+    *added = false;
     if (known != 0) {
         *person = known;
-        return add_identifiers(tx, d, known);
+        return add_identifiers(tx, d, known, added);
     }
     const int64_t at_ms = d->enrolled_ms == 0 ? tx->ctx->now_ms : d->enrolled_ms;
     TRY(sql_person_insert(tx,

@@ -73,6 +73,10 @@ MUST_USE Err person_prepare(Ctx *ctx, const PersonKey *keys, size_t key_count, S
  */
 MUST_USE Err person_enrol(Tx *tx, const PersonDraft *draft, int64_t *person, bool *created);
 
+/* The same, and *added = whether a known person got an identifier by it: for the audit. */
+MUST_USE Err person_enrol_told(Tx *tx, const PersonDraft *draft, int64_t *person, bool *created,
+                               bool *added);
+
 typedef struct PersonId {
     PersonIdKind kind;
     Str masked;
@@ -110,10 +114,14 @@ MUST_USE Err person_reveal_phone(Ctx *ctx, int64_t id, Str *phone);
 /*
  * People that `text` may mean, at most `max`: a whole phone number, a card, the last four characters of
  * either, or a part of a name (two characters or more; letters A to Z in any case), in this order; of
- * those that one of them finds the newest first.
+ * those that one of them finds the newest first.  Whoever works in some shops only finds by last four
+ * or name those who were enrolled there (of the newest 2,000 that fit), but anybody by phone or card.
  * Errors: INVALID "person.search" when it is too short for any.
  */
 MUST_USE Err person_search(Ctx *ctx, Str text, int64_t max, Person **out, size_t *count);
+
+/* What the text looks like, for the audit: "phone", "card", "last4" or "name". */
+const char *person_search_kind(Ctx *ctx, Str text);
 
 /* Newest first, enrolled before (before_ms, before_id); start with INT64_MAX, INT64_MAX. */
 MUST_USE Err person_page(Ctx *ctx, int64_t before_ms, int64_t before_id, int64_t max, Person **out,

@@ -63,10 +63,6 @@ SELECT root, data_key, name, store, channel, enrolled_ms FROM person WHERE id = 
 -- out: root i64
 SELECT root FROM person WHERE id = :id;
 
--- name: person_set_name :exec
--- in: id i64, name bytes
-UPDATE person SET name = :name WHERE id = :id;
-
 -- name: person_page :list
 -- in: before_ms i64, before_id i64, max i64
 -- out: id i64, root i64, data_key bytes, name bytes, store i64, channel text, enrolled_ms i64
@@ -103,25 +99,35 @@ SELECT kind, value, created_ms FROM person_identifier WHERE person = :person ORD
 -- in: hash bytes, person i64
 INSERT INTO person_last4(hash, person) VALUES (:hash, :person) ON CONFLICT (hash, person) DO NOTHING;
 
+-- Newest first, those behind `before`; the shop is where the root was enrolled.
 -- name: person_by_last4 :list
--- in: hash bytes, max i64
--- out: person i64
-SELECT person FROM person_last4 WHERE hash = :hash ORDER BY person DESC LIMIT :max;
+-- in: hash bytes, before i64, max i64
+-- out: person i64, root i64, store i64
+SELECT l.person, r.id AS root, r.store
+  FROM person_last4 l JOIN person p ON p.id = l.person JOIN person r ON r.id = p.root
+ WHERE l.hash = :hash AND l.person < :before ORDER BY l.person DESC LIMIT :max;
 
 -- name: person_gram_insert :exec
 -- in: hash bytes, person i64
 INSERT INTO person_gram(hash, person) VALUES (:hash, :person) ON CONFLICT (hash, person) DO NOTHING;
 
--- name: person_gram_delete_of :exec
--- in: hash bytes, person i64
-DELETE FROM person_gram WHERE hash = :hash AND person = :person;
+-- How many have a pair in their name, counted up to `max`.
+-- name: person_gram_count :one
+-- in: hash bytes, max i64
+-- out: people i64
+SELECT count(*) FROM (SELECT 1 FROM person_gram WHERE hash = :hash LIMIT :max) AS some;
 
--- Who has both pairs in their name.
+-- Who has all four pairs in their name, with that name; as person_by_last4.
 -- name: person_by_grams :list
--- in: first bytes, last bytes, max i64
--- out: person i64
-SELECT a.person FROM person_gram a JOIN person_gram b ON b.person = a.person AND b.hash = :last
- WHERE a.hash = :first ORDER BY a.person DESC LIMIT :max;
+-- in: first bytes, second bytes, third bytes, fourth bytes, before i64, max i64
+-- out: person i64, root i64, store i64, data_key bytes, name bytes
+SELECT g.person, r.id AS root, r.store, p.data_key, p.name
+  FROM person_gram g JOIN person p ON p.id = g.person JOIN person r ON r.id = p.root
+ WHERE g.hash = :first AND g.person < :before
+   AND EXISTS (SELECT 1 FROM person_gram b WHERE b.hash = :second AND b.person = g.person)
+   AND EXISTS (SELECT 1 FROM person_gram c WHERE c.hash = :third AND c.person = g.person)
+   AND EXISTS (SELECT 1 FROM person_gram d WHERE d.hash = :fourth AND d.person = g.person)
+ ORDER BY g.person DESC LIMIT :max;
 
 -- name: person_attribute_put :exec
 -- in: person i64, name text, value text

@@ -3,9 +3,14 @@
  */
 #include "modules/person/person_http.h"
 
+#include "base/log.h"
 #include "events/events.h"
 #include "modules/store/store.h"
 #include "person.api.h"
+#include "request/request_limit.h"
+
+/* Searches per minute: of who looks for the person before them, and of who looks at everybody anyway. */
+enum { SEARCHES_PER_MINUTE = 30, SEARCHES_PER_MINUTE_ALL = 120 };
 
 /* ---- views --------------------------------------------------------------------------------------- */
 
@@ -45,6 +50,8 @@ static Err list(Work *work, Call *call)
     const ApiPersonListQuery *q = call->query;
     ApiPersonPage *out = call->reply;
     int64_t before_ms = INT64_MAX, before_id = INT64_MAX;
+    if (ctx->who->store_count > 0) /* everybody is more than they may see: they search */
+        return fail(ctx, ERR_DENIED, "person.list_scoped", "principal %" PRId64, ctx->who->id);
     if (q->cursor_is == DTO_VALUE)
         TRY(request_cursor_read(ctx, q->cursor, &before_ms, &before_id));
     Person *people = NULL;
@@ -59,16 +66,28 @@ static Err list(Work *work, Call *call)
     return ERR_OK;
 }
 
-static Err search(Work *work, Call *call)
+/* Searching is a write so that it is audited: whoever tries out numbers leaves a trace. */
+static Err search_prepare(Ctx *ctx, Call *call)
 {
-    Ctx *ctx = work->ctx;
     const ApiPersonSearch *q = call->body;
-    ApiPersonFound *out = call->reply;
+    const bool all = principal_may(ctx->who, "insight.read");
+    TRY(request_limit(ctx, "person.search",
+                      all ? SEARCHES_PER_MINUTE_ALL : SEARCHES_PER_MINUTE));
+    ApiPersonFound *out = ARENA_NEW(ctx->arena, ApiPersonFound);
     Person *people = NULL;
     TRY(person_search(ctx, q->q, q->limit, &people, &out->items_count));
     out->items = ARENA_ARRAY(ctx->arena, ApiPersonView, out->items_count + 1);
     for (size_t i = 0; i < out->items_count; i++)
         out->items[i] = view_of(ctx, &people[i]);
+    call->audit_detail = str_of(person_search_kind(ctx, q->q));
+    call->state = out;
+    return ERR_OK;
+}
+
+static Err search_apply(Tx *tx, Call *call)
+{
+    (void)tx;
+    *(ApiPersonFound *)call->reply = *(const ApiPersonFound *)call->state;
     return ERR_OK;
 }
 
@@ -107,16 +126,20 @@ static Str opt(DtoState is, Str value)
 static Err enrol_prepare(Ctx *ctx, Call *call)
 {
     const ApiPersonEnrol *in = call->body;
+    const Principal *who = ctx->who;
     PersonDraft *draft = ARENA_NEW(ctx->arena, PersonDraft);
+    int64_t at = who->store_count == 1 ? who->stores[0] : 0; /* unless the body names one */
     if (in->store_is == DTO_VALUE) {
         Store store;
-        TRY(store_find(ctx, in->store, &store));
+        at = in->store;
+        TRY(principal_require_store(ctx, at));
+        TRY(store_find(ctx, at, &store));
     }
     TRY(person_http_draft(ctx,
                           &(PersonWanted){.phone = opt(in->phone_is, in->phone),
                                           .card = opt(in->card_is, in->card),
                                           .name = opt(in->name_is, in->name),
-                                          .store = in->store_is == DTO_VALUE ? in->store : 0,
+                                          .store = at,
                                           .channel = in->channel},
                           draft));
     call->state = draft;
@@ -126,8 +149,10 @@ static Err enrol_prepare(Ctx *ctx, Call *call)
 static Err enrol_apply(Tx *tx, Call *call)
 {
     ApiPersonEnrolled *out = call->reply;
-    TRY(person_enrol(tx, call->state, &out->id, &out->created));
+    bool added = false;
+    TRY(person_enrol_told(tx, call->state, &out->id, &out->created, &added));
     call->object = out->id;
+    call->audit_detail = added ? STR("identifier added") : STR("");
     return ERR_OK;
 }
 
@@ -140,7 +165,7 @@ static Err reveal_apply(Tx *tx, Call *call)
     ApiPersonRevealed *out = call->reply;
     TRY(person_reveal_phone(tx->ctx, path->id, &out->phone));
     call->object = path->id;
-    call->audit_detail = in->reason;
+    call->audit_detail = log_mask(tx->ctx->arena, in->reason);
     return ERR_OK;
 }
 
@@ -220,7 +245,7 @@ static Err timeline(Work *work, Call *call)
 
 const Door PERSON_DOORS[] = {
     {.operation = &API_OP_PERSON_LIST, .work = list},
-    {.operation = &API_OP_PERSON_SEARCH, .work = search},
+    {.operation = &API_OP_PERSON_SEARCH, .prepare = search_prepare, .apply = search_apply},
     {.operation = &API_OP_PERSON_GET, .peek = get},
     {.operation = &API_OP_PERSON_ENROL, .prepare = enrol_prepare, .apply = enrol_apply},
     {.operation = &API_OP_PERSON_REVEAL, .apply = reveal_apply},

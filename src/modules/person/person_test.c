@@ -6,9 +6,13 @@
 #include "base/file.h"
 #include "events/events.h"
 #include "jobs/outbox.h"
+#include "modules/person/person_http.h"
 #include "modules/room_test.h"
+#include "modules/store/store.h"
 #include "outbox.sql.h"
+#include "person.api.h"
 #include "person.sql.h"
+#include "store.sql.h"
 
 #define PHONE     STR("138 0013 8000")
 #define E164      "+8613800138000"
@@ -375,6 +379,213 @@ ROOM_TEST(person_with_a_rare_name_is_found_behind_many_of_the_same_beginning, &P
     EXPECT_OK(room->ctx, room_write(room, enrol_many_body, &m));
     EXPECT_STREQ(found(room, ids, STR("王小波"), 20), "a");
     EXPECT_I64((int64_t)str_of(found(room, ids, STR("王小"), 20)).len, 20);
+}
+
+/* `n` people of that name, whose cards begin with `card`. */
+static void enrol_crowd(Room *room, size_t n, Str name, const char *card, int64_t store)
+{
+    Many m = {ARENA_ARRAY(room->ctx->arena, PersonDraft, n), n};
+    for (size_t i = 0; i < n; i++) {
+        const Str code = arena_printf(room->ctx->arena, "%s%05zu", card, i);
+        const PersonKey k = key_of(room, PERSON_CARD, code);
+        EXPECT_OK(room->ctx, person_prepare(room->ctx, &k, 1, name, &m.drafts[i]));
+        m.drafts[i].channel = STR("import");
+        m.drafts[i].store = store;
+    }
+    EXPECT_OK(room->ctx, room_write(room, enrol_many_body, &m));
+}
+
+ROOM_TEST(person_name_is_found_though_many_share_its_first_and_last_pair, &PERSON_SCHEMA)
+{
+    const int64_t ids[6] = {enrol_phone(room, PHONE, STR("Anna Bell Smith"))};
+    enrol_crowd(room, 300, STR("Anna Carr Smith"), "A", 7);
+    enrol_crowd(room, 300, STR("ith smi Anna Bel"), "B", 7); /* its pairs in another order */
+    EXPECT_STREQ(found(room, ids, STR("anna bell smith"), 20), "a");
+    EXPECT_STREQ(found(room, ids, STR("Bell S"), 20), "a");
+    EXPECT_STREQ(found(room, ids, STR("Anna Dorr Smith"), 20), "");
+}
+
+ROOM_TEST(person_name_is_found_behind_hundreds_with_the_same_pairs_in_another_order, &PERSON_SCHEMA)
+{
+    const int64_t ids[6] = {enrol_phone(room, PHONE, STR("abcab"))};
+    enrol_crowd(room, 450, STR("cabca"), "C", 7); /* ab bc ca, all three */
+    EXPECT_STREQ(found(room, ids, STR("abcab"), 20), "a");
+}
+
+ROOM_TEST(person_search_by_name_tells_when_the_database_fails, &PERSON_SCHEMA)
+{
+    const int64_t ids[6] = {enrol_phone(room, PHONE, NAME)};
+    EXPECT_OK(room->ctx, database_script(room->world.database, room->ctx,
+                                         "ALTER TABLE person_gram RENAME TO away;"));
+    EXPECT_STREQ(found(room, ids, STR("欧阳"), 5), "db.failed");
+}
+
+ROOM_TEST(person_search_by_last_four_tells_when_the_database_fails, &PERSON_SCHEMA)
+{
+    const int64_t ids[6] = {enrol_phone(room, PHONE, NAME)};
+    EXPECT_OK(room->ctx, database_script(room->world.database, room->ctx,
+                                         "ALTER TABLE person_last4 RENAME TO away;"));
+    EXPECT_STREQ(found(room, ids, STR("8000"), 5), "db.failed");
+}
+
+ROOM_TEST(person_search_of_a_shops_clerk_finds_by_part_only_who_was_enrolled_there, &PERSON_SCHEMA)
+{
+    const int64_t ids[6] = {enrol_phone(room, PHONE, STR("王小波"))}; /* in shop 7 */
+    enrol_crowd(room, 450, STR("王小波"), "X8000", 8);                /* newer, in shop 8 */
+    const Principal clerk = {.kind = PRINCIPAL_STAFF, .store_count = 2, .stores = {6, 7}};
+    const Principal other = {.kind = PRINCIPAL_STAFF, .store_count = 1, .stores = {9}};
+    room->ctx->who = &clerk;
+    EXPECT_STREQ(found(room, ids, STR("8000"), 5), "a");
+    EXPECT_STREQ(found(room, ids, STR("王小波"), 5), "a");
+    EXPECT_STREQ(found(room, ids, STR("X800000007"), 5), "?");
+    room->ctx->who = &other;
+    EXPECT_STREQ(found(room, ids, STR("8000"), 5), "");
+    EXPECT_STREQ(found(room, ids, STR("王小波"), 5), "");
+    EXPECT_STREQ(found(room, ids, STR("13800138000"), 5), "a");
+    room->ctx->who = &PRINCIPAL_OF_SYSTEM;
+}
+
+ROOM_TEST(person_search_kind_says_what_it_looks_like_and_not_what_it_is, &PERSON_SCHEMA)
+{
+    static const char *const CASES[][2] = {{"13800138000", "phone"}, {" +86 138 0013 8000", "phone"},
+                                           {"8000", "last4"},        {"A-12", "last4"},
+                                           {"VIP-20260001", "card"}, {"王小波", "name"},
+                                           {"anna", "name"},         {"", "name"}};
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++)
+        EXPECT_STREQ(person_search_kind(room->ctx, str_of(CASES[i][0])), CASES[i][1]);
+}
+
+/* ---- through the doors ------------------------------------------------------------------------------------------ */
+
+static const Door *door(const ApiOperation *operation)
+{
+    const Door *d = PERSON_DOORS;
+    while (d->operation != operation)
+        d++;
+    return d;
+}
+
+typedef struct Knock {
+    const Door *door;
+    Call call;
+} Knock;
+
+static Err knock_body(Tx *tx, void *arg)
+{
+    Knock *k = arg;
+    return k->door->apply(tx, &k->call);
+}
+
+/* A write as the request layer runs it. */
+static Err knock(Room *room, Knock *k)
+{
+    k->call.audit_detail = STR("");
+    if (k->door->prepare != NULL)
+        TRY(k->door->prepare(room->ctx, &k->call));
+    return room_write(room, knock_body, k);
+}
+
+ROOM_TEST(person_search_door_counts_names_its_kind_and_stops_at_thirty_a_minute, &PERSON_SCHEMA)
+{
+    (void)enrol_phone(room, PHONE, NAME);
+    const Principal clerk = {.kind = PRINCIPAL_STAFF, .id = ROOM_NOW_MS + room->world.postgres};
+    const ApiPersonSearch body = {.q = PHONE, .limit = 5};
+    ApiPersonFound reply = {0};
+    Knock k = {door(&API_OP_PERSON_SEARCH), {.body = &body, .reply = &reply}};
+    room->ctx->who = &clerk;
+    for (int i = 0; i < 30; i++)
+        EXPECT_OK(room->ctx, knock(room, &k));
+    EXPECT_STREQ(ROOM_C(room, k.call.audit_detail), "phone");
+    EXPECT_I64((int64_t)reply.items_count, 1);
+    EXPECT_STREQ(ROOM_C(room, reply.items[0].phone), "138****8000");
+    EXPECT_FAULT(room->ctx, knock(room, &k), ERR_LIMITED, "request.limited");
+    Principal analyst = {.kind = PRINCIPAL_KEY, .id = clerk.id};
+    analyst.permissions = permission_bit("insight.read");
+    room->ctx->who = &analyst;
+    for (int i = 0; i < 120; i++)
+        EXPECT_OK(room->ctx, knock(room, &k));
+    EXPECT_FAULT(room->ctx, knock(room, &k), ERR_LIMITED, "request.limited");
+    room->ctx->who = &PRINCIPAL_OF_SYSTEM;
+}
+
+typedef struct Shop {
+    Store in;
+    int64_t id;
+} Shop;
+
+static Err shop_body(Tx *tx, void *arg)
+{
+    Shop *s = arg;
+    return store_create(tx, &s->in, &s->id);
+}
+
+ROOM_TEST(person_enrol_door_takes_a_store_of_the_caller_only, &PERSON_SCHEMA, &STORE_SCHEMA)
+{
+    Shop a = {.in = {.code = STR("a"), .name = STR("a")}},
+         b = {.in = {.code = STR("b"), .name = STR("b")}};
+    EXPECT_OK(room->ctx, room_write(room, shop_body, &a));
+    EXPECT_OK(room->ctx, room_write(room, shop_body, &b));
+    const Principal clerk = {.kind = PRINCIPAL_STAFF, .store_count = 1, .stores = {a.id}};
+    ApiPersonEnrol body = {
+        .phone = PHONE, .phone_is = DTO_VALUE, .store = b.id, .store_is = DTO_VALUE};
+    ApiPersonEnrolled reply = {0};
+    Knock k = {door(&API_OP_PERSON_ENROL), {.body = &body, .reply = &reply}};
+    room->ctx->who = &clerk;
+    EXPECT_FAULT(room->ctx, knock(room, &k), ERR_DENIED, "auth.store");
+    EXPECT_I64(people(room), 0);
+    body.store = a.id;
+    EXPECT_OK(room->ctx, knock(room, &k));
+    EXPECT_I64(find(room, reply.id).store, a.id);
+    body = (ApiPersonEnrol){.card = CARD, .card_is = DTO_VALUE};
+    EXPECT_OK(room->ctx, knock(room, &k)); /* names none: theirs */
+    EXPECT_I64(find(room, reply.id).store, a.id);
+    room->ctx->who = &PRINCIPAL_OF_SYSTEM;
+    body = (ApiPersonEnrol){.card = STR("C2"), .card_is = DTO_VALUE, .store = 99};
+    body.store_is = DTO_VALUE;
+    EXPECT_FAULT(room->ctx, knock(room, &k), ERR_NOT_FOUND, "store.unknown");
+}
+
+ROOM_TEST(person_enrol_door_audits_an_identifier_that_a_known_person_gets, &PERSON_SCHEMA)
+{
+    ApiPersonEnrol body = {.phone = PHONE, .phone_is = DTO_VALUE};
+    ApiPersonEnrolled reply = {0};
+    Knock k = {door(&API_OP_PERSON_ENROL), {.body = &body, .reply = &reply}};
+    EXPECT_OK(room->ctx, knock(room, &k));
+    EXPECT_STREQ(ROOM_C(room, k.call.audit_detail), "");
+    EXPECT_OK(room->ctx, knock(room, &k));
+    EXPECT_STREQ(ROOM_C(room, k.call.audit_detail), "");
+    body.card = CARD;
+    body.card_is = DTO_VALUE;
+    EXPECT_OK(room->ctx, knock(room, &k));
+    EXPECT_STREQ(ROOM_C(room, k.call.audit_detail), "identifier added");
+    EXPECT_I64(reply.created, false);
+}
+
+ROOM_TEST(person_reveal_door_audits_the_reason_without_the_numbers_in_it, &PERSON_SCHEMA)
+{
+    const ApiPersonRevealPath path = {.id = enrol_phone(room, PHONE, NAME)};
+    const ApiPersonReveal body = {.reason = STR("asked by 138-0013-8000 herself")};
+    ApiPersonRevealed reply = {0};
+    Knock k = {door(&API_OP_PERSON_REVEAL), {.params = &path, .body = &body, .reply = &reply}};
+    EXPECT_OK(room->ctx, knock(room, &k));
+    EXPECT_STREQ(ROOM_C(room, reply.phone), E164);
+    EXPECT_STREQ(ROOM_C(room, k.call.audit_detail), "asked by ***-****-**00 herself");
+}
+
+ROOM_TEST(person_list_door_is_closed_to_who_works_in_some_shops_only, &PERSON_SCHEMA)
+{
+    (void)enrol_phone(room, PHONE, NAME);
+    const Principal clerk = {.kind = PRINCIPAL_STAFF, .store_count = 1, .stores = {7}};
+    const ApiPersonListQuery query = {.limit = 5};
+    ApiPersonPage reply = {0};
+    Call call = {.query = &query, .reply = &reply};
+    Work work = {.ctx = room->ctx};
+    room->ctx->who = &clerk;
+    EXPECT_FAULT(room->ctx, door(&API_OP_PERSON_LIST)->work(&work, &call), ERR_DENIED,
+                 "person.list_scoped");
+    room->ctx->who = &PRINCIPAL_OF_SYSTEM;
+    EXPECT_OK(room->ctx, door(&API_OP_PERSON_LIST)->work(&work, &call));
+    EXPECT_I64((int64_t)reply.items_count, 1);
 }
 
 /* ---- secrets ---------------------------------------------------------------------------------------------------- */

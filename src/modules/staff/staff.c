@@ -4,7 +4,10 @@
 #include "modules/staff/staff_internal.h"
 
 #include "base/id.h"
+#include "request/request_limit.h"
 #include "staff.sql.h"
+
+enum { CHANGES_PER_MINUTE = 5 };
 
 /* ---- passwords ------------------------------------------------------------------------------- */
 
@@ -96,18 +99,20 @@ Err staff_list(Ctx *ctx, Staff **out, size_t *count)
     size_t n = 0;
     TRY(sql_staff_list(ctx, &rows, &n));
     Staff *staff = ARENA_ARRAY(ctx->arena, Staff, n + 1);
+    *count = 0;
     for (size_t i = 0; i < n; i++) {
-        staff[i] = (Staff){.id = rows[i].id,
+        Staff *s = &staff[*count];
+        *s = (Staff){.id = rows[i].id,
                            .login = rows[i].login,
                            .name = rows[i].name,
                            .role = rows[i].role,
                            .disabled = rows[i].disabled,
                            .locked_until_ms = rows[i].locked_until_ms,
                            .created_ms = rows[i].created_ms};
-        TRY(staff_stores_read(ctx, rows[i].stores, &staff[i].stores, &staff[i].store_count));
+        TRY(staff_stores_read(ctx, rows[i].stores, &s->stores, &s->store_count));
+        *count += staff_covers(ctx->who, s->role, s->stores, s->store_count);
     }
     *out = staff;
-    *count = n;
     return ERR_OK;
 }
 
@@ -187,6 +192,35 @@ Err staff_set_password(Tx *tx, int64_t id, Str password_hash)
         TRY(find_below(ctx, id, &s));
     TRY(sql_staff_set_password(tx, id, password_hash, NULL));
     return end_sessions(tx, id);
+}
+
+Err staff_change_password_prepare(Ctx *ctx, Str old, Str password, StaffPasswordChange *out)
+{
+    Staff s;
+    Row_staff_by_login row;
+    ENSURE(ctx, ctx->who != NULL);
+    if (ctx->who->kind != PRINCIPAL_STAFF)
+        return fail(ctx, ERR_DENIED, "auth.permission", "a key has no password");
+    TRY(request_limit(ctx, "staff.password", CHANGES_PER_MINUTE));
+    TRY(staff_find(ctx, ctx->who->id, &s));
+    TRY(sql_staff_by_login(ctx, s.login, &row));
+    if (!crypto_check_password(old, row.password, NULL))
+        return fail_field(ctx, "/old", "staff.password_old", "type the password of now");
+    *out = (StaffPasswordChange){.login = s.login, .checked = row.password};
+    return staff_password_prepare(ctx, s.login, password, &out->hash);
+}
+
+Err staff_change_password(Tx *tx, const StaffPasswordChange *in, Str token)
+{
+    Ctx *ctx = tx->ctx;
+    Row_staff_by_login row;
+    const StaffHash hash = staff_hash(token);
+    TRY(sql_staff_by_login(ctx, in->login, &row));
+    if (row.id != ctx->who->id || !str_eq(row.password, in->checked))
+        return fail_field(ctx, "/old", "staff.password_old", "it was changed at this very moment");
+    TRY(sql_staff_set_password(tx, row.id, in->hash, NULL));
+    staff_principals_forget(tx);
+    return sql_staff_session_delete_others(tx, row.id, staff_hash_bytes(&hash), NULL);
 }
 
 Err staff_set_role(Tx *tx, int64_t id, Str role, const int64_t *stores, size_t store_count)

@@ -45,7 +45,7 @@ typedef struct Staff {
     Str login; /* a-z 0-9 . _ @ -, unique; capitals are folded */
     Str name;
     Str role;
-    const int64_t *stores; /* whoever calls staff_create() or staff_set_role() has found them */
+    const int64_t *stores; /* that are there: see staff_require_stores() */
     size_t store_count;    /* 0 = every shop */
     bool disabled;
     int64_t locked_until_ms; /* in the past = not locked */
@@ -69,7 +69,7 @@ MUST_USE Err staff_create(Tx *tx, const Staff *in, Str password_hash, int64_t *i
 /* NOT_FOUND "staff.unknown". */
 MUST_USE Err staff_find(Ctx *ctx, int64_t id, Staff *out);
 
-/* By login, at most 1,000. */
+/* By login, at most 1,000; of them those that ctx->who could have made: their role and their shops. */
 MUST_USE Err staff_list(Ctx *ctx, Staff **out, size_t *count);
 
 /*
@@ -77,13 +77,29 @@ MUST_USE Err staff_list(Ctx *ctx, Staff **out, size_t *count);
  * somebody who has all that the account has, before and after.
  * Errors: NOT_FOUND "staff.unknown"; DENIED "staff.beyond"; INVALID "staff.invalid" with the field;
  * CONFLICT "staff.last_owner" (nobody enabled would be owner).
- * To change one's own password, let the caller sign in with the old one first: both halves below,
- * then staff_set_password() in the same transaction.
  */
 MUST_USE Err staff_set_password(Tx *tx, int64_t id, Str password_hash);
 MUST_USE Err staff_set_role(Tx *tx, int64_t id, Str role, const int64_t *stores,
                             size_t store_count);
 MUST_USE Err staff_set_disabled(Tx *tx, int64_t id, bool disabled);
+
+/* Whoever takes shops from a request calls this before making or changing an account or a key.
+ * NOT_FOUND "store.unknown". */
+MUST_USE Err staff_require_stores(Ctx *ctx, const int64_t *stores, size_t store_count);
+
+/*
+ * An account holder's own password: prepare (pool, reader) checks the old one and hashes the new one,
+ * the second half stores it and ends every session of the account but that of `token`.
+ * Errors: DENIED "auth.permission" (a key); LIMITED "request.limited" (5 tries a minute); INVALID
+ * "staff.password_old", "staff.password".
+ */
+typedef struct StaffPasswordChange {
+    Str login, checked, hash; /* staff's own */
+} StaffPasswordChange;
+
+MUST_USE Err staff_change_password_prepare(Ctx *ctx, Str old, Str password,
+                                           StaffPasswordChange *out);
+MUST_USE Err staff_change_password(Tx *tx, const StaffPasswordChange *in, Str token);
 
 /* ---- signing in ------------------------------------------------------------------------------ */
 
@@ -144,10 +160,11 @@ typedef struct StaffKey {
  */
 MUST_USE Err staff_key_create(Tx *tx, const StaffKey *in, int64_t *id, char key[STAFF_KEY_BYTES]);
 
-/* Oldest first, at most 1,000. */
+/* Oldest first, at most 1,000; of them those that ctx->who could have made. */
 MUST_USE Err staff_key_list(Ctx *ctx, StaffKey **out, size_t *count);
 
-/* Errors: NOT_FOUND "staff.key_unknown" (also when it was revoked before). */
+/* Errors: NOT_FOUND "staff.key_unknown" (also when it was revoked before); DENIED "staff.beyond" (its
+ * role may do, or its shops are, more than ctx->who's own). */
 MUST_USE Err staff_key_revoke(Tx *tx, int64_t id);
 
 /* ---- who asks -------------------------------------------------------------------------------- */

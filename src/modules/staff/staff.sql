@@ -96,6 +96,10 @@ DELETE FROM staff_session WHERE hash = :hash;
 -- in: staff i64
 DELETE FROM staff_session WHERE staff = :staff;
 
+-- name: staff_session_delete_others :exec
+-- in: staff i64, hash bytes
+DELETE FROM staff_session WHERE staff = :staff AND hash <> :hash;
+
 -- name: staff_session_purge :exec
 -- in: now_ms i64
 DELETE FROM staff_session WHERE expires_ms <= :now_ms;
@@ -114,9 +118,20 @@ SELECT id, name, role, stores, revoked_ms FROM staff_key WHERE hash = :hash;
 -- out: id i64, name text, role text, stores text, hint text, created_ms i64, revoked_ms i64
 SELECT id, name, role, stores, hint, created_ms, revoked_ms FROM staff_key ORDER BY id LIMIT 1000;
 
+-- name: staff_key_by_id :one
+-- in: id i64
+-- out: role text, stores text
+SELECT role, stores FROM staff_key WHERE id = :id;
+
 -- name: staff_key_revoke :exec
 -- in: id i64, revoked_ms i64
 UPDATE staff_key SET revoked_ms = :revoked_ms WHERE id = :id AND revoked_ms = 0;
+
+-- Shops are the store room's, which stands on this one: here only whether there is one.
+-- name: staff_store :one
+-- in: id i64
+-- out: id i64
+SELECT id FROM store WHERE id = :id;
 
 -- What points at nothing, and which rows have an event: for staff_check.c.
 

@@ -105,6 +105,22 @@ static Err sign_out(Tx *tx, Call *call)
     return ERR_OK;
 }
 
+static Err own_password_prepare(Ctx *ctx, Call *call)
+{
+    const ApiOwnPassword *in = call->body;
+    StaffPasswordChange *change = ARENA_NEW(ctx->arena, StaffPasswordChange);
+    call->state = change;
+    return staff_change_password_prepare(ctx, in->old, in->password, change);
+}
+
+static Err own_password_apply(Tx *tx, Call *call)
+{
+    TRY(staff_change_password(tx, call->state, http_cookie(call->exchange, COOKIE)));
+    call->object = tx->ctx->who->id;
+    ((ApiDone *)call->reply)->done = true;
+    return ERR_OK;
+}
+
 /* ---- accounts -------------------------------------------------------------------------------------- */
 
 static void copy_stores(Ctx *ctx, const int64_t *from, size_t n, int64_t **to, size_t *count)
@@ -157,6 +173,7 @@ static Err create_apply(Tx *tx, Call *call)
                          .stores = in->stores,
                          .store_count = in->stores_is == DTO_VALUE ? in->stores_count : 0};
     Staff made;
+    TRY(staff_require_stores(tx->ctx, draft.stores, draft.store_count));
     TRY(staff_create(tx, &draft, *(const Str *)call->state, &made.id));
     TRY(staff_find(tx->ctx, made.id, &made));
     *(ApiStaffView *)call->reply = view_of(tx->ctx, &made);
@@ -174,6 +191,21 @@ static Err disable(Tx *tx, Call *call)
     *(ApiStaffView *)call->reply = view_of(tx->ctx, &s);
     call->object = path->id;
     call->audit_detail = in->disabled ? STR("disabled") : STR("enabled");
+    return ERR_OK;
+}
+
+static Err role(Tx *tx, Call *call)
+{
+    const ApiStaffRolePath *path = call->params;
+    const ApiStaffRoleChange *in = call->body;
+    const size_t store_count = in->stores_is == DTO_VALUE ? in->stores_count : 0;
+    TRY(staff_require_stores(tx->ctx, in->stores, store_count));
+    TRY(staff_set_role(tx, path->id, str_of(STAFF_ROLES[in->role]), in->stores, store_count));
+    Staff s;
+    TRY(staff_find(tx->ctx, path->id, &s));
+    *(ApiStaffView *)call->reply = view_of(tx->ctx, &s);
+    call->object = path->id;
+    call->audit_detail = s.role;
     return ERR_OK;
 }
 
@@ -229,6 +261,7 @@ static Err key_create(Tx *tx, Call *call)
                             .store_count = in->stores_is == DTO_VALUE ? in->stores_count : 0};
     ApiKeyMade *out = call->reply;
     char key[STAFF_KEY_BYTES];
+    TRY(staff_require_stores(tx->ctx, draft.stores, draft.store_count));
     TRY(staff_key_create(tx, &draft, &out->id, key));
     out->key = arena_copy(tx->ctx->arena, str_of(key));
     call->object = out->id;
@@ -248,9 +281,13 @@ const Door STAFF_DOORS[] = {
     {.operation = &API_OP_STAFF_ME, .peek = me},
     {.operation = &API_OP_STAFF_SIGN_IN, .prepare = sign_in_prepare, .apply = sign_in_apply},
     {.operation = &API_OP_STAFF_SIGN_OUT, .apply = sign_out},
+    {.operation = &API_OP_STAFF_OWN_PASSWORD,
+     .prepare = own_password_prepare,
+     .apply = own_password_apply},
     {.operation = &API_OP_STAFF_LIST, .work = list},
     {.operation = &API_OP_STAFF_CREATE, .prepare = create_prepare, .apply = create_apply},
     {.operation = &API_OP_STAFF_DISABLE, .apply = disable},
+    {.operation = &API_OP_STAFF_ROLE, .apply = role},
     {.operation = &API_OP_STAFF_PASSWORD, .prepare = password_prepare, .apply = password_apply},
     {.operation = &API_OP_STAFF_KEY_LIST, .work = key_list},
     {.operation = &API_OP_STAFF_KEY_CREATE, .apply = key_create},

@@ -31,6 +31,9 @@ Err staff_stores_read(Ctx *ctx, Str text, const int64_t **stores, size_t *count)
 /* A name of a person or key, a role and shops that may go together.  INVALID "staff.invalid". */
 Err staff_check(Ctx *ctx, Str name, Str role, size_t store_count);
 
+/* Whether `who` may all that a role may, in all those shops. */
+bool staff_covers(const Principal *who, Str role, const int64_t *stores, size_t store_count);
+
 /* DENIED "staff.beyond" unless ctx->who may all that a role may, in all those shops. */
 Err staff_require_covers(Ctx *ctx, Str role, const int64_t *stores, size_t store_count);
 

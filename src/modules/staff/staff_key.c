@@ -41,26 +41,43 @@ Err staff_key_list(Ctx *ctx, StaffKey **out, size_t *count)
     size_t n = 0;
     TRY(sql_staff_key_list(ctx, &rows, &n));
     StaffKey *keys = ARENA_ARRAY(ctx->arena, StaffKey, n + 1);
+    *count = 0;
     for (size_t i = 0; i < n; i++) {
-        keys[i] = (StaffKey){.id = rows[i].id,
+        StaffKey *k = &keys[*count];
+        *k = (StaffKey){.id = rows[i].id,
                              .name = rows[i].name,
                              .role = rows[i].role,
                              .hint = rows[i].hint,
                              .created_ms = rows[i].created_ms,
                              .revoked_ms = rows[i].revoked_ms};
-        TRY(staff_stores_read(ctx, rows[i].stores, &keys[i].stores, &keys[i].store_count));
+        TRY(staff_stores_read(ctx, rows[i].stores, &k->stores, &k->store_count));
+        *count += staff_covers(ctx->who, k->role, k->stores, k->store_count);
     }
     *out = keys;
-    *count = n;
     return ERR_OK;
+}
+
+static Err fail_key(Ctx *ctx, int64_t id)
+{
+    return fail(ctx, ERR_NOT_FOUND, "staff.key_unknown", "key %" PRId64, id);
 }
 
 Err staff_key_revoke(Tx *tx, int64_t id)
 {
+    Ctx *ctx = tx->ctx;
+    Row_staff_key_by_id row;
+    const int64_t *stores = NULL;
+    size_t store_count = 0;
     int64_t changed = 0;
-    TRY(sql_staff_key_revoke(tx, id, tx->ctx->now_ms, &changed));
+    const Err err = sql_staff_key_by_id(ctx, id, &row);
+    if (err == ERR_NOT_FOUND)
+        return fail_key(ctx, id);
+    TRY(err);
+    TRY(staff_stores_read(ctx, row.stores, &stores, &store_count));
+    TRY(staff_require_covers(ctx, row.role, stores, store_count));
+    TRY(sql_staff_key_revoke(tx, id, ctx->now_ms, &changed));
     if (changed == 0)
-        return fail(tx->ctx, ERR_NOT_FOUND, "staff.key_unknown", "key %" PRId64, id);
+        return fail_key(ctx, id);
     staff_principals_forget(tx);
     return ERR_OK;
 }

@@ -3,6 +3,8 @@
  */
 #include "modules/staff/staff_internal.h"
 
+#include "staff.sql.h"
+
 const char *const STAFF_ROLES[] = {"owner", "marketer", "clerk",     "analyst",
                                    "brand", "privacy",  "integrator"};
 const size_t STAFF_ROLE_COUNT = ARRAY_LEN(STAFF_ROLES);
@@ -82,18 +84,34 @@ Err staff_check(Ctx *ctx, Str name, Str role, size_t store_count)
     return ERR_OK;
 }
 
+bool staff_covers(const Principal *who, Str role, const int64_t *stores, size_t store_count)
+{
+    PermissionSet wanted = 0;
+    bool covers = staff_role_permissions(role, &wanted) && (wanted & ~who->permissions) == 0 &&
+                  (store_count > 0 || who->store_count == 0);
+    for (size_t i = 0; covers && i < store_count; i++)
+        covers = principal_may_store(who, stores[i]);
+    return covers;
+}
+
 Err staff_require_covers(Ctx *ctx, Str role, const int64_t *stores, size_t store_count)
 {
-    const Principal *who = ctx->who;
-    PermissionSet wanted = 0;
-    ENSURE(ctx, who != NULL && staff_role_permissions(role, &wanted));
-    if ((wanted & ~who->permissions) != 0)
-        return fail(ctx, ERR_DENIED, "staff.beyond", "role %.*s", STR_ARG(role));
-    if (store_count == 0 && who->store_count > 0)
-        return fail(ctx, ERR_DENIED, "staff.beyond", "every store");
-    for (size_t i = 0; i < store_count; i++)
-        if (!principal_may_store(who, stores[i]))
-            return fail(ctx, ERR_DENIED, "staff.beyond", "store %" PRId64, stores[i]);
+    ENSURE(ctx, ctx->who != NULL);
+    if (staff_covers(ctx->who, role, stores, store_count))
+        return ERR_OK;
+    return fail(ctx, ERR_DENIED, "staff.beyond", "role %.*s, %zu stores", STR_ARG(role),
+                store_count);
+}
+
+Err staff_require_stores(Ctx *ctx, const int64_t *stores, size_t store_count)
+{
+    for (size_t i = 0; i < store_count; i++) {
+        Row_staff_store row;
+        const Err err = sql_staff_store(ctx, stores[i], &row);
+        if (err == ERR_NOT_FOUND)
+            return fail(ctx, ERR_NOT_FOUND, "store.unknown", "store %" PRId64, stores[i]);
+        TRY(err);
+    }
     return ERR_OK;
 }
 

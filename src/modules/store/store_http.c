@@ -91,6 +91,8 @@ static Err create(Tx *tx, Call *call)
 {
     const Store draft = store_of(call->body);
     int64_t id = 0;
+    if (tx->ctx->who->store_count > 0)
+        return fail(tx->ctx, ERR_DENIED, "auth.store", "a new one");
     TRY(store_create(tx, &draft, &id));
     return answer(tx, call, id);
 }
@@ -100,6 +102,7 @@ static Err update(Tx *tx, Call *call)
     const ApiStoreUpdatePath *path = call->params;
     Store draft = store_of(call->body);
     draft.id = path->id;
+    TRY(principal_require_store(tx->ctx, path->id));
     TRY(store_update(tx, &draft));
     return answer(tx, call, path->id);
 }

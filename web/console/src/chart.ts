@@ -17,7 +17,7 @@ export function chartOfDays(
   printShort: (value: number) => string,
 ): EChartsCoreOption {
   return {
-    grid: { left: 4, right: 10, top: series.length > 1 ? 34 : 12, bottom: 4, containLabel: true },
+    grid: { left: 4, right: 24, top: series.length > 1 ? 34 : 12, bottom: 4, containLabel: true },
     legend:
       series.length > 1
         ? {
