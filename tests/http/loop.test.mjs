@@ -1,5 +1,6 @@
 // tests/http/loop.test.mjs -- the loop: claim, redeem, reverse, report; and every other operation once.
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import { DAY, PASSWORD, World } from './world.mjs'
 
@@ -50,27 +51,28 @@ test('a coupon claimed online is redeemed with a sale, taken back, and the repor
   assert.deepEqual([report.coupons[0].issued, report.coupons[0].redeemed], [1, 1])
 
   const redemption = sale.redemptions[0].redemption
-  const back = await w.want(200, 'POST', `/v1/redemptions/${redemption}/reversal`, { reason: 'wrong customer' })
-  assert.ok(back.reversed_at)
-  await w.refused(409, 'coupon.reversed', 'POST', `/v1/redemptions/${redemption}/reversal`, { reason: 'again' })
-  assert.equal((await w.want(200, 'GET', `/v1/coupons/${coupon.code}`)).state, 'issued')
-  const after = await w.want(200, 'GET', `/v1/reports/campaigns/${campaign.id}`)
-  assert.equal(after.campaign.redemptions, 0)
-  assert.equal(after.campaign.discount_fen, 0)
-
+  const reversal = (id) => ['POST', `/v1/redemptions/${id}/reversal`, { reason: 'wrong customer' }]
+  await w.refused(409, 'coupon.with_sale', ...reversal(redemption))
   const returned = await w.want(201, 'POST', `/v1/sales/${sale.id}/returns`, {
     till: 'T1',
     number: 'back-1',
     lines: [{ line: 1, quantity: 2 }],
   })
   assert.equal(returned.net_fen, -4000)
+  assert.equal((await w.want(200, 'GET', `/v1/coupons/${coupon.code}`)).state, 'issued')
+  const after = await w.want(200, 'GET', `/v1/reports/campaigns/${campaign.id}`)
+  assert.equal(after.campaign.redemptions, 0)
+  assert.equal(after.campaign.discount_fen, 0)
 
   const alone = await w.want(201, 'POST', '/v1/redemptions', { code: coupon.code, store: store.id })
   assert.equal(alone.discount_fen, 1000)
+  assert.ok((await w.want(200, ...reversal(alone.id))).reversed_at)
+  await w.refused(409, 'coupon.reversed', ...reversal(alone.id))
+  const last = await w.want(201, 'POST', '/v1/redemptions', { coupon: coupon.id, store: store.id })
   const list = await w.want(200, 'GET', '/v1/redemptions')
-  assert.deepEqual(list.items.map((r) => r.id), [alone.id, redemption])
+  assert.deepEqual(list.items.map((r) => r.id), [last.id, alone.id, redemption])
   const view = await w.want(200, 'GET', `/v1/coupon-templates/${template.id}`)
-  assert.deepEqual([view.issued, view.redeemed, view.reversed, view.discount_fen], [1, 2, 1, 1000])
+  assert.deepEqual([view.issued, view.redeemed, view.reversed, view.discount_fen], [1, 3, 2, 1000])
   const overview = await w.want(200, 'GET', '/v1/overview')
   assert.deepEqual([overview.people, overview.stores, overview.products], [1, 1, 1])
   const campaigns = await w.want(200, 'GET', '/v1/reports/campaigns')
@@ -132,6 +134,12 @@ test('shops, products, accounts, keys, jobs and the session answer', async () =>
   assert.equal((await w.want(200, 'GET', '/v1/session', undefined, session.read)).login, 'admin')
   await w.want(200, 'DELETE', '/v1/session', undefined, session.write)
   await w.refused(401, 'auth.session', 'GET', '/v1/session', undefined, session.read)
+})
+
+test('the contract that is served names every operation', async () => {
+  const served = await w.want(200, 'GET', '/openapi.json', undefined, { as: null })
+  const ours = JSON.parse(readFileSync(process.env.TONGDIAN_OPENAPI, 'utf8'))
+  assert.deepEqual(served.paths, ours.paths)
 })
 
 test('events are collected, the bad ones listed, and counted by day', async () => {

@@ -110,7 +110,7 @@ static Err own_password_prepare(Ctx *ctx, Call *call)
     const ApiOwnPassword *in = call->body;
     StaffPasswordChange *change = ARENA_NEW(ctx->arena, StaffPasswordChange);
     call->state = change;
-    return staff_change_password_prepare(ctx, in->old, in->password, change);
+    return staff_change_password_prepare(ctx, in->old, in->new, change);
 }
 
 static Err own_password_apply(Tx *tx, Call *call)

@@ -6,7 +6,11 @@
 #include "base/crypto.h"
 #include "base/rand.h"
 #include "modules/room_test.h"
+#include "modules/staff/staff_http.h"
+#include "modules/store/store.h"
+#include "staff.api.h"
 #include "staff.sql.h"
+#include "store.sql.h"
 
 #include <pthread.h>
 
@@ -750,6 +754,170 @@ ROOM_TEST(staff_key_has_no_more_than_its_maker, &STAFF_SCHEMA)
     EXPECT_FAULT(room->ctx, room_write(room, apply_key, &k), ERR_INVALID, "staff.invalid");
     EXPECT_STREQ(room->ctx->fault.pointer, "/role");
     EXPECT_STREQ(k.key, "");
+}
+
+ROOM_TEST(staff_key_and_account_are_seen_and_ended_only_by_who_could_have_made_them, &STAFF_SCHEMA)
+{
+    const int64_t one[] = {1}, two[] = {2}, both[] = {1, 2};
+    const struct {
+        const char *role;
+        const int64_t *stores;
+        size_t store_count;
+        bool below; /* an integrator of shop 2 */
+    } cases[] = {{"owner", NULL, 0, false},    {"integrator", NULL, 0, false},
+                 {"integrator", one, 1, false}, {"clerk", both, 2, false},
+                 {"privacy", two, 1, false},    {"clerk", two, 1, true},
+                 {"integrator", two, 1, true}};
+    const Principal local = principal("integrator", 5, 2);
+    int64_t ids[ARRAY_LEN(cases)];
+    size_t n = 0, below = 0;
+    StaffKey *keys = NULL;
+    Staff *staff = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        MakeKey k = {.in = {.name = STR("k"),
+                            .role = str_of(cases[i].role),
+                            .stores = cases[i].stores,
+                            .store_count = cases[i].store_count}};
+        EXPECT_OK(room->ctx, room_write(room, apply_key, &k));
+        ids[i] = k.id;
+        Account a = {.in = {.login = arena_printf(room->ctx->arena, "u%zu", i),
+                            .name = STR("u"),
+                            .role = k.in.role,
+                            .stores = k.in.stores,
+                            .store_count = k.in.store_count},
+                     .hash = STR("h")};
+        EXPECT_OK(room->ctx, room_write(room, apply_create, &a));
+        below += cases[i].below;
+    }
+    room->ctx->who = &local;
+    EXPECT_OK(room->ctx, staff_key_list(room->ctx, &keys, &n));
+    EXPECT_I64((int64_t)n, (int64_t)below);
+    EXPECT_I64(keys[0].id, ids[5]);
+    EXPECT_OK(room->ctx, staff_list(room->ctx, &staff, &n));
+    EXPECT_I64((int64_t)n, (int64_t)below);
+    EXPECT_STREQ(ROOM_C(room, staff[0].login), "u5");
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const Err err = room_write(room, apply_revoke, &ids[i]);
+        EXPECT_I64(err, cases[i].below ? ERR_OK : ERR_DENIED);
+        if (err != ERR_OK)
+            EXPECT_STREQ(room->ctx->fault.reason, "staff.beyond");
+    }
+    room->ctx->who = &PRINCIPAL_OF_SYSTEM;
+    EXPECT_OK(room->ctx, staff_key_list(room->ctx, &keys, &n));
+    EXPECT_I64((int64_t)n, ARRAY_LEN(cases));
+    for (size_t i = 0; i < n; i++)
+        EXPECT_I64(keys[i].revoked_ms != 0, cases[i].below);
+}
+
+/* ---- through the doors ----------------------------------------------------------------------- */
+
+typedef struct Knock {
+    const Door *door;
+    Call call;
+} Knock;
+
+static Err knock_body(Tx *tx, void *arg)
+{
+    Knock *k = arg;
+    return k->door->apply(tx, &k->call);
+}
+
+/* A write as the request layer runs it. */
+static Err knock(Room *room, const ApiOperation *operation, Call call)
+{
+    Knock k = {STAFF_DOORS, call};
+    while (k.door->operation != operation)
+        k.door++;
+    if (k.door->prepare != NULL)
+        TRY(k.door->prepare(room->ctx, &k.call));
+    return room_write(room, knock_body, &k);
+}
+
+typedef struct Shop {
+    Store in;
+    int64_t id;
+} Shop;
+
+static Err shop_body(Tx *tx, void *arg)
+{
+    Shop *s = arg;
+    return store_create(tx, &s->in, &s->id);
+}
+
+ROOM_TEST(staff_doors_take_only_stores_that_are_there, &STAFF_SCHEMA, &STORE_SCHEMA)
+{
+    Shop shop = {.in = {.code = STR("a"), .name = STR("a")}};
+    EXPECT_OK(room->ctx, room_write(room, shop_body, &shop));
+    int64_t stores[] = {shop.id, 99};
+    const ApiStaffRolePath path = {.id = create(room, STR("li"), STR("clerk"))};
+    ApiKeyDraft key = {.name = STR("k"), .role = API_STAFF_ROLE_CLERK, .stores = stores};
+    ApiStaffDraft account = {.login = STR("wang"),
+                             .name = STR("w"),
+                             .password = PASSWORD,
+                             .role = API_STAFF_ROLE_CLERK,
+                             .stores = stores};
+    ApiStaffRoleChange role = {.role = API_STAFF_ROLE_MARKETER, .stores = stores};
+    key.stores_is = account.stores_is = role.stores_is = DTO_VALUE;
+    ApiStaffView view = {0};
+    ApiKeyMade made = {0};
+    for (size_t count = 2; count > 0; count--) {
+        key.stores_count = account.stores_count = role.stores_count = count;
+        const Err errs[] = {
+            knock(room, &API_OP_STAFF_KEY_CREATE, (Call){.body = &key, .reply = &made}),
+            knock(room, &API_OP_STAFF_CREATE, (Call){.body = &account, .reply = &view}),
+            knock(room, &API_OP_STAFF_ROLE,
+                  (Call){.params = &path, .body = &role, .reply = &view})};
+        for (size_t i = 0; i < ARRAY_LEN(errs); i++)
+            EXPECT_I64(errs[i], count == 2 ? ERR_NOT_FOUND : ERR_OK);
+        if (count == 2)
+            EXPECT_STREQ(room->ctx->fault.reason, "store.unknown");
+    }
+    EXPECT_STREQ(ROOM_C(room, view.role), "marketer");
+    EXPECT_I64((int64_t)view.stores_count, 1);
+}
+
+static Err change_body(Tx *tx, void *arg)
+{
+    return staff_change_password(tx, ((Knock *)arg)->call.state, ((Knock *)arg)->call.audit_detail);
+}
+
+/* As the door, with the session's token where the door has a cookie. */
+static Err change(Room *room, const StaffPasswordChange *in, Str token)
+{
+    Knock k = {.call = {.state = (void *)(uintptr_t)in, .audit_detail = token}};
+    return room_write(room, change_body, &k);
+}
+
+ROOM_TEST(staff_changes_their_own_password_with_the_old_one_and_stays_signed_in, &STAFF_SCHEMA)
+{
+    const int64_t id = create(room, STR("li"), STR("clerk"));
+    StaffSignIn here, there;
+    StaffPasswordChange c, late;
+    EXPECT_OK(room->ctx, sign_in(room, STR("li"), PASSWORD, &here));
+    EXPECT_OK(room->ctx, sign_in(room, STR("li"), PASSWORD, &there));
+    Principal self = principal("clerk", id, 0);
+    room->ctx->who = &self;
+    EXPECT_FAULT(room->ctx, staff_change_password_prepare(room->ctx, OTHER, OTHER, &c), ERR_INVALID,
+                 "staff.password_old");
+    EXPECT_STREQ(room->ctx->fault.pointer, "/old");
+    EXPECT_FAULT(room->ctx, staff_change_password_prepare(room->ctx, PASSWORD, STR("short"), &c),
+                 ERR_INVALID, "staff.password");
+    EXPECT_OK(room->ctx, staff_change_password_prepare(room->ctx, PASSWORD, OTHER, &c));
+    EXPECT_OK(room->ctx, staff_change_password_prepare(room->ctx, PASSWORD, OTHER, &late));
+    EXPECT_OK(room->ctx, change(room, &c, str_of(here.token)));
+    EXPECT_OK(room->ctx, ask(room, &here));
+    EXPECT_FAULT(room->ctx, ask(room, &there), ERR_UNAUTHENTICATED, "auth.session");
+    EXPECT_FAULT(room->ctx, change(room, &late, str_of(here.token)), ERR_INVALID,
+                 "staff.password_old");
+    EXPECT_OK(room->ctx, sign_in(room, STR("li"), OTHER, &there));
+    EXPECT_FAULT(room->ctx, staff_change_password_prepare(room->ctx, PASSWORD, OTHER, &c),
+                 ERR_INVALID, "staff.password_old");
+    EXPECT_FAULT(room->ctx, staff_change_password_prepare(room->ctx, PASSWORD, OTHER, &c),
+                 ERR_LIMITED, "request.limited");
+    self.kind = PRINCIPAL_KEY;
+    EXPECT_FAULT(room->ctx, staff_change_password_prepare(room->ctx, OTHER, PASSWORD, &c),
+                 ERR_DENIED, "auth.permission");
+    room->ctx->who = &PRINCIPAL_OF_SYSTEM;
 }
 
 ROOM_TEST(staff_session_is_no_key_and_key_is_no_session, &STAFF_SCHEMA)

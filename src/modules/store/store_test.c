@@ -4,6 +4,8 @@
 #include "modules/store/store.h"
 
 #include "modules/room_test.h"
+#include "modules/store/store_http.h"
+#include "store.api.h"
 #include "store.sql.h"
 
 typedef struct Put {
@@ -329,4 +331,53 @@ TEST(store_hours_are_those_of_schema_org)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         EXPECT_I64(store_hours_valid(str_of(cases[i].text)), cases[i].valid);
     CHECK(!store_hours_valid((Str){"Mo\0", 3}));
+}
+
+/* ---- through the doors ----------------------------------------------------------------------- */
+
+typedef struct Knock {
+    const Door *door;
+    Call call;
+} Knock;
+
+static Err knock_body(Tx *tx, void *arg)
+{
+    Knock *k = arg;
+    return k->door->apply(tx, &k->call);
+}
+
+static Err knock(Room *room, const ApiOperation *operation, Call call)
+{
+    Knock k = {STORE_DOORS, call};
+    while (k.door->operation != operation)
+        k.door++;
+    return room_write(room, knock_body, &k);
+}
+
+ROOM_TEST(store_doors_let_who_works_in_some_shops_change_those_and_make_none, &STORE_SCHEMA)
+{
+    Put mine = {.in = shop()}, other = {.in = shop()};
+    other.in.code = STR("SH002");
+    EXPECT_OK(room->ctx, room_write(room, apply_create, &mine));
+    EXPECT_OK(room->ctx, room_write(room, apply_create, &other));
+    const Principal local = {.kind = PRINCIPAL_KEY, .store_count = 1, .stores = {mine.id}};
+    const ApiStoreDraft draft = {.code = STR("SH003"), .name = STR("new name")};
+    const ApiStoreUpdatePath to_mine = {.id = mine.id}, to_other = {.id = other.id};
+    ApiStoreView view = {0};
+    room->ctx->who = &local;
+    EXPECT_FAULT(room->ctx,
+                 knock(room, &API_OP_STORE_CREATE, (Call){.body = &draft, .reply = &view}),
+                 ERR_DENIED, "auth.store");
+    EXPECT_FAULT(room->ctx,
+                 knock(room, &API_OP_STORE_UPDATE,
+                       (Call){.params = &to_other, .body = &draft, .reply = &view}),
+                 ERR_DENIED, "auth.store");
+    EXPECT_I64(shops(room), 2);
+    EXPECT_OK(room->ctx, knock(room, &API_OP_STORE_UPDATE,
+                               (Call){.params = &to_mine, .body = &draft, .reply = &view}));
+    EXPECT_STREQ(ROOM_C(room, view.name), "new name");
+    room->ctx->who = &PRINCIPAL_OF_SYSTEM;
+    EXPECT_OK(room->ctx,
+              knock(room, &API_OP_STORE_CREATE, (Call){.body = &draft, .reply = &view}));
+    EXPECT_I64(shops(room), 3);
 }
