@@ -1,14 +1,14 @@
 /*
  * app/check_log.h -- the event log held against the tables, while a server may go on writing.
  *
- * What is compared: (1) the log as it was before the database snapshot, E0; (2) the snapshot S; (3) the
- * log after it, E1 >= E0.  A transaction commits first and then goes to the log, and its outbox row is
- * kept for at least a minute.  Hence:
+ * What is compared: (1) the log as it was before the database snapshot, E0; (2) the snapshot S;
+ * (3) the log after it, E1 >= E0.  A transaction commits first and then goes to the log, and its
+ * outbox row is kept for at least a minute.  Hence:
  *   every row in S has its event in the log below E1, or in an outbox row of S;
  *   every event below E0, and every one whose outbox row is in S, has its row in S;
  *   what lies between E0 and E1 and is not in S's outbox came after S: it is not looked at.
- * Memory does not grow with the log: ids go into 4,096 sums per kind of event, and only where a sum is
- * off are the ids themselves collected, in a second pass.
+ * Memory does not grow with the log: ids go into 4,096 sums per kind of event, and only where a sum
+ * is off are the ids themselves collected, in a second pass.
  */
 #pragma once
 

@@ -1,10 +1,10 @@
 /*
  * app/cmd_backup.c -- `tongdian backup` and `tongdian restore`.
  *
- * A backup beside a running server: (1) DATA/backup.hold is locked: while it is, the server deletes no
- * outbox row; (2) the event log is copied as a survey sees it: M; (3) the database is copied as one
- * snapshot: N >= M.  Every event of N that is not in M lies in N's outbox, and the first start on the
- * restored folder puts it into the log.  The lock goes with the process, also when it is killed.
+ * A backup beside a running server: (1) DATA/backup.hold is locked: while it is, the server deletes
+ * no outbox row; (2) the event log is copied as a survey sees it: M; (3) the database is copied as
+ * one snapshot: N >= M.  Every event of N that is not in M lies in N's outbox, and the first start
+ * on the restored folder puts it into the log.  The lock goes with the process, also when it is killed.
  * Everything is written to DIR.partial, which becomes DIR when it is whole and on disk.
  */
 #include "app/app.h"

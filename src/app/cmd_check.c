@@ -1,7 +1,7 @@
 /*
  * app/cmd_check.c -- `tongdian check`: every balance equals its ledger, every count its rows, every
- * event its outbox.  Reads only; works beside a running server, on one snapshot of the database (see
- * app/check_log.h for how the log is held against it).
+ * event its outbox.  Reads only; works beside a running server, on one snapshot of the database
+ * (see app/check_log.h for how the log is held against it).
  */
 #include "app/app.h"
 #include "app/args.h"

@@ -1,13 +1,35 @@
 /*
  * app/cmd_staff.c -- `tongdian user` and `tongdian key`: accounts and keys from the terminal.
+ *
+ * They need the database only, so they work beside a running server; its memory of sessions and keys is
+ * at most STAFF_CACHE_MS old.  Each change is audited as the system's.
  */
 #include "app/app.h"
 
+#include "modules/audit/audit.h"
 #include "modules/staff/staff.h"
+#include "modules/store/store.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
+
+/* The first command on a new data folder makes what is missing; all others leave the event log alone. */
+static bool open_for_staff(App *app, const Config *config)
+{
+    char log[4096];
+    struct stat st;
+    const int n = snprintf(log, sizeof log, "%s/events", config->data);
+    const bool there = n > 0 && (size_t)n < sizeof log && stat(log, &st) == 0;
+    return app_open(app, config, there ? BOOT_REPORT : BOOT_WRITE);
+}
+
+/* The same action as the door that does the same. */
+static Err audit(Tx *tx, Str door, int64_t object)
+{
+    return audit_add(tx, door, object, STR("command line"));
+}
 
 /* The value of `--name VALUE` among a command's own words, or `preset`. */
 static const char *option(int argc, char **argv, const char *name, const char *preset)
@@ -16,6 +38,28 @@ static const char *option(int argc, char **argv, const char *name, const char *p
         if (str_eq(str_of(argv[i]), str_of(name)))
             return argv[i + 1];
     return preset;
+}
+
+/* The shops of every `--store CODE`.  False when one is not there or names none: a sentence was printed. */
+static bool read_stores(App *app, int argc, char **argv, const int64_t **stores, size_t *count)
+{
+    int64_t *ids = ARENA_ARRAY(app->arena, int64_t, (size_t)argc);
+    *count = 0;
+    for (int i = 1; i < argc; i++) {
+        if (!str_eq(str_of(argv[i]), STR("--store")))
+            continue;
+        const char *code = i + 1 < argc ? argv[++i] : "";
+        if (store_by_code(&app->ctx, str_of(code), &ids[*count]) != ERR_OK) {
+            app_complain(app, "looking for the shop");
+            return false;
+        }
+        if (ids[(*count)++] == 0) {
+            fprintf(stderr, "tongdian: there is no shop with the code \"%s\"\n", code);
+            return false;
+        }
+    }
+    *stores = ids;
+    return true;
 }
 
 /* Reads one line without echo; from a pipe it is just read. */
@@ -50,23 +94,27 @@ typedef struct NewUser {
 static Err add_user_body(Tx *tx, void *arg)
 {
     NewUser *u = arg;
-    return staff_create(tx, &u->staff, u->hash, &u->staff.id);
+    TRY(staff_create(tx, &u->staff, u->hash, &u->staff.id));
+    return audit(tx, STR("staff_create"), u->staff.id);
 }
 
 static int add_user(App *app, int argc, char **argv)
 {
     char password[STAFF_PASSWORD_BYTES_MAX + 2];
     if (argc < 3 || argv[2][0] == '-') {
-        fprintf(stderr, "Usage: tongdian user add LOGIN [--name NAME] [--role ROLE]\n");
-        return 2;
-    }
-    if (!read_password(password, sizeof password)) {
-        fprintf(stderr, "tongdian: type a password, or pipe one in\n");
+        fprintf(stderr,
+                "Usage: tongdian user add LOGIN [--name NAME] [--role ROLE] [--store CODE]...\n");
         return 2;
     }
     NewUser u = {.staff = {.login = str_of(argv[2]),
                            .name = str_of(option(argc, argv, "--name", argv[2])),
                            .role = str_of(option(argc, argv, "--role", "owner"))}};
+    if (!read_stores(app, argc, argv, &u.staff.stores, &u.staff.store_count))
+        return 1;
+    if (!read_password(password, sizeof password)) {
+        fprintf(stderr, "tongdian: type a password, or pipe one in\n");
+        return 2;
+    }
     if (staff_password_prepare(&app->ctx, u.staff.login, str_of(password), &u.hash) != ERR_OK ||
         database_write(app->database, &app->ctx, "user.add", add_user_body, &u) != ERR_OK) {
         app_complain(app, "adding the account");
@@ -93,7 +141,8 @@ static int list_users(App *app)
 static Err set_password_body(Tx *tx, void *arg)
 {
     const NewUser *u = arg;
-    return staff_set_password(tx, u->staff.id, u->hash);
+    TRY(staff_set_password(tx, u->staff.id, u->hash));
+    return audit(tx, STR("staff_password"), u->staff.id);
 }
 
 static int set_password(App *app, int argc, char **argv)
@@ -120,7 +169,9 @@ static int set_password(App *app, int argc, char **argv)
         app_complain(app, "setting the password");
         return 1;
     }
-    printf("The password of %s is changed; its sessions have ended.\n", argv[2]);
+    printf("The password of %s is changed; its sessions have ended (on a running server within %d "
+           "seconds).\n",
+           argv[2], STAFF_CACHE_MS / 1000);
     return 0;
 }
 
@@ -128,7 +179,7 @@ int cmd_user(Config *config, int argc, char **argv)
 {
     App app;
     const Str what = argc > 1 ? str_of(argv[1]) : STR("list");
-    if (!app_open(&app, config, BOOT_WRITE))
+    if (!open_for_staff(&app, config))
         return 1;
     int status = 2;
     if (str_eq(what, STR("add")))
@@ -153,17 +204,20 @@ typedef struct NewKey {
 static Err add_key_body(Tx *tx, void *arg)
 {
     NewKey *k = arg;
-    return staff_key_create(tx, &k->key, &k->key.id, k->text);
+    TRY(staff_key_create(tx, &k->key, &k->key.id, k->text));
+    return audit(tx, STR("staff_key_create"), k->key.id);
 }
 
 static int add_key(App *app, int argc, char **argv)
 {
     if (argc < 3 || argv[2][0] == '-') {
-        fprintf(stderr, "Usage: tongdian key add NAME [--role ROLE]\n");
+        fprintf(stderr, "Usage: tongdian key add NAME [--role ROLE] [--store CODE]...\n");
         return 2;
     }
     NewKey k = {.key = {.name = str_of(argv[2]),
                         .role = str_of(option(argc, argv, "--role", "integrator"))}};
+    if (!read_stores(app, argc, argv, &k.key.stores, &k.key.store_count))
+        return 1;
     if (database_write(app->database, &app->ctx, "key.add", add_key_body, &k) != ERR_OK) {
         app_complain(app, "making the key");
         return 1;
@@ -190,7 +244,9 @@ static int list_keys(App *app)
 
 static Err revoke_body(Tx *tx, void *arg)
 {
-    return staff_key_revoke(tx, *(const int64_t *)arg);
+    const int64_t id = *(const int64_t *)arg;
+    TRY(staff_key_revoke(tx, id));
+    return audit(tx, STR("staff_key_revoke"), id);
 }
 
 static int revoke_key(App *app, int argc, char **argv)
@@ -204,7 +260,7 @@ static int revoke_key(App *app, int argc, char **argv)
         app_complain(app, "revoking the key");
         return 1;
     }
-    printf("Revoked.\n");
+    printf("Revoked (a running server refuses it within %d seconds).\n", STAFF_CACHE_MS / 1000);
     return 0;
 }
 
@@ -212,7 +268,7 @@ int cmd_key(Config *config, int argc, char **argv)
 {
     App app;
     const Str what = argc > 1 ? str_of(argv[1]) : STR("list");
-    if (!app_open(&app, config, BOOT_WRITE))
+    if (!open_for_staff(&app, config))
         return 1;
     int status = 2;
     if (str_eq(what, STR("add")))

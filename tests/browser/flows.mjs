@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import qrcode from 'qrcode-generator'
 import { CHINESE, ENGLISH, press, sees, signIn, tapAmount, textOf, type } from './hands.mjs'
 import { shootAll } from './shots.mjs'
 import {
@@ -33,6 +34,7 @@ let origin
 let console_
 let counter
 let code = ''
+const cameraScripts = []
 
 /** The counter, at its start page. */
 async function toStart() {
@@ -73,6 +75,34 @@ async function loseNextAnswer(page, path) {
     await page.setRequestInterception(false)
     assert.ok(lost, 'no answer was lost')
   }
+}
+
+/** From the next load on, the page's camera sees this text as a QR code. */
+async function holdBeforeCamera(page, text) {
+  const qr = qrcode(0, 'M')
+  qr.addData(text)
+  qr.make()
+  const size = qr.getModuleCount()
+  const rows = Array.from({ length: size }, (_, y) =>
+    Array.from({ length: size }, (__, x) => qr.isDark(y, x)),
+  )
+  const { identifier } = await page.evaluateOnNewDocument((dark) => {
+    const canvas = document.createElement('canvas')
+    canvas.width = canvas.height = 640
+    const pen = canvas.getContext('2d')
+    const module = 480 / dark.length
+    const draw = () => {
+      pen.fillStyle = 'white'
+      pen.fillRect(0, 0, 640, 640)
+      pen.fillStyle = 'black'
+      dark.forEach((row, y) =>
+        row.forEach((on, x) => on && pen.fillRect(80 + x * module, 80 + y * module, module + 0.5, module + 0.5)),
+      )
+    }
+    setInterval(draw, 100)
+    navigator.mediaDevices.getUserMedia = async () => canvas.captureStream(10)
+  }, rows)
+  cameraScripts.push(identifier)
 }
 
 /** No request to `path` gets through until the returned function is called. */
@@ -295,7 +325,17 @@ async function flows() {
     await sees(counter, 'Redeemed')
   })
 
+  await flow('a QR code in front of the camera leads to its coupon', async () => {
+    await giveAnother(SECOND_PHONE)
+    await holdBeforeCamera(counter, `https://example.invalid/c?code=${code}&from=sms`)
+    await toStart()
+    await press(counter, 'Scan a coupon')
+    await sees(counter, 'Usable')
+    await sees(counter, '$12.50 off over $50')
+  })
+
   await flow('the camera opens, and typing stays possible', async () => {
+    for (const script of cameraScripts) await counter.removeScriptToEvaluateOnNewDocument(script)
     await toStart()
     await press(counter, 'Scan a coupon')
     await sees(counter, 'Hold the code inside the frame.')
@@ -365,7 +405,6 @@ async function flows() {
   })
 
   await flow('every page is shown in both widths and languages', async () => {
-    await giveAnother(SECOND_PHONE)
     await shootAll(origin, shots, SECOND_PHONE)
   })
 

@@ -160,6 +160,29 @@ test('a revoked key, a disabled account and a new password end access at once', 
   assert.equal((await w.signIn('leaver')).reply.body.code, 'auth.password')
 })
 
+test("one's own password needs the old one; the account's other sessions end", async () => {
+  await account('changer')
+  const [here, there] = [await w.signIn('changer'), await w.signIn('changer')]
+  const next = `${PASSWORD}, changed`
+  const change = (old) => ['POST', '/v1/session/password', { old, new: next }, here.write]
+  await w.refused(401, 'auth.password', ...change('wrong password'))
+  assert.equal((await w.call(...change(PASSWORD))).status, 200)
+  await w.refused(401, 'auth.session', 'GET', '/v1/session', undefined, there.read)
+  assert.equal((await w.signIn('changer')).reply.status, 401)
+  assert.equal((await w.signIn('changer', next)).reply.status, 201)
+})
+
+test('a new role counts at once', async () => {
+  const staff = await account('riser')
+  const path = `/v1/staff/${staff.id}/role`
+  assert.equal((await w.want(200, 'POST', path, { role: 'marketer' })).role, 'marketer')
+  const session = await w.signIn('riser')
+  await w.want(200, 'GET', '/v1/overview', undefined, session.read)
+  assert.deepEqual((await w.want(200, 'POST', path, { role: 'clerk', stores: [store.id] })).stores, [store.id])
+  const again = await w.signIn('riser')
+  await w.refused(403, 'auth.permission', 'GET', '/v1/overview', undefined, again.read)
+})
+
 test('the last owner stays', async () => {
   const { items } = await w.want(200, 'GET', '/v1/staff')
   const owner = items.find((s) => s.login === 'admin')
@@ -173,4 +196,72 @@ test('weak passwords, taken names and unknown roles are refused with the field',
   await w.refused(409, 'staff.login_taken', 'POST', '/v1/staff', { ...draft, login: 'ADMIN' })
   const problem = await w.want(400, 'POST', '/v1/staff', { ...draft, role: 'king' })
   assert.equal(problem.errors[0].pointer, '/role')
+})
+
+test('an integrator of one shop neither sees nor revokes what is above it, nor changes other shops', async () => {
+  const bound = { as: await w.keyOf('integrator', [store.id]) }
+  const above = await w.want(201, 'POST', '/v1/keys', { name: 'above', role: 'owner' })
+  const below = await w.want(201, 'POST', '/v1/keys', { name: 'below', role: 'clerk', stores: [store.id] })
+  const { items } = await w.want(200, 'GET', '/v1/keys', undefined, bound)
+  assert.ok(items.some((k) => k.id === below.id) && items.every((k) => k.id !== above.id))
+  await w.refused(403, 'staff.beyond', 'DELETE', `/v1/keys/${above.id}`, undefined, bound)
+  await w.want(200, 'DELETE', `/v1/keys/${below.id}`, undefined, bound)
+  const other = await w.store()
+  await w.refused(403, 'auth.store', 'PUT', `/v1/stores/${other.id}`, { code: other.code, name: 'x' }, bound)
+  await w.refused(403, 'auth.store', 'POST', '/v1/stores', { code: 'MINE', name: 'x' }, bound)
+  await w.want(200, 'PUT', `/v1/stores/${store.id}`, { code: store.code, name: store.name }, bound)
+  await w.refused(404, 'store.unknown', 'POST', '/v1/keys', { name: 'x', role: 'clerk', stores: ['99'] })
+})
+
+test('a role and shops are given by who has them, and end the sessions', async () => {
+  const staff = await account('mover')
+  const session = await w.signIn('mover')
+  const change = { role: 'marketer', stores: [store.id] }
+  await w.refused(404, 'store.unknown', 'POST', `/v1/staff/${staff.id}/role`, { ...change, stores: ['99'] })
+  const view = await w.want(200, 'POST', `/v1/staff/${staff.id}/role`, change)
+  assert.deepEqual([view.role, view.stores], ['marketer', [store.id]])
+  await w.refused(401, 'auth.session', 'GET', '/v1/stores', undefined, session.read)
+})
+
+test('people change their own password; their other sessions end', async () => {
+  await account('own')
+  const here = await w.signIn('own')
+  const there = await w.signIn('own')
+  const path = '/v1/session/password'
+  const next = 'another long sentence'
+  await w.refused(400, 'staff.password_old', 'POST', path, { old: 'wrong password', new: next }, here.write)
+  await w.refused(400, 'staff.password', 'POST', path, { old: PASSWORD, new: 'short' }, here.write)
+  await w.refused(403, 'auth.permission', 'POST', path, { old: PASSWORD, new: next })
+  await w.want(200, 'POST', path, { old: PASSWORD, new: next }, here.write)
+  await w.want(200, 'GET', '/v1/session', undefined, here.read)
+  await w.refused(401, 'auth.session', 'GET', '/v1/session', undefined, there.read)
+  assert.equal((await w.signIn('own')).reply.body.code, 'auth.password')
+})
+
+test('who tries out numbers is stopped, and every search is audited without its text', async () => {
+  const clerk = { as: await w.keyOf('clerk') }
+  const phone = w.phone()
+  const search = () => w.call('POST', '/v1/people/search', { q: phone }, clerk)
+  const replies = await together(40, search)
+  const counts = tally(replies, (r) => r.status)
+  assert.ok(counts[200] >= 30 && counts[429] >= 5, JSON.stringify(counts))
+  assert.equal(replies.find((r) => r.status === 429).body.code, 'request.limited')
+  const { items } = await w.want(200, 'GET', '/v1/audit?limit=100')
+  assert.equal(items.filter((a) => a.action === 'person_search' && a.detail === 'phone').length, counts[200])
+})
+
+test('accounts and keys are made and ended from the terminal beside the running server', async () => {
+  w.command(['user', 'add', 'beside', '--role', 'clerk', '--store', store.code], `${PASSWORD}\n`)
+  const session = await w.signIn('beside')
+  assert.deepEqual(session.reply.body.stores, [store.id])
+  const key = w.command(['key', 'add', 'till', '--role', 'clerk', '--store', store.code]).trim()
+  await w.want(200, 'GET', '/v1/stores', undefined, { as: key })
+  const listed = w.command(['key', 'list']).split('\n').find((line) => line.includes(' till'))
+  assert.match(w.command(['key', 'revoke', listed.split(' ')[0]]), /within 60 seconds/)
+  assert.match(w.command(['user', 'password', 'beside'], 'a wholly new one\n'), /within 60 seconds/)
+  assert.throws(() => w.command(['key', 'add', 'x', '--store', 'NO-SUCH']), /no shop/)
+  const { items } = await w.want(200, 'GET', '/v1/audit?limit=100')
+  const mine = items.filter((a) => a.detail === 'command line').map((a) => a.action)
+  for (const action of ['staff_create', 'staff_key_create', 'staff_key_revoke', 'staff_password'])
+    assert.ok(mine.includes(action), action)
 })

@@ -80,9 +80,9 @@ export async function grant(
       return done
     } catch (error) {
       const refusal = asRefusal(error)
-      const again = refusal.isUnclear || refusal.status === 503 || refusal.status === 429
+      const again = refusal.isUnclear || refusal.status === 429
       // Signed out in the middle: the answer is still open; the wish is sent again after signing in.
-      const keep = again || refusal.status === 401 || refusal.status === 500
+      const keep = again || refusal.status === 401
       if (!keep) localStorage.removeItem(STORED)
       if (!again || !mayGoOn()) throw keep ? new Refusal(0, refusal.code) : refusal
       await pause(WAITS_MS[Math.min(tries, WAITS_MS.length) - 1] ?? 5000)

@@ -115,7 +115,7 @@ INSERT INTO person_gram(hash, person) VALUES (:hash, :person) ON CONFLICT (hash,
 -- name: person_gram_count :one
 -- in: hash bytes, max i64
 -- out: people i64
-SELECT count(*) FROM (SELECT 1 FROM person_gram WHERE hash = :hash LIMIT :max) AS some;
+SELECT count(*) FROM (SELECT 1 FROM person_gram WHERE hash = :hash LIMIT :max) AS found;
 
 -- Who has all four pairs in their name, with that name; as person_by_last4.
 -- name: person_by_grams :list

@@ -71,8 +71,7 @@ static Err search_prepare(Ctx *ctx, Call *call)
 {
     const ApiPersonSearch *q = call->body;
     const bool all = principal_may(ctx->who, "insight.read");
-    TRY(request_limit(ctx, "person.search",
-                      all ? SEARCHES_PER_MINUTE_ALL : SEARCHES_PER_MINUTE));
+    TRY(request_limit(ctx, "person.search", all ? SEARCHES_PER_MINUTE_ALL : SEARCHES_PER_MINUTE));
     ApiPersonFound *out = ARENA_NEW(ctx->arena, ApiPersonFound);
     Person *people = NULL;
     TRY(person_search(ctx, q->q, q->limit, &people, &out->items_count));

@@ -447,10 +447,11 @@ ROOM_TEST(person_search_of_a_shops_clerk_finds_by_part_only_who_was_enrolled_the
 
 ROOM_TEST(person_search_kind_says_what_it_looks_like_and_not_what_it_is, &PERSON_SCHEMA)
 {
-    static const char *const CASES[][2] = {{"13800138000", "phone"}, {" +86 138 0013 8000", "phone"},
-                                           {"8000", "last4"},        {"A-12", "last4"},
-                                           {"VIP-20260001", "card"}, {"王小波", "name"},
-                                           {"anna", "name"},         {"", "name"}};
+    static const char *const CASES[][2] = {
+        {"13800138000", "phone"}, {" +86 138 0013 8000", "phone"},
+        {"8000", "last4"},        {"A-12", "last4"},
+        {"VIP-20260001", "card"}, {"王小波", "name"},
+        {"anna", "name"},         {"", "name"}};
     for (size_t i = 0; i < ARRAY_LEN(CASES); i++)
         EXPECT_STREQ(person_search_kind(room->ctx, str_of(CASES[i][0])), CASES[i][1]);
 }

@@ -86,7 +86,6 @@ Err staff_find(Ctx *ctx, int64_t id, Staff *out)
                .name = r.name,
                .role = r.role,
                .disabled = r.disabled,
-               .locked_until_ms = r.locked_until_ms,
                .created_ms = r.created_ms};
     TRY(staff_stores_read(ctx, r.stores, &s.stores, &s.store_count));
     *out = s;
@@ -103,12 +102,11 @@ Err staff_list(Ctx *ctx, Staff **out, size_t *count)
     for (size_t i = 0; i < n; i++) {
         Staff *s = &staff[*count];
         *s = (Staff){.id = rows[i].id,
-                           .login = rows[i].login,
-                           .name = rows[i].name,
-                           .role = rows[i].role,
-                           .disabled = rows[i].disabled,
-                           .locked_until_ms = rows[i].locked_until_ms,
-                           .created_ms = rows[i].created_ms};
+                     .login = rows[i].login,
+                     .name = rows[i].name,
+                     .role = rows[i].role,
+                     .disabled = rows[i].disabled,
+                     .created_ms = rows[i].created_ms};
         TRY(staff_stores_read(ctx, rows[i].stores, &s->stores, &s->store_count));
         *count += staff_covers(ctx->who, s->role, s->stores, s->store_count);
     }
@@ -191,6 +189,7 @@ Err staff_set_password(Tx *tx, int64_t id, Str password_hash)
     else
         TRY(find_below(ctx, id, &s));
     TRY(sql_staff_set_password(tx, id, password_hash, NULL));
+    TRY(staff_guesses_forget(tx, s.login));
     return end_sessions(tx, id);
 }
 

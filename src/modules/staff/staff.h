@@ -1,11 +1,13 @@
 /*
  * modules/staff/staff.h -- people who work for the chain, how they sign in, and keys for machines.
  *
- * Owns:     tables staff, staff_session, staff_key; the cache of principals in memory.
+ * Owns:     tables staff, staff_session, staff_key, staff_guess; the cache of principals in memory.
  * Promises: passwords, session tokens and keys are stored only as hashes; an unknown login costs as
- *           much time and gets the same answer as a wrong password; after STAFF_FAILURES_MAX wrong
- *           passwords in a row an account is locked for a minute, doubling up to an hour with each
- *           further one; a session or key that was ended works no longer once the commit that ended
+ *           much time and gets the same answers as a wrong password; after STAFF_FAILURES_MAX wrong
+ *           passwords in a row for a login from one address that address is locked out of that login
+ *           for a minute, doubling up to an hour with each further one; after STAFF_FAILURES_HOUR in
+ *           an hour from everywhere each further one locks all addresses out for a second, but those
+ *           where somebody signed in to it within STAFF_KNOWN_MS; a session or key that was ended works no longer once the commit that ended
  *           it was replied to (in other processes on the same database: at most STAFF_CACHE_MS
  *           later); somebody can always sign in as owner; nobody grants more than they have.
  * Depends:  base, db, request.      Threads: any.
@@ -23,11 +25,16 @@ enum {
     STAFF_FAILURES_MAX = 5,
     STAFF_LOCK_MS = 60 * 1000,
     STAFF_LOCK_MS_MAX = 60 * 60 * 1000,
+    STAFF_FAILURES_HOUR = 100,
+    STAFF_LOCK_ALL_MS = 1000,
+    STAFF_GUESS_MS = 2 * 60 * 60 * 1000, /* since the last failure: then the count begins again */
     STAFF_SESSION_MS = 12 * 60 * 60 * 1000,
     STAFF_CACHE_MS = 60 * 1000,
     STAFF_TOKEN_BYTES = 44, /* 43 base64url characters of 256 random bits and a NUL */
     STAFF_KEY_BYTES = 47    /* "td_" before the same */
 };
+
+#define STAFF_KNOWN_MS (INT64_C(30) * 24 * 60 * 60 * 1000)
 
 /* ---- roles ----------------------------------------------------------------------------------- */
 
@@ -48,7 +55,6 @@ typedef struct Staff {
     const int64_t *stores; /* that are there: see staff_require_stores() */
     size_t store_count;    /* 0 = every shop */
     bool disabled;
-    int64_t locked_until_ms; /* in the past = not locked */
     int64_t created_ms;
 } Staff;
 
@@ -118,13 +124,18 @@ typedef struct StaffSignIn {
     bool open;       /* apply opened the session */
     int64_t wait_ms; /* > 0: locked for that long */
     Str login;       /* folded */
+    Str address;
     Str password;    /* the stored hash that was checked */
     Str rehash;      /* the same password hashed with today's parameters; no pointer = not needed */
 } StaffSignIn;
 
-/* Errors: UNAUTHENTICATED "auth.password" (no such login, or disabled), LIMITED "auth.locked" (the hint
- * says for how long). */
-MUST_USE Err staff_sign_in_prepare(Ctx *ctx, Str login, Str password, StaffSignIn *out);
+typedef struct StaffCredentials {
+    Str login, password;
+    Str address; /* where they were typed, as text */
+} StaffCredentials;
+
+/* Errors: LIMITED "auth.locked" (the hint says for how long). */
+MUST_USE Err staff_sign_in_prepare(Ctx *ctx, const StaffCredentials *given, StaffSignIn *out);
 
 MUST_USE Err staff_sign_in_apply(Tx *tx, StaffSignIn *in);
 
@@ -134,7 +145,8 @@ MUST_USE Err staff_sign_in_result(Ctx *ctx, const StaffSignIn *in);
 /* Ends a session; a token that is none is OK. */
 MUST_USE Err staff_sign_out(Tx *tx, Str token);
 
-/* Forgets the sessions that are over, for a job.  *purged = how many. */
+/* Forgets the sessions that are over and the guesses that count no more, for a job.  *purged = how many
+ * sessions. */
 MUST_USE Err staff_session_purge(Tx *tx, int64_t *purged);
 
 /* The CSRF token that belongs to a session token: derived, not stored, and of no use to find it. */

@@ -7,8 +7,6 @@ CREATE TABLE staff(
   role text NOT NULL,
   stores text NOT NULL,               -- '' = every store, else ids separated by commas
   password text NOT NULL,             -- argon2id, encoded
-  failures i64 NOT NULL CHECK(failures >= 0),
-  locked_until_ms i64 NOT NULL,
   disabled bool NOT NULL,
   created_ms i64 NOT NULL
 );
@@ -35,15 +33,49 @@ CREATE TABLE staff_key(
   revoked_ms i64 NOT NULL             -- 0 = in use
 );
 
+-- Wrong passwords, by login and address, whether anybody has that login or not.  Address '' counts those
+-- from everywhere.
+-- clustered
+CREATE TABLE staff_guess(
+  login bytes NOT NULL,               -- hashed: people type their password there by mistake
+  address text NOT NULL,
+  failures i64 NOT NULL CHECK(failures >= 0),
+  at_ms i64 NOT NULL,                 -- of the last failure; '': when the hour began
+  locked_until_ms i64 NOT NULL,
+  known_until_ms i64 NOT NULL,        -- somebody signed in from there: the count of '' is not theirs
+  PRIMARY KEY (login, address)
+);
+
+-- name: staff_guess_find :one
+-- in: login bytes, address text
+-- out: failures i64, at_ms i64, locked_until_ms i64, known_until_ms i64
+SELECT failures, at_ms, locked_until_ms, known_until_ms FROM staff_guess
+ WHERE login = :login AND address = :address;
+
+-- name: staff_guess_put :exec
+-- in: login bytes, address text, failures i64, at_ms i64, locked_until_ms i64, known_until_ms i64
+INSERT INTO staff_guess(login, address, failures, at_ms, locked_until_ms, known_until_ms)
+VALUES (:login, :address, :failures, :at_ms, :locked_until_ms, :known_until_ms)
+ON CONFLICT (login, address) DO UPDATE SET failures = excluded.failures, at_ms = excluded.at_ms,
+  locked_until_ms = excluded.locked_until_ms, known_until_ms = excluded.known_until_ms;
+
+-- name: staff_guess_forget :exec
+-- in: login bytes
+DELETE FROM staff_guess WHERE login = :login;
+
+-- name: staff_guess_purge :exec
+-- in: at_ms i64, now_ms i64
+DELETE FROM staff_guess WHERE at_ms <= :at_ms AND known_until_ms <= :now_ms;
+
 -- name: staff_by_login :one
 -- in: login text
--- out: id i64, password text, failures i64, locked_until_ms i64, disabled bool
-SELECT id, password, failures, locked_until_ms, disabled FROM staff WHERE login = :login;
+-- out: id i64, password text, disabled bool
+SELECT id, password, disabled FROM staff WHERE login = :login;
 
 -- name: staff_by_id :one
 -- in: id i64
--- out: login text, name text, role text, stores text, disabled bool, locked_until_ms i64, created_ms i64
-SELECT login, name, role, stores, disabled, locked_until_ms, created_ms FROM staff WHERE id = :id;
+-- out: login text, name text, role text, stores text, disabled bool, created_ms i64
+SELECT login, name, role, stores, disabled, created_ms FROM staff WHERE id = :id;
 
 -- name: staff_other_owners :one
 -- in: id i64
@@ -51,19 +83,19 @@ SELECT login, name, role, stores, disabled, locked_until_ms, created_ms FROM sta
 SELECT count(*) FROM staff WHERE role = 'owner' AND disabled = 0 AND id <> :id;
 
 -- name: staff_list :list
--- out: id i64, login text, name text, role text, stores text, disabled bool, locked_until_ms i64, created_ms i64
-SELECT id, login, name, role, stores, disabled, locked_until_ms, created_ms
+-- out: id i64, login text, name text, role text, stores text, disabled bool, created_ms i64
+SELECT id, login, name, role, stores, disabled, created_ms
   FROM staff ORDER BY login LIMIT 1000;
 
 -- name: staff_insert :exec
 -- in: id i64, login text, name text, role text, stores text, password text, created_ms i64
-INSERT INTO staff(id, login, name, role, stores, password, failures, locked_until_ms, disabled, created_ms)
-VALUES (:id, :login, :name, :role, :stores, :password, 0, 0, 0, :created_ms)
+INSERT INTO staff(id, login, name, role, stores, password, disabled, created_ms)
+VALUES (:id, :login, :name, :role, :stores, :password, 0, :created_ms)
 ON CONFLICT (login) DO NOTHING;
 
 -- name: staff_set_password :exec
 -- in: id i64, password text
-UPDATE staff SET password = :password, failures = 0, locked_until_ms = 0 WHERE id = :id;
+UPDATE staff SET password = :password WHERE id = :id;
 
 -- name: staff_set_role :exec
 -- in: id i64, role text, stores text
@@ -72,10 +104,6 @@ UPDATE staff SET role = :role, stores = :stores WHERE id = :id;
 -- name: staff_set_disabled :exec
 -- in: id i64, disabled bool
 UPDATE staff SET disabled = :disabled WHERE id = :id;
-
--- name: staff_set_failures :exec
--- in: id i64, failures i64, locked_until_ms i64
-UPDATE staff SET failures = :failures, locked_until_ms = :locked_until_ms WHERE id = :id;
 
 -- name: staff_session_insert :exec
 -- in: id i64, hash bytes, staff i64, created_ms i64, expires_ms i64

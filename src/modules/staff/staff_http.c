@@ -77,7 +77,11 @@ static Err sign_in_prepare(Ctx *ctx, Call *call)
     const ApiSignIn *in = call->body;
     StaffSignIn *s = ARENA_NEW(ctx->arena, StaffSignIn);
     call->state = s;
-    return staff_sign_in_prepare(ctx, in->login, in->password, s);
+    return staff_sign_in_prepare(ctx,
+                                 &(StaffCredentials){.login = in->login,
+                                                     .password = in->password,
+                                                     .address = call->exchange->request.peer},
+                                 s);
 }
 
 static Err sign_in_apply(Tx *tx, Call *call)
@@ -140,8 +144,6 @@ static ApiStaffView view_of(Ctx *ctx, const Staff *s)
                       .disabled = s->disabled,
                       .created_at = s->created_ms};
     copy_stores(ctx, s->stores, s->store_count, &v.stores, &v.stores_count);
-    if (s->locked_until_ms > ctx->now_ms)
-        DTO_SET(&v, locked_until, s->locked_until_ms);
     return v;
 }
 

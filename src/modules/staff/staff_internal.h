@@ -37,5 +37,8 @@ bool staff_covers(const Principal *who, Str role, const int64_t *stores, size_t 
 /* DENIED "staff.beyond" unless ctx->who may all that a role may, in all those shops. */
 Err staff_require_covers(Ctx *ctx, Str role, const int64_t *stores, size_t store_count);
 
+/* Wrong passwords for that login count no more. */
+Err staff_guesses_forget(Tx *tx, Str login);
+
 /* Every cached principal is looked up again once this transaction has committed. */
 void staff_principals_forget(Tx *tx);

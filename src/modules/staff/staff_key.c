@@ -45,11 +45,11 @@ Err staff_key_list(Ctx *ctx, StaffKey **out, size_t *count)
     for (size_t i = 0; i < n; i++) {
         StaffKey *k = &keys[*count];
         *k = (StaffKey){.id = rows[i].id,
-                             .name = rows[i].name,
-                             .role = rows[i].role,
-                             .hint = rows[i].hint,
-                             .created_ms = rows[i].created_ms,
-                             .revoked_ms = rows[i].revoked_ms};
+                        .name = rows[i].name,
+                        .role = rows[i].role,
+                        .hint = rows[i].hint,
+                        .created_ms = rows[i].created_ms,
+                        .revoked_ms = rows[i].revoked_ms};
         TRY(staff_stores_read(ctx, rows[i].stores, &k->stores, &k->store_count));
         *count += staff_covers(ctx->who, k->role, k->stores, k->store_count);
     }

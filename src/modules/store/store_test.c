@@ -377,7 +377,6 @@ ROOM_TEST(store_doors_let_who_works_in_some_shops_change_those_and_make_none, &S
                                (Call){.params = &to_mine, .body = &draft, .reply = &view}));
     EXPECT_STREQ(ROOM_C(room, view.name), "new name");
     room->ctx->who = &PRINCIPAL_OF_SYSTEM;
-    EXPECT_OK(room->ctx,
-              knock(room, &API_OP_STORE_CREATE, (Call){.body = &draft, .reply = &view}));
+    EXPECT_OK(room->ctx, knock(room, &API_OP_STORE_CREATE, (Call){.body = &draft, .reply = &view}));
     EXPECT_I64(shops(room), 3);
 }
