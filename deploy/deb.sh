@@ -20,8 +20,9 @@ arch=$(dpkg --print-architecture)
 # The packages of the shared libraries in the program's own list, not of what those need in turn.
 depends=$(objdump -p "$program" | awk '$1 == "NEEDED" { print $2 }' | while read -r library; do
     path=$(ldd "$program" | awk -v l="$library" '$1 == l || $1 ~ "/" l "$" { print $3 == "" ? $1 : $3; exit }')
-    dpkg -S "*/$(basename "$(readlink -f "$path")")" | cut -d: -f1 | head -n 1
-done | sort -u | paste -sd, | sed 's/,/, /g')
+    real=$(readlink -f "$path") # /lib is /usr/lib, and packages know their files by either name
+    dpkg -S "$real" 2>/dev/null || dpkg -S "${real#/usr}"
+done | cut -d: -f1 | sort -u | paste -sd, | sed 's/,/, /g')
 
 rm -rf "$stage"
 install -D -m 755 "$program" "$stage/usr/bin/tongdian"

@@ -96,7 +96,7 @@ if [ "$inside" = 0 ]; then
     unshare --mount --pid --fork --kill-child --mount-proc --ipc --propagation private -- \
         "$0" --inside "$@" 9>&- &
     namespace=$!
-    trap 'kill -KILL "$namespace"; wait "$namespace"; exit 130' INT TERM
+    trap 'kill -KILL "$namespace"; wait "$namespace" || :; exit 130' INT TERM
     status=0
     wait "$namespace" || status=$?
     exit "$status"

@@ -6,7 +6,16 @@ import qrcode from 'qrcode-generator'
 import { CHINESE, ENGLISH, press, sees, signIn, tapAmount, textOf, type } from './hands.mjs'
 import { shootAll } from './shots.mjs'
 import {
-  CLERK, MARKETER, OWNER, ROOT, complaints, end, makeData, openBrowser, openPage, serve,
+  CLERK,
+  MARKETER,
+  OWNER,
+  ROOT,
+  complaints,
+  end,
+  makeData,
+  openBrowser,
+  openPage,
+  serve,
 } from './world.mjs'
 
 const binary = process.argv[2]
@@ -96,7 +105,10 @@ async function holdBeforeCamera(page, text) {
       pen.fillRect(0, 0, 640, 640)
       pen.fillStyle = 'black'
       dark.forEach((row, y) =>
-        row.forEach((on, x) => on && pen.fillRect(80 + x * module, 80 + y * module, module + 0.5, module + 0.5)),
+        row.forEach(
+          (on, x) =>
+            on && pen.fillRect(80 + x * module, 80 + y * module, module + 0.5, module + 0.5),
+        ),
       )
     }
     setInterval(draw, 100)
@@ -192,31 +204,37 @@ async function flows() {
     await sees(console_, 'Given out again')
   })
 
-  await flow('a person is found by phone, by the last four, and not by a wrong number', async () => {
-    await console_.goto(`${origin}/people`, { waitUntil: 'networkidle0' })
-    for (const wanted of [PHONE, '8000']) {
-      await type(console_, 'Phone, last four', wanted)
+  await flow(
+    'a person is found by phone, by the last four, and not by a wrong number',
+    async () => {
+      await console_.goto(`${origin}/people`, { waitUntil: 'networkidle0' })
+      for (const wanted of [PHONE, '8000']) {
+        await type(console_, 'Phone, last four', wanted)
+        await press(console_, 'Search')
+        await sees(console_, `1 found for “${wanted}”`)
+      }
+      await type(console_, 'Phone, last four', '13900139000')
       await press(console_, 'Search')
-      await sees(console_, `1 found for “${wanted}”`)
-    }
-    await type(console_, 'Phone, last four', '13900139000')
-    await press(console_, 'Search')
-    await sees(console_, 'Nobody found')
-  })
+      await sees(console_, 'Nobody found')
+    },
+  )
 
-  await flow('the person page shows wallet and timeline, and the phone only with a reason', async () => {
-    await type(console_, 'Phone, last four', PHONE)
-    await press(console_, 'Search')
-    await sees(console_, '1 found')
-    await press(console_, 'No name', 'tbody')
-    await sees(console_, 'Coupon claimed')
-    await sees(console_, '$12.50 off over $50')
-    assert.ok(!(await textOf(console_)).includes(PHONE), 'the phone is shown unmasked')
-    await press(console_, 'Show full phone')
-    await type(console_, 'e.g. the customer called', 'browser test')
-    await press(console_, 'Show full phone', '.el-message-box')
-    await sees(console_, PHONE)
-  })
+  await flow(
+    'the person page shows wallet and timeline, and the phone only with a reason',
+    async () => {
+      await type(console_, 'Phone, last four', PHONE)
+      await press(console_, 'Search')
+      await sees(console_, '1 found')
+      await press(console_, 'No name', 'tbody')
+      await sees(console_, 'Coupon claimed')
+      await sees(console_, '$12.50 off over $50')
+      assert.ok(!(await textOf(console_)).includes(PHONE), 'the phone is shown unmasked')
+      await press(console_, 'Show full phone')
+      await type(console_, 'e.g. the customer called', 'browser test')
+      await press(console_, 'Show full phone', '.el-message-box')
+      await sees(console_, PHONE)
+    },
+  )
 
   await flow('the counter asks for the shop once', async () => {
     await signIn(counter, `${origin}/counter/`, CLERK, ENGLISH)
@@ -258,7 +276,10 @@ async function flows() {
   await flow('a second time it is refused, with the reason', async () => {
     await findByCode(code)
     await sees(counter, 'it cannot be used again')
-    assert.equal(await counter.$$eval('button', (all) => all.filter((b) => b.innerText === 'Redeem').length), 0)
+    assert.equal(
+      await counter.$$eval('button', (all) => all.filter((b) => b.innerText === 'Redeem').length),
+      0,
+    )
   })
 
   await flow('a coupon redeemed elsewhere meanwhile is refused, with the reason', async () => {

@@ -21,8 +21,15 @@ export const textOf = (page) => page.evaluate(() => document.body.innerText.repl
 export async function press(page, text, within = 'body') {
   const find = (wanted, scope) =>
     [...document.querySelectorAll(scope)]
-      .flatMap((part) => [...part.querySelectorAll('button, a, label, [role=tab], [role=option], [role=button]')])
-      .filter((one) => one.getClientRects().length > 0 && !one.disabled && one.innerText.trim().startsWith(wanted))[0]
+      .flatMap((part) => [
+        ...part.querySelectorAll('button, a, label, [role=tab], [role=option], [role=button]'),
+      ])
+      .filter(
+        (one) =>
+          one.getClientRects().length > 0 &&
+          !one.disabled &&
+          one.innerText.trim().startsWith(wanted),
+      )[0]
   const handle = await page.waitForFunction(find, { polling: 50 }, text, within).catch(() => {
     throw new Error(`${page.url()}: nothing to press says "${text}"`)
   })

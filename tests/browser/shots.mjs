@@ -32,7 +32,8 @@ async function fits(page) {
 
 async function shoot(page, path) {
   const isDrawn = () =>
-    document.querySelector('main')?.innerText && !document.querySelector('.el-skeleton, .van-loading')
+    document.querySelector('main')?.innerText &&
+    !document.querySelector('.el-skeleton, .van-loading')
   await page.waitForFunction(isDrawn, { polling: 50 })
   await fits(page)
   const { width } = page.viewport()
@@ -63,7 +64,11 @@ async function shootConsole(origin, folder, language, width, phone) {
   await signIn(page, `${origin}/`, OWNER, language === 'en' ? ENGLISH : CHINESE)
   await page.waitForFunction(() => document.querySelector('main canvas'))
   const { campaign, person } = await firstIds(page, phone)
-  const pages = [...CONSOLE, ['campaign', `/campaigns/${campaign}`], ['person', `/people/${person}`]]
+  const pages = [
+    ...CONSOLE,
+    ['campaign', `/campaigns/${campaign}`],
+    ['person', `/people/${person}`],
+  ]
   for (const [what, path] of pages) {
     await page.goto(origin + path, { waitUntil: 'load' })
     await shoot(page, name(what))

@@ -11,7 +11,11 @@ import puppeteer from 'puppeteer-core'
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 export const OWNER = { login: 'owner.li', password: 'correct horse 4711', role: 'owner' }
 export const CLERK = { login: 'clerk.wang', password: 'battery staple 4711', role: 'clerk' }
-export const MARKETER = { login: 'marketer.zhou', password: 'paper clip bucket 4711', role: 'marketer' }
+export const MARKETER = {
+  login: 'marketer.zhou',
+  password: 'paper clip bucket 4711',
+  role: 'marketer',
+}
 
 const FLAGS = [
   '--headless',
@@ -51,7 +55,11 @@ export function makeData(binary, filled) {
   const quiet = { stdio: ['pipe', 'ignore', 'pipe'], cwd: ROOT }
   if (filled) {
     const knowsDemo = / demo /.test(spawnSync(binary, ['help'], { encoding: 'utf8' }).stdout)
-    const map = ['--map', join(ROOT, 'maps/completejourney.yaml'), join(ROOT, 'data/completejourney')]
+    const map = [
+      '--map',
+      join(ROOT, 'maps/completejourney.yaml'),
+      join(ROOT, 'data/completejourney'),
+    ]
     const command = knowsDemo ? ['demo', '--once'] : ['import', ...map]
     execFileSync(binary, [...command, '--data', data], quiet)
   }
@@ -66,7 +74,8 @@ export function makeData(binary, filled) {
 export async function serve(binary, data) {
   const origin = `http://127.0.0.1:${await freePort()}`
   const dist = join(ROOT, 'web/dist')
-  const pages = existsSync(dist) ? ['--web', dist] : []
+  const built = process.env.TONGDIAN_TEST_PAGES ?? (existsSync(dist) ? dist : '')
+  const pages = built ? ['--web', built] : []
   const options = ['serve', '--data', data, '--listen', origin.slice(7), ...pages]
   const server = spawn(binary, options, { stdio: ['ignore', 'ignore', 'pipe'] })
   let said = ''
@@ -102,9 +111,11 @@ function watch(page, origin) {
   page.on('pageerror', (error) => complain(error.message))
   page.on('console', (message) => {
     // A refusal of the API is what some flows are about; a broken page or policy never is.
-    const isRefusal = /^Failed to load resource: (the server responded with a status of 4|net::ERR_)/
+    const isRefusal =
+      /^Failed to load resource: (the server responded with a status of 4|net::ERR_)/
     if (message.type() === 'error' && !isRefusal.test(message.text())) complain(message.text())
-    if (message.type() === 'warn' && /intlify|Vue warn/.test(message.text())) complain(message.text())
+    if (message.type() === 'warn' && /intlify|Vue warn/.test(message.text()))
+      complain(message.text())
   })
 }
 

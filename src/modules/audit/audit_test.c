@@ -128,7 +128,7 @@ static const struct {
     {"UPDATE audit SET action = 'coupon.look' WHERE id = " RANK(8), "seal 3"},
     {"UPDATE audit SET object = object + 1 WHERE id = " RANK(3), "seal 2"},
     {"UPDATE audit SET detail = 'detail' WHERE id = " RANK(2), "seal 1"},
-    {"UPDATE audit SET action = 'coupon.redeemd', detail = 'etail 2' WHERE id = " RANK(2),
+    {"UPDATE audit SET who_kind = 'systemc', action = 'oupon.redeem' WHERE id = " RANK(2),
      "seal 1"},
     {"DELETE FROM audit WHERE id = " RANK(0), "seal 1"},
     {"DELETE FROM audit WHERE id = " RANK(4), "seal 2"},

@@ -34,6 +34,28 @@ TEST(coupon_code_comes_back_as_the_coupon_that_it_was_made_for)
     arena_free(ctx.arena);
 }
 
+TEST(coupon_code_can_not_be_told_from_its_number)
+{
+    enum { SECRET_CHARS = 12, CODES = 400 };
+    Ctx ctx = code_ctx();
+    bool seen[SECRET_CHARS][128] = {{false}};
+    for (int64_t id = 1; id <= CODES; id++) {
+        char code[COUPON_CODE_BYTES];
+        size_t place = 0;
+        EXPECT_OK(&ctx, coupon_code_make(&ctx, id, code));
+        for (size_t i = COUPON_CODE_BYTES - 1; i-- > 0 && place < SECRET_CHARS;)
+            if (code[i] != '-')
+                seen[place++][(int)code[i]] = true;
+    }
+    for (size_t place = 0; place < SECRET_CHARS; place++) {
+        int different = 0;
+        for (int c = 0; c < 128; c++)
+            different += seen[place][c];
+        EXPECT_I64(different, 32); /* every place takes every character: five secret bits each */
+    }
+    arena_free(ctx.arena);
+}
+
 /* What a person meant by a character: Crockford's forgiveness. */
 static char meant(char c)
 {

@@ -90,7 +90,8 @@ typedef struct OrderReturnLine {
 
 /*
  * Takes pieces of a sale back.  The refund of a line is its net times the pieces that came back so
- * far, floored, less what was refunded before: the last piece takes the rest.
+ * far, floored, less what was refunded before: the last piece takes the rest.  When nothing of the sale
+ * is left, its coupons come back, too (those that are over stay over).
  * Errors: NOT_FOUND "order.unknown"; INVALID "order.invalid" with the field; CONFLICT
  * "order.not_a_sale", "order.returned" (more pieces than are left), "order.exists".
  */

@@ -483,6 +483,11 @@ static void random_return(Room *room, Chain *c, const Order *sold, Prng *r, Back
     c->total.net_fen += o.net_fen;
     c->total.retail_discount_fen += o.retail_discount_fen;
     c->total.coupon_discount_fen += o.coupon_discount_fen;
+    bool whole = true;
+    for (size_t i = 0; i < sold->line_count; i++)
+        whole = whole && back[i].quantity == sold->lines[i].quantity;
+    if (whole) /* the sale's coupons came back with it */
+        c->discount_fen -= sold->coupon_discount_fen;
 }
 
 /* What came back of every line is its floored share; when all pieces did, it is all of it. */
@@ -497,6 +502,41 @@ static void expect_shares(const Order *sold, const Back *back)
         if (back[i].quantity == l->quantity)
             EXPECT_I64(back[i].net_fen, l->net_fen);
     }
+}
+
+static Err reverse_body(Tx *tx, void *arg)
+{
+    CouponRedemption r;
+    return coupon_reverse(tx, *(const int64_t *)arg, STR("mistake"), &r);
+}
+
+ROOM_TEST(order_coupon_comes_back_with_the_whole_sale_and_not_before, ROOMS)
+{
+    Chain c;
+    chain_begin(room, &c);
+    OrderLine lines[LINES] = {{.product = c.products[0], .quantity = 2, .net_fen = 90000}};
+    Sell s = sale(room, "R1", lines, 1);
+    s.coupons[0] = kit_coupon(room, c.templates[0], ALICE);
+    s.coupon_count = 1;
+    EXPECT_OK(room->ctx, room_write(room, sell_body, &s));
+    int64_t redemption = s.redeemed.redemption[0].id;
+    EXPECT_FAULT(room->ctx, room_write(room, reverse_body, &redemption), ERR_CONFLICT,
+                 "coupon.with_sale");
+    for (int piece = 0; piece < 2; piece++) {
+        Return back = {.sale = s.order.id,
+                       .till = STR("T1"),
+                       .number = arena_printf(room->ctx->arena, "B%d", piece),
+                       .lines = {{.line = 1, .quantity = 1}},
+                       .n = 1};
+        Coupon coupon;
+        EXPECT_OK(room->ctx, coupon_find(room->ctx, s.coupons[0], &coupon));
+        EXPECT_I64(coupon.status, COUPON_REDEEMED);
+        EXPECT_OK(room->ctx, room_write(room, return_body, &back));
+    }
+    Coupon coupon;
+    EXPECT_OK(room->ctx, coupon_find(room->ctx, s.coupons[0], &coupon));
+    EXPECT_I64(coupon.status, COUPON_ISSUED);
+    expect_all_clean(room);
 }
 
 ROOM_TEST(order_returns_in_random_pieces_give_back_exactly_each_lines_share, ROOMS)

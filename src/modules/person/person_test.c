@@ -227,6 +227,11 @@ ROOM_TEST(person_keeps_an_identifier_that_another_enrolment_names_too, &PERSON_S
     EXPECT_I64(owner, a);
     EXPECT_OK(room->ctx, person_by_key(room->ctx, &both[2], &owner));
     EXPECT_I64(owner, b);
+    Person *found = NULL;
+    size_t n = 0;
+    EXPECT_OK(room->ctx, person_search(room->ctx, STR("8000"), 5, &found, &n));
+    EXPECT_I64((int64_t)n, 1); /* nor do its last four lead to the other */
+    EXPECT_I64(found[0].id, a);
     EXPECT_I64((int64_t)find(room, a).id_count, 1);
     EXPECT_I64((int64_t)find(room, b).id_count, 2);
     EXPECT_I64(people(room), 2);

@@ -125,8 +125,8 @@ typedef struct StaffSignIn {
     int64_t wait_ms; /* > 0: locked for that long */
     Str login;       /* folded */
     Str address;
-    Str password;    /* the stored hash that was checked */
-    Str rehash;      /* the same password hashed with today's parameters; no pointer = not needed */
+    Str password; /* the stored hash that was checked */
+    Str rehash;   /* the same password hashed with today's parameters; no pointer = not needed */
 } StaffSignIn;
 
 typedef struct StaffCredentials {

@@ -14,8 +14,9 @@
 
 #include <pthread.h>
 
-#define PASSWORD STR("correct horse")
-#define OTHER    STR("battery staple")
+#define PASSWORD  STR("correct horse")
+#define OTHER     STR("battery staple")
+#define MINUTE_MS INT64_C(60000)
 
 /* ---- shorthand ------------------------------------------------------------------------------- */
 
@@ -76,6 +77,11 @@ static Err apply_disabled(Tx *tx, void *arg)
 static Err apply_sign_in(Tx *tx, void *arg)
 {
     return staff_sign_in_apply(tx, arg);
+}
+
+static Err apply_purge(Tx *tx, void *arg)
+{
+    return staff_session_purge(tx, arg);
 }
 
 static Err apply_sign_out(Tx *tx, void *arg)
@@ -541,8 +547,101 @@ ROOM_TEST(staff_five_failures_lock_for_a_minute_doubling_up_to_an_hour, &STAFF_S
     for (int i = 0; i < 4; i++) /* the count began again */
         EXPECT_FAULT(room->ctx, wrong(room), ERR_UNAUTHENTICATED, "auth.password");
     EXPECT_OK(room->ctx, sign_in(room, STR("li"), PASSWORD, &in));
-    Staff found;
-    EXPECT_OK(room->ctx, staff_find(room->ctx, in.staff, &found));
+}
+
+/* `n` wrong passwords, each from an address of its own. */
+static void guess_from_everywhere(Room *room, Str login, int n)
+{
+    for (int i = 0; i < n; i++) {
+        StaffSignIn in = {.login = login,
+                          .address = arena_printf(room->ctx->arena, "198.51.%d", i)};
+        EXPECT_OK(room->ctx,
+                  room_write(room, apply_sign_in, &in)); /* as prepare leaves a wrong one */
+    }
+}
+
+ROOM_TEST(staff_guesses_from_one_address_lock_out_no_other, &STAFF_SCHEMA)
+{
+    (void)create(room, STR("li"), STR("clerk"));
+    StaffSignIn in;
+    for (int i = 0; i < 5; i++)
+        EXPECT_FAULT(room->ctx, wrong(room), ERR_UNAUTHENTICATED, "auth.password");
+    EXPECT_FAULT(room->ctx, wrong(room), ERR_LIMITED, "auth.locked");
+    EXPECT_OK(room->ctx, sign_in_from(room, "192.0.2.2", STR("li"), PASSWORD, &in));
+    EXPECT_OK(room->ctx, sign_in_from(room, "", STR("li"), PASSWORD, &in));
+    EXPECT_FAULT(room->ctx, sign_in(room, STR("li"), PASSWORD, &in), ERR_LIMITED, "auth.locked");
+}
+
+ROOM_TEST(staff_login_that_nobody_has_is_locked_like_any_other, &STAFF_SCHEMA)
+{
+    StaffSignIn in;
+    for (int i = 0; i < 5; i++)
+        EXPECT_FAULT(room->ctx, sign_in(room, STR("Nobody"), PASSWORD, &in), ERR_UNAUTHENTICATED,
+                     "auth.password");
+    EXPECT_FAULT(room->ctx, sign_in(room, STR("nobody"), PASSWORD, &in), ERR_LIMITED,
+                 "auth.locked");
+    CHECK(strstr(room->ctx->fault.hint, "in 60 seconds") != NULL);
+    EXPECT_FAULT(room->ctx, sign_in(room, STR("somebody"), PASSWORD, &in), ERR_UNAUTHENTICATED,
+                 "auth.password");
+}
+
+ROOM_TEST(staff_hundred_guesses_an_hour_slow_strangers_down_but_not_who_was_there_before,
+          &STAFF_SCHEMA)
+{
+    (void)create(room, STR("li"), STR("clerk"));
+    StaffSignIn in;
+    EXPECT_OK(room->ctx, sign_in(room, STR("li"), PASSWORD, &in)); /* HERE is known from now on */
+    guess_from_everywhere(room, STR("li"), STAFF_FAILURES_HOUR - 1);
+    EXPECT_OK(room->ctx, sign_in_from(room, "192.0.2.2", STR("li"), PASSWORD, &in));
+    EXPECT_FAULT(room->ctx, sign_in_from(room, "192.0.2.3", STR("li"), OTHER, &in),
+                 ERR_UNAUTHENTICATED, "auth.password");
+    EXPECT_FAULT(room->ctx, sign_in_from(room, "192.0.2.4", STR("li"), PASSWORD, &in), ERR_LIMITED,
+                 "auth.locked");
+    EXPECT_OK(room->ctx, sign_in(room, STR("li"), PASSWORD, &in));
+    EXPECT_OK(room->ctx, sign_in_from(room, "192.0.2.2", STR("li"), PASSWORD, &in));
+    room_advance(room, STAFF_LOCK_ALL_MS);
+    EXPECT_OK(room->ctx, sign_in_from(room, "192.0.2.4", STR("li"), PASSWORD, &in));
+    room_advance(room, 60 * MINUTE_MS); /* a new hour, a new count */
+    EXPECT_FAULT(room->ctx, sign_in_from(room, "192.0.2.3", STR("li"), OTHER, &in),
+                 ERR_UNAUTHENTICATED, "auth.password");
+    EXPECT_OK(room->ctx, sign_in_from(room, "192.0.2.5", STR("li"), PASSWORD, &in));
+}
+
+ROOM_TEST(staff_address_is_known_for_thirty_days, &STAFF_SCHEMA)
+{
+    (void)create(room, STR("li"), STR("clerk"));
+    StaffSignIn in;
+    int64_t purged = 0;
+    EXPECT_OK(room->ctx, sign_in(room, STR("li"), PASSWORD, &in));
+    room_advance(room, STAFF_KNOWN_MS - 1);
+    EXPECT_OK(room->ctx, room_write(room, apply_purge, &purged)); /* which must not forget it */
+    guess_from_everywhere(room, STR("li"), STAFF_FAILURES_HOUR);
+    StaffSignIn right;
+    EXPECT_OK(room->ctx, prepare(room, STR("li"), PASSWORD, &right));
+    room_advance(room, 1);
+    guess_from_everywhere(room, STR("li"), 1);
+    EXPECT_FAULT(room->ctx, prepare(room, STR("li"), PASSWORD, &right), ERR_LIMITED, "auth.locked");
+}
+
+ROOM_TEST(staff_guesses_are_forgotten_after_two_hours_and_with_a_new_password, &STAFF_SCHEMA)
+{
+    Change c = {.id = create(room, STR("li"), STR("clerk")), .text = hash_of(room, PASSWORD)};
+    StaffSignIn in;
+    int64_t purged = 0;
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 5; i++)
+            EXPECT_FAULT(room->ctx, wrong(room), ERR_UNAUTHENTICATED, "auth.password");
+        EXPECT_FAULT(room->ctx, wrong(room), ERR_LIMITED, "auth.locked");
+        if (round == 0) {
+            EXPECT_OK(room->ctx, room_write(room, apply_password, &c));
+            continue;
+        }
+        room_advance(room, STAFF_GUESS_MS);
+        if (round == 1)
+            EXPECT_OK(room->ctx, room_write(room, apply_purge, &purged));
+    }
+    EXPECT_FAULT(room->ctx, wrong(room), ERR_UNAUTHENTICATED, "auth.password");
+    EXPECT_OK(room->ctx, sign_in(room, STR("li"), PASSWORD, &in));
 }
 
 ROOM_TEST(staff_guesses_made_at_once_are_all_counted_before_the_right_one, &STAFF_SCHEMA)
@@ -657,11 +756,6 @@ ROOM_TEST(staff_change_that_was_rolled_back_ends_nothing, &STAFF_SCHEMA)
     EXPECT_FAULT(room->ctx, room_write(room, apply_disabled_then_refuse, &off), ERR_CONFLICT,
                  "test.refused");
     EXPECT_OK(room->ctx, ask(room, &in));
-}
-
-static Err apply_purge(Tx *tx, void *arg)
-{
-    return staff_session_purge(tx, arg);
 }
 
 ROOM_TEST(staff_purge_forgets_the_sessions_that_are_over, &STAFF_SCHEMA)
