@@ -165,7 +165,7 @@ test("one's own password needs the old one; the account's other sessions end", a
   const [here, there] = [await w.signIn('changer'), await w.signIn('changer')]
   const next = `${PASSWORD}, changed`
   const change = (old) => ['POST', '/v1/session/password', { old, new: next }, here.write]
-  await w.refused(401, 'auth.password', ...change('wrong password'))
+  await w.refused(400, 'staff.password_old', ...change('wrong password'))
   assert.equal((await w.call(...change(PASSWORD))).status, 200)
   await w.refused(401, 'auth.session', 'GET', '/v1/session', undefined, there.read)
   assert.equal((await w.signIn('changer')).reply.status, 401)
