@@ -103,7 +103,10 @@ npm_packages() {
     stamp=$1/node_modules/.tongdian-lock
     cmp -s "$1/package-lock.json" "$stamp" && return 0
     echo "npm packages of $1"
-    (cd "$1" && npm ci --no-audit --no-fund --loglevel=error)
+    # npm 11 refuses a lock without the packages for other platforms, also where the registry has none of
+    # them; then the same locked versions are installed without touching the lock.
+    (cd "$1" && { npm ci --no-audit --no-fund --loglevel=silent ||
+        npm install --no-save --no-audit --no-fund --loglevel=error; })
     cp "$1/package-lock.json" "$stamp"
 }
 for group in "$@"; do
