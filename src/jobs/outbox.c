@@ -8,7 +8,14 @@
 
 #include <stdlib.h>
 
-enum { REPLAY_ROWS = 100, TRIM_ROWS = 200, ENCODE_BYTES_MAX = EVENT_BYTES_MAX };
+/* A trim waits in the same queue as the tills: what one deletes is bounded in bytes, for every page of a
+ * row is read and freed, and 10 MB of them would stop the writer for 20 ms. */
+enum {
+    REPLAY_ROWS = 100,
+    TRIM_ROWS = 200,
+    TRIM_BYTES = 256 << 10,
+    ENCODE_BYTES_MAX = EVENT_BYTES_MAX
+};
 
 struct Outbox {
     Database *database;
@@ -127,7 +134,6 @@ Err outbox_emit(Tx *tx, const Event *event)
 typedef struct Trim {
     EventsLog *log;
     int64_t before_ms;
-    int64_t deleted;
     bool more;
 } Trim;
 
@@ -135,16 +141,17 @@ static Err trim_body(Tx *tx, void *arg)
 {
     Trim *t = arg;
     Row_outbox_oldest *rows = NULL;
-    size_t count = 0;
-    t->deleted = 0;
-    TRY(sql_outbox_oldest(tx->ctx, t->before_ms, TRIM_ROWS, &rows, &count));
-    for (size_t i = 0; i < count; i++) {
+    size_t count = 0, i = 0;
+    int64_t deleted = 0, bytes = 0;
+    TRY(sql_outbox_oldest(tx->ctx, TRIM_ROWS, &rows, &count));
+    for (; i < count && rows[i].at_ms < t->before_ms && bytes < TRIM_BYTES; i++) {
         if (!events_outbox_is_durable(t->log, rows[i].id))
             continue;
         TRY(sql_outbox_delete(tx, rows[i].id, NULL));
-        t->deleted++;
+        deleted++;
+        bytes += rows[i].bytes;
     }
-    t->more = count == TRIM_ROWS && t->deleted > 0;
+    t->more = deleted > 0 && (bytes >= TRIM_BYTES || i == TRIM_ROWS);
     return ERR_OK;
 }
 

@@ -17,13 +17,14 @@ INSERT INTO outbox(id, at_ms, events) VALUES (:id, :at_ms, :events);
 SELECT id, events FROM outbox WHERE id > :after ORDER BY id LIMIT :max;
 
 -- name: outbox_bounds :one
--- out: first i64, last i64, groups i64
-SELECT coalesce(min(id), 0), coalesce(max(id), 0), count(*) FROM outbox;
+-- out: last i64
+SELECT coalesce(max(id), 0) FROM outbox;
 
+-- The oldest first; numbers rise with time, but for blocks that other processes took.
 -- name: outbox_oldest :list
--- in: before_ms i64, max i64
--- out: id i64
-SELECT id FROM outbox WHERE at_ms < :before_ms ORDER BY id LIMIT :max;
+-- in: max i64
+-- out: id i64, at_ms i64, bytes i64
+SELECT id, at_ms, length(events) FROM outbox ORDER BY id LIMIT :max;
 
 -- name: outbox_delete :exec
 -- in: id i64
