@@ -12,6 +12,7 @@
 #include "modules/audit/audit.h"
 #include "modules/staff/staff.h"
 #include "modules/staff/staff_http.h"
+#include "newest.sql.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -118,6 +119,11 @@ static Err open_database(App *app, BootLevel level)
     app->ctx.db = database_reader_take(app->database);
     TRY(setting_load(&app->ctx, &app->settings));
     app->ctx.settings = &app->settings;
+    if (level != BOOT_WRITE)
+        return ERR_OK;
+    Row_newest_id newest;
+    TRY(sql_newest_id(&app->ctx, &newest));
+    id_go_on_after(newest.id);
     return ERR_OK;
 }
 

@@ -3,7 +3,7 @@
  */
 #include "base/id.h"
 
-enum { SEQUENCE_BITS = 14, NODE_BITS = 8 };
+enum { SEQUENCE_BITS = 14, NODE_BITS = 8, GO_ON_MS = 1000 };
 static const int64_t EPOCH_MS = INT64_C(1704067200000); /* 2024-01-01T00:00:00Z */
 
 static _Atomic int64_t last_tick; /* milliseconds << SEQUENCE_BITS | sequence */
@@ -29,6 +29,14 @@ int64_t id_next(int64_t now_ms)
         ms << (SEQUENCE_BITS + NODE_BITS) | atomic_load(&node_bits) << SEQUENCE_BITS | sequence;
     CHECK(id >= 0); /* the 41 bits last until 2093 */
     return id;
+}
+
+void id_go_on_after(int64_t newest)
+{
+    const int64_t floor = ((newest >> (SEQUENCE_BITS + NODE_BITS)) + GO_ON_MS) << SEQUENCE_BITS;
+    int64_t last = atomic_load(&last_tick);
+    while (last < floor && !atomic_compare_exchange_weak(&last_tick, &last, floor))
+        ;
 }
 
 int64_t id_time_ms(int64_t id)

@@ -18,5 +18,9 @@ void id_set_node(int node);
 
 int64_t id_next(int64_t now_ms);
 
+/* Ids from now on come after `newest`, an id of an earlier run, and the second that it was made in: a
+ * clock that was set back since then does not give an id twice. */
+void id_go_on_after(int64_t newest);
+
 /* The millisecond (UTC) that an id was made in. */
 int64_t id_time_ms(int64_t id);

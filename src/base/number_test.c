@@ -272,6 +272,18 @@ TEST(id_ascends_also_past_a_full_millisecond_and_a_clock_set_back)
     EXPECT_I64(id_time_ms(id_next(ID_TEST_MS + 5)), ID_TEST_MS + 5);
 }
 
+TEST(id_goes_on_after_the_newest_of_an_earlier_run)
+{
+    const int64_t now_ms = ID_TEST_MS + 3600000;
+    const int64_t newest = id_next(now_ms) | 0x3fffff; /* any node, any sequence */
+    id_go_on_after(newest);
+    const int64_t next = id_next(now_ms - 86400000);
+    CHECK(next > newest);
+    EXPECT_I64(id_time_ms(next), now_ms + 1000);
+    id_go_on_after(newest - (INT64_C(1) << 40)); /* an older one changes nothing */
+    CHECK(id_next(now_ms) > next);
+}
+
 TEST(id_of_two_nodes_differ)
 {
     id_set_node(3);

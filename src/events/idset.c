@@ -59,6 +59,7 @@ bool idset_add(IdSet *s, IdRange r)
     if (s->count == IDSET_RANGES_MAX)
         return false;
     if (s->count == s->cap) {
+        CHECK(s->cap > 0); /* as it was made */
         s->cap *= 2;
         s->ranges = realloc(s->ranges, s->cap * sizeof *s->ranges);
         CHECK(s->ranges != NULL);

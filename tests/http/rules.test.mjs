@@ -64,6 +64,17 @@ test('a repeat gets its first reply the next day too', async () => {
   assert.equal((await w.call(...redeem(coupon), options)).text, first.text)
 })
 
+test('a clock that was set back over a restart gives no id twice', async () => {
+  const template = await w.template({ per_person: 0 })
+  const before = await w.want(201, 'POST', '/v1/people', { phone: w.phone() })
+  for (const clock of [w.clock - 12 * HOUR, w.clock - 12 * HOUR]) { // and stands there over the next one
+    await w.restart(clock)
+    const person = await w.want(201, 'POST', '/v1/people', { phone: w.phone() })
+    assert.ok(BigInt(person.id) > BigInt(before.id))
+    await w.want(201, ...redeem(await w.claim(template)))
+  }
+})
+
 test('codes are forgiven what people mistype, and cannot be guessed or forged', async () => {
   const template = await w.template({ per_person: 0 })
   const phone = w.phone()
