@@ -111,6 +111,7 @@ Db *database_reader_take(Database *database)
 void database_reader_give(Database *database, Db *db)
 {
     ReaderPool *readers = &database->readers;
+    db_set_deadline(db, 0);
     CHECK(pthread_mutex_lock(&readers->lock) == 0);
     CHECK(readers->free_count < readers->count);
     readers->free[readers->free_count++] = db;
@@ -165,6 +166,12 @@ void db_snapshot_end(Ctx *ctx)
 {
     Ctx ending = *ctx; /* the caller's fault says what went wrong in between */
     (void)!ctx->db->database->driver->snapshot(&ending, false);
+}
+
+void db_set_deadline(Db *reader, int64_t until_us)
+{
+    if (reader->database->driver->deadline != NULL)
+        reader->database->driver->deadline(reader, until_us);
 }
 
 Err db_verify(Ctx *ctx, DbFindingFn report, void *arg)

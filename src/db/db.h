@@ -100,6 +100,10 @@ MUST_USE Err db_each(Ctx *ctx, SqlStmt *stmt, const SqlValue *args, SqlRowFn fn,
 MUST_USE Err db_snapshot_begin(Ctx *ctx);
 void db_snapshot_end(Ctx *ctx);
 
+/* Reading through `reader` is stopped at `until_us` (monotonic; 0 = never): BUSY "db.deadline".  Giving the
+ * reader back ends it.  Nothing to do on PostgreSQL, which stops each statement after 30 seconds. */
+void db_set_deadline(Db *reader, int64_t until_us);
+
 /* The engine's own test of its pages, indexes and foreign keys: one call of `report` per finding, at
  * most 100 of each kind.  PostgreSQL finds nothing here: it checks its pages as it reads them. */
 typedef void (*DbFindingFn)(void *arg, const char *what);

@@ -19,6 +19,7 @@ typedef struct DatabaseDriver {
     Err (*one)(Ctx *ctx, SqlStmt *stmt, const SqlValue *args, SqlRow *row);
     Err (*each)(Ctx *ctx, SqlStmt *stmt, const SqlValue *args, SqlRowFn fn, void *arg);
     Err (*snapshot)(Ctx *ctx, bool begin);
+    void (*deadline)(Db *reader, int64_t until_us); /* NULL: it has its own */
     Err (*verify)(Ctx *ctx, DbFindingFn report, void *arg);
     Err (*exec)(Tx *tx, SqlStmt *stmt, const SqlValue *args, int64_t *changed);
     Err (*serial)(Tx *tx, Serial *serial, int64_t *out);

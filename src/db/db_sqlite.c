@@ -6,6 +6,8 @@
  */
 #include "db/db_sqlite.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -243,6 +245,23 @@ Err lite_snapshot(Ctx *ctx, bool begin)
     const char *sql = begin ? "BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1" : "COMMIT";
     const int rc = sqlite3_exec(db->lite, sql, NULL, NULL, NULL);
     return rc == SQLITE_OK ? ERR_OK : lite_fail(ctx, db->lite, rc, "snapshot");
+}
+
+static int past_deadline(void *arg)
+{
+    const LiteDb *db = arg;
+    return clock_mono_us() > db->deadline_us;
+}
+
+/* Asked every DEADLINE_STEPS steps of SQLite's machine, some 100 us; without a deadline not at all. */
+void lite_deadline(Db *reader, int64_t until_us)
+{
+    enum { DEADLINE_STEPS = 4000 };
+    LiteDb *db = lite_db_of(reader);
+    if (db->deadline_us == until_us)
+        return;
+    db->deadline_us = until_us;
+    sqlite3_progress_handler(db->lite, DEADLINE_STEPS, until_us == 0 ? NULL : past_deadline, db);
 }
 
 static Err verify_by(Ctx *ctx, LiteDb *db, const char *sql, DbFindingFn report, void *arg)

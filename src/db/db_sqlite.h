@@ -13,7 +13,8 @@ typedef struct LiteDb {
     sqlite3 *lite;
     sqlite3_stmt **stmts; /* by SqlStmt.slot */
     int stmt_count;
-    int failed_rc; /* of the last SQL error */
+    int failed_rc;       /* of the last SQL error */
+    int64_t deadline_us; /* 0 = none */
 } LiteDb;
 
 enum { LITE_GROUP_TASKS_MAX = 1024 };
@@ -64,6 +65,7 @@ void lite_gate_open(LiteDatabase *database);
 Err lite_one(Ctx *ctx, SqlStmt *stmt, const SqlValue *args, SqlRow *row);
 Err lite_each(Ctx *ctx, SqlStmt *stmt, const SqlValue *args, SqlRowFn fn, void *arg);
 Err lite_snapshot(Ctx *ctx, bool begin);
+void lite_deadline(Db *reader, int64_t until_us);
 Err lite_verify(Ctx *ctx, DbFindingFn report, void *arg);
 Err lite_exec(Tx *tx, SqlStmt *stmt, const SqlValue *args, int64_t *changed);
 Err lite_serial(Tx *tx, Serial *serial, int64_t *out);

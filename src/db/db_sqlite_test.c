@@ -23,6 +23,9 @@ STATEMENT(pair_balance, "SELECT coalesce(sum(plus), 0) - coalesce(sum(minus), 0)
           NONE, OUT(SQL_I64));
 STATEMENT(pair_list, "SELECT id, length(body) FROM pair ORDER BY id", NULL, NONE,
           OUT(SQL_I64, SQL_I64));
+STATEMENT(endless,
+          "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n", NULL,
+          NONE, OUT(SQL_I64));
 STATEMENT(integrity, "PRAGMA integrity_check", NULL, NONE, OUT(SQL_TEXT));
 
 static Serial pair_serial = {.table = "pair"};
@@ -302,6 +305,24 @@ TEST(a_full_disk_refuses_writes_loses_nothing_and_service_resumes)
     world_reopen(&w);
     EXPECT_I64(world_number(&w, &pair_count, NULL), done);
     EXPECT_I64(world_number(&w, &pair_balance, NULL), 0);
+    world_end(&w);
+}
+
+TEST(a_read_past_its_deadline_is_stopped_and_its_reader_goes_on)
+{
+    World w;
+    SqlRow row;
+    begin_sqlite(&w);
+    const int64_t from_us = clock_mono_us();
+    db_set_deadline(w.ctx.db, from_us + 20000);
+    EXPECT_I64(db_one(&w.ctx, &endless, NULL, &row), ERR_BUSY);
+    EXPECT_STREQ(w.ctx.fault.reason, "db.deadline");
+    CHECK(clock_mono_us() >= from_us + 20000);
+    database_reader_give(w.database, w.ctx.db);
+    w.ctx.db = database_reader_take(w.database);
+    const struct timespec nap = {.tv_nsec = 30000000};
+    (void)nanosleep(&nap, NULL); /* longer than the deadline, which ended with the giving back */
+    EXPECT_I64(world_number(&w, &pair_count, NULL), 0);
     world_end(&w);
 }
 

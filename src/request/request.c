@@ -165,6 +165,7 @@ static void work_on_pool(PoolTask *task)
                  .deadline_us = r->x->started_us + (int64_t)s->options.work_deadline_ms * 1000,
                  .server = s};
     r->ctx.db = database_reader_take(s->options.database);
+    db_set_deadline(r->ctx.db, work.deadline_us);
     Err err = r->gate->door->work(&work, &r->call);
     if (err == ERR_OK)
         err = print_reply(r);
