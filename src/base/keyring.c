@@ -15,10 +15,18 @@ enum { KEYS_MAX = 256, FILE_BYTES_MAX = 1 << 16, ROOT_ID = 0, DATA_KEY_ID = 0 };
 
 struct Keyring {
     CryptoKey root;
+    CryptoKey derived[KEY_USES];
     CryptoKey keys[KEYS_MAX];
     uint16_t ids[KEYS_MAX]; /* ascending */
     size_t count;
 };
+
+/* The labels are part of the keys: never change one. */
+static const char *const LABELS[KEY_USES] = {[KEY_PHONE_INDEX] = "phone.index",
+                                             [KEY_LAST_FOUR] = "phone.last_four",
+                                             [KEY_NAME_INDEX] = "name.index",
+                                             [KEY_COUPON_CODE] = "coupon.code",
+                                             [KEY_BACKUP] = "backup.check"};
 
 /* ---- the file ---- */
 
@@ -123,6 +131,8 @@ Err keyring_load(Ctx *ctx, Str path, Keyring **out)
         keyring_free(keys);
         return err;
     }
+    for (size_t i = 0; i < KEY_USES; i++)
+        crypto_derive(&keys->root, str_of(LABELS[i]), &keys->derived[i]);
     CHECK(sodium_mprotect_readonly(keys) == 0);
     *out = keys;
     return ERR_OK;
@@ -202,9 +212,9 @@ uint16_t keyring_newest(const Keyring *keys)
     return keys->ids[keys->count - 1];
 }
 
-void keyring_derive(const Keyring *keys, Str label, CryptoKey *out)
+const CryptoKey *keyring_key(const Keyring *keys, KeyUse use)
 {
-    crypto_derive(&keys->root, label, out);
+    return &keys->derived[use];
 }
 
 Str keyring_seal(Arena *arena, const Keyring *keys, Str label, Str plain)

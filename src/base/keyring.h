@@ -3,7 +3,7 @@
  *
  * The key file lies outside the data folder and its backups and is readable by its owner only.  Text,
  * one key a line, `id base64`, `#` begins a comment:
- *     0        the root: purpose keys are derived from it by label.  It stays for ever, because the
+ *     0        the root: purpose keys are derived from it by label, once, when it is loaded.  It stays for ever, because the
  *              indexes made with them (phone, last four) could not be found again without it.
  *     1..65535 master keys.  The highest seals; all open.  keyring_rotate() adds one.
  * A person has a data key of their own, sealed ("wrapped") under the master key and kept beside their
@@ -21,16 +21,15 @@
 
 typedef struct Keyring Keyring;
 
-/* The labels of purpose keys.  They are part of the key: never change one. */
-#define KEYRING_PHONE_INDEX STR("phone.index")
-#define KEYRING_LAST_FOUR   STR("phone.last_four")
-#define KEYRING_NAME_INDEX  STR("name.index")
-#define KEYRING_MAIL_INDEX  STR("mail.index")
-#define KEYRING_COUPON_CODE STR("coupon.code")
-#define KEYRING_SESSION     STR("session.token")
-#define KEYRING_CSRF        STR("session.csrf")
-#define KEYRING_CURSOR      STR("page.cursor")
-#define KEYRING_BACKUP      STR("backup.check") /* tells the right key file from a wrong one */
+/* What keys are derived from the root for. */
+typedef enum KeyUse {
+    KEY_PHONE_INDEX,
+    KEY_LAST_FOUR,
+    KEY_NAME_INDEX,
+    KEY_COUPON_CODE,
+    KEY_BACKUP, /* tells the right key file from a wrong one */
+    KEY_USES
+} KeyUse;
 
 /* Makes the file with the root and master key 1.  Errors: CONFLICT "keyring.exists", disk.*. */
 MUST_USE Err keyring_create(Ctx *ctx, Str path);
@@ -47,8 +46,8 @@ MUST_USE Err keyring_rotate(Ctx *ctx, Str path);
 /* The id that seals now. */
 uint16_t keyring_newest(const Keyring *keys);
 
-/* The key for one purpose.  Wipe it after use. */
-void keyring_derive(const Keyring *keys, Str label, CryptoKey *out);
+/* The key for one purpose; lives as long as the keyring. */
+const CryptoKey *keyring_key(const Keyring *keys, KeyUse use);
 
 /* Values that belong to no person (credentials of a provider), directly under the master key. */
 Str keyring_seal(Arena *arena, const Keyring *keys, Str label, Str plain);

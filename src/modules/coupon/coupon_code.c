@@ -20,13 +20,11 @@ enum { VERSION = 1, NUMBER_CHARS = 7, MAC_CHARS = 12, CODE_CHARS = 1 + NUMBER_CH
 static uint64_t code_mac(const Ctx *ctx, int64_t coupon)
 {
     CHECK(ctx->keys != NULL);
-    CryptoKey key;
-    keyring_derive(ctx->keys, KEYRING_COUPON_CODE, &key);
     uint8_t message[9] = {VERSION}, mac[16];
     for (int i = 0; i < 8; i++)
         message[1 + i] = (uint8_t)((uint64_t)coupon >> (8 * i));
-    crypto_mac(&key, (Str){(const char *)message, sizeof message}, mac, sizeof mac);
-    crypto_wipe(&key, sizeof key);
+    crypto_mac(keyring_key(ctx->keys, KEY_COUPON_CODE),
+               (Str){(const char *)message, sizeof message}, mac, sizeof mac);
     uint64_t bits = 0;
     for (int i = 0; i < 8; i++)
         bits = bits << 8 | mac[i];

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "base/keyring.h"
 #include "modules/person/person.h"
 
 #define PERSON_LABEL_NAME STR("person.name")
@@ -10,7 +11,7 @@
 /* The label that an identifier's value is sealed under. */
 Str person_label(PersonIdKind kind);
 
-void person_hash(const Ctx *ctx, Str label, Str value, uint8_t out[CRYPTO_INDEX_BYTES]);
+void person_hash(const Ctx *ctx, KeyUse use, Str value, uint8_t out[CRYPTO_INDEX_BYTES]);
 
 /* ASCII letters in lower case, so that "Li" finds "li". */
 Str person_fold(Ctx *ctx, Str s);

@@ -7,20 +7,17 @@
 #include "base/phone.h"
 #include "modules/setting/setting.h"
 
-void person_hash(const Ctx *ctx, Str label, Str value, uint8_t out[CRYPTO_INDEX_BYTES])
+void person_hash(const Ctx *ctx, KeyUse use, Str value, uint8_t out[CRYPTO_INDEX_BYTES])
 {
     CHECK(ctx->keys != NULL);
-    CryptoKey key;
-    keyring_derive(ctx->keys, label, &key);
-    crypto_blind_index(&key, value, out);
-    crypto_wipe(&key, sizeof key);
+    crypto_blind_index(keyring_key(ctx->keys, use), value, out);
 }
 
 /* One namespace per kind: a card "13800138000" is not that phone. */
 static void hash_identifier(Ctx *ctx, PersonKey *k)
 {
     const Str named = arena_printf(ctx->arena, "%d:%.*s", (int)k->kind, STR_ARG(k->canonical));
-    person_hash(ctx, KEYRING_PHONE_INDEX, named, k->hash);
+    person_hash(ctx, KEY_PHONE_INDEX, named, k->hash);
 }
 
 Err person_key_phone(Ctx *ctx, Str raw, PersonKey *out)
@@ -79,7 +76,7 @@ size_t person_grams(Ctx *ctx, Str name, Str **out)
             break;
         const size_t both = first + char_bytes(folded, i + first);
         uint8_t *hash = (uint8_t *)arena_bytes(ctx->arena, CRYPTO_INDEX_BYTES);
-        person_hash(ctx, KEYRING_NAME_INDEX, str_slice(folded, i, i + both), hash);
+        person_hash(ctx, KEY_NAME_INDEX, str_slice(folded, i, i + both), hash);
         const Str gram = {(const char *)hash, CRYPTO_INDEX_BYTES};
         bool seen = false;
         for (size_t k = 0; k < n && !seen; k++)
@@ -95,7 +92,7 @@ bool person_last4_hash(Ctx *ctx, Str canonical, uint8_t out[CRYPTO_INDEX_BYTES])
 {
     if (canonical.len < 4)
         return false;
-    person_hash(ctx, KEYRING_LAST_FOUR, str_slice(canonical, canonical.len - 4, canonical.len),
+    person_hash(ctx, KEY_LAST_FOUR, str_slice(canonical, canonical.len - 4, canonical.len),
                 out);
     return true;
 }
