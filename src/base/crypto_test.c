@@ -293,12 +293,11 @@ TEST(keyring_that_is_missing_or_malformed_is_refused_with_the_line)
  * nobody would be found any more. */
 TEST(keyring_derived_keys_never_change)
 {
-    static const char *const FIRST_EIGHT[KEY_USES] = {
-        [KEY_PHONE_INDEX] = "75ec2f20471a58e3",
-        [KEY_LAST_FOUR] = "9f132186a3de2779",
-        [KEY_NAME_INDEX] = "551e53208f99a12e",
-        [KEY_COUPON_CODE] = "3b0414895561e3b5",
-        [KEY_BACKUP] = "07a0cfdd9fdef7a6"};
+    static const char *const FIRST_EIGHT[KEY_USES] = {[KEY_PHONE_INDEX] = "75ec2f20471a58e3",
+                                                      [KEY_LAST_FOUR] = "9f132186a3de2779",
+                                                      [KEY_NAME_INDEX] = "551e53208f99a12e",
+                                                      [KEY_COUPON_CODE] = "3b0414895561e3b5",
+                                                      [KEY_BACKUP] = "07a0cfdd9fdef7a6"};
     begin_files();
     CHECK(file_replace(&ctx, str_of(folder), STR("keys"), STR("0 " KEY "\n1 " KEY "\n")) == ERR_OK);
     Keyring *keys = load();
@@ -320,9 +319,9 @@ TEST(keyring_derived_keys_differ_by_label_and_survive_rotation)
     EXPECT_I64(keyring_newest(rotated), 2);
     for (KeyUse use = 0; use < KEY_USES; use++)
         for (KeyUse other = 0; other < KEY_USES; other++)
-            EXPECT_I64(memcmp(keyring_key(old, use), keyring_key(rotated, other),
-                              sizeof(CryptoKey)) == 0,
-                       use == other);
+            EXPECT_I64(
+                memcmp(keyring_key(old, use), keyring_key(rotated, other), sizeof(CryptoKey)) == 0,
+                use == other);
     keyring_free(old);
     keyring_free(rotated);
     end_files();

@@ -81,11 +81,11 @@ TEST(static_folder_serves_what_lies_in_it_and_nothing_beside_it)
 {
     char folder[] = "/tmp/http_static_XXXXXX";
     CHECK(mkdtemp(folder) != NULL);
+    site = (HttpStatic){.folder = str_of(folder)};
     start();
     const char *file = arena_printf(arena, "%s/a.txt", folder).ptr;
     FILE *f = fopen(file, "w");
     CHECK(f != NULL && fputs("first", f) >= 0 && fclose(f) == 0);
-    site = (HttpStatic){.folder = str_of(folder)};
     const char *reply = get("/a.txt", "");
     EXPECT_STREQ(client_body(reply), "first");
     CHECK(strstr(reply, "\r\nContent-Type: text/plain; charset=utf-8\r\n") != NULL);
