@@ -347,11 +347,11 @@ Err http_start(Ctx *ctx, const HttpOptions *options, HttpServer **out)
         return err;
     }
     atomic_store(&s->running, true);
+    *out = s; /* before the first request: its handler may ask for the server */
     for (int i = 0; i < options->loops; i++)
         CHECK(pthread_create(&s->loop[i].thread, NULL, run_loop, &s->loop[i]) == 0);
     LOG(LOG_INFO, "http.listen", LOG_C("address", options->address), LOG_I64("port", s->port),
         LOG_I64("loops", options->loops), LOG_I64("tls", s->secure));
-    *out = s;
     return ERR_OK;
 }
 

@@ -428,13 +428,13 @@ Err request_start(Ctx *ctx, const RequestOptions *options, RequestServer **out)
     s->pool = pool_new(options->pool_threads,
                        options->pool_queue == 0 ? QUEUED_MAX : options->pool_queue);
     s->options.http.routes = s->routes;
+    *out = s; /* before the first request: its handler may ask for the server */
     const Err err = http_start(ctx, &s->options.http, &s->http);
     if (err != ERR_OK) {
+        *out = NULL;
         request_stop(s, 0);
-        return err;
     }
-    *out = s;
-    return ERR_OK;
+    return err;
 }
 
 void request_stop(RequestServer *s, int wait_ms)
