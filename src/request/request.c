@@ -198,6 +198,8 @@ static Err apply(Tx *tx, void *arg)
 static void written(WriteTask *task)
 {
     Running *r = CONTAINER_OF(task, Running, write);
+    if (task->err != ERR_OK) /* a cookie of a session that there is not */
+        r->x->reply.header_count = r->headers_before;
     come_back(r, task->err != ERR_OK ? task->err : r->call.refused);
 }
 

@@ -129,6 +129,17 @@ BOTH_ENGINES(request_that_apply_refuses_but_commits_is_refused_and_stays)
     desk_close(&d);
 }
 
+BOTH_ENGINES(request_that_failed_gives_no_header_of_its_success)
+{
+    Desk d;
+    desk_open(&d, w);
+    const char *body = "{\"n\":1,\"mode\":\"cookie, then refuse\"}";
+    const char *reply = client_hear_all(d.arena, desk_ask(&d, "POST /t/write", WRITER, body));
+    desk_expect_refused(&d, reply, 409, "t.no");
+    EXPECT_I64(count_of(reply, "Set-Cookie"), 0);
+    desk_close(&d);
+}
+
 BOTH_ENGINES(request_whose_group_was_replayed_gives_one_reply_with_its_headers_once)
 {
     if (w->postgres)

@@ -173,7 +173,9 @@ static Err write_row(Tx *tx, Call *call)
         hold();
     const SqlValue args[] = {sql_i64(id_next(ctx->now_ms)), sql_i64(ask->n)};
     TRY(db_exec(tx, &row_insert, args, NULL));
-    if (mode_is(call, "refuse"))
+    if (mode_is(call, "cookie, then refuse"))
+        request_set_cookie(call, ctx, "t", STR("v"), 60);
+    if (mode_is(call, "refuse") || mode_is(call, "cookie, then refuse"))
         return fail(ctx, ERR_CONFLICT, "t.no", "row %" PRId64, ask->n);
     if (mode_is(call, "refused")) {
         call->refused = fail(ctx, ERR_DENIED, "t.no", "row %" PRId64, ask->n);
