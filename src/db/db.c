@@ -119,6 +119,32 @@ void database_reader_give(Database *database, Db *db)
     CHECK(pthread_mutex_unlock(&readers->lock) == 0);
 }
 
+Db *db_share_read(DbShare *share)
+{
+    const DatabaseDriver *driver = share->database->driver;
+    const int64_t commits = atomic_load(&share->database->commits);
+    if (share->db != NULL && (share->commits != commits || share->db->poisoned))
+        db_share_end(share);
+    if (share->db != NULL)
+        return share->db;
+    share->db = database_reader_take(share->database);
+    share->commits = commits;
+    if (driver->state != NULL)
+        driver->state(share->db, true);
+    return share->db;
+}
+
+void db_share_end(DbShare *share)
+{
+    const DatabaseDriver *driver = share->database->driver;
+    if (share->db == NULL)
+        return;
+    if (driver->state != NULL)
+        driver->state(share->db, false);
+    database_reader_give(share->database, share->db);
+    share->db = NULL;
+}
+
 /* ---- a write that waits ------------------------------------------------------------------------ */
 
 typedef struct Waiting {

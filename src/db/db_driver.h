@@ -20,6 +20,7 @@ typedef struct DatabaseDriver {
     Err (*each)(Ctx *ctx, SqlStmt *stmt, const SqlValue *args, SqlRowFn fn, void *arg);
     Err (*snapshot)(Ctx *ctx, bool begin);
     void (*deadline)(Db *reader, int64_t until_us); /* NULL: it has its own */
+    void (*state)(Db *reader, bool begin);          /* NULL: each statement reads what is newest */
     Err (*verify)(Ctx *ctx, DbFindingFn report, void *arg);
     Err (*exec)(Tx *tx, SqlStmt *stmt, const SqlValue *args, int64_t *changed);
     Err (*serial)(Tx *tx, Serial *serial, int64_t *out);
@@ -47,6 +48,7 @@ struct Database {
     const DatabaseDriver *driver;
     DatabaseJournal journal;
     ReaderPool readers;
+    _Atomic int64_t commits; /* counted before anybody is told; only SQLite's */
     struct {
         _Atomic int64_t next; /* 0 = not yet read from the database */
         _Atomic int64_t end;  /* the first number that needs a new block */

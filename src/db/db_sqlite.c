@@ -92,6 +92,8 @@ void lite_db_close(LiteDb *db)
         return;
     for (int i = 0; i < db->stmt_count; i++)
         (void)sqlite3_finalize(db->stmts[i]);
+    (void)sqlite3_finalize(db->begin);
+    (void)sqlite3_finalize(db->commit);
     free(db->stmts);
     (void)sqlite3_close(db->lite);
     free(db);
@@ -262,6 +264,26 @@ void lite_deadline(Db *reader, int64_t until_us)
         return;
     db->deadline_us = until_us;
     sqlite3_progress_handler(db->lite, DEADLINE_STEPS, until_us == 0 ? NULL : past_deadline, db);
+}
+
+static void run_prepared(LiteDb *db, sqlite3_stmt **s, const char *sql)
+{
+    if (*s == NULL &&
+        sqlite3_prepare_v3(db->lite, sql, -1, SQLITE_PREPARE_PERSISTENT, s, NULL) != SQLITE_OK)
+        return;
+    (void)sqlite3_step(*s);
+    (void)sqlite3_reset(*s);
+}
+
+/* The state begins with the first read, not with BEGIN.  Should BEGIN fail, each read has its own, as
+ * without it; an error may have ended the state already. */
+void lite_state(Db *reader, bool begin)
+{
+    LiteDb *db = lite_db_of(reader);
+    if (begin)
+        run_prepared(db, &db->begin, "BEGIN");
+    else if (sqlite3_get_autocommit(db->lite) == 0)
+        run_prepared(db, &db->commit, "COMMIT");
 }
 
 static Err verify_by(Ctx *ctx, LiteDb *db, const char *sql, DbFindingFn report, void *arg)

@@ -13,8 +13,9 @@ typedef struct LiteDb {
     sqlite3 *lite;
     sqlite3_stmt **stmts; /* by SqlStmt.slot */
     int stmt_count;
-    int failed_rc;       /* of the last SQL error */
-    int64_t deadline_us; /* 0 = none */
+    int failed_rc;                /* of the last SQL error */
+    int64_t deadline_us;          /* 0 = none */
+    sqlite3_stmt *begin, *commit; /* of a state that reads share; NULL = not yet needed */
 } LiteDb;
 
 enum { LITE_GROUP_TASKS_MAX = 1024 };
@@ -66,6 +67,7 @@ Err lite_one(Ctx *ctx, SqlStmt *stmt, const SqlValue *args, SqlRow *row);
 Err lite_each(Ctx *ctx, SqlStmt *stmt, const SqlValue *args, SqlRowFn fn, void *arg);
 Err lite_snapshot(Ctx *ctx, bool begin);
 void lite_deadline(Db *reader, int64_t until_us);
+void lite_state(Db *reader, bool begin);
 Err lite_verify(Ctx *ctx, DbFindingFn report, void *arg);
 Err lite_exec(Tx *tx, SqlStmt *stmt, const SqlValue *args, int64_t *changed);
 Err lite_serial(Tx *tx, Serial *serial, int64_t *out);

@@ -24,8 +24,8 @@ STATEMENT(pair_balance, "SELECT coalesce(sum(plus), 0) - coalesce(sum(minus), 0)
 STATEMENT(pair_list, "SELECT id, length(body) FROM pair ORDER BY id", NULL, NONE,
           OUT(SQL_I64, SQL_I64));
 STATEMENT(endless,
-          "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n", NULL,
-          NONE, OUT(SQL_I64));
+          "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
+          NULL, NONE, OUT(SQL_I64));
 STATEMENT(integrity, "PRAGMA integrity_check", NULL, NONE, OUT(SQL_TEXT));
 
 static Serial pair_serial = {.table = "pair"};
@@ -323,6 +323,30 @@ TEST(a_read_past_its_deadline_is_stopped_and_its_reader_goes_on)
     const struct timespec nap = {.tv_nsec = 30000000};
     (void)nanosleep(&nap, NULL); /* longer than the deadline, which ended with the giving back */
     EXPECT_I64(world_number(&w, &pair_count, NULL), 0);
+    world_end(&w);
+}
+
+TEST(a_shared_reader_survives_an_error_and_moves_on_with_the_writes)
+{
+    World w;
+    SqlRow row;
+    begin_sqlite(&w);
+    DbShare share = {.database = w.database};
+    Db *const own = w.ctx.db;
+    w.ctx.db = db_share_read(&share);
+    EXPECT_I64(world_number(&w, &pair_count, NULL), 0);
+    CHECK(db_share_read(&share) == w.ctx.db);
+    db_set_deadline(w.ctx.db, 1);
+    EXPECT_I64(db_one(&w.ctx, &endless, NULL, &row), ERR_BUSY);
+    w.ctx.db = db_share_read(&share);
+    EXPECT_I64(world_number(&w, &pair_count, NULL), 0);
+    w.ctx.db = own;
+    Err last = ERR_OK;
+    const int64_t done = write_pairs(&w, 50, &last);
+    w.ctx.db = db_share_read(&share); /* a state of its own again */
+    EXPECT_I64(world_number(&w, &pair_count, NULL), done);
+    db_share_end(&share);
+    w.ctx.db = own;
     world_end(&w);
 }
 

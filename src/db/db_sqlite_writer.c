@@ -214,8 +214,10 @@ static int64_t commit_group(LiteDatabase *database, size_t n)
         err = write_journal(database, &why.fault, &journal_id);
     if (err == ERR_OK && (rc = run_sql(database, "COMMIT")) != SQLITE_OK)
         err = lite_fail(&why, database->writer->lite, rc, "commit");
-    if (err == ERR_OK)
+    if (err == ERR_OK) {
+        atomic_fetch_add(&database->base.commits, 1);
         return journal_id;
+    }
     fail_group(database, n, &why.fault);
     roll_back(database);
     return 0;
@@ -424,6 +426,7 @@ static const DatabaseDriver DRIVER = {.name = "sqlite",
                                       .submit = lite_submit,
                                       .snapshot = lite_snapshot,
                                       .deadline = lite_deadline,
+                                      .state = lite_state,
                                       .verify = lite_verify,
                                       .script = lite_script,
                                       .backup = lite_backup,

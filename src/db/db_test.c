@@ -803,6 +803,27 @@ BOTH_ENGINES(a_snapshot_reads_one_state_while_others_write)
     EXPECT_I64(things(w), 2);
 }
 
+BOTH_ENGINES(a_shared_reader_sees_every_write_that_was_answered)
+{
+    world_script(w, TABLES);
+    DbShare share = {.database = w->database};
+    Db *const own = w->ctx.db;
+    for (int i = 1; i <= 40; i++) {
+        Thing t = {{sql_i64(i), sql_i64(0), sql_bool(true), sql_text(STR("")), sql_bytes(STR(""))}};
+        w->ctx.db = own;
+        must_write(w, apply_thing, &t);
+        for (int k = 0; k < 3; k++) {
+            w->ctx.db = db_share_read(&share);
+            EXPECT_I64(things(w), i);
+        }
+        if (i % 10 == 0)
+            db_share_end(&share);
+    }
+    db_share_end(&share);
+    db_share_end(&share); /* nothing to do */
+    w->ctx.db = own;
+}
+
 static void count_finding(void *arg, const char *what)
 {
     (void)what;

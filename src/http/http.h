@@ -65,6 +65,7 @@ struct HttpExchange {
     HttpReply reply;
     Arena *arena;
     int64_t started_us; /* monotonic */
+    int loop;           /* whose thread runs the handler: 0 ... loops - 1 */
     const struct HttpRoute *route;
     void *user; /* the handler's own, e.g. the running request */
     /* below: http's own */
@@ -90,6 +91,9 @@ typedef struct HttpOptions {
     const char *tls_cert_file, *tls_key_file; /* PEM; NULL = plain HTTP */
     const HttpRoute *routes;                  /* ends with a zero row; must outlive the server */
     HttpWhen (*fallback)(HttpExchange *x);    /* no route matched (static files); NULL = 404 */
+    void (*after_turn)(void *arg,
+                       int loop); /* after a batch of handlers, on their thread; or NULL */
+    void *after_turn_arg;
     int connections_max, connections_per_client_max;
     int head_deadline_ms, body_deadline_ms, idle_ms, write_deadline_ms;
     size_t head_bytes_max, body_bytes_max;

@@ -72,6 +72,7 @@ void *http_exchange_begin(void *loop, const char *target, struct MHD_Connection 
     HttpExchange *x = exchange_get(l);
     x->conn = c;
     x->started_us = clock_mono_us();
+    x->loop = l->number;
     c->x = x;
     c->target_at = target;
     c->target = arena_copy(x->arena, str_of(target)); /* the library cuts it into pieces next */

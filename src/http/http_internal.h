@@ -83,6 +83,7 @@ typedef struct HttpCounters {
 
 struct HttpLoop {
     HttpServer *server;
+    int number;
     struct MHD_Daemon *daemon;
     pthread_t thread;
     int listen_fd, epoll_fd, done_fd;

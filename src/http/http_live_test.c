@@ -87,6 +87,21 @@ static HttpWhen on_no_status(HttpExchange *x)
     return HTTP_NOW;
 }
 
+static atomic_int in_turn[2]; /* by loop: handlers since the last turn ended */
+static atomic_int turned;
+
+static HttpWhen on_turn(HttpExchange *x)
+{
+    atomic_fetch_add(&in_turn[x->loop], 1);
+    return reply_text(x, STR("turn"));
+}
+
+static void end_turn(void *arg, int loop)
+{
+    CHECK(arg == &turned);
+    atomic_fetch_add(&turned, atomic_exchange(&in_turn[loop], 0));
+}
+
 static const HttpRoute ROUTES[] = {
     {HTTP_GET, "/now", on_now, 0, NULL},
     {HTTP_POST, "/echo", on_echo, 0, NULL},
@@ -97,6 +112,7 @@ static const HttpRoute ROUTES[] = {
     {HTTP_GET, "/hold", on_hold, 0, NULL},
     {HTTP_GET, "/gate", on_gate, 0, NULL},
     {HTTP_GET, "/text", on_long_text, 0, NULL},
+    {HTTP_GET, "/turn", on_turn, 0, NULL},
     {HTTP_GET, "/no-status", on_no_status, 0, NULL},
     {0},
 };
@@ -643,6 +659,19 @@ TEST(stop_gives_up_after_its_time_and_a_late_finish_is_harmless)
     http_finish(late);
     atomic_store(&worker_stops, true);
     CHECK(pthread_join(worker, NULL) == 0);
+}
+
+TEST(server_tells_when_a_batch_of_handlers_has_run)
+{
+    HttpOptions o = options();
+    o.loops = 2;
+    o.after_turn = end_turn;
+    o.after_turn_arg = &turned;
+    start(o);
+    for (int i = 0; i < 20; i++)
+        EXPECT_STREQ(client_body(talk("GET /turn HTTP/1.1\r\n" CLOSE)), "turn");
+    stop();
+    EXPECT_I64(atomic_load(&turned), 20);
 }
 
 TEST(server_counts_what_it_did)

@@ -227,11 +227,19 @@ static void wait_for_events(HttpLoop *l)
     l->now_us = clock_mono_us();
 }
 
+static void run_daemon(HttpLoop *l)
+{
+    const HttpOptions *o = &l->server->options;
+    (void)MHD_run(l->daemon);
+    if (o->after_turn != NULL)
+        o->after_turn(o->after_turn_arg, l->number);
+}
+
 static void one_turn(HttpLoop *l)
 {
     wait_for_events(l);
     http_exchange_resume_done(l);
-    (void)MHD_run(l->daemon);
+    run_daemon(l);
     http_conn_cut_overdue(l);
 }
 
@@ -242,7 +250,7 @@ static void give_up(HttpLoop *l)
     l->gives_up = true;
     http_conn_cut_all(l);
     for (int i = 0; i < 3; i++)
-        (void)MHD_run(l->daemon);
+        run_daemon(l);
 }
 
 static void drain(HttpLoop *l)
@@ -250,7 +258,7 @@ static void drain(HttpLoop *l)
     const HttpServer *s = l->server;
     const int64_t grace_us = atomic_load(&s->stop_since_us) + STOP_GRACE_MS * INT64_C(1000);
     const int64_t until_us = atomic_load(&s->stop_until_us);
-    (void)MHD_run(l->daemon); /* accepts who is waiting already */
+    run_daemon(l); /* accepts who is waiting already */
     const MHD_socket listening = MHD_quiesce_daemon(l->daemon);
     if (listening != MHD_INVALID_SOCKET)
         (void)close(listening);
@@ -314,6 +322,7 @@ static HttpServer *server_new(const HttpOptions *options)
     CHECK(s->loop != NULL);
     for (int i = 0; i < options->loops; i++) {
         s->loop[i].server = s;
+        s->loop[i].number = i;
         s->loop[i].listen_fd = s->loop[i].epoll_fd = s->loop[i].done_fd = -1;
     }
     http_clients_init(&s->clients, options->connections_max);

@@ -41,6 +41,7 @@ struct RequestServer {
     Gate *gates;
     size_t gate_count;
     HttpRoute *routes;
+    DbShare *shares;      /* one per loop */
     _Atomic int64_t away; /* requests that the database or the event log has */
 };
 
@@ -338,9 +339,8 @@ static HttpWhen handle(HttpExchange *x)
                      .audit_detail = STR("")};
     Next next = NEXT_REPLY;
     bool left = false;
-    Db *reader = r->ctx.db = database_reader_take(o->database);
+    r->ctx.db = db_share_read(&gate->server->shares[x->loop]);
     Err err = run_here(r, &next);
-    database_reader_give(o->database, reader);
     if (err == ERR_OK && next == NEXT_WAIT)
         return HTTP_LATER;
     r->ctx.db = NULL;
@@ -356,6 +356,12 @@ static HttpWhen handle(HttpExchange *x)
         return HTTP_LATER;
     set_reply(r, err);
     return HTTP_NOW;
+}
+
+static void end_turn(void *server, int loop)
+{
+    RequestServer *s = server;
+    db_share_end(&s->shares[loop]);
 }
 
 /* ---- start and stop ------------------------------------------------------------------------------------ */
@@ -425,11 +431,16 @@ Err request_start(Ctx *ctx, const RequestOptions *options, RequestServer **out)
     s->options = *options;
     s->gates = calloc(DOORS_MAX, sizeof *s->gates);
     s->routes = calloc(ROUTES_MAX, sizeof *s->routes);
-    CHECK(s->gates != NULL && s->routes != NULL);
+    s->shares = calloc((size_t)options->http.loops, sizeof *s->shares);
+    CHECK(s->gates != NULL && s->routes != NULL && s->shares != NULL);
+    for (int i = 0; i < options->http.loops; i++)
+        s->shares[i].database = options->database;
     add_gates(s);
     s->pool = pool_new(options->pool_threads,
                        options->pool_queue == 0 ? QUEUED_MAX : options->pool_queue);
     s->options.http.routes = s->routes;
+    s->options.http.after_turn = end_turn;
+    s->options.http.after_turn_arg = s;
     *out = s; /* before the first request: its handler may ask for the server */
     const Err err = http_start(ctx, &s->options.http, &s->http);
     if (err != ERR_OK) {
@@ -448,6 +459,9 @@ void request_stop(RequestServer *s, int wait_ms)
     pool_free(s->pool);
     while (atomic_load(&s->away) > 0)
         (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    for (int i = 0; i < s->options.http.loops; i++)
+        db_share_end(&s->shares[i]); /* none is open but after a stop that gave up */
+    free(s->shares);
     free(s->routes);
     free(s->gates);
     free(s);

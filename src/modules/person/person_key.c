@@ -92,7 +92,6 @@ bool person_last4_hash(Ctx *ctx, Str canonical, uint8_t out[CRYPTO_INDEX_BYTES])
 {
     if (canonical.len < 4)
         return false;
-    person_hash(ctx, KEY_LAST_FOUR, str_slice(canonical, canonical.len - 4, canonical.len),
-                out);
+    person_hash(ctx, KEY_LAST_FOUR, str_slice(canonical, canonical.len - 4, canonical.len), out);
     return true;
 }
