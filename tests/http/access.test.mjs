@@ -95,6 +95,35 @@ test('a clerk of one shop works in that shop only', async () => {
   await w.want(201, 'POST', `/v1/sales/${own.id}/returns`, back, clerk)
 })
 
+test('a clerk of one shop sees the redemptions of that shop only', async () => {
+  const [mine, other] = [await w.store(), await w.store()]
+  const template = await w.template()
+  const redeem = async (at) => {
+    const { code } = await w.claim(template)
+    return (await w.want(201, 'POST', '/v1/redemptions', { code, store: at.id })).id
+  }
+  const first = await redeem(mine)
+  const foreign = await redeem(other)
+  const last = await redeem(mine)
+  const clerk = { as: await w.keyOf('clerk', [mine.id]) }
+  const list = async (query, options) => {
+    const page = await w.want(200, 'GET', `/v1/redemptions?${query}`, undefined, options)
+    return { ids: page.items.map((one) => one.id), next: page.next, items: page.items }
+  }
+  assert.deepEqual((await list('', clerk)).ids, [last, first])
+  assert.deepEqual((await list(`store=${mine.id}`)).ids, [last, first])
+  assert.deepEqual((await list(`store=${other.id}`)).ids, [foreign])
+  await w.refused(403, 'auth.store', 'GET', `/v1/redemptions?store=${other.id}`, undefined, clerk)
+  await w.refused(404, 'store.unknown', 'GET', '/v1/redemptions?store=99999')
+  const top = await list('limit=1', clerk)
+  const below = await list(`limit=1&cursor=${top.next}`, clerk)
+  assert.deepEqual([...top.ids, ...below.ids], [last, first])
+  const { at } = top.items[0]
+  assert.equal((await list(`from=${at}`, clerk)).ids[0], last)
+  const later = new Date(Date.parse(at) + 1).toISOString()
+  assert.deepEqual((await list(`from=${later}`, clerk)).ids, [])
+})
+
 test('nobody grants more than they have', async () => {
   const integrator = { as: keys.integrator }
   await w.refused(403, 'staff.beyond', 'POST', '/v1/keys', { name: 'x', role: 'owner' }, integrator)

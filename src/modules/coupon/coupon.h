@@ -90,7 +90,7 @@ MUST_USE Err coupon_template_find(Ctx *ctx, int64_t id, CouponTemplate *out);
 /* By the chain's own code; *id = 0 when there is none. */
 MUST_USE Err coupon_template_by_code(Ctx *ctx, Str code, int64_t *id);
 
-/* Newest first, with ids below `before`. */
+/* Everybody's, the last id first, with ids below `before`: for exports. */
 MUST_USE Err coupon_template_page(Ctx *ctx, int64_t before, int64_t max, CouponTemplate **out,
                                   size_t *count);
 
@@ -209,6 +209,19 @@ MUST_USE Err coupon_redemption_find(Ctx *ctx, int64_t id, CouponRedemption *out)
 /* Newest first, with ids below `before`. */
 MUST_USE Err coupon_redemption_page(Ctx *ctx, int64_t before, int64_t max, CouponRedemption **out,
                                     size_t *count);
+
+/* Which redemptions, and from where on a page goes on. */
+typedef struct CouponRedemptionQuery {
+    int64_t store;             /* 0 = of every shop that the caller may see */
+    int64_t from_ms;           /* at or after; 0 = all */
+    int64_t before_ms, before; /* below this instant and id; INT64_MAX = from the newest */
+    int64_t max;
+} CouponRedemptionQuery;
+
+/* Newest first, by instant and then by id.  A caller who works in some shops only sees theirs, and
+ * none of an unknown shop.  Errors: DENIED "auth.store" for a shop that is not the caller's. */
+MUST_USE Err coupon_redemption_recent(Ctx *ctx, const CouponRedemptionQuery *q,
+                                      CouponRedemption **out, size_t *count);
 
 /* Compares counters and states with the rows they stand for: calls `report` with one sentence per
  * difference, at most 100 of each kind. */

@@ -96,6 +96,8 @@ CREATE TABLE coupon_redemption(
 
 CREATE INDEX coupon_redemption_template ON coupon_redemption(template);
 CREATE INDEX coupon_redemption_sale ON coupon_redemption(sale);
+CREATE INDEX coupon_redemption_at ON coupon_redemption(at_ms);
+CREATE INDEX coupon_redemption_store ON coupon_redemption(store, at_ms);
 
 CREATE TABLE coupon_reversal(
   id i64 PRIMARY KEY,                 -- the redemption
@@ -259,6 +261,21 @@ INSERT INTO coupon_reversal(id, at_ms, who, reason) VALUES (:id, :at_ms, :who, :
 -- in: before i64, max i64
 -- out: id i64
 SELECT id FROM coupon_redemption WHERE id < :before ORDER BY id DESC LIMIT :max;
+
+-- The plain bound on at_ms is what an index can begin at; the OR only sorts out its own instant.
+-- name: coupon_redemption_recent :list
+-- in: from_ms i64, before_ms i64, before i64, max i64
+-- out: id i64, at_ms i64
+SELECT id, at_ms FROM coupon_redemption
+ WHERE at_ms >= :from_ms AND at_ms <= :before_ms AND (at_ms < :before_ms OR id < :before)
+ ORDER BY at_ms DESC, id DESC LIMIT :max;
+
+-- name: coupon_redemption_recent_in :list
+-- in: store i64, from_ms i64, before_ms i64, before i64, max i64
+-- out: id i64, at_ms i64
+SELECT id, at_ms FROM coupon_redemption
+ WHERE store = :store AND at_ms >= :from_ms AND at_ms <= :before_ms AND (at_ms < :before_ms OR id < :before)
+ ORDER BY at_ms DESC, id DESC LIMIT :max;
 
 -- Everything below serves `tongdian check`.
 

@@ -409,11 +409,18 @@ static Err redemption_list(Work *work, Call *call)
     Ctx *ctx = work->ctx;
     const ApiCouponRedemptionListQuery *q = call->query;
     ApiCouponRedemptionPage *out = call->reply;
-    int64_t before = INT64_MAX, unused = 0;
+    CouponRedemptionQuery wanted = {.store = q->store_is == DTO_VALUE ? q->store : 0,
+                                    .from_ms = q->from_is == DTO_VALUE ? q->from : 0,
+                                    .before_ms = INT64_MAX,
+                                    .before = INT64_MAX,
+                                    .max = q->limit};
     if (q->cursor_is == DTO_VALUE)
-        TRY(request_cursor_read(ctx, q->cursor, &before, &unused));
+        TRY(request_cursor_read(ctx, q->cursor, &wanted.before_ms, &wanted.before));
+    Store store;
+    if (wanted.store != 0)
+        TRY(store_find(ctx, wanted.store, &store));
     CouponRedemption *rows = NULL;
-    TRY(coupon_redemption_page(ctx, before, q->limit, &rows, &out->items_count));
+    TRY(coupon_redemption_recent(ctx, &wanted, &rows, &out->items_count));
     out->items = ARENA_ARRAY(ctx->arena, ApiCouponRedemptionView, out->items_count + 1);
     for (size_t i = 0; i < out->items_count; i++) {
         CouponTemplate t;
@@ -421,7 +428,9 @@ static Err redemption_list(Work *work, Call *call)
         redemption_view(&rows[i], &t, &out->items[i]);
     }
     if (out->items_count == (size_t)q->limit)
-        DTO_SET(out, next, request_cursor_make(ctx, rows[out->items_count - 1].id, 0));
+        DTO_SET(out, next,
+                request_cursor_make(ctx, rows[out->items_count - 1].at_ms,
+                                    rows[out->items_count - 1].id));
     return ERR_OK;
 }
 

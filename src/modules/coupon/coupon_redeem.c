@@ -7,6 +7,7 @@
 #include "request/principal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static Serial redemption_ids = {.table = "coupon_redemption"};
 
@@ -186,6 +187,69 @@ Err coupon_redemption_page(Ctx *ctx, int64_t before, int64_t max, CouponRedempti
     *out = ARENA_ARRAY(ctx->arena, CouponRedemption, *count + 1);
     for (size_t i = 0; i < *count; i++)
         TRY(coupon_redemption_find(ctx, rows[i].id, &(*out)[i]));
+    return ERR_OK;
+}
+
+static int later_first(const void *a, const void *b)
+{
+    const Row_coupon_redemption_recent_in *x = a, *y = b;
+    if (x->at_ms != y->at_ms)
+        return x->at_ms < y->at_ms ? 1 : -1;
+    return (x->id < y->id) - (x->id > y->id);
+}
+
+/* A page of each shop, and the newest of them all: the page of the shops together. */
+static Err recent_in(Ctx *ctx, const CouponRedemptionQuery *q, const int64_t *stores,
+                     size_t store_count, int64_t **ids, size_t *count)
+{
+    const size_t max = (size_t)q->max;
+    Row_coupon_redemption_recent_in *all =
+        ARENA_ARRAY(ctx->arena, Row_coupon_redemption_recent_in, store_count * max + 1);
+    size_t found = 0;
+    for (size_t i = 0; i < store_count; i++) {
+        Row_coupon_redemption_recent_in *rows = NULL;
+        size_t n = 0;
+        TRY(sql_coupon_redemption_recent_in(ctx, stores[i], q->from_ms, q->before_ms, q->before,
+                                            q->max, &rows, &n));
+        for (size_t k = 0; k < n; k++)
+            all[found++] = rows[k];
+    }
+    qsort(all, found, sizeof *all, later_first);
+    *ids = ARENA_ARRAY(ctx->arena, int64_t, max + 1);
+    *count = 0;
+    for (size_t i = 0; i < found && *count < max; i++)
+        if (i == 0 || all[i].id != all[i - 1].id) /* an account may name a shop twice */
+            (*ids)[(*count)++] = all[i].id;
+    return ERR_OK;
+}
+
+static Err recent_anywhere(Ctx *ctx, const CouponRedemptionQuery *q, int64_t **ids, size_t *count)
+{
+    Row_coupon_redemption_recent *rows = NULL;
+    TRY(sql_coupon_redemption_recent(ctx, q->from_ms, q->before_ms, q->before, q->max, &rows,
+                                     count));
+    *ids = ARENA_ARRAY(ctx->arena, int64_t, *count + 1);
+    for (size_t i = 0; i < *count; i++)
+        (*ids)[i] = rows[i].id;
+    return ERR_OK;
+}
+
+Err coupon_redemption_recent(Ctx *ctx, const CouponRedemptionQuery *q, CouponRedemption **out,
+                             size_t *count)
+{
+    const Principal *who = ctx->who;
+    int64_t *ids = NULL;
+    if (q->store != 0) {
+        TRY(principal_require_store(ctx, q->store));
+        TRY(recent_in(ctx, q, &q->store, 1, &ids, count));
+    } else if (who->store_count > 0) {
+        TRY(recent_in(ctx, q, who->stores, (size_t)who->store_count, &ids, count));
+    } else {
+        TRY(recent_anywhere(ctx, q, &ids, count));
+    }
+    *out = ARENA_ARRAY(ctx->arena, CouponRedemption, *count + 1);
+    for (size_t i = 0; i < *count; i++)
+        TRY(coupon_redemption_find(ctx, ids[i], &(*out)[i]));
     return ERR_OK;
 }
 

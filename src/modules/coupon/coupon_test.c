@@ -4,6 +4,7 @@
  */
 #include "modules/coupon/coupon_testkit.h"
 
+#include "base/rand.h"
 #include "campaign.sql.h"
 #include "catalog.sql.h"
 #include "coupon.sql.h"
@@ -495,6 +496,88 @@ ROOM_TEST(coupon_wallet_and_redemptions_are_listed_newest_first, ROOMS)
     EXPECT_I64(sums.redemptions, 2);
     EXPECT_I64(sums.reversals, 1);
     EXPECT_I64(sums.redeemers, 1);
+}
+
+/* Redeems coupons of one template at instants and in shops that repeat, imported ones among them. */
+static void redeem_here_and_there(Room *room, CouponRedemption *made, size_t n)
+{
+    static const int64_t SHOPS[] = {7, 8, 9, 0};
+    const int64_t t = kit_create(room, kit_template(STR("T")));
+    Prng r = prng_of(4711);
+    for (size_t i = 0; i < n; i++) {
+        KitRedeem k = {.coupon = kit_coupon(room, t, ALICE), .store = SHOPS[prng_below(&r, 4)]};
+        room->ctx->now_ms = ROOM_NOW_MS + (int64_t)prng_below(&r, 6) * 1000;
+        EXPECT_OK(room->ctx, room_write(room, kit_redeem_body, &k));
+        made[i] = k.out;
+    }
+}
+
+static bool is_wanted(const CouponRedemption *r, const Principal *who,
+                      const CouponRedemptionQuery *q)
+{
+    return r->at_ms >= q->from_ms && (q->store == 0 || r->store == q->store) &&
+           principal_may_store(who, r->store);
+}
+
+/* Page after page: the same rows as a look at everything, each once, newest first. */
+static void expect_recent(Room *room, const CouponRedemption *made, size_t n,
+                          CouponRedemptionQuery q)
+{
+    size_t wanted = 0, found = 0, got = 0;
+    for (size_t i = 0; i < n; i++)
+        wanted += is_wanted(&made[i], room->ctx->who, &q);
+    q.before_ms = q.before = INT64_MAX;
+    do {
+        CouponRedemption *page = NULL;
+        EXPECT_OK(room->ctx, coupon_redemption_recent(room->ctx, &q, &page, &got));
+        for (size_t i = 0; i < got; i++) {
+            EXPECT_I64(is_wanted(&page[i], room->ctx->who, &q), true);
+            EXPECT_I64(page[i].at_ms < q.before_ms ||
+                           (page[i].at_ms == q.before_ms && page[i].id < q.before),
+                       true);
+            q.before_ms = page[i].at_ms;
+            q.before = page[i].id;
+        }
+        found += got;
+    } while (got == (size_t)q.max);
+    EXPECT_I64((int64_t)found, (int64_t)wanted);
+}
+
+ROOM_TEST(coupon_redemptions_are_listed_of_a_shop_and_from_an_instant_page_by_page, ROOMS)
+{
+    CouponRedemption made[60];
+    redeem_here_and_there(room, made, ARRAY_LEN(made));
+    for (int64_t store = 0; store <= 8; store += store == 0 ? 7 : 1)
+        for (int64_t from_ms = 0; from_ms <= ROOM_NOW_MS + 6000;
+             from_ms += from_ms == 0 ? ROOM_NOW_MS : 3000)
+            for (int64_t max = 1; max <= 64; max *= 4)
+                expect_recent(
+                    room, made, ARRAY_LEN(made),
+                    (CouponRedemptionQuery){.store = store, .from_ms = from_ms, .max = max});
+}
+
+ROOM_TEST(coupon_redemptions_of_other_shops_are_hidden_from_who_works_in_some, ROOMS)
+{
+    CouponRedemption made[60], *page = NULL;
+    redeem_here_and_there(room, made, ARRAY_LEN(made));
+    const Principal clerk = {.store_count = 3, .stores = {9, 7, 9}};
+    const Principal newcomer = {.store_count = 1, .stores = {6}};
+    CouponRedemptionQuery q = {.before_ms = INT64_MAX, .before = INT64_MAX, .max = 100};
+    size_t n = 0;
+    room->ctx->who = &newcomer;
+    EXPECT_OK(room->ctx, coupon_redemption_recent(room->ctx, &q, &page, &n));
+    EXPECT_I64((int64_t)n, 0);
+    room->ctx->who = &clerk;
+    for (int64_t max = 1; max <= 64; max *= 4) {
+        q.max = max;
+        expect_recent(room, made, ARRAY_LEN(made), q);
+        expect_recent(room, made, ARRAY_LEN(made),
+                      (CouponRedemptionQuery){.store = 9, .from_ms = ROOM_NOW_MS + 1, .max = max});
+    }
+    q.store = 8;
+    EXPECT_FAULT(room->ctx, coupon_redemption_recent(room->ctx, &q, &page, &n), ERR_DENIED,
+                 "auth.store");
+    room->ctx->who = &PRINCIPAL_OF_SYSTEM;
 }
 
 ROOM_TEST(coupon_days_begin_at_the_cut_over_hour_of_the_chain, ROOMS)
