@@ -3,13 +3,14 @@ import assert from 'node:assert/strict'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import qrcode from 'qrcode-generator'
-import { CHINESE, ENGLISH, press, sees, signIn, tapAmount, textOf, type } from './hands.mjs'
+import { CHINESE, ENGLISH, press, rowOf, sees, signIn, tapAmount, textOf, type } from './hands.mjs'
 import { shootAll } from './shots.mjs'
 import {
   CLERK,
   MARKETER,
   OWNER,
   ROOT,
+  SHOP_CLERK,
   complaints,
   end,
   makeData,
@@ -414,6 +415,111 @@ async function flows() {
     await page.browserContext().close()
   })
 
+  await flow(
+    'people change their own password, and each mistake is marked at its field',
+    async () => {
+      const page = await openPage(origin, { width: 390, height: 844 })
+      const next = `${MARKETER.password} indeed`
+      await signIn(page, `${origin}/`, MARKETER, ENGLISH)
+      await sees(page, 'Net sales by day')
+      await page.click('.who')
+      await press(page, 'Change password')
+      await type(page, 'Present password', 'not my password')
+      await type(page, 'New password', 'short')
+      await type(page, 'New password again', 'other')
+      await press(page, 'Change password', '.el-dialog')
+      await sees(page, 'At least 10 characters')
+      await sees(page, 'This is not the same as the new password.')
+      await type(page, 'New password', next)
+      await type(page, 'New password again', next)
+      await press(page, 'Change password', '.el-dialog')
+      await sees(page, 'This is not your present password')
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      await page.screenshot({ path: join(shots, 'own-password-wrong-390-en.png') })
+      await type(page, 'Present password', MARKETER.password)
+      await press(page, 'Change password', '.el-dialog')
+      await sees(page, 'Your password is changed.')
+      await page.reload({ waitUntil: 'networkidle0' })
+      await sees(page, 'Net sales by day')
+      await page.browserContext().close()
+      MARKETER.password = next
+    },
+  )
+
+  await flow('an account gets another role', async () => {
+    await console_.goto(`${origin}/staff`, { waitUntil: 'networkidle0' })
+    assert.ok(!(await textOf(console_)).includes('Analyst'))
+    await press(console_, 'Change role', await rowOf(console_, MARKETER.login))
+    await console_.click('.el-dialog .el-select')
+    await press(console_, 'Analyst')
+    await press(console_, 'Save', '.el-dialog')
+    await sees(console_, 'Saved')
+    await sees(console_, 'Analyst')
+    const own = await console_.$eval(await rowOf(console_, OWNER.login), (row) => row.innerText)
+    assert.ok(!own.includes('Change role'), 'owners could take their own role away')
+  })
+
+  await flow('a campaign is made; what is missing or taken is marked at its field', async () => {
+    for (const answer of ['The campaign is made.', 'Another campaign has this code']) {
+      await console_.goto(`${origin}/campaigns`, { waitUntil: 'networkidle0' })
+      await press(console_, 'New campaign')
+      await press(console_, 'Create', 'form')
+      await sees(console_, 'Fill this in.')
+      await type(console_, 'Name', '<b>Winter</b>')
+      await type(console_, 'Code', 'WINTER-1')
+      await type(console_, 'First day', '2026-12-01')
+      await type(console_, 'Last day', '2026-11-30\n')
+      await sees(console_, 'must not be before the first')
+      await type(console_, 'Last day', '2026-12-24\n')
+      await press(console_, 'Create', 'form')
+      await sees(console_, answer)
+    }
+    await console_.goto(`${origin}/campaigns`, { waitUntil: 'networkidle0' })
+    await sees(console_, '<b>Winter</b>')
+    await sees(console_, 'Dec 1, 2026 – Dec 24, 2026')
+  })
+
+  await flow(
+    'a product is added and changed; a code that is taken is not overwritten',
+    async () => {
+      for (const answer of ['Saved', 'Another product has this code']) {
+        await console_.goto(`${origin}/products`, { waitUntil: 'networkidle0' })
+        await press(console_, 'Add a product')
+        await type(console_, 'Code', '0-TEA')
+        await type(console_, 'Name', 'Green tea')
+        await type(console_, 'Brand', 'Longjing')
+        await press(console_, 'Save', 'form')
+        await sees(console_, answer)
+      }
+      await console_.goto(`${origin}/products`, { waitUntil: 'networkidle0' })
+      await press(console_, 'Edit', await rowOf(console_, '0-TEA'))
+      await type(console_, 'Brand', ' ')
+      await press(console_, 'Save', 'form')
+      await sees(console_, 'This can be changed, not emptied.')
+      await type(console_, 'Brand', 'Biluochun')
+      await press(console_, 'Save', 'form')
+      await sees(console_, 'Saved')
+      await sees(console_, 'Biluochun')
+    },
+  )
+
+  await flow(
+    'who works in one shop searches for people, and sees its redemptions only',
+    async () => {
+      await makeShopClerk()
+      const page = await openPage(origin, { width: 390, height: 844 })
+      await signIn(page, `${origin}/people`, SHOP_CLERK, ENGLISH)
+      await sees(page, 'Search for a customer')
+      assert.ok(!(await textOf(page)).includes('Try again'))
+      await type(page, 'Phone, last four', PHONE)
+      await press(page, 'Search')
+      await sees(page, `1 found for “${PHONE}”`)
+      await page.goto(`${origin}/redemptions`, { waitUntil: 'networkidle0' })
+      await sees(page, 'No redemptions yet')
+      await page.browserContext().close()
+    },
+  )
+
   await flow('an empty folder says what to do first', async () => {
     const own = await serve(binary, makeData(binary, false))
     const page = await openPage(own, { language: 'zh-CN' })
@@ -442,6 +548,22 @@ async function giveAnother(phone = PHONE) {
   await press(console_, 'Give', '.el-dialog')
   await sees(console_, 'Its code')
   code = await console_.$eval('.el-dialog input.code', (one) => one.value)
+}
+
+/** An account for the shop that was added by hand, in which nothing was redeemed. */
+async function makeShopClerk() {
+  const status = await console_.evaluate(async (account) => {
+    const { csrf } = await (await fetch('/v1/session')).json()
+    const stores = (await (await fetch('/v1/stores?limit=200')).json()).items
+    const store = stores.find((one) => one.code === '0-BROWSER').id
+    const reply = await fetch('/v1/staff', {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', 'X-CSRF-Token': csrf },
+      body: JSON.stringify({ ...account, name: account.login, stores: [store] }),
+    })
+    return reply.status
+  }, SHOP_CLERK)
+  assert.equal(status, 201)
 }
 
 /** Redeems `code` in the session of the counter, but behind the page's back. */

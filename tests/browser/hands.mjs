@@ -17,22 +17,31 @@ export async function sees(page, wanted, timeout = 10_000) {
 
 export const textOf = (page) => page.evaluate(() => document.body.innerText.replace(/\s+/g, ' '))
 
-/** Presses the visible button, link, tab or option that says `text`. */
+const PRESSED = 'button, a, label, [role=tab], [role=option], [role=button], [role=menuitem]'
+
+/** Presses the visible button, link, tab, option or menu entry that says `text`. */
 export async function press(page, text, within = 'body') {
-  const find = (wanted, scope) =>
-    [...document.querySelectorAll(scope)]
-      .flatMap((part) => [
-        ...part.querySelectorAll('button, a, label, [role=tab], [role=option], [role=button]'),
-      ])
-      .filter(
+  const find = (wanted, scope, kinds) => {
+    const found = [...document.querySelectorAll(scope)]
+      .flatMap((part) => [...part.querySelectorAll(kinds)])
+      .find(
         (one) =>
           one.getClientRects().length > 0 &&
           !one.disabled &&
           one.innerText.trim().startsWith(wanted),
-      )[0]
-  const handle = await page.waitForFunction(find, { polling: 50 }, text, within).catch(() => {
-    throw new Error(`${page.url()}: nothing to press says "${text}"`)
-  })
+      )
+    if (!found) return null
+    // What still moves would be missed: a menu that unfolds, a dialog that slides in.
+    const place = JSON.stringify(found.getBoundingClientRect())
+    const rests = found.place === place
+    found.place = place
+    return rests ? found : null
+  }
+  const handle = await page
+    .waitForFunction(find, { polling: 50 }, text, within, PRESSED)
+    .catch(() => {
+      throw new Error(`${page.url()}: nothing to press says "${text}"`)
+    })
   await handle.asElement().click()
 }
 
@@ -59,6 +68,17 @@ export async function type(page, label, text) {
   await box.evaluate((one) => one.select())
   await page.keyboard.press('Backspace')
   await box.type(text)
+}
+
+/** The selector of the table's row that says `text`. */
+export async function rowOf(page, text) {
+  await sees(page, text)
+  const index = await page.$$eval(
+    'tbody tr',
+    (rows, wanted) => rows.findIndex((row) => row.innerText.includes(wanted)),
+    text,
+  )
+  return `tbody tr:nth-child(${index + 1})`
 }
 
 export async function signIn(page, address, { login, password }, words) {

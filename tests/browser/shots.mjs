@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { CHINESE, ENGLISH, press, sees, signIn, type } from './hands.mjs'
-import { CLERK, OWNER, openPage } from './world.mjs'
+import { CLERK, OWNER, SHOP_CLERK, openPage } from './world.mjs'
 
 const CONSOLE = [
   ['overview', '/'],
@@ -17,6 +17,19 @@ const CONSOLE = [
   ['jobs', '/jobs'],
   ['audit', '/audit'],
   ['nowhere', '/no/such/page'],
+]
+
+/** Forms: the page, what opens it in each language, and where it is. */
+const FORMS = [
+  [
+    'template-form',
+    '/coupons',
+    { en: 'New template', 'zh-CN': '新建券模板' },
+    '.el-drawer .preview',
+  ],
+  ['campaign-form', '/campaigns', { en: 'New campaign', 'zh-CN': '新建活动' }, '.el-drawer form'],
+  ['product-form', '/products', { en: 'Edit', 'zh-CN': '修改' }, '.el-drawer form'],
+  ['role', '/staff', { en: 'Change role', 'zh-CN': '改角色' }, '.el-dialog form'],
 ]
 
 /** Of long lists the top is enough. */
@@ -73,11 +86,30 @@ async function shootConsole(origin, folder, language, width, phone) {
     await page.goto(origin + path, { waitUntil: 'load' })
     await shoot(page, name(what))
   }
-  await page.goto(`${origin}/coupons`, { waitUntil: 'networkidle0' })
-  await press(page, language === 'en' ? 'New template' : '新建券模板')
-  await page.waitForSelector('.el-drawer .preview')
-  await new Promise((resolve) => setTimeout(resolve, 500))
-  await page.screenshot({ path: name('template-form') })
+  const shootOpened = async (what, form) => {
+    await page.waitForSelector(form)
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    await fits(page)
+    await page.screenshot({ path: name(what) })
+  }
+  for (const [what, path, opens, form] of FORMS) {
+    await page.goto(origin + path, { waitUntil: 'networkidle0' })
+    await press(page, opens[language])
+    await shootOpened(what, form)
+  }
+  await page.goto(`${origin}/stores`, { waitUntil: 'networkidle0' })
+  await page.click('.who')
+  await press(page, language === 'en' ? 'Change password' : '修改密码')
+  await shootOpened('own-password', '.el-dialog form')
+  await page.browserContext().close()
+}
+
+/** What somebody sees who works in one shop only. */
+async function shootShopClerk(origin, folder, language, width) {
+  const page = await openPage(origin, { language, width, height: width > 600 ? 900 : 844 })
+  await signIn(page, `${origin}/people`, SHOP_CLERK, language === 'en' ? ENGLISH : CHINESE)
+  await page.waitForSelector('main .empty')
+  await shoot(page, join(folder, `people-of-a-shop-${width}-${language}.png`))
   await page.browserContext().close()
 }
 
@@ -120,6 +152,7 @@ export async function shootAll(origin, folder, phone) {
   for (const language of ['en', 'zh-CN'])
     for (const width of [1440, 390]) {
       await shootConsole(origin, folder, language, width, phone)
+      await shootShopClerk(origin, folder, language, width)
       await shootCounter(origin, folder, language, width, phone)
     }
 }

@@ -16,6 +16,8 @@ export const MARKETER = {
   password: 'paper clip bucket 4711',
   role: 'marketer',
 }
+/** Works in one shop only; made by the flow that needs it. */
+export const SHOP_CLERK = { login: 'clerk.chen', password: 'umbrella stand 4711', role: 'clerk' }
 
 const FLAGS = [
   '--headless',
