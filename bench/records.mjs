@@ -69,11 +69,13 @@ function memory(name) {
 }
 
 async function call(method, path, body) {
-  const reply = await fetch(`http://127.0.0.1:${server.port}/v1${path}`, {
+  const options = {
     method,
     headers: { authorization: `Bearer ${key}`, 'idempotency-key': crypto.randomUUID() },
     body: body === undefined ? undefined : JSON.stringify(body),
-  })
+  }
+  const ask = () => fetch(`http://127.0.0.1:${server.port}/v1${path}`, options)
+  const reply = await ask().catch(ask) // the kept connection was idle for too long, and is closed
   if (!reply.ok) throw new Error(`${method} ${path}: ${await reply.text()}`)
   return reply.json()
 }
