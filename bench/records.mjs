@@ -60,6 +60,7 @@ function stop(server) {
 }
 
 let server = await start()
+process.on('exit', () => server.child.kill('SIGKILL')) // also when a figure could not be taken
 
 // A figure of /proc/PID/status in MB.  What a process has of its own is RssAnon; RssFile is the page cache
 // of the data, mapped for reading, which the system takes back when it needs it.
