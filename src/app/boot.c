@@ -170,7 +170,8 @@ bool app_open(App *app, const Config *config, BootLevel level)
     *app = (App){.config = *config, .arena = arena_new(1 << 16)};
     if (!set_up_log(config) || !set_up_clock(config) || !open_folder(config, level))
         return false;
-    id_set_node((int)config->node);
+    id_set_node(level == BOOT_REPORT ? ID_NODE_MAX
+                                     : (int)config->node); /* a server may be running */
     app->ctx = (Ctx){.arena = app->arena, .now_ms = clock_now_ms(), .who = &PRINCIPAL_OF_SYSTEM};
     if (open_parts(app, level))
         return true;

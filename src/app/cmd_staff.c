@@ -25,6 +25,33 @@ static bool open_for_staff(App *app, const Config *config)
     return app_open(app, config, there ? BOOT_REPORT : BOOT_WRITE);
 }
 
+/* `tongdian user add ...`: what follows the command chooses one of these; `list` when nothing does. */
+typedef struct Verb {
+    const char *name;
+    int (*run)(App *app, int argc, char **argv);
+} Verb;
+
+static int run_verb(Config *config, int argc, char **argv, const Verb *verbs)
+{
+    App app;
+    const Str what = argc > 1 ? str_of(argv[1]) : STR("list");
+    const Verb *v = verbs;
+    while (v->name != NULL && !str_eq(what, str_of(v->name)))
+        v++;
+    if (v->name == NULL) {
+        fprintf(stderr, "tongdian: %s does not know \"%.*s\"; it knows:", argv[0], STR_ARG(what));
+        for (v = verbs; v->name != NULL; v++)
+            fprintf(stderr, " %s", v->name);
+        fprintf(stderr, "\n");
+        return 2;
+    }
+    if (!open_for_staff(&app, config))
+        return 1;
+    const int status = v->run(&app, argc, argv);
+    app_close(&app);
+    return status;
+}
+
 /* The same action as the door that does the same. */
 static Err audit(Tx *tx, Str door, int64_t object)
 {
@@ -124,8 +151,10 @@ static int add_user(App *app, int argc, char **argv)
     return 0;
 }
 
-static int list_users(App *app)
+static int list_users(App *app, int argc, char **argv)
 {
+    (void)argc;
+    (void)argv;
     Staff *staff = NULL;
     size_t n = 0;
     if (staff_list(&app->ctx, &staff, &n) != ERR_OK) {
@@ -177,21 +206,9 @@ static int set_password(App *app, int argc, char **argv)
 
 int cmd_user(Config *config, int argc, char **argv)
 {
-    App app;
-    const Str what = argc > 1 ? str_of(argv[1]) : STR("list");
-    if (!open_for_staff(&app, config))
-        return 1;
-    int status = 2;
-    if (str_eq(what, STR("add")))
-        status = add_user(&app, argc, argv);
-    else if (str_eq(what, STR("list")))
-        status = list_users(&app);
-    else if (str_eq(what, STR("password")))
-        status = set_password(&app, argc, argv);
-    else
-        fprintf(stderr, "tongdian: user knows add, list and password, not %.*s\n", STR_ARG(what));
-    app_close(&app);
-    return status;
+    static const Verb VERBS[] = {
+        {"add", add_user}, {"list", list_users}, {"password", set_password}, {0}};
+    return run_verb(config, argc, argv, VERBS);
 }
 
 /* ---- key --------------------------------------------------------------------------------------------- */
@@ -227,8 +244,10 @@ static int add_key(App *app, int argc, char **argv)
     return 0;
 }
 
-static int list_keys(App *app)
+static int list_keys(App *app, int argc, char **argv)
 {
+    (void)argc;
+    (void)argv;
     StaffKey *keys = NULL;
     size_t n = 0;
     if (staff_key_list(&app->ctx, &keys, &n) != ERR_OK) {
@@ -266,19 +285,7 @@ static int revoke_key(App *app, int argc, char **argv)
 
 int cmd_key(Config *config, int argc, char **argv)
 {
-    App app;
-    const Str what = argc > 1 ? str_of(argv[1]) : STR("list");
-    if (!open_for_staff(&app, config))
-        return 1;
-    int status = 2;
-    if (str_eq(what, STR("add")))
-        status = add_key(&app, argc, argv);
-    else if (str_eq(what, STR("list")))
-        status = list_keys(&app);
-    else if (str_eq(what, STR("revoke")))
-        status = revoke_key(&app, argc, argv);
-    else
-        fprintf(stderr, "tongdian: key knows add, list and revoke, not %.*s\n", STR_ARG(what));
-    app_close(&app);
-    return status;
+    static const Verb VERBS[] = {
+        {"add", add_key}, {"list", list_keys}, {"revoke", revoke_key}, {0}};
+    return run_verb(config, argc, argv, VERBS);
 }

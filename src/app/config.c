@@ -3,6 +3,8 @@
  */
 #include "app/app.h"
 
+#include "base/id.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -39,7 +41,8 @@ static const Option OPTIONS[] = {
     TEXT("log-level", log_level, "info", "debug, info, warn, error"),
     TEXT("log-format", log_format, "text", "text or json"),
     TEXT("clock", clock, "", "a fixed instant in milliseconds since 1970, for tests"),
-    NUMBER("node", node, "0", 0, 255, "number of this process among several on one database"),
+    NUMBER("node", node, "0", 0, ID_NODE_MAX - 1,
+           "number of this process among several on one database"),
     NUMBER("loops", loops, "1", 1, 16, "HTTP threads"),
     NUMBER("pool", pool, "2", 1, 64, "threads for reports, passwords and the like"),
 };

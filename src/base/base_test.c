@@ -76,6 +76,14 @@ TEST(str_views_compare_by_bytes)
     }
 }
 
+TEST(str_merge_takes_what_is_given_and_differs)
+{
+    Str name = STR("old");
+    CHECK(!str_merge(&name, STR("")) && !str_merge(&name, STR("old")));
+    CHECK(str_eq(name, STR("old")));
+    CHECK(str_merge(&name, STR("new")) && str_eq(name, STR("new")));
+}
+
 TEST(str_prefix_and_suffix)
 {
     const Str s = STR("coupon.c");

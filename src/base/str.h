@@ -24,6 +24,15 @@ static inline bool str_eq(Str a, Str b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/* A record keeps what it is not given: takes `given` when there is something and it differs.  True then. */
+static inline bool str_merge(Str *into, Str given)
+{
+    if (given.len == 0 || str_eq(*into, given))
+        return false;
+    *into = given;
+    return true;
+}
+
 /* The view of a NUL-terminated string; NULL is the empty one.  For literals use STR(). */
 Str str_of(const char *c);
 

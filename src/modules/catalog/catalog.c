@@ -118,21 +118,11 @@ Err catalog_product_put(Tx *tx, const Product *in, int64_t *id, bool *changed)
         *changed = true;
         return ERR_OK;
     }
-    const struct {
-        Str *into;
-        Str given;
-    } texts[] = {{&p.name, in->name},
-                 {&p.brand, in->brand},
-                 {&p.department, in->department},
-                 {&p.category, in->category},
-                 {&p.size, in->size}};
-    bool differs = false;
-    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        if (texts[i].given.len == 0 || str_eq(*texts[i].into, texts[i].given))
-            continue;
-        *texts[i].into = texts[i].given;
-        differs = true;
-    }
+    bool differs = str_merge(&p.name, in->name);
+    differs |= str_merge(&p.brand, in->brand);
+    differs |= str_merge(&p.department, in->department);
+    differs |= str_merge(&p.category, in->category);
+    differs |= str_merge(&p.size, in->size);
     if (differs)
         TRY(update(tx, &p));
     *id = p.id;

@@ -225,15 +225,6 @@ static Err create_by_put(Tx *tx, const Store *in, int64_t *id)
     return store_create(tx, &s, id);
 }
 
-/* Takes over a text that is given and differs. */
-static bool merge(Str *into, Str given)
-{
-    if (given.len == 0 || str_eq(*into, given))
-        return false;
-    *into = given;
-    return true;
-}
-
 /* Coordinates mean nothing without their datum: all three come over, or none. */
 static bool merge_place(Store *into, const Store *in)
 {
@@ -261,14 +252,13 @@ Err store_put(Tx *tx, const Store *in, int64_t *id, bool *changed)
     }
     Store s;
     TRY(store_find(tx->ctx, old, &s));
-    const struct {
-        Str *into;
-        Str given;
-    } texts[] = {{&s.name, in->name},       {&s.phone, in->phone}, {&s.city, in->city},
-                 {&s.address, in->address}, {&s.hours, in->hours}, {&s.zone, in->zone}};
     bool differs = merge_place(&s, in);
-    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-        differs |= merge(texts[i].into, texts[i].given);
+    differs |= str_merge(&s.name, in->name);
+    differs |= str_merge(&s.phone, in->phone);
+    differs |= str_merge(&s.city, in->city);
+    differs |= str_merge(&s.address, in->address);
+    differs |= str_merge(&s.hours, in->hours);
+    differs |= str_merge(&s.zone, in->zone);
     if (differs) {
         TRY(check(tx->ctx, &s));
         TRY(write_update(tx, &s));
