@@ -36,6 +36,7 @@ Err fail(Ctx *ctx, Err code, const char *reason, const char *fmt, ...)
     f->reason = reason;
     f->pointer[0] = '\0';
     f->hint[0] = '\0';
+    f->retry_s = 0;
     va_list ap;
     va_start(ap, fmt);
     (void)vsnprintf(f->detail, sizeof f->detail, fmt, ap);
@@ -50,6 +51,7 @@ Err fail_field(Ctx *ctx, const char *pointer, const char *reason, const char *fm
     f->reason = reason;
     (void)snprintf(f->pointer, sizeof f->pointer, "%s", pointer);
     f->detail[0] = '\0';
+    f->retry_s = 0;
     va_list ap;
     va_start(ap, fmt);
     (void)vsnprintf(f->hint, sizeof f->hint, fmt, ap);

@@ -35,6 +35,7 @@ typedef struct Fault {
     char pointer[96];   /* JSON pointer of the offending field, "" when there is none */
     char hint[200]; /* for the client: what to do; "" = the sentence of `reason` in the contract */
     char detail[160]; /* for the log only: may name ids, never phone numbers or tokens */
+    int retry_s;      /* LIMITED, BUSY: when to try again; 0 = soon */
 } Fault;
 
 typedef struct Ctx Ctx;

@@ -58,7 +58,11 @@ Err request_limit_at(Ctx *ctx, const char *class, int per_minute, int64_t now_us
     if (granted)
         b->full_us = full_us;
     CHECK(pthread_mutex_unlock(&buckets_lock) == 0);
-    return granted ? ERR_OK : fail(ctx, ERR_LIMITED, "request.limited", "%s", class);
+    if (granted)
+        return ERR_OK;
+    const Err err = fail(ctx, ERR_LIMITED, "request.limited", "%s", class);
+    ctx->fault.retry_s = (int)((full_us - now_us - MINUTE_US + 999999) / 1000000);
+    return err;
 }
 
 Err request_limit(Ctx *ctx, const char *class, int per_minute)

@@ -24,6 +24,8 @@ static int64_t granted(PrincipalKind kind, int64_t id, const char *class, int pe
         if (err != ERR_OK) {
             EXPECT_I64(err, ERR_LIMITED);
             EXPECT_STREQ(ctx.fault.reason, "request.limited");
+            CHECK(ctx.fault.retry_s >= 1 &&
+                  ctx.fault.retry_s <= (60 + per_minute - 1) / per_minute);
         }
     }
     arena_free(arena);

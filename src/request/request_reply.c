@@ -81,7 +81,8 @@ void reply_fault(HttpExchange *x, Ctx *ctx, Err err, const ApiContract *const *c
             LOG_C("operation", x->route == NULL ? "" : x->route->path), LOG_C("reason", f->reason),
             LOG_C("detail", f->detail));
     if (err == ERR_BUSY || err == ERR_LIMITED)
-        http_reply_header(x, "Retry-After", "1");
+        http_reply_header(x, "Retry-After",
+                          arena_printf(x->arena, "%d", f->retry_s > 1 ? f->retry_s : 1).ptr);
     if (err == ERR_UNAUTHENTICATED)
         http_reply_header(x, "WWW-Authenticate", "Bearer");
     http_reply_problem(x, err_http_status(err), f->reason, title_of(err), str_of(f->pointer),

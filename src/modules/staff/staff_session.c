@@ -38,11 +38,11 @@ static Err fail_password(Ctx *ctx)
 
 static Err fail_locked(Ctx *ctx, int64_t wait_ms)
 {
-    (void)!fail(ctx, ERR_LIMITED, "auth.locked", "sign-in");
+    const Err err = fail(ctx, ERR_LIMITED, "auth.locked", "sign-in");
+    ctx->fault.retry_s = (int)((wait_ms + 999) / 1000);
     (void)snprintf(ctx->fault.hint, sizeof ctx->fault.hint,
-                   "too many wrong passwords: try again in %" PRId64 " seconds",
-                   (wait_ms + 999) / 1000);
-    return ERR_LIMITED;
+                   "too many wrong passwords: try again in %d seconds", ctx->fault.retry_s);
+    return err;
 }
 
 /* *found = false when nobody has that login, in any case of letters. */
