@@ -39,7 +39,7 @@ typedef struct CouponTemplate {
     int64_t rate_bps;                   /* COUPON_PERCENT: how much it takes off, 1500 = 15 % */
     int64_t cap_fen;                    /* COUPON_PERCENT: at most this; 0 = no cap */
     int64_t gift_product;               /* COUPON_GIFT: one piece of it is free */
-    int64_t min_spend_fen;              /* on the lines that the coupon covers */
+    int64_t min_spend_fen;              /* on the lines that it covers; gift: on all but the gift */
     int64_t claim_from_ms, claim_to_ms; /* [from, to) */
     int64_t valid_from_ms, valid_to_ms; /* [from, to) */
     int64_t valid_days;                 /* > 0: that many days from the claim, within valid_to_ms */

@@ -24,7 +24,7 @@ typedef struct Basket {
     CouponLine lines[BASKET_MAX];
     bool covered[BASKET_MAX];
     size_t n;
-    int64_t covered_fen;
+    int64_t covered_fen, total_fen;
     bool any;
 } Basket;
 
@@ -45,6 +45,7 @@ static void random_basket(Prng *r, const CouponTemplate *t, Basket *b)
                                                : true;
         b->any = b->any || b->covered[i];
         b->covered_fen += b->covered[i] ? b->lines[i].net_fen : 0;
+        b->total_fen += b->lines[i].net_fen;
     }
 }
 
@@ -53,9 +54,6 @@ static int64_t model_discount(const CouponTemplate *t, const Basket *b, int64_t 
                               const char **reason)
 {
     int64_t off = 0, given = 0;
-    *reason = !b->any                             ? "coupon.no_product"
-              : b->covered_fen < t->min_spend_fen ? "coupon.min_spend"
-                                                  : "";
     memset(share, 0, BASKET_MAX * sizeof *share);
     if (t->kind == COUPON_GIFT) {
         for (size_t i = 0; i < b->n && off == 0; i++) {
@@ -91,8 +89,11 @@ static int64_t model_discount(const CouponTemplate *t, const Basket *b, int64_t 
             share[best]++;
         }
     }
-    if (**reason == '\0' && off == 0)
-        *reason = "coupon.no_effect";
+    const int64_t spent = t->kind == COUPON_GIFT ? b->total_fen - off : b->covered_fen;
+    *reason = !b->any                    ? "coupon.no_product"
+              : spent < t->min_spend_fen ? "coupon.min_spend"
+              : off == 0                 ? "coupon.no_effect"
+                                         : "";
     return off;
 }
 

@@ -52,42 +52,46 @@ int64_t coupon_spend_discount(const CouponTemplate *t, int64_t covered_fen)
     return off < covered_fen ? off : covered_fen; /* payable never falls below zero */
 }
 
-/* The weights of the split: what each covered line costs now. */
-static Err weigh(Ctx *ctx, const CouponTemplate *t, const CouponLine *lines, size_t n,
-                 int64_t *weight, int64_t *covered_fen)
+typedef struct Weights {
+    int64_t *of; /* by line: what it costs now when it is covered, else 0 */
+    int64_t covered_fen, basket_fen;
+} Weights;
+
+static Err weigh(Ctx *ctx, const CouponTemplate *t, const CouponLine *lines, size_t n, Weights *w)
 {
     bool any = false;
+    *w = (Weights){.of = ARENA_ARRAY(ctx->arena, int64_t, n + 1)};
     for (size_t i = 0; i < n; i++) {
         bool covered = false;
+        const int64_t net_fen = lines[i].net_fen > 0 ? lines[i].net_fen : 0;
         TRY(covers(ctx, t, lines[i].product, &covered));
         any = any || covered;
-        weight[i] = covered && lines[i].net_fen > 0 ? lines[i].net_fen : 0;
-        *covered_fen += weight[i];
+        w->of[i] = covered ? net_fen : 0;
+        w->covered_fen += w->of[i];
+        w->basket_fen += net_fen;
     }
     if (!any)
         return fail(ctx, ERR_CONFLICT, "coupon.no_product", "template %" PRId64, t->id);
-    if (*covered_fen < t->min_spend_fen)
-        return fail(ctx, ERR_CONFLICT, "coupon.min_spend", "template %" PRId64, t->id);
     return ERR_OK;
 }
 
 Err coupon_discount(Ctx *ctx, const CouponTemplate *t, CouponLine *lines, size_t n,
                     int64_t *discount_fen)
 {
-    int64_t *weight = ARENA_ARRAY(ctx->arena, int64_t, n + 1);
-    int64_t covered_fen = 0, off = 0;
-    TRY(weigh(ctx, t, lines, n, weight, &covered_fen));
+    const bool gift = t->kind == COUPON_GIFT;
+    Weights w;
+    TRY(weigh(ctx, t, lines, n, &w));
     for (size_t i = 0; i < n; i++)
         lines[i].discount_fen = 0;
-    if (t->kind == COUPON_GIFT)
-        off = gift_discount(lines, weight, n);
-    else
-        off = coupon_spend_discount(t, covered_fen);
+    const int64_t off =
+        gift ? gift_discount(lines, w.of, n) : coupon_spend_discount(t, w.covered_fen);
+    if ((gift ? w.basket_fen - off : w.covered_fen) < t->min_spend_fen)
+        return fail(ctx, ERR_CONFLICT, "coupon.min_spend", "template %" PRId64, t->id);
     if (off == 0)
         return fail(ctx, ERR_CONFLICT, "coupon.no_effect", "template %" PRId64, t->id);
-    if (t->kind != COUPON_GIFT) {
+    if (!gift) {
         Money *share = ARENA_ARRAY(ctx->arena, Money, n);
-        money_split((Money){off}, weight, n, share);
+        money_split((Money){off}, w.of, n, share);
         for (size_t i = 0; i < n; i++)
             lines[i].discount_fen = share[i].fen;
     }
