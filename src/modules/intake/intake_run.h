@@ -19,7 +19,7 @@
 #include "db/db.h"
 #include "modules/intake/intake_map.h"
 
-enum { INTAKE_STEP_ROWS = 500 };
+enum { INTAKE_STEP_ROWS = 2000 };
 
 typedef struct IntakeTally {
     int64_t added, changed, unchanged; /* records */
