@@ -12,7 +12,7 @@ import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 const [program, raw, soak] = process.argv.slice(2)
-const people = Number(process.argv[5] ?? 200000)
+const people = 2 * Math.round(Number(process.argv[5] ?? 200000) / 2)
 const CONNECTIONS = 256
 const folder = mkdtempSync(join(tmpdir(), 'tongdian-bench-'))
 let data = join(folder, 'data')

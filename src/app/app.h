@@ -69,6 +69,10 @@ typedef enum BootLevel {
 bool app_open(App *app, const Config *config, BootLevel level);
 void app_close(App *app);
 
+/* Ids from now on come after the newest of the database; BOOT_WRITE has done it.  For a command that writes
+ * beside a server, with the tables in place. */
+MUST_USE Err app_ids_go_on(App *app);
+
 /* Where the master keys lie. */
 Str app_key_file(Arena *arena, const Config *c);
 

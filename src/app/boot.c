@@ -101,6 +101,14 @@ static Err open_keys(App *app, BootLevel level)
     return err;
 }
 
+Err app_ids_go_on(App *app)
+{
+    Row_newest_id newest;
+    TRY(sql_newest_id(&app->ctx, &newest));
+    id_go_on_after(newest.id);
+    return ERR_OK;
+}
+
 static Err open_database(App *app, BootLevel level)
 {
     const Config *c = &app->config;
@@ -119,12 +127,7 @@ static Err open_database(App *app, BootLevel level)
     app->ctx.db = database_reader_take(app->database);
     TRY(setting_load(&app->ctx, &app->settings));
     app->ctx.settings = &app->settings;
-    if (level != BOOT_WRITE)
-        return ERR_OK;
-    Row_newest_id newest;
-    TRY(sql_newest_id(&app->ctx, &newest));
-    id_go_on_after(newest.id);
-    return ERR_OK;
+    return level == BOOT_WRITE ? app_ids_go_on(app) : ERR_OK;
 }
 
 static Err open_log(App *app)

@@ -22,7 +22,13 @@ static bool open_for_staff(App *app, const Config *config)
     struct stat st;
     const int n = snprintf(log, sizeof log, "%s/events", config->data);
     const bool there = n > 0 && (size_t)n < sizeof log && stat(log, &st) == 0;
-    return app_open(app, config, there ? BOOT_REPORT : BOOT_WRITE);
+    if (!app_open(app, config, there ? BOOT_REPORT : BOOT_WRITE))
+        return false;
+    if (app_ids_go_on(app) == ERR_OK)
+        return true;
+    app_complain(app, "looking for the newest id");
+    app_close(app);
+    return false;
 }
 
 /* `tongdian user add ...`: what follows the command chooses one of these; `list` when nothing does. */

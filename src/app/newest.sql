@@ -8,4 +8,8 @@ SELECT coalesce(max(id), 0) FROM (
   UNION ALL SELECT max(id) FROM person
   UNION ALL SELECT max(id) FROM orders
   UNION ALL SELECT max(id) FROM job
+  UNION ALL SELECT max(id) FROM store
+  UNION ALL SELECT max(id) FROM product
+  UNION ALL SELECT max(id) FROM campaign
+  UNION ALL SELECT max(id) FROM coupon_template
 ) AS newest;

@@ -3,8 +3,9 @@
  *
  * The key file lies outside the data folder and its backups and is readable by its owner only.  Text,
  * one key a line, `id base64`, `#` begins a comment:
- *     0        the root: purpose keys are derived from it by label, once, when it is loaded.  It stays for ever, because the
- *              indexes made with them (phone, last four) could not be found again without it.
+ *     0        the root: purpose keys are derived from it by label, once, when it is loaded.  It
+ *              stays for ever, because the indexes made with them (phone, last four) could not be
+ *              found again without it.
  *     1..65535 master keys.  The highest seals; all open.  keyring_rotate() adds one.
  * A person has a data key of their own, sealed ("wrapped") under the master key and kept beside their
  * record; their values are sealed under it.  To rotate, only data keys are wrapped again

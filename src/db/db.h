@@ -181,8 +181,8 @@ Db *database_reader_take(Database *database);
 void database_reader_give(Database *database, Db *db);
 
 /*
- * One reader for many short reads in a row, on one thread.  What db_share_read() gives sees every write that
- * was answered before the call; as long as nothing is committed in between, the reads share one state, for
+ * One reader for many short reads in a row, on one thread.  What db_share_read() gives sees every write of
+ * this process that was answered before the call; as long as nothing is committed in between, the reads share one state, for
  * on SQLite a state of its own costs each read four file locks and, under a load of writes, mapping the
  * file anew.  An open state keeps the write-ahead log from being emptied: end it within milliseconds.
  */

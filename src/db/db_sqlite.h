@@ -18,7 +18,10 @@ typedef struct LiteDb {
     sqlite3_stmt *begin, *commit; /* of a state that reads share; NULL = not yet needed */
 } LiteDb;
 
-enum { LITE_GROUP_TASKS_MAX = 1024 };
+enum {
+    LITE_GROUP_TASKS_MAX = 1024,
+    LITE_LOG_FRAMES_MAX = 144000 /* of the write-ahead log: 298 MB */
+};
 
 typedef struct LiteDatabase {
     Database base;

@@ -12,8 +12,9 @@
  *
  * Checkpoints.  PASSIVE checkpoints plus a sync of the database file by hand run beside the writer
  * until little is left; then the gate stops the writer at a group boundary for a RESTART, after which
- * the log is written from its beginning again.  The log stays below three times CHECKPOINT_FRAMES as
- * long as no single read lasts over half of CHECKPOINT_WAIT_MS_MAX.  Without the sync by hand the whole debt would fall
+ * the log is written from its beginning again.  A read that began before the frames to copy holds them
+ * back; the writes are not stopped for it before CHECKPOINT_FRAMES_MAX.  The log stays below
+ * LITE_LOG_FRAMES_MAX as long as no single read lasts over half of CHECKPOINT_WAIT_MS_MAX.  Without the sync by hand the whole debt would fall
  * into the RESTART; without the RESTART the log would grow without bound under constant load.
  */
 #include "db/db_sqlite.h"
@@ -31,7 +32,8 @@ enum {
     /* 25 MB at 2,048 bytes a page.  Four times as much saves nothing measurable at full load, but at half
      * load each flush of the database file then delays the tills' syncs by up to 100 ms (p99). */
     CHECKPOINT_FRAMES = 12000,
-    CHECKPOINT_FRAMES_MAX = 2 * CHECKPOINT_FRAMES,
+    CHECKPOINT_FRAMES_MAX =
+        LITE_LOG_FRAMES_MAX / 3 * 2, /* from here on the writes wait for readers */
     CHECKPOINT_ROUNDS_MAX = 12,
     CHECKPOINT_LEFT_FRAMES = 800,
     CHECKPOINT_TRY_MS = 10,
@@ -315,18 +317,34 @@ static int restart_log(sqlite3 *lite, int64_t wait_ms)
     return rc;
 }
 
+/* Copies the log into the database file until little is left, or once when it `must` be emptied now.  False
+ * when a reader holds frames back: stopping the writes would gain nothing yet. */
+static bool copy_log(sqlite3 *lite, bool must)
+{
+    const struct timespec nap = {.tv_nsec = CHECKPOINT_TRY_MS * 1000000L};
+    bool held = false;
+    int done = 0;
+    for (int round = 0; round < CHECKPOINT_ROUNDS_MAX; round++) {
+        int frames = 0;
+        const int before = done;
+        (void)sqlite3_wal_checkpoint_v2(lite, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
+        sync_database_file(lite);
+        if (frames - done < CHECKPOINT_LEFT_FRAMES || must)
+            return true;
+        held = round > 0 && done == before;
+        if (held)
+            (void)nanosleep(&nap, NULL);
+    }
+    return !held;
+}
+
 /* False when a long reader holds the log.  When it `must`, the writes wait for short readers rather than
  * let the log grow. */
 static bool checkpoint(LiteDatabase *database, bool must)
 {
     sqlite3 *lite = database->checkpointer->lite;
-    for (int round = 0; round < CHECKPOINT_ROUNDS_MAX; round++) {
-        int frames = 0, done = 0;
-        (void)sqlite3_wal_checkpoint_v2(lite, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
-        sync_database_file(lite);
-        if (frames - done < CHECKPOINT_LEFT_FRAMES || must)
-            break;
-    }
+    if (!copy_log(lite, must))
+        return false;
     lite_gate_close(database);
     const int rc = restart_log(lite, must ? CHECKPOINT_WAIT_MS_MAX : CHECKPOINT_WAIT_MS);
     if (rc == SQLITE_OK)

@@ -22,6 +22,7 @@ enum {
     DOORS_MAX = 256,
     ROUTES_MAX = DOORS_MAX + 32,
     QUEUED_MAX = 4096,
+    WORK_RETRY_S = 30, /* what took too long will do so again: do not ask for it each second */
     COLLECT_BODY_BYTES_MAX = 9 << 20, /* 8 MiB of events, and what is around them */
     COLLECT_BYTES_MAX = 12 << 20
 };
@@ -168,6 +169,8 @@ static void work_on_pool(PoolTask *task)
     r->ctx.db = database_reader_take(s->options.database);
     db_set_deadline(r->ctx.db, work.deadline_us);
     Err err = r->gate->door->work(&work, &r->call);
+    if (err == ERR_BUSY && clock_mono_us() > work.deadline_us)
+        r->ctx.fault.retry_s = WORK_RETRY_S;
     if (err == ERR_OK)
         err = print_reply(r);
     database_reader_give(s->options.database, r->ctx.db);
@@ -291,8 +294,8 @@ static Err to_pool(Running *r, void (*run)(PoolTask *), bool *submitted)
     return *submitted ? ERR_OK : fail(&r->ctx, ERR_BUSY, "request.busy", "the pool is full");
 }
 
-/* Everything that happens on the HTTP thread, with a reading connection in ctx.db.  *next says what
- * follows once that connection was given back. */
+/* Everything that happens on the HTTP thread, with the turn's reader in ctx.db.  *next says what
+ * follows without it. */
 typedef enum Next { NEXT_REPLY, NEXT_POOL_WORK, NEXT_POOL_PREPARE, NEXT_WRITE, NEXT_WAIT } Next;
 
 static Err run_here(Running *r, Next *next)

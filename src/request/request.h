@@ -100,7 +100,8 @@ typedef struct RequestOptions {
     HttpOptions http; /* routes are filled in here */
 } RequestOptions;
 
-/* Checks that every door fits its contract, starts the pool and the HTTP server. */
+/* Checks that every door fits its contract, starts the pool and the HTTP server.  *out is set before the
+ * first request comes, and NULL after a failure. */
 MUST_USE Err request_start(Ctx *ctx, const RequestOptions *options, RequestServer **out);
 
 /* Answers what is in flight, at most `wait_ms`; then waits for writes that are on their way, whose

@@ -128,6 +128,14 @@ test('a changed audit row breaks the chain of seals, which is named', async () =
   await w.start()
 })
 
+test('a command whose clock was set back writes behind what is sealed', async () => {
+  const before = sql(w.db, 'SELECT max(id) FROM audit')
+  const r = run(['key', 'add', 'late', '--clock', String(Date.now() - 12 * 3600e3), '--data', w.data])
+  assert.equal(r.status, 0, r.err)
+  assert.ok(BigInt(sql(w.db, 'SELECT max(id) FROM audit')) > BigInt(before))
+  mustBeWell(w.data)
+})
+
 test('a flipped byte in a file of the event log is named, with the file', async () => {
   await w.stop()
   const folder = join(w.data, 'events', 'log')

@@ -8,6 +8,7 @@ const began = performance.now()
 const server = spawn(program, ['serve', '--listen', '127.0.0.1:0', '--data', data, '--log-level', 'info'], {
   stdio: ['ignore', 'ignore', 'pipe'],
 })
+process.on('exit', () => server.kill('SIGKILL')) // also when something was not answered
 const port = await new Promise((resolve, reject) => {
   let text = ''
   server.stderr.on('data', (bytes) => {
@@ -26,6 +27,7 @@ async function ask(method, path, body) {
     method,
     headers: { authorization: `Bearer ${key}`, 'idempotency-key': crypto.randomUUID() },
     body: body && JSON.stringify(body),
+    signal: AbortSignal.timeout(300000),
   })
   const answer = await reply.json()
   assert.ok(reply.ok, `${method} ${path}: ${reply.status} ${JSON.stringify(answer)}`)

@@ -34,8 +34,12 @@ verdict() { # STATUS WHAT
 timed() {
     what=$1 began=$(date +%s)
     shift
-    "$@" >"$work/out" 2>"$work/err"
-    verdict $? "$what ($(($(date +%s) - began)) s)"
+    "$@" >"$work/out" 2>"$work/err" &
+    child=$! # so that a stop ends it too
+    wait "$child"
+    status=$?
+    child=
+    verdict $status "$what ($(($(date +%s) - began)) s)"
 }
 counts() { # NAME VALUE: what the report says of it
     has=$(grep -oE "\"$1\":-?[0-9]+" "$work/out" | head -n 1 | cut -d: -f2)

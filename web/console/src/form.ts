@@ -35,6 +35,7 @@ export function useForm(send: () => Promise<void>, fields: Record<string, string
   const problemOf = (field: string): string => (found.value.field === field ? found.value.text : '')
   const general = computed(() => problemOf(''))
   const submit = async (): Promise<void> => {
+    if (busy.value) return
     error.value = undefined
     if (form.value && !(await form.value.validate().catch(() => false))) return
     busy.value = true

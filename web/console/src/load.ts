@@ -81,7 +81,10 @@ export function usePaged<T>(load: (cursor: string | undefined) => Promise<Page<T
       },
     )
   const reload = (): Promise<void> => fetchPage(true)
-  const next = (): Promise<void> => fetchPage(false)
+  // The cursor of what is on its way is not known yet.
+  const next = async (): Promise<void> => {
+    if (!loading.value) await fetchPage(false)
+  }
   const table = computed(() => ({
     rows: rows.value,
     error: error.value,
