@@ -22,6 +22,16 @@ test('all is well beside the running server, and it says what was counted', () =
   assert.match(text.out, /All well/)
 })
 
+test('what another process writes is seen by the next look: no state of the database outlives a turn', async () => {
+  const coupon = await w.claim(w.open)
+  const look = async () => (await w.want(200, 'GET', `/v1/coupons/${coupon.code}`)).name
+  const was = await look()
+  sql(w.db, `UPDATE coupon_template SET name = 'another' WHERE id = ${w.open.id}`)
+  assert.equal(await look(), 'another')
+  sql(w.db, `UPDATE coupon_template SET name = '${was}' WHERE id = ${w.open.id}`)
+  assert.equal(await look(), was)
+})
+
 test('all is well while claims, redemptions and sales come in', async () => {
   const l = load(w)
   for (let i = 0; i < 6; i++) {
