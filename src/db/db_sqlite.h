@@ -42,6 +42,7 @@ typedef struct LiteDatabase {
     int gate_wanted;  /* how many want the writer to stop; guarded by: gate */
     bool gate_closed; /* one of them has it; guarded by: gate */
     bool writing;     /* guarded by: gate */
+    bool emptying;    /* the log is being copied, no reader holds it; guarded by: gate */
 
     _Atomic int64_t groups, writes, replays, checkpoints, slow_applies, queued;
 } LiteDatabase;

@@ -204,6 +204,47 @@ TEST(the_log_stays_bounded_under_constant_load_with_readers_coming_and_going)
     world_end(&w);
 }
 
+/* Checkpoints on a disk that is slower than the writes: each page that goes into the database file waits. */
+static ssize_t slow_pwrite(int fd, const void *bytes, size_t n, off_t at)
+{
+    char thread[16] = "";
+    CHECK(pthread_getname_np(pthread_self(), thread, sizeof thread) == 0);
+    if (strcmp(thread, "db-checkpoint") == 0)
+        (void)nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    return pwrite(fd, bytes, n, at);
+}
+
+static void make_disk_slow(bool slow)
+{
+    static const char *const calls[] = {"pwrite", "pwrite64"};
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    for (size_t i = 0; i < ARRAY_LEN(calls); i++)
+        CHECK(vfs->xSetSystemCall(vfs, calls[i], slow ? (sqlite3_syscall_ptr)slow_pwrite : NULL) ==
+              SQLITE_OK);
+}
+
+TEST(the_writes_wait_for_a_slow_disk_rather_than_let_the_log_grow)
+{
+    World w;
+    begin_sqlite(&w);
+    make_disk_slow(true);
+    Load *load = load_begin(&w);
+    DatabaseStats stats = {0};
+    int64_t at_bound = 0;
+    const int64_t until_us = clock_mono_us() + 60000000;
+    while (at_bound < 100 && clock_mono_us() < until_us) { /* a second at the bound */
+        sleep_ms(10);
+        database_stats(w.database, &stats);
+        at_bound += stats.wal_bytes > WAL_BYTES_MAX / 5 * 4;
+    }
+    make_disk_slow(false);
+    const int64_t done = load_end(load);
+    EXPECT_I64(at_bound, 100);
+    CHECK(stats.wal_bytes <= WAL_BYTES_MAX);
+    EXPECT_I64(world_number(&w, &pair_count, NULL), done);
+    world_end(&w);
+}
+
 /* ---- copies ------------------------------------------------------------------------------------------ */
 
 static Str copy_path(World *w)

@@ -13,9 +13,11 @@
  * Checkpoints.  PASSIVE checkpoints plus a sync of the database file by hand run beside the writer
  * until little is left; then the gate stops the writer at a group boundary for a RESTART, after which
  * the log is written from its beginning again.  A read that began before the frames to copy holds them
- * back; the writes are not stopped for it before CHECKPOINT_FRAMES_MAX.  The log stays below
- * LITE_LOG_FRAMES_MAX as long as no single read lasts over half of CHECKPOINT_WAIT_MS_MAX.  Without the sync by hand the whole debt would fall
- * into the RESTART; without the RESTART the log would grow without bound under constant load.
+ * back; the writes are not stopped for it before CHECKPOINT_FRAMES_MAX.  Past CHECKPOINT_FRAMES_STOP
+ * the writes wait for a copy that is under way, however slow the disk is.  So the log stays below
+ * LITE_LOG_FRAMES_MAX as long as no single read lasts over half of CHECKPOINT_WAIT_MS_MAX.  Without the
+ * sync by hand the whole debt would fall into the RESTART; without the RESTART the log would grow
+ * without bound under constant load.
  */
 #include "db/db_sqlite.h"
 
@@ -34,6 +36,7 @@ enum {
     CHECKPOINT_FRAMES = 12000,
     CHECKPOINT_FRAMES_MAX =
         LITE_LOG_FRAMES_MAX / 3 * 2, /* from here on the writes wait for readers */
+    CHECKPOINT_FRAMES_STOP = LITE_LOG_FRAMES_MAX / 6 * 5, /* ... and for the disk */
     CHECKPOINT_ROUNDS_MAX = 12,
     CHECKPOINT_LEFT_FRAMES = 800,
     CHECKPOINT_TRY_MS = 10,
@@ -64,10 +67,24 @@ void lite_gate_open(LiteDatabase *database)
     CHECK(pthread_mutex_unlock(&database->gate) == 0);
 }
 
+static int log_frames(LiteDatabase *database)
+{
+    return atomic_load_explicit(&database->wal_frames, memory_order_relaxed);
+}
+
+static void gate_set_emptying(LiteDatabase *database, bool emptying)
+{
+    CHECK(pthread_mutex_lock(&database->gate) == 0);
+    database->emptying = emptying;
+    CHECK(pthread_cond_broadcast(&database->gate_moved) == 0);
+    CHECK(pthread_mutex_unlock(&database->gate) == 0);
+}
+
 static void gate_pass(LiteDatabase *database)
 {
     CHECK(pthread_mutex_lock(&database->gate) == 0);
-    while (database->gate_wanted > 0)
+    while (database->gate_wanted > 0 ||
+           (database->emptying && log_frames(database) > CHECKPOINT_FRAMES_STOP))
         CHECK(pthread_cond_wait(&database->gate_moved, &database->gate) == 0);
     database->writing = true;
     CHECK(pthread_mutex_unlock(&database->gate) == 0);
@@ -297,11 +314,6 @@ static void sync_database_file(sqlite3 *lite)
     CHECK(rc == SQLITE_OK);
 }
 
-static int log_frames(LiteDatabase *database)
-{
-    return atomic_load_explicit(&database->wal_frames, memory_order_relaxed);
-}
-
 /* RESTART with the writer stopped.  SQLite reads once whom it has to wait for and then waits for a place
  * in its table that newer, harmless readers may share for ever; asked again, it sees that only the old
  * ones count.  Once everything is copied new readers do not look at the log, so this takes two longest
@@ -319,16 +331,19 @@ static int restart_log(sqlite3 *lite, int64_t wait_ms)
 
 /* Copies the log into the database file until little is left, or once when it `must` be emptied now.  False
  * when a reader holds frames back: stopping the writes would gain nothing yet. */
-static bool copy_log(sqlite3 *lite, bool must)
+static bool copy_log(LiteDatabase *database, bool must)
 {
+    sqlite3 *lite = database->checkpointer->lite;
     const struct timespec nap = {.tv_nsec = CHECKPOINT_TRY_MS * 1000000L};
     bool held = false;
     int done = 0;
     for (int round = 0; round < CHECKPOINT_ROUNDS_MAX; round++) {
         int frames = 0;
         const int before = done;
+        gate_set_emptying(database, !held);
         (void)sqlite3_wal_checkpoint_v2(lite, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
         sync_database_file(lite);
+        gate_set_emptying(database, false);
         if (frames - done < CHECKPOINT_LEFT_FRAMES || must)
             return true;
         held = round > 0 && done == before;
@@ -342,11 +357,11 @@ static bool copy_log(sqlite3 *lite, bool must)
  * let the log grow. */
 static bool checkpoint(LiteDatabase *database, bool must)
 {
-    sqlite3 *lite = database->checkpointer->lite;
-    if (!copy_log(lite, must))
+    if (!copy_log(database, must))
         return false;
     lite_gate_close(database);
-    const int rc = restart_log(lite, must ? CHECKPOINT_WAIT_MS_MAX : CHECKPOINT_WAIT_MS);
+    const int rc = restart_log(database->checkpointer->lite,
+                               must ? CHECKPOINT_WAIT_MS_MAX : CHECKPOINT_WAIT_MS);
     if (rc == SQLITE_OK)
         atomic_store(&database->wal_frames, 0);
     lite_gate_open(database);
