@@ -5,7 +5,7 @@
 # BUILD_ROOT/inc/modules_ROOM/modules/ROOM -> SOURCE_ROOT/src/modules/ROOM.
 set -eu
 src=$1/src out=$2/inc
-for layer in base db http events request jobs rules app; do
+for layer in base db http events engine request jobs rules app; do
     mkdir -p "$out/$layer"
     ln -sfn "$src/$layer" "$out/$layer/$layer"
 done

@@ -1,7 +1,7 @@
 #!/bin/sh
 # tools/layercheck.sh -- reads the object files: who calls whom, and who knows what.
 # Usage: layercheck.sh BUILD.  The include folders keep layers apart while compiling; this is the second
-# opinion, on what was linked.  Ranks: base; db, http, events; request; jobs; the rooms by the lines of
+# opinion, on what was linked.  Ranks: base; db, http, events; engine; request; jobs; the rooms by the lines of
 # src/modules/RANKS; app.  A layer may use lower ranks only, never another of its own rank.
 set -eu
 cd "$(dirname "$0")/.."
@@ -13,8 +13,9 @@ trap 'rm -rf "$work"' EXIT
 {
     echo 'base 0'
     printf '%s 1\n' db http events
-    echo 'request 2'
-    echo 'jobs 3'
+    echo 'engine 2'
+    echo 'request 3'
+    echo 'jobs 4'
     awk '!/^#/ && NF { n++; for (i = 1; i <= NF; i++) print $i, 9 + n }' src/modules/RANKS
     echo 'app 99'
 } >"$work/ranks"
@@ -59,11 +60,11 @@ MHD_.*                                         | http/.*
 (in|de)flate.*                                 | http/.*, intake/.*
 EVP_.*|RAND_.*                                 | base/crypto.c.o, app/tls_authority.c.o
 crypto_(pwhash|generichash|auth|hash_sha256).*|sodium_.*|randombytes_.* | base/.*, audit/audit.c.o
-time|gettimeofday|clock_gettime|clock|localtime.*|gmtime.*|mktime  | base/clock.c.o, events/.*, jobs/.*, app/tls_authority.c.o
-malloc|calloc|realloc|free|posix_memalign|strdup                   | base/.*, db/.*, http/.*, events/.*, request/.*, jobs/.*, intake/.*, app/.*
+time|gettimeofday|clock_gettime|clock|localtime.*|gmtime.*|mktime  | base/clock.c.o, events/.*, engine/.*, jobs/.*, app/tls_authority.c.o
+malloc|calloc|realloc|free|posix_memalign|strdup                   | base/.*, db/.*, http/.*, events/.*, engine/.*, request/.*, jobs/.*, intake/.*, app/.*
 open|open64|fopen|fopen64|creat|opendir        | base/.*, db/.*, http/.*, events/.*, intake/.*, app/.*
 socket|connect|bind|listen|accept.*|send|recv  | http/.*, app/.*
-pthread_create                                 | db/.*, http/.*, events/.*, request/.*, jobs/.*, app/.*
+pthread_create                                 | db/.*, http/.*, events/.*, engine/.*, request/.*, jobs/.*, app/.*
 getenv|secure_getenv                           | app/.*
 exit|_exit|system|popen|execv.*|fork           | app/.*
 strlen                                         | base/.*

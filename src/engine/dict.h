@@ -1,0 +1,29 @@
+/*
+ * engine/dict.h -- texts with small numbers: event names, property names, the values of a property.
+ *
+ * Numbers start at 1 and are given in the order of arrival; a text never moves or changes.
+ * Owns: its memory until dict_free().
+ * Threads: dict_add() and dict_find() under the owner's lock; dict_text() and dict_count() any.
+ */
+#pragma once
+
+#include "base/arena.h"
+
+typedef struct Dict Dict;
+
+enum { DICT_COUNT_MAX = 1 << 24 };
+
+Dict *dict_new(uint32_t count_max);
+void dict_free(Dict *d); /* NULL is nothing to do */
+
+uint32_t dict_count(const Dict *d);
+uint64_t dict_bytes(const Dict *d); /* of memory */
+
+/* The number of `text`, 0 = it has none. */
+uint32_t dict_find(const Dict *d, Str text);
+
+/* The same, giving it one; 0 = there is no room for another. */
+uint32_t dict_add(Dict *d, Str text);
+
+/* The text of a number in [1, count]. */
+Str dict_text(const Dict *d, uint32_t number);

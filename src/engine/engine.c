@@ -1,0 +1,351 @@
+/*
+ * engine/engine.c
+ */
+#include "engine/engine_inside.h"
+
+#include <stdlib.h>
+
+enum {
+    SLICE_ROWS = 16384,
+    FLUSH_ROWS = 262144,
+    MEMORY_ROWS_MAX = 2097152,
+    FAN = 8,
+    NAMES_BYTES_MAX = 1 << 30,
+    QUEUED_BYTES_MAX = 32 << 20, /* offers that are not applied: offering waits beyond */
+};
+
+/* ---- opening and closing ------------------------------------------------------------------------ */
+
+static void fill_options(EngineOptions *o)
+{
+    o->slice_rows = o->slice_rows == 0 ? SLICE_ROWS : o->slice_rows;
+    o->flush_rows = o->flush_rows == 0 ? FLUSH_ROWS : o->flush_rows;
+    o->memory_rows_max = o->memory_rows_max == 0 ? MEMORY_ROWS_MAX : o->memory_rows_max;
+    o->fan = o->fan == 0 ? FAN : o->fan;
+}
+
+static void free_offers(Offer *o)
+{
+    while (o != NULL) {
+        Offer *next = o->next;
+        free(o);
+        o = next;
+    }
+}
+
+static void free_all(Engine *e)
+{
+    for (uint32_t i = 0; i < e->file_count; i++)
+        engine_file_close(&e->files[i]);
+    for (uint32_t i = 0; i < e->memory_count; i++)
+        part_unref(e->memory[i]);
+    for (uint32_t i = 0; i < e->peek_count; i++)
+        part_unref(e->peek[i]);
+    for (uint32_t i = 0; i < e->week_count; i++) {
+        recent_ids_free(&e->weeks[i]->recent);
+        recent_ids_free(&e->weeks[i]->flushing);
+        id_filter_free(&e->weeks[i]->filter);
+        free(e->weeks[i]);
+    }
+    free_offers(e->first);
+    free(e->files);
+    free(e->memory);
+    free(e->peek);
+    free(e->weeks);
+    free(e->flush_weeks);
+    rows_free(&e->open);
+    buf_free(&e->flush_names);
+    schema_free(e->schema);
+    arena_free(e->scratch);
+    (void)pthread_mutex_destroy(&e->apply);
+    (void)pthread_mutex_destroy(&e->lock);
+    (void)pthread_cond_destroy(&e->changed);
+    free(e);
+}
+
+Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out)
+{
+    Engine *e = calloc(1, sizeof *e);
+    CHECK(e != NULL && folder.len <= FILE_PATH_BYTES_MAX);
+    memcpy(e->folder_bytes, folder.ptr, folder.len);
+    e->folder = (Str){e->folder_bytes, folder.len};
+    e->o = *options;
+    fill_options(&e->o);
+    e->schema = schema_new();
+    e->scratch = arena_new(1 << 20);
+    e->flush_names = BUF_MAX(NAMES_BYTES_MAX);
+    CHECK(pthread_mutex_init(&e->apply, NULL) == 0 && pthread_mutex_init(&e->lock, NULL) == 0 &&
+          pthread_cond_init(&e->changed, NULL) == 0);
+    Err err = file_make_folder(ctx, folder);
+    if (err == ERR_OK)
+        err = engine_load(ctx, e);
+    if (err != ERR_OK) {
+        free_all(e);
+        return err;
+    }
+    e->applied = e->offered = e->open_from = e->durable_seq;
+    CHECK(pthread_create(&e->applier, NULL, engine_apply_main, e) == 0 &&
+          pthread_create(&e->keeper, NULL, engine_keep_main, e) == 0);
+    *out = e;
+    return ERR_OK;
+}
+
+void engine_close(Engine *e)
+{
+    if (e == NULL)
+        return;
+    Ctx ctx = {.arena = arena_new(4096)};
+    if (engine_flush(&ctx, e) != ERR_OK) { /* the log has it: the next start offers it again */
+    }
+    arena_free(ctx.arena);
+    (void)pthread_mutex_lock(&e->lock);
+    e->stopping = true;
+    (void)pthread_cond_broadcast(&e->changed);
+    (void)pthread_mutex_unlock(&e->lock);
+    CHECK(pthread_join(e->applier, NULL) == 0 && pthread_join(e->keeper, NULL) == 0);
+    free_all(e);
+}
+
+/* ---- offering ----------------------------------------------------------------------------------- */
+
+uint64_t engine_next_seq(Engine *e)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    const uint64_t next = e->offered;
+    (void)pthread_mutex_unlock(&e->lock);
+    return next;
+}
+
+/* Bytes of the first `n` records. */
+static size_t records_bytes(Str records, uint64_t n)
+{
+    size_t bytes = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        Event ignored;
+        size_t used = 0;
+        CHECK(event_check(str_slice(records, bytes, records.len), &ignored, &used));
+        bytes += used;
+    }
+    return bytes;
+}
+
+static void queue_offer(Engine *e, Offer *offer)
+{
+    if (e->last == NULL)
+        e->first = offer;
+    else
+        e->last->next = offer;
+    e->last = offer;
+    e->offered = offer->first_seq + offer->count;
+    e->queued_bytes += offer->bytes;
+    (void)pthread_cond_broadcast(&e->changed);
+}
+
+void engine_offer(Engine *e, uint64_t first_seq, uint32_t count, Str records)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    while (e->memory_rows >= e->o.memory_rows_max || e->queued_bytes >= QUEUED_BYTES_MAX)
+        (void)pthread_cond_wait(&e->changed, &e->lock);
+    const uint64_t known = e->offered > first_seq ? e->offered - first_seq : 0;
+    CHECK(first_seq <= e->offered);
+    if (known < count) {
+        records =
+            known == 0 ? records : str_slice(records, records_bytes(records, known), records.len);
+        Offer *offer = malloc(sizeof *offer + records.len);
+        CHECK(offer != NULL);
+        *offer = (Offer){.first_seq = first_seq + known,
+                         .count = count - (uint32_t)known,
+                         .bytes = (uint32_t)records.len};
+        memcpy(offer->records, records.ptr, records.len);
+        queue_offer(e, offer);
+    }
+    (void)pthread_mutex_unlock(&e->lock);
+}
+
+static void wait_for_applied(Engine *e)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    const uint64_t wanted = e->offered;
+    while (e->applied < wanted)
+        (void)pthread_cond_wait(&e->changed, &e->lock);
+    (void)pthread_mutex_unlock(&e->lock);
+}
+
+/* ---- views -------------------------------------------------------------------------------------- */
+
+/* The open slice as parts, made when it has grown since. */
+static void refresh_peek(Engine *e)
+{
+    if (e->peek_rows == e->open.count)
+        return;
+    for (uint32_t i = 0; i < e->peek_count; i++)
+        part_unref(e->peek[i]);
+    free(e->peek);
+    Ctx ctx = {.arena = e->scratch};
+    Part **made = NULL;
+    CHECK(rows_build(&ctx, &e->open, e->o.origin_ms, e->open_from, e->applied, &made,
+                     &e->peek_count) == ERR_OK);
+    e->peek = calloc(e->peek_count + 1, sizeof(Part *));
+    CHECK(e->peek != NULL);
+    memcpy(e->peek, made, e->peek_count * sizeof(Part *));
+    e->peek_rows = e->open.count;
+    arena_reset(e->scratch);
+}
+
+static int by_week(const void *a, const void *b)
+{
+    const PartHead *x = (*(Part *const *)a)->head, *y = (*(Part *const *)b)->head;
+    if (x->week_ms != y->week_ms)
+        return x->week_ms < y->week_ms ? -1 : 1;
+    return (x->from_seq > y->from_seq) - (x->from_seq < y->from_seq);
+}
+
+ScanView *engine_view(Engine *e)
+{
+    wait_for_applied(e);
+    (void)pthread_mutex_lock(&e->apply);
+    refresh_peek(e);
+    ScanView *v = calloc(1, sizeof *v);
+    CHECK(v != NULL);
+    v->person_count = schema_person_count(e->schema);
+    (void)pthread_mutex_lock(&e->lock);
+    v->parts = calloc((size_t)e->file_count + e->memory_count + e->peek_count + 1, sizeof(Part *));
+    CHECK(v->parts != NULL);
+    for (uint32_t i = 0; i < e->file_count; i++)
+        v->parts[v->part_count++] = part_ref(e->files[i].part);
+    for (uint32_t i = 0; i < e->memory_count; i++)
+        v->parts[v->part_count++] = part_ref(e->memory[i]);
+    (void)pthread_mutex_unlock(&e->lock);
+    for (uint32_t i = 0; i < e->peek_count; i++)
+        v->parts[v->part_count++] = part_ref(e->peek[i]);
+    (void)pthread_mutex_unlock(&e->apply);
+    qsort(v->parts, v->part_count, sizeof(Part *), by_week);
+    return v;
+}
+
+void engine_view_done(ScanView *view)
+{
+    for (uint32_t i = 0; i < view->part_count; i++)
+        part_unref(view->parts[i]);
+    free(view->parts);
+    free(view);
+}
+
+Schema *engine_schema_lock(Engine *e)
+{
+    (void)pthread_mutex_lock(&e->apply);
+    return e->schema;
+}
+
+void engine_schema_unlock(Engine *e)
+{
+    (void)pthread_mutex_unlock(&e->apply);
+}
+
+/* ---- flush, figures, checksums ------------------------------------------------------------------ */
+
+/* A round of the keeper that begins after this call, to its end. */
+static Err keeper_round(Ctx *ctx, Engine *e, bool settle)
+{
+    wait_for_applied(e);
+    (void)pthread_mutex_lock(&e->lock);
+    /* A round may be under way that began before: the one after it counts. */
+    const uint64_t wanted = e->rounds + 2;
+    Err err = ERR_OK;
+    while (e->rounds < wanted && err == ERR_OK) {
+        const uint64_t before = e->rounds;
+        e->flush_wanted = true;
+        e->settle_wanted |= settle;
+        (void)pthread_cond_broadcast(&e->changed);
+        while (e->rounds == before)
+            (void)pthread_cond_wait(&e->changed, &e->lock);
+        err = e->keeper_err;
+    }
+    if (err != ERR_OK)
+        ctx->fault = e->keeper_fault;
+    (void)pthread_mutex_unlock(&e->lock);
+    return err;
+}
+
+Err engine_flush(Ctx *ctx, Engine *e)
+{
+    return keeper_round(ctx, e, false);
+}
+
+Err engine_settle(Ctx *ctx, Engine *e)
+{
+    return keeper_round(ctx, e, true);
+}
+
+void engine_stat(Engine *e, EngineStat *out)
+{
+    *out = (EngineStat){0};
+    (void)pthread_mutex_lock(&e->apply);
+    out->repeated = e->repeated;
+    out->kept_aside = e->kept_aside;
+    out->names_bytes = schema_bytes(e->schema);
+    (void)pthread_mutex_lock(&e->lock);
+    out->next_seq = e->offered;
+    out->durable_seq = e->durable_seq;
+    out->memory_rows = e->memory_rows + e->open.count;
+    out->memory_parts = e->memory_count;
+    out->file_parts = e->file_count;
+    out->events = out->memory_rows;
+    out->bytes_written = e->bytes_written;
+    for (uint32_t i = 0; i < e->file_count; i++) {
+        out->events += e->files[i].part->head->rows;
+        out->file_bytes += e->files[i].part->bytes.len;
+        out->id_bytes += e->files[i].ids.bytes.len;
+    }
+    (void)pthread_mutex_unlock(&e->lock);
+    (void)pthread_mutex_unlock(&e->apply);
+}
+
+typedef struct Report {
+    EngineReportFn fn;
+    void *arg;
+    const char *file;
+} Report;
+
+static void report_part(int64_t offset, const char *what, void *arg)
+{
+    const Report *r = arg;
+    if (r->fn != NULL)
+        r->fn(r->file, offset, what, r->arg);
+}
+
+/* Under the lock, which keeps the map of a file that is just being replaced. */
+static int64_t verify_ids(Engine *e, uint64_t number, EngineReportFn fn, void *arg)
+{
+    bool good = true;
+    (void)pthread_mutex_lock(&e->lock);
+    for (uint32_t i = 0; i < e->file_count; i++)
+        good = good && (e->files[i].number != number || ids_are_sound(&e->files[i].ids));
+    (void)pthread_mutex_unlock(&e->lock);
+    char name[ENGINE_NAME_BYTES];
+    if (!good && fn != NULL)
+        fn(engine_file_name(number, ".ids", name).ptr, 0, "checksum of the ids", arg);
+    return !good;
+}
+
+Err engine_verify(Ctx *ctx, Engine *e, EngineReportFn fn, void *arg, int64_t *bad)
+{
+    int64_t found = 0;
+    (void)pthread_mutex_lock(&e->lock);
+    const uint32_t count = e->file_count;
+    FilePart *files = ARENA_ARRAY(ctx->arena, FilePart, (size_t)count + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        files[i] = e->files[i];
+        (void)part_ref(files[i].part);
+    }
+    (void)pthread_mutex_unlock(&e->lock);
+    for (uint32_t i = 0; i < count; i++) {
+        char name[ENGINE_NAME_BYTES];
+        Report r = {fn, arg, engine_file_name(files[i].number, ".part", name).ptr};
+        found += part_verify(files[i].part, report_part, &r);
+        part_unref(files[i].part);
+        found += verify_ids(e, files[i].number, fn, arg);
+    }
+    *bad = found;
+    return ERR_OK;
+}

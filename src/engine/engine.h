@@ -1,0 +1,77 @@
+/*
+ * engine/engine.h -- the columnar store of events: what the log holds, ready to be asked.
+ *
+ * The log (events/events.h) is the truth; the engine reads what the log was given, in its order, and turns
+ * it into parts: slices in memory, sorted as they fill, then files of one week each, which grow together
+ * in the background.  Everything here can be made again from the log.
+ *
+ * Owns:     its folder (normally DATA/events/engine/): "N.part" and "N.ids", "names", "manifest".
+ *           Formats: docs/formats/event-parts.md.
+ * Promises: what was offered is seen by every view taken afterwards; an event comes in once by (source,
+ *           id) within its week, however often it is offered; after a crash the engine says from which
+ *           sequence number it must be offered again, and nothing below is missing or twice; a full disk
+ *           stops only the writing of files, which goes on when there is room.
+ * Memory:   rows that are not in files (at most EngineOptions.memory_rows_max, about 100 bytes each),
+ *           dictionaries and actors, 10 bits per event of the weeks that get events, mapped pages.
+ * Threads:  every function may be called from any thread; engine_offer() in the order of the log.
+ */
+#pragma once
+
+#include "engine/scan.h"
+#include "engine/schema.h"
+
+typedef struct Engine Engine;
+
+typedef struct EngineOptions {
+    int64_t origin_ms;        /* when some week begins; fixed when the folder is made */
+    uint32_t slice_rows;      /* 0 = 16,384: rows that are sorted together */
+    uint32_t flush_rows;      /* 0 = 262,144: from here on memory goes to files */
+    uint32_t memory_rows_max; /* 0 = 2,097,152: offering waits beyond */
+    uint32_t fan;             /* 0 = 8: so many files of similar size become one */
+} EngineOptions;
+
+/* Errors: INTERNAL "events.manifest_damaged", "events.names_damaged", "events.part_damaged",
+ * "disk.failed", BUSY "disk.full". */
+MUST_USE Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out);
+
+/* Writes what is in memory to files when the disk lets it.  NULL does nothing. */
+void engine_close(Engine *e);
+
+/* The next sequence number that it wants: everything below it was offered, or is in files. */
+uint64_t engine_next_seq(Engine *e);
+
+/* `records`: encoded events, the first with number `first_seq`.  What lies below engine_next_seq() is
+ * passed over; a gap is not: CHECK.  Waits when memory is full. */
+void engine_offer(Engine *e, uint64_t first_seq, uint32_t count, Str records);
+
+/* Everything offered so far.  Give it back with engine_view_done(). */
+ScanView *engine_view(Engine *e);
+void engine_view_done(ScanView *view);
+
+/* The names; hold the lock while finding, not while scanning. */
+Schema *engine_schema_lock(Engine *e);
+void engine_schema_unlock(Engine *e);
+
+/* Everything into files, now. */
+MUST_USE Err engine_flush(Ctx *ctx, Engine *e);
+
+/* The same, and one file per week. */
+MUST_USE Err engine_settle(Ctx *ctx, Engine *e);
+
+typedef struct EngineStat {
+    uint64_t next_seq;    /* offered */
+    uint64_t durable_seq; /* in files */
+    uint64_t events;      /* rows */
+    uint64_t repeated;    /* came again and were passed over, since the start */
+    uint64_t
+        kept_aside; /* values that are in the log only: conflicts and limits, since the start */
+    uint32_t memory_rows, memory_parts, file_parts;
+    uint64_t file_bytes, id_bytes;
+    uint64_t bytes_written; /* to files since the start */
+    uint64_t names_bytes;   /* memory of dictionaries and actors */
+} EngineStat;
+void engine_stat(Engine *e, EngineStat *out);
+
+/* Looks at every checksum of every file; *bad = findings, each reported. */
+typedef void (*EngineReportFn)(const char *file, int64_t offset, const char *what, void *arg);
+MUST_USE Err engine_verify(Ctx *ctx, Engine *e, EngineReportFn report, void *arg, int64_t *bad);

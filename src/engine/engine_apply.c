@@ -1,0 +1,270 @@
+/*
+ * engine/engine_apply.c
+ */
+#include "engine/engine_inside.h"
+
+#include "base/log.h"
+
+#include <stdlib.h>
+
+/* ---- has it come before ------------------------------------------------------------------------- */
+
+Week *engine_week(Engine *e, int64_t week_ms)
+{
+    for (uint32_t i = e->week_count; i-- > 0;) /* the newest are asked for most */
+        if (e->weeks[i]->week_ms == week_ms)
+            return e->weeks[i];
+    if (e->week_count == e->week_cap) {
+        e->week_cap = e->week_cap == 0 ? 16 : e->week_cap * 2;
+        e->weeks = realloc(e->weeks, e->week_cap * sizeof(Week *));
+        CHECK(e->weeks != NULL);
+    }
+    Week *w = calloc(1, sizeof *w);
+    CHECK(w != NULL);
+    w->week_ms = week_ms;
+    e->weeks[e->week_count++] = w;
+    return w;
+}
+
+/* The filter over the files of a week, twice as large as they need. */
+static void make_filter(Engine *e, Week *w)
+{
+    uint64_t count = 0;
+    (void)pthread_mutex_lock(&e->lock);
+    for (uint32_t i = 0; i < e->file_count; i++)
+        count += e->files[i].part->head->week_ms == w->week_ms ? e->files[i].ids.head->count : 0;
+    id_filter_free(&w->filter);
+    id_filter_init(&w->filter, 2 * count + e->o.flush_rows);
+    for (uint32_t i = 0; i < e->file_count; i++) {
+        const FilePart *f = &e->files[i];
+        if (f->part->head->week_ms != w->week_ms)
+            continue;
+        if (!ids_are_sound(&f->ids)) {
+            LOG(LOG_ERROR, "events.ids_damaged", LOG_I64("file", (int64_t)f->number),
+                LOG_C("note", "events of this file that come again come in twice"));
+            continue;
+        }
+        uint64_t *hashes = malloc(((size_t)f->ids.head->count + 1) * sizeof *hashes);
+        CHECK(hashes != NULL);
+        ids_read(&f->ids, hashes);
+        for (uint32_t j = 0; j < f->ids.head->count; j++)
+            id_filter_add(&w->filter, hashes[j]);
+        free(hashes);
+    }
+    (void)pthread_mutex_unlock(&e->lock);
+}
+
+static bool files_have(Engine *e, const Week *w, uint64_t hash)
+{
+    bool has = false;
+    (void)pthread_mutex_lock(&e->lock);
+    for (uint32_t i = 0; i < e->file_count && !has; i++)
+        has = e->files[i].part->head->week_ms == w->week_ms && ids_has(&e->files[i].ids, hash);
+    (void)pthread_mutex_unlock(&e->lock);
+    return has;
+}
+
+/* Source and id as one text: the source's length keeps them apart. */
+static uint64_t id_hash(const Engine *e, const Event *event)
+{
+    char bytes[1 + EVENT_SOURCE_BYTES_MAX + EVENT_ID_BYTES_MAX];
+    bytes[0] = (char)event->source.len;
+    memcpy(bytes + 1, event->source.ptr, event->source.len);
+    memcpy(bytes + 1 + event->source.len, event->id.ptr, event->id.len);
+    const uint64_t hash = siphash(e->key, (Str){bytes, 1 + event->source.len + event->id.len});
+    return hash == 0 ? 1 : hash;
+}
+
+/* False when it was there before. */
+static bool is_new(Engine *e, const Event *event)
+{
+    Week *w = engine_week(e, rows_week_ms(event->time_ms, e->o.origin_ms));
+    if (w->filter.lines == NULL || w->filter.count > w->filter.cap)
+        make_filter(e, w);
+    const uint64_t hash = id_hash(e, event);
+    if (recent_ids_has(&w->flushing, hash) ||
+        (id_filter_may_have(&w->filter, hash) && files_have(e, w, hash)))
+        return false;
+    return recent_ids_add(&w->recent, hash);
+}
+
+/* ---- an event becomes a row --------------------------------------------------------------------- */
+
+/* A number at no more than SCHEMA_SCALE_MAX places that can be brought to that scale, else aside. */
+static bool number_fits(int64_t value, int scale)
+{
+    if (scale > SCHEMA_SCALE_MAX)
+        return false;
+    for (; scale < SCHEMA_SCALE_MAX; scale++)
+        if (__builtin_mul_overflow(value, 10, &value))
+            return false;
+    return value <= ROWS_NUMBER_MAX && value >= -ROWS_NUMBER_MAX;
+}
+
+/* 12.50 and 12.5 are one number: the shorter one is kept. */
+static void shorten(int64_t *value, int *scale)
+{
+    while (*scale > 0 && *value % 10 == 0) {
+        *value /= 10;
+        (*scale)--;
+    }
+}
+
+/* False: the value stays in the log only. */
+static bool put_value(Engine *e, const SchemaProp *prop, const EventProp *p)
+{
+    int64_t value = p->i64;
+    int scale = 0;
+    switch (p->type) {
+    case EVENT_TEXT:
+        value = schema_code(e->schema, prop->id, p->text);
+        if (value == 0)
+            return false;
+        rows_value(&e->open, prop->id, PART_CODES, 0, value);
+        return true;
+    case EVENT_NUMBER:
+        scale = p->scale;
+        shorten(&value, &scale);
+        if (!number_fits(value, scale))
+            return false;
+        break;
+    case EVENT_MONEY:
+    case EVENT_BOOL:
+    case EVENT_TIME:
+        break;
+    case EVENT_NONE:
+    case EVENT_TEXTS:
+    case EVENT_ITEMS:
+    case EVENT_TYPE_COUNT:
+        return false;
+    }
+    rows_value(&e->open, prop->id, PART_NUMBERS, scale, value);
+    return true;
+}
+
+static void put_props(Engine *e, SchemaSpace space, const EventProp *props, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        SchemaProp *prop = schema_prop(e->schema, space, props[i].name, props[i].type);
+        if (prop != NULL && prop->type == props[i].type && put_value(e, prop, &props[i]))
+            continue;
+        e->kept_aside++;
+        if (prop != NULL)
+            prop->conflicts++;
+    }
+}
+
+static void put_text(Engine *e, uint32_t prop, Str text)
+{
+    const uint32_t code = text.len == 0 ? 0 : schema_code(e->schema, prop, text);
+    if (code != 0)
+        rows_value(&e->open, prop, PART_CODES, 0, code);
+}
+
+static void apply_event(Engine *e, const Event *event)
+{
+    uint32_t person = 0;
+    const uint32_t name = schema_event(e->schema, event->name);
+    if (name == 0 || !schema_actor(e->schema, event->actor, &person)) {
+        e->kept_aside++;
+        return;
+    }
+    rows_add(&e->open, event->time_ms, person, name);
+    put_text(e, PROP_SOURCE, event->source);
+    put_text(e, PROP_STORE, event->store);
+    rows_value(&e->open, PROP_RECEIVED, PART_NUMBERS, 0, event->received_ms - event->time_ms);
+    put_props(e, SCHEMA_EVENT, event->props, event->prop_count);
+    put_props(e, SCHEMA_CONTEXT, event->context, event->context_count);
+}
+
+static void drop_peek(Engine *e)
+{
+    for (uint32_t i = 0; i < e->peek_count; i++)
+        part_unref(e->peek[i]);
+    free(e->peek);
+    e->peek = NULL;
+    e->peek_count = e->peek_rows = 0;
+}
+
+void engine_close_slice(Engine *e)
+{
+    drop_peek(e);
+    if (e->open.count == 0) {
+        e->open_from = e->applied;
+        return;
+    }
+    Ctx ctx = {.arena = e->scratch};
+    Part **made = NULL;
+    uint32_t n = 0;
+    CHECK(rows_build(&ctx, &e->open, e->o.origin_ms, e->open_from, e->applied, &made, &n) ==
+          ERR_OK);
+    (void)pthread_mutex_lock(&e->lock);
+    if (e->memory_count + n > e->memory_cap) {
+        e->memory_cap = (e->memory_count + n) * 2;
+        e->memory = realloc(e->memory, e->memory_cap * sizeof(Part *));
+        CHECK(e->memory != NULL);
+    }
+    memcpy(e->memory + e->memory_count, made, n * sizeof(Part *));
+    e->memory_count += n;
+    e->memory_rows += e->open.count;
+    if (e->memory_rows >= e->o.flush_rows)
+        e->flush_wanted = true;
+    (void)pthread_cond_broadcast(&e->changed);
+    (void)pthread_mutex_unlock(&e->lock);
+    arena_reset(e->scratch);
+    rows_clear(&e->open);
+    e->open_from = e->applied;
+}
+
+/* ---- the thread --------------------------------------------------------------------------------- */
+
+static void apply_offer(Engine *e, const Offer *offer)
+{
+    Ctx ctx = {.arena = e->scratch};
+    Str left = {offer->records, offer->bytes};
+    for (uint32_t i = 0; i < offer->count; i++) {
+        Event event;
+        size_t used = 0;
+        CHECK(event_decode(&ctx, left, &event, &used) == ERR_OK); /* the log has checked it */
+        left = str_slice(left, used, left.len);
+        if (event.kind == EVENT_HAPPENED && !is_new(e, &event))
+            e->repeated++;
+        else if (event.kind == EVENT_HAPPENED)
+            apply_event(e, &event);
+    }
+    arena_reset(e->scratch);
+    (void)pthread_mutex_lock(&e->lock);
+    e->applied = offer->first_seq + offer->count;
+    e->queued_bytes -= offer->bytes;
+    (void)pthread_cond_broadcast(&e->changed);
+    (void)pthread_mutex_unlock(&e->lock);
+    if (e->open.count >= e->o.slice_rows)
+        engine_close_slice(e);
+}
+
+static Offer *next_offer(Engine *e)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    while (e->first == NULL && !e->stopping)
+        (void)pthread_cond_wait(&e->changed, &e->lock);
+    Offer *offer = e->first;
+    if (offer != NULL) {
+        e->first = offer->next;
+        e->last = e->first == NULL ? NULL : e->last;
+    }
+    (void)pthread_mutex_unlock(&e->lock);
+    return offer;
+}
+
+void *engine_apply_main(void *arg)
+{
+    Engine *e = arg;
+    (void)pthread_setname_np(pthread_self(), "engine-apply");
+    for (Offer *offer = next_offer(e); offer != NULL; offer = next_offer(e)) {
+        (void)pthread_mutex_lock(&e->apply);
+        apply_offer(e, offer);
+        (void)pthread_mutex_unlock(&e->apply);
+        free(offer);
+    }
+    return NULL;
+}

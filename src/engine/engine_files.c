@@ -1,0 +1,195 @@
+/*
+ * engine/engine_files.c
+ */
+#include "engine/engine_inside.h"
+
+#include "base/log.h"
+#include "base/rand.h"
+#include "events/crc32c.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct ManifestHead {
+    char magic[8]; /* "TDEVENG1" */
+    uint32_t version;
+    uint32_t crc; /* of everything behind this field */
+    uint8_t key[SIPHASH_KEY_BYTES];
+    int64_t origin_ms;
+    uint64_t durable_seq;
+    uint64_t next_number;
+    int64_t names_bytes;
+    uint64_t file_count; /* their numbers follow, u64 each */
+} ManifestHead;
+_Static_assert(sizeof(ManifestHead) == 72, "on-disk layout");
+
+enum { MANIFEST_BYTES_MAX = 1 << 24, CRC_FROM = offsetof(ManifestHead, crc) + 4 };
+
+Str engine_file_name(uint64_t number, const char *suffix, char dst[ENGINE_NAME_BYTES])
+{
+    const int n = snprintf(dst, ENGINE_NAME_BYTES, "%020" PRIu64 "%s", number, suffix);
+    return (Str){dst, (size_t)n};
+}
+
+/* ---- one file ----------------------------------------------------------------------------------- */
+
+static Err map_file(Ctx *ctx, Engine *e, uint64_t number, const char *suffix, Str *out)
+{
+    char name[ENGINE_NAME_BYTES];
+    File file = FILE_NONE;
+    TRY(file_open(ctx, e->folder, engine_file_name(number, suffix, name), FILE_READ, &file));
+    const Err err = file_map(ctx, file, out);
+    file_close(&file);
+    return err;
+}
+
+Err engine_file_open(Ctx *ctx, Engine *e, uint64_t number, FilePart *out)
+{
+    Str part = {0}, ids = {0};
+    FilePart f = {.number = number};
+    TRY(map_file(ctx, e, number, ".part", &part));
+    Err err = part_open(ctx, part, true, number, &f.part);
+    if (err != ERR_OK) {
+        file_unmap(part);
+        return err;
+    }
+    err = map_file(ctx, e, number, ".ids", &ids);
+    if (err == ERR_OK && (err = ids_open(ctx, ids, true, &f.ids)) != ERR_OK)
+        file_unmap(ids);
+    if (err != ERR_OK) {
+        part_unref(f.part);
+        return err;
+    }
+    *out = f;
+    return ERR_OK;
+}
+
+void engine_file_close(FilePart *f)
+{
+    part_unref(f->part);
+    ids_free(&f->ids);
+}
+
+/* ---- the manifest ------------------------------------------------------------------------------- */
+
+Err engine_manifest_save(Ctx *ctx, Engine *e, const FilePart *files, uint32_t count,
+                         uint64_t durable_seq, int64_t names_bytes)
+{
+    Buf bytes = BUF_MAX(MANIFEST_BYTES_MAX);
+    ManifestHead head = {.magic = "TDEVENG",
+                         .version = ENGINE_MANIFEST_VERSION,
+                         .origin_ms = e->o.origin_ms,
+                         .durable_seq = durable_seq,
+                         .next_number = e->next_number,
+                         .names_bytes = names_bytes,
+                         .file_count = count};
+    head.magic[7] = '1';
+    memcpy(head.key, e->key, sizeof head.key);
+    buf_add(&bytes, (Str){(const char *)&head, sizeof head});
+    for (uint32_t i = 0; i < count; i++)
+        buf_add(&bytes, (Str){(const char *)&files[i].number, sizeof files[i].number});
+    CHECK(!bytes.overflowed);
+    const uint32_t crc = crc32c_add(0, str_slice(buf_str(&bytes), CRC_FROM, bytes.len));
+    memcpy(bytes.ptr + offsetof(ManifestHead, crc), &crc, sizeof crc);
+    const Err err = file_replace(ctx, e->folder, STR("manifest"), buf_str(&bytes));
+    buf_free(&bytes);
+    return err;
+}
+
+static bool manifest_is_good(Str bytes, ManifestHead *head)
+{
+    if (bytes.len < sizeof *head)
+        return false;
+    memcpy(head, bytes.ptr, sizeof *head);
+    return memcmp(head->magic, "TDEVENG1", 8) == 0 && head->version == ENGINE_MANIFEST_VERSION &&
+           crc32c_add(0, str_slice(bytes, CRC_FROM, bytes.len)) == head->crc &&
+           head->file_count == (bytes.len - sizeof *head) / sizeof(uint64_t) &&
+           head->names_bytes >= 0;
+}
+
+static int by_week(const void *a, const void *b)
+{
+    const PartHead *x = ((const FilePart *)a)->part->head, *y = ((const FilePart *)b)->part->head;
+    if (x->week_ms != y->week_ms)
+        return x->week_ms < y->week_ms ? -1 : 1;
+    return (x->from_seq > y->from_seq) - (x->from_seq < y->from_seq);
+}
+
+static Err open_files(Ctx *ctx, Engine *e, Str numbers)
+{
+    const size_t count = numbers.len / sizeof(uint64_t);
+    e->files = calloc(count + 1, sizeof *e->files);
+    CHECK(e->files != NULL);
+    e->file_cap = (uint32_t)count + 1;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t number;
+        memcpy(&number, numbers.ptr + i * sizeof number, sizeof number);
+        TRY(engine_file_open(ctx, e, number, &e->files[e->file_count]));
+        e->file_count++;
+    }
+    qsort(e->files, e->file_count, sizeof *e->files, by_week);
+    return ERR_OK;
+}
+
+static Err load_names(Ctx *ctx, Engine *e)
+{
+    if (e->names_bytes == 0)
+        return ERR_OK;
+    File file = FILE_NONE;
+    Str map = {0};
+    TRY(file_open(ctx, e->folder, STR("names"), FILE_READ, &file));
+    const Err err = file_map(ctx, file, &map);
+    file_close(&file);
+    TRY(err);
+    Err loaded = ERR_OK;
+    if ((int64_t)map.len < e->names_bytes)
+        loaded = fail(ctx, ERR_INTERNAL, "events.names_damaged", "%zu bytes", map.len);
+    else
+        loaded = schema_load(ctx, e->schema, str_slice(map, 0, (size_t)e->names_bytes));
+    file_unmap(map);
+    return loaded;
+}
+
+/* What no manifest names was being written when the machine stopped. */
+static Err remove_strays(Ctx *ctx, Engine *e)
+{
+    Str *names = NULL;
+    size_t count = 0;
+    TRY(file_list(ctx, e->folder, &names, &count));
+    for (size_t i = 0; i < count; i++) {
+        int64_t number = 0;
+        bool known =
+            !str_ends_with(names[i], STR(".part")) && !str_ends_with(names[i], STR(".ids"));
+        const int64_t dot = str_index(names[i], '.', 0);
+        if (!known && str_to_i64(str_slice(names[i], 0, (size_t)dot), &number))
+            for (uint32_t f = 0; f < e->file_count; f++)
+                known |= e->files[f].number == (uint64_t)number;
+        if (!known)
+            TRY(file_remove(ctx, e->folder, names[i]));
+    }
+    return ERR_OK;
+}
+
+Err engine_load(Ctx *ctx, Engine *e)
+{
+    Str bytes = {0};
+    ManifestHead head;
+    const Err err = file_load(ctx, e->folder, STR("manifest"), MANIFEST_BYTES_MAX, &bytes);
+    if (err == ERR_NOT_FOUND) {
+        rand_bytes(e->key, sizeof e->key);
+        e->next_number = 1;
+        e->durable_seq = 1;
+        return remove_strays(ctx, e);
+    }
+    TRY(err);
+    if (!manifest_is_good(bytes, &head))
+        return fail(ctx, ERR_INTERNAL, "events.manifest_damaged", "%zu bytes", bytes.len);
+    memcpy(e->key, head.key, sizeof e->key);
+    e->o.origin_ms = head.origin_ms;
+    e->durable_seq = head.durable_seq;
+    e->next_number = head.next_number;
+    e->names_bytes = head.names_bytes;
+    TRY(open_files(ctx, e, str_slice(bytes, sizeof head, bytes.len)));
+    TRY(load_names(ctx, e));
+    return remove_strays(ctx, e);
+}

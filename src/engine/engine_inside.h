@@ -1,0 +1,107 @@
+/*
+ * engine/engine_inside.h -- what the files of the engine share.  Private to engine*.c.
+ *
+ *   engine.c         opening, closing, views, figures
+ *   engine_apply.c   encoded events to rows, rows to slices
+ *   engine_keep.c    slices to files, files to larger files
+ *   engine_files.c   the manifest and what it names
+ *
+ * Locks: `apply` (the schema, the open slice, the weeks' ids) before `lock` (the lists of parts).
+ */
+#pragma once
+
+#include "engine/engine.h"
+#include "engine/ids.h"
+#include "engine/rows.h"
+#include "events/siphash.h"
+
+#include <pthread.h>
+
+enum { ENGINE_MANIFEST_VERSION = 1, ENGINE_NAME_BYTES = 40 };
+
+/* A part in a file, with the ids of its events. */
+typedef struct FilePart {
+    Part *part;
+    Ids ids;
+    uint64_t number;
+} FilePart;
+
+/* What is known about the events of one week, to see repetitions. */
+typedef struct Week {
+    int64_t week_ms;
+    RecentIds recent;   /* of rows that are not being written */
+    RecentIds flushing; /* of rows that are */
+    IdFilter filter;    /* before the files; made when the week gets its first event */
+} Week;
+
+/* A batch that waits to be applied. */
+typedef struct Offer {
+    struct Offer *next;
+    uint64_t first_seq;
+    uint32_t count;
+    uint32_t bytes;
+    char records[];
+} Offer;
+
+struct Engine {
+    char folder_bytes[FILE_PATH_BYTES_MAX + 1];
+    Str folder;
+    EngineOptions o;
+    uint8_t key[SIPHASH_KEY_BYTES]; /* of the ids */
+
+    pthread_t applier, keeper;
+    pthread_mutex_t apply;
+    Schema *schema;     /* guarded by apply */
+    RowBuffer open;     /* guarded by apply */
+    uint64_t open_from; /* first number of `open`; guarded by apply */
+    uint64_t applied;   /* numbers below are in rows; guarded by apply, changes under lock too */
+    Week **weeks;       /* by week; guarded by apply */
+    uint32_t week_count, week_cap;
+    Part **peek; /* parts of the open slice, made for a view; guarded by apply */
+    uint32_t peek_count, peek_rows;
+    Arena *scratch; /* guarded by apply */
+    uint64_t repeated, kept_aside;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    Offer *first, *last;  /* guarded by lock, as everything below */
+    uint64_t offered;     /* numbers below were offered */
+    int64_t queued_bytes; /* of what waits to be applied */
+    bool stopping, flush_wanted, settle_wanted;
+    Part **memory; /* slices, by arrival */
+    uint32_t memory_count, memory_cap, memory_rows;
+    uint32_t flush_count; /* of them: the first ones are on their way to files */
+    Buf flush_names;      /* names that no file has yet; the keeper's own, as the weeks */
+    Week **flush_weeks;
+    uint32_t flush_week_count;
+    FilePart *files; /* by week, then arrival */
+    uint32_t file_count, file_cap;
+    uint64_t durable_seq; /* numbers below are in files */
+    uint64_t next_number;
+    int64_t names_bytes; /* of the file of names that count */
+    uint64_t bytes_written;
+    uint64_t rounds; /* of the keeper that came to an end */
+    Err keeper_err;
+    Fault keeper_fault;
+};
+
+/* ---- engine_apply.c ----------------------------------------------------------------------------- */
+
+void *engine_apply_main(void *engine);
+
+/* Turns the open slice into parts.  Under `apply`. */
+void engine_close_slice(Engine *e);
+Week *engine_week(Engine *e, int64_t week_ms);
+
+/* ---- engine_keep.c ------------------------------------------------------------------------------ */
+
+void *engine_keep_main(void *engine);
+
+/* ---- engine_files.c ----------------------------------------------------------------------------- */
+
+MUST_USE Err engine_load(Ctx *ctx, Engine *e); /* the manifest and what it names */
+MUST_USE Err engine_file_open(Ctx *ctx, Engine *e, uint64_t number, FilePart *out);
+MUST_USE Err engine_manifest_save(Ctx *ctx, Engine *e, const FilePart *files, uint32_t count,
+                                  uint64_t durable_seq, int64_t names_bytes);
+void engine_file_close(FilePart *f);
+Str engine_file_name(uint64_t number, const char *suffix, char dst[ENGINE_NAME_BYTES]);

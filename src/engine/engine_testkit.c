@@ -1,0 +1,285 @@
+/*
+ * engine/engine_testkit.c
+ */
+#include "engine/engine_testkit.h"
+
+#include "engine/kernels.h"
+#include "engine/merge.h"
+
+#include <stdlib.h>
+
+uint32_t kit_below(Kit *k, uint32_t n)
+{
+    return (uint32_t)prng_below(&k->random, n);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------- */
+
+static const struct {
+    PartKind kind;
+    int scale_max;
+} PROPS[KIT_PROPS] = {{PART_CODES, 0}, {PART_CODES, 0}, {PART_NUMBERS, 2}, {PART_NUMBERS, 0}};
+
+/* Values as the model keeps them: numbers of property 2 at scale 2. */
+static int64_t random_value(Kit *k, uint32_t prop)
+{
+    switch (prop) {
+    case 0:
+        return 1 + kit_below(k, 7);
+    case 1:
+        return kit_below(k, 4) == 0 ? 1 + kit_below(k, 3000) : SCAN_MISSING;
+    case 2:
+        return kit_below(k, 3) != 0 ? (int64_t)kit_below(k, 100000) : SCAN_MISSING;
+    default:
+        return kit_below(k, 9) != 0 ? (int64_t)prng_u64(&k->random) >> (3 + kit_below(k, 60))
+                                    : SCAN_MISSING;
+    }
+}
+
+static KitRow random_row(Kit *k, const KitShape *shape, uint32_t i)
+{
+    KitRow r = {.person = PART_BLOCK_PERSONS + kit_below(k, shape->persons),
+                .event = 1 + kit_below(k, 1 + kit_below(k, shape->events)),
+                .seq = i};
+    const uint32_t seconds = shape->weeks * 604800;
+    r.time_ms = KIT_ORIGIN_MS + (int64_t)kit_below(k, seconds) * 1000;
+    r.time_ms += shape->whole_seconds ? 0 : kit_below(k, 1000);
+    if (i > 0 && kit_below(k, 100) < shape->ties) {
+        r.time_ms = k->rows[i - 1].time_ms;
+        r.person = k->rows[i - 1].person;
+    }
+    for (uint32_t p = 0; p < KIT_PROPS; p++)
+        r.values[p] = random_value(k, p);
+    return r;
+}
+
+static void add_row(Kit *k, RowBuffer *b, const KitRow *r)
+{
+    rows_add(b, r->time_ms, r->person, r->event);
+    for (uint32_t p = 0; p < KIT_PROPS; p++) {
+        int64_t value = r->values[p];
+        if (value == SCAN_MISSING)
+            continue;
+        int scale = PROPS[p].scale_max;
+        while (scale > 0 && value % 10 == 0 &&
+               kit_below(k, 2) == 0) { /* the same number, shorter */
+            value /= 10;
+            scale--;
+        }
+        rows_value(b, KIT_PROP(p), PROPS[p].kind, scale, value);
+    }
+}
+
+static int by_week(const void *a, const void *b)
+{
+    const PartHead *x = (*(Part *const *)a)->head, *y = (*(Part *const *)b)->head;
+    if (x->week_ms != y->week_ms)
+        return x->week_ms < y->week_ms ? -1 : 1;
+    return (x->from_seq > y->from_seq) - (x->from_seq < y->from_seq);
+}
+
+void kit_open(Kit *k, uint64_t seed, const KitShape *shape, uint32_t slices)
+{
+    *k = (Kit){.ctx.arena = arena_new(1 << 20), .random = prng_of(seed), .count = shape->rows};
+    k->rows = ARENA_ARRAY(k->ctx.arena, KitRow, shape->rows);
+    k->view.parts = ARENA_ARRAY(k->ctx.arena, Part *, (size_t)slices * (shape->weeks + 1));
+    k->view.person_count = PART_BLOCK_PERSONS + shape->persons;
+    RowBuffer b = {0};
+    for (uint32_t i = 0, slice = 0; i < shape->rows; i++) {
+        k->rows[i] = random_row(k, shape, i);
+        add_row(k, &b, &k->rows[i]);
+        if (i + 1 < (uint64_t)shape->rows * (slice + 1) / slices)
+            continue;
+        Part **made = NULL;
+        uint32_t n = 0;
+        CHECK(rows_build(&k->ctx, &b, KIT_ORIGIN_MS, slice + 1, slice + 2, &made, &n) == ERR_OK);
+        memcpy(k->view.parts + k->view.part_count, made, n * sizeof(Part *));
+        k->view.part_count += n;
+        rows_clear(&b);
+        slice++;
+    }
+    rows_free(&b);
+    qsort(k->view.parts, k->view.part_count, sizeof(Part *), by_week);
+}
+
+void kit_close(Kit *k)
+{
+    for (uint32_t i = 0; i < k->view.part_count; i++)
+        part_unref(k->view.parts[i]);
+    arena_free(k->ctx.arena);
+}
+
+static Err sink_heap(Ctx *ctx, Str bytes, void *arg)
+{
+    (void)ctx;
+    buf_add(arg, bytes);
+    return ERR_OK;
+}
+
+/* Merges parts[at, at + n) into one at `at`. */
+static void merge_some(Kit *k, uint32_t at, uint32_t n)
+{
+    Part **parts = k->view.parts;
+    Buf bytes = BUF_MAX(PART_BYTES_MAX);
+    Part *merged = NULL;
+    CHECK(parts_merge(&k->ctx, parts + at, n, sink_heap, &bytes) == ERR_OK);
+    CHECK(part_open(&k->ctx, buf_str(&bytes), false, 0, &merged) == ERR_OK);
+    for (uint32_t i = 0; i < n; i++)
+        part_unref(parts[at + i]);
+    parts[at] = merged;
+    memmove(parts + at + 1, parts + at + n, (k->view.part_count - at - n) * sizeof *parts);
+    k->view.part_count -= n - 1;
+}
+
+void kit_merge(Kit *k, uint32_t fan)
+{
+    for (uint32_t at = 0; at < k->view.part_count;) {
+        uint32_t n = 1;
+        while (n < fan && at + n < k->view.part_count &&
+               k->view.parts[at + n]->head->week_ms == k->view.parts[at]->head->week_ms)
+            n++;
+        if (n == 1)
+            at++;
+        else
+            merge_some(k, at, n);
+    }
+}
+
+static int by_person(const void *a, const void *b)
+{
+    const KitRow *x = *(KitRow *const *)a, *y = *(KitRow *const *)b;
+    if (x->person != y->person)
+        return x->person < y->person ? -1 : 1;
+    if (x->time_ms != y->time_ms)
+        return x->time_ms < y->time_ms ? -1 : 1;
+    return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+KitRow **kit_sorted(Kit *k)
+{
+    KitRow **sorted = ARENA_ARRAY(k->ctx.arena, KitRow *, k->count);
+    for (uint32_t i = 0; i < k->count; i++)
+        sorted[i] = &k->rows[i];
+    qsort(sorted, k->count, sizeof *sorted, by_person);
+    return sorted;
+}
+
+/* ---- filters ---------------------------------------------------------------------------------- */
+
+static Filter codes_filter(Kit *k)
+{
+    const uint32_t prop = kit_below(k, 2), count = 1 + kit_below(k, prop == 0 ? 8 : 3001);
+    uint8_t *codes = ARENA_ARRAY(k->ctx.arena, uint8_t, count);
+    for (uint32_t i = 0; i < count; i++)
+        codes[i] = kit_below(k, 2) == 0;
+    return (Filter){
+        .kind = FILTER_CODES, .prop = KIT_PROP(prop), .codes = codes, .code_count = count};
+}
+
+static Filter range_filter(Kit *k)
+{
+    const uint32_t prop = 2 + kit_below(k, 2);
+    int64_t a = random_value(k, prop), b = random_value(k, prop);
+    a = a == SCAN_MISSING ? 0 : a;
+    b = b == SCAN_MISSING ? 100 : b;
+    return (Filter){.kind = FILTER_RANGE,
+                    .prop = KIT_PROP(prop),
+                    .min = a < b ? a : b,
+                    .max = a < b ? b : a,
+                    .scale = (uint8_t)(prop == 2 ? kit_below(k, 4) : 0),
+                    .missing = kit_below(k, 2) == 0};
+}
+
+static Filter persons_filter(Kit *k)
+{
+    const uint32_t count = k->view.person_count / (1 + kit_below(k, 2));
+    uint64_t *persons = ARENA_ARRAY(k->ctx.arena, uint64_t, count / 64 + 1);
+    for (uint32_t i = 0; i <= count / 64; i++)
+        persons[i] = prng_u64(&k->random);
+    return (Filter){.kind = FILTER_PERSONS, .persons = persons, .person_count = count};
+}
+
+const Filter *kit_filter(Kit *k, int depth)
+{
+    Filter *f = ARENA_NEW(k->ctx.arena, Filter);
+    switch (kit_below(k, depth > 0 ? 7 : 4)) {
+    case 0:
+    case 1:
+        *f = codes_filter(k);
+        return f;
+    case 2:
+        *f = range_filter(k);
+        return f;
+    case 3:
+        *f = persons_filter(k);
+        return f;
+    case 4:
+        f->kind = FILTER_NOT;
+        f->arg_count = 1;
+        break;
+    default:
+        f->kind = kit_below(k, 2) == 0 ? FILTER_AND : FILTER_OR;
+        f->arg_count = kit_below(k, 4);
+    }
+    const Filter **args = ARENA_ARRAY(k->ctx.arena, const Filter *, f->arg_count + 1);
+    for (uint32_t i = 0; i < f->arg_count; i++)
+        args[i] = kit_filter(k, depth - 1);
+    f->args = args;
+    return f;
+}
+
+static bool in_range(const Filter *f, const KitRow *row)
+{
+    const uint32_t prop = f->prop - PROP_FIRST;
+    if (row->values[prop] == SCAN_MISSING)
+        return f->missing;
+    __extension__ __int128 value = row->values[prop], min = f->min, max = f->max;
+    for (int s = PROPS[prop].scale_max; s < f->scale; s++)
+        value *= 10;
+    for (int s = f->scale; s < PROPS[prop].scale_max; s++) {
+        min *= 10;
+        max *= 10;
+    }
+    return value >= min && value <= max;
+}
+
+bool kit_fulfils(const Filter *f, const KitRow *row)
+{
+    bool holds = f->kind == FILTER_AND || f->kind == FILTER_ALL;
+    switch (f->kind) {
+    case FILTER_CODES: {
+        const int64_t value = row->values[f->prop - PROP_FIRST];
+        const uint32_t code = value == SCAN_MISSING ? 0 : (uint32_t)value;
+        return code < f->code_count && f->codes[code] != 0;
+    }
+    case FILTER_RANGE:
+        return in_range(f, row);
+    case FILTER_PERSONS:
+        return row->person < f->person_count &&
+               (f->persons[row->person / 64] >> (row->person & 63) & 1) != 0;
+    case FILTER_NOT:
+        return !kit_fulfils(f->args[0], row);
+    case FILTER_AND:
+        for (uint32_t i = 0; i < f->arg_count; i++)
+            holds = holds && kit_fulfils(f->args[i], row);
+        return holds;
+    case FILTER_OR:
+        for (uint32_t i = 0; i < f->arg_count; i++)
+            holds = holds || kit_fulfils(f->args[i], row);
+        return holds;
+    case FILTER_ALL:
+    case FILTER_NONE:
+        break;
+    }
+    return holds;
+}
+
+void kit_each_kernel(void (*body)(void))
+{
+    static const char *const names[] = {"plain", "avx2", "avx512"};
+    const Kernels *const before = kernels();
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (kernels_force(str_of(names[i])))
+            body();
+    CHECK(kernels_force(str_of(before->name)));
+}

@@ -1,0 +1,58 @@
+/*
+ * engine/engine_testkit.h -- what the tests of this layer share: random rows, parts made of them, and the
+ * slow obvious way to ask them.
+ */
+#pragma once
+
+#include "base/rand.h"
+#include "base/test.h"
+#include "engine/rows.h"
+#include "engine/scan.h"
+
+enum { KIT_PROPS = 4 };
+#define KIT_ORIGIN_MS INT64_C(1735574400000) /* a Monday, 2024-12-30T16:00Z: midnight in Shanghai */
+
+/* What the random rows are like. */
+typedef struct KitShape {
+    uint32_t rows, persons, events, weeks;
+    bool whole_seconds;
+    uint32_t ties; /* of 100 rows: at the time of the row before */
+} KitShape;
+
+typedef struct KitRow {
+    int64_t time_ms;
+    uint32_t person, event;
+    uint32_t seq;
+    int64_t values[KIT_PROPS]; /* SCAN_MISSING = none */
+} KitRow;
+
+/* The same rows twice: as parts, and as they are. */
+typedef struct Kit {
+    Ctx ctx;
+    Prng random;
+    KitRow *rows; /* by arrival */
+    uint32_t count;
+    ScanView view;
+} Kit;
+
+/* Properties 16 to 19: codes, rare codes, numbers with mixed scales, numbers that may be negative. */
+#define KIT_PROP(i) ((uint32_t)PROP_FIRST + (i))
+
+/* `slices` parts per week overlap in time as the memory's parts do. */
+void kit_open(Kit *k, uint64_t seed, const KitShape *shape, uint32_t slices);
+void kit_close(Kit *k);
+
+/* Merges the parts of each week, as many at a time as `fan` says, until one is left. */
+void kit_merge(Kit *k, uint32_t fan);
+
+uint32_t kit_below(Kit *k, uint32_t n);
+
+/* The rows by (person, time, arrival). */
+KitRow **kit_sorted(Kit *k);
+
+/* A random filter, and whether a row fulfils it. */
+const Filter *kit_filter(Kit *k, int depth);
+bool kit_fulfils(const Filter *f, const KitRow *row);
+
+/* Runs `body` once with every version of the kernels that this processor has. */
+void kit_each_kernel(void (*body)(void));

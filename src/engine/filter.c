@@ -1,0 +1,236 @@
+/*
+ * engine/filter.c
+ */
+#include "engine/filter.h"
+
+#include "engine/bits.h"
+#include "engine/kernels.h"
+
+#include <stdlib.h>
+
+void filter_scratch_reserve(FilterScratch *s, uint32_t rows)
+{
+    if (rows <= s->rows)
+        return;
+    filter_scratch_free(s);
+    s->rows = rows + rows / 2;
+    const size_t n = (size_t)s->rows + KERNEL_SLACK;
+    s->wide = malloc(n * sizeof *s->wide);
+    s->narrow = malloc(n * sizeof *s->narrow);
+    s->masks = malloc(n * FILTER_DEPTH_MAX);
+    CHECK(s->wide != NULL && s->narrow != NULL && s->masks != NULL);
+}
+
+void filter_scratch_free(FilterScratch *s)
+{
+    free(s->wide);
+    free(s->narrow);
+    free(s->masks);
+    *s = (FilterScratch){0};
+}
+
+/* ---- reading columns -------------------------------------------------------------------------- */
+
+static bool touch_rows(const FilterRows *r, const PartColumn *c)
+{
+    const uint64_t from = (uint64_t)r->first * c->width / 8;
+    const uint64_t to = ((uint64_t)(r->first + r->count) * c->width + 7) / 8;
+    return part_touch(r->part, c->at + from, to - from);
+}
+
+static void read_narrow(const FilterRows *r, const PartColumn *c, uint32_t *out)
+{
+    kernels()->unpack32(r->part->data + c->at, r->first, r->count, c->width, out);
+}
+
+static void read_wide(const FilterRows *r, const PartColumn *c, uint64_t *out)
+{
+    bits_unpack64(r->part->data + c->at, r->first, r->count, c->width, out);
+}
+
+bool filter_values(const FilterRows *r, const PartColumn *c, int64_t missing, FilterScratch *s,
+                   int64_t *out)
+{
+    if (!touch_rows(r, c))
+        return false;
+    const bool is_code = c->kind == PART_CODES, nullable = is_code || c->nullable;
+    const uint64_t base = is_code ? 0 : (uint64_t)c->base - c->nullable;
+    if (c->width > 32) {
+        read_wide(r, c, s->wide);
+        for (uint32_t i = 0; i < r->count; i++)
+            out[i] = nullable && s->wide[i] == 0 ? missing : (int64_t)(s->wide[i] + base);
+        return true;
+    }
+    read_narrow(r, c, s->narrow);
+    for (uint32_t i = 0; i < r->count; i++)
+        out[i] = nullable && s->narrow[i] == 0 ? missing : (int64_t)(s->narrow[i] + base);
+    return true;
+}
+
+/* ---- leaves ----------------------------------------------------------------------------------- */
+
+static void fill(uint8_t *mask, uint32_t n, bool value)
+{
+    memset(mask, value, n);
+}
+
+static bool code_is_in(const Filter *f, uint32_t code)
+{
+    return code < f->code_count && f->codes[code] != 0;
+}
+
+static bool codes_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint8_t *mask)
+{
+    const PartColumn *c = part_find_column(r->part, r->list, f->prop);
+    if (c == NULL || c->kind != PART_CODES || c->width == 0) {
+        fill(mask, r->count, code_is_in(f, 0));
+        return true;
+    }
+    if (!touch_rows(r, c))
+        return false;
+    read_narrow(r, c, s->narrow);
+    /* Codes of this column stay below 1 << width: when all of those are known, no row needs the check. */
+    if (c->width < 32 && UINT32_C(1) << c->width <= f->code_count) {
+        for (uint32_t i = 0; i < r->count; i++)
+            mask[i] = f->codes[s->narrow[i]];
+        return true;
+    }
+    for (uint32_t i = 0; i < r->count; i++)
+        mask[i] = code_is_in(f, s->narrow[i]);
+    return true;
+}
+
+/* Stored values [low, high] that mean numbers in [f->min, f->max]; false = there are none. */
+typedef struct StoredRange {
+    uint64_t low, high;
+} StoredRange;
+
+__extension__ typedef __int128 Wide;
+
+static Wide power10(int n)
+{
+    Wide p = 1;
+    while (n-- > 0)
+        p *= 10;
+    return p;
+}
+
+static Wide floor_div(Wide a, Wide b)
+{
+    return a / b - (a % b != 0 && a < 0);
+}
+
+static bool stored_range(const Filter *f, const PartColumn *c, StoredRange *out)
+{
+    Wide min = f->min, max = f->max;
+    if (c->scale >= f->scale) {
+        min *= power10(c->scale - f->scale);
+        max *= power10(c->scale - f->scale);
+    } else {
+        const Wide by = power10(f->scale - c->scale);
+        min = -floor_div(-min, by); /* upwards */
+        max = floor_div(max, by);
+    }
+    const uint64_t top = c->width == 64 ? UINT64_MAX : (UINT64_C(1) << c->width) - 1;
+    const Wide low = min - c->base + c->nullable, high = max - c->base + c->nullable;
+    if (high < low || high < c->nullable || low > (Wide)top)
+        return false;
+    out->low = low < c->nullable ? c->nullable : (uint64_t)low;
+    out->high = high > (Wide)top ? top : (uint64_t)high;
+    return true;
+}
+
+static bool range_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint8_t *mask)
+{
+    const PartColumn *c = part_find_column(r->part, r->list, f->prop);
+    if (c == NULL || c->kind != PART_NUMBERS) {
+        fill(mask, r->count, f->missing);
+        return true;
+    }
+    if (!touch_rows(r, c))
+        return false;
+    StoredRange range = {.low = 1, .high = 0};
+    const bool any = stored_range(f, c, &range);
+    const uint8_t missing = c->nullable && f->missing;
+    if (c->width > 32) {
+        read_wide(r, c, s->wide);
+        for (uint32_t i = 0; i < r->count; i++)
+            mask[i] = (uint8_t)((any & (s->wide[i] >= range.low) & (s->wide[i] <= range.high)) |
+                                (missing & (s->wide[i] == 0)));
+        return true;
+    }
+    read_narrow(r, c, s->narrow);
+    const uint32_t low = (uint32_t)range.low, span = (uint32_t)(range.high - range.low);
+    for (uint32_t i = 0; i < r->count; i++)
+        mask[i] = (uint8_t)((any & (s->narrow[i] - low <= span)) | (missing & (s->narrow[i] == 0)));
+    return true;
+}
+
+static void persons_leaf(const Filter *f, const FilterRows *r, uint8_t *mask)
+{
+    const uint32_t base = r->block << PART_BLOCK_BITS;
+    for (uint32_t i = 0; i < r->count; i++) {
+        const uint32_t person = base + (r->keys[i] >> PART_SECOND_BITS);
+        mask[i] = person < f->person_count && (f->persons[person / 64] >> (person & 63) & 1) != 0;
+    }
+}
+
+static bool leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint8_t *mask)
+{
+    switch (f->kind) {
+    case FILTER_CODES:
+        return codes_leaf(f, r, s, mask);
+    case FILTER_RANGE:
+        return range_leaf(f, r, s, mask);
+    case FILTER_PERSONS:
+        persons_leaf(f, r, mask);
+        return true;
+    case FILTER_ALL:
+    case FILTER_NONE:
+    case FILTER_AND:
+    case FILTER_OR:
+    case FILTER_NOT:
+        break;
+    }
+    fill(mask, r->count, f->kind == FILTER_ALL);
+    return true;
+}
+
+/* ---- trees ------------------------------------------------------------------------------------ */
+
+static void combine(FilterKind kind, uint8_t *into, const uint8_t *mask, uint32_t n)
+{
+    if (kind == FILTER_OR)
+        for (uint32_t i = 0; i < n; i++)
+            into[i] |= mask[i];
+    else
+        for (uint32_t i = 0; i < n; i++)
+            into[i] &= mask[i];
+}
+
+/* Recursion is bounded: whoever makes filters keeps to FILTER_DEPTH_MAX. */
+static bool evaluate(const Filter *f, const FilterRows *r, FilterScratch *s, uint32_t depth,
+                     uint8_t *mask)
+{
+    CHECK(depth < FILTER_DEPTH_MAX);
+    if (f->kind != FILTER_AND && f->kind != FILTER_OR && f->kind != FILTER_NOT)
+        return leaf(f, r, s, mask);
+    uint8_t *const other = s->masks + (size_t)depth * (s->rows + KERNEL_SLACK);
+    if (f->kind != FILTER_NOT)
+        fill(mask, r->count, f->kind == FILTER_AND);
+    for (uint32_t a = 0; a < f->arg_count; a++) {
+        if (!evaluate(f->args[a], r, s, depth + 1, f->kind == FILTER_NOT ? mask : other))
+            return false;
+        if (f->kind != FILTER_NOT)
+            combine(f->kind, mask, other, r->count);
+    }
+    for (uint32_t i = 0; f->kind == FILTER_NOT && i < r->count; i++)
+        mask[i] ^= 1;
+    return true;
+}
+
+bool filter_rows(const Filter *f, const FilterRows *rows, FilterScratch *s, uint8_t *mask)
+{
+    filter_scratch_reserve(s, rows->count);
+    return evaluate(f, rows, s, 0, mask);
+}

@@ -1,0 +1,65 @@
+/*
+ * engine/filter.h -- a condition on events as the columns see it, and its evaluation over many rows.
+ *
+ * Two-valued: each leaf says itself what a missing value means.  Made by whoever compiles a query (texts
+ * have become dictionary codes, numbers have a scale); nothing here knows names.
+ * Owns: nothing.  Threads: a Filter is constant; scratch belongs to one thread.
+ */
+#pragma once
+
+#include "engine/part.h"
+
+enum { FILTER_DEPTH_MAX = 32 };
+
+typedef enum FilterKind {
+    FILTER_ALL,     /* every row */
+    FILTER_NONE,    /* no row */
+    FILTER_AND,     /* args */
+    FILTER_OR,      /* args */
+    FILTER_NOT,     /* args[0] */
+    FILTER_CODES,   /* the code of `prop` is in `codes` */
+    FILTER_RANGE,   /* the number of `prop` is in [min, max] */
+    FILTER_PERSONS, /* the person is in `persons` */
+} FilterKind;
+
+typedef struct Filter Filter;
+struct Filter {
+    FilterKind kind;
+    const Filter *const *args;
+    uint32_t arg_count;
+    uint32_t prop;
+    const uint8_t *codes; /* one byte per code, 1 = in; codes[0] is for a missing value */
+    uint32_t code_count;  /* codes from here on are not in */
+    int64_t min, max;     /* inclusive, at `scale` decimal places */
+    uint8_t scale;
+    bool missing;            /* FILTER_RANGE: what a missing value gives */
+    const uint64_t *persons; /* one bit per person */
+    uint32_t person_count;   /* persons from here on are not in */
+};
+
+/* Rows of one list that lie together. */
+typedef struct FilterRows {
+    Part *part;
+    const PartList *list;
+    uint32_t first, count;
+    uint32_t block;
+    const uint32_t *keys; /* of these rows */
+} FilterRows;
+
+/* Room for `rows` rows in every buffer; grows, never shrinks.  Owns its memory. */
+typedef struct FilterScratch {
+    uint32_t rows;
+    uint64_t *wide;
+    uint32_t *narrow;
+    uint8_t *masks; /* FILTER_DEPTH_MAX of them */
+} FilterScratch;
+
+void filter_scratch_reserve(FilterScratch *s, uint32_t rows);
+void filter_scratch_free(FilterScratch *s);
+
+/* mask[i] = 1 when row i fulfils the filter, else 0.  False when the part is damaged there. */
+MUST_USE bool filter_rows(const Filter *f, const FilterRows *rows, FilterScratch *s, uint8_t *mask);
+
+/* Values of a column as numbers: out[i], or `missing` where there is none. */
+MUST_USE bool filter_values(const FilterRows *rows, const PartColumn *column, int64_t missing,
+                            FilterScratch *s, int64_t *out);

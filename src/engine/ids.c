@@ -1,0 +1,225 @@
+/*
+ * engine/ids.c
+ */
+#include "engine/ids.h"
+
+#include "engine/bits.h"
+#include "engine/kernels.h"
+#include "events/crc32c.h"
+
+#include <stdlib.h>
+
+/* ---- written sets ------------------------------------------------------------------------------- */
+
+enum { SLACK_BYTES = 16, HEAD_CRC_FROM = offsetof(IdHead, head_crc) + 4 };
+
+static int by_value(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static uint32_t bucket_of(uint64_t hash, uint32_t bucket_bits)
+{
+    return bucket_bits == 0 ? 0 : (uint32_t)(hash >> (64 - bucket_bits));
+}
+
+static uint32_t bucket_bits_for(uint32_t count)
+{
+    return (uint32_t)bits_width(count / IDS_BUCKET);
+}
+
+void ids_encode(uint64_t *hashes, uint32_t count, Buf *out)
+{
+    qsort(hashes, count, sizeof *hashes, by_value);
+    const size_t start = out->len;
+    IdHead head = {.magic = "TDEVIDS", .version = IDS_VERSION, .count = count};
+    head.magic[7] = '1';
+    head.bucket_bits = bucket_bits_for(count);
+    buf_add(out, (Str){(const char *)&head, sizeof head});
+    const uint32_t buckets = 1U << head.bucket_bits;
+    for (uint32_t bucket = 0, at = 0; bucket < buckets; bucket++) {
+        while (at < count && bucket_of(hashes[at], head.bucket_bits) == bucket)
+            at++;
+        buf_add(out, (Str){(const char *)&at, sizeof at});
+    }
+    const int width = 64 - (int)head.bucket_bits;
+    BitWriter rest = bits_writer(width, (size_t)count * 8 + 64);
+    const uint64_t mask = width == 64 ? UINT64_MAX : (UINT64_C(1) << width) - 1;
+    for (uint32_t i = 0; i < count; i++)
+        hashes[i] &= mask;
+    bits_put(&rest, hashes, count);
+    bits_finish(&rest);
+    buf_add(out, buf_str(&rest.out));
+    bits_free(&rest);
+    static const char zeros[SLACK_BYTES];
+    buf_add(out, (Str){zeros, SLACK_BYTES});
+    CHECK(!out->overflowed);
+    IdHead *sealed = (IdHead *)(void *)(out->ptr + start);
+    const Str set = str_slice(buf_str(out), start, out->len);
+    sealed->body_crc = crc32c_add(0, str_slice(set, sizeof *sealed, set.len));
+    sealed->head_crc = crc32c_add(0, str_slice(set, HEAD_CRC_FROM, sizeof *sealed));
+}
+
+static bool head_is_good(const Ids *ids)
+{
+    const IdHead *h = ids->head;
+    return ids->bytes.len >= sizeof *h + SLACK_BYTES && memcmp(h->magic, "TDEVIDS1", 8) == 0 &&
+           h->version == IDS_VERSION &&
+           crc32c_add(0, str_slice(ids->bytes, HEAD_CRC_FROM, sizeof *h)) == h->head_crc &&
+           h->bucket_bits == bucket_bits_for(h->count) &&
+           ids->bytes.len == sizeof *h + ((uint64_t)4 << h->bucket_bits) +
+                                 bits_bytes(h->count, 64 - (int)h->bucket_bits) + SLACK_BYTES;
+}
+
+Err ids_open(Ctx *ctx, Str bytes, bool is_mapped, Ids *out)
+{
+    Ids ids = {.head = (const void *)bytes.ptr, .bytes = bytes, .is_mapped = is_mapped};
+    if (!head_is_good(&ids))
+        return fail(ctx, ERR_INTERNAL, "events.ids_damaged", "%zu bytes", bytes.len);
+    ids.ends = (const void *)(bytes.ptr + sizeof(IdHead));
+    ids.rest = (const uint8_t *)bytes.ptr + sizeof(IdHead) + ((size_t)4 << ids.head->bucket_bits);
+    *out = ids;
+    return ERR_OK;
+}
+
+bool ids_are_sound(const Ids *ids)
+{
+    if (crc32c_add(0, str_slice(ids->bytes, sizeof(IdHead), ids->bytes.len)) != ids->head->body_crc)
+        return false;
+    uint32_t before = 0;
+    for (uint32_t i = 0; i < 1U << ids->head->bucket_bits; i++) {
+        if (ids->ends[i] < before)
+            return false;
+        before = ids->ends[i];
+    }
+    return before == ids->head->count;
+}
+
+void ids_free(Ids *ids)
+{
+    if (ids->is_mapped)
+        file_unmap(ids->bytes);
+    else
+        free((void *)(uintptr_t)ids->bytes.ptr);
+    *ids = (Ids){0};
+}
+
+bool ids_has(const Ids *ids, uint64_t hash)
+{
+    const uint32_t bits = ids->head->bucket_bits, bucket = bucket_of(hash, bits);
+    const int width = 64 - (int)bits;
+    const uint64_t rest = width == 64 ? hash : hash & ((UINT64_C(1) << width) - 1);
+    for (uint32_t i = bucket == 0 ? 0 : ids->ends[bucket - 1]; i < ids->ends[bucket]; i++) {
+        const uint64_t here = bits_get(ids->rest, i, width);
+        if (here >= rest)
+            return here == rest;
+    }
+    return false;
+}
+
+void ids_read(const Ids *ids, uint64_t *out)
+{
+    const uint32_t bits = ids->head->bucket_bits;
+    bits_unpack64(ids->rest, 0, ids->head->count, 64 - (int)bits, out);
+    for (uint32_t bucket = 0, i = 0; bits > 0 && bucket < 1U << bits; bucket++)
+        for (; i < ids->ends[bucket]; i++)
+            out[i] |= (uint64_t)bucket << (64 - bits);
+}
+
+/* ---- recent ones -------------------------------------------------------------------------------- */
+
+static uint32_t recent_slot(const RecentIds *r, uint64_t hash)
+{
+    const uint32_t mask = r->slot_count - 1;
+    uint32_t slot = (uint32_t)(hash >> 32) & mask;
+    while (r->slots[slot] != 0 && r->slots[slot] != hash)
+        slot = (slot + 1) & mask;
+    return slot;
+}
+
+static void recent_grow(RecentIds *r)
+{
+    const RecentIds old = *r;
+    r->slot_count = old.slot_count == 0 ? 1024 : old.slot_count * 2;
+    r->slots = calloc(r->slot_count, sizeof *r->slots);
+    CHECK(r->slots != NULL);
+    for (uint32_t i = 0; i < old.slot_count; i++)
+        if (old.slots[i] != 0)
+            r->slots[recent_slot(r, old.slots[i])] = old.slots[i];
+    free(old.slots);
+}
+
+bool recent_ids_has(const RecentIds *r, uint64_t hash)
+{
+    return r->slot_count > 0 && r->slots[recent_slot(r, hash == 0 ? 1 : hash)] != 0;
+}
+
+bool recent_ids_add(RecentIds *r, uint64_t hash)
+{
+    hash = hash == 0 ? 1 : hash;
+    if (r->count * 2 >= r->slot_count)
+        recent_grow(r);
+    const uint32_t slot = recent_slot(r, hash);
+    if (r->slots[slot] != 0)
+        return false;
+    r->slots[slot] = hash;
+    r->count++;
+    return true;
+}
+
+void recent_ids_free(RecentIds *r)
+{
+    free(r->slots);
+    *r = (RecentIds){0};
+}
+
+/* ---- the filter --------------------------------------------------------------------------------- */
+
+enum { LINE_WORDS = 8, FILTER_BITS = 10, PROBES = 6 };
+
+void id_filter_init(IdFilter *f, uint64_t cap)
+{
+    cap = cap < 1024 ? 1024 : cap;
+    f->cap = cap;
+    f->count = 0;
+    f->line_count = (uint32_t)(cap * FILTER_BITS / (LINE_WORDS * 64) + 1);
+    f->lines = aligned_alloc(64, (size_t)f->line_count * LINE_WORDS * sizeof *f->lines);
+    CHECK(f->lines != NULL);
+    memset(f->lines, 0, (size_t)f->line_count * LINE_WORDS * sizeof *f->lines);
+}
+
+void id_filter_free(IdFilter *f)
+{
+    free(f->lines);
+    *f = (IdFilter){0};
+}
+
+/* The line by the upper half of the hash; nine bits of the lower half, mixed, per probe. */
+static uint64_t *line_of(const IdFilter *f, uint64_t hash)
+{
+    return f->lines + (size_t)((hash >> 32) * f->line_count >> 32) * LINE_WORDS;
+}
+
+static uint64_t probes_of(uint64_t hash)
+{
+    return (hash & UINT32_MAX) * UINT64_C(0x9E3779B97F4A7C15);
+}
+
+void id_filter_add(IdFilter *f, uint64_t hash)
+{
+    uint64_t *line = line_of(f, hash), probes = probes_of(hash);
+    for (int i = 0; i < PROBES; i++, probes >>= 9)
+        line[probes >> 6 & 7] |= UINT64_C(1) << (probes & 63);
+    f->count++;
+}
+
+bool id_filter_may_have(const IdFilter *f, uint64_t hash)
+{
+    const uint64_t *line = line_of(f, hash);
+    uint64_t probes = probes_of(hash);
+    for (int i = 0; i < PROBES; i++, probes >>= 9)
+        if ((line[probes >> 6 & 7] >> (probes & 63) & 1) == 0)
+            return false;
+    return true;
+}

@@ -1,0 +1,111 @@
+/*
+ * engine/ids_test.c -- sets of hashes give back what went in, and know what did not.
+ */
+#include "engine/engine_testkit.h"
+#include "engine/ids.h"
+
+#include <stdlib.h>
+
+static uint64_t *random_hashes(Prng *r, uint32_t n)
+{
+    uint64_t *hashes = malloc((n + 1) * sizeof *hashes);
+    CHECK(hashes != NULL);
+    for (uint32_t i = 0; i < n; i++)
+        hashes[i] = prng_u64(r);
+    return hashes;
+}
+
+static Ids set_of(Ctx *ctx, const uint64_t *hashes, uint32_t n)
+{
+    Buf bytes = BUF_MAX(1 << 26);
+    uint64_t *copy = malloc((n + 1) * sizeof *copy);
+    CHECK(copy != NULL);
+    memcpy(copy, hashes, n * sizeof *copy);
+    ids_encode(copy, n, &bytes);
+    free(copy);
+    Ids ids;
+    CHECK(ids_open(ctx, buf_str(&bytes), false, &ids) == ERR_OK && ids_are_sound(&ids));
+    return ids;
+}
+
+TEST(a_written_set_has_its_hashes_and_no_others)
+{
+    static const uint32_t counts[] = {0, 1, 15, 16, 17, 1000, 100000};
+    Ctx ctx = {.arena = arena_new(1024)};
+    Prng r = prng_of(3);
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+        const uint32_t n = counts[i];
+        uint64_t *hashes = random_hashes(&r, n), *back = random_hashes(&r, n);
+        Ids ids = set_of(&ctx, hashes, n);
+        for (uint32_t j = 0; j < n; j++)
+            CHECK(ids_has(&ids, hashes[j]));
+        for (uint32_t j = 0; j < 1000; j++)
+            CHECK(!ids_has(&ids, prng_u64(&r)));
+        ids_read(&ids, back);
+        for (uint32_t j = 0; j < n; j++)
+            CHECK(ids_has(&ids, back[j]) && (j == 0 || back[j] > back[j - 1]));
+        CHECK(n < 100000 || ids.bytes.len < (size_t)n * 7);
+        ids_free(&ids);
+        free(hashes);
+        free(back);
+    }
+    arena_free(ctx.arena);
+}
+
+TEST(a_flipped_bit_in_a_set_is_found)
+{
+    Ctx ctx = {.arena = arena_new(1024)};
+    Prng r = prng_of(4);
+    uint64_t *hashes = random_hashes(&r, 100);
+    Ids ids = set_of(&ctx, hashes, 100), other;
+    char *bytes = (char *)(uintptr_t)ids.bytes.ptr;
+    for (size_t at = 0; at < ids.bytes.len; at++) {
+        const char flip = (char)(1 << prng_below(&r, 8));
+        bytes[at] = (char)(bytes[at] ^ flip);
+        CHECK(ids_open(&ctx, ids.bytes, false, &other) != ERR_OK || !ids_are_sound(&other));
+        bytes[at] = (char)(bytes[at] ^ flip);
+        EXPECT_I64(ids_open(&ctx, str_slice(ids.bytes, 0, at), false, &other), ERR_INTERNAL);
+        EXPECT_STREQ(ctx.fault.reason, "events.ids_damaged");
+    }
+    CHECK(ids_are_sound(&ids));
+    ids_free(&ids);
+    free(hashes);
+    arena_free(ctx.arena);
+}
+
+TEST(recent_hashes_are_added_once)
+{
+    RecentIds recent = {0};
+    Prng r = prng_of(5);
+    uint64_t *hashes = random_hashes(&r, 20000);
+    hashes[7] = 0;
+    CHECK(!recent_ids_has(&recent, hashes[0]));
+    for (uint32_t i = 0; i < 20000; i++)
+        CHECK(recent_ids_add(&recent, hashes[i]));
+    for (uint32_t i = 0; i < 20000; i++)
+        CHECK(!recent_ids_add(&recent, hashes[i]) && recent_ids_has(&recent, hashes[i]));
+    for (uint32_t i = 0; i < 20000; i++)
+        CHECK(!recent_ids_has(&recent, prng_u64(&r)));
+    EXPECT_I64(recent.count, 20000);
+    recent_ids_free(&recent);
+    free(hashes);
+}
+
+TEST(the_filter_never_denies_what_it_has_and_seldom_claims_what_it_has_not)
+{
+    enum { N = 200000 };
+    IdFilter f;
+    id_filter_init(&f, N);
+    Prng r = prng_of(6);
+    uint64_t *hashes = random_hashes(&r, N);
+    for (uint32_t i = 0; i < N; i++)
+        id_filter_add(&f, hashes[i]);
+    for (uint32_t i = 0; i < N; i++)
+        CHECK(id_filter_may_have(&f, hashes[i]));
+    uint32_t claimed = 0;
+    for (uint32_t i = 0; i < N; i++)
+        claimed += id_filter_may_have(&f, prng_u64(&r));
+    CHECK(claimed < N / 50);
+    id_filter_free(&f);
+    free(hashes);
+}

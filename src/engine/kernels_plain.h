@@ -1,0 +1,32 @@
+/*
+ * engine/kernels_plain.h -- the versions of the kernels, and what they share.  Private to kernels*.c.
+ */
+#pragma once
+
+#include "engine/kernels.h"
+
+extern const Kernels KERNELS_PLAIN;
+#if defined(__x86_64__)
+extern const Kernels KERNELS_AVX2, KERNELS_AVX512;
+#endif
+
+static inline uint64_t kernel_load64(const uint8_t *at)
+{
+    uint64_t v;
+    memcpy(&v, at, sizeof v);
+    return v;
+}
+
+static inline uint32_t kernel_load32(const uint8_t *at)
+{
+    uint32_t v;
+    memcpy(&v, at, sizeof v);
+    return v;
+}
+
+void plain_unpack32(const uint8_t *src, uint64_t first, uint32_t n, int width, uint32_t *out);
+void plain_unpack8(const uint8_t *src, uint64_t first, uint32_t n, int width, uint8_t *out);
+void plain_keys(const uint8_t *src, uint32_t n, uint32_t *out);
+uint32_t plain_pick(const uint8_t *codes, uint32_t n, const uint8_t table[256], uint8_t *out);
+void plain_weave(const uint8_t *lists, uint32_t n, const uint32_t **from, uint32_t count,
+                 uint32_t *out);

@@ -1,0 +1,305 @@
+/*
+ * engine/part.c
+ */
+#include "engine/part.h"
+
+#include "engine/bits.h"
+#include "engine/kernels.h"
+#include "events/crc32c.h"
+
+#include <stdlib.h>
+
+_Static_assert((int)PART_SLACK_BYTES >= (int)KERNEL_SLACK, "kernels read that far");
+
+/* ---- opening ---------------------------------------------------------------------------------- */
+
+static Err damaged(Ctx *ctx, const char *what)
+{
+    return fail(ctx, ERR_INTERNAL, "events.part_damaged", "%s", what);
+}
+
+static bool head_is_good(const PartHead *h, size_t bytes)
+{
+    const size_t from = offsetof(PartHead, head_crc) + sizeof h->head_crc;
+    const Str rest = {(const char *)h + from, sizeof *h - from};
+    return memcmp(h->magic, "TDEVPRT1", 8) == 0 && h->version == PART_VERSION &&
+           h->head_crc == crc32c_add(0, rest) && h->file_bytes == bytes;
+}
+
+static uint64_t align8(uint64_t n)
+{
+    return (n + 7) & ~UINT64_C(7);
+}
+
+uint64_t part_tables_bytes(const PartHead *h)
+{
+    return align8(h->list_count * sizeof(PartList)) + align8(h->column_count * sizeof(PartColumn)) +
+           align8(h->dir_count * sizeof(PartDir)) +
+           align8((h->block_count + 1) * sizeof(PartBlock));
+}
+
+/* Sizes first, so that no table is looked at outside the file. */
+static bool sizes_fit(const PartHead *h)
+{
+    const uint64_t pieces = (h->tables_at - PART_DATA_AT + PART_PIECE_BYTES - 1) / PART_PIECE_BYTES;
+    return h->file_bytes <= PART_BYTES_MAX && h->tables_at >= PART_DATA_AT &&
+           h->tables_at <= h->file_bytes && h->tables_at % 8 == 0 && h->rows <= PART_ROWS_MAX &&
+           h->list_count <= PART_LISTS_MAX && h->column_count <= PART_COLUMNS_MAX &&
+           h->block_count <= h->rows && h->tables_bytes == part_tables_bytes(h) &&
+           h->piece_count == pieces && h->pieces_at == h->tables_at + h->tables_bytes &&
+           h->pieces_at + pieces * sizeof(uint32_t) + PART_SLACK_BYTES <= h->file_bytes &&
+           h->sequence_width <= 8 && h->sequence_at >= PART_DATA_AT &&
+           h->sequence_bytes == bits_bytes(h->rows, (int)h->sequence_width) &&
+           h->sequence_at + h->sequence_bytes <= h->tables_at;
+}
+
+static void find_tables(Part *p)
+{
+    const PartHead *h = p->head;
+    const uint8_t *at = p->data + h->tables_at;
+    p->lists = (const void *)at;
+    at += align8(h->list_count * sizeof(PartList));
+    p->columns = (const void *)at;
+    at += align8(h->column_count * sizeof(PartColumn));
+    p->dir = (const void *)at;
+    at += align8(h->dir_count * sizeof(PartDir));
+    p->blocks = (const void *)at;
+    p->piece_crc = (const void *)(p->data + h->pieces_at);
+}
+
+static bool column_fits(const Part *p, const PartColumn *c, uint32_t rows)
+{
+    return c->width <= 64 && c->bytes == bits_bytes(rows, c->width) && c->at >= PART_DATA_AT &&
+           c->at <= p->head->tables_at && c->bytes <= p->head->tables_at - c->at &&
+           (c->kind == PART_CODES ? c->width <= 32 : c->kind == PART_NUMBERS);
+}
+
+static bool list_fits(const Part *p, const PartList *l)
+{
+    const PartHead *h = p->head;
+    if (l->keys_at < PART_DATA_AT || l->keys_at > h->tables_at ||
+        l->keys_bytes > h->tables_at - l->keys_at || l->dir_count >= h->dir_count ||
+        l->first_dir > h->dir_count - l->dir_count - 1 || l->column_count > h->column_count ||
+        l->first_column > h->column_count - l->column_count)
+        return false;
+    const PartDir *d = p->dir + l->first_dir;
+    for (uint32_t i = 0; i < l->dir_count; i++)
+        if (d[i].block >= d[i + 1].block || d[i].first_row >= d[i + 1].first_row ||
+            d[i].keys_at >= d[i + 1].keys_at)
+            return false;
+    if (d[l->dir_count].first_row != l->rows || d[l->dir_count].keys_at != l->keys_bytes ||
+        d[l->dir_count].block != PART_NO_BLOCK || d[0].first_row != 0)
+        return false;
+    for (uint32_t i = 0; i < l->column_count; i++)
+        if (!column_fits(p, p->columns + l->first_column + i, l->rows))
+            return false;
+    return true;
+}
+
+static bool tables_fit(const Part *p)
+{
+    const PartHead *h = p->head;
+    for (uint32_t i = 0; i < h->list_count; i++)
+        if (!list_fits(p, p->lists + i))
+            return false;
+    for (uint32_t i = 0; i < h->block_count; i++)
+        if (p->blocks[i].block >= p->blocks[i + 1].block ||
+            p->blocks[i].first_row >= p->blocks[i + 1].first_row)
+            return false;
+    return p->blocks[h->block_count].first_row == h->rows &&
+           p->blocks[h->block_count].block == PART_NO_BLOCK;
+}
+
+static Err check_part(Ctx *ctx, Part *p)
+{
+    if (p->bytes.len < sizeof(PartHead) || !head_is_good(p->head, p->bytes.len))
+        return damaged(ctx, "head");
+    if (!sizes_fit(p->head))
+        return damaged(ctx, "sizes");
+    const uint64_t end = p->head->pieces_at + p->head->piece_count * sizeof(uint32_t);
+    const Str tables = str_slice(p->bytes, p->head->tables_at, end);
+    if (crc32c_add(0, tables) != p->head->tables_crc)
+        return damaged(ctx, "tables");
+    find_tables(p);
+    return tables_fit(p) ? ERR_OK : damaged(ctx, "order of the tables");
+}
+
+Err part_open(Ctx *ctx, Str bytes, bool is_mapped, uint64_t number, Part **out)
+{
+    Part found = {.head = (const void *)bytes.ptr,
+                  .data = (const void *)bytes.ptr,
+                  .bytes = bytes,
+                  .is_mapped = is_mapped,
+                  .number = number};
+    TRY(check_part(ctx, &found));
+    Part *p = malloc(sizeof *p);
+    CHECK(p != NULL);
+    memcpy(p, &found, sizeof *p);
+    p->good = calloc(p->head->piece_count / 64 + 1, sizeof *p->good);
+    CHECK(p->good != NULL);
+    for (uint32_t i = 0; !is_mapped && i <= p->head->piece_count / 64; i++)
+        atomic_store(&p->good[i], UINT64_MAX); /* we made it just now */
+    atomic_store(&p->refs, 1);
+    *out = p;
+    return ERR_OK;
+}
+
+Part *part_ref(Part *part)
+{
+    atomic_fetch_add(&part->refs, 1);
+    return part;
+}
+
+void part_unref(Part *part)
+{
+    if (part == NULL || atomic_fetch_sub(&part->refs, 1) != 1)
+        return;
+    if (part->is_mapped)
+        file_unmap(part->bytes);
+    else
+        free((void *)(uintptr_t)part->bytes.ptr);
+    free((void *)(uintptr_t)part->good);
+    free(part);
+}
+
+/* ---- checksums -------------------------------------------------------------------------------- */
+
+static Str piece_of(const Part *p, uint64_t piece)
+{
+    const uint64_t from = PART_DATA_AT + piece * PART_PIECE_BYTES;
+    const uint64_t to = from + PART_PIECE_BYTES;
+    return str_slice(p->bytes, from, to < p->head->tables_at ? to : p->head->tables_at);
+}
+
+static bool piece_is_good(Part *p, uint64_t piece)
+{
+    const uint64_t bit = UINT64_C(1) << (piece & 63);
+    if ((atomic_load_explicit(&p->good[piece / 64], memory_order_relaxed) & bit) != 0)
+        return true;
+    if (crc32c_add(0, piece_of(p, piece)) != p->piece_crc[piece]) {
+        atomic_store(&p->damaged, true);
+        return false;
+    }
+    atomic_fetch_or(&p->good[piece / 64], bit);
+    return true;
+}
+
+bool part_touch(Part *part, uint64_t at, uint64_t bytes)
+{
+    if (bytes == 0)
+        return true;
+    const uint64_t last = (at + bytes - 1 - PART_DATA_AT) / PART_PIECE_BYTES;
+    for (uint64_t piece = (at - PART_DATA_AT) / PART_PIECE_BYTES; piece <= last; piece++)
+        if (!piece_is_good(part, piece))
+            return false;
+    return true;
+}
+
+int64_t part_verify(Part *part, PartReportFn report, void *arg)
+{
+    int64_t bad = 0;
+    for (uint64_t piece = 0; piece < part->head->piece_count; piece++) {
+        if (crc32c_add(0, piece_of(part, piece)) == part->piece_crc[piece])
+            continue;
+        bad++;
+        if (report != NULL)
+            report((int64_t)(PART_DATA_AT + piece * PART_PIECE_BYTES), "checksum of 64 KiB", arg);
+    }
+    return bad;
+}
+
+/* ---- finding ---------------------------------------------------------------------------------- */
+
+uint32_t part_find_list(const Part *part, uint32_t event)
+{
+    uint32_t i = 0;
+    while (i < part->head->list_count && part->lists[i].event != event)
+        i++;
+    return i;
+}
+
+const PartColumn *part_find_column(const Part *part, const PartList *list, uint32_t prop)
+{
+    const PartColumn *columns = part->columns + list->first_column;
+    for (uint32_t i = 0; i < list->column_count; i++)
+        if (columns[i].prop == prop)
+            return &columns[i];
+    return NULL;
+}
+
+/* The first of n entries (their block number comes first, `stride` bytes apart) at or behind `block`. */
+static uint32_t seek(const void *entries, size_t stride, uint32_t n, uint32_t from, uint32_t block)
+{
+    const char *base = entries;
+    uint32_t low = from, step = 1;
+    const uint32_t *at = (const void *)(base + (size_t)low * stride);
+    if (low >= n || *at >= block)
+        return low;
+    while (low + step < n &&
+           *(const uint32_t *)(const void *)(base + (low + step) * stride) < block) {
+        low += step;
+        step *= 2;
+    }
+    uint32_t high = low + step < n ? low + step : n; /* low < block, high >= block or the end */
+    while (high - low > 1) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (*(const uint32_t *)(const void *)(base + middle * stride) < block)
+            low = middle;
+        else
+            high = middle;
+    }
+    return high;
+}
+
+PartRows part_list_rows(const Part *part, const PartList *list, uint32_t block, uint32_t *cursor)
+{
+    const PartDir *dir = part->dir + list->first_dir;
+    const uint32_t i = seek(dir, sizeof *dir, list->dir_count, *cursor, block);
+    *cursor = i;
+    if (i == list->dir_count || dir[i].block != block)
+        return (PartRows){0};
+    return (PartRows){.first = dir[i].first_row,
+                      .count = dir[i + 1].first_row - dir[i].first_row,
+                      .keys = part->data + list->keys_at + dir[i].keys_at,
+                      .bytes = dir[i + 1].keys_at - dir[i].keys_at};
+}
+
+uint32_t part_sequence_rows(const Part *part, uint32_t block, uint32_t *cursor, uint32_t *first)
+{
+    const PartBlock *blocks = part->blocks;
+    const uint32_t i = seek(blocks, sizeof *blocks, part->head->block_count, *cursor, block);
+    *cursor = i;
+    if (i == part->head->block_count || blocks[i].block != block)
+        return 0;
+    *first = blocks[i].first_row;
+    return blocks[i + 1].first_row - blocks[i].first_row;
+}
+
+/* Sound bytes hold as many keys as the directory says, of persons of a block; the checks are for files
+ * that somebody forged. */
+bool part_read_keys(Part *part, const PartRows *rows, uint32_t *out)
+{
+    const uint64_t at = (uint64_t)(rows->keys - part->data);
+    const uint64_t most = (rows->count + 3) / 4 + (uint64_t)rows->count * 4;
+    if (!part_touch(part, at, rows->bytes) ||
+        (most > part->bytes.len - at && key_stream_bytes(rows->keys, rows->count) > rows->bytes))
+        return false;
+    kernels()->keys(rows->keys, rows->count, out);
+    uint32_t top = 0;
+    for (uint32_t i = 0; i < rows->count; i++)
+        top |= out[i];
+    return top >> PART_SECOND_BITS < PART_BLOCK_PERSONS;
+}
+
+bool part_value(const Part *part, const PartColumn *column, uint32_t row, int64_t *out)
+{
+    const uint64_t stored = bits_get(part->data + column->at, row, column->width);
+    if (column->kind == PART_CODES) {
+        *out = (int64_t)stored;
+        return stored != 0;
+    }
+    if (column->nullable && stored == 0)
+        return false;
+    *out = (int64_t)((uint64_t)column->base + stored - column->nullable);
+    return true;
+}

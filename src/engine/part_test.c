@@ -1,0 +1,115 @@
+/*
+ * engine/part_test.c -- rows go into parts and come out again; damage is seen.
+ */
+#include "engine/dict.h"
+#include "engine/engine_testkit.h"
+
+#include <stdlib.h>
+
+/* Rows of a part, read one value at a time, against the model. */
+static void compare_list(const Part *p, const PartList *l, uint32_t *rows)
+{
+    CHECK(l->event != PART_REST || p->head->list_count == PART_LISTS_MAX);
+    *rows += l->rows;
+}
+
+TEST(the_lists_of_the_parts_hold_every_row_once)
+{
+    const KitShape shape = {.rows = 5000, .persons = 5000, .events = 40, .weeks = 3};
+    Kit k;
+    kit_open(&k, 7, &shape, 2);
+    uint32_t rows = 0, sequence = 0;
+    for (uint32_t i = 0; i < k.view.part_count; i++) {
+        const Part *p = k.view.parts[i];
+        for (uint32_t l = 0; l < p->head->list_count; l++)
+            compare_list(p, &p->lists[l], &rows);
+        sequence += p->head->rows;
+        CHECK(p->head->min_ms >= p->head->week_ms &&
+              p->head->max_ms < p->head->week_ms + PART_WEEK_MS);
+    }
+    EXPECT_I64(rows, shape.rows);
+    EXPECT_I64(sequence, shape.rows);
+    kit_close(&k);
+}
+
+static Str copy_of(Str bytes)
+{
+    char *copy = malloc(bytes.len);
+    CHECK(copy != NULL);
+    memcpy(copy, bytes.ptr, bytes.len);
+    return (Str){copy, bytes.len};
+}
+
+/* Whether any look at the part finds that something is wrong. */
+static bool is_found(Ctx *ctx, Str bytes)
+{
+    Part *p = NULL;
+    if (part_open(ctx, bytes, false, 1, &p) != ERR_OK) {
+        free((void *)(uintptr_t)bytes.ptr);
+        return true;
+    }
+    const bool found = part_verify(p, NULL, NULL) > 0;
+    part_unref(p);
+    return found;
+}
+
+TEST(a_flipped_bit_anywhere_in_a_part_is_found)
+{
+    const KitShape shape = {.rows = 400, .persons = 3000, .events = 12, .weeks = 1};
+    Kit k;
+    kit_open(&k, 8, &shape, 1);
+    const Part *p = k.view.parts[0];
+    CHECK(!is_found(&k.ctx, copy_of(p->bytes)));
+    const size_t end = p->bytes.len - PART_SLACK_BYTES; /* zeros that nobody believes */
+    for (size_t at = 0; at < end; at++) {
+        const Str bytes = copy_of(p->bytes);
+        ((char *)(uintptr_t)bytes.ptr)[at] ^= (char)(1 << kit_below(&k, 8));
+        CHECK(is_found(&k.ctx, bytes));
+    }
+    kit_close(&k);
+}
+
+TEST(a_cut_part_is_refused)
+{
+    const KitShape shape = {.rows = 50, .persons = 300, .events = 5, .weeks = 1};
+    Kit k;
+    kit_open(&k, 9, &shape, 1);
+    for (size_t n = 0; n < k.view.parts[0]->bytes.len; n += 7) {
+        const Str bytes = copy_of(str_slice(k.view.parts[0]->bytes, 0, n));
+        Part *none = NULL;
+        EXPECT_I64(part_open(&k.ctx, bytes, false, 1, &none), ERR_INTERNAL);
+        EXPECT_STREQ(k.ctx.fault.reason, "events.part_damaged");
+        free((void *)(uintptr_t)bytes.ptr);
+    }
+    kit_close(&k);
+}
+
+TEST(a_dictionary_gives_each_text_one_number_and_the_text_back)
+{
+    enum { TEXTS = 30000 };
+    Arena *arena = arena_new(1 << 16);
+    Dict *d = dict_new(TEXTS);
+    EXPECT_I64(dict_find(d, STR("nothing yet")), 0);
+    for (int round = 0; round < 2; round++)
+        for (uint32_t i = 0; i < TEXTS; i++)
+            EXPECT_I64(dict_add(d, arena_printf(arena, "text %u", i)), i + 1);
+    EXPECT_I64(dict_count(d), TEXTS);
+    for (uint32_t i = 0; i < TEXTS; i += 7) {
+        const Str text = arena_printf(arena, "text %u", i);
+        EXPECT_I64(dict_find(d, text), i + 1);
+        CHECK(str_eq(dict_text(d, i + 1), text));
+    }
+    EXPECT_I64(dict_add(d, STR("one too many")), 0);
+    EXPECT_I64(dict_find(d, STR("one too many")), 0);
+    dict_free(d);
+    arena_free(arena);
+}
+
+TEST(weeks_begin_where_the_first_one_says_also_before_it)
+{
+    const int64_t origin = KIT_ORIGIN_MS;
+    EXPECT_I64(rows_week_ms(origin, origin), origin);
+    EXPECT_I64(rows_week_ms(origin + PART_WEEK_MS - 1, origin), origin);
+    EXPECT_I64(rows_week_ms(origin - 1, origin), origin - PART_WEEK_MS);
+    EXPECT_I64(rows_week_ms(0, origin), origin - 2870 * PART_WEEK_MS);
+}

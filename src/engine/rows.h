@@ -1,0 +1,51 @@
+/*
+ * engine/rows.h -- events as rows, in the order in which they arrived, and the parts made of them.
+ *
+ * A row is an event whose names and texts are numbers already.  Values of a property have one kind
+ * everywhere (the schema pins it); numbers may come with different scales.
+ * Owns: a RowBuffer its memory until rows_free().  Threads: one at a time.
+ */
+#pragma once
+
+#include "engine/part_build.h"
+
+#define ROWS_NUMBER_MAX (INT64_C(1) << 62) /* of a number's coefficient, either way */
+
+typedef struct RowValue {
+    int64_t value; /* dictionary code, or number */
+    uint32_t prop;
+    uint8_t kind; /* PartKind */
+    uint8_t scale;
+} RowValue;
+
+typedef struct Row {
+    int64_t time_ms;
+    uint32_t person;
+    uint32_t event;
+    uint32_t values_at;
+    uint32_t value_count;
+} Row;
+
+typedef struct RowBuffer {
+    Row *rows;
+    RowValue *values;
+    uint32_t count, cap;
+    uint32_t value_count, value_cap;
+} RowBuffer;
+
+void rows_free(RowBuffer *b);
+void rows_clear(RowBuffer *b);
+
+/* Adds a row; its values follow by rows_value(). */
+void rows_add(RowBuffer *b, int64_t time_ms, uint32_t person, uint32_t event);
+void rows_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t value);
+
+/* When the week of an instant begins; weeks are counted from `origin_ms`. */
+int64_t rows_week_ms(int64_t time_ms, int64_t origin_ms);
+
+/*
+ * One part per week in memory, weeks ascending: *parts in ctx->arena, each with one reference.
+ * [from_seq, to_seq) is what the rows are of the log.
+ */
+MUST_USE Err rows_build(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, uint64_t from_seq,
+                        uint64_t to_seq, Part ***parts, uint32_t *count);

@@ -1,0 +1,594 @@
+/*
+ * engine/scan.c
+ */
+#include "engine/scan.h"
+
+#include "engine/bits.h"
+#include "engine/kernels.h"
+
+#include <stdlib.h>
+
+/* What a scan wants of one list. */
+typedef struct Wanted {
+    uint32_t list;
+    uint32_t selects; /* bits: the event name fits */
+    uint32_t sure;    /* of them: every row matches, without a look at it */
+    uint32_t cursor;
+} Wanted;
+
+typedef struct PartScan {
+    Part *part;
+    Wanted *wanted;
+    uint32_t wanted_count;
+    uint32_t sequence_cursor;
+    uint8_t pick[256]; /* list -> place in `wanted` */
+} PartScan;
+
+/* Columns of rows, before they are grouped by person and after. */
+typedef struct Rows {
+    uint32_t count, cap;
+    uint32_t *local; /* person in block; before grouping only */
+    ScanRow *rows;
+    uint16_t *ms;
+    uint32_t *events;
+    int64_t *values[SCAN_COLUMNS_MAX];
+} Rows;
+
+struct Scanner {
+    const ScanView *view;
+    ScanAsk ask;
+    int64_t base_ms;
+    PartScan *parts;
+    uint32_t part_count;
+    uint64_t damaged;
+    bool wants_events;
+
+    /* of the part under way: rows of all wanted lists, one list behind the other */
+    uint32_t cell_cap, code_cap;
+    uint32_t *keys, *bits, *cells;
+    uint32_t *woven_keys, *woven_bits, *woven_cells;
+    uint32_t *cell_events;
+    int64_t *cell_ms;
+    int64_t *cell_values[SCAN_COLUMNS_MAX];
+    uint8_t *codes, *lists, *mask;
+    uint32_t *iota;
+    FilterScratch filter;
+
+    Rows found, grouped;
+    bool has_ms, overlaps;
+    int64_t last_week_ms;
+    uint32_t from[PART_BLOCK_PERSONS + 1];
+    uint32_t batch_from[PART_BLOCK_PERSONS + 1];
+    uint32_t persons[PART_BLOCK_PERSONS];
+};
+
+/* ---- preparing -------------------------------------------------------------------------------- */
+
+static int by_event(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static bool select_has(const ScanSelect *s, uint32_t event)
+{
+    return s->events == NULL || event == PART_REST ||
+           bsearch(&event, s->events, s->event_count, sizeof event, by_event) != NULL;
+}
+
+static bool select_overlaps(const ScanSelect *s, const PartHead *h)
+{
+    return s->from_ms <= h->max_ms && s->to_ms > h->min_ms;
+}
+
+static bool select_is_sure(const ScanSelect *s, const PartHead *h, uint32_t event)
+{
+    return s->filter == NULL && s->from_ms <= h->min_ms && s->to_ms > h->max_ms &&
+           (event != PART_REST || s->events == NULL);
+}
+
+static Wanted want_list(const ScanAsk *ask, const Part *part, uint32_t list)
+{
+    const uint32_t event = part->lists[list].event;
+    Wanted w = {.list = list};
+    for (uint32_t i = 0; i < ask->select_count; i++) {
+        const ScanSelect *s = &ask->selects[i];
+        if (!select_has(s, event) || !select_overlaps(s, part->head))
+            continue;
+        w.selects |= 1U << i;
+        w.sure |= select_is_sure(s, part->head, event) ? 1U << i : 0;
+    }
+    return w;
+}
+
+static bool prepare_part(PartScan *p, const ScanAsk *ask, Part *part)
+{
+    *p = (PartScan){.part = part};
+    p->wanted = calloc(part->head->list_count, sizeof *p->wanted);
+    CHECK(p->wanted != NULL);
+    memset(p->pick, KERNEL_PICK_NONE, sizeof p->pick);
+    for (uint32_t list = 0; list < part->head->list_count; list++) {
+        const Wanted w = want_list(ask, part, list);
+        if (w.selects == 0)
+            continue;
+        p->pick[list] = (uint8_t)p->wanted_count;
+        p->wanted[p->wanted_count++] = w;
+    }
+    if (p->wanted_count > 0)
+        return true;
+    free(p->wanted);
+    return false;
+}
+
+Scanner *scanner_new(const ScanView *view, const ScanAsk *ask)
+{
+    CHECK(ask->select_count > 0 && ask->select_count <= SCAN_SELECTS_MAX &&
+          ask->prop_count <= SCAN_COLUMNS_MAX);
+    Scanner *s = calloc(1, sizeof *s);
+    CHECK(s != NULL);
+    s->view = view;
+    s->ask = *ask;
+    s->parts = calloc(view->part_count + 1, sizeof *s->parts);
+    CHECK(s->parts != NULL);
+    for (uint32_t i = 0; i < view->part_count; i++)
+        s->part_count += prepare_part(&s->parts[s->part_count], ask, view->parts[i]);
+    s->base_ms = s->part_count > 0 ? s->parts[0].part->head->week_ms : 0;
+    for (uint32_t i = 0; i < ask->select_count; i++)
+        s->wants_events |= ask->selects[i].events == NULL || ask->selects[i].event_count > 1;
+    return s;
+}
+
+static void free_rows(Rows *r)
+{
+    free(r->local);
+    free(r->rows);
+    free(r->ms);
+    free(r->events);
+    for (int i = 0; i < SCAN_COLUMNS_MAX; i++)
+        free(r->values[i]);
+}
+
+void scanner_free(Scanner *s)
+{
+    if (s == NULL)
+        return;
+    for (uint32_t i = 0; i < s->part_count; i++)
+        free(s->parts[i].wanted);
+    void *const buffers[] = {s->parts,      s->keys,       s->bits,        s->cells,
+                             s->woven_keys, s->woven_bits, s->woven_cells, s->cell_events,
+                             s->cell_ms,    s->codes,      s->lists,       s->mask,
+                             s->iota};
+    for (size_t i = 0; i < ARRAY_LEN(buffers); i++)
+        free(buffers[i]);
+    for (int i = 0; i < SCAN_COLUMNS_MAX; i++)
+        free(s->cell_values[i]);
+    filter_scratch_free(&s->filter);
+    free_rows(&s->found);
+    free_rows(&s->grouped);
+    free(s);
+}
+
+int64_t scanner_base_ms(const Scanner *s)
+{
+    return s->base_ms;
+}
+
+uint64_t scanner_damaged(const Scanner *s)
+{
+    return s->damaged;
+}
+
+uint32_t scan_pieces(const ScanView *view)
+{
+    return (view->person_count + PART_BLOCK_PERSONS - 1) / PART_BLOCK_PERSONS;
+}
+
+/* ---- buffers ---------------------------------------------------------------------------------- */
+
+static void *regrown(void *old, size_t n, size_t size)
+{
+    free(old);
+    void *room = calloc(n, size);
+    CHECK(room != NULL);
+    return room;
+}
+
+static void reserve_cells(Scanner *s, uint32_t n)
+{
+    if (n <= s->cell_cap)
+        return;
+    s->cell_cap = n + n / 2;
+    const size_t room = (size_t)s->cell_cap + KERNEL_SLACK;
+    s->keys = regrown(s->keys, room, sizeof *s->keys);
+    s->bits = regrown(s->bits, room, sizeof *s->bits);
+    s->cells = regrown(s->cells, room, sizeof *s->cells);
+    s->woven_keys = regrown(s->woven_keys, room, sizeof *s->woven_keys);
+    s->woven_bits = regrown(s->woven_bits, room, sizeof *s->woven_bits);
+    s->woven_cells = regrown(s->woven_cells, room, sizeof *s->woven_cells);
+    s->cell_events = regrown(s->cell_events, room, sizeof *s->cell_events);
+    s->cell_ms = regrown(s->cell_ms, room, sizeof *s->cell_ms);
+    s->mask = regrown(s->mask, room, 1);
+    s->iota = regrown(s->iota, room, sizeof *s->iota);
+    for (uint32_t i = 0; i < room; i++)
+        s->iota[i] = i;
+    for (uint32_t i = 0; i < s->ask.prop_count; i++)
+        s->cell_values[i] = regrown(s->cell_values[i], room, sizeof(int64_t));
+}
+
+static void reserve_codes(Scanner *s, uint32_t n)
+{
+    if (n <= s->code_cap)
+        return;
+    s->code_cap = n + n / 2;
+    s->codes = regrown(s->codes, (size_t)s->code_cap + KERNEL_SLACK, 1);
+    s->lists = regrown(s->lists, (size_t)s->code_cap + KERNEL_SLACK, 1);
+}
+
+static void *longer(void *old, size_t n, size_t size)
+{
+    void *room = realloc(old, n * size);
+    CHECK(room != NULL);
+    return room;
+}
+
+static void reserve_rows(Rows *r, uint32_t n, uint32_t props)
+{
+    if (n <= r->cap)
+        return;
+    r->cap = n + n / 2;
+    const size_t room = (size_t)r->cap + KERNEL_SLACK;
+    r->local = longer(r->local, room, sizeof *r->local);
+    r->rows = longer(r->rows, room, sizeof *r->rows);
+    r->ms = longer(r->ms, room, sizeof *r->ms);
+    r->events = longer(r->events, room, sizeof *r->events);
+    for (uint32_t i = 0; i < props; i++)
+        r->values[i] = longer(r->values[i], room, sizeof(int64_t));
+}
+
+/* ---- one list of one block --------------------------------------------------------------------- */
+
+/* Rows of the list outside the time range of the select lose their mask. */
+static void mask_time(const ScanSelect *s, const FilterRows *r, const int64_t *ms, uint8_t *mask)
+{
+    const int64_t week_ms = r->part->head->week_ms;
+    const int64_t from = s->from_ms - week_ms, to = s->to_ms - week_ms;
+    if (from <= 0 && to >= PART_WEEK_MS)
+        return;
+    for (uint32_t i = 0; i < r->count; i++) {
+        const int64_t at =
+            (int64_t)(r->keys[i] & PART_SECOND_MASK) * 1000 + (ms == NULL ? 0 : ms[i]);
+        mask[i] &= (uint8_t)((at >= from) & (at < to));
+    }
+}
+
+static void mask_events(const ScanSelect *s, uint32_t n, const uint32_t *events, uint8_t *mask)
+{
+    for (uint32_t i = 0; i < n; i++)
+        mask[i] &= (uint8_t)(bsearch(&events[i], s->events, s->event_count, sizeof *events,
+                                     by_event) != NULL);
+}
+
+/* Milliseconds of the rows; NULL when all are whole seconds. */
+static bool read_ms(Scanner *s, const FilterRows *r, int64_t *out, bool *any)
+{
+    const PartColumn *c = part_find_column(r->part, r->list, PROP_MS);
+    *any = c != NULL && (c->width > 0 || c->base != 0);
+    return !*any || filter_values(r, c, 0, &s->filter, out);
+}
+
+static bool read_events(Scanner *s, const FilterRows *r, uint32_t *out)
+{
+    for (uint32_t i = 0; i < r->count; i++)
+        out[i] = r->list->event;
+    if (r->list->event != PART_REST)
+        return true;
+    const PartColumn *c = part_find_column(r->part, r->list, PROP_EVENT);
+    int64_t *wide = malloc(((size_t)r->count + KERNEL_SLACK) * sizeof *wide);
+    CHECK(wide != NULL);
+    const bool good = c != NULL && filter_values(r, c, 0, &s->filter, wide);
+    for (uint32_t i = 0; good && i < r->count; i++)
+        out[i] = (uint32_t)wide[i];
+    free(wide);
+    return good;
+}
+
+static void rescale_values(int64_t *values, uint32_t n, int from, int to)
+{
+    for (; from < to; from++)
+        for (uint32_t i = 0; i < n; i++)
+            if (values[i] != SCAN_MISSING && __builtin_mul_overflow(values[i], 10, &values[i]))
+                values[i] = SCAN_MISSING;
+}
+
+static bool read_values(Scanner *s, const FilterRows *r, ScanProp prop, int64_t *out)
+{
+    const PartColumn *c = part_find_column(r->part, r->list, prop.prop);
+    for (uint32_t i = 0; c == NULL && i < r->count; i++)
+        out[i] = SCAN_MISSING;
+    if (c == NULL)
+        return true;
+    if (!filter_values(r, c, SCAN_MISSING, &s->filter, out))
+        return false;
+    if (c->kind == PART_NUMBERS)
+        rescale_values(out, r->count, c->scale, prop.scale);
+    return true;
+}
+
+/* One select's answer about the rows. */
+static bool mask_select(Scanner *s, const ScanSelect *select, const FilterRows *r,
+                        const int64_t *ms, const uint32_t *events, uint8_t *mask)
+{
+    if (select->filter == NULL)
+        memset(mask, 1, r->count);
+    else if (!filter_rows(select->filter, r, &s->filter, mask))
+        return false;
+    mask_time(select, r, ms, mask);
+    if (r->list->event == PART_REST && select->events != NULL)
+        mask_events(select, r->count, events, mask);
+    return true;
+}
+
+static bool read_bits(Scanner *s, const Wanted *w, const FilterRows *r, const int64_t *ms,
+                      const uint32_t *events, uint32_t *bits)
+{
+    for (uint32_t i = 0; i < r->count; i++)
+        bits[i] = w->sure;
+    for (uint32_t left = w->selects & ~w->sure; left != 0; left &= left - 1) {
+        const uint32_t i = (uint32_t)__builtin_ctz(left);
+        if (!mask_select(s, &s->ask.selects[i], r, ms, events, s->mask))
+            return false;
+        for (uint32_t row = 0; row < r->count; row++)
+            bits[row] |= (uint32_t)s->mask[row] << i;
+    }
+    return true;
+}
+
+/* Reads one list's rows of a block to `cell` and on.  False: damaged. */
+static bool read_list(Scanner *s, PartScan *p, const Wanted *w, const PartRows *rows,
+                      uint32_t block, uint32_t cell)
+{
+    const PartList *list = &p->part->lists[w->list];
+    const FilterRows r = {p->part, list, rows->first, rows->count, block, s->keys + cell};
+    filter_scratch_reserve(&s->filter, rows->count);
+    bool any_ms = false;
+    if (!part_read_keys(p->part, rows, s->keys + cell) ||
+        !read_ms(s, &r, s->cell_ms + cell, &any_ms))
+        return false;
+    if (any_ms)
+        s->has_ms = true;
+    else
+        memset(s->cell_ms + cell, 0, rows->count * sizeof *s->cell_ms);
+    if ((s->wants_events || list->event == PART_REST) && !read_events(s, &r, s->cell_events + cell))
+        return false;
+    if (!read_bits(s, w, &r, any_ms ? s->cell_ms + cell : NULL, s->cell_events + cell,
+                   s->bits + cell))
+        return false;
+    for (uint32_t i = 0; i < s->ask.prop_count; i++)
+        if (!read_values(s, &r, s->ask.props[i], s->cell_values[i] + cell))
+            return false;
+    return true;
+}
+
+/* ---- one part of one block --------------------------------------------------------------------- */
+
+/* Puts the lists' rows back into their common order.  False: sequence and lists do not agree. */
+static bool weave_lists(Scanner *s, PartScan *p, uint32_t block, const uint32_t *cell_of,
+                        uint32_t total)
+{
+    const Kernels *k = kernels();
+    const PartHead *h = p->part->head;
+    uint32_t first = 0;
+    const uint32_t n = part_sequence_rows(p->part, block, &p->sequence_cursor, &first);
+    const uint64_t at = h->sequence_at + (uint64_t)first * h->sequence_width / 8;
+    if (!part_touch(p->part, at, bits_bytes(n, (int)h->sequence_width) + 1))
+        return false;
+    reserve_codes(s, n);
+    k->unpack8(p->part->data + h->sequence_at, first, n, (int)h->sequence_width, s->codes);
+    if (k->pick(s->codes, n, p->pick, s->lists) != total)
+        return false;
+    const uint32_t *from[PART_LISTS_MAX];
+    uint32_t *const sources[] = {s->keys, s->bits, s->iota};
+    uint32_t *const targets[] = {s->woven_keys, s->woven_bits, s->woven_cells};
+    for (size_t i = 0; i < ARRAY_LEN(sources); i++) {
+        for (uint32_t w = 0; w < p->wanted_count; w++)
+            from[w] = sources[i] + cell_of[w];
+        k->weave(s->lists, total, from, p->wanted_count, targets[i]);
+    }
+    return true;
+}
+
+static void add_rows(Scanner *s, const PartScan *p, uint32_t total, const uint32_t *keys,
+                     const uint32_t *bits, const uint32_t *cells)
+{
+    Rows *r = &s->found;
+    reserve_rows(r, r->count + total, s->ask.prop_count);
+    const uint32_t week = (uint32_t)((p->part->head->week_ms - s->base_ms) / 1000);
+    uint32_t n = r->count;
+    for (uint32_t i = 0; i < total; i++) {
+        r->local[n] = keys[i] >> PART_SECOND_BITS;
+        r->rows[n] = (ScanRow){bits[i], week + (keys[i] & PART_SECOND_MASK)};
+        n += bits[i] != 0;
+    }
+    if (s->has_ms || s->wants_events || s->ask.prop_count > 0) {
+        n = r->count;
+        for (uint32_t i = 0; i < total; i++) {
+            const uint32_t cell = cells[i];
+            r->ms[n] = (uint16_t)s->cell_ms[cell];
+            r->events[n] = s->cell_events[cell];
+            for (uint32_t v = 0; v < s->ask.prop_count; v++)
+                r->values[v][n] = s->cell_values[v][cell];
+            n += bits[i] != 0;
+        }
+    } else {
+        memset(r->ms + r->count, 0, (n - r->count) * sizeof *r->ms);
+    }
+    s->overlaps |= n > r->count && r->count > 0 && p->part->head->week_ms == s->last_week_ms;
+    s->last_week_ms = p->part->head->week_ms;
+    r->count = n;
+}
+
+static void scan_part(Scanner *s, PartScan *p, uint32_t block)
+{
+    PartRows rows[PART_LISTS_MAX];
+    uint32_t cell_of[PART_LISTS_MAX], total = 0, lists = 0;
+    for (uint32_t w = 0; w < p->wanted_count; w++) {
+        Wanted *wanted = &p->wanted[w];
+        rows[w] = part_list_rows(p->part, &p->part->lists[wanted->list], block, &wanted->cursor);
+        cell_of[w] = total;
+        total += rows[w].count;
+        lists += rows[w].count > 0;
+    }
+    if (total == 0)
+        return;
+    reserve_cells(s, total);
+    for (uint32_t w = 0; w < p->wanted_count; w++)
+        if (rows[w].count > 0 && !read_list(s, p, &p->wanted[w], &rows[w], block, cell_of[w])) {
+            s->damaged += total;
+            return;
+        }
+    if (lists == 1) {
+        add_rows(s, p, total, s->keys, s->bits, s->iota);
+    } else if (weave_lists(s, p, block, cell_of, total)) {
+        add_rows(s, p, total, s->woven_keys, s->woven_bits, s->woven_cells);
+    } else {
+        s->damaged += total;
+    }
+}
+
+/* ---- grouping by person ------------------------------------------------------------------------ */
+
+/* Counts, sums up, scatters: stable, so what was in order stays in order. */
+static void group_rows(Scanner *s)
+{
+    const Rows *f = &s->found;
+    Rows *g = &s->grouped;
+    reserve_rows(g, f->count, s->ask.prop_count);
+    uint32_t *at = s->from;
+    memset(at, 0, sizeof s->from);
+    for (uint32_t i = 0; i < f->count; i++)
+        at[f->local[i] + 1]++;
+    for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
+        at[p + 1] += at[p];
+    const bool more = s->wants_events || s->ask.prop_count > 0;
+    for (uint32_t i = 0; i < f->count; i++) {
+        const uint32_t to = at[f->local[i]]++;
+        g->rows[to] = f->rows[i];
+        if (s->has_ms)
+            g->ms[to] = f->ms[i];
+        if (!more)
+            continue;
+        g->events[to] = f->events[i];
+        for (uint32_t v = 0; v < s->ask.prop_count; v++)
+            g->values[v][to] = f->values[v][i];
+    }
+    g->count = f->count;
+    /* Each at[p] is where person p ends now: one place up, it is where p + 1 starts. */
+    memmove(at + 1, at, PART_BLOCK_PERSONS * sizeof *at);
+    at[0] = 0;
+}
+
+static int64_t time_of(const Scanner *s, uint32_t row)
+{
+    return (int64_t)s->grouped.rows[row].second * 1000 + (s->has_ms ? s->grouped.ms[row] : 0);
+}
+
+static void swap_rows(Scanner *s, uint32_t a, uint32_t b)
+{
+    Rows *g = &s->grouped;
+#define SWAP(T, x)                                                                                 \
+    do {                                                                                           \
+        const T kept = (x)[a];                                                                     \
+        (x)[a] = (x)[b];                                                                           \
+        (x)[b] = kept;                                                                             \
+    } while (0)
+    SWAP(ScanRow, g->rows);
+    SWAP(uint16_t, g->ms);
+    SWAP(uint32_t, g->events);
+    for (uint32_t v = 0; v < s->ask.prop_count; v++)
+        SWAP(int64_t, g->values[v]);
+#undef SWAP
+}
+
+/* Parts of one week overlap in time: within a person the later part's rows move to their places.  They
+ * are few, and mostly the newest. */
+static void order_in_time(Scanner *s)
+{
+    for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
+        for (uint32_t i = s->from[p] + 1; i < s->from[p + 1]; i++)
+            for (uint32_t at = i; at > s->from[p] && time_of(s, at) < time_of(s, at - 1); at--)
+                swap_rows(s, at, at - 1);
+}
+
+static void list_persons(Scanner *s, uint32_t block, ScanBatch *out)
+{
+    uint32_t n = 0;
+    for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++) {
+        s->persons[n] = (block << PART_BLOCK_BITS) + p;
+        s->batch_from[n] = s->from[p];
+        n += s->from[p + 1] > s->from[p];
+    }
+    s->batch_from[n] = s->from[PART_BLOCK_PERSONS];
+    *out = (ScanBatch){.person_count = n,
+                       .persons = s->persons,
+                       .from = s->batch_from,
+                       .rows = s->grouped.rows,
+                       .ms = s->has_ms ? s->grouped.ms : NULL,
+                       .events = s->wants_events ? s->grouped.events : NULL,
+                       .values = (const int64_t *const *)s->grouped.values};
+}
+
+bool scanner_batch(Scanner *s, uint32_t piece, ScanBatch *out)
+{
+    s->found.count = 0;
+    s->has_ms = false;
+    s->overlaps = false;
+    for (uint32_t i = 0; i < s->part_count; i++)
+        scan_part(s, &s->parts[i], piece);
+    if (s->found.count == 0)
+        return false;
+    group_rows(s);
+    if (s->overlaps)
+        order_in_time(s);
+    list_persons(s, piece, out);
+    return true;
+}
+
+/* ---- loose rows -------------------------------------------------------------------------------- */
+
+static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanLooseFn fn,
+                       void *arg)
+{
+    const PartList *list = &p->part->lists[w->list];
+    const PartRows rows = part_list_rows(p->part, list, block, &w->cursor);
+    if (rows.count == 0)
+        return;
+    reserve_cells(s, rows.count);
+    if (!read_list(s, p, w, &rows, block, 0)) {
+        s->damaged += rows.count;
+        return;
+    }
+    const FilterRows at = {p->part, list, rows.first, rows.count, block, s->keys};
+    for (uint32_t left = w->selects; left != 0; left &= left - 1) {
+        const uint32_t i = (uint32_t)__builtin_ctz(left);
+        const bool sure = (w->sure >> i & 1) != 0;
+        for (uint32_t row = 0; !sure && row < rows.count; row++)
+            s->mask[row] = s->bits[row] >> i & 1;
+        const ScanLoose loose = {.count = rows.count,
+                                 .first_person = block << PART_BLOCK_BITS,
+                                 .keys = s->keys,
+                                 .mask = sure ? NULL : s->mask,
+                                 .base_ms = p->part->head->week_ms,
+                                 .event = list->event,
+                                 .select = i,
+                                 .is_whole = sure,
+                                 .at = &at};
+        fn(&loose, arg);
+    }
+}
+
+void scanner_loose(Scanner *s, uint32_t piece, ScanLooseFn fn, void *arg)
+{
+    for (uint32_t i = 0; i < s->part_count; i++)
+        for (uint32_t w = 0; w < s->parts[i].wanted_count; w++)
+            loose_list(s, &s->parts[i], &s->parts[i].wanted[w], piece, fn, arg);
+}

@@ -1,0 +1,102 @@
+/*
+ * engine/scan.h -- the inner door: events of chosen names under a pushed-down filter, person by person.
+ *
+ * A scan is asked for selects: event names, a time range, a filter.  It gives batches of whole persons:
+ * the rows that match any select, grouped by person, in (time, arrival) order.  Queries compute on what
+ * comes through here and know nothing of parts, blocks or files, so that another store can stand behind
+ * this door.  Persons who are one person stand in one group, erased ones do not come.
+ *
+ * What needs no order between event names (totals, uniques, sums) may ask for loose rows instead, which
+ * cost a third: rows of one select, by person, but a person may come again in the next stretch.
+ *
+ * Owns: a Scanner its buffers.  Threads: one Scanner per thread; the view is shared.
+ */
+#pragma once
+
+#include "engine/filter.h"
+
+enum { SCAN_SELECTS_MAX = 32, SCAN_COLUMNS_MAX = 8 };
+#define SCAN_MISSING PART_MISSING
+
+/* The parts that a query sees, weeks ascending, then arrival.  Immutable; shared by counting. */
+typedef struct ScanView {
+    atomic_int refs;
+    Part **parts;
+    uint32_t part_count;
+    uint32_t person_count; /* numbers are below */
+} ScanView;
+
+typedef struct ScanSelect {
+    const uint32_t *events; /* ascending; NULL = every event */
+    uint32_t event_count;
+    int64_t from_ms, to_ms; /* [from, to) */
+    const Filter *filter;   /* NULL = all */
+} ScanSelect;
+
+/* A property whose values shall come: codes, or numbers with this many decimal places (as many as the
+ * property has anywhere: a number that does not fit then comes as missing). */
+typedef struct ScanProp {
+    uint32_t prop;
+    uint8_t scale;
+} ScanProp;
+
+typedef struct ScanAsk {
+    const ScanSelect *selects;
+    uint32_t select_count;
+    const ScanProp *props; /* at most SCAN_COLUMNS_MAX */
+    uint32_t prop_count;
+} ScanAsk;
+
+typedef struct ScanRow {
+    uint32_t selects; /* bit i: select i matches */
+    uint32_t second;  /* behind the scan's base_ms */
+} ScanRow;
+
+typedef struct ScanBatch {
+    uint32_t person_count;
+    const uint32_t *persons; /* their numbers, ascending */
+    const uint32_t *from;    /* rows [from[i], from[i + 1]) are person i's */
+    const ScanRow *rows;
+    const uint16_t *ms; /* behind the second; NULL = all 0 */
+    const uint32_t
+        *events; /* event names; only when props were asked for or a select has several */
+    const int64_t *const *values; /* [prop][row], SCAN_MISSING = none */
+} ScanBatch;
+
+static inline int64_t scan_ms(const ScanBatch *b, uint32_t row)
+{
+    return (int64_t)b->rows[row].second * 1000 + (b->ms == NULL ? 0 : b->ms[row]);
+}
+
+/* Rows of one event name and one select. */
+typedef struct ScanLoose {
+    uint32_t count;
+    uint32_t first_person; /* a row's person = this + key >> PART_SECOND_BITS */
+    const uint32_t *keys;  /* second behind base_ms in the lower bits */
+    const uint8_t *mask;   /* 0 = the row does not match; NULL = all do */
+    int64_t base_ms;
+    uint32_t event; /* PART_REST = see events */
+    uint32_t select;
+    bool is_whole; /* every row lies in the select's time range (the mask says it otherwise) */
+    const FilterRows *at; /* for scan_values() */
+} ScanLoose;
+
+typedef struct Scanner Scanner;
+
+Scanner *scanner_new(const ScanView *view, const ScanAsk *ask);
+void scanner_free(Scanner *s); /* NULL is nothing to do */
+
+/* What second 0 of the rows is. */
+int64_t scanner_base_ms(const Scanner *s);
+
+/* How many pieces the persons are cut into; each may be read by another Scanner. */
+uint32_t scan_pieces(const ScanView *view);
+
+/* The batch of one piece.  False when it has no rows.  Valid until the next call. */
+MUST_USE bool scanner_batch(Scanner *s, uint32_t piece, ScanBatch *out);
+
+typedef void (*ScanLooseFn)(const ScanLoose *rows, void *arg);
+void scanner_loose(Scanner *s, uint32_t piece, ScanLooseFn fn, void *arg);
+
+/* Rows that could not be read because of damage, so far. */
+uint64_t scanner_damaged(const Scanner *s);

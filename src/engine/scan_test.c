@@ -1,0 +1,182 @@
+/*
+ * engine/scan_test.c -- the inner door against the slow obvious way, on random rows, selects, ranges.
+ */
+#include "engine/engine_testkit.h"
+
+#include <stdlib.h>
+
+typedef struct Question {
+    ScanSelect selects[4];
+    uint32_t select_count;
+    uint32_t events[4][8];
+} Question;
+
+static int by_u32(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void random_select(Kit *k, const KitShape *shape, ScanSelect *s, uint32_t *events)
+{
+    const int64_t span = (int64_t)shape->weeks * PART_WEEK_MS;
+    s->from_ms = 0;
+    s->to_ms = INT64_MAX;
+    if (kit_below(k, 2) == 0) {
+        s->from_ms = KIT_ORIGIN_MS + (int64_t)prng_below(&k->random, (uint64_t)span);
+        s->to_ms = s->from_ms + (int64_t)prng_below(&k->random, (uint64_t)span);
+    }
+    s->event_count = kit_below(k, 5);
+    for (uint32_t i = 0; i < s->event_count; i++)
+        events[i] = 1 + kit_below(k, shape->events);
+    qsort(events, s->event_count, sizeof *events, by_u32);
+    s->events = s->event_count > 0 ? events : NULL;
+    s->filter = kit_below(k, 3) == 0 ? NULL : kit_filter(k, 3);
+}
+
+static bool select_takes(const ScanSelect *s, const KitRow *r)
+{
+    bool named = s->events == NULL;
+    for (uint32_t i = 0; i < s->event_count; i++)
+        named = named || s->events[i] == r->event;
+    return named && r->time_ms >= s->from_ms && r->time_ms < s->to_ms &&
+           (s->filter == NULL || kit_fulfils(s->filter, r));
+}
+
+static uint32_t selects_of(const Question *q, const KitRow *r)
+{
+    uint32_t bits = 0;
+    for (uint32_t i = 0; i < q->select_count; i++)
+        bits |= select_takes(&q->selects[i], r) ? 1U << i : 0;
+    return bits;
+}
+
+static void compare_row(const ScanBatch *b, const Scanner *s, uint32_t row, const KitRow *want,
+                        uint32_t bits)
+{
+    EXPECT_I64(b->rows[row].selects, bits);
+    EXPECT_I64(scanner_base_ms(s) + scan_ms(b, row), want->time_ms);
+    CHECK(b->events == NULL || b->events[row] == want->event);
+    for (uint32_t p = 0; p < KIT_PROPS; p++) {
+        EXPECT_I64(b->values[p][row], want->values[p]);
+    }
+}
+
+static void ask_batches(Kit *k, const Question *q)
+{
+    static const ScanProp props[KIT_PROPS] = {
+        {KIT_PROP(0), 0}, {KIT_PROP(1), 0}, {KIT_PROP(2), 2}, {KIT_PROP(3), 0}};
+    const ScanAsk ask = {q->selects, q->select_count, props, KIT_PROPS};
+    Scanner *s = scanner_new(&k->view, &ask);
+    KitRow **sorted = kit_sorted(k);
+    uint32_t at = 0;
+    for (uint32_t piece = 0; piece < scan_pieces(&k->view); piece++) {
+        ScanBatch b;
+        if (!scanner_batch(s, piece, &b))
+            continue;
+        for (uint32_t i = 0; i < b.person_count; i++)
+            for (uint32_t row = b.from[i]; row < b.from[i + 1]; row++, at++) {
+                while (at < k->count && selects_of(q, sorted[at]) == 0)
+                    at++;
+                CHECK(at < k->count);
+                EXPECT_I64(b.persons[i], sorted[at]->person);
+                compare_row(&b, s, row, sorted[at], selects_of(q, sorted[at]));
+            }
+    }
+    while (at < k->count && selects_of(q, sorted[at]) == 0)
+        at++;
+    EXPECT_I64(at, k->count);
+    EXPECT_I64((int64_t)scanner_damaged(s), 0);
+    scanner_free(s);
+}
+
+typedef struct Sums {
+    uint64_t rows[4], check[4]; /* per select: how many, and a sum over person and second */
+} Sums;
+
+static uint64_t mixed(uint32_t person, int64_t second)
+{
+    return (uint64_t)person * UINT64_C(1000003) + (uint64_t)second;
+}
+
+static void add_loose(const ScanLoose *l, void *arg)
+{
+    Sums *sums = arg;
+    for (uint32_t i = 0; i < l->count; i++) {
+        if (l->mask != NULL && l->mask[i] == 0)
+            continue;
+        const int64_t second = l->base_ms / 1000 + (l->keys[i] & PART_SECOND_MASK);
+        sums->rows[l->select]++;
+        sums->check[l->select] += mixed(l->first_person + (l->keys[i] >> PART_SECOND_BITS), second);
+    }
+}
+
+static void ask_loose(Kit *k, const Question *q)
+{
+    const ScanAsk ask = {q->selects, q->select_count, NULL, 0};
+    Scanner *s = scanner_new(&k->view, &ask);
+    Sums got = {0}, want = {0};
+    for (uint32_t piece = 0; piece < scan_pieces(&k->view); piece++)
+        scanner_loose(s, piece, add_loose, &got);
+    for (uint32_t i = 0; i < k->count; i++)
+        for (uint32_t j = 0; j < q->select_count; j++)
+            if (select_takes(&q->selects[j], &k->rows[i])) {
+                want.rows[j]++;
+                want.check[j] += mixed(k->rows[i].person, k->rows[i].time_ms / 1000);
+            }
+    CHECK(memcmp(&got, &want, sizeof got) == 0);
+    scanner_free(s);
+}
+
+static void ask_at_random(uint64_t seed, const KitShape *shape, uint32_t slices, int questions)
+{
+    Kit k;
+    kit_open(&k, seed, shape, slices);
+    if (seed % 2 == 0)
+        kit_merge(&k, 2 + kit_below(&k, 4));
+    for (int i = 0; i < questions; i++) {
+        Question q = {.select_count = 1 + kit_below(&k, 4)};
+        for (uint32_t s = 0; s < q.select_count; s++)
+            random_select(&k, shape, &q.selects[s], q.events[s]);
+        ask_batches(&k, &q);
+        ask_loose(&k, &q);
+    }
+    kit_close(&k);
+}
+
+static void ask_shapes(void)
+{
+    static const KitShape shapes[] = {
+        {.rows = 3000, .persons = 100, .events = 6, .weeks = 3, .ties = 10},
+        {.rows = 3000, .persons = 9000, .events = 30, .weeks = 2, .whole_seconds = true},
+        {.rows = 6000, .persons = 3000, .events = 900, .weeks = 1, .ties = 50},
+        {.rows = 40, .persons = 5, .events = 3, .weeks = 5},
+    };
+    for (uint64_t seed = 1; seed <= 3; seed++)
+        for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
+            for (uint32_t slices = 1; slices <= 5; slices += 4)
+                ask_at_random(100 * seed + i, &shapes[i], slices, 12);
+}
+
+TEST(a_merged_week_is_one_part_and_takes_fewer_bytes)
+{
+    const KitShape shape = {.rows = 4000, .persons = 5000, .events = 20, .weeks = 2};
+    Kit k;
+    kit_open(&k, 5, &shape, 6);
+    uint64_t before = 0, after = 0;
+    for (uint32_t i = 0; i < k.view.part_count; i++)
+        before += k.view.parts[i]->bytes.len;
+    kit_merge(&k, 6);
+    EXPECT_I64(k.view.part_count, 2);
+    for (uint32_t i = 0; i < 2; i++)
+        after += k.view.parts[i]->bytes.len;
+    CHECK(after < before);
+    EXPECT_I64((int64_t)k.view.parts[0]->head->from_seq, 1);
+    EXPECT_I64((int64_t)k.view.parts[0]->head->to_seq, 7);
+    kit_close(&k);
+}
+
+TEST(batches_and_loose_rows_are_those_of_the_slow_way_with_every_kernel)
+{
+    kit_each_kernel(ask_shapes);
+}
