@@ -147,7 +147,6 @@ void engine_offer(Engine *e, uint64_t first_seq, uint32_t count, Str records)
     while (e->memory_rows >= e->o.memory_rows_max || e->queued_bytes >= QUEUED_BYTES_MAX)
         (void)pthread_cond_wait(&e->changed, &e->lock);
     const uint64_t known = e->offered > first_seq ? e->offered - first_seq : 0;
-    CHECK(first_seq <= e->offered);
     if (known < count) {
         records =
             known == 0 ? records : str_slice(records, records_bytes(records, known), records.len);

@@ -41,7 +41,8 @@ void engine_close(Engine *e);
 uint64_t engine_next_seq(Engine *e);
 
 /* `records`: encoded events, the first with number `first_seq`.  What lies below engine_next_seq() is
- * passed over; a gap is not: CHECK.  Waits when memory is full. */
+ * passed over; numbers left out are those that the log lost.  Waits when memory is full.  Made for
+ * events_follow(). */
 void engine_offer(Engine *e, uint64_t first_seq, uint32_t count, Str records);
 
 /* Everything offered so far.  Give it back with engine_view_done(). */

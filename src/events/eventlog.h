@@ -7,6 +7,7 @@
  *   events_read.c    pages and counts
  *   events_verify.c  checksums and figures
  *   events_survey.c  the files seen from outside, beside the log's owner
+ *   events_follow.c  every batch once more, for whoever makes something of them
  *
  * States of a segment file:
  *   spare --rename--> newest (frames are added) --full, synced--> unsealed --N.idx--> sealed
@@ -80,6 +81,9 @@ struct EventsLog {
     int64_t highest_id; /* in durable_ids or pending */
     PendingId *pending; /* outbox ids in frames that are not yet synced, in frame order */
     size_t pending_count, pending_cap;
+
+    EventsFollowFn follow; /* NULL = nobody */
+    void *follow_arg;
 
     Buf frame; /* the frame being written */
     int64_t stat_syncs, stat_frames;

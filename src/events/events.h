@@ -150,6 +150,21 @@ typedef Err (*EventsCountFn)(Ctx *ctx, const EventsCount *count, void *arg);
 MUST_USE Err events_counts(Ctx *ctx, EventsLog *log, Str name, int32_t from_day, int32_t to_day,
                            EventsCountFn fn, void *arg, int64_t *total);
 
+/* ---- following ------------------------------------------------------------------------------- */
+
+/* One batch, whole, with the number of its first event; some of its records may be EVENT_GONE.  Lives only
+ * during the call. */
+typedef void (*EventsFollowFn)(uint64_t first_seq, uint32_t count, Str records, void *arg);
+
+/*
+ * Calls `fn` for every batch that holds an event with number `from_seq` or later, in order: first, on this
+ * thread, for those that are there, then for each new one before anybody can read it, under the log's lock:
+ * `fn` must be short and call nothing of the log.  Numbers that cannot be read any more are left out.  One
+ * follower at a time, until the log is closed.  Errors: INTERNAL "disk.failed"; nobody follows then.
+ */
+MUST_USE Err events_follow(Ctx *ctx, EventsLog *log, uint64_t from_seq, EventsFollowFn fn,
+                           void *arg);
+
 /* ---- looking after it ------------------------------------------------------------------------ */
 
 typedef struct EventsStat {

@@ -259,6 +259,8 @@ static Err read_all(Ctx *ctx, SurveyRead *r)
 {
     const EventsSurvey *s = r->survey;
     for (size_t i = 0; i < s->count; i++) {
+        if (s->segments[i].end_seq <= r->visit->from_seq)
+            continue;
         TRY(read_segment(ctx, r, &s->segments[i]));
         if (i + 1 < s->count)
             TRY(read_index(ctx, r, &s->segments[i]));

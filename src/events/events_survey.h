@@ -46,12 +46,13 @@ typedef Err (*EventsBatchFn)(Ctx *ctx, uint64_t first_seq, int64_t outbox_id, St
                              void *arg);
 
 typedef struct EventsSurveyVisit {
+    uint64_t from_seq;     /* segments that lie wholly below are passed over; 0 = none */
     EventsBatchFn batch;   /* may be NULL */
     EventsReportFn report; /* may be NULL */
     void *arg;
 } EventsSurveyVisit;
 
-/* Reads everything below the survey's end and checks every checksum, of the indexes too; *bad =
+/* Reads everything from from_seq to the survey's end and checks every checksum, of the indexes too; *bad =
  * findings, each reported.  What is damaged is passed over. */
 MUST_USE Err events_survey_read(Ctx *ctx, const EventsSurvey *survey,
                                 const EventsSurveyVisit *visit, int64_t *bad);

@@ -1,0 +1,92 @@
+/*
+ * events/events_follow_test.c -- a follower gets every batch once, in order, whenever it begins.
+ */
+#include "events/events_testkit.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+typedef struct Follower {
+    uint64_t next; /* the number that must come */
+    Buf bytes;     /* of everything that came */
+} Follower;
+
+static void take(uint64_t first_seq, uint32_t count, Str records, void *arg)
+{
+    Follower *f = arg;
+    CHECK(first_seq == f->next || (f->bytes.len == 0 && first_seq <= f->next));
+    f->next = first_seq + count;
+    buf_add(&f->bytes, records);
+}
+
+static void append_some(Kit *k, EventsLog *log, Buf *all, int n)
+{
+    for (int i = 0; i < n; i++) {
+        Event e;
+        kit_random_event(k, arena_printf(k->ctx.arena, "%d-%zu", i, all->len), &e);
+        const Str record = kit_encode(k, &e);
+        CHECK(events_append(&k->ctx, log, record, NULL) == ERR_OK);
+        buf_add(all, record);
+    }
+}
+
+TEST(events_a_follower_gets_what_is_there_and_then_what_comes)
+{
+    Kit k;
+    kit_open(&k, 31);
+    EventsLog *log = kit_log(&k, k.folder, (EventsOptions){.segment_bytes = 16384});
+    Buf all = BUF_MAX(1 << 24);
+    Follower f = {.next = 1, .bytes = BUF_MAX(1 << 24)};
+    append_some(&k, log, &all, 300); /* several segments */
+    CHECK(events_follow(&k.ctx, log, 1, take, &f) == ERR_OK);
+    EXPECT_I64((int64_t)f.next, 301);
+    append_some(&k, log, &all, 200);
+    CHECK(str_eq(buf_str(&f.bytes), buf_str(&all)));
+    events_close(log);
+    log = kit_log(&k, k.folder, (EventsOptions){.segment_bytes = 16384});
+    Follower later = {.next = 401, .bytes = BUF_MAX(1 << 24)};
+    CHECK(events_follow(&k.ctx, log, 401, take, &later) == ERR_OK);
+    EXPECT_I64((int64_t)later.next, 501);
+    CHECK(str_ends_with(buf_str(&all), buf_str(&later.bytes)));
+    events_close(log);
+    buf_free(&all);
+    buf_free(&f.bytes);
+    buf_free(&later.bytes);
+    kit_close(&k);
+}
+
+typedef struct Appender {
+    EventsLog *log;
+    const char *id;
+} Appender;
+
+static void *append_alone(void *arg)
+{
+    const Appender *a = arg;
+    Kit k = {.ctx.arena = arena_new(65536)};
+    for (int i = 0; i < 300; i++)
+        CHECK(events_append(&k.ctx, a->log, kit_record(&k, a->id), NULL) == ERR_OK);
+    arena_free(k.ctx.arena);
+    return NULL;
+}
+
+TEST(events_a_follower_that_begins_while_others_append_misses_nothing)
+{
+    Kit k;
+    kit_open(&k, 32);
+    EventsLog *log = kit_log(&k, k.folder, (EventsOptions){.segment_bytes = 32768});
+    pthread_t threads[3];
+    Appender appenders[3] = {{log, "a"}, {log, "b"}, {log, "c"}};
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        CHECK(pthread_create(&threads[i], NULL, append_alone, &appenders[i]) == 0);
+    Follower f = {.next = 1, .bytes = BUF_MAX(1 << 24)};
+    while (events_count(log) < 100) { /* begins in the middle */
+    }
+    CHECK(events_follow(&k.ctx, log, 1, take, &f) == ERR_OK);
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    EXPECT_I64((int64_t)f.next, 901);
+    events_close(log);
+    buf_free(&f.bytes);
+    kit_close(&k);
+}
