@@ -300,14 +300,15 @@ static void rescale_values(int64_t *values, uint32_t n, int from, int to)
                 values[i] = SCAN_MISSING;
 }
 
-static bool read_values(Scanner *s, const FilterRows *r, ScanProp prop, int64_t *out)
+static bool read_values(const FilterRows *r, ScanProp prop, FilterScratch *scratch, int64_t *out)
 {
     const PartColumn *c = part_find_column(r->part, r->list, prop.prop);
     for (uint32_t i = 0; c == NULL && i < r->count; i++)
         out[i] = SCAN_MISSING;
     if (c == NULL)
         return true;
-    if (!filter_values(r, c, SCAN_MISSING, &s->filter, out))
+    filter_scratch_reserve(scratch, r->count);
+    if (!filter_values(r, c, SCAN_MISSING, scratch, out))
         return false;
     if (c->kind == PART_NUMBERS)
         rescale_values(out, r->count, c->scale, prop.scale);
@@ -364,7 +365,7 @@ static bool read_list(Scanner *s, PartScan *p, const Wanted *w, const PartRows *
                    s->bits + cell))
         return false;
     for (uint32_t i = 0; i < s->ask.prop_count; i++)
-        if (!read_values(s, &r, s->ask.props[i], s->cell_values[i] + cell))
+        if (!read_values(&r, s->ask.props[i], &s->filter, s->cell_values[i] + cell))
             return false;
     return true;
 }
@@ -563,6 +564,7 @@ static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanL
     if (rows.count == 0)
         return;
     reserve_cells(s, rows.count);
+    s->has_ms = false;
     if (!read_list(s, p, w, &rows, block, 0)) {
         s->damaged += rows.count;
         return;
@@ -576,14 +578,18 @@ static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanL
         const ScanLoose loose = {.count = rows.count,
                                  .first_person = block << PART_BLOCK_BITS,
                                  .keys = s->keys,
+                                 .ms = s->has_ms ? s->cell_ms : NULL,
                                  .mask = sure ? NULL : s->mask,
                                  .base_ms = p->part->head->week_ms,
-                                 .event = list->event,
                                  .select = i,
-                                 .is_whole = sure,
                                  .at = &at};
         fn(&loose, arg);
     }
+}
+
+bool scan_values(const ScanLoose *rows, ScanProp prop, FilterScratch *scratch, int64_t *out)
+{
+    return read_values(rows->at, prop, scratch, out);
 }
 
 void scanner_loose(Scanner *s, uint32_t piece, ScanLooseFn fn, void *arg)

@@ -73,11 +73,10 @@ typedef struct ScanLoose {
     uint32_t count;
     uint32_t first_person; /* a row's person = this + key >> PART_SECOND_BITS */
     const uint32_t *keys;  /* second behind base_ms in the lower bits */
+    const int64_t *ms;     /* behind the second; NULL = all 0 */
     const uint8_t *mask;   /* 0 = the row does not match; NULL = all do */
     int64_t base_ms;
-    uint32_t event; /* PART_REST = see events */
     uint32_t select;
-    bool is_whole; /* every row lies in the select's time range (the mask says it otherwise) */
     const FilterRows *at; /* for scan_values() */
 } ScanLoose;
 
@@ -96,6 +95,10 @@ uint32_t scan_pieces(const ScanView *view);
 MUST_USE bool scanner_batch(Scanner *s, uint32_t piece, ScanBatch *out);
 
 typedef void (*ScanLooseFn)(const ScanLoose *rows, void *arg);
+/* Values of the rows, matching or not.  False: damaged. */
+MUST_USE bool scan_values(const ScanLoose *rows, ScanProp prop, FilterScratch *scratch,
+                          int64_t *out);
+
 void scanner_loose(Scanner *s, uint32_t piece, ScanLooseFn fn, void *arg);
 
 /* Rows that could not be read because of damage, so far. */

@@ -143,5 +143,8 @@ export async function end() {
       return gone
     }),
   )
-  for (const path of folders) rmSync(path, { recursive: true, force: true })
+  for (const path of folders) {
+    rmSync(path, { recursive: true, force: true })
+    rmSync(`${path}.login`, { force: true }) // the demo's password stands beside its folder
+  }
 }

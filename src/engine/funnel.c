@@ -1,0 +1,146 @@
+/*
+ * engine/funnel.c -- how far persons get.
+ *
+ * Going through a person's events in order, start[k] is the latest first step from which steps 0 to k were
+ * done within the window.  An event of step k moves start[k - 1] to start[k] when that is not too long ago.
+ * A later start can do whatever an earlier one can, but for reaching further back, and starts only grow:
+ * so the furthest step that was ever reached is the longest way of all entries, in one pass.
+ */
+#include "engine/query.h"
+
+#include <stdlib.h>
+
+#define NEVER (INT64_MIN / 2)
+
+typedef struct FunnelWorker {
+    Scanner *scanner;
+    uint64_t persons[QUERY_STEPS_MAX];
+    uint64_t ms[QUERY_STEPS_MAX];
+} FunnelWorker;
+
+typedef struct FunnelRun {
+    const Funnel *f;
+    FunnelWorker *workers;
+} FunnelRun;
+
+/* Rows of one person: [from, to) of the batch. */
+typedef struct Person {
+    const ScanBatch *b;
+    uint32_t from, to;
+} Person;
+
+/* An event that several steps would take fills the furthest that it can, none of them twice. */
+static void fill_steps(const Funnel *f, uint32_t steps, int64_t at, int64_t *start)
+{
+    for (uint32_t left = steps & ~1U; left != 0;) {
+        const uint32_t k = 31 - (uint32_t)__builtin_clz(left);
+        left &= ~(1U << k);
+        if (at - start[k - 1] <= f->window_ms)
+            start[k] = start[k - 1];
+    }
+    if ((steps & 1) != 0 && (f->entry == FUNNEL_BEST || start[0] == NEVER))
+        start[0] = at;
+}
+
+/* How many steps were done. */
+static uint32_t depth_of(const Funnel *f, const Person *p)
+{
+    int64_t start[QUERY_STEPS_MAX];
+    for (uint32_t k = 0; k < f->step_count; k++)
+        start[k] = NEVER;
+    for (uint32_t row = p->from; row < p->to; row++)
+        fill_steps(f, p->b->rows[row].selects, scan_ms(p->b, row), start);
+    uint32_t depth = 0;
+    while (depth < f->step_count && start[depth] != NEVER)
+        depth++;
+    return depth;
+}
+
+/* The way from this first step, every next step as early as it goes.  How many steps, and when. */
+static uint32_t walk(const Funnel *f, const Person *p, uint32_t row, int64_t *at)
+{
+    at[0] = scan_ms(p->b, row);
+    uint32_t done = 1;
+    while (++row < p->to && done < f->step_count && scan_ms(p->b, row) - at[0] <= f->window_ms)
+        if ((p->b->rows[row].selects >> done & 1) != 0)
+            at[done++] = scan_ms(p->b, row);
+    return done;
+}
+
+/* When the steps were done: on the earliest of the longest ways. */
+static void add_times(const Funnel *f, const Person *p, uint32_t depth, uint64_t *ms)
+{
+    int64_t at[QUERY_STEPS_MAX];
+    for (uint32_t row = p->from; row < p->to; row++) {
+        if ((p->b->rows[row].selects & 1) == 0 || walk(f, p, row, at) < depth)
+            continue;
+        for (uint32_t k = 1; k < depth; k++)
+            ms[k] += (uint64_t)(at[k] - at[k - 1]);
+        return;
+    }
+}
+
+static void take_piece(uint32_t worker, uint32_t piece, void *arg)
+{
+    const FunnelRun *run = arg;
+    FunnelWorker *w = &run->workers[worker];
+    ScanBatch b;
+    if (!scanner_batch(w->scanner, piece, &b))
+        return;
+    for (uint32_t i = 0; i < b.person_count; i++) {
+        const Person p = {&b, b.from[i], b.from[i + 1]};
+        const uint32_t depth = depth_of(run->f, &p);
+        for (uint32_t k = 0; k < depth; k++)
+            w->persons[k]++;
+        if (depth > 1)
+            add_times(run->f, &p, depth, w->ms);
+    }
+}
+
+static Err run_funnel(Ctx *ctx, const Query *q, FunnelRun *run, const ScanAsk *ask)
+{
+    const uint32_t size = crew_size(q->crew);
+    for (uint32_t i = 0; i < size; i++)
+        run->workers[i].scanner = scanner_new(q->view, ask);
+    const CrewJob job = {.pieces = scan_pieces(q->view),
+                         .first_piece = 1, /* nobody goes through a funnel */
+                         .piece = take_piece,
+                         .arg = run,
+                         .until_us = q->until_us,
+                         .stop = q->stop};
+    Err err = crew_run(ctx, q->crew, &job);
+    bool damaged = false;
+    for (uint32_t i = 0; i < size; i++) {
+        damaged = damaged || scanner_damaged(run->workers[i].scanner) > 0;
+        scanner_free(run->workers[i].scanner);
+    }
+    if (err == ERR_OK && damaged)
+        err = fail(ctx, ERR_INTERNAL, "events.part_damaged", "a funnel met damage");
+    return err;
+}
+
+Err query_funnel(Ctx *ctx, const Query *q, const Funnel *f, FunnelResult *out)
+{
+    if (f->step_count == 0 || f->step_count > QUERY_STEPS_MAX)
+        return fail(ctx, ERR_INVALID, "query.too_large", "%u steps", f->step_count);
+    ScanSelect *selects = ARENA_ARRAY(ctx->arena, ScanSelect, f->step_count);
+    for (uint32_t k = 0; k < f->step_count; k++) {
+        selects[k] = f->steps[k];
+        if (k > 0 && __builtin_add_overflow(selects[0].to_ms, f->window_ms, &selects[k].to_ms))
+            selects[k].to_ms = INT64_MAX;
+        selects[k].from_ms = selects[0].from_ms;
+    }
+    FunnelRun run = {.f = f};
+    run.workers = calloc(crew_size(q->crew), sizeof *run.workers);
+    CHECK(run.workers != NULL);
+    const Err err =
+        run_funnel(ctx, q, &run, &(ScanAsk){.selects = selects, .select_count = f->step_count});
+    *out = (FunnelResult){0};
+    for (uint32_t i = 0; err == ERR_OK && i < crew_size(q->crew); i++)
+        for (uint32_t k = 0; k < f->step_count; k++) {
+            out->persons[k] += run.workers[i].persons[k];
+            out->ms[k] += run.workers[i].ms[k];
+        }
+    free(run.workers);
+    return err;
+}

@@ -1,0 +1,92 @@
+/*
+ * engine/query.h -- the questions: trends and funnels.  Each is a struct of numbers: whoever asks has turned
+ * names into numbers, conditions into filters, a calendar into instants.
+ *
+ * Owns: nothing.  Results live in ctx->arena.  Threads: any.
+ * Errors of all: those of crew_run(); INVALID "query.too_large" past a limit below; INTERNAL
+ * "events.part_damaged" when something that was asked for cannot be read.
+ */
+#pragma once
+
+#include "engine/crew.h"
+#include "engine/scan.h"
+
+enum {
+    QUERY_BUCKETS_MAX = 4096,
+    QUERY_GROUPS_MAX = 256, /* that are shown, "other" not counted */
+    QUERY_BREAKDOWNS_MAX = 3,
+    QUERY_VALUES_MAX = 1 << 20, /* distinct combinations that are counted to find the top ones */
+    QUERY_CELLS_MAX = 1 << 16,  /* series times buckets */
+    QUERY_STEPS_MAX = 20,
+};
+
+/* What every question is asked with. */
+typedef struct Query {
+    const ScanView *view;
+    Crew *crew;
+    int64_t until_us; /* as in CrewJob */
+    const atomic_bool *stop;
+} Query;
+
+/* ---- trends -------------------------------------------------------------------------------------- */
+
+typedef enum TrendMeasure {
+    TREND_EVENTS,  /* how many events */
+    TREND_PERSONS, /* how many persons, each once per bucket; nobody is not one */
+    TREND_SUM,     /* of a number, at `number.scale` */
+} TrendMeasure;
+
+typedef struct Trend {
+    ScanSelect select; /* its time range is that of the buckets */
+    TrendMeasure measure;
+    ScanProp number; /* TREND_SUM */
+    const int64_t
+        *bounds; /* bucket i is [bounds[i], bounds[i + 1]): bucket_count + 1 of them, ascending */
+    uint32_t bucket_count;
+    const ScanProp *breakdown; /* the series, by the values of these */
+    uint32_t breakdown_count;
+    uint32_t top; /* series that are shown, those with the most events; the rest are "other" */
+} Trend;
+
+__extension__ typedef __int128 TrendSum;
+
+/* One series: the events whose breakdown values are these (SCAN_MISSING = none). */
+typedef struct TrendSeries {
+    int64_t values[QUERY_BREAKDOWNS_MAX];
+    bool is_other;
+    uint64_t events;       /* in all buckets; 0 without a breakdown */
+    const TrendSum *cells; /* [bucket] */
+} TrendSeries;
+
+typedef struct TrendResult {
+    const TrendSeries
+        *series; /* by events, descending, then values; "other" last, when there is any */
+    uint32_t count;
+    uint32_t distinct; /* series there are; at QUERY_VALUES_MAX there may be more */
+} TrendResult;
+
+MUST_USE Err query_trend(Ctx *ctx, const Query *q, const Trend *trend, TrendResult *out);
+
+/* ---- funnels ------------------------------------------------------------------------------------- */
+
+typedef enum FunnelEntry {
+    FUNNEL_BEST,  /* any step 0 may start; the longest way counts, of these the earliest */
+    FUNNEL_FIRST, /* only the person's earliest step 0 of the range starts */
+} FunnelEntry;
+
+typedef struct Funnel {
+    const ScanSelect
+        *steps; /* step 0's range is that of the entries; the others reach window_ms further */
+    uint32_t step_count;
+    int64_t window_ms; /* from the first step to the last, inclusive */
+    FunnelEntry entry;
+} Funnel;
+
+/* persons[i]: who got to step i or further.  ms[i]: from step i - 1 to step i, summed over them. */
+typedef struct FunnelResult {
+    uint64_t persons[QUERY_STEPS_MAX];
+    uint64_t ms[QUERY_STEPS_MAX];
+} FunnelResult;
+
+/* Each event fills one step at most; at one instant the order of arrival counts. */
+MUST_USE Err query_funnel(Ctx *ctx, const Query *q, const Funnel *funnel, FunnelResult *out);

@@ -1,0 +1,320 @@
+/*
+ * engine/query_test.c -- trends and funnels against slow obvious code, on random rows and questions.
+ */
+#include "engine/query.h"
+
+#include "base/clock.h"
+#include "engine/engine_testkit.h"
+
+#include <stdlib.h>
+
+static Crew *crew;
+
+static uint32_t random_events(Kit *k, const KitShape *shape, uint32_t *events)
+{
+    const uint32_t n = 1 + kit_below(k, 3);
+    for (uint32_t i = 0; i < n; i++)
+        events[i] = 1 + kit_below(k, shape->events);
+    for (uint32_t i = 1; i < n; i++) /* ascending */
+        for (uint32_t j = i; j > 0 && events[j] < events[j - 1]; j--) {
+            const uint32_t kept = events[j];
+            events[j] = events[j - 1];
+            events[j - 1] = kept;
+        }
+    return n;
+}
+
+static bool takes(const ScanSelect *s, const KitRow *r)
+{
+    bool named = s->events == NULL;
+    for (uint32_t i = 0; i < s->event_count; i++)
+        named = named || s->events[i] == r->event;
+    return named && (s->filter == NULL || kit_fulfils(s->filter, r));
+}
+
+/* ---- trends -------------------------------------------------------------------------------------- */
+
+typedef struct SlowSeries {
+    int64_t values[QUERY_BREAKDOWNS_MAX];
+    uint64_t events;
+} SlowSeries;
+
+static int by_events(const void *a, const void *b)
+{
+    const SlowSeries *x = a, *y = b;
+    if (x->events != y->events)
+        return x->events < y->events ? 1 : -1;
+    return memcmp(x->values, y->values, sizeof x->values) == 0 ? 0
+           : x->values[0] != y->values[0] ? (x->values[0] < y->values[0] ? -1 : 1)
+                                          : (x->values[1] < y->values[1] ? -1 : 1);
+}
+
+static bool is_of(const Trend *t, const KitRow *r, const int64_t *values)
+{
+    for (uint32_t b = 0; b < t->breakdown_count; b++)
+        if (r->values[t->breakdown[b].prop - PROP_FIRST] != values[b])
+            return false;
+    return true;
+}
+
+static bool in_buckets(const Trend *t, const KitRow *r)
+{
+    return takes(&t->select, r) && r->time_ms >= t->bounds[0] &&
+           r->time_ms < t->bounds[t->bucket_count];
+}
+
+static uint32_t slow_series(Kit *k, const Trend *t, SlowSeries **out)
+{
+    SlowSeries *found = ARENA_ARRAY(k->ctx.arena, SlowSeries, k->count + 1);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < k->count; i++) {
+        if (!in_buckets(t, &k->rows[i]))
+            continue;
+        uint32_t at = 0;
+        while (at < n && !is_of(t, &k->rows[i], found[at].values))
+            at++;
+        for (uint32_t b = 0; at == n && b < t->breakdown_count; b++)
+            found[n].values[b] = k->rows[i].values[t->breakdown[b].prop - PROP_FIRST];
+        n += at == n;
+        found[at].events++;
+    }
+    qsort(found, n, sizeof *found, by_events);
+    *out = found;
+    return n;
+}
+
+/* Series s of the list, or everything behind `top`. */
+static bool belongs(const Trend *t, const KitRow *r, const SlowSeries *series, uint32_t s,
+                    uint32_t top)
+{
+    if (t->breakdown_count == 0)
+        return true;
+    if (s < top)
+        return is_of(t, r, series[s].values);
+    for (uint32_t i = 0; i < top; i++)
+        if (is_of(t, r, series[i].values))
+            return false;
+    return true;
+}
+
+static TrendSum slow_cell(Kit *k, const Trend *t, const SlowSeries *series, uint32_t s,
+                          uint32_t top, uint32_t bucket)
+{
+    TrendSum sum = 0;
+    uint8_t *seen = ARENA_ARRAY(k->ctx.arena, uint8_t, k->view.person_count);
+    for (uint32_t i = 0; i < k->count; i++) {
+        const KitRow *r = &k->rows[i];
+        if (!takes(&t->select, r) || r->time_ms < t->bounds[bucket] ||
+            r->time_ms >= t->bounds[bucket + 1] || !belongs(t, r, series, s, top))
+            continue;
+        const int64_t number = r->values[2];
+        if (t->measure == TREND_SUM)
+            sum += number == SCAN_MISSING ? 0 : (TrendSum)number;
+        else if (t->measure == TREND_EVENTS || seen[r->person] == 0)
+            sum++;
+        seen[r->person] = 1;
+    }
+    return sum;
+}
+
+static void compare_trend(Kit *k, const Query *q, const Trend *t)
+{
+    TrendResult got;
+    SlowSeries *series = NULL;
+    CHECK(query_trend(&k->ctx, q, t, &got) == ERR_OK);
+    const uint32_t distinct = slow_series(k, t, &series);
+    const uint32_t top = distinct < t->top ? distinct : t->top;
+    const uint32_t want = t->breakdown_count == 0 ? 1 : top + (top < distinct);
+    EXPECT_I64(got.count, want);
+    for (uint32_t s = 0; s < got.count; s++) {
+        const bool other = t->breakdown_count > 0 && s == top;
+        CHECK(got.series[s].is_other == other);
+        for (uint32_t b = 0; b < t->breakdown_count && !other; b++)
+            EXPECT_I64(got.series[s].values[b], series[s].values[b]);
+        for (uint32_t bucket = 0; bucket < t->bucket_count; bucket++)
+            CHECK(got.series[s].cells[bucket] == slow_cell(k, t, series, s, top, bucket));
+    }
+}
+
+static void random_trends(void)
+{
+    static const KitShape shapes[] = {
+        {.rows = 1500, .persons = 4000, .events = 8, .weeks = 3, .ties = 10},
+        {.rows = 600, .persons = 60, .events = 400, .weeks = 2, .whole_seconds = true}};
+    static const ScanProp props[] = {{KIT_PROP(0), 0}, {KIT_PROP(1), 0}};
+    for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+        Kit k;
+        kit_open(&k, 50 + i, &shapes[i], 3);
+        const Query q = {.view = &k.view, .crew = crew};
+        for (int round = 0; round < 25; round++) {
+            uint32_t events[3];
+            int64_t bounds[10];
+            const bool whole_minutes = kit_below(&k, 2) == 0;
+            bounds[0] = KIT_ORIGIN_MS + (int64_t)kit_below(&k, 700000) * 1000;
+            for (size_t b = 1; b < ARRAY_LEN(bounds); b++)
+                bounds[b] = bounds[b - 1] + 1 + (int64_t)kit_below(&k, 90 * 3600 * 1000);
+            for (size_t b = 0; whole_minutes && b < ARRAY_LEN(bounds); b++)
+                bounds[b] = bounds[b] / 60000 * 60000 + (int64_t)b * 60000;
+            Trend t = {.measure = (TrendMeasure)kit_below(&k, 3),
+                       .number = {KIT_PROP(2), 2},
+                       .bounds = bounds,
+                       .bucket_count = 1 + kit_below(&k, ARRAY_LEN(bounds) - 1),
+                       .breakdown = props,
+                       .breakdown_count = kit_below(&k, 3),
+                       .top = 1 + kit_below(&k, 6)};
+            t.select.filter = kit_below(&k, 2) == 0 ? NULL : kit_filter(&k, 2);
+            if (kit_below(&k, 3) > 0) {
+                t.select.events = events;
+                t.select.event_count = random_events(&k, &shapes[i], events);
+            }
+            compare_trend(&k, &q, &t);
+        }
+        kit_close(&k);
+    }
+}
+
+TEST(trends_are_those_of_the_slow_way_with_every_kernel_and_crew)
+{
+    for (uint32_t size = 1; size <= 3; size++) {
+        crew = crew_new(size);
+        kit_each_kernel(random_trends);
+        crew_free(crew);
+    }
+}
+
+/* ---- funnels ------------------------------------------------------------------------------------- */
+
+/* Tries every entry and every choice of later steps; gives the longest way, of these the earliest. */
+static uint32_t slow_depth(const Funnel *f, KitRow **rows, uint32_t n, int64_t *times)
+{
+    uint32_t best = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const int64_t start = rows[i]->time_ms;
+        if (!takes(&f->steps[0], rows[i]) || start < f->steps[0].from_ms ||
+            start >= f->steps[0].to_ms)
+            continue;
+        int64_t at[QUERY_STEPS_MAX] = {start};
+        uint32_t done = 1;
+        for (uint32_t j = i + 1; j < n && done < f->step_count; j++)
+            if (takes(&f->steps[done], rows[j]) && rows[j]->time_ms - start <= f->window_ms)
+                at[done++] = rows[j]->time_ms;
+        if (done > best) {
+            best = done;
+            memcpy(times, at, sizeof at);
+        }
+        if (f->entry == FUNNEL_FIRST)
+            break;
+    }
+    return best;
+}
+
+static void compare_funnel(Kit *k, const Query *q, const Funnel *f)
+{
+    FunnelResult got, want = {0};
+    CHECK(query_funnel(&k->ctx, q, f, &got) == ERR_OK);
+    KitRow **sorted = kit_sorted(k);
+    for (uint32_t from = 0, to = 0; from < k->count; from = to) {
+        while (to < k->count && sorted[to]->person == sorted[from]->person)
+            to++;
+        int64_t at[QUERY_STEPS_MAX];
+        const uint32_t depth = slow_depth(f, sorted + from, to - from, at);
+        for (uint32_t s = 0; s < depth; s++) {
+            want.persons[s]++;
+            want.ms[s] += s == 0 ? 0 : (uint64_t)(at[s] - at[s - 1]);
+        }
+    }
+    CHECK(memcmp(&got, &want, sizeof got) == 0);
+}
+
+static void random_funnels(void)
+{
+    static const KitShape shapes[] = {
+        {.rows = 3000, .persons = 100, .events = 5, .weeks = 4, .ties = 20},
+        {.rows = 3000, .persons = 5000, .events = 3, .weeks = 3},
+        {.rows = 800, .persons = 4, .events = 300, .weeks = 2, .ties = 60, .whole_seconds = true}};
+    for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+        Kit k;
+        kit_open(&k, 70 + i, &shapes[i], 4);
+        const Query q = {.view = &k.view, .crew = crew};
+        for (int round = 0; round < 40; round++) {
+            ScanSelect steps[6] = {0};
+            uint32_t events[6][3];
+            Funnel f = {.steps = steps,
+                        .step_count = 1 + kit_below(&k, 6),
+                        .window_ms =
+                            (int64_t)kit_below(&k, kit_below(&k, 2) == 0 ? 3000 : 900000000),
+                        .entry = (FunnelEntry)kit_below(&k, 2)};
+            for (uint32_t s = 0; s < f.step_count; s++) {
+                steps[s].events = events[s];
+                steps[s].event_count = random_events(&k, &shapes[i], events[s]);
+                steps[s].filter = kit_below(&k, 2) == 0 ? NULL : kit_filter(&k, 1);
+            }
+            steps[0].from_ms = KIT_ORIGIN_MS + (int64_t)kit_below(&k, 400000000);
+            steps[0].to_ms = steps[0].from_ms + (int64_t)kit_below(&k, 1500000000);
+            compare_funnel(&k, &q, &f);
+        }
+        kit_close(&k);
+    }
+}
+
+TEST(funnels_are_those_of_the_slow_way_with_every_kernel_and_crew)
+{
+    for (uint32_t size = 1; size <= 3; size++) {
+        crew = crew_new(size);
+        kit_each_kernel(random_funnels);
+        crew_free(crew);
+    }
+}
+
+/* ---- limits -------------------------------------------------------------------------------------- */
+
+TEST(a_query_ends_at_its_deadline_or_when_it_is_stopped)
+{
+    const KitShape shape = {.rows = 3000, .persons = 100000, .events = 5, .weeks = 1};
+    Kit k;
+    kit_open(&k, 90, &shape, 1);
+    crew = crew_new(2);
+    const atomic_bool stop = true;
+    const ScanSelect any = {.from_ms = 0, .to_ms = INT64_MAX};
+    const Funnel f = {.steps = &any, .step_count = 1};
+    FunnelResult got;
+    Query q = {.view = &k.view, .crew = crew, .until_us = clock_mono_us()};
+    EXPECT_I64(query_funnel(&k.ctx, &q, &f, &got), ERR_BUSY);
+    EXPECT_STREQ(k.ctx.fault.reason, "query.deadline");
+    q = (Query){.view = &k.view, .crew = crew, .stop = &stop};
+    EXPECT_I64(query_funnel(&k.ctx, &q, &f, &got), ERR_CONFLICT);
+    EXPECT_STREQ(k.ctx.fault.reason, "query.stopped");
+    q = (Query){.view = &k.view, .crew = crew, .until_us = clock_mono_us() + 60000000};
+    EXPECT_I64(query_funnel(&k.ctx, &q, &f, &got), ERR_OK);
+    crew_free(crew);
+    kit_close(&k);
+}
+
+TEST(a_question_beyond_the_limits_is_refused)
+{
+    const KitShape shape = {.rows = 10, .persons = 10, .events = 2, .weeks = 1};
+    Kit k;
+    kit_open(&k, 91, &shape, 1);
+    crew = crew_new(1);
+    const Query q = {.view = &k.view, .crew = crew};
+    const int64_t bounds[] = {0, 1000};
+    const ScanSelect steps[QUERY_STEPS_MAX + 1] = {{0}};
+    TrendResult trend;
+    FunnelResult funnel;
+    const Trend trends[] = {
+        {.bounds = bounds, .bucket_count = 0},
+        {.bounds = bounds, .bucket_count = QUERY_BUCKETS_MAX + 1},
+        {.bounds = bounds, .bucket_count = 1, .top = QUERY_GROUPS_MAX + 1},
+        {.bounds = bounds, .bucket_count = 1, .breakdown_count = QUERY_BREAKDOWNS_MAX + 1},
+        {.bounds = bounds, .bucket_count = QUERY_BUCKETS_MAX, .top = 100}};
+    for (size_t i = 0; i < ARRAY_LEN(trends); i++) {
+        EXPECT_I64(query_trend(&k.ctx, &q, &trends[i], &trend), ERR_INVALID);
+        EXPECT_STREQ(k.ctx.fault.reason, "query.too_large");
+    }
+    const Funnel none = {.steps = steps},
+                 many = {.steps = steps, .step_count = QUERY_STEPS_MAX + 1};
+    EXPECT_I64(query_funnel(&k.ctx, &q, &none, &funnel), ERR_INVALID);
+    EXPECT_I64(query_funnel(&k.ctx, &q, &many, &funnel), ERR_INVALID);
+    crew_free(crew);
+    kit_close(&k);
+}
