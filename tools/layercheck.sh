@@ -1,8 +1,8 @@
 #!/bin/sh
 # tools/layercheck.sh -- reads the object files: who calls whom, and who knows what.
 # Usage: layercheck.sh BUILD.  The include folders keep layers apart while compiling; this is the second
-# opinion, on what was linked.  Ranks: base; db, http, events; request; jobs; the rooms by the lines of
-# src/modules/RANKS; app.  A layer may use lower ranks only, never another of its own rank.
+# opinion, on what was linked.  Ranks: base; db, http, events; request; jobs; rules; the rooms by the lines
+# of src/modules/RANKS; app.  A layer may use lower ranks only, never another of its own rank.
 set -eu
 cd "$(dirname "$0")/.."
 build=$1
@@ -15,6 +15,7 @@ trap 'rm -rf "$work"' EXIT
     printf '%s 1\n' db http events
     echo 'request 2'
     echo 'jobs 3'
+    echo 'rules 4'
     awk '!/^#/ && NF { n++; for (i = 1; i <= NF; i++) print $i, 9 + n }' src/modules/RANKS
     echo 'app 99'
 } >"$work/ranks"

@@ -76,8 +76,9 @@ typedef struct RuleEnum {
  *   BETWEEN                  | O L L            | both ends belong to it; never TIME
  *   CONTAINS STARTS ENDS     | O L              | O: TEXT; CONTAINS also TEXTS (equal to an element)
  *                            |                  | and UNKNOWN (as its value is)
- *   CONTAINS_ANY, _ALL       | O LIST           | O: TEXTS or UNKNOWN
- *   IS_SET IS_MISSING        | O                | O: any type
+ *   CONTAINS_ANY, _ALL       | O LIST           | O: TEXTS
+ *   IS_SET IS_MISSING        | O                | O: a name, FIRST or LAST; of any type, and a value
+ *                            |                  | of another type than the schema's is set
  *   WHEN                     | O                | O: TIME; window
  *   ITEMS_ANY ITEMS_ALL      | PROP C           | C sees ITEM operands only; false for no items
  *   SEGMENT                  |                  | name
@@ -99,7 +100,7 @@ typedef struct RuleEnum {
  *   ITEMS_SUM                | PROP O           | sum over the records of ITEM or MUL
  *   COUNT DAYS               |                  | step, window: NUMBER of events, of days with one
  *   SUM AVG MIN MAX DISTINCT | O                | step, window: over the events' O (PROP, CONTEXT, MUL;
- *                            |                  | DISTINCT also FIELD; MIN, MAX also FIELD time)
+ *                            |                  | FIELD)
  *   FIRST LAST               | [O]              | step, window: TIME of the event, or O read at it
  *                            |                  | (PROP, CONTEXT, FIELD)
  *   LITERAL                  |                  | value
@@ -188,6 +189,7 @@ typedef struct RuleValue {
     uint8_t scale; /* NUMBER: i64 * 10^-scale, no zero at the end of the decimals */
     RuleClock clock;
     int32_t offset_min; /* TIME with RULE_CLOCK_OFFSET: minutes east */
+    uint32_t at;        /* byte of the text, or of the JSON text, where it begins */
     int64_t i64;        /* BOOL, NUMBER, MONEY (minor units), TIME, ENUM (rank of the label) */
     int64_t end_ms;     /* TIME */
     int64_t local_ms;   /* TIME: the civil time as written, as if it were UTC */
@@ -237,10 +239,11 @@ typedef struct RuleWindow {
 typedef struct RuleNode RuleNode;
 struct RuleNode {
     RuleOp op;
-    RuleType
-        type; /* of its value; conditions and steps: BOOL; an operand whose type the schema does not
-                      know has that of the literal beside it: a value of another type is missing */
+    /* Of its value; conditions and steps: BOOL.  An operand whose type the schema does not know has that
+     * of the literal beside it: a value of another type is then missing. */
+    RuleType type;
     uint32_t at; /* byte of the text, or of the JSON text, where it begins */
+    uint32_t id; /* its place in a walk, parents first, the step before the args: [0, node_count) */
     uint32_t count;
     const RuleNode *const *args;
     const RuleNode *step; /* leaves over events; NULL in the conditions of a DID, whose own it is */
@@ -251,7 +254,7 @@ struct RuleNode {
     const RuleValue *values;
     RuleValue value;
     const RuleEnum *labels; /* operands of type ENUM */
-    RuleWindow window;
+    RuleWindow window;      /* in the conditions of a DID: EVER, that of the DID counts */
     RuleSpan span, span2;
     RuleField field;
     bool of_first; /* STEP in a SEQUENCE: its span counts from the first step, not the one before */
@@ -267,7 +270,6 @@ typedef struct Rule {
     RuleScope scope;
     const RuleNode *root; /* type BOOL */
     uint32_t node_count;
-    uint32_t depth;    /* JSON levels */
     size_t text_bytes; /* of its canonical text */
     Str currency;      /* as the schema had them: amounts print with these */
     int exponent;

@@ -7,7 +7,7 @@
  *
  * Owns: nothing.  Threads: any; facts->arena belongs to one thread at a time.
  * Promises: the result depends on the rule and the facts only; time is linear in events and nodes
- * (steps with many names: times names); memory is taken for `distinct` and for explaining only.
+ * (steps with many names: times names); memory is taken for `distinct` only, from facts->arena.
  *
  * A missing value -- no such property, or a value of another type than the rule's -- makes every
  * comparison false; != and `not in` are the complements of == and `in`, so true.  Sums never overflow.
@@ -34,7 +34,7 @@ typedef struct RuleFixedZone {
     int32_t offset_min;
     int32_t cutover_hour;
 } RuleFixedZone;
-RuleCalendar rule_calendar_fixed(const RuleFixedZone *zone);
+RuleCalendar rule_calendar_fixed(RuleFixedZone *zone);
 
 typedef struct RuleFacts {
     int64_t now_ms;
@@ -66,9 +66,7 @@ bool rule_person_matches(const Rule *rule, const RuleFacts *facts);
  * It holds the person's own data: show it to those who may see them, and never log it.
  */
 enum { RULE_EXPLAIN_TEXT_MAX = 400 };
-void rule_explain(Ctx *ctx, const Rule *rule, const RuleFacts *facts, const Event *event,
-                  JsonOut *out);
+void rule_explain(const Rule *rule, const RuleFacts *facts, const Event *event, JsonOut *out);
 
 /* The same for a terminal: one line per node, "yes" or "no" in front, indented. */
-void rule_explain_text(Ctx *ctx, const Rule *rule, const RuleFacts *facts, const Event *event,
-                       Buf *out);
+void rule_explain_text(const Rule *rule, const RuleFacts *facts, const Event *event, Buf *out);
