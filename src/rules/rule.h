@@ -314,7 +314,7 @@ typedef struct RuleSchema {
     bool strict;
     RuleDecl (*lookup)(void *arg, const RuleAsk *ask);
     /* The i-th name known of that kind (ask->name is empty), for "did you mean"; false behind the last.
-     * At most 10,000 are looked at. */
+     * At most 2,000 are looked at. */
     bool (*known)(void *arg, const RuleAsk *ask, size_t i, Str *name);
     /* The instant of a civil time, given as if it were UTC.  A time that clocks jump over or show twice
      * is the callback's business.  NULL: UTC. */

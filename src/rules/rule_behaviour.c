@@ -76,7 +76,7 @@ static int32_t unit_first_day(RuleUnit unit, int32_t today, int32_t back)
 
 /* ---- windows --------------------------------------------------------------------------------- */
 
-Range window_range(const RuleFacts *facts, const RuleWindow *w)
+Range eval_window_range(const RuleFacts *facts, const RuleWindow *w)
 {
     const int64_t now = facts->now_ms;
     Range r = {INT64_MIN, INT64_MAX};
@@ -118,10 +118,10 @@ static bool pick_selects(const Eval *e, const RuleNode *pick, const Event *event
     if (!named || pick->count == 0)
         return named;
     const Eval about = {.facts = e->facts, .event = event};
-    return holds(&about, pick->args[0]);
+    return eval_holds(&about, pick->args[0]);
 }
 
-bool step_selects(const Eval *e, const RuleNode *step, const Event *event)
+bool eval_step_selects(const Eval *e, const RuleNode *step, const Event *event)
 {
     if (event->kind != EVENT_HAPPENED)
         return false;
@@ -165,14 +165,14 @@ static Cursor cursor_of(const Eval *e, const RuleNode *step, Range r)
 static Cursor cursor_of_leaf(const Eval *e, const RuleNode *n)
 {
     const RuleNode *leaf = n->step != NULL ? n : e->did;
-    return cursor_of(e, leaf->step, window_range(e->facts, &leaf->window));
+    return cursor_of(e, leaf->step, eval_window_range(e->facts, &leaf->window));
 }
 
 static const Event *next_event(Cursor *c)
 {
     while (c->at < c->end) {
         const Event *event = c->e->facts->events[c->at++];
-        if (step_selects(c->e, c->step, event))
+        if (eval_step_selects(c->e, c->step, event))
             return event;
     }
     return NULL;
@@ -181,7 +181,7 @@ static const Event *next_event(Cursor *c)
 static const Event *last_event(const Cursor *c)
 {
     for (size_t i = c->end; i-- > c->at;)
-        if (step_selects(c->e, c->step, c->e->facts->events[i]))
+        if (eval_step_selects(c->e, c->step, c->e->facts->events[i]))
             return c->e->facts->events[i];
     return NULL;
 }
@@ -191,7 +191,7 @@ static const Event *last_event(const Cursor *c)
 static Found of_event(const Eval *e, const RuleNode *n, const Event *event)
 {
     const Eval about = {.facts = e->facts, .event = event, .any_type = e->any_type};
-    return value_of(&about, n->args[0]);
+    return eval_value(&about, n->args[0]);
 }
 
 static int64_t count_events(Cursor c)
@@ -300,7 +300,7 @@ static Found end_of(const Eval *e, const RuleNode *n, Cursor c)
     return n->count == 0 ? found_time(event->time_ms) : of_event(e, n, event);
 }
 
-Found value_of_events(const Eval *e, const RuleNode *n)
+Found eval_events(const Eval *e, const RuleNode *n)
 {
     const Cursor c = cursor_of_leaf(e, n);
     switch ((int)n->op) {
@@ -323,13 +323,13 @@ Found value_of_events(const Eval *e, const RuleNode *n)
 
 /* ---- conditions ------------------------------------------------------------------------------ */
 
-bool holds_did(const Eval *e, const RuleNode *n)
+bool eval_did(const Eval *e, const RuleNode *n)
 {
     const Eval inside = {.facts = e->facts, .did = n};
     bool counted = false;
     for (uint32_t i = 0; i < n->count; i++) {
         counted |= n->args[i]->args[0]->op == RULE_COUNT;
-        if (!holds(&inside, n->args[i]))
+        if (!eval_holds(&inside, n->args[i]))
             return false;
     }
     Cursor c = cursor_of_leaf(e, n);
@@ -337,10 +337,10 @@ bool holds_did(const Eval *e, const RuleNode *n)
 }
 
 /* One in the window that is not in the last `span`, and none in that. */
-bool holds_stopped(const Eval *e, const RuleNode *n)
+bool eval_stopped(const Eval *e, const RuleNode *n)
 {
     const int64_t now = e->facts->now_ms, since = now - n->span.ms + 1;
-    Range before = window_range(e->facts, &n->window);
+    Range before = eval_window_range(e->facts, &n->window);
     if (before.to_ms > since)
         before.to_ms = since;
     Cursor early = cursor_of(e, n->step, before);
@@ -349,7 +349,7 @@ bool holds_stopped(const Eval *e, const RuleNode *n)
 }
 
 /* The first of the last span2, and the last one before those: span or more lie between. */
-bool holds_resumed(const Eval *e, const RuleNode *n)
+bool eval_resumed(const Eval *e, const RuleNode *n)
 {
     const int64_t now = e->facts->now_ms, since = now - n->span2.ms + 1;
     Cursor late = cursor_of(e, n->step, (Range){since, now + 1});
@@ -376,10 +376,10 @@ static bool link_holds(const RuleNode *step, const Reached *before, const Event 
     return event->time_ms - (step->of_first ? before->began_ms : before->at_ms) < step->span.ms;
 }
 
-uint32_t sequence_reached(const Eval *e, const RuleNode *n)
+uint32_t eval_sequence_reached(const Eval *e, const RuleNode *n)
 {
     Reached reached[RULE_NODES_MAX] = {0};
-    const Cursor c = cursor_of(e, NULL, window_range(e->facts, &n->window));
+    const Cursor c = cursor_of(e, NULL, eval_window_range(e->facts, &n->window));
     uint32_t best = 0;
     for (size_t i = c.at; i < c.end && best < n->count; i++) {
         const Event *event = e->facts->events[i];
@@ -387,7 +387,7 @@ uint32_t sequence_reached(const Eval *e, const RuleNode *n)
         for (uint32_t k = best + 1; k-- > 0;) {
             if (k > 0 && !link_holds(n->args[k], &reached[k - 1], event))
                 continue;
-            if (!step_selects(e, n->args[k], event))
+            if (!eval_step_selects(e, n->args[k], event))
                 continue;
             reached[k] =
                 (Reached){true, event->time_ms, k == 0 ? event->time_ms : reached[k - 1].began_ms};
@@ -397,16 +397,16 @@ uint32_t sequence_reached(const Eval *e, const RuleNode *n)
     return best;
 }
 
-bool holds_sequence(const Eval *e, const RuleNode *n)
+bool eval_sequence(const Eval *e, const RuleNode *n)
 {
-    return sequence_reached(e, n) == n->count;
+    return eval_sequence_reached(e, n) == n->count;
 }
 
 /* ---- for explaining -------------------------------------------------------------------------- */
 
-Matches matches_of(const Eval *e, const RuleNode *step, const RuleWindow *window)
+Matches eval_matches(const Eval *e, const RuleNode *step, const RuleWindow *window)
 {
-    Cursor c = cursor_of(e, step, window_range(e->facts, window));
+    Cursor c = cursor_of(e, step, eval_window_range(e->facts, window));
     Matches m = {0};
     for (const Event *event; (event = next_event(&c)) != NULL; m.count++) {
         m.first = m.first == NULL ? event : m.first;

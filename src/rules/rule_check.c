@@ -17,26 +17,41 @@ static const char *const KIND_TEXT[RULE_NAME_KIND_COUNT] = {
 
 static void add_warning(Draft *d, size_t at, Str text)
 {
-    if (d->warning_count == RULE_WARNINGS_MAX)
-        return;
     if (d->warnings == NULL)
         d->warnings = ARENA_ARRAY(d->ctx->arena, RuleWarning, RULE_WARNINGS_MAX);
     d->warnings[d->warning_count++] = (RuleWarning){(uint32_t)at, text};
 }
 
+static void try_known(const RuleSchema *s, RuleAsk ask, Nearest *near)
+{
+    Str name;
+    ask.name = STR("");
+    for (size_t i = 0; s->known != NULL && i < RULE_KNOWN_MAX && s->known(s->arg, &ask, i, &name);
+         i++)
+        nearest_try(near, name);
+}
+
+/* Of these events; if nothing there is near, of any. */
+static Str meant_by(const Draft *d, const RuleAsk *ask)
+{
+    RuleAsk wider = *ask;
+    Nearest near = nearest_to(ask->name);
+    try_known(d->schema, *ask, &near);
+    if (near.best.len == 0 && ask->event_count > 0) {
+        wider.event_count = 0;
+        try_known(d->schema, wider, &near);
+    }
+    return str_eq(near.best, ask->name) ? STR(" of this event, only of others")
+                                        : nearest_text(d, &near);
+}
+
 static Err unknown_name(Draft *d, size_t at, const RuleAsk *ask)
 {
-    const RuleSchema *s = d->schema;
-    Nearest near = nearest_to(ask->name);
-    RuleAsk all = *ask;
-    all.name = STR("");
-    Str name;
-    for (size_t i = 0; s->known != NULL && i < RULE_KNOWN_MAX && s->known(s->arg, &all, i, &name);
-         i++)
-        nearest_try(&near, name);
-    const Str quoted = draft_quote(d, ask->name), meant = nearest_text(d, &near);
+    if (!d->schema->strict && d->warning_count == RULE_WARNINGS_MAX)
+        return ERR_OK;
+    const Str quoted = draft_quote(d, ask->name), meant = meant_by(d, ask);
     const char *kind = KIND_TEXT[ask->kind];
-    if (s->strict)
+    if (d->schema->strict)
         return draft_fail(d, at, "rule.name", "no %s %.*s is known%.*s", kind, STR_ARG(quoted),
                           STR_ARG(meant));
     const Str place = draft_place(d, at);
@@ -61,7 +76,7 @@ Err check_name(Draft *d, size_t at, const RuleAsk *ask, RuleDecl *decl)
 
 /* ---- walking --------------------------------------------------------------------------------- */
 
-RuleNode *node_of(const Draft *d, const RuleNode *n)
+RuleNode *check_node(const Draft *d, const RuleNode *n)
 {
     return d->nodes[n->id];
 }
@@ -94,10 +109,10 @@ static Err check_pick(Draft *d, const RuleNode *n, uint32_t level)
 /* `level` containers around the object that holds the step's keys. */
 static Err check_step(Draft *d, const RuleNode *n, uint32_t level)
 {
-    node_of(d, n)->type = RULE_TYPE_BOOL;
+    check_node(d, n)->type = RULE_TYPE_BOOL;
     TRY(check_level(d, n, level, 1));
     for (uint32_t i = 0; i < n->count; i++) {
-        node_of(d, n->args[i])->type = RULE_TYPE_BOOL;
+        check_node(d, n->args[i])->type = RULE_TYPE_BOOL;
         TRY(check_pick(d, n->args[i], n->count == 1 ? level : level + 2));
     }
     return ERR_OK;
@@ -112,7 +127,7 @@ Err check_leaf_step(Draft *d, const RuleNode *n, const View *view, uint32_t leve
 }
 
 /* The events that a step may select, for asking about their properties; none = any. */
-View view_of_step(Draft *d, const RuleNode *step)
+View check_view_of_step(Draft *d, const RuleNode *step)
 {
     View view = {PLACE_OF_EVENT, NULL, 0, {0}, NULL};
     if (step->count == 1) {
@@ -223,7 +238,7 @@ static const CheckCondition CONDITIONS[RULE_OP_COUNT] = {
 
 Err check_condition(Draft *d, const RuleNode *n, const View *view, uint32_t level)
 {
-    RuleNode *mine = node_of(d, n);
+    RuleNode *mine = check_node(d, n);
     TRY(check_level(d, n, level, n->op == RULE_LITERAL ? 0 : 1));
     mine->type = RULE_TYPE_BOOL;
     if (CONDITIONS[n->op] != NULL)
@@ -236,7 +251,7 @@ Err check_condition(Draft *d, const RuleNode *n, const View *view, uint32_t leve
 /* Numbers the nodes as a walk meets them; the tree's depth is bounded by now. */
 static void number_nodes(const Draft *d, const RuleNode *n, uint32_t *next)
 {
-    node_of(d, n)->id = (*next)++;
+    check_node(d, n)->id = (*next)++;
     if (n->step != NULL)
         number_nodes(d, n->step, next);
     for (uint32_t i = 0; i < n->count; i++)

@@ -24,7 +24,7 @@ typedef struct View {
 } View;
 
 /* The node, to be written to: its type, its label. */
-RuleNode *node_of(const Draft *d, const RuleNode *n);
+RuleNode *check_node(const Draft *d, const RuleNode *n);
 
 /* ---- rule_check.c ---------------------------------------------------------------------------- */
 
@@ -35,7 +35,7 @@ MUST_USE Err check_condition(Draft *d, const RuleNode *n, const View *view, uint
 
 /* A leaf over events: it is in its place, and so is its step, if it has one of its own. */
 MUST_USE Err check_leaf_step(Draft *d, const RuleNode *n, const View *view, uint32_t level);
-View view_of_step(Draft *d, const RuleNode *step);
+View check_view_of_step(Draft *d, const RuleNode *step);
 
 /* ---- rule_types.c ---------------------------------------------------------------------------- */
 

@@ -7,23 +7,24 @@
 
 static Found value_of_prop(const Eval *e, const RuleNode *n)
 {
-    return found_of_prop(prop_find(e->event->props, e->event->prop_count, n->name), n, e->any_type);
+    return found_of_prop(found_prop(e->event->props, e->event->prop_count, n->name), n,
+                         e->any_type);
 }
 
 static Found value_of_context(const Eval *e, const RuleNode *n)
 {
-    return found_of_prop(prop_find(e->event->context, e->event->context_count, n->name), n,
+    return found_of_prop(found_prop(e->event->context, e->event->context_count, n->name), n,
                          e->any_type);
 }
 
 static Found value_of_item(const Eval *e, const RuleNode *n)
 {
-    return found_of_prop(prop_find(e->item->fields, e->item->count, n->name), n, e->any_type);
+    return found_of_prop(found_prop(e->item->fields, e->item->count, n->name), n, e->any_type);
 }
 
 static Found value_of_person(const Eval *e, const RuleNode *n)
 {
-    return found_of_prop(prop_find(e->facts->attributes, e->facts->attribute_count, n->name), n,
+    return found_of_prop(found_prop(e->facts->attributes, e->facts->attribute_count, n->name), n,
                          e->any_type);
 }
 
@@ -42,13 +43,13 @@ static Found value_of_field(const Eval *e, const RuleNode *n)
 
 static Found value_of_product(const Eval *e, const RuleNode *n)
 {
-    return found_product(value_of(e, n->args[0]), value_of(e, n->args[1]), n->type);
+    return found_product(eval_value(e, n->args[0]), eval_value(e, n->args[1]), n->type);
 }
 
 /* The records of the list that n->args[0] names; NULL when there are none. */
 static const EventProp *records_of(const Eval *e, const RuleNode *n)
 {
-    return value_of(e, n->args[0]).at;
+    return eval_value(e, n->args[0]).at;
 }
 
 static size_t records_that_hold(const Eval *e, const RuleNode *n, const EventProp *list)
@@ -57,7 +58,7 @@ static size_t records_that_hold(const Eval *e, const RuleNode *n, const EventPro
     for (uint32_t i = 0; i < list->count; i++) {
         Eval item = *e;
         item.item = &list->items[i];
-        count += n->count < 2 || holds(&item, n->args[1]);
+        count += n->count < 2 || eval_holds(&item, n->args[1]);
     }
     return count;
 }
@@ -76,7 +77,7 @@ static Found value_of_items_sum(const Eval *e, const RuleNode *n)
     for (uint32_t i = 0; list != NULL && i < list->count; i++) {
         Eval item = *e;
         item.item = &list->items[i];
-        const Found f = value_of(&item, n->args[1]);
+        const Found f = eval_value(&item, n->args[1]);
         if (f.type == n->type)
             num_add(&sum.num, f.num);
     }
@@ -94,18 +95,18 @@ static const ValueOf VALUES[RULE_OP_COUNT] = {
     [RULE_MUL] = value_of_product,
     [RULE_ITEMS_COUNT] = value_of_items_count,
     [RULE_ITEMS_SUM] = value_of_items_sum,
-    [RULE_COUNT] = value_of_events,
-    [RULE_DAYS] = value_of_events,
-    [RULE_SUM] = value_of_events,
-    [RULE_AVG] = value_of_events,
-    [RULE_MIN] = value_of_events,
-    [RULE_MAX] = value_of_events,
-    [RULE_DISTINCT] = value_of_events,
-    [RULE_FIRST] = value_of_events,
-    [RULE_LAST] = value_of_events,
+    [RULE_COUNT] = eval_events,
+    [RULE_DAYS] = eval_events,
+    [RULE_SUM] = eval_events,
+    [RULE_AVG] = eval_events,
+    [RULE_MIN] = eval_events,
+    [RULE_MAX] = eval_events,
+    [RULE_DISTINCT] = eval_events,
+    [RULE_FIRST] = eval_events,
+    [RULE_LAST] = eval_events,
 };
 
-Found value_of(const Eval *e, const RuleNode *operand)
+Found eval_value(const Eval *e, const RuleNode *operand)
 {
     CHECK(VALUES[operand->op] != NULL);
     return VALUES[operand->op](e, operand);
@@ -122,7 +123,7 @@ static bool compares(const Found *f, RuleType type)
 static bool holds_comparison(const Eval *e, const RuleNode *n)
 {
     const RuleValue *v = &n->args[1]->value;
-    const Found f = value_of(e, n->args[0]);
+    const Found f = eval_value(e, n->args[0]);
     if (!compares(&f, v->type))
         return n->op == RULE_NE;
     const int order = found_compare(&f, v);
@@ -145,7 +146,7 @@ static bool holds_comparison(const Eval *e, const RuleNode *n)
 static bool holds_in(const Eval *e, const RuleNode *n)
 {
     const RuleNode *list = n->args[1];
-    const Found f = value_of(e, n->args[0]);
+    const Found f = eval_value(e, n->args[0]);
     bool in = false;
     for (uint32_t i = 0; i < list->value_count && !in; i++)
         in = compares(&f, list->values[i].type) && found_compare(&f, &list->values[i]) == 0;
@@ -155,7 +156,7 @@ static bool holds_in(const Eval *e, const RuleNode *n)
 static bool holds_between(const Eval *e, const RuleNode *n)
 {
     const RuleValue *low = &n->args[1]->value, *high = &n->args[2]->value;
-    const Found f = value_of(e, n->args[0]);
+    const Found f = eval_value(e, n->args[0]);
     return compares(&f, low->type) && found_compare(&f, low) >= 0 && found_compare(&f, high) <= 0;
 }
 
@@ -175,7 +176,7 @@ static bool texts_contain(const EventProp *list, Str text)
 static bool holds_contains(const Eval *e, const RuleNode *n)
 {
     const Str part = n->args[1]->value.text;
-    const Found f = value_of(e, n->args[0]);
+    const Found f = eval_value(e, n->args[0]);
     if (f.type == RULE_TYPE_TEXTS)
         return texts_contain(f.at, part);
     return f.type == RULE_TYPE_TEXT && text_contains(f.text, part);
@@ -184,7 +185,7 @@ static bool holds_contains(const Eval *e, const RuleNode *n)
 static bool holds_affix(const Eval *e, const RuleNode *n)
 {
     const Str part = n->args[1]->value.text;
-    const Found f = value_of(e, n->args[0]);
+    const Found f = eval_value(e, n->args[0]);
     if (f.type != RULE_TYPE_TEXT)
         return false;
     return n->op == RULE_STARTS ? str_starts_with(f.text, part) : str_ends_with(f.text, part);
@@ -193,7 +194,7 @@ static bool holds_affix(const Eval *e, const RuleNode *n)
 static bool holds_contains_list(const Eval *e, const RuleNode *n)
 {
     const RuleNode *list = n->args[1];
-    const Found f = value_of(e, n->args[0]);
+    const Found f = eval_value(e, n->args[0]);
     uint32_t hits = 0;
     if (f.type != RULE_TYPE_TEXTS)
         return false;
@@ -206,13 +207,13 @@ static bool holds_set(const Eval *e, const RuleNode *n)
 {
     Eval any = *e;
     any.any_type = true;
-    return (value_of(&any, n->args[0]).type != RULE_TYPE_UNKNOWN) == (n->op == RULE_IS_SET);
+    return (eval_value(&any, n->args[0]).type != RULE_TYPE_UNKNOWN) == (n->op == RULE_IS_SET);
 }
 
 static bool holds_when(const Eval *e, const RuleNode *n)
 {
-    const Range range = window_range(e->facts, &n->window);
-    const Found f = value_of(e, n->args[0]);
+    const Range range = eval_window_range(e->facts, &n->window);
+    const Found f = eval_value(e, n->args[0]);
     return f.type == RULE_TYPE_TIME && f.i64 >= range.from_ms && f.i64 < range.to_ms;
 }
 
@@ -221,7 +222,7 @@ static bool holds_when(const Eval *e, const RuleNode *n)
 static bool holds_and(const Eval *e, const RuleNode *n)
 {
     for (uint32_t i = 0; i < n->count; i++)
-        if (!holds(e, n->args[i]))
+        if (!eval_holds(e, n->args[i]))
             return false;
     return true;
 }
@@ -229,14 +230,14 @@ static bool holds_and(const Eval *e, const RuleNode *n)
 static bool holds_or(const Eval *e, const RuleNode *n)
 {
     for (uint32_t i = 0; i < n->count; i++)
-        if (holds(e, n->args[i]))
+        if (eval_holds(e, n->args[i]))
             return true;
     return false;
 }
 
 static bool holds_not(const Eval *e, const RuleNode *n)
 {
-    return !holds(e, n->args[0]);
+    return !eval_holds(e, n->args[0]);
 }
 
 static bool holds_constant(const Eval *e, const RuleNode *n)
@@ -295,13 +296,13 @@ static const Holds HOLDS[RULE_OP_COUNT] = {
     [RULE_ITEMS_ALL] = holds_items,
     [RULE_SEGMENT] = holds_segment,
     [RULE_CONSENTS] = holds_consents,
-    [RULE_DID] = holds_did,
-    [RULE_STOPPED] = holds_stopped,
-    [RULE_RESUMED] = holds_resumed,
-    [RULE_SEQUENCE] = holds_sequence,
+    [RULE_DID] = eval_did,
+    [RULE_STOPPED] = eval_stopped,
+    [RULE_RESUMED] = eval_resumed,
+    [RULE_SEQUENCE] = eval_sequence,
 };
 
-bool holds(const Eval *e, const RuleNode *condition)
+bool eval_holds(const Eval *e, const RuleNode *condition)
 {
     CHECK(HOLDS[condition->op] != NULL);
     return HOLDS[condition->op](e, condition);
@@ -311,13 +312,13 @@ bool rule_event_matches(const Rule *rule, const RuleFacts *facts, const Event *e
 {
     CHECK(rule->scope != RULE_SCOPE_PERSON);
     const Eval e = {.facts = facts, .event = event};
-    return rule->scope == RULE_SCOPE_STEP ? step_selects(&e, rule->root, event)
-                                          : holds(&e, rule->root);
+    return rule->scope == RULE_SCOPE_STEP ? eval_step_selects(&e, rule->root, event)
+                                          : eval_holds(&e, rule->root);
 }
 
 bool rule_person_matches(const Rule *rule, const RuleFacts *facts)
 {
     CHECK(rule->scope == RULE_SCOPE_PERSON);
     const Eval e = {.facts = facts};
-    return holds(&e, rule->root);
+    return eval_holds(&e, rule->root);
 }

@@ -52,12 +52,12 @@ int num_compare(Num a, Num b);
 int found_compare(const Found *f, const RuleValue *v);
 bool found_same(const Found *a, const Found *b);    /* equal values of one type */
 uint64_t found_hash(const Found *f, uint64_t seed); /* equal for the same ones */
-const EventProp *prop_find(const EventProp *props, uint32_t count, Str name);
+const EventProp *found_prop(const EventProp *props, uint32_t count, Str name);
 
 /* ---- rule_eval.c ----------------------------------------------------------------------------- */
 
-bool holds(const Eval *e, const RuleNode *condition);
-Found value_of(const Eval *e, const RuleNode *operand);
+bool eval_holds(const Eval *e, const RuleNode *condition);
+Found eval_value(const Eval *e, const RuleNode *operand);
 
 /* ---- rule_behaviour.c ------------------------------------------------------------------------ */
 
@@ -65,20 +65,20 @@ Found value_of(const Eval *e, const RuleNode *operand);
 typedef struct Range {
     int64_t from_ms, to_ms;
 } Range;
-Range window_range(const RuleFacts *facts, const RuleWindow *w);
+Range eval_window_range(const RuleFacts *facts, const RuleWindow *w);
 
-bool step_selects(const Eval *e, const RuleNode *step, const Event *event);
+bool eval_step_selects(const Eval *e, const RuleNode *step, const Event *event);
 
-bool holds_did(const Eval *e, const RuleNode *n);
-bool holds_stopped(const Eval *e, const RuleNode *n);
-bool holds_resumed(const Eval *e, const RuleNode *n);
-bool holds_sequence(const Eval *e, const RuleNode *n);
-Found value_of_events(const Eval *e, const RuleNode *n); /* COUNT to LAST */
+bool eval_did(const Eval *e, const RuleNode *n);
+bool eval_stopped(const Eval *e, const RuleNode *n);
+bool eval_resumed(const Eval *e, const RuleNode *n);
+bool eval_sequence(const Eval *e, const RuleNode *n);
+Found eval_events(const Eval *e, const RuleNode *n); /* COUNT to LAST */
 
 /* For explaining: what a leaf finds. */
 typedef struct Matches {
     size_t count;
     const Event *first, *last;
 } Matches;
-Matches matches_of(const Eval *e, const RuleNode *step, const RuleWindow *window);
-uint32_t sequence_reached(const Eval *e, const RuleNode *n); /* how many steps, at best */
+Matches eval_matches(const Eval *e, const RuleNode *step, const RuleWindow *window);
+uint32_t eval_sequence_reached(const Eval *e, const RuleNode *n); /* how many steps, at best */

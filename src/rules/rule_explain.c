@@ -190,7 +190,7 @@ static void find_value(const Teller *t, const Eval *e, const RuleNode *n, Buf *o
 {
     Eval any = *e;
     any.any_type = n->op == RULE_IS_SET || n->op == RULE_IS_MISSING;
-    const Found f = value_of(&any, n->args[0]);
+    const Found f = eval_value(&any, n->args[0]);
     put_found(t, e, out, &f);
 }
 
@@ -201,19 +201,19 @@ static void find_items(const Teller *t, const Eval *e, const RuleNode *n, Buf *o
 
 static void find_events(const Teller *t, const Eval *e, const RuleNode *n, Buf *out)
 {
-    put_matches(t, e, out, matches_of(e, n->step, &n->window));
+    put_matches(t, e, out, eval_matches(e, n->step, &n->window));
 }
 
 static void find_all_events(const Teller *t, const Eval *e, const RuleNode *n, Buf *out)
 {
     const RuleWindow ever = {.kind = RULE_WINDOW_EVER};
-    put_matches(t, e, out, matches_of(e, n->step, &ever));
+    put_matches(t, e, out, eval_matches(e, n->step, &ever));
 }
 
 static void find_sequence(const Teller *t, const Eval *e, const RuleNode *n, Buf *out)
 {
     (void)t;
-    buf_addf(out, "%u of %u steps", sequence_reached(e, n), n->count);
+    buf_addf(out, "%u of %u steps", eval_sequence_reached(e, n), n->count);
 }
 
 typedef void (*Find)(const Teller *t, const Eval *e, const RuleNode *n, Buf *out);
@@ -263,11 +263,11 @@ static void tell_condition(Teller *t, const Eval *e, const RuleNode *n, uint32_t
 /* For one event: which alternative, and why not the others. */
 static void tell_step(Teller *t, const Eval *e, const RuleNode *step, uint32_t level)
 {
-    tell_node(t, step, level, step_selects(e, step, e->event));
+    tell_node(t, step, level, eval_step_selects(e, step, e->event));
     for (uint32_t i = 0; i < step->count; i++) {
         const RuleNode one = {.op = RULE_STEP, .count = 1, .args = &step->args[i]};
         if (step->count > 1)
-            tell_node(t, step->args[i], level + 1, step_selects(e, &one, e->event));
+            tell_node(t, step->args[i], level + 1, eval_step_selects(e, &one, e->event));
         if (step->args[i]->count > 0)
             tell_condition(t, e, step->args[i]->args[0], level + 1 + (step->count > 1));
     }
@@ -275,9 +275,9 @@ static void tell_step(Teller *t, const Eval *e, const RuleNode *step, uint32_t l
 
 static void tell_sequence_steps(Teller *t, const Eval *e, const RuleNode *n, uint32_t level)
 {
-    const uint32_t reached = sequence_reached(e, n);
+    const uint32_t reached = eval_sequence_reached(e, n);
     for (uint32_t i = 0; i < n->count; i++) {
-        put_matches(t, e, &t->found, matches_of(e, n->args[i], &n->window));
+        put_matches(t, e, &t->found, eval_matches(e, n->args[i], &n->window));
         tell_node(t, n->args[i], level, i < reached);
     }
 }
@@ -287,7 +287,7 @@ static void tell_condition(Teller *t, const Eval *e, const RuleNode *n, uint32_t
     const Find find = find_of(n->op);
     if (find != NULL)
         find(t, e, n, &t->found);
-    tell_node(t, n, level, holds(e, n));
+    tell_node(t, n, level, eval_holds(e, n));
     Eval inside = *e;
     if (n->op == RULE_DID)
         inside = (Eval){.facts = e->facts, .did = n};

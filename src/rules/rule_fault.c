@@ -87,6 +87,15 @@ static void pointer_of(const Draft *d, size_t at, char pointer[POINTER_BYTES + 1
     pointer[len] = '\0';
 }
 
+/* As many characters of `s` as fit: none is cut. */
+static Str whole_characters(Str s, size_t max)
+{
+    size_t len = 0;
+    while (len < s.len && str_utf8_len(s, len) > 0 && len + str_utf8_len(s, len) <= max)
+        len += str_utf8_len(s, len);
+    return str_slice(s, 0, len);
+}
+
 Err draft_fail(Draft *d, size_t at, const char *reason, const char *fmt, ...)
 {
     char message[MESSAGE_BYTES], pointer[POINTER_BYTES + 1] = "";
@@ -97,7 +106,9 @@ Err draft_fail(Draft *d, size_t at, const char *reason, const char *fmt, ...)
     if (d->from_json)
         pointer_of(d, at, pointer);
     const Str place = draft_place(d, at);
-    return fail_field(d->ctx, pointer, reason, "%.*s: %s", STR_ARG(place), message);
+    const size_t room = sizeof d->ctx->fault.hint - sizeof ": " - place.len;
+    const Str whole = whole_characters(str_of(message), room);
+    return fail_field(d->ctx, pointer, reason, "%.*s: %.*s", STR_ARG(place), STR_ARG(whole));
 }
 
 Str draft_quote(const Draft *d, Str s)

@@ -35,16 +35,16 @@ static void put_value(const Printer *p, const RuleValue *v)
     if (v->type == RULE_TYPE_BOOL) {
         put(p, v->i64 != 0 ? "true" : "false");
     } else if (v->type == RULE_TYPE_NUMBER) {
-        put_number(p->out, v->i64, v->scale);
+        literal_put_number(p->out, v->i64, v->scale);
     } else if (v->type == RULE_TYPE_MONEY) {
         money_print(p->out, (Money){v->i64}, p->rule->exponent);
         buf_addf(p->out, " %.*s", STR_ARG(p->rule->currency));
     } else if (v->type == RULE_TYPE_TIME) {
-        put_time(p->out, v);
-    } else if (v->type == RULE_TYPE_ENUM && name_is_bare(v->text)) {
+        literal_put_time(p->out, v);
+    } else if (v->type == RULE_TYPE_ENUM && literal_is_bare(v->text)) {
         buf_add(p->out, v->text);
     } else {
-        put_quoted(p->out, '"', v->text);
+        literal_put_quoted(p->out, '"', v->text);
     }
 }
 
@@ -56,20 +56,20 @@ static void put_window(const Printer *p, const RuleWindow *w)
         [RULE_WINDOW_BEFORE] = "before ",   [RULE_WINDOW_AGO] = "between "};
     put(p, FIRST[w->kind]);
     if (w->kind == RULE_WINDOW_WITHIN || w->kind == RULE_WINDOW_AGO) {
-        put_span(p->out, w->span);
+        literal_put_span(p->out, w->span);
     } else if (w->kind == RULE_WINDOW_CALENDAR) {
         buf_addf(p->out, "%d calendar ", w->span.count);
-        put_calendar_unit(p->out, w->span);
+        literal_put_calendar_unit(p->out, w->span);
     } else {
-        put_time(p->out, &w->from);
+        literal_put_time(p->out, &w->from);
     }
     if (w->kind == RULE_WINDOW_AGO) {
         put(p, " and ");
-        put_span(p->out, w->span2);
+        literal_put_span(p->out, w->span2);
         put(p, " ago");
     } else if (w->kind == RULE_WINDOW_BETWEEN) {
         put(p, " and ");
-        put_time(p->out, &w->to);
+        literal_put_time(p->out, &w->to);
     }
 }
 
@@ -155,7 +155,7 @@ static void put_items(const Printer *p, const RuleNode *n)
 static void put_segment(const Printer *p, const RuleNode *n)
 {
     put(p, "segment(");
-    put_quoted(p->out, '"', n->name);
+    literal_put_quoted(p->out, '"', n->name);
     put(p, ")");
 }
 
@@ -163,7 +163,7 @@ static void put_names(const Printer *p, const Str *names, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         put(p, i > 0 ? ", " : "");
-        put_quoted(p->out, '"', names[i]);
+        literal_put_quoted(p->out, '"', names[i]);
     }
 }
 
@@ -220,7 +220,7 @@ static void put_stopped(const Printer *p, const RuleNode *n)
     put(p, "stopped(");
     put_step(p, n->step);
     put(p, ", for ");
-    put_span(p->out, n->span);
+    literal_put_span(p->out, n->span);
     put_window_and_close(p, n);
 }
 
@@ -229,9 +229,9 @@ static void put_resumed(const Printer *p, const RuleNode *n)
     put(p, "resumed(");
     put_step(p, n->step);
     put(p, ", after ");
-    put_span(p->out, n->span);
+    literal_put_span(p->out, n->span);
     put(p, ", within ");
-    put_span(p->out, n->span2);
+    literal_put_span(p->out, n->span2);
     put(p, ")");
 }
 
@@ -244,7 +244,7 @@ static void put_sequence(const Printer *p, const RuleNode *n)
         if (n->args[i]->span.count == 0)
             continue;
         put(p, " within ");
-        put_span(p->out, n->args[i]->span);
+        literal_put_span(p->out, n->args[i]->span);
         put(p, n->args[i]->of_first ? " of first" : "");
     }
     put_window_and_close(p, n);
@@ -276,12 +276,12 @@ static void put_aggregate(const Printer *p, const RuleNode *n)
 static void put_named(const Printer *p, const RuleNode *n)
 {
     put(p, n->op == RULE_PERSON ? "person." : n->op == RULE_CONTEXT ? "context." : "");
-    put_name(p->out, n->name);
+    literal_put_name(p->out, n->name);
 }
 
 static void put_field(const Printer *p, const RuleNode *n)
 {
-    buf_add(p->out, field_text(n->field));
+    buf_add(p->out, literal_field_text(n->field));
 }
 
 static void put_literal(const Printer *p, const RuleNode *n)

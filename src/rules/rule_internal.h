@@ -10,8 +10,8 @@
 #include "rules/rule.h"
 
 enum {
-    RULE_QUOTE_MAX = 40, /* bytes of what was given that a fault shows */
-    RULE_KNOWN_MAX = 10000,
+    RULE_QUOTE_MAX = 40,   /* bytes of what was given that a fault shows */
+    RULE_KNOWN_MAX = 2000, /* names that are tried for "did you mean" */
 };
 
 /* A rule being read. */
@@ -91,9 +91,9 @@ Str nearest_text(const Draft *d, const Nearest *n);
 /* ---- literals as text (rule_literal.c) ------------------------------------------------------- */
 
 /* What may stand bare: a letter, _ or $, then also digits; and no word of the language. */
-bool name_is_bare(Str name);
-size_t name_letter_len(Str s, size_t at); /* bytes of the letter at `at`, 0 = none */
-bool word_is_reserved(Str word);
+bool literal_is_bare(Str name);
+size_t literal_letter_len(Str s, size_t at); /* bytes of the letter at `at`, 0 = none */
+bool literal_is_reserved(Str word);
 
 /* The readers of literals fail with "rule.value" at `at`. */
 MUST_USE Err literal_number(Draft *d, size_t at, Str text, RuleValue *out);
@@ -106,18 +106,19 @@ MUST_USE Err literal_calendar(Draft *d, size_t at, Str count, Str unit, RuleSpan
 MUST_USE Err literal_name(Draft *d, size_t at, Str name);
 
 /* Bytes at the start of `s` that look like a time (2026-01-31...), 0 = none. */
-size_t time_len(Str s);
+size_t literal_time_len(Str s);
 
 /* A window whose ends stand the wrong way round: INVALID "rule.value". */
-MUST_USE Err window_check(Draft *d, size_t at, const RuleWindow *w);
+MUST_USE Err literal_check_window(Draft *d, size_t at, const RuleWindow *w);
 
-void put_quoted(Buf *out, char quote, Str s); /* with the escapes of texts and quoted names */
-void put_name(Buf *out, Str name);            /* bare, or in backticks */
-void put_number(Buf *out, int64_t coefficient, int scale);
-void put_time(Buf *out, const RuleValue *v);
-void put_span(Buf *out, RuleSpan span);
-void put_calendar_unit(Buf *out, RuleSpan span); /* "months" */
+void literal_put_quoted(Buf *out, char quote,
+                        Str s);            /* with the escapes of texts and quoted names */
+void literal_put_name(Buf *out, Str name); /* bare, or in backticks */
+void literal_put_number(Buf *out, int64_t coefficient, int scale);
+void literal_put_time(Buf *out, const RuleValue *v);
+void literal_put_span(Buf *out, RuleSpan span);
+void literal_put_calendar_unit(Buf *out, RuleSpan span); /* "months" */
 
 /* "time": the name of a field of every event. */
-Str field_text(RuleField field);
-bool field_find(Str text, RuleField *out);
+Str literal_field_text(RuleField field);
+bool literal_find_field(Str text, RuleField *out);

@@ -39,7 +39,7 @@ static bool number_is_safe(const RuleValue *v)
 static void write_number(const Writer *w, const RuleValue *v)
 {
     Buf b = BUF_MAX(64);
-    put_number(&b, v->i64, v->scale);
+    literal_put_number(&b, v->i64, v->scale);
     if (number_is_safe(v)) {
         json_out_raw(w->out, buf_str(&b));
     } else {
@@ -69,7 +69,7 @@ static void write_value(const Writer *w, const RuleValue *v)
         buf_addf(&b, " %.*s", STR_ARG(w->rule->currency));
         write_wrapped(w, "money", buf_str(&b));
     } else if (v->type == RULE_TYPE_TIME) {
-        put_time(&b, v);
+        literal_put_time(&b, v);
         write_wrapped(w, "time", buf_str(&b));
     } else {
         json_out_text(w->out, v->text);
@@ -80,7 +80,7 @@ static void write_value(const Writer *w, const RuleValue *v)
 static void write_span(const Writer *w, RuleSpan span)
 {
     Buf b = BUF_MAX(32);
-    put_span(&b, span);
+    literal_put_span(&b, span);
     json_out_text(w->out, buf_str(&b));
     buf_free(&b);
 }
@@ -88,7 +88,7 @@ static void write_span(const Writer *w, RuleSpan span)
 static void write_time(const Writer *w, const RuleValue *v)
 {
     Buf b = BUF_MAX(64);
-    put_time(&b, v);
+    literal_put_time(&b, v);
     json_out_text(w->out, buf_str(&b));
     buf_free(&b);
 }
@@ -97,7 +97,7 @@ static void write_calendar(const Writer *w, RuleSpan span)
 {
     Buf b = BUF_MAX(32);
     buf_addf(&b, "%d ", span.count);
-    put_calendar_unit(&b, span);
+    literal_put_calendar_unit(&b, span);
     json_out_text(w->out, buf_str(&b));
     buf_free(&b);
 }
@@ -339,7 +339,7 @@ static void write_named(const Writer *w, const RuleNode *n)
 
 static void write_field(const Writer *w, const RuleNode *n)
 {
-    write_wrapped(w, "field", field_text(n->field));
+    write_wrapped(w, "field", literal_field_text(n->field));
 }
 
 static void write_literal(const Writer *w, const RuleNode *n)

@@ -160,7 +160,7 @@ static size_t word_len(Str s, size_t at)
 {
     size_t end = at;
     while (end < s.len) {
-        const size_t len = is_digit(s.ptr[end]) ? 1 : name_letter_len(s, end);
+        const size_t len = is_digit(s.ptr[end]) ? 1 : literal_letter_len(s, end);
         if (len == 0)
             break;
         end += len;
@@ -177,7 +177,7 @@ static Token take(Lexer *x, TokenKind kind, size_t len)
 
 static Token number_or_time(Lexer *x)
 {
-    const size_t time = time_len(str_slice(x->text, x->at, x->text.len));
+    const size_t time = literal_time_len(str_slice(x->text, x->at, x->text.len));
     if (time > 0)
         return take(x, TOKEN_TIME, time);
     size_t len = peek(x, 0) == '-';
@@ -225,13 +225,13 @@ static Token next(Lexer *x)
         return quoted(x, c, TOKEN_NAME);
     if (is_digit(c) || (c == '-' && is_digit(peek(x, 1))))
         return number_or_time(x);
-    if (name_letter_len(x->text, x->at) > 0)
+    if (literal_letter_len(x->text, x->at) > 0)
         return take(x, TOKEN_WORD, word_len(x->text, x->at));
     return symbol(x);
 }
 
 /* The parser stops at the first bad token, so nothing behind it is looked at. */
-const Token *lex(Draft *d)
+const Token *lex_text(Draft *d)
 {
     Lexer x = {.d = d, .text = d->text};
     uint32_t cap = 64, count = 0;

@@ -27,4 +27,4 @@ typedef struct Token {
 } Token;
 
 /* All tokens of d->text in order, END last. */
-const Token *lex(Draft *d);
+const Token *lex_text(Draft *d);

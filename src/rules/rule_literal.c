@@ -18,7 +18,7 @@ static const char *const RESERVED[] = {
     "source", "starts", "store", "then",   "time",    "true",     "where",   "within",
 };
 
-bool word_is_reserved(Str word)
+bool literal_is_reserved(Str word)
 {
     for (size_t i = 0; i < ARRAY_LEN(RESERVED); i++)
         if (str_eq(word, str_of(RESERVED[i])))
@@ -52,7 +52,7 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-size_t name_letter_len(Str s, size_t at)
+size_t literal_letter_len(Str s, size_t at)
 {
     const char c = s.ptr[at];
     if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '$')
@@ -67,12 +67,12 @@ size_t name_letter_len(Str s, size_t at)
     return 0;
 }
 
-bool name_is_bare(Str name)
+bool literal_is_bare(Str name)
 {
-    if (name.len == 0 || word_is_reserved(name))
+    if (name.len == 0 || literal_is_reserved(name))
         return false;
     for (size_t i = 0; i < name.len;) {
-        const size_t len = i > 0 && is_digit(name.ptr[i]) ? 1 : name_letter_len(name, i);
+        const size_t len = i > 0 && is_digit(name.ptr[i]) ? 1 : literal_letter_len(name, i);
         if (len == 0)
             return false;
         i += len;
@@ -99,12 +99,12 @@ static const Str FIELDS[RULE_FIELD_COUNT] = {
     [RULE_FIELD_SOURCE] = {"source", 6},
 };
 
-Str field_text(RuleField field)
+Str literal_field_text(RuleField field)
 {
     return FIELDS[field];
 }
 
-bool field_find(Str text, RuleField *out)
+bool literal_find_field(Str text, RuleField *out)
 {
     for (size_t i = 0; i < RULE_FIELD_COUNT; i++) {
         if (!str_eq(text, FIELDS[i]))
@@ -183,7 +183,7 @@ Err literal_money(Draft *d, size_t at, Str amount, Str currency, RuleValue *out)
     return ERR_OK;
 }
 
-void put_number(Buf *out, int64_t coefficient, int scale)
+void literal_put_number(Buf *out, int64_t coefficient, int scale)
 {
     uint64_t size = coefficient < 0 ? -(uint64_t)coefficient : (uint64_t)coefficient;
     char digits[2 * EVENT_SCALE_MAX + 4];
@@ -269,7 +269,7 @@ static Clock scan_time(Str s)
     return c;
 }
 
-size_t time_len(Str s)
+size_t literal_time_len(Str s)
 {
     return scan_time(s).len;
 }
@@ -322,7 +322,7 @@ Err literal_time(Draft *d, size_t at, Str text, RuleValue *out)
     return ERR_OK;
 }
 
-void put_time(Buf *out, const RuleValue *v)
+void literal_put_time(Buf *out, const RuleValue *v)
 {
     const int32_t day = clock_day(v->local_ms, 0);
     const int64_t ms = v->local_ms - clock_day_start_ms(day, 0);
@@ -404,20 +404,20 @@ Err literal_calendar(Draft *d, size_t at, Str count_text, Str unit, RuleSpan *ou
                       STR_ARG(quoted));
 }
 
-void put_span(Buf *out, RuleSpan span)
+void literal_put_span(Buf *out, RuleSpan span)
 {
     buf_add_i64(out, span.count);
     buf_add(out, UNITS[span.unit].suffix);
 }
 
-void put_calendar_unit(Buf *out, RuleSpan span)
+void literal_put_calendar_unit(Buf *out, RuleSpan span)
 {
     buf_add(out, UNITS[span.unit].word);
     if (span.count > 1)
         buf_add_char(out, 's');
 }
 
-Err window_check(Draft *d, size_t at, const RuleWindow *w)
+Err literal_check_window(Draft *d, size_t at, const RuleWindow *w)
 {
     if (w->kind == RULE_WINDOW_BETWEEN && w->from.i64 >= w->to.end_ms)
         return draft_fail(d, at, "rule.value",
@@ -434,7 +434,7 @@ static char short_escape(char c)
     return c == '\n' ? 'n' : c == '\r' ? 'r' : c == '\t' ? 't' : '\0';
 }
 
-void put_quoted(Buf *out, char quote, Str s)
+void literal_put_quoted(Buf *out, char quote, Str s)
 {
     buf_add_char(out, quote);
     size_t written = 0;
@@ -457,10 +457,10 @@ void put_quoted(Buf *out, char quote, Str s)
     buf_add_char(out, quote);
 }
 
-void put_name(Buf *out, Str name)
+void literal_put_name(Buf *out, Str name)
 {
-    if (name_is_bare(name))
+    if (literal_is_bare(name))
         buf_add(out, name);
     else
-        put_quoted(out, '`', name);
+        literal_put_quoted(out, '`', name);
 }

@@ -8,7 +8,7 @@ enum { NESTING_MAX = RULE_DEPTH_MAX + 8 };
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
-bool is_word(const Parser *p, const char *word)
+bool parse_is_word(const Parser *p, const char *word)
 {
     return p->token->kind == TOKEN_WORD && str_eq(p->token->text, str_of(word));
 }
@@ -18,27 +18,27 @@ static bool symbol_is(const Token *t, const char *symbol)
     return t->kind == TOKEN_SYMBOL && str_eq(t->text, str_of(symbol));
 }
 
-bool is_symbol(const Parser *p, const char *symbol)
+bool parse_is_symbol(const Parser *p, const char *symbol)
 {
     return symbol_is(p->token, symbol);
 }
 
-bool next_is_symbol(const Parser *p, const char *symbol)
+bool parse_next_is_symbol(const Parser *p, const char *symbol)
 {
     const bool last = p->token->kind == TOKEN_END || p->token->kind == TOKEN_BAD;
     return !last && symbol_is(p->token + 1, symbol);
 }
 
-bool accept_word(Parser *p, const char *word)
+bool parse_accept_word(Parser *p, const char *word)
 {
-    const bool is = is_word(p, word);
+    const bool is = parse_is_word(p, word);
     p->token += is;
     return is;
 }
 
-bool accept_symbol(Parser *p, const char *symbol)
+bool parse_accept_symbol(Parser *p, const char *symbol)
 {
-    const bool is = is_symbol(p, symbol);
+    const bool is = parse_is_symbol(p, symbol);
     p->token += is;
     return is;
 }
@@ -47,7 +47,7 @@ static const char *const OPERATORS[] = {
     "and",    "or",         "not",    "in",    "contains", "starts with", "ends with", "between",
     "is set", "is missing", "within", "since", "before",   "where",       "then"};
 
-Err expected(Parser *p, const char *what)
+Err parse_expected(Parser *p, const char *what)
 {
     const Token *t = p->token;
     if (t->kind == TOKEN_BAD)
@@ -67,24 +67,30 @@ Err expected(Parser *p, const char *what)
                       STR_ARG(found), STR_ARG(near));
 }
 
-Err expect_symbol(Parser *p, const char *symbol, const char *what)
+Err parse_expect_symbol(Parser *p, const char *symbol, const char *what)
 {
-    return accept_symbol(p, symbol) ? ERR_OK : expected(p, what);
+    return parse_accept_symbol(p, symbol) ? ERR_OK : parse_expected(p, what);
 }
 
-Err expect_word(Parser *p, const char *word, const char *what)
+Err parse_expect_word(Parser *p, const char *word, const char *what)
 {
-    return accept_word(p, word) ? ERR_OK : expected(p, what);
+    return parse_accept_word(p, word) ? ERR_OK : parse_expected(p, what);
 }
 
 /* ---- literals -------------------------------------------------------------------------------- */
 
+/* Three capitals, but not AND or NOT from somebody who shouts. */
 static bool is_currency(Str word)
 {
-    for (size_t i = 0; i < word.len; i++)
+    char small[3];
+    if (word.len != sizeof small)
+        return false;
+    for (size_t i = 0; i < sizeof small; i++) {
         if (word.ptr[i] < 'A' || word.ptr[i] > 'Z')
             return false;
-    return word.len == 3;
+        small[i] = (char)(word.ptr[i] + ('a' - 'A'));
+    }
+    return !literal_is_reserved((Str){small, sizeof small});
 }
 
 static Err parse_number_or_money(Parser *p, RuleValue *out)
@@ -105,16 +111,16 @@ static Err parse_value(Parser *p, RuleValue *out)
         *out = (RuleValue){.type = RULE_TYPE_TEXT, .text = t->text, .at = t->at};
     } else if (t->kind == TOKEN_TIME) {
         TRY(literal_time(p->d, t->at, t->text, out));
-    } else if (is_word(p, "true") || is_word(p, "false")) {
-        *out = (RuleValue){.type = RULE_TYPE_BOOL, .i64 = is_word(p, "true"), .at = t->at};
-    } else if (t->kind == TOKEN_WORD && !word_is_reserved(t->text)) {
+    } else if (parse_is_word(p, "true") || parse_is_word(p, "false")) {
+        *out = (RuleValue){.type = RULE_TYPE_BOOL, .i64 = parse_is_word(p, "true"), .at = t->at};
+    } else if (t->kind == TOKEN_WORD && !literal_is_reserved(t->text)) {
         /* its rank: the checker */
         *out = (RuleValue){.type = RULE_TYPE_ENUM, .text = t->text, .at = t->at};
     } else if (t->kind == TOKEN_SPAN) {
-        return expected(
+        return parse_expected(
             p, "a value like \"web\", 3, 300.00 CNY or 2026-01-31 (spans stand in windows)");
     } else {
-        return expected(p, "a value like \"web\", 3, 300.00 CNY or 2026-01-31");
+        return parse_expected(p, "a value like \"web\", 3, 300.00 CNY or 2026-01-31");
     }
     p->token++;
     return ERR_OK;
@@ -134,15 +140,15 @@ static Err parse_list(Parser *p, RuleNode **out)
 {
     RuleNode *n;
     TRY(draft_node(p->d, RULE_LIST, p->token->at, &n));
-    TRY(expect_symbol(p, "[", "a list like [\"a\", \"b\"]"));
+    TRY(parse_expect_symbol(p, "[", "a list like [\"a\", \"b\"]"));
     ValueList values = {0};
     do {
         const size_t at = p->token->at;
         RuleValue v;
         TRY(parse_value(p, &v));
         TRY(values_add(p->d, &values, at, &v));
-    } while (accept_symbol(p, ","));
-    TRY(expect_symbol(p, "]", ", or ]"));
+    } while (parse_accept_symbol(p, ","));
+    TRY(parse_expect_symbol(p, "]", ", or ]"));
     n->values = values.at;
     n->value_count = values.count;
     *out = n;
@@ -156,9 +162,9 @@ static Err parse_dotted(Parser *p, RuleOp op, RuleNode **out)
     RuleNode *n;
     TRY(draft_node(p->d, op, p->token->at, &n));
     p->token++;
-    TRY(expect_symbol(p, ".", "a . and a name"));
+    TRY(parse_expect_symbol(p, ".", "a . and a name"));
     if (p->token->kind != TOKEN_WORD && p->token->kind != TOKEN_NAME)
-        return expected(p, "a name");
+        return parse_expected(p, "a name");
     n->name = p->token->text;
     TRY(literal_name(p->d, p->token->at, n->name));
     p->token++;
@@ -173,11 +179,11 @@ static Err parse_name(Parser *p, RuleNode **out)
     const bool word = t->kind == TOKEN_WORD;
     RuleNode *n;
     RuleField field;
-    if (word && p->place != PLACE_ITEM && field_find(t->text, &field)) {
+    if (word && p->place != PLACE_ITEM && literal_find_field(t->text, &field)) {
         TRY(draft_node(p->d, RULE_FIELD, t->at, &n));
         n->field = field;
-    } else if (word && word_is_reserved(t->text) && !field_find(t->text, &field)) {
-        return expected(p, "a condition, or a name in `backticks`");
+    } else if (word && literal_is_reserved(t->text) && !literal_find_field(t->text, &field)) {
+        return parse_expected(p, "a condition, or a name in `backticks`");
     } else {
         TRY(literal_name(p->d, t->at, t->text));
         TRY(draft_node(p->d, MEANS[p->place], t->at, &n));
@@ -192,7 +198,7 @@ static Err parse_name(Parser *p, RuleNode **out)
 static Err unknown_function(Parser *p)
 {
     Nearest n = nearest_to(p->token->text);
-    nearest_function(&n);
+    parse_nearest_function(&n);
     const Str found = draft_quote(p->d, p->token->text), near = nearest_text(p->d, &n);
     return draft_fail(p->d, p->token->at, "rule.name", "there is no function %.*s%.*s",
                       STR_ARG(found), STR_ARG(near));
@@ -203,21 +209,22 @@ static Err no_name(Parser *p, bool functions)
     const TokenKind kind = p->token->kind;
     const bool value = kind == TOKEN_TEXT || kind == TOKEN_NUMBER || kind == TOKEN_TIME;
     if (functions && value)
-        return expected(p, "a name: the value stands on the right, an odd name in `backticks`");
-    return expected(p, functions ? "a condition" : "a property");
+        return parse_expected(p,
+                              "a name: the value stands on the right, an odd name in `backticks`");
+    return parse_expected(p, functions ? "a condition" : "a property");
 }
 
 static Err parse_plain_factor(Parser *p, bool functions, RuleNode **out)
 {
-    if (is_word(p, "context"))
+    if (parse_is_word(p, "context"))
         return parse_dotted(p, RULE_CONTEXT, out);
-    if (is_word(p, "person"))
+    if (parse_is_word(p, "person"))
         return parse_dotted(p, RULE_PERSON, out);
     if (p->token->kind != TOKEN_WORD && p->token->kind != TOKEN_NAME)
         return no_name(p, functions);
-    if (!functions && next_is_symbol(p, "("))
-        return expected(p, "a property");
-    if (next_is_symbol(p, "(") && !word_is_reserved(p->token->text))
+    if (!functions && parse_next_is_symbol(p, "("))
+        return parse_expected(p, "a property");
+    if (parse_next_is_symbol(p, "(") && !literal_is_reserved(p->token->text))
         return unknown_function(p);
     return parse_name(p, out);
 }
@@ -226,7 +233,7 @@ static Err parse_product(Parser *p, RuleNode *left, bool functions, RuleNode **o
 {
     RuleNode *right;
     *out = left;
-    if (!accept_symbol(p, "*"))
+    if (!parse_accept_symbol(p, "*"))
         return ERR_OK;
     TRY(parse_plain_factor(p, functions, &right));
     TRY(draft_node(p->d, RULE_MUL, left->at, out));
@@ -277,9 +284,9 @@ static Err finish_comparison(Parser *p, RuleOp op, RuleNode *operand, bool list,
 
 static Err parse_is(Parser *p, RuleNode *operand, RuleNode **out)
 {
-    const bool set = accept_word(p, "set");
+    const bool set = parse_accept_word(p, "set");
     if (!set)
-        TRY(expect_word(p, "missing", "`is set` or `is missing` (compare with ==)"));
+        TRY(parse_expect_word(p, "missing", "`is set` or `is missing` (compare with ==)"));
     TRY(draft_node(p->d, set ? RULE_IS_SET : RULE_IS_MISSING, operand->at, out));
     node_take_one(p->d, *out, operand);
     return ERR_OK;
@@ -302,7 +309,7 @@ static Err parse_between(Parser *p, RuleNode *operand, RuleNode **out)
     p->token++;
     RuleNode *low, *high;
     TRY(parse_literal(p, &low));
-    TRY(expect_word(p, "and", "`and` and the other end"));
+    TRY(parse_expect_word(p, "and", "`and` and the other end"));
     TRY(parse_literal(p, &high));
     TRY(draft_node(p->d, RULE_BETWEEN, operand->at, out));
     NodeList args = {0};
@@ -315,41 +322,41 @@ static Err parse_between(Parser *p, RuleNode *operand, RuleNode **out)
 
 static Err parse_contains(Parser *p, RuleNode *operand, RuleNode **out)
 {
-    if (accept_word(p, "any"))
+    if (parse_accept_word(p, "any"))
         return finish_comparison(p, RULE_CONTAINS_ANY, operand, true, out);
-    if (accept_word(p, "all"))
+    if (parse_accept_word(p, "all"))
         return finish_comparison(p, RULE_CONTAINS_ALL, operand, true, out);
     return finish_comparison(p, RULE_CONTAINS, operand, false, out);
 }
 
 static Err parse_word_comparison(Parser *p, RuleNode *operand, RuleNode **out)
 {
-    if (is_word(p, "between"))
+    if (parse_is_word(p, "between"))
         return parse_between(p, operand, out);
-    if (is_window(p))
+    if (parse_is_window(p))
         return parse_when(p, operand, out);
-    if (accept_word(p, "is"))
+    if (parse_accept_word(p, "is"))
         return parse_is(p, operand, out);
-    if (accept_word(p, "contains"))
+    if (parse_accept_word(p, "contains"))
         return parse_contains(p, operand, out);
-    if (accept_word(p, "in"))
+    if (parse_accept_word(p, "in"))
         return finish_comparison(p, RULE_IN, operand, true, out);
-    if (accept_word(p, "not")) {
-        TRY(expect_word(p, "in", "`in`"));
+    if (parse_accept_word(p, "not")) {
+        TRY(parse_expect_word(p, "in", "`in`"));
         return finish_comparison(p, RULE_NOT_IN, operand, true, out);
     }
-    const bool starts = is_word(p, "starts");
-    if (accept_word(p, "starts") || accept_word(p, "ends")) {
-        TRY(expect_word(p, "with", "`with`"));
+    const bool starts = parse_is_word(p, "starts");
+    if (parse_accept_word(p, "starts") || parse_accept_word(p, "ends")) {
+        TRY(parse_expect_word(p, "with", "`with`"));
         return finish_comparison(p, starts ? RULE_STARTS : RULE_ENDS, operand, false, out);
     }
-    return expected(p, "a comparison like ==, in, contains, between, is set");
+    return parse_expected(p, "a comparison like ==, in, contains, between, is set");
 }
 
 Err parse_comparison(Parser *p, RuleNode *operand, RuleNode **out)
 {
     for (size_t i = 0; i < ARRAY_LEN(SYMBOLS); i++)
-        if (accept_symbol(p, SYMBOLS[i].symbol))
+        if (parse_accept_symbol(p, SYMBOLS[i].symbol))
             return finish_comparison(p, SYMBOLS[i].op, operand, false, out);
     return parse_word_comparison(p, operand, out);
 }
@@ -359,27 +366,27 @@ Err parse_comparison(Parser *p, RuleNode *operand, RuleNode **out)
 /* any(items, C) and all(items, C) */
 static Err parse_items_condition(Parser *p, RuleNode **out)
 {
-    const RuleOp op = is_word(p, "any") ? RULE_ITEMS_ANY : RULE_ITEMS_ALL;
+    const RuleOp op = parse_is_word(p, "any") ? RULE_ITEMS_ANY : RULE_ITEMS_ALL;
     TRY(draft_node(p->d, op, p->token->at, out));
     p->token += 2;
     RuleNode *list, *condition;
     TRY(parse_plain(p, p->place, &list));
-    TRY(expect_symbol(p, ",", ", and a condition on the records"));
+    TRY(parse_expect_symbol(p, ",", ", and a condition on the records"));
     TRY(parse_condition_at(p, PLACE_ITEM, &condition));
-    TRY(expect_symbol(p, ")", ")"));
+    TRY(parse_expect_symbol(p, ")", ")"));
     node_take_two(p->d, *out, list, condition);
     return ERR_OK;
 }
 
 static Err parse_primary(Parser *p, RuleNode **out)
 {
-    if (accept_symbol(p, "(")) {
+    if (parse_accept_symbol(p, "(")) {
         TRY(parse_condition(p, out));
-        return expect_symbol(p, ")", "`and`, `or` or )");
+        return parse_expect_symbol(p, ")", "`and`, `or` or )");
     }
-    if (is_word(p, "true") || is_word(p, "false"))
+    if (parse_is_word(p, "true") || parse_is_word(p, "false"))
         return parse_literal(p, out);
-    if ((is_word(p, "any") || is_word(p, "all")) && next_is_symbol(p, "("))
+    if ((parse_is_word(p, "any") || parse_is_word(p, "all")) && parse_next_is_symbol(p, "("))
         return parse_items_condition(p, out);
     *out = NULL;
     TRY(parse_leaf_condition(p, out));
@@ -394,7 +401,7 @@ static Err parse_primary(Parser *p, RuleNode **out)
 static Err parse_negation(Parser *p, RuleNode **out)
 {
     uint32_t at[NESTING_MAX], count = 0;
-    while (is_word(p, "not")) {
+    while (parse_is_word(p, "not")) {
         if (count == NESTING_MAX)
             return draft_fail(p->d, p->token->at, "rule.depth", "more than %d levels of nesting",
                               RULE_DEPTH_MAX);
@@ -419,7 +426,7 @@ static Err parse_conjunction(Parser *p, RuleNode **out)
         RuleNode *arg;
         TRY(parse_negation(p, &arg));
         nodes_add(p->d, &args, arg);
-    } while (accept_word(p, "and"));
+    } while (parse_accept_word(p, "and"));
     return draft_join(p->d, RULE_AND, at, &args, out);
 }
 
@@ -434,7 +441,7 @@ Err parse_condition(Parser *p, RuleNode **out)
         RuleNode *arg;
         TRY(parse_conjunction(p, &arg));
         nodes_add(p->d, &args, arg);
-    } while (accept_word(p, "or"));
+    } while (parse_accept_word(p, "or"));
     p->nesting--;
     return draft_join(p->d, RULE_OR, at, &args, out);
 }
@@ -459,7 +466,7 @@ Err rule_parse(Ctx *ctx, Str text, RuleScope scope, const RuleSchema *schema, Ru
     for (size_t i = 0; i < text.len; i += str_utf8_len(text, i))
         if (str_utf8_len(text, i) == 0)
             return draft_fail(&d, i, "rule.text", "this is not UTF-8");
-    Parser p = {.d = &d, .token = lex(&d)};
+    Parser p = {.d = &d, .token = lex_text(&d)};
     p.place = scope == RULE_SCOPE_PERSON ? PLACE_PERSON : PLACE_EVENT;
     RuleNode *root;
     if (scope == RULE_SCOPE_STEP)
@@ -467,6 +474,6 @@ Err rule_parse(Ctx *ctx, Str text, RuleScope scope, const RuleSchema *schema, Ru
     else
         TRY(parse_condition(&p, &root));
     if (p.token->kind != TOKEN_END)
-        return expected(&p, "`and`, `or` or the end of the rule");
+        return parse_expected(&p, "`and`, `or` or the end of the rule");
     return draft_finish(&d, root, out);
 }

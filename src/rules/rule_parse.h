@@ -25,16 +25,16 @@ typedef struct Parser {
 
 /* ---- rule_parse.c ---------------------------------------------------------------------------- */
 
-bool is_word(const Parser *p, const char *word); /* the next token is this word */
-bool is_symbol(const Parser *p, const char *symbol);
-bool next_is_symbol(const Parser *p, const char *symbol); /* the one behind the next */
-bool accept_word(Parser *p, const char *word);            /* and is taken */
-bool accept_symbol(Parser *p, const char *symbol);        /* and is taken */
-MUST_USE Err expect_symbol(Parser *p, const char *symbol, const char *what);
-MUST_USE Err expect_word(Parser *p, const char *word, const char *what);
+bool parse_is_word(const Parser *p, const char *word); /* the next token is this word */
+bool parse_is_symbol(const Parser *p, const char *symbol);
+bool parse_next_is_symbol(const Parser *p, const char *symbol); /* the one behind the next */
+bool parse_accept_word(Parser *p, const char *word);            /* and is taken */
+bool parse_accept_symbol(Parser *p, const char *symbol);        /* and is taken */
+MUST_USE Err parse_expect_symbol(Parser *p, const char *symbol, const char *what);
+MUST_USE Err parse_expect_word(Parser *p, const char *word, const char *what);
 
 /* INVALID "rule.syntax" at the next token: "expected `what`, found ...". */
-MUST_USE Err expected(Parser *p, const char *what);
+MUST_USE Err parse_expected(Parser *p, const char *what);
 
 MUST_USE Err parse_condition(Parser *p, RuleNode **out);
 
@@ -55,7 +55,7 @@ MUST_USE Err parse_comparison(Parser *p, RuleNode *operand, RuleNode **out);
 MUST_USE Err parse_step(Parser *p, RuleNode **out);
 
 /* A window begins with within, between, since or before. */
-bool is_window(const Parser *p);
+bool parse_is_window(const Parser *p);
 MUST_USE Err parse_window(Parser *p, RuleWindow *out);
 
 /* A function that is a condition (did, segment ...), or one with a value (count, first ...), when the
@@ -64,4 +64,4 @@ MUST_USE Err parse_leaf_condition(Parser *p, RuleNode **out);
 MUST_USE Err parse_leaf_value(Parser *p, RuleNode **out);
 
 /* The functions of the language, for "did you mean". */
-void nearest_function(Nearest *n);
+void parse_nearest_function(Nearest *n);

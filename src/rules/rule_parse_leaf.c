@@ -5,16 +5,16 @@
 
 /* ---- windows --------------------------------------------------------------------------------- */
 
-bool is_window(const Parser *p)
+bool parse_is_window(const Parser *p)
 {
-    return is_word(p, "within") || is_word(p, "between") || is_word(p, "since") ||
-           is_word(p, "before");
+    return parse_is_word(p, "within") || parse_is_word(p, "between") || parse_is_word(p, "since") ||
+           parse_is_word(p, "before");
 }
 
 static Err parse_span(Parser *p, RuleSpan *out)
 {
     if (p->token->kind != TOKEN_SPAN)
-        return expected(p, "a span in one word, like 90d, 36h, 15min or 2w");
+        return parse_expected(p, "a span in one word, like 90d, 36h, 15min or 2w");
     TRY(literal_span(p->d, p->token->at, p->token->text, out));
     p->token++;
     return ERR_OK;
@@ -23,7 +23,7 @@ static Err parse_span(Parser *p, RuleSpan *out)
 static Err parse_time(Parser *p, RuleValue *out)
 {
     if (p->token->kind != TOKEN_TIME)
-        return expected(p, "a time like 2026-01-31 or 2026-01-31T10:00");
+        return parse_expected(p, "a time like 2026-01-31 or 2026-01-31T10:00");
     TRY(literal_time(p->d, p->token->at, p->token->text, out));
     p->token++;
     return ERR_OK;
@@ -38,10 +38,10 @@ static Err parse_within(Parser *p, RuleWindow *out)
         return parse_span(p, &out->span);
     }
     p->token++;
-    TRY(expect_word(p, "calendar",
-                    "`calendar` (within 3 calendar months), or a span in one word (90d)"));
+    TRY(parse_expect_word(p, "calendar",
+                          "`calendar` (within 3 calendar months), or a span in one word (90d)"));
     if (p->token->kind != TOKEN_WORD)
-        return expected(p, "days, weeks, months or years");
+        return parse_expected(p, "days, weeks, months or years");
     out->kind = RULE_WINDOW_CALENDAR;
     TRY(literal_calendar(p->d, count->at, count->text, p->token->text, &out->span));
     p->token++;
@@ -54,13 +54,13 @@ static Err parse_between_window(Parser *p, RuleWindow *out)
     if (p->token->kind == TOKEN_SPAN) {
         out->kind = RULE_WINDOW_AGO;
         TRY(parse_span(p, &out->span));
-        TRY(expect_word(p, "and", "`and` and the shorter span"));
+        TRY(parse_expect_word(p, "and", "`and` and the shorter span"));
         TRY(parse_span(p, &out->span2));
-        return expect_word(p, "ago", "`ago`");
+        return parse_expect_word(p, "ago", "`ago`");
     }
     out->kind = RULE_WINDOW_BETWEEN;
     TRY(parse_time(p, &out->from));
-    TRY(expect_word(p, "and", "`and` and the later time"));
+    TRY(parse_expect_word(p, "and", "`and` and the later time"));
     return parse_time(p, &out->to);
 }
 
@@ -68,18 +68,18 @@ Err parse_window(Parser *p, RuleWindow *out)
 {
     const size_t at = p->token->at;
     RuleWindow w = {0};
-    if (accept_word(p, "within")) {
+    if (parse_accept_word(p, "within")) {
         TRY(parse_within(p, &w));
-    } else if (accept_word(p, "between")) {
+    } else if (parse_accept_word(p, "between")) {
         TRY(parse_between_window(p, &w));
     } else {
-        const bool since = accept_word(p, "since");
+        const bool since = parse_accept_word(p, "since");
         if (!since)
-            TRY(expect_word(p, "before", "a window: within, between, since or before"));
+            TRY(parse_expect_word(p, "before", "a window: within, between, since or before"));
         w.kind = since ? RULE_WINDOW_SINCE : RULE_WINDOW_BEFORE;
         TRY(parse_time(p, &w.from));
     }
-    TRY(window_check(p->d, at, &w));
+    TRY(literal_check_window(p->d, at, &w));
     *out = w;
     return ERR_OK;
 }
@@ -87,12 +87,12 @@ Err parse_window(Parser *p, RuleWindow *out)
 /* [, WINDOW] ) */
 static Err parse_window_and_close(Parser *p, RuleNode *n)
 {
-    if (accept_symbol(p, ",")) {
-        if (!is_window(p))
-            return expected(p, "a window: within, between, since or before");
+    if (parse_accept_symbol(p, ",")) {
+        if (!parse_is_window(p))
+            return parse_expected(p, "a window: within, between, since or before");
         TRY(parse_window(p, &n->window));
     }
-    return expect_symbol(p, ")", n->window.kind == RULE_WINDOW_EVER ? ", or )" : ")");
+    return parse_expect_symbol(p, ")", n->window.kind == RULE_WINDOW_EVER ? ", or )" : ")");
 }
 
 /* ---- steps ----------------------------------------------------------------------------------- */
@@ -100,7 +100,8 @@ static Err parse_window_and_close(Parser *p, RuleNode *n)
 static Err parse_event_name(Parser *p, NameList *names)
 {
     if (p->token->kind != TOKEN_TEXT)
-        return expected(p, "an event: its name in quotes, `any event`, a list, or any of (...)");
+        return parse_expected(p,
+                              "an event: its name in quotes, `any event`, a list, or any of (...)");
     TRY(literal_name(p->d, p->token->at, p->token->text));
     TRY(names_add(p->d, names, p->token->at, p->token->text));
     p->token++;
@@ -112,19 +113,19 @@ static Err parse_pick(Parser *p, RuleNode **out)
     RuleNode *n;
     TRY(draft_node(p->d, RULE_PICK, p->token->at, &n));
     NameList names = {0};
-    if (accept_word(p, "any")) {
-        TRY(expect_word(p, "event", "`any event`, or `any of (...)` for several steps"));
-    } else if (accept_symbol(p, "[")) {
+    if (parse_accept_word(p, "any")) {
+        TRY(parse_expect_word(p, "event", "`any event`, or `any of (...)` for several steps"));
+    } else if (parse_accept_symbol(p, "[")) {
         do
             TRY(parse_event_name(p, &names));
-        while (accept_symbol(p, ","));
-        TRY(expect_symbol(p, "]", ", or ]"));
+        while (parse_accept_symbol(p, ","));
+        TRY(parse_expect_symbol(p, "]", ", or ]"));
     } else {
         TRY(parse_event_name(p, &names));
     }
     n->names = names.at;
     n->name_count = names.count;
-    if (accept_word(p, "where")) {
+    if (parse_accept_word(p, "where")) {
         RuleNode *condition;
         TRY(parse_condition_at(p, PLACE_EVENT, &condition));
         node_take_one(p->d, n, condition);
@@ -139,18 +140,19 @@ Err parse_step(Parser *p, RuleNode **out)
     NodeList picks = {0};
     RuleNode *pick;
     const Token *behind = p->token + (p->token->kind == TOKEN_WORD);
-    if (!is_word(p, "any") || behind->kind != TOKEN_WORD || !str_eq(behind->text, STR("of"))) {
+    if (!parse_is_word(p, "any") || behind->kind != TOKEN_WORD ||
+        !str_eq(behind->text, STR("of"))) {
         TRY(parse_pick(p, &pick));
         node_take_one(p->d, *out, pick);
         return ERR_OK;
     }
     p->token += 2;
-    TRY(expect_symbol(p, "(", "( and the steps"));
+    TRY(parse_expect_symbol(p, "(", "( and the steps"));
     do {
         TRY(parse_pick(p, &pick));
         nodes_add(p->d, &picks, pick);
-    } while (accept_symbol(p, ","));
-    TRY(expect_symbol(p, ")", ", or )"));
+    } while (parse_accept_symbol(p, ","));
+    TRY(parse_expect_symbol(p, ")", ", or )"));
     node_take(*out, &picks);
     return ERR_OK;
 }
@@ -182,18 +184,18 @@ static Err parse_having(Parser *p, RuleNode **out)
 {
     const Aggregate *a = NULL;
     for (size_t i = 0; i < ARRAY_LEN(AGGREGATES); i++)
-        if (is_word(p, AGGREGATES[i].word))
+        if (parse_is_word(p, AGGREGATES[i].word))
             a = &AGGREGATES[i];
     if (a == NULL)
-        return expected(
+        return parse_expected(
             p, "a window, or a condition on count, days, sum(...), avg, min, max, distinct");
     RuleNode *n, *of;
     TRY(draft_node(p->d, a->op, p->token->at, &n));
     p->token++;
     if (a->has_operand) {
-        TRY(expect_symbol(p, "(", "( and a property"));
+        TRY(parse_expect_symbol(p, "(", "( and a property"));
         TRY(parse_plain(p, PLACE_EVENT, &of));
-        TRY(expect_symbol(p, ")", ")"));
+        TRY(parse_expect_symbol(p, ")", ")"));
         node_take_one(p->d, n, of);
     }
     return parse_comparison(p, n, out);
@@ -203,11 +205,11 @@ static Err parse_did(Parser *p, RuleNode *n)
 {
     NodeList having = {0};
     TRY(take_step(p, n));
-    while (accept_symbol(p, ",")) {
+    while (parse_accept_symbol(p, ",")) {
         RuleNode *condition;
-        if (is_window(p) && n->window.kind != RULE_WINDOW_EVER)
-            return expected(p, "a condition: there is a window already");
-        if (is_window(p)) {
+        if (parse_is_window(p) && n->window.kind != RULE_WINDOW_EVER)
+            return parse_expected(p, "a condition: there is a window already");
+        if (parse_is_window(p)) {
             TRY(parse_window(p, &n->window));
             continue;
         }
@@ -215,15 +217,15 @@ static Err parse_did(Parser *p, RuleNode *n)
         nodes_add(p->d, &having, condition);
     }
     node_take(n, &having);
-    return expect_symbol(p, ")", ", or )");
+    return parse_expect_symbol(p, ")", ", or )");
 }
 
 /* stopped(STEP, for 30d [, WINDOW]) */
 static Err parse_stopped(Parser *p, RuleNode *n)
 {
     TRY(take_step(p, n));
-    TRY(expect_symbol(p, ",", ", and `for 30d`"));
-    TRY(expect_word(p, "for", "`for 30d`"));
+    TRY(parse_expect_symbol(p, ",", ", and `for 30d`"));
+    TRY(parse_expect_word(p, "for", "`for 30d`"));
     TRY(parse_span(p, &n->span));
     return parse_window_and_close(p, n);
 }
@@ -232,13 +234,13 @@ static Err parse_stopped(Parser *p, RuleNode *n)
 static Err parse_resumed(Parser *p, RuleNode *n)
 {
     TRY(take_step(p, n));
-    TRY(expect_symbol(p, ",", ", and `after 60d`"));
-    TRY(expect_word(p, "after", "`after 60d`"));
+    TRY(parse_expect_symbol(p, ",", ", and `after 60d`"));
+    TRY(parse_expect_word(p, "after", "`after 60d`"));
     TRY(parse_span(p, &n->span));
-    TRY(expect_symbol(p, ",", ", and `within 7d`"));
-    TRY(expect_word(p, "within", "`within 7d`"));
+    TRY(parse_expect_symbol(p, ",", ", and `within 7d`"));
+    TRY(parse_expect_word(p, "within", "`within 7d`"));
     TRY(parse_span(p, &n->span2));
-    return expect_symbol(p, ")", ")");
+    return parse_expect_symbol(p, ")", ")");
 }
 
 /* sequence(STEP then STEP within 7d then STEP within 30d of first [, WINDOW]) */
@@ -249,16 +251,16 @@ static Err parse_sequence(Parser *p, RuleNode *n)
     TRY(parse_step(p, &step));
     nodes_add(p->d, &steps, step);
     do {
-        TRY(expect_word(p, "then", "`then` and the next step"));
+        TRY(parse_expect_word(p, "then", "`then` and the next step"));
         TRY(parse_step(p, &step));
         nodes_add(p->d, &steps, step);
-        if (!accept_word(p, "within"))
+        if (!parse_accept_word(p, "within"))
             continue;
         TRY(parse_span(p, &step->span));
-        step->of_first = accept_word(p, "of");
+        step->of_first = parse_accept_word(p, "of");
         if (step->of_first)
-            TRY(expect_word(p, "first", "`first`"));
-    } while (!is_symbol(p, ",") && !is_symbol(p, ")"));
+            TRY(parse_expect_word(p, "first", "`first`"));
+    } while (!parse_is_symbol(p, ",") && !parse_is_symbol(p, ")"));
     node_take(n, &steps);
     return parse_window_and_close(p, n);
 }
@@ -266,7 +268,7 @@ static Err parse_sequence(Parser *p, RuleNode *n)
 static Err parse_quoted_name(Parser *p, NameList *names, const char *what)
 {
     if (p->token->kind != TOKEN_TEXT)
-        return expected(p, what);
+        return parse_expected(p, what);
     TRY(literal_name(p->d, p->token->at, p->token->text));
     TRY(names_add(p->d, names, p->token->at, p->token->text));
     p->token++;
@@ -278,18 +280,18 @@ static Err parse_segment(Parser *p, RuleNode *n)
     NameList names = {0};
     TRY(parse_quoted_name(p, &names, "the segment's name in quotes"));
     n->name = names.at[0];
-    return expect_symbol(p, ")", ")");
+    return parse_expect_symbol(p, ")", ")");
 }
 
 static Err parse_consents(Parser *p, RuleNode *n)
 {
     NameList names = {0};
     TRY(parse_quoted_name(p, &names, "a channel in quotes, like \"sms\""));
-    TRY(expect_symbol(p, ",", ", and a purpose"));
+    TRY(parse_expect_symbol(p, ",", ", and a purpose"));
     TRY(parse_quoted_name(p, &names, "a purpose in quotes, like \"marketing\""));
     n->names = names.at;
     n->name_count = names.count;
-    return expect_symbol(p, ")", ")");
+    return parse_expect_symbol(p, ")", ")");
 }
 
 /* ---- functions with a value ------------------------------------------------------------------ */
@@ -302,21 +304,21 @@ static Err parse_count(Parser *p, RuleNode *n)
 
 static Err parse_days(Parser *p, RuleNode *n)
 {
-    if (!is_window(p) && !is_symbol(p, ")"))
+    if (!parse_is_window(p) && !parse_is_symbol(p, ")"))
         return parse_count(p, n);
     RuleNode *step;
     TRY(draft_any_event(p->d, p->token->at, &step));
     n->step = step;
-    if (is_window(p))
+    if (parse_is_window(p))
         TRY(parse_window(p, &n->window));
-    return expect_symbol(p, ")", ")");
+    return parse_expect_symbol(p, ")", ")");
 }
 
 static Err parse_over(Parser *p, RuleNode *n)
 {
     RuleNode *of;
     TRY(take_step(p, n));
-    TRY(expect_symbol(p, ",", ", and a property"));
+    TRY(parse_expect_symbol(p, ",", ", and a property"));
     TRY(parse_plain(p, PLACE_EVENT, &of));
     node_take_one(p->d, n, of);
     return parse_window_and_close(p, n);
@@ -326,10 +328,10 @@ static Err parse_over(Parser *p, RuleNode *n)
 static Err parse_first(Parser *p, RuleNode *n)
 {
     TRY(parse_count(p, n));
-    if (!accept_symbol(p, "."))
+    if (!parse_accept_symbol(p, "."))
         return ERR_OK;
     if (p->token->kind != TOKEN_WORD && p->token->kind != TOKEN_NAME)
-        return expected(p, "a property of that event");
+        return parse_expected(p, "a property of that event");
     RuleNode *of;
     TRY(parse_plain(p, PLACE_EVENT, &of));
     node_take_one(p->d, n, of);
@@ -340,7 +342,8 @@ static Err parse_records(Parser *p, RuleNode **out)
 {
     const TokenKind kind = p->token->kind;
     if (kind != TOKEN_WORD && kind != TOKEN_NAME)
-        return expected(p, "the list of records (a condition on one event sees no other events)");
+        return parse_expected(
+            p, "the list of records (a condition on one event sees no other events)");
     return parse_plain(p, PLACE_EVENT, out);
 }
 
@@ -350,11 +353,11 @@ static Err parse_items_count(Parser *p, RuleNode *n)
     RuleNode *list, *condition;
     TRY(parse_records(p, &list));
     node_take_one(p->d, n, list);
-    if (accept_word(p, "where")) {
+    if (parse_accept_word(p, "where")) {
         TRY(parse_condition_at(p, PLACE_ITEM, &condition));
         node_take_two(p->d, n, list, condition);
     }
-    return expect_symbol(p, ")", "`where` or )");
+    return parse_expect_symbol(p, ")", "`where` or )");
 }
 
 /* sum(items, price * qty) */
@@ -362,10 +365,10 @@ static Err parse_items_sum(Parser *p, RuleNode *n)
 {
     RuleNode *list, *of;
     TRY(parse_records(p, &list));
-    TRY(expect_symbol(p, ",", ", and a field of the records"));
+    TRY(parse_expect_symbol(p, ",", ", and a field of the records"));
     TRY(parse_plain(p, PLACE_ITEM, &of));
     node_take_two(p->d, n, list, of);
-    return expect_symbol(p, ")", ")");
+    return parse_expect_symbol(p, ")", ")");
 }
 
 /* ---- the functions --------------------------------------------------------------------------- */
@@ -404,7 +407,7 @@ static const Function ITEM_VALUES[] = {
 static const Function *find_function(const Parser *p, const Function *all, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (next_is_symbol(p, "(") && is_word(p, all[i].word))
+        if (parse_next_is_symbol(p, "(") && parse_is_word(p, all[i].word))
             return &all[i];
     return NULL;
 }
@@ -432,7 +435,7 @@ Err parse_leaf_value(Parser *p, RuleNode **out)
     return f == NULL ? ERR_OK : parse_function(p, f, out);
 }
 
-void nearest_function(Nearest *n)
+void parse_nearest_function(Nearest *n)
 {
     nearest_try(n, STR("any"));
     nearest_try(n, STR("all"));

@@ -13,7 +13,8 @@ static void round_trips(uint64_t seed, RuleScope scope, int rounds)
         Rule rule, again, back;
         JsonValue root;
         if (rule_parse(&k.ctx, buf_str(&b), scope, rule_kit_schema(), &rule) != ERR_OK) {
-            fprintf(stderr, "%.*s\n%s: %s\n", STR_ARG(buf_str(&b)), k.ctx.fault.reason, k.ctx.fault.hint);
+            fprintf(stderr, "%.*s\n%s: %s\n", STR_ARG(buf_str(&b)), k.ctx.fault.reason,
+                    k.ctx.fault.hint);
             CHECK(false);
         }
         const Str text = rule_kit_text(&k, &rule), json = rule_kit_json(&k, &rule);
@@ -21,7 +22,8 @@ static void round_trips(uint64_t seed, RuleScope scope, int rounds)
         CHECK(rule_same(&rule, &again) && str_eq(text, rule_kit_text(&k, &again)));
         CHECK(json_open(&k.ctx, json, &root) == ERR_OK);
         if (rule_from_json(&k.ctx, root, scope, rule_kit_schema(), &back) != ERR_OK) {
-            fprintf(stderr, "%.*s\n%.*s\n%s: %s\n", STR_ARG(text), STR_ARG(json), k.ctx.fault.pointer, k.ctx.fault.hint);
+            fprintf(stderr, "%.*s\n%.*s\n%s: %s\n", STR_ARG(text), STR_ARG(json),
+                    k.ctx.fault.pointer, k.ctx.fault.hint);
             CHECK(false);
         }
         CHECK(rule_same(&rule, &back) && str_eq(json, rule_kit_json(&k, &back)));

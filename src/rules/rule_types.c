@@ -119,7 +119,7 @@ static Err check_product(Draft *d, RuleNode *n, const View *view, uint32_t level
 
 Err check_records(Draft *d, const RuleNode *n, const View *view, View *items)
 {
-    RuleNode *list = node_of(d, n);
+    RuleNode *list = check_node(d, n);
     if (n->op != RULE_PROP)
         return draft_fail(d, n->at, "rule.scope",
                           "records are in a property of an event: this stands behind `where`");
@@ -171,7 +171,7 @@ static const struct {
 static Err check_aggregated(Draft *d, RuleNode *n, const View *view, uint32_t level)
 {
     const RuleNode *of = n->args[0];
-    const View events = view_of_step(d, n->step != NULL ? n->step : view->did);
+    const View events = check_view_of_step(d, n->step != NULL ? n->step : view->did);
     const bool fits = of->op == RULE_PROP || of->op == RULE_CONTEXT ||
                       (of->op == RULE_MUL && AGGREGATES[n->op].product) ||
                       (of->op == RULE_FIELD && AGGREGATES[n->op].field);
@@ -235,7 +235,7 @@ static Err check_operand(Draft *d, const RuleNode *n, const View *view, uint32_t
             "inside did(...) stand conditions on count, days, sum(...), avg, min, max, "
             "distinct");
     TRY(check_level(d, n, level, 1));
-    return OPERANDS[n->op](d, node_of(d, n), view, level);
+    return OPERANDS[n->op](d, check_node(d, n), view, level);
 }
 
 /* What an operand may turn out to be. */
@@ -256,10 +256,10 @@ static unsigned types_possible(const RuleNode *n)
 static void take_type(const Draft *d, const RuleNode *n, RuleType type)
 {
     const bool of_first = n->count > 0 && n->op != RULE_MUL && n->op != RULE_ITEMS_SUM;
-    node_of(d, n)->type = type;
+    check_node(d, n)->type = type;
     const RuleNode *of = n->op == RULE_ITEMS_SUM ? n->args[1] : of_first ? n->args[0] : NULL;
     if (of != NULL && of->type == RULE_TYPE_UNKNOWN)
-        node_of(d, of)->type = type;
+        check_node(d, of)->type = type;
 }
 
 /* What to write instead; "" = nothing simple. */
@@ -269,7 +269,7 @@ static Str advice_for(Draft *d, const RuleNode *operand, const RuleValue *v)
     Buf b = BUF_MAX(64);
     Str advice = STR("");
     if (v->type == RULE_TYPE_NUMBER) {
-        put_number(&b, v->i64, v->scale);
+        literal_put_number(&b, v->i64, v->scale);
         if (operand->type == RULE_TYPE_MONEY && v->scale <= d->schema->exponent) {
             for (int i = v->scale; i < d->schema->exponent; i++)
                 buf_add(&b, i == 0 ? STR(".0") : STR("0"));
@@ -306,13 +306,13 @@ static Err check_label(Draft *d, const RuleNode *operand, RuleValue *v)
     const RuleEnum *labels = operand->labels;
     Nearest near = nearest_to(v->text);
     for (uint32_t i = 0; i < labels->count; i++) {
-        if (str_eq(labels->labels[i], v->text)) {
-            *v = (RuleValue){
-                .type = RULE_TYPE_ENUM, .at = v->at, .i64 = i, .text = labels->labels[i]};
-            return ERR_OK;
-        }
-        nearest_try(&near, labels->labels[i]);
+        if (!str_eq(labels->labels[i], v->text))
+            continue;
+        *v = (RuleValue){.type = RULE_TYPE_ENUM, .at = v->at, .i64 = i, .text = labels->labels[i]};
+        return ERR_OK;
     }
+    for (uint32_t i = 0; i < labels->count; i++)
+        nearest_try(&near, labels->labels[i]);
     const Str text = node_text(d, operand), quoted = draft_quote(d, v->text);
     const Str meant = nearest_text(d, &near);
     return draft_fail(d, v->at, "rule.name", "%.*s has no label %.*s%.*s", STR_ARG(text),
@@ -333,7 +333,7 @@ static Err check_value(Draft *d, const RuleNode *operand, RuleValue *v)
 
 static Err check_literal(Draft *d, const RuleNode *literal, const RuleNode *operand)
 {
-    RuleNode *mine = node_of(d, literal);
+    RuleNode *mine = check_node(d, literal);
     TRY(check_value(d, operand, &mine->value));
     mine->type = mine->value.type;
     return ERR_OK;
@@ -346,8 +346,8 @@ static Err check_list(Draft *d, const RuleNode *list, const RuleNode *operand)
         values[i] = list->values[i];
         TRY(check_value(d, operand, &values[i]));
     }
-    node_of(d, list)->values = values;
-    node_of(d, list)->type = operand->type;
+    check_node(d, list)->values = values;
+    check_node(d, list)->type = operand->type;
     return ERR_OK;
 }
 
@@ -388,7 +388,7 @@ static bool is_ordering(RuleOp op)
 static Err check_texts(Draft *d, RuleNode *n, const RuleNode *operand)
 {
     const bool list = n->args[1]->op == RULE_LIST;
-    RuleNode *right = node_of(d, n->args[1]);
+    RuleNode *right = check_node(d, n->args[1]);
     if (operand->type == RULE_TYPE_UNKNOWN && n->op != RULE_CONTAINS)
         take_type(d, operand, list ? RULE_TYPE_TEXTS : RULE_TYPE_TEXT);
     const uint32_t count = list ? right->value_count : 1;

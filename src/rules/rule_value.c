@@ -124,7 +124,7 @@ Found found_of_prop(const EventProp *p, const RuleNode *n, bool any_type)
 }
 
 /* Linear: an event has a dozen properties. */
-const EventProp *prop_find(const EventProp *props, uint32_t count, Str name)
+const EventProp *found_prop(const EventProp *props, uint32_t count, Str name)
 {
     for (uint32_t i = 0; i < count; i++)
         if (str_eq(props[i].name, name))
