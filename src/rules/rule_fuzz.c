@@ -10,8 +10,7 @@ static void check_refusal(const Ctx *ctx)
 {
     CHECK(ctx->fault.code == ERR_INVALID && ctx->fault.hint[0] != '\0');
     CHECK(strncmp(ctx->fault.reason, "rule.", 5) == 0);
-    CHECK(str_is_utf8(str_of(ctx->fault.hint)) ||
-          strlen(ctx->fault.hint) + 1 == sizeof ctx->fault.hint);
+    CHECK(str_is_utf8(str_of(ctx->fault.hint)));
 }
 
 static void check_stable(RuleKit *k, const Rule *rule)
@@ -35,7 +34,6 @@ static void check_evaluates(RuleKit *k, const Rule *rule)
     JsonValue root, holds;
     bool told = false;
     rule_kit_person(k, 6, 60, &facts);
-    facts.event_count = facts.event_count == 0 ? 0 : facts.event_count;
     const bool person = rule->scope == RULE_SCOPE_PERSON;
     if (!person && facts.event_count == 0)
         return;
