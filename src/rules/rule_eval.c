@@ -316,9 +316,18 @@ bool rule_event_matches(const Rule *rule, const RuleFacts *facts, const Event *e
                                           : eval_holds(&e, rule->root);
 }
 
+static bool in_order(const RuleFacts *facts)
+{
+    for (size_t i = 1; i < facts->event_count; i++)
+        if (facts->events[i]->time_ms < facts->events[i - 1]->time_ms)
+            return false;
+    return true;
+}
+
 bool rule_person_matches(const Rule *rule, const RuleFacts *facts)
 {
     CHECK(rule->scope == RULE_SCOPE_PERSON);
+    DCHECK(in_order(facts));
     const Eval e = {.facts = facts};
     return eval_holds(&e, rule->root);
 }
