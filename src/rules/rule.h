@@ -65,46 +65,49 @@ typedef struct RuleEnum {
 
 /*
  * What a node is.  `args` are its children in this order; C is a condition (type BOOL), O an operand
- * (anything below OPERANDS), L a RULE_LITERAL of the type of the operand that it is compared with.
+ * (what stands below OPERANDS), L a RULE_LITERAL of the type of the operand beside it.
  *
- *   op                       | args             | further fields
- *   AND OR                   | C C ...  (>= 2)  | never one directly inside its like
- *   NOT                      | C
- *   LITERAL (as condition)   |                  | value: BOOL
- *   EQ NE LT LE GT GE        | O L              | NE is the exact complement of EQ
- *   IN NOT_IN                | O LIST           | NOT_IN is the exact complement of IN
- *   BETWEEN                  | O L L            | both ends belong to it; never TIME
- *   CONTAINS STARTS ENDS     | O L              | O: TEXT; CONTAINS also TEXTS (equal to an element)
- *                            |                  | and UNKNOWN (as its value is)
- *   CONTAINS_ANY, _ALL       | O LIST           | O: TEXTS
- *   IS_SET IS_MISSING        | O                | O: a name, FIRST or LAST; of any type, and a value
- *                            |                  | of another type than the schema's is set
- *   WHEN                     | O                | O: TIME; window
- *   ITEMS_ANY ITEMS_ALL      | PROP C           | C sees ITEM operands only; false for no items
- *   SEGMENT                  |                  | name
- *   CONSENTS                 |                  | names: channel, purpose
- *   DID                      | C ...  (>= 0)    | step, window; each C compares an aggregate without a
- *                            |                  | step of its own.  If none is on COUNT: count >= 1
- *   STOPPED                  |                  | step, window, span: matched before, not in (now-span, now]
- *   RESUMED                  |                  | step, span: pause; span2: how recent
- *   SEQUENCE                 | STEP STEP ...    | window; each later STEP: span (0 = any time), of_first
- *   STEP                     | PICK ...  (>= 1) | one of them matches.  Type BOOL
- *   PICK                     | [C]              | names: one of these event names; none: any event
- *   OPERANDS
- *   PROP CONTEXT             |                  | name: of the event's properties, of its context
- *   FIELD                    |                  | field: name, time, store, source of the event
- *   ITEM                     |                  | name: field of the record, inside ITEMS_*
- *   PERSON                   |                  | name: attribute of the person as of now
- *   MUL                      | O O              | numbers, or money and a number
- *   ITEMS_COUNT              | PROP [C]         | NUMBER: how many records (that C holds for)
- *   ITEMS_SUM                | PROP O           | sum over the records of ITEM or MUL
- *   COUNT DAYS               |                  | step, window: NUMBER of events, of days with one
- *   SUM AVG MIN MAX DISTINCT | O                | step, window: over the events' O (PROP, CONTEXT, MUL;
- *                            |                  | FIELD)
- *   FIRST LAST               | [O]              | step, window: TIME of the event, or O read at it
- *                            |                  | (PROP, CONTEXT, FIELD)
- *   LITERAL                  |                  | value
- *   LIST                     |                  | values: 1 to RULE_LIST_MAX, of one type
+ *   op                       | args            | further fields
+ *   AND OR                   | C C ... (>= 2)  | never one directly inside its like
+ *   NOT                      | C               |
+ *   LITERAL (as condition)   |                 | value: BOOL
+ *   EQ NE LT LE GT GE        | O L             | NE is the exact complement of EQ
+ *   IN NOT_IN                | O LIST          | NOT_IN is the exact complement of IN
+ *   BETWEEN                  | O L L           | both ends belong to it; never TIME
+ *   CONTAINS STARTS ENDS     | O L             | O: TEXT; CONTAINS also TEXTS (equal to an element)
+ *                            |                 | and UNKNOWN (as its value is)
+ *   CONTAINS_ANY, _ALL       | O LIST          | O: TEXTS
+ *   IS_SET IS_MISSING        | O               | O: a name, FIRST or LAST; of any type, and a value
+ *                            |                 | of another type than the schema's is set
+ *   WHEN                     | O               | window; O: TIME
+ *   ITEMS_ANY ITEMS_ALL      | PROP C          | C sees ITEM operands only; false for no items
+ *   SEGMENT                  |                 | name
+ *   CONSENTS                 |                 | names: channel, purpose
+ *   DID                      | C ... (>= 0)    | step, window; each C compares COUNT to DISTINCT
+ *                            |                 | without a step of its own.  If none is about COUNT:
+ *                            |                 | and count >= 1
+ *   STOPPED                  |                 | step, window, span: one in the window that is not
+ *                            |                 | in (now - span, now], none in that
+ *   RESUMED                  |                 | step, span: the pause, span2: how recent
+ *   SEQUENCE                 | STEP STEP ...   | window; each later STEP: span (none: any time),
+ *                            |                 | of_first
+ *   STEP                     | PICK ... (>= 1) | one of them selects the event
+ *   PICK                     | [C]             | names: one of these events; none: any event
+ *   OPERANDS                 |                 |
+ *   PROP CONTEXT             |                 | name: of the event's properties, of its context
+ *   FIELD                    |                 | field of the event
+ *   ITEM                     |                 | name: field of the record, inside ITEMS_*
+ *   PERSON                   |                 | name: attribute of the person as of now
+ *   MUL                      | O O             | PROP, CONTEXT or ITEM: numbers, or money and number
+ *   ITEMS_COUNT              | PROP [C]        | NUMBER: how many records (that C holds for)
+ *   ITEMS_SUM                | PROP O          | over the records; O: ITEM or MUL
+ *   COUNT DAYS               |                 | step, window: NUMBER of events, of days with one
+ *   SUM AVG MIN MAX DISTINCT | O               | step, window; O of the events: PROP, CONTEXT, MUL;
+ *                            |                 | in MIN MAX DISTINCT also FIELD
+ *   FIRST LAST               | [O]             | step, window: TIME of the event, or O read at it:
+ *                            |                 | PROP, CONTEXT, FIELD
+ *   LITERAL                  |                 | value
+ *   LIST                     |                 | values: 1 to RULE_LIST_MAX, of one type
  */
 #define RULE_OP_MAP(X)                                                                             \
     X(AND, "and")                                                                                  \

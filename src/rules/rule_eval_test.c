@@ -855,6 +855,18 @@ TEST(rule_explaining_tells_each_node_with_what_was_found)
     person_close(&p);
 }
 
+TEST(rule_explaining_tells_how_many_records_hold)
+{
+    Person p;
+    person_open(&p);
+    const Event *e = rich_event(&p);
+    expect_told(&p, "any(items, sku == \"A\") and all(nothing, sku == \"A\")", RULE_SCOPE_EVENT, e,
+                "no  any(items, sku == \"A\") and all(nothing, sku == \"A\")\n"
+                "yes   any(items, sku == \"A\")   -- 1 of 2 records\n"
+                "no    all(nothing, sku == \"A\")   -- nothing\n");
+    person_close(&p);
+}
+
 TEST(rule_explaining_tells_averages_and_products_as_they_are)
 {
     Person p;

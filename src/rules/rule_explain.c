@@ -170,9 +170,8 @@ static void put_found(const Teller *t, const Eval *e, Buf *out, const Found *f)
     }
 }
 
-static void put_matches(const Teller *t, const Eval *e, Buf *out, Matches m)
+static void put_matches(const Eval *e, Buf *out, Matches m)
 {
-    (void)t;
     buf_addf(out, "%zu event%s", m.count, m.count == 1 ? "" : "s");
     if (m.count == 0)
         return;
@@ -196,18 +195,27 @@ static void find_value(const Teller *t, const Eval *e, const RuleNode *n, Buf *o
 
 static void find_items(const Teller *t, const Eval *e, const RuleNode *n, Buf *out)
 {
-    find_value(t, e, n, out);
+    const RuleNode hits = {
+        .op = RULE_ITEMS_COUNT, .type = RULE_TYPE_NUMBER, .args = n->args, .count = n->count};
+    const Found list = eval_value(e, n->args[0]), holding = eval_value(e, &hits);
+    if (list.type == RULE_TYPE_ITEMS) {
+        put_found(t, e, out, &holding);
+        buf_add(out, STR(" of "));
+    }
+    put_found(t, e, out, &list);
 }
 
 static void find_events(const Teller *t, const Eval *e, const RuleNode *n, Buf *out)
 {
-    put_matches(t, e, out, eval_matches(e, n->step, &n->window));
+    (void)t;
+    put_matches(e, out, eval_matches(e, n->step, &n->window));
 }
 
 static void find_all_events(const Teller *t, const Eval *e, const RuleNode *n, Buf *out)
 {
     const RuleWindow ever = {.kind = RULE_WINDOW_EVER};
-    put_matches(t, e, out, eval_matches(e, n->step, &ever));
+    (void)t;
+    put_matches(e, out, eval_matches(e, n->step, &ever));
 }
 
 static void find_sequence(const Teller *t, const Eval *e, const RuleNode *n, Buf *out)
@@ -277,7 +285,7 @@ static void tell_sequence_steps(Teller *t, const Eval *e, const RuleNode *n, uin
 {
     const uint32_t reached = eval_sequence_reached(e, n);
     for (uint32_t i = 0; i < n->count; i++) {
-        put_matches(t, e, &t->found, eval_matches(e, n->args[i], &n->window));
+        put_matches(e, &t->found, eval_matches(e, n->args[i], &n->window));
         tell_node(t, n->args[i], level, i < reached);
     }
 }
