@@ -1,8 +1,8 @@
 #!/bin/sh
 # tools/layercheck.sh -- reads the object files: who calls whom, and who knows what.
 # Usage: layercheck.sh BUILD.  The include folders keep layers apart while compiling; this is the second
-# opinion, on what was linked.  Ranks: base; db, http, events; engine; request; jobs; the rooms by the lines of
-# src/modules/RANKS; app.  A layer may use lower ranks only, never another of its own rank.
+# opinion, on what was linked.  Ranks: base; db, http, events; engine; request; jobs; rules; the rooms by the
+# lines of src/modules/RANKS; app.  A layer may use lower ranks only, never another of its own rank.
 set -eu
 cd "$(dirname "$0")/.."
 build=$1
@@ -16,6 +16,7 @@ trap 'rm -rf "$work"' EXIT
     echo 'engine 2'
     echo 'request 3'
     echo 'jobs 4'
+    echo 'rules 5'
     awk '!/^#/ && NF { n++; for (i = 1; i <= NF; i++) print $i, 9 + n }' src/modules/RANKS
     echo 'app 99'
 } >"$work/ranks"

@@ -1,0 +1,72 @@
+/*
+ * rules/rule_eval.h -- does a rule hold for this event, for this person, now?  And why.
+ *
+ * The evaluator for one person at a time: plain loops over the person's events, exact arithmetic, no
+ * floating point.  It shares no code with the columnar one, so that each can be checked against the
+ * other.
+ *
+ * Owns: nothing.  Threads: any; facts->arena belongs to one thread at a time.
+ * Promises: the result depends on the rule and the facts only; time is linear in events and nodes
+ * (steps with many names: times names); memory is taken for `distinct` only, from facts->arena.
+ *
+ * A missing value -- no such property, or a value of another type than the rule's -- makes every
+ * comparison false; != and `not in` are the complements of == and `in`, so true.  Sums never overflow.
+ * A product that is no number (a coefficient of 64 bits, 18 decimal places) is missing.
+ */
+#pragma once
+
+#include "rules/rule.h"
+
+/*
+ * The calendar of the person's facts.  A business day is named by its civil date yyyymmdd.
+ * NULL callbacks: days of UTC that begin at midnight.
+ */
+typedef struct RuleCalendar {
+    int32_t (*day_of)(void *arg, int64_t at_ms);       /* the business day of an instant */
+    int64_t (*day_start)(void *arg, int32_t yyyymmdd); /* its first instant, UTC */
+    int32_t (*offset_min)(void *arg, int64_t at_ms);   /* for printing times; NULL: UTC */
+    void *arg;
+} RuleCalendar;
+
+/* The calendar of a fixed offset: a business day begins cutover_hour hours after civil midnight.
+ * `zone` must live as long as the calendar. */
+typedef struct RuleFixedZone {
+    int32_t offset_min;
+    int32_t cutover_hour;
+} RuleFixedZone;
+RuleCalendar rule_calendar_fixed(RuleFixedZone *zone);
+
+typedef struct RuleFacts {
+    int64_t now_ms;
+    const Event *const *events;  /* of the person, in order of (time_ms, arrival) */
+    size_t event_count;          /* those that are not EVENT_HAPPENED are passed over */
+    const EventProp *attributes; /* of the person as of now; EVENT_NONE: removed */
+    uint32_t attribute_count;
+    RuleCalendar calendar;
+    /* NULL: nobody is in a segment, nobody consents. */
+    bool (*in_segment)(void *arg, Str name);
+    bool (*has_consent)(void *arg, Str channel, Str purpose);
+    void *arg;
+    Arena *arena; /* scratch of `distinct`: 16 bytes per event and use */
+} RuleFacts;
+
+/* Scope EVENT: the condition holds for this event.  Scope STEP: the step selects it.  Of the facts it
+ * reads now_ms, attributes, calendar and callbacks, not the events; a later event than now is fine. */
+bool rule_event_matches(const Rule *rule, const RuleFacts *facts, const Event *event);
+
+/* Scope PERSON. */
+bool rule_person_matches(const Rule *rule, const RuleFacts *facts);
+
+/*
+ * Explains the result, node by node in the order of the tree, as one JSON value:
+ *   {"holds": true, "nodes": [{"level": 0, "text": "...", "holds": true, "found": "3 events, ..."}]}
+ * `level` is the depth, `text` the canonical text of the node cut at RULE_EXPLAIN_TEXT_MAX bytes,
+ * `found` what the person has there, for people to read; absent where there is nothing to say.
+ * `event` is the event in question for the scopes EVENT and STEP, NULL for PERSON.
+ * It holds the person's own data: show it to those who may see them, and never log it.
+ */
+enum { RULE_EXPLAIN_TEXT_MAX = 400 };
+void rule_explain(const Rule *rule, const RuleFacts *facts, const Event *event, JsonOut *out);
+
+/* The same for a terminal: one line per node, "yes" or "no" in front, indented. */
+void rule_explain_text(const Rule *rule, const RuleFacts *facts, const Event *event, Buf *out);

@@ -1,0 +1,40 @@
+/*
+ * rules/rule_testkit.h -- what tests and the fuzzer share: a schema of a small shop, random rules over
+ * it, random people.
+ */
+#pragma once
+
+#include "base/rand.h"
+#include "base/test.h"
+#include "rules/rule_eval.h"
+
+typedef struct RuleKit {
+    Ctx ctx;
+    Prng random;
+} RuleKit;
+
+void rule_kit_open(RuleKit *k, uint64_t seed);
+void rule_kit_close(RuleKit *k);
+uint32_t rule_kit_below(RuleKit *k, uint32_t n); /* random, [0, n) */
+
+/*
+ * A shop in CNY, eight hours east of Greenwich.  "Order Completed" has total, channel, quantity, weight,
+ * gift, paid_at, status (open < paid < shipped), tags, items (sku, price, qty, gift), `odd name`; "Store
+ * Visited" has visit_minutes; context page and device; people have city, age, spent, vip, joined, tier
+ * (none < silver < gold < `super gold`), color (red, green: no order), interests.  Everything else is
+ * unknown, for example `mystery`.
+ */
+const RuleSchema *rule_kit_schema(void);
+
+/* The same, with unknown names refused. */
+const RuleSchema *rule_kit_strict_schema(void);
+
+/* Random text of a valid rule, with odd spaces and needless parentheses. */
+void rule_kit_random(RuleKit *k, RuleScope scope, Buf *out);
+
+/* The canonical text, and the tree form, in the arena. */
+Str rule_kit_text(RuleKit *k, const Rule *rule);
+Str rule_kit_json(RuleKit *k, const Rule *rule);
+
+/* Up to `max` random events of the shop in order, up to `days` before now, and random attributes. */
+void rule_kit_person(RuleKit *k, uint32_t max, uint32_t days, RuleFacts *out);
