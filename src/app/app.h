@@ -12,6 +12,9 @@
 #include "modules/setting/setting.h"
 #include "request/request.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 /* ---- config.c: options from the command line and the environment --------------------------------- */
 
 typedef struct Config {
@@ -53,6 +56,11 @@ typedef struct App {
     Database *database;
     EventsLog *log;
     Outbox *outbox;
+    struct Engine *engine; /* while serving */
+    struct Crew *crew;
+    pthread_t columns_thread; /* reads what the engine lacks, when that is much */
+    bool columns_beside;      /* there is such a thread */
+    atomic_bool columns_stop;
     RequestServer *server;
     HttpServer *trust; /* NULL = not asked for */
     JobRunner *jobs;
@@ -84,6 +92,13 @@ bool app_serve(App *app);
 
 /* Prints ctx.fault as a sentence on standard error. */
 void app_complain(const App *app, const char *doing);
+
+/* ---- columns.c ------------------------------------------------------------------------------------- */
+
+/* Opens the event engine in the data folder and lets it follow the log; what cannot be used is made again. */
+MUST_USE Err columns_open(App *app);
+void columns_stop(App *app);  /* before the log is closed */
+void columns_close(App *app); /* after it */
 
 /* ---- routes.c -------------------------------------------------------------------------------------- */
 

@@ -192,7 +192,9 @@ void app_close(App *app)
         database_reader_give(app->database, app->ctx.db);
     database_close(app->database);
     outbox_close(app->outbox);
+    columns_stop(app);
     events_close(app->log);
+    columns_close(app);
     keyring_free(app->keys);
     arena_free(app->arena);
 }
@@ -297,6 +299,8 @@ static Err start_requests(App *app, const HttpOptions *http)
                                     .doors = APP_DOORS,
                                     .contracts = APP_CONTRACTS,
                                     .extra = APP_EXTRA_ROUTES,
+                                    .engine = app->engine,
+                                    .crew = app->crew,
                                     .pool_threads = (int)app->config.pool,
                                     .work_deadline_ms = WORK_DEADLINE_MS,
                                     .http = *http};
@@ -344,6 +348,10 @@ bool app_serve(App *app)
         http.tls_key_file = app->config.tls_key;
     }
     app_routes_use(app);
+    if (columns_open(app) != ERR_OK) {
+        app_complain(app, "opening the event engine");
+        return false;
+    }
     if (start_jobs(app) != ERR_OK || start_requests(app, &http) != ERR_OK) {
         app_complain(app, "starting the server");
         return false;

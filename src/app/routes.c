@@ -6,6 +6,7 @@
 
 #include "http/http_static.h"
 #include "job.api.h"
+#include "modules/analysis/analysis_http.h"
 #include "modules/audit/audit_http.h"
 #include "modules/campaign/campaign_http.h"
 #include "modules/catalog/catalog_http.h"
@@ -22,7 +23,7 @@ extern const SqlSchema SETTING_SCHEMA, AUDIT_SCHEMA, STAFF_SCHEMA, STORE_SCHEMA,
     JOB_SCHEMA, OUTBOX_SCHEMA;
 extern const ApiContract COMMON_CONTRACT, JOB_CONTRACT, AUDIT_CONTRACT, STAFF_CONTRACT,
     STORE_CONTRACT, CATALOG_CONTRACT, PERSON_CONTRACT, CAMPAIGN_CONTRACT, COUPON_CONTRACT,
-    ORDER_CONTRACT, INSIGHT_CONTRACT, EVENT_CONTRACT;
+    ORDER_CONTRACT, INSIGHT_CONTRACT, ANALYSIS_CONTRACT, EVENT_CONTRACT;
 
 const SqlSchema *const APP_SCHEMAS[] = {
     &REQUEST_SCHEMA, &JOB_SCHEMA,   &OUTBOX_SCHEMA,  &SETTING_SCHEMA, &AUDIT_SCHEMA,
@@ -43,21 +44,16 @@ SchemaSet app_schema_set(void)
 
 const Door *const APP_DOORS[] = {JOB_DOORS,     AUDIT_DOORS,   STAFF_DOORS,    STORE_DOORS,
                                  CATALOG_DOORS, PERSON_DOORS,  CAMPAIGN_DOORS, COUPON_DOORS,
-                                 ORDER_DOORS,   INSIGHT_DOORS, EVENT_DOORS,    NULL};
+                                 ORDER_DOORS,   INSIGHT_DOORS, ANALYSIS_DOORS, EVENT_DOORS,
+                                 NULL};
 
-const ApiContract *const APP_CONTRACTS[] = {&COMMON_CONTRACT,
-                                            &JOB_CONTRACT,
-                                            &AUDIT_CONTRACT,
-                                            &STAFF_CONTRACT,
-                                            &STORE_CONTRACT,
-                                            &CATALOG_CONTRACT,
-                                            &PERSON_CONTRACT,
-                                            &CAMPAIGN_CONTRACT,
-                                            &COUPON_CONTRACT,
-                                            &ORDER_CONTRACT,
-                                            &INSIGHT_CONTRACT,
-                                            &EVENT_CONTRACT,
-                                            NULL};
+const ApiContract *const APP_CONTRACTS[] = {&COMMON_CONTRACT,  &JOB_CONTRACT,
+                                            &AUDIT_CONTRACT,   &STAFF_CONTRACT,
+                                            &STORE_CONTRACT,   &CATALOG_CONTRACT,
+                                            &PERSON_CONTRACT,  &CAMPAIGN_CONTRACT,
+                                            &COUPON_CONTRACT,  &ORDER_CONTRACT,
+                                            &INSIGHT_CONTRACT, &ANALYSIS_CONTRACT,
+                                            &EVENT_CONTRACT,   NULL};
 
 /* ---- health and metrics -------------------------------------------------------------------------------- */
 

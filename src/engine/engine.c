@@ -161,6 +161,23 @@ void engine_offer(Engine *e, uint64_t first_seq, uint32_t count, Str records)
     (void)pthread_mutex_unlock(&e->lock);
 }
 
+void engine_set_complete(Engine *e)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    e->complete = true;
+    (void)pthread_mutex_unlock(&e->lock);
+}
+
+bool engine_is_complete(Engine *e, uint64_t *offered)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    const bool complete = e->complete;
+    if (offered != NULL)
+        *offered = e->offered - 1;
+    (void)pthread_mutex_unlock(&e->lock);
+    return complete;
+}
+
 static void wait_for_applied(Engine *e)
 {
     (void)pthread_mutex_lock(&e->lock);

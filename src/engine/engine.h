@@ -45,6 +45,12 @@ uint64_t engine_next_seq(Engine *e);
  * events_follow(). */
 void engine_offer(Engine *e, uint64_t first_seq, uint32_t count, Str records);
 
+/* The caller's word that everything in the log was offered: until then a view lacks events. */
+void engine_set_complete(Engine *e);
+
+/* Otherwise *offered (may be NULL) says how many there are so far. */
+bool engine_is_complete(Engine *e, uint64_t *offered);
+
 /* Everything offered so far.  Give it back with engine_view_done(). */
 ScanView *engine_view(Engine *e);
 void engine_view_done(ScanView *view);

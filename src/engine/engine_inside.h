@@ -67,7 +67,7 @@ struct Engine {
     Offer *first, *last;  /* guarded by lock, as everything below */
     uint64_t offered;     /* numbers below were offered */
     int64_t queued_bytes; /* of what waits to be applied */
-    bool stopping, flush_wanted, settle_wanted;
+    bool stopping, flush_wanted, settle_wanted, complete;
     Part **memory; /* slices, by arrival */
     uint32_t memory_count, memory_cap, memory_rows;
     uint32_t flush_count; /* of them: the first ones are on their way to files */

@@ -24,9 +24,10 @@ typedef struct Pair {
     int64_t events;
 } Pair;
 
-static void offer(uint64_t first_seq, uint32_t count, Str records, void *arg)
+static bool offer(uint64_t first_seq, uint32_t count, Str records, void *arg)
 {
     engine_offer(arg, first_seq, count, records);
+    return true;
 }
 
 static void start_engine(Pair *p)

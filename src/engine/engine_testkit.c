@@ -190,6 +190,23 @@ static Filter range_filter(Kit *k)
                     .missing = kit_below(k, 2) == 0};
 }
 
+static Filter time_filter(Kit *k)
+{
+    const KitRow *a = &k->rows[kit_below(k, k->count)], *b = &k->rows[kit_below(k, k->count)];
+    return (Filter){.kind = FILTER_TIME,
+                    .min = a->time_ms < b->time_ms ? a->time_ms : b->time_ms,
+                    .max = a->time_ms < b->time_ms ? b->time_ms : a->time_ms};
+}
+
+static Filter names_filter(Kit *k)
+{
+    const uint32_t count = 1 + kit_below(k, 40);
+    uint8_t *codes = ARENA_ARRAY(k->ctx.arena, uint8_t, count);
+    for (uint32_t i = 0; i < count; i++)
+        codes[i] = kit_below(k, 2) == 0;
+    return (Filter){.kind = FILTER_CODES, .prop = PROP_EVENT, .codes = codes, .code_count = count};
+}
+
 static Filter persons_filter(Kit *k)
 {
     const uint32_t count = k->view.person_count / (1 + kit_below(k, 2));
@@ -202,7 +219,7 @@ static Filter persons_filter(Kit *k)
 const Filter *kit_filter(Kit *k, int depth)
 {
     Filter *f = ARENA_NEW(k->ctx.arena, Filter);
-    switch (kit_below(k, depth > 0 ? 7 : 4)) {
+    switch (kit_below(k, depth > 0 ? 9 : 6)) {
     case 0:
     case 1:
         *f = codes_filter(k);
@@ -214,6 +231,12 @@ const Filter *kit_filter(Kit *k, int depth)
         *f = persons_filter(k);
         return f;
     case 4:
+        *f = time_filter(k);
+        return f;
+    case 5:
+        *f = names_filter(k);
+        return f;
+    case 6:
         f->kind = FILTER_NOT;
         f->arg_count = 1;
         break;
@@ -247,8 +270,11 @@ bool kit_fulfils(const Filter *f, const KitRow *row)
 {
     bool holds = f->kind == FILTER_AND || f->kind == FILTER_ALL;
     switch (f->kind) {
+    case FILTER_TIME:
+        return row->time_ms >= f->min && row->time_ms <= f->max;
     case FILTER_CODES: {
-        const int64_t value = row->values[f->prop - PROP_FIRST];
+        const bool is_name = f->prop == PROP_EVENT;
+        const int64_t value = is_name ? row->event : row->values[f->prop - PROP_FIRST];
         const uint32_t code = value == SCAN_MISSING ? 0 : (uint32_t)value;
         return code < f->code_count && f->codes[code] != 0;
     }

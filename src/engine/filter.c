@@ -17,14 +17,16 @@ void filter_scratch_reserve(FilterScratch *s, uint32_t rows)
     const size_t n = (size_t)s->rows + KERNEL_SLACK;
     s->wide = malloc(n * sizeof *s->wide);
     s->narrow = malloc(n * sizeof *s->narrow);
+    s->times = malloc(n * sizeof *s->times);
     s->masks = malloc(n * FILTER_DEPTH_MAX);
-    CHECK(s->wide != NULL && s->narrow != NULL && s->masks != NULL);
+    CHECK(s->wide != NULL && s->narrow != NULL && s->times != NULL && s->masks != NULL);
 }
 
 void filter_scratch_free(FilterScratch *s)
 {
     free(s->wide);
     free(s->narrow);
+    free(s->times);
     free(s->masks);
     *s = (FilterScratch){0};
 }
@@ -83,7 +85,8 @@ static bool codes_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, u
 {
     const PartColumn *c = part_find_column(r->part, r->list, f->prop);
     if (c == NULL || c->kind != PART_CODES || c->width == 0) {
-        fill(mask, r->count, code_is_in(f, 0));
+        const bool is_name = f->prop == PROP_EVENT && c == NULL;
+        fill(mask, r->count, code_is_in(f, is_name ? r->list->event : 0));
         return true;
     }
     if (!touch_rows(r, c))
@@ -166,6 +169,21 @@ static bool range_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, u
     return true;
 }
 
+static bool time_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint8_t *mask)
+{
+    const int64_t week_ms = r->part->head->week_ms;
+    const PartColumn *c = part_find_column(r->part, r->list, PROP_MS);
+    const bool whole = c == NULL || (c->width == 0 && c->base == 0);
+    if (!whole && !filter_values(r, c, 0, s, s->times))
+        return false;
+    for (uint32_t i = 0; i < r->count; i++) {
+        const int64_t second = r->keys[i] & PART_SECOND_MASK;
+        const int64_t at = week_ms + second * 1000 + (whole ? 0 : s->times[i]);
+        mask[i] = (uint8_t)((at >= f->min) & (at <= f->max));
+    }
+    return true;
+}
+
 static void persons_leaf(const Filter *f, const FilterRows *r, uint8_t *mask)
 {
     const uint32_t base = r->block << PART_BLOCK_BITS;
@@ -182,6 +200,8 @@ static bool leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint8_t
         return codes_leaf(f, r, s, mask);
     case FILTER_RANGE:
         return range_leaf(f, r, s, mask);
+    case FILTER_TIME:
+        return time_leaf(f, r, s, mask);
     case FILTER_PERSONS:
         persons_leaf(f, r, mask);
         return true;

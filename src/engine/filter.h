@@ -12,13 +12,14 @@
 enum { FILTER_DEPTH_MAX = 32 };
 
 typedef enum FilterKind {
-    FILTER_ALL,     /* every row */
-    FILTER_NONE,    /* no row */
-    FILTER_AND,     /* args */
-    FILTER_OR,      /* args */
-    FILTER_NOT,     /* args[0] */
-    FILTER_CODES,   /* the code of `prop` is in `codes` */
+    FILTER_ALL,   /* every row */
+    FILTER_NONE,  /* no row */
+    FILTER_AND,   /* args */
+    FILTER_OR,    /* args */
+    FILTER_NOT,   /* args[0] */
+    FILTER_CODES, /* the code of `prop` is in `codes`; of PROP_EVENT, the number of the event name */
     FILTER_RANGE,   /* the number of `prop` is in [min, max] */
+    FILTER_TIME,    /* it happened in [min, max], UTC milliseconds */
     FILTER_PERSONS, /* the person is in `persons` */
 } FilterKind;
 
@@ -51,6 +52,7 @@ typedef struct FilterScratch {
     uint32_t rows;
     uint64_t *wide;
     uint32_t *narrow;
+    int64_t *times;
     uint8_t *masks; /* FILTER_DEPTH_MAX of them */
 } FilterScratch;
 

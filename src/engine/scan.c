@@ -303,8 +303,9 @@ static void rescale_values(int64_t *values, uint32_t n, int from, int to)
 static bool read_values(const FilterRows *r, ScanProp prop, FilterScratch *scratch, int64_t *out)
 {
     const PartColumn *c = part_find_column(r->part, r->list, prop.prop);
+    const int64_t constant = prop.prop == PROP_EVENT ? (int64_t)r->list->event : SCAN_MISSING;
     for (uint32_t i = 0; c == NULL && i < r->count; i++)
-        out[i] = SCAN_MISSING;
+        out[i] = constant;
     if (c == NULL)
         return true;
     filter_scratch_reserve(scratch, r->count);

@@ -33,7 +33,7 @@ typedef struct ScanSelect {
     const Filter *filter;   /* NULL = all */
 } ScanSelect;
 
-/* A property whose values shall come: codes, or numbers with this many decimal places (as many as the
+/* A property whose values shall come: codes (of PROP_EVENT the event's number), or numbers with this many decimal places (as many as the
  * property has anywhere: a number that does not fit then comes as missing). */
 typedef struct ScanProp {
     uint32_t prop;

@@ -156,6 +156,11 @@ bool schema_find_actor(const Schema *s, EventActor actor, uint32_t *out)
     return number != 0 || event_actor_is_nobody(actor);
 }
 
+const Dict *schema_texts(const Schema *s, uint32_t prop)
+{
+    return prop == PROP_EVENT ? s->events : schema_prop_at(s, prop)->values;
+}
+
 Str schema_event_name(const Schema *s, uint32_t event)
 {
     return dict_text(s->events, event);

@@ -63,6 +63,9 @@ SchemaProp *schema_prop_at(const Schema *s, uint32_t id);            /* also the
 uint32_t schema_find_code(const Schema *s, uint32_t prop, Str text); /* 0 = unknown */
 bool schema_find_actor(const Schema *s, EventActor actor, uint32_t *out);
 
+/* The texts of a property, and of PROP_EVENT the event names.  NULL: it has none. */
+const Dict *schema_texts(const Schema *s, uint32_t prop);
+
 Str schema_event_name(const Schema *s, uint32_t event);
 Str schema_prop_name(const Schema *s, uint32_t prop);
 Str schema_text(const Schema *s, uint32_t prop, uint32_t code);

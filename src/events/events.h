@@ -153,14 +153,15 @@ MUST_USE Err events_counts(Ctx *ctx, EventsLog *log, Str name, int32_t from_day,
 /* ---- following ------------------------------------------------------------------------------- */
 
 /* One batch, whole, with the number of its first event; some of its records may be EVENT_GONE.  Lives only
- * during the call. */
-typedef void (*EventsFollowFn)(uint64_t first_seq, uint32_t count, Str records, void *arg);
+ * during the call.  False ends events_follow() while it reads what is there; later nobody looks at it. */
+typedef bool (*EventsFollowFn)(uint64_t first_seq, uint32_t count, Str records, void *arg);
 
 /*
  * Calls `fn` for every batch that holds an event with number `from_seq` or later, in order: first, on this
  * thread, for those that are there, then for each new one before anybody can read it, under the log's lock:
  * `fn` must be short and call nothing of the log.  Numbers that cannot be read any more are left out.  One
- * follower at a time, until the log is closed.  Errors: INTERNAL "disk.failed"; nobody follows then.
+ * follower at a time, until the log is closed.  Errors: INTERNAL "disk.failed", CONFLICT "events.stopped" (`fn`
+ * said so); nobody follows then.
  */
 MUST_USE Err events_follow(Ctx *ctx, EventsLog *log, uint64_t from_seq, EventsFollowFn fn,
                            void *arg);

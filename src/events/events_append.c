@@ -249,7 +249,7 @@ static Err append_batch(Ctx *ctx, EventsLog *log, Str records, const EventsBatch
     CHECK(log->next_seq < EVENTS_SEQ_MAX);
     TRY(write_frame(ctx, log, records, &head));
     if (log->follow != NULL)
-        log->follow(head.first_seq, batch->count, records, log->follow_arg);
+        (void)log->follow(head.first_seq, batch->count, records, log->follow_arg);
     log_index_frame(log, batch, (uint32_t)log->tail, outbox_id);
     log->last_frame_at = log->tail;
     log->prev = head.head_crc;

@@ -24,13 +24,12 @@ static uint32_t count_records(Str records)
 
 static Err hand_on(Ctx *ctx, uint64_t first_seq, int64_t outbox_id, Str records, void *arg)
 {
-    (void)ctx;
     (void)outbox_id;
     const Following *f = arg;
     const uint32_t count = count_records(records);
-    if (first_seq + count > f->from_seq)
-        f->fn(first_seq, count, records, f->arg);
-    return ERR_OK;
+    if (first_seq + count <= f->from_seq || f->fn(first_seq, count, records, f->arg))
+        return ERR_OK;
+    return fail(ctx, ERR_CONFLICT, "events.stopped", "at %" PRIu64, first_seq);
 }
 
 /* What the files hold from f->from_seq on; that then stands behind it. */

@@ -11,12 +11,39 @@ typedef struct Follower {
     Buf bytes;     /* of everything that came */
 } Follower;
 
-static void take(uint64_t first_seq, uint32_t count, Str records, void *arg)
+static bool take(uint64_t first_seq, uint32_t count, Str records, void *arg)
 {
     Follower *f = arg;
     CHECK(first_seq == f->next || (f->bytes.len == 0 && first_seq <= f->next));
     f->next = first_seq + count;
     buf_add(&f->bytes, records);
+    return true;
+}
+
+static bool take_three(uint64_t first_seq, uint32_t count, Str records, void *arg)
+{
+    (void)first_seq;
+    (void)records;
+    int *left = arg;
+    *left -= (int)count;
+    return *left > 0;
+}
+
+TEST(events_a_follower_may_stop_while_it_reads_what_is_there)
+{
+    Kit k;
+    kit_open(&k, 33);
+    EventsLog *log = kit_log(&k, k.folder, (EventsOptions){0});
+    for (int i = 0; i < 9; i++)
+        CHECK(events_append(&k.ctx, log, kit_record(&k, "a"), NULL) == ERR_OK);
+    int left = 3;
+    EXPECT_I64(events_follow(&k.ctx, log, 1, take_three, &left), ERR_CONFLICT);
+    EXPECT_STREQ(k.ctx.fault.reason, "events.stopped");
+    EXPECT_I64(left, 0);
+    CHECK(events_append(&k.ctx, log, kit_record(&k, "b"), NULL) == ERR_OK); /* nobody hears of it */
+    EXPECT_I64(left, 0);
+    events_close(log);
+    kit_close(&k);
 }
 
 static void append_some(Kit *k, EventsLog *log, Buf *all, int n)

@@ -164,6 +164,8 @@ static void work_on_pool(PoolTask *task)
     RequestServer *s = r->gate->server;
     Work work = {.ctx = &r->ctx,
                  .log = s->options.log,
+                 .engine = s->options.engine,
+                 .crew = s->options.crew,
                  .deadline_us = r->x->started_us + (int64_t)s->options.work_deadline_ms * 1000,
                  .server = s};
     r->ctx.db = database_reader_take(s->options.database);

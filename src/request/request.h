@@ -51,6 +51,8 @@ typedef struct Call {
 typedef struct Work {
     Ctx *ctx; /* ctx->db reads */
     EventsLog *log;
+    struct Engine *engine; /* NULL where there is none; its questions run on the crew */
+    struct Crew *crew;
     int64_t deadline_us; /* monotonic */
     RequestServer *server;
 } Work;
@@ -86,6 +88,8 @@ typedef Err (*AuditFn)(Tx *tx, Str action, int64_t object, Str detail);
 typedef struct RequestOptions {
     Database *database;
     EventsLog *log;
+    struct Engine *engine; /* for work handlers; may be NULL */
+    struct Crew *crew;
     const struct Keyring *keys;
     const struct Settings *settings;
     AuthenticateFn authenticate;

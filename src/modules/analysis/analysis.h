@@ -1,0 +1,59 @@
+/*
+ * modules/analysis/analysis.h -- questions about all events: from what people write to what the engine
+ * computes, and back.
+ *
+ * A question's way: the contract parses it (analysis_http.c), rules become filters of numbers
+ * (analysis_compile.c), days become instants (analysis_days.c), the engine answers (engine/query.h).
+ *
+ * Owns:     nothing.
+ * Promises: a condition selects the same events as rules/rule_eval.h, event by event, as far as their
+ *           values are in the columns; what cannot be asked is refused, never answered wrongly.
+ * Depends:  engine, rules, setting.      Threads: any.
+ */
+#pragma once
+
+#include "engine/engine.h"
+#include "modules/setting/setting.h"
+#include "rules/rule.h"
+
+/* ---- conditions ---------------------------------------------------------------------------------- */
+
+/* What the engine knows about names, for rules; hold the engine's schema while rules are made with it. */
+typedef struct AnalysisNames {
+    const Schema *schema;
+    const Settings *settings;
+} AnalysisNames;
+
+RuleSchema analysis_rule_schema(const AnalysisNames *names);
+
+/*
+ * A rule of scope STEP as a select; its time range stays as it is.  Everything lives in ctx->arena.
+ * Error: INVALID "query.unsupported", the hint names the part: attributes of persons, segments, consents,
+ * lists, products of two properties, calendar windows.
+ */
+MUST_USE Err analysis_compile(Ctx *ctx, const AnalysisNames *names, const Rule *rule,
+                              ScanSelect *out);
+
+/* ---- days ---------------------------------------------------------------------------------------- */
+
+typedef enum AnalysisBy {
+    ANALYSIS_BY_HOUR,
+    ANALYSIS_BY_DAY,
+    ANALYSIS_BY_WEEK, /* Monday to Sunday */
+    ANALYSIS_BY_MONTH,
+    ANALYSIS_BY_ALL, /* one bucket */
+} AnalysisBy;
+
+/* The first instant of the business day yyyymmdd. */
+int64_t analysis_day_start_ms(const Settings *s, int32_t yyyymmdd);
+
+/* yyyymmdd, `days` later. */
+int32_t analysis_day_add(int32_t yyyymmdd, int64_t days);
+
+/*
+ * The bounds of the buckets from the start of `from` to the end of `to` (both yyyymmdd): the first and the
+ * last may be shorter than the others.  *bounds in the arena, *count buckets.
+ * Errors: INVALID "query.range", "query.too_large" (over QUERY_BUCKETS_MAX).
+ */
+MUST_USE Err analysis_buckets(Ctx *ctx, const Settings *s, int32_t from, int32_t to, AnalysisBy by,
+                              int64_t **bounds, uint32_t *count);

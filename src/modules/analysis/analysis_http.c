@@ -1,0 +1,322 @@
+/*
+ * modules/analysis/analysis_http.c -- the doors of analysis.api.yaml.
+ */
+#include "modules/analysis/analysis_http.h"
+
+#include "analysis.api.h"
+#include "base/clock.h"
+#include "engine/query.h"
+#include "events/events.h"
+#include "modules/analysis/analysis.h"
+
+#include <stdio.h>
+
+/* ---- conditions ---------------------------------------------------------------------------------- */
+
+/* One question on its way. */
+typedef struct Asking {
+    Ctx *ctx;
+    Engine *engine;
+    AnalysisNames names; /* locked while it is made */
+    ApiQueryAnswer *answer;
+} Asking;
+
+enum { WARNINGS_MAX = 20 };
+
+static void keep_warnings(Asking *a, const Rule *rule)
+{
+    ApiQueryAnswer *out = a->answer;
+    for (uint32_t i = 0; i < rule->warning_count && out->warnings_count < WARNINGS_MAX; i++)
+        out->warnings[out->warnings_count++] = rule->warnings[i].text;
+}
+
+/* The rule's own words stay in the hint; the code and the place are the question's. */
+static Err blame(Ctx *ctx, const char *pointer)
+{
+    if (str_starts_with(str_of(ctx->fault.reason), STR("rule.")) ||
+        str_starts_with(str_of(ctx->fault.reason), STR("json.")))
+        ctx->fault.reason = "query.rule";
+    (void)snprintf(ctx->fault.pointer, sizeof ctx->fault.pointer, "%s", pointer);
+    return ctx->fault.code;
+}
+
+static Err read_rule(Asking *a, Str json, const RuleSchema *schema, Rule *out)
+{
+    JsonValue value;
+    Str text;
+    TRY(json_open(a->ctx, json, &value));
+    if (json_type(value) == JSON_STRING && json_text(value, &text) == JSON_FAULT_NONE)
+        return rule_parse(a->ctx, text, RULE_SCOPE_STEP, schema, out);
+    return rule_from_json(a->ctx, value, RULE_SCOPE_STEP, schema, out);
+}
+
+static Err make_select(Asking *a, Str json, const char *pointer, ScanSelect *out)
+{
+    const RuleSchema schema = analysis_rule_schema(&a->names);
+    Rule rule;
+    Err err = read_rule(a, json, &schema, &rule);
+    if (err == ERR_OK)
+        err = analysis_compile(a->ctx, &a->names, &rule, out);
+    if (err != ERR_OK)
+        return blame(a->ctx, pointer);
+    keep_warnings(a, &rule);
+    return ERR_OK;
+}
+
+/* ---- properties ---------------------------------------------------------------------------------- */
+
+/* A property by the name that people write: total, context.page, event, store, source. */
+typedef struct Property {
+    ScanProp scan;
+    EventType type;
+} Property;
+
+static Err find_property(Asking *a, Str name, const char *pointer, Property *out)
+{
+    static const struct {
+        Str name;
+        uint32_t prop;
+    } FIELDS[] = {
+        {{"event", 5}, PROP_EVENT}, {{"store", 5}, PROP_STORE}, {{"source", 6}, PROP_SOURCE}};
+    for (size_t i = 0; i < ARRAY_LEN(FIELDS); i++)
+        if (str_eq(name, FIELDS[i].name)) {
+            *out = (Property){{FIELDS[i].prop, 0}, EVENT_TEXT};
+            return ERR_OK;
+        }
+    const bool is_context = str_starts_with(name, STR("context."));
+    const Str bare = is_context ? str_slice(name, sizeof "context." - 1, name.len) : name;
+    const SchemaProp *p =
+        schema_find_prop(a->names.schema, is_context ? SCHEMA_CONTEXT : SCHEMA_EVENT, bare);
+    if (p == NULL || p->type == EVENT_TEXTS || p->type == EVENT_ITEMS)
+        return fail_field(a->ctx, pointer, "query.property",
+                          p == NULL ? "no event has had this property" : "this property is a list");
+    *out = (Property){{p->id, p->type == EVENT_NUMBER ? SCHEMA_SCALE_MAX : 0}, p->type};
+    return ERR_OK;
+}
+
+__extension__ typedef unsigned __int128 Magnitude;
+
+/* A decimal, the zeros at its end taken off unless they are kept. */
+static Str decimal(Ctx *ctx, TrendSum value, int scale, bool keep_zeros)
+{
+    char digits[48];
+    size_t at = sizeof digits;
+    const bool negative = value < 0;
+    Magnitude left = negative ? -(Magnitude)value : (Magnitude)value;
+    int place = 0;
+    bool zeros = !keep_zeros;
+    for (; place <= scale || left > 0; place++, left /= 10) {
+        if (place == scale && scale > 0 && !zeros)
+            digits[--at] = '.';
+        const char digit = (char)('0' + (int)(left % 10));
+        zeros = zeros && digit == '0' && place < scale;
+        if (!zeros)
+            digits[--at] = digit;
+    }
+    if (negative)
+        digits[--at] = '-';
+    return arena_copy(ctx->arena, (Str){digits + at, sizeof digits - at});
+}
+
+static Str value_text(const Asking *a, const Property *p, int64_t value)
+{
+    char time[CLOCK_TEXT_BYTES];
+    switch (p->type) {
+    case EVENT_TEXT:
+        return p->scan.prop == PROP_EVENT
+                   ? schema_event_name(a->names.schema, (uint32_t)value)
+                   : schema_text(a->names.schema, p->scan.prop, (uint32_t)value);
+    case EVENT_BOOL:
+        return value != 0 ? STR("true") : STR("false");
+    case EVENT_TIME:
+        clock_print(value, time);
+        return arena_copy(a->ctx->arena, str_of(time));
+    case EVENT_MONEY:
+        return decimal(a->ctx, value, a->ctx->settings->exponent, true);
+    case EVENT_NUMBER:
+    case EVENT_NONE:
+    case EVENT_TEXTS:
+    case EVENT_ITEMS:
+    case EVENT_TYPE_COUNT:
+        break;
+    }
+    return decimal(a->ctx, value, p->scan.scale, false);
+}
+
+/* ---- trends -------------------------------------------------------------------------------------- */
+
+typedef struct TrendAsking {
+    Trend trend;
+    Property number;
+    Property breakdown[QUERY_BREAKDOWNS_MAX];
+    ScanProp scan[QUERY_BREAKDOWNS_MAX];
+} TrendAsking;
+
+static Err make_trend(Asking *a, const ApiTrendQuestion *q, TrendAsking *out)
+{
+    static const TrendMeasure MEASURES[] = {TREND_EVENTS, TREND_PERSONS, TREND_SUM};
+    int64_t *bounds = NULL;
+    TRY(make_select(a, q->of, "/trend/of", &out->trend.select));
+    TRY(analysis_buckets(a->ctx, a->names.settings, q->from, q->to, (AnalysisBy)q->by, &bounds,
+                         &out->trend.bucket_count));
+    out->trend.bounds = bounds;
+    out->trend.measure = MEASURES[q->measure];
+    out->trend.top = (uint32_t)q->top;
+    if (out->trend.measure == TREND_SUM) {
+        TRY(find_property(a, q->number_is == DTO_VALUE ? q->number : STR(""), "/trend/number",
+                          &out->number));
+        if (out->number.type != EVENT_NUMBER && out->number.type != EVENT_MONEY)
+            return fail_field(a->ctx, "/trend/number", "query.property",
+                              "only numbers and amounts add up");
+        out->trend.number = out->number.scan;
+    }
+    for (size_t i = 0; i < q->breakdown_count; i++) {
+        TRY(find_property(a, q->breakdown[i], "/trend/breakdown", &out->breakdown[i]));
+        out->scan[i] = out->breakdown[i].scan;
+    }
+    out->trend.breakdown = out->scan;
+    out->trend.breakdown_count = (uint32_t)q->breakdown_count;
+    return ERR_OK;
+}
+
+static void give_series(const Asking *a, const TrendAsking *t, const TrendSeries *s,
+                        ApiTrendSeriesRow *out)
+{
+    Arena *arena = a->ctx->arena;
+    const bool is_sum = t->trend.measure == TREND_SUM;
+    const bool is_money = is_sum && t->number.type == EVENT_MONEY;
+    const int scale = is_money ? a->ctx->settings->exponent : is_sum ? t->number.scan.scale : 0;
+    out->other = s->is_other;
+    out->values_count = s->is_other ? 0 : t->trend.breakdown_count;
+    out->values = ARENA_ARRAY(arena, ApiBreakdownValue, QUERY_BREAKDOWNS_MAX);
+    for (size_t i = 0; i < out->values_count; i++) {
+        if (s->values[i] == SCAN_MISSING)
+            out->values[i].value_is = DTO_NULL;
+        else
+            DTO_SET(&out->values[i], value, value_text(a, &t->breakdown[i], s->values[i]));
+    }
+    out->cells_count = t->trend.bucket_count;
+    out->cells = ARENA_ARRAY(arena, Str, out->cells_count);
+    for (size_t i = 0; i < out->cells_count; i++)
+        out->cells[i] = decimal(a->ctx, s->cells[i], scale, is_money);
+}
+
+static void give_trend(const Asking *a, const TrendAsking *t, const TrendResult *r,
+                       ApiTrendAnswer *out)
+{
+    Arena *arena = a->ctx->arena;
+    out->buckets_count = t->trend.bucket_count;
+    out->buckets = ARENA_ARRAY(arena, int64_t, out->buckets_count);
+    memcpy(out->buckets, t->trend.bounds, out->buckets_count * sizeof *out->buckets);
+    out->distinct = r->distinct;
+    out->series_count = r->count;
+    out->series = ARENA_ARRAY(arena, ApiTrendSeriesRow, (size_t)r->count + 1);
+    for (uint32_t i = 0; i < r->count; i++)
+        give_series(a, t, &r->series[i], &out->series[i]);
+}
+
+/* ---- funnels ------------------------------------------------------------------------------------- */
+
+static Err make_funnel(Asking *a, const ApiFunnelQuestion *q, ScanSelect *steps, Funnel *out)
+{
+    const Settings *s = a->names.settings;
+    if (q->from > q->to)
+        return fail_field(a->ctx, "/funnel/from", "query.range", "from must not be after to");
+    for (size_t i = 0; i < q->steps_count; i++) {
+        char pointer[48];
+        (void)snprintf(pointer, sizeof pointer, "/funnel/steps/%zu/of", i);
+        TRY(make_select(a, q->steps[i].of, pointer, &steps[i]));
+    }
+    steps[0].from_ms = analysis_day_start_ms(s, q->from);
+    steps[0].to_ms = analysis_day_start_ms(s, analysis_day_add(q->to, 1));
+    *out =
+        (Funnel){.steps = steps,
+                 .step_count = (uint32_t)q->steps_count,
+                 .window_ms = q->window_s * 1000,
+                 .entry = q->entry == API_FUNNEL_QUESTION_ENTRY_FIRST ? FUNNEL_FIRST : FUNNEL_BEST};
+    return ERR_OK;
+}
+
+static void give_funnel(Ctx *ctx, const Funnel *f, const FunnelResult *r, ApiFunnelAnswer *out)
+{
+    out->steps_count = f->step_count;
+    out->steps = ARENA_ARRAY(ctx->arena, ApiFunnelStepRow, f->step_count);
+    for (uint32_t i = 0; i < f->step_count; i++) {
+        const uint64_t persons = r->persons[i];
+        out->steps[i].persons = (int64_t)persons;
+        out->steps[i].average_s = persons == 0 ? 0 : (int64_t)((r->ms[i] / persons + 500) / 1000);
+    }
+}
+
+/* ---- the door ------------------------------------------------------------------------------------ */
+
+static Err ask_trend(Asking *a, const Query *q, const ApiTrendQuestion *question)
+{
+    TrendAsking t = {.number = {.type = EVENT_NONE}};
+    TrendResult result;
+    a->names.schema = engine_schema_lock(a->engine);
+    const Err err = make_trend(a, question, &t);
+    engine_schema_unlock(a->engine);
+    TRY(err);
+    TRY(query_trend(a->ctx, q, &t.trend, &result));
+    a->answer->trend_is = DTO_VALUE;
+    give_trend(a, &t, &result, &a->answer->trend);
+    return ERR_OK;
+}
+
+static Err ask_funnel(Asking *a, const Query *q, const ApiFunnelQuestion *question)
+{
+    ScanSelect *steps = ARENA_ARRAY(a->ctx->arena, ScanSelect, question->steps_count);
+    Funnel funnel;
+    FunnelResult result;
+    a->names.schema = engine_schema_lock(a->engine);
+    const Err err = make_funnel(a, question, steps, &funnel);
+    engine_schema_unlock(a->engine);
+    TRY(err);
+    TRY(query_funnel(a->ctx, q, &funnel, &result));
+    a->answer->funnel_is = DTO_VALUE;
+    give_funnel(a->ctx, &funnel, &result, &a->answer->funnel);
+    return ERR_OK;
+}
+
+/* After a start with many events that are not in columns. */
+static Err still_reading(Ctx *ctx, EventsLog *log, uint64_t read)
+{
+    EventsStat stat;
+    events_stat(log, &stat);
+    const Err err =
+        fail(ctx, ERR_BUSY, "query.reading", "%" PRIu64 " of %" PRIu64, read, stat.next_seq - 1);
+    (void)snprintf(ctx->fault.hint, sizeof ctx->fault.hint,
+                   "The engine has read %" PRIu64 " of %" PRIu64 " events: ask again in a moment.",
+                   read, stat.next_seq - 1);
+    ctx->fault.retry_s = 5;
+    return err;
+}
+
+static Err query(Work *work, Call *call)
+{
+    Ctx *ctx = work->ctx;
+    const ApiQuery *in = call->body;
+    Asking a = {.ctx = ctx,
+                .engine = work->engine,
+                .names = {.settings = ctx->settings},
+                .answer = call->reply};
+    uint64_t read = 0;
+    if (work->engine == NULL)
+        return fail(ctx, ERR_BUSY, "query.closed", "no engine");
+    if (!engine_is_complete(work->engine, &read))
+        return still_reading(ctx, work->log, read);
+    const bool is_trend = in->trend_is == DTO_VALUE;
+    if (is_trend == (in->funnel_is == DTO_VALUE))
+        return fail_field(ctx, "", "query.one", "ask for trend or for funnel");
+    a.answer->warnings = ARENA_ARRAY(ctx->arena, Str, WARNINGS_MAX);
+    const int64_t began_us = clock_mono_us();
+    ScanView *view = engine_view(work->engine);
+    const Query q = {.view = view, .crew = work->crew, .until_us = work->deadline_us};
+    const Err err = is_trend ? ask_trend(&a, &q, &in->trend) : ask_funnel(&a, &q, &in->funnel);
+    engine_view_done(view);
+    a.answer->took_us = clock_mono_us() - began_us;
+    return err;
+}
+
+const Door ANALYSIS_DOORS[] = {{.operation = &API_OP_ANALYSIS_QUERY, .work = query}, {0}};

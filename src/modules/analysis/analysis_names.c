@@ -1,0 +1,62 @@
+/*
+ * modules/analysis/analysis_names.c -- what the engine has seen, as the rule language asks for it.
+ */
+#include "modules/analysis/analysis.h"
+
+static RuleType rule_type(EventType type)
+{
+    static const RuleType TYPES[EVENT_TYPE_COUNT] = {
+        [EVENT_TEXT] = RULE_TYPE_TEXT,   [EVENT_NUMBER] = RULE_TYPE_NUMBER,
+        [EVENT_MONEY] = RULE_TYPE_MONEY, [EVENT_BOOL] = RULE_TYPE_BOOL,
+        [EVENT_TIME] = RULE_TYPE_TIME,   [EVENT_TEXTS] = RULE_TYPE_TEXTS,
+        [EVENT_ITEMS] = RULE_TYPE_ITEMS};
+    return TYPES[type];
+}
+
+static bool is_space(RuleNameKind kind, SchemaSpace *out)
+{
+    *out = kind == RULE_NAME_PROP ? SCHEMA_EVENT : SCHEMA_CONTEXT;
+    return kind == RULE_NAME_PROP || kind == RULE_NAME_CONTEXT;
+}
+
+static RuleDecl lookup(void *arg, const RuleAsk *ask)
+{
+    const Schema *schema = ((const AnalysisNames *)arg)->schema;
+    SchemaSpace space;
+    if (ask->kind == RULE_NAME_EVENT)
+        return (RuleDecl){.known = schema_find_event(schema, ask->name) != 0};
+    if (!is_space(ask->kind, &space))
+        return (RuleDecl){.known = true}; /* nobody can say yet */
+    const SchemaProp *p = schema_find_prop(schema, space, ask->name);
+    return p == NULL ? (RuleDecl){0} : (RuleDecl){.known = true, .type = rule_type(p->type)};
+}
+
+static bool known(void *arg, const RuleAsk *ask, size_t i, Str *name)
+{
+    const Schema *schema = ((const AnalysisNames *)arg)->schema;
+    SchemaSpace space;
+    if (ask->kind == RULE_NAME_EVENT && i < schema_event_count(schema)) {
+        *name = schema_event_name(schema, (uint32_t)i + 1);
+        return true;
+    }
+    if (!is_space(ask->kind, &space) || i >= schema_prop_count(schema))
+        return false;
+    const SchemaProp *p = schema_prop_at(schema, PROP_FIRST + (uint32_t)i);
+    *name = p->space == space ? schema_prop_name(schema, p->id) : STR("");
+    return true;
+}
+
+static int64_t to_utc(void *arg, int64_t local_ms)
+{
+    return local_ms - ((const AnalysisNames *)arg)->settings->offset_min * INT64_C(60000);
+}
+
+RuleSchema analysis_rule_schema(const AnalysisNames *names)
+{
+    return (RuleSchema){.currency = str_of(names->settings->currency),
+                        .exponent = names->settings->exponent,
+                        .lookup = lookup,
+                        .known = known,
+                        .to_utc = to_utc,
+                        .arg = (void *)(uintptr_t)names};
+}

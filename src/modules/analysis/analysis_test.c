@@ -1,0 +1,228 @@
+/*
+ * modules/analysis/analysis_test.c -- what analysis.h promises: compiled conditions against the evaluator
+ * for one event; buckets against the calendar.
+ */
+#include "modules/analysis/analysis.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/test.h"
+#include "engine/query.h"
+#include "rules/rule_testkit.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ---- conditions ---------------------------------------------------------------------------------- */
+
+enum { PEOPLE = 60, EVENTS_MAX = 40, RULES = 4000 };
+
+typedef struct Shop {
+    RuleKit kit;
+    char path[64];
+    Engine *engine;
+    const Event **events; /* number i came in with received - time = i */
+    uint32_t count;
+    Settings settings;
+} Shop;
+
+static void add_event(Shop *s, const Event *from, uint32_t person)
+{
+    Ctx *ctx = &s->kit.ctx;
+    Event *e = ARENA_NEW(ctx->arena, Event);
+    *e = *from;
+    e->id = arena_i64(ctx->arena, s->count);
+    e->received_ms = e->time_ms + s->count;
+    if (person > 0)
+        e->actor = (EventActor){STR("person"), arena_i64(ctx->arena, person)};
+    Buf bytes = BUF_MAX(EVENT_BYTES_MAX + 16);
+    event_encode(e, &bytes);
+    engine_offer(s->engine, s->count + 1, 1, buf_str(&bytes));
+    buf_free(&bytes);
+    s->events[s->count++] = e;
+}
+
+static void open_shop(Shop *s)
+{
+    *s = (Shop){.path = "/tmp/analysis_test.XXXXXX", .settings = setting_default()};
+    log_setup(LOG_OFF, false);
+    rule_kit_open(&s->kit, 77);
+    CHECK(mkdtemp(s->path) != NULL);
+    const EngineOptions options = {.origin_ms = 0, .slice_rows = 256, .flush_rows = 700};
+    CHECK(engine_open(&s->kit.ctx, str_of(s->path), &options, &s->engine) == ERR_OK);
+    s->events = ARENA_ARRAY(s->kit.ctx.arena, const Event *, (size_t)PEOPLE *EVENTS_MAX);
+    for (uint32_t person = 0; person < PEOPLE; person++) {
+        RuleFacts facts;
+        rule_kit_person(&s->kit, EVENTS_MAX, 200, &facts);
+        for (size_t i = 0; i < facts.event_count; i++)
+            add_event(s, facts.events[i], person);
+    }
+}
+
+static void close_shop(Shop *s)
+{
+    Str *names = NULL;
+    size_t n = 0;
+    engine_close(s->engine);
+    CHECK(file_list(&s->kit.ctx, str_of(s->path), &names, &n) == ERR_OK);
+    for (size_t i = 0; i < n; i++)
+        CHECK(file_remove(&s->kit.ctx, str_of(s->path), names[i]) == ERR_OK);
+    CHECK(rmdir(s->path) == 0);
+    rule_kit_close(&s->kit);
+}
+
+typedef struct Matches {
+    bool got[PEOPLE * EVENTS_MAX];
+    int64_t numbers[PEOPLE * EVENTS_MAX + 256];
+    FilterScratch scratch;
+} Matches;
+
+static void take(const ScanLoose *rows, void *arg)
+{
+    Matches *m = arg;
+    CHECK(scan_values(rows, (ScanProp){PROP_RECEIVED, 0}, &m->scratch, m->numbers));
+    for (uint32_t i = 0; i < rows->count; i++)
+        if (rows->mask == NULL || rows->mask[i] != 0) {
+            CHECK(!m->got[m->numbers[i]]);
+            m->got[m->numbers[i]] = true;
+        }
+}
+
+static void find_matches(Shop *s, const ScanView *view, const ScanSelect *select, Matches *m)
+{
+    (void)s;
+    memset(m->got, 0, sizeof m->got);
+    Scanner *scanner = scanner_new(view, &(ScanAsk){.selects = select, .select_count = 1});
+    for (uint32_t piece = 0; piece < scan_pieces(view); piece++)
+        scanner_loose(scanner, piece, take, m);
+    scanner_free(scanner);
+}
+
+TEST(analysis_a_condition_selects_the_events_that_it_holds_for)
+{
+    Shop s;
+    open_shop(&s);
+    Matches *m = calloc(1, sizeof *m);
+    CHECK(m != NULL);
+    ScanView *view = engine_view(s.engine);
+    const AnalysisNames names = {engine_schema_lock(s.engine), &s.settings};
+    engine_schema_unlock(s.engine); /* nobody else is here */
+    uint32_t asked = 0, some = 0;
+    for (int i = 0; i < RULES; i++) {
+        Ctx ctx = {.arena = arena_new(1 << 16), .now_ms = s.kit.ctx.now_ms};
+        Buf text = BUF_MAX(RULE_BYTES_MAX * 4);
+        Rule rule;
+        ScanSelect select = {.from_ms = 0, .to_ms = INT64_MAX};
+        rule_kit_random(&s.kit, RULE_SCOPE_STEP, &text);
+        if (rule_parse(&ctx, buf_str(&text), RULE_SCOPE_STEP, rule_kit_schema(), &rule) == ERR_OK &&
+            analysis_compile(&ctx, &names, &rule, &select) == ERR_OK) {
+            const RuleFacts facts = {.now_ms = ctx.now_ms, .arena = ctx.arena};
+            find_matches(&s, view, &select, m);
+            uint32_t hits = 0;
+            for (uint32_t e = 0; e < s.count; e++) {
+                const bool want = rule_event_matches(&rule, &facts, s.events[e]);
+                if (m->got[e] != want)
+                    fprintf(stderr, "%.*s: event %u\n", STR_ARG(buf_str(&text)), e);
+                EXPECT_I64(m->got[e], want);
+                hits += want;
+            }
+            asked++;
+            some += hits > 0 && hits < s.count;
+        } else {
+            CHECK(ctx.fault.reason != NULL);
+        }
+        buf_free(&text);
+        arena_free(ctx.arena);
+    }
+    CHECK(asked > RULES / 4 && some > RULES / 10); /* else little was shown */
+    engine_view_done(view);
+    filter_scratch_free(&m->scratch);
+    free(m);
+    close_shop(&s);
+}
+
+static const char *why_refused(const AnalysisNames *names, Ctx *ctx, const char *text)
+{
+    Rule rule;
+    ScanSelect select = {.from_ms = 0};
+    CHECK(rule_parse(ctx, str_of(text), RULE_SCOPE_STEP, rule_kit_schema(), &rule) == ERR_OK);
+    return analysis_compile(ctx, names, &rule, &select) == ERR_OK ? "" : ctx->fault.reason;
+}
+
+TEST(analysis_what_cannot_be_asked_of_all_events_is_refused)
+{
+    Shop s;
+    open_shop(&s);
+    engine_view_done(engine_view(s.engine));
+    const AnalysisNames names = {engine_schema_lock(s.engine), &s.settings};
+    engine_schema_unlock(s.engine);
+    static const char *const refused[] = {
+        "any event where person.city == \"x\"",
+        "any event where segment(\"vip\")",
+        "any event where consents(\"sms\", \"marketing\")",
+        "any event where any(items, sku == \"S1\")",
+        "any event where tags contains \"x\"",
+        "any event where quantity * weight > 3",
+        "any event where time within 2 calendar months",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+        const char *reason = why_refused(&names, &s.kit.ctx, refused[i]);
+        if (!str_eq(str_of(reason), STR("query.unsupported")))
+            fprintf(stderr, "%s\n", refused[i]);
+        EXPECT_STREQ(reason, "query.unsupported");
+    }
+    EXPECT_STREQ(why_refused(&names, &s.kit.ctx, "any event where never_seen == 3"), "");
+    close_shop(&s);
+}
+
+/* ---- days ---------------------------------------------------------------------------------------- */
+
+static uint32_t buckets(Ctx *ctx, const Settings *s, int32_t from, int32_t to, AnalysisBy by,
+                        int64_t **bounds)
+{
+    uint32_t count = 0;
+    CHECK(analysis_buckets(ctx, s, from, to, by, bounds, &count) == ERR_OK);
+    return count;
+}
+
+TEST(analysis_buckets_are_hours_business_days_weeks_from_monday_and_months)
+{
+    Ctx ctx = {.arena = arena_new(1 << 16)};
+    Settings s = setting_default();
+    s.cutover_hour = 4;
+    int64_t *b = NULL;
+    const int64_t day = INT64_C(86400000), start = analysis_day_start_ms(&s, 20240226);
+    EXPECT_I64(start, clock_day_start_ms(20240226, 480) + 4 * 3600000);
+    EXPECT_I64(buckets(&ctx, &s, 20240226, 20240301, ANALYSIS_BY_DAY, &b), 5); /* a leap year */
+    for (int i = 0; i <= 5; i++)
+        EXPECT_I64(b[i], start + i * day);
+    EXPECT_I64(buckets(&ctx, &s, 20240226, 20240226, ANALYSIS_BY_HOUR, &b), 24);
+    EXPECT_I64(b[24], start + day);
+    EXPECT_I64(buckets(&ctx, &s, 20240228, 20240312, ANALYSIS_BY_WEEK, &b), 3); /* a Wednesday */
+    EXPECT_I64(b[0], start + 2 * day);
+    EXPECT_I64(b[1], start + 7 * day);
+    EXPECT_I64(b[2], start + 14 * day);
+    EXPECT_I64(b[3], start + 16 * day);
+    EXPECT_I64(buckets(&ctx, &s, 20231215, 20240301, ANALYSIS_BY_MONTH, &b), 4);
+    EXPECT_I64(b[1], analysis_day_start_ms(&s, 20240101));
+    EXPECT_I64(b[3], analysis_day_start_ms(&s, 20240301));
+    EXPECT_I64(b[4], analysis_day_start_ms(&s, 20240302));
+    EXPECT_I64(buckets(&ctx, &s, 20240226, 20240312, ANALYSIS_BY_ALL, &b), 1);
+    EXPECT_I64(b[1], start + 16 * day);
+    arena_free(ctx.arena);
+}
+
+TEST(analysis_a_range_that_is_turned_round_or_too_long_is_refused)
+{
+    Ctx ctx = {.arena = arena_new(1 << 16)};
+    const Settings s = setting_default();
+    int64_t *b = NULL;
+    uint32_t n = 0;
+    EXPECT_I64(analysis_buckets(&ctx, &s, 20240102, 20240101, ANALYSIS_BY_DAY, &b, &n),
+               ERR_INVALID);
+    EXPECT_STREQ(ctx.fault.reason, "query.range");
+    EXPECT_I64(analysis_buckets(&ctx, &s, 20000101, 20240101, ANALYSIS_BY_DAY, &b, &n),
+               ERR_INVALID);
+    EXPECT_STREQ(ctx.fault.reason, "query.too_large");
+    arena_free(ctx.arena);
+}

@@ -1,0 +1,152 @@
+// tests/http/query.test.mjs -- questions about all events, over the wire.
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { DAY, HOUR, World } from './world.mjs'
+
+const NOON = 1795233600000 // 2026-11-21 12:00 in China
+const WEEK = { from: '2026-11-15', to: '2026-11-21' }
+
+let w
+before(async () => (w = await World.open({ clock: NOON })))
+after(() => w.close())
+
+const ask = (question) => w.want(200, 'POST', '/v1/query', question)
+const cells = async (trend) => (await ask({ trend: { ...WEEK, by: 'all', ...trend } })).trend.series[0].cells[0]
+const refused = (code, question, pointer) =>
+  w.refused(400, code, 'POST', '/v1/query', question).then((problem) => {
+    if (pointer !== undefined) assert.equal(problem.errors?.[0].pointer, pointer, JSON.stringify(problem))
+    return problem
+  })
+
+// Person i of `count`: viewed i + 1 pages on as many days before noon; the even ones visited a shop an hour
+// after the last, every fourth bought there.
+function eventsOf(count) {
+  const events = []
+  const add = (i, name, time, properties, store) =>
+    events.push({
+      id: `${i}-${events.length}`,
+      name,
+      time: new Date(time).toISOString(),
+      actor: { kind: 'member', value: `m-${i}` },
+      properties,
+      store,
+    })
+  for (let i = 0; i < count; i++) {
+    for (let day = 0; day <= i % 5; day++)
+      add(i, 'Page Viewed', NOON - day * DAY - 3 * HOUR, { channel: ['web', 'app', 'mini'][i % 3], depth: i % 7 })
+    if (i % 2 === 0) add(i, 'Store Visited', NOON - 2 * HOUR, {}, `S${i % 3}`)
+    if (i % 4 === 0) add(i, 'Bought', NOON - HOUR, { weight: 1.25 * i }, `S${i % 3}`)
+  }
+  return events
+}
+
+test('what was acknowledged is counted by the next question, once', async () => {
+  const events = eventsOf(60)
+  assert.equal(await cells({ of: '"Page Viewed"' }), '0')
+  await w.want(200, 'POST', '/v1/events', { events })
+  const pages = String(events.filter((e) => e.name === 'Page Viewed').length)
+  assert.equal(await cells({ of: '"Page Viewed"' }), pages)
+  await w.want(200, 'POST', '/v1/events', { events: events.slice(0, 50) })
+  assert.equal(await cells({ of: '"Page Viewed"' }), pages)
+})
+
+test('a trend has its buckets, series and the others', async () => {
+  const { trend } = await ask({
+    trend: { ...WEEK, of: '"Page Viewed"', measure: 'persons', breakdown: ['channel'], top: 2 },
+  })
+  assert.equal(trend.buckets.length, 7)
+  assert.equal(trend.buckets[0], '2026-11-14T16:00:00.000Z') // midnight in China
+  assert.equal(trend.distinct, 3)
+  assert.deepEqual(
+    trend.series.map((s) => s.other),
+    [false, false, true],
+  )
+  const today = trend.series.map((s) => Number(s.cells[6]))
+  assert.deepEqual(today, [20, 20, 20])
+  assert.deepEqual(trend.series[2].values, [])
+})
+
+test('sums are exact, and of numbers only', async () => {
+  const want = eventsOf(60)
+    .filter((e) => e.name === 'Bought')
+    .reduce((sum, e) => sum + e.properties.weight * 100, 0)
+  assert.equal(Number(await cells({ of: '"Bought"', measure: 'sum', number: 'weight' })) * 100, want)
+  await refused('query.property', { trend: { ...WEEK, of: '"Page Viewed"', measure: 'sum', number: 'channel' } }, '/trend/number')
+})
+
+test('conditions are rules, as text or as their tree', async () => {
+  const text = await cells({ of: '"Page Viewed" where channel == "web" and depth between 2 and 4' })
+  const want = eventsOf(60).filter(
+    (e) => e.properties.channel === 'web' && e.properties.depth >= 2 && e.properties.depth <= 4,
+  ).length
+  assert.equal(text, String(want))
+  const tree = {
+    event: 'Page Viewed',
+    where: {
+      op: 'and',
+      args: [
+        { op: '==', left: { prop: 'channel' }, right: 'web' },
+        { op: 'between', left: { prop: 'depth' }, low: 2, high: 4 },
+      ],
+    },
+  }
+  assert.equal(await cells({ of: tree }), text)
+})
+
+test('a funnel counts persons who go all the way, online and in the shop', async () => {
+  const question = (window_s) => ({
+    funnel: {
+      ...WEEK,
+      window_s,
+      steps: [{ of: '"Page Viewed"' }, { of: '"Store Visited"' }, { of: '"Bought" where weight > 0' }],
+    },
+  })
+  const { funnel } = await ask(question(86400))
+  assert.deepEqual(
+    funnel.steps.map((s) => s.persons),
+    [60, 30, 14],
+  )
+  assert.deepEqual(
+    funnel.steps.map((s) => s.average_s),
+    [0, 3600, 3600],
+  )
+  const short = await ask(question(3600))
+  assert.deepEqual(
+    short.funnel.steps.map((s) => s.persons),
+    [60, 30, 0],
+  )
+})
+
+test('an event that a write caused is there when its answer is', async () => {
+  const template = await w.template({})
+  assert.equal(await cells({ of: '"Coupon Claimed"' }), '0')
+  await w.want(201, 'POST', `/v1/coupon-templates/${template.id}/claims`, { phone: w.phone() })
+  assert.equal(await cells({ of: '"Coupon Claimed"' }), '1')
+})
+
+test('after a restart everything is there, once', async () => {
+  const before = await ask({ trend: { ...WEEK, of: 'any event', breakdown: ['event', 'store'] } })
+  await w.restart()
+  const after = await ask({ trend: { ...WEEK, of: 'any event', breakdown: ['event', 'store'] } })
+  assert.deepEqual(after.trend, before.trend)
+})
+
+test('a question that cannot be understood says where and why', async () => {
+  const typo = await refused('query.rule', { trend: { ...WEEK, of: '"Page Viewed" where channel = "web"' } }, '/trend/of')
+  assert.match(JSON.stringify(typo), /line 1, column/)
+  const step = { funnel: { ...WEEK, steps: [{ of: '"A"' }, { of: 'nonsense' }] } }
+  await refused('query.rule', step, '/funnel/steps/1/of')
+  await refused('query.unsupported', { trend: { ...WEEK, of: 'any event where person.city == "x"' } }, '/trend/of')
+  await refused('query.range', { trend: { of: 'any event', from: '2026-02-02', to: '2026-02-01' } })
+  await refused('query.too_large', { trend: { of: 'any event', from: '2016-01-01', to: '2026-02-01', by: 'hour' } })
+  await refused('query.property', { trend: { ...WEEK, of: 'any event', breakdown: ['nobody'] } }, '/trend/breakdown')
+  await refused('query.one', {})
+  await refused('query.one', { ...step, trend: { ...WEEK, of: 'any event' } })
+  const hint = await ask({ trend: { ...WEEK, of: '"Page Veiwed"' } })
+  assert.match(hint.warnings[0], /did you mean "Page Viewed"/)
+})
+
+test('who may not see reports may not ask', async () => {
+  const as = await w.keyOf('clerk')
+  await w.refused(403, 'auth.permission', 'POST', '/v1/query', { trend: { ...WEEK, of: 'any event' } }, { as })
+})
