@@ -1,5 +1,5 @@
 /*
- * engine/query.h -- the questions: trends and funnels.  Each is a struct of numbers: whoever asks has turned
+ * engine/query.h -- the questions: trends, funnels, retention.  Each is a struct of numbers: whoever asks has turned
  * names into numbers, conditions into filters, a calendar into instants.
  *
  * Owns: nothing.  Results live in ctx->arena.  Threads: any.
@@ -18,6 +18,7 @@ enum {
     QUERY_VALUES_MAX = 1 << 20, /* distinct combinations that are counted to find the top ones */
     QUERY_CELLS_MAX = 1 << 16,  /* series times buckets */
     QUERY_STEPS_MAX = 20,
+    QUERY_INTERVALS_MAX = 400, /* of a retention */
 };
 
 /* What every question is asked with. */
@@ -90,3 +91,32 @@ typedef struct FunnelResult {
 
 /* Each event fills one step at most; at one instant the order of arrival counts. */
 MUST_USE Err query_funnel(Ctx *ctx, const Query *q, const Funnel *funnel, FunnelResult *out);
+
+/* ---- retention ----------------------------------------------------------------------------------- */
+
+typedef enum RetentionCohort {
+    RETENTION_RECURRING, /* who starts in several intervals is in the cohort of each */
+    RETENTION_FIRST,     /* only in that of the first start in the range */
+} RetentionCohort;
+
+typedef enum RetentionReturn {
+    RETENTION_ON,          /* in the interval */
+    RETENTION_ON_OR_AFTER, /* in it, or in any later one of the range */
+} RetentionReturn;
+
+typedef struct Retention {
+    ScanSelect start, comes_back; /* their time range is that of the bounds */
+    const int64_t
+        *bounds; /* interval i is [bounds[i], bounds[i + 1]): interval_count + 1, ascending */
+    uint32_t interval_count;
+    RetentionCohort cohort;
+    RetentionReturn comes;
+} Retention;
+
+/* cells[i * interval_count + k]: of the persons who started in interval i, how many came back in interval
+ * i + k; k = 0: how many there are.  Cells behind the range are 0. */
+typedef struct RetentionResult {
+    const uint64_t *cells;
+} RetentionResult;
+
+MUST_USE Err query_retention(Ctx *ctx, const Query *q, const Retention *r, RetentionResult *out);

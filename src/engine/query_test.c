@@ -1,5 +1,5 @@
 /*
- * engine/query_test.c -- trends and funnels against slow obvious code, on random rows and questions.
+ * engine/query_test.c -- trends, funnels and retention against slow obvious code, on random rows and questions.
  */
 #include "engine/query.h"
 
@@ -266,6 +266,92 @@ TEST(funnels_are_those_of_the_slow_way_with_every_kernel_and_crew)
     }
 }
 
+/* ---- retention ----------------------------------------------------------------------------------- */
+
+/* Whether one of the person's rows that the select takes lies in [from, to). */
+static bool has_row(const ScanSelect *s, KitRow **rows, uint32_t n, int64_t from, int64_t to)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (takes(s, rows[i]) && rows[i]->time_ms >= from && rows[i]->time_ms < to)
+            return true;
+    return false;
+}
+
+static void slow_person(const Retention *r, KitRow **rows, uint32_t n, uint64_t *cells)
+{
+    for (uint32_t i = 0; i < r->interval_count; i++) {
+        if (!has_row(&r->start, rows, n, r->bounds[i], r->bounds[i + 1]))
+            continue;
+        if (r->cohort == RETENTION_FIRST && has_row(&r->start, rows, n, r->bounds[0], r->bounds[i]))
+            continue;
+        cells[i * r->interval_count]++;
+        for (uint32_t k = 1; i + k < r->interval_count; k++) {
+            const int64_t to =
+                r->comes == RETENTION_ON ? r->bounds[i + k + 1] : r->bounds[r->interval_count];
+            cells[i * r->interval_count + k] +=
+                has_row(&r->comes_back, rows, n, r->bounds[i + k], to);
+        }
+    }
+}
+
+static void compare_retention(Kit *k, const Query *q, const Retention *r)
+{
+    RetentionResult got;
+    CHECK(query_retention(&k->ctx, q, r, &got) == ERR_OK);
+    const size_t cells = (size_t)r->interval_count * r->interval_count;
+    uint64_t *want = ARENA_ARRAY(k->ctx.arena, uint64_t, cells);
+    KitRow **sorted = kit_sorted(k);
+    for (uint32_t from = 0, to = 0; from < k->count; from = to) {
+        while (to < k->count && sorted[to]->person == sorted[from]->person)
+            to++;
+        slow_person(r, sorted + from, to - from, want);
+    }
+    CHECK(memcmp(got.cells, want, cells * sizeof *want) == 0);
+}
+
+static void random_retentions(void)
+{
+    static const KitShape shapes[] = {
+        {.rows = 2000, .persons = 150, .events = 4, .weeks = 4, .ties = 20},
+        {.rows = 2000, .persons = 5000, .events = 300, .weeks = 2}};
+    for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+        Kit k;
+        kit_open(&k, 80 + i, &shapes[i], 3);
+        const Query q = {.view = &k.view, .crew = crew};
+        for (int round = 0; round < 20; round++) {
+            uint32_t events[2][3];
+            int64_t bounds[80];
+            Retention r = {.bounds = bounds,
+                           .interval_count = 1 + kit_below(&k, kit_below(&k, 4) == 0 ? 79 : 9),
+                           .cohort = (RetentionCohort)kit_below(&k, 2),
+                           .comes = (RetentionReturn)kit_below(&k, 2)};
+            ScanSelect *selects[] = {&r.start, &r.comes_back};
+            bounds[0] = KIT_ORIGIN_MS + (int64_t)kit_below(&k, 300000000);
+            for (uint32_t b = 1; b <= r.interval_count; b++)
+                bounds[b] =
+                    bounds[b - 1] + 1 + (int64_t)kit_below(&k, 2 * PART_WEEK_MS / r.interval_count);
+            for (size_t s = 0; s < ARRAY_LEN(selects); s++) {
+                selects[s]->filter = kit_below(&k, 2) == 0 ? NULL : kit_filter(&k, 1);
+                if (kit_below(&k, 3) == 0)
+                    continue;
+                selects[s]->events = events[s];
+                selects[s]->event_count = random_events(&k, &shapes[i], events[s]);
+            }
+            compare_retention(&k, &q, &r);
+        }
+        kit_close(&k);
+    }
+}
+
+TEST(retention_is_that_of_the_slow_way_with_every_kernel_and_crew)
+{
+    for (uint32_t size = 1; size <= 3; size++) {
+        crew = crew_new(size);
+        kit_each_kernel(random_retentions);
+        crew_free(crew);
+    }
+}
+
 /* ---- limits -------------------------------------------------------------------------------------- */
 
 TEST(a_query_ends_at_its_deadline_or_when_it_is_stopped)
@@ -315,6 +401,11 @@ TEST(a_question_beyond_the_limits_is_refused)
                  many = {.steps = steps, .step_count = QUERY_STEPS_MAX + 1};
     EXPECT_I64(query_funnel(&k.ctx, &q, &none, &funnel), ERR_INVALID);
     EXPECT_I64(query_funnel(&k.ctx, &q, &many, &funnel), ERR_INVALID);
+    RetentionResult retention;
+    const Retention no_intervals = {.bounds = bounds};
+    const Retention too_many = {.bounds = bounds, .interval_count = QUERY_INTERVALS_MAX + 1};
+    EXPECT_I64(query_retention(&k.ctx, &q, &no_intervals, &retention), ERR_INVALID);
+    EXPECT_I64(query_retention(&k.ctx, &q, &too_many, &retention), ERR_INVALID);
     crew_free(crew);
     kit_close(&k);
 }

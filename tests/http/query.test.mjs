@@ -117,6 +117,23 @@ test('a funnel counts persons who go all the way, online and in the shop', async
   )
 })
 
+test('retention counts who came back, by the day they started', async () => {
+  const question = { ...WEEK, start: '"Page Viewed"', returns: '"Page Viewed"', by: 'day' }
+  const { retention } = await ask({ retention: question })
+  // 60 people; i % 5 + 1 days up to today
+  assert.deepEqual(
+    retention.cohorts.map((c) => c.persons),
+    [0, 0, 12, 24, 36, 48, 60],
+  )
+  assert.deepEqual(retention.cohorts[3].returned, [24, 24, 24])
+  assert.equal(retention.cohorts[3].complete, 2) // today is not over
+  const first = await ask({ retention: { ...question, cohort: 'first', comes: 'on_or_after' } })
+  assert.deepEqual(
+    first.retention.cohorts.map((c) => c.persons),
+    [0, 0, 12, 12, 12, 12, 12],
+  )
+})
+
 test('an event that a write caused is there when its answer is', async () => {
   const template = await w.template({})
   assert.equal(await cells({ of: '"Coupon Claimed"' }), '0')

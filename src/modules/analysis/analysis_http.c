@@ -248,6 +248,47 @@ static void give_funnel(Ctx *ctx, const Funnel *f, const FunnelResult *r, ApiFun
     }
 }
 
+/* ---- retention ----------------------------------------------------------------------------------- */
+
+static Err make_retention(Asking *a, const ApiRetentionQuestion *q, Retention *out)
+{
+    static const AnalysisBy BY[] = {ANALYSIS_BY_DAY, ANALYSIS_BY_WEEK, ANALYSIS_BY_MONTH};
+    int64_t *bounds = NULL;
+    TRY(make_select(a, q->start, "/retention/start", &out->start));
+    TRY(make_select(a, q->returns, "/retention/returns", &out->comes_back));
+    TRY(analysis_buckets(a->ctx, a->names.settings, q->from, q->to, BY[q->by], &bounds,
+                         &out->interval_count));
+    if (out->interval_count > QUERY_INTERVALS_MAX)
+        return fail_field(a->ctx, "/retention/to", "query.too_large", "at most %d intervals",
+                          QUERY_INTERVALS_MAX);
+    out->bounds = bounds;
+    out->cohort =
+        q->cohort == API_RETENTION_QUESTION_COHORT_FIRST ? RETENTION_FIRST : RETENTION_RECURRING;
+    out->comes =
+        q->comes == API_RETENTION_QUESTION_COMES_ON_OR_AFTER ? RETENTION_ON_OR_AFTER : RETENTION_ON;
+    return ERR_OK;
+}
+
+static void give_retention(Ctx *ctx, const Retention *r, const RetentionResult *result,
+                           ApiRetentionAnswer *out)
+{
+    const uint32_t n = r->interval_count;
+    out->cohorts_count = n;
+    out->cohorts = ARENA_ARRAY(ctx->arena, ApiRetentionRow, n);
+    for (uint32_t i = 0; i < n; i++) {
+        ApiRetentionRow *row = &out->cohorts[i];
+        const uint64_t *cells = result->cells + (size_t)i * n;
+        row->start = r->bounds[i];
+        row->persons = (int64_t)cells[0];
+        row->returned_count = n - i - 1;
+        row->returned = ARENA_ARRAY(ctx->arena, int64_t, n);
+        for (uint32_t k = 1; i + k < n; k++) {
+            row->returned[k - 1] = (int64_t)cells[k];
+            row->complete += r->bounds[i + k + 1] <= ctx->now_ms;
+        }
+    }
+}
+
 /* ---- the door ------------------------------------------------------------------------------------ */
 
 static Err ask_trend(Asking *a, const Query *q, const ApiTrendQuestion *question)
@@ -279,6 +320,28 @@ static Err ask_funnel(Asking *a, const Query *q, const ApiFunnelQuestion *questi
     return ERR_OK;
 }
 
+static Err ask_retention(Asking *a, const Query *q, const ApiRetentionQuestion *question)
+{
+    Retention retention = {.bounds = NULL};
+    RetentionResult result;
+    a->names.schema = engine_schema_lock(a->engine);
+    const Err err = make_retention(a, question, &retention);
+    engine_schema_unlock(a->engine);
+    TRY(err);
+    TRY(query_retention(a->ctx, q, &retention, &result));
+    a->answer->retention_is = DTO_VALUE;
+    give_retention(a->ctx, &retention, &result, &a->answer->retention);
+    return ERR_OK;
+}
+
+static Err ask(Asking *a, const Query *q, const ApiQuery *in)
+{
+    if (in->trend_is == DTO_VALUE)
+        return ask_trend(a, q, &in->trend);
+    return in->funnel_is == DTO_VALUE ? ask_funnel(a, q, &in->funnel)
+                                      : ask_retention(a, q, &in->retention);
+}
+
 /* After a start with many events that are not in columns. */
 static Err still_reading(Ctx *ctx, EventsLog *log, uint64_t read)
 {
@@ -306,14 +369,15 @@ static Err query(Work *work, Call *call)
         return fail(ctx, ERR_BUSY, "query.closed", "no engine");
     if (!engine_is_complete(work->engine, &read))
         return still_reading(ctx, work->log, read);
-    const bool is_trend = in->trend_is == DTO_VALUE;
-    if (is_trend == (in->funnel_is == DTO_VALUE))
-        return fail_field(ctx, "", "query.one", "ask for trend or for funnel");
+    const int asked = (in->trend_is == DTO_VALUE) + (in->funnel_is == DTO_VALUE) +
+                      (in->retention_is == DTO_VALUE);
+    if (asked != 1)
+        return fail_field(ctx, "", "query.one", "ask for one of trend, funnel and retention");
     a.answer->warnings = ARENA_ARRAY(ctx->arena, Str, WARNINGS_MAX);
     const int64_t began_us = clock_mono_us();
     ScanView *view = engine_view(work->engine);
     const Query q = {.view = view, .crew = work->crew, .until_us = work->deadline_us};
-    const Err err = is_trend ? ask_trend(&a, &q, &in->trend) : ask_funnel(&a, &q, &in->funnel);
+    const Err err = ask(&a, &q, in);
     engine_view_done(view);
     a.answer->took_us = clock_mono_us() - began_us;
     return err;
