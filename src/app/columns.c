@@ -35,6 +35,8 @@ static Err throw_away(Ctx *ctx, Str folder, const char *why)
     return ERR_OK;
 }
 
+enum { SLICE_ROWS_MAX = 16384 };
+
 static bool is_damage(const Fault *fault)
 {
     return str_ends_with(str_of(fault->reason), STR("_damaged")) ||
@@ -43,7 +45,12 @@ static bool is_damage(const Fault *fault)
 
 static Err open_engine(App *app, Str folder)
 {
-    const EngineOptions options = {.origin_ms = some_monday_ms(&app->settings)};
+    const uint32_t rows = (uint32_t)app->config.engine_rows;
+    const EngineOptions options = {.origin_ms = some_monday_ms(&app->settings),
+                                   .slice_rows =
+                                       rows / 4 < SLICE_ROWS_MAX ? rows / 4 : SLICE_ROWS_MAX,
+                                   .flush_rows = rows,
+                                   .memory_rows_max = 8 * rows};
     Err err = engine_open(&app->ctx, folder, &options, &app->engine);
     if (err != ERR_OK && is_damage(&app->ctx.fault)) {
         TRY(throw_away(&app->ctx, folder, app->ctx.fault.reason));

@@ -171,7 +171,9 @@ async function lies() {
   await proof('lies: without the sync of each commit (synchronous=NORMAL), a loss is found', () =>
     findLoss({ LOSSY_DROP_ONLY: '*/tongdian.db-wal' }))
   await proof('lies: without the syncs of the event log, a loss is found', () =>
-    findLoss({ LOSSY_DROP_ONLY: '*/events/*' }))
+    findLoss({ LOSSY_DROP_ONLY: '*/events/log/*' }))
+  await proof('lies: without the syncs of the event engine, damage is found', () =>
+    findLoss({ LOSSY_DROP_ONLY: '*/events/engine/*' }))
 }
 
 // ---- faults ----

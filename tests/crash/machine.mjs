@@ -78,6 +78,7 @@ export class Machine {
   // Starts the program; data is the lossy folder, or another one that is read as it is.
   launch(data = this.data, env = {}) {
     const args = ['serve', '--data', data, '--key-file', this.keyFile, '--listen', '127.0.0.1:0']
+    args.push('--engine-rows', '500') // many files of columns, and merges of them
     const lossy = data === this.data ? this.lossyEnv(env) : { ...process.env, ...env }
     return new Program(spawn(this.binary, args, { env: lossy, stdio: ['ignore', 'pipe', 'pipe'] }))
   }
@@ -85,6 +86,11 @@ export class Machine {
   async start(data, env) {
     const program = this.launch(data, env)
     await program.ready()
+    // It can be made again from the log, but on a disk that keeps what was synced it must not need to.
+    if (program.output.includes('events.engine_made_again')) {
+      await program.kill()
+      throw new Finding(`the event engine is damaged: ${program.tail()}`)
+    }
     return program
   }
 
