@@ -98,6 +98,9 @@ void app_complain(const App *app, const char *doing);
 
 /* Opens the event engine in the data folder and lets it follow the log; what cannot be used is made again. */
 MUST_USE Err columns_open(App *app);
+
+/* Opens it as it is, without following: to look at it. */
+MUST_USE Err columns_look(App *app);
 void columns_stop(App *app);  /* before the log is closed */
 void columns_close(App *app); /* after it */
 
@@ -135,5 +138,6 @@ int cmd_export(Config *config, int argc, char **argv);
 int cmd_check(Config *config, int argc, char **argv);
 int cmd_backup(Config *config, int argc, char **argv);
 int cmd_restore(Config *config, int argc, char **argv);
+int cmd_events(Config *config, int argc, char **argv);
 int cmd_migrate(Config *config, int argc, char **argv);
 int cmd_tls(Config *config, int argc, char **argv);

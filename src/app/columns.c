@@ -43,14 +43,18 @@ static bool is_damage(const Fault *fault)
            str_eq(str_of(fault->reason), STR("file.missing"));
 }
 
-static Err open_engine(App *app, Str folder)
+static EngineOptions options_of(const App *app)
 {
     const uint32_t rows = (uint32_t)app->config.engine_rows;
-    const EngineOptions options = {.origin_ms = some_monday_ms(&app->settings),
-                                   .slice_rows =
-                                       rows / 4 < SLICE_ROWS_MAX ? rows / 4 : SLICE_ROWS_MAX,
-                                   .flush_rows = rows,
-                                   .memory_rows_max = 8 * rows};
+    return (EngineOptions){.origin_ms = some_monday_ms(&app->settings),
+                           .slice_rows = rows / 4 < SLICE_ROWS_MAX ? rows / 4 : SLICE_ROWS_MAX,
+                           .flush_rows = rows,
+                           .memory_rows_max = 8 * rows};
+}
+
+static Err open_engine(App *app, Str folder)
+{
+    const EngineOptions options = options_of(app);
     Err err = engine_open(&app->ctx, folder, &options, &app->engine);
     if (err != ERR_OK && is_damage(&app->ctx.fault)) {
         TRY(throw_away(&app->ctx, folder, app->ctx.fault.reason));
@@ -87,9 +91,20 @@ static void *follow_main(void *arg)
     return NULL;
 }
 
+static Str folder_of(App *app)
+{
+    return arena_printf(app->arena, "%s/events/engine", app->config.data);
+}
+
+Err columns_look(App *app)
+{
+    const EngineOptions options = options_of(app);
+    return engine_open(&app->ctx, folder_of(app), &options, &app->engine);
+}
+
 Err columns_open(App *app)
 {
-    const Str folder = arena_printf(app->arena, "%s/events/engine", app->config.data);
+    const Str folder = folder_of(app);
     EventsStat log;
     TRY(open_engine(app, folder));
     events_stat(app->log, &log);

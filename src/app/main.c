@@ -34,6 +34,8 @@ static const Command COMMANDS[] = {
     {"key", "add NAME --role ROLE [--store CODE] | list | revoke ID", "keys for machines", cmd_key},
     {"check", "[--json]", "every balance against its ledger, every event against its row",
      cmd_check},
+    {"events", "[stat | verify]", "what the event log and its columns hold, while no server runs",
+     cmd_events},
     {"backup", "--out DIR", "a copy of everything but the keys, also while the server runs",
      cmd_backup},
     {"restore", "--from DIR", "a data folder from a backup", cmd_restore},

@@ -43,6 +43,16 @@ static Err map_file(Ctx *ctx, Engine *e, uint64_t number, const char *suffix, St
     return err;
 }
 
+/* Which file it was, for the log. */
+static Err in_file(Ctx *ctx, Err err, uint64_t number)
+{
+    char what[sizeof ctx->fault.detail];
+    (void)snprintf(what, sizeof what, "%s", ctx->fault.detail);
+    (void)snprintf(ctx->fault.detail, sizeof ctx->fault.detail, "%020" PRIu64 ": %.100s", number,
+                   what);
+    return err;
+}
+
 Err engine_file_open(Ctx *ctx, Engine *e, uint64_t number, FilePart *out)
 {
     Str part = {0}, ids = {0};
@@ -51,14 +61,14 @@ Err engine_file_open(Ctx *ctx, Engine *e, uint64_t number, FilePart *out)
     Err err = part_open(ctx, part, true, number, &f.part);
     if (err != ERR_OK) {
         file_unmap(part);
-        return err;
+        return in_file(ctx, err, number);
     }
     err = map_file(ctx, e, number, ".ids", &ids);
     if (err == ERR_OK && (err = ids_open(ctx, ids, true, &f.ids)) != ERR_OK)
         file_unmap(ids);
     if (err != ERR_OK) {
         part_unref(f.part);
-        return err;
+        return in_file(ctx, err, number);
     }
     *out = f;
     return ERR_OK;

@@ -1,0 +1,195 @@
+/*
+ * app/cmd_events.c -- `tongdian events`: what the event log and its columns hold, and whether it is sound.
+ */
+#include "app/app.h"
+#include "app/args.h"
+#include "app/terminal.h"
+#include "base/clock.h"
+#include "engine/engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- stat ---------------------------------------------------------------------------------------- */
+
+/* Bytes of one kind over all parts. */
+typedef struct Share {
+    Str name;
+    const char *what;
+    uint64_t bytes;
+} Share;
+
+typedef struct Shares {
+    Share *at; /* [0] keys, [1] sequence, [2] tables, then the properties by their number */
+    uint32_t count;
+    int64_t from_ms, to_ms; /* of the events */
+} Shares;
+
+enum { SHARE_KEYS, SHARE_SEQUENCE, SHARE_TABLES, SHARE_PROPS };
+
+static const char *type_name(EventType type)
+{
+    static const char *const NAMES[EVENT_TYPE_COUNT] = {"",      "text",    "number",
+                                                        "money", "boolean", "time"};
+    return NAMES[type] != NULL ? NAMES[type] : "list";
+}
+
+static void name_shares(Arena *arena, Schema *names, Shares *s)
+{
+    static const char *const BUILT_IN[PROP_FIRST] = {
+        [PROP_MS] = "milliseconds",   [PROP_EVENT] = "event name (rare ones)",
+        [PROP_SOURCE] = "source",     [PROP_STORE] = "store",
+        [PROP_RECEIVED] = "received", [PROP_ACTOR] = "recorded as"};
+    s->count = SHARE_PROPS + PROP_FIRST + schema_prop_count(names);
+    s->at = ARENA_ARRAY(arena, Share, s->count);
+    s->at[SHARE_KEYS] = (Share){STR("person and time"), "keys", 0};
+    s->at[SHARE_SEQUENCE] = (Share){STR("event name"), "sequence", 0};
+    s->at[SHARE_TABLES] = (Share){STR("where things stand"), "tables", 0};
+    for (uint32_t id = 0; id < PROP_FIRST; id++)
+        s->at[SHARE_PROPS + id] =
+            (Share){str_of(BUILT_IN[id] == NULL ? "" : BUILT_IN[id]), "built in", 0};
+    for (uint32_t id = PROP_FIRST; id < PROP_FIRST + schema_prop_count(names); id++) {
+        const SchemaProp *p = schema_prop_at(names, id);
+        const Str name = schema_prop_name(names, id);
+        s->at[SHARE_PROPS + id] =
+            (Share){p->space == SCHEMA_CONTEXT ? arena_printf(arena, "context.%.*s", STR_ARG(name))
+                                               : arena_copy(arena, name),
+                    type_name(p->type), 0};
+    }
+}
+
+static void add_part(const Part *p, Shares *s)
+{
+    const PartHead *h = p->head;
+    s->at[SHARE_SEQUENCE].bytes += h->sequence_bytes;
+    s->at[SHARE_TABLES].bytes += h->file_bytes - h->tables_at + PART_DATA_AT;
+    for (uint32_t i = 0; i < h->list_count; i++)
+        s->at[SHARE_KEYS].bytes += p->lists[i].keys_bytes;
+    for (uint32_t i = 0; i < h->column_count; i++)
+        if (p->columns[i].prop < s->count - SHARE_PROPS)
+            s->at[SHARE_PROPS + p->columns[i].prop].bytes += p->columns[i].bytes;
+    s->from_ms = h->min_ms < s->from_ms ? h->min_ms : s->from_ms;
+    s->to_ms = h->max_ms > s->to_ms ? h->max_ms : s->to_ms;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    const Share *x = a, *y = b;
+    return (x->bytes < y->bytes) - (x->bytes > y->bytes);
+}
+
+static void add_share(Table *t, Str name, const char *what, uint64_t bytes, uint64_t events)
+{
+    table_add(t, name);
+    table_add(t, str_of(what));
+    table_add_count(t, (int64_t)bytes);
+    table_addf(t, "%.3f", events == 0 ? 0.0 : (double)bytes / (double)events);
+}
+
+static void print_shares(App *app, const Shares *s, const EngineStat *stat)
+{
+    Table t = table_new(app->arena, "column|kind|>bytes|>per event");
+    for (uint32_t i = 0; i < s->count; i++)
+        if (s->at[i].bytes > 0)
+            add_share(&t, s->at[i].name, s->at[i].what, s->at[i].bytes, stat->events);
+    add_share(&t, STR("ids"), "hashes", stat->id_bytes, stat->events);
+    table_print(&t, stdout);
+}
+
+static void print_days(const Shares *s)
+{
+    char from[CLOCK_TEXT_BYTES], to[CLOCK_TEXT_BYTES];
+    if (s->from_ms > s->to_ms)
+        return;
+    clock_print(s->from_ms, from);
+    clock_print(s->to_ms, to);
+    printf("From %.10s to %.10s (UTC).\n", from, to);
+}
+
+static int show_stat(App *app)
+{
+    EngineStat stat;
+    EventsStat log;
+    Shares s = {.from_ms = INT64_MAX, .to_ms = INT64_MIN};
+    ScanView *view = engine_view(app->engine);
+    engine_stat(app->engine, &stat);
+    events_stat(app->log, &log);
+    name_shares(app->arena, engine_schema_lock(app->engine), &s);
+    engine_schema_unlock(app->engine);
+    for (uint32_t i = 0; i < view->part_count; i++)
+        add_part(view->parts[i], &s);
+    qsort(s.at, s.count, sizeof *s.at, by_bytes);
+    printf("The log: %s events, %s bytes in %s segments.\n",
+           terminal_count(app->arena, log.events).ptr,
+           terminal_count(app->arena, log.log_bytes).ptr,
+           terminal_count(app->arena, log.segments).ptr);
+    printf("In columns: %s events in %u files, %s bytes; %s still to be read from the log.\n",
+           terminal_count(app->arena, (int64_t)stat.events).ptr, stat.file_parts,
+           terminal_count(app->arena, (int64_t)(stat.file_bytes + stat.id_bytes)).ptr,
+           terminal_count(app->arena, (int64_t)(log.next_seq - stat.next_seq)).ptr);
+    print_days(&s);
+    if (stat.events > 0)
+        print_shares(app, &s, &stat);
+    engine_view_done(view);
+    return 0;
+}
+
+/* ---- verify -------------------------------------------------------------------------------------- */
+
+static void print_finding(const char *file, int64_t offset, const char *what, void *arg)
+{
+    printf("%s%s at byte %" PRId64 ": %s\n", (const char *)arg, file, offset, what);
+}
+
+static void say_cure(const App *app)
+{
+    printf(
+        "The columns can be made again from the log: remove the folder %s/events/engine, then start.\n",
+        app->config.data);
+}
+
+static int verify(App *app)
+{
+    int64_t log = 0, engine = 0;
+    static char log_folder[] = "log/", engine_folder[] = "engine/";
+    if (events_verify(&app->ctx, app->log, print_finding, log_folder, &log) != ERR_OK ||
+        engine_verify(&app->ctx, app->engine, print_finding, engine_folder, &engine) != ERR_OK) {
+        app_complain(app, "reading the events");
+        return 1;
+    }
+    if (log + engine == 0)
+        printf("Every checksum of the log and of its columns is right.\n");
+    if (engine > 0)
+        say_cure(app);
+    return log + engine == 0 ? 0 : 1;
+}
+
+/* ---- the command --------------------------------------------------------------------------------- */
+
+static const struct {
+    Str name;
+    int (*run)(App *app);
+} VERBS[] = {{{"stat", 4}, show_stat}, {{"verify", 6}, verify}};
+
+int cmd_events(Config *config, int argc, char **argv)
+{
+    App app;
+    const Str wanted = argc > 1 ? str_of(argv[1]) : STR("stat");
+    for (size_t i = 0; i < ARRAY_LEN(VERBS); i++) {
+        if (!str_eq(VERBS[i].name, wanted) || argc > 2)
+            continue;
+        if (!app_open(&app, config, BOOT_READ))
+            return 1;
+        int status = 1;
+        if (columns_look(&app) == ERR_OK) {
+            status = VERBS[i].run(&app);
+        } else {
+            app_complain(&app, "opening the event engine");
+            say_cure(&app);
+        }
+        app_close(&app);
+        return status;
+    }
+    fprintf(stderr, "tongdian events takes stat or verify; see tongdian events --help\n");
+    return 2;
+}

@@ -1,0 +1,91 @@
+// tests/ops/columns.test.mjs -- the event engine's folder: what the command line says of it, and that losing any
+// of it loses nothing.
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { openShop, run } from './shop.mjs'
+
+const EVENTS = 1500
+let w, folder, want
+before(async () => {
+  w = await openShop({ arguments: ['--engine-rows', '256'] })
+  folder = join(w.data, 'events', 'engine')
+  for (let from = 0; from < EVENTS; from += 500) {
+    const events = Array.from({ length: 500 }, (_, i) => ({
+      id: `e${from + i}`,
+      name: `Name ${i % 9}`,
+      time: new Date(w.now() - ((from + i) % 20) * 86400e3).toISOString(),
+      actor: { kind: 'member', value: `m${(from + i) % 77}` },
+      properties: { amount: i / 4, channel: i % 3 ? 'web' : 'till' },
+    }))
+    await w.want(200, 'POST', '/v1/events', { events })
+  }
+  want = await total()
+  await w.stop()
+})
+after(async () => {
+  await w.start()
+  await w.close()
+})
+
+async function total() {
+  const trend = { of: 'any event', from: '2020-01-01', to: '2100-01-01', by: 'all', breakdown: ['event'], top: 50 }
+  return (await w.want(200, 'POST', '/v1/query', { trend })).trend.series
+}
+
+const events = (verb) => run(['events', verb, '--data', w.data, '--log-level', 'off'])
+const files = () => readdirSync(folder).sort()
+
+/** Starts the server; what it answers must be what it answered before. */
+async function mustAnswerTheSame() {
+  const said = w.log.length
+  await w.start()
+  assert.deepEqual(await total(), want)
+  await w.stop()
+  return w.log.slice(said)
+}
+
+test('stat says what is there, by column', () => {
+  const r = events('stat')
+  assert.equal(r.status, 0, r.err)
+  for (const word of ['amount', 'channel', 'person and time', 'ids', 'per event', '0 still to be read'])
+    assert.ok(r.out.includes(word), r.out)
+})
+
+test('while a server runs, it says so', async () => {
+  await w.start()
+  const r = events('stat')
+  assert.equal(r.status, 1)
+  assert.match(r.err, /stop it first/)
+  await w.stop()
+})
+
+test('a sound folder is used as it is', async () => {
+  assert.equal(events('verify').status, 0)
+  assert.doesNotMatch(await mustAnswerTheSame(), /engine_made_again/)
+})
+
+test('damage in any file is found and named, and the server makes the columns again', async () => {
+  for (const kind of ['.part', '.ids', 'manifest', 'names']) {
+    const name = files().filter((f) => f.endsWith(kind)).at(-1)
+    const path = join(folder, name)
+    const bytes = readFileSync(path)
+    bytes[Math.floor(bytes.length / 2)] ^= 0x10
+    writeFileSync(path, bytes)
+    const r = events('verify')
+    assert.equal(r.status, 1, `${name}: ${r.out}`)
+    assert.match(r.out, /can be made again/, name)
+    if (kind === '.part' || kind === '.ids') assert.ok((r.out + r.err).includes(name.replace(/\..*/, '')), r.out + r.err)
+    if (kind !== '.ids') assert.match(await mustAnswerTheSame(), kind === '.part' ? /./ : /engine_made_again/, name)
+    rmSync(folder, { recursive: true })
+    await mustAnswerTheSame() // made anew for the next kind
+  }
+})
+
+test('a file that is gone, and the whole folder, are made again', async () => {
+  rmSync(join(folder, files().find((f) => f.endsWith('.part'))))
+  assert.match(await mustAnswerTheSame(), /engine_made_again/)
+  rmSync(folder, { recursive: true })
+  await mustAnswerTheSame()
+})
