@@ -143,7 +143,7 @@ static Seen look(Shop *s)
     const ScanProp props[] = {{channel == NULL ? PROP_NONE : channel->id, 0},
                               {total == NULL ? PROP_NONE : total->id, 0}};
     const ScanSelect all = {.from_ms = 0, .to_ms = INT64_MAX};
-    Scanner *scanner = scanner_new(view, &(ScanAsk){&all, 1, props, 2});
+    Scanner *scanner = scanner_new(view, &(ScanAsk){&all, 1, props, 2, true});
     ScanBatch b;
     for (uint32_t piece = 0; piece < scan_pieces(view); piece++) {
         if (!scanner_batch(scanner, piece, &b))

@@ -5,6 +5,9 @@
  * done within the window.  An event of step k moves start[k - 1] to start[k] when that is not too long ago.
  * A later start can do whatever an earlier one can, but for reaching further back, and starts only grow:
  * so the furthest step that was ever reached is the longest way of all entries, in one pass.
+ *
+ * That needs no more than the starts of each person: the rows are taken as they come, in stretches.  When
+ * something went which way (times), or only the first entry counts, whole persons are looked at.
  */
 #include "engine/query.h"
 
@@ -13,7 +16,9 @@
 #define NEVER (INT64_MIN / 2)
 
 typedef struct FunnelWorker {
+    const Funnel *f;
     Scanner *scanner;
+    int64_t *starts; /* per person of the piece: step_count + 1, the first is scratch */
     uint64_t persons[QUERY_STEPS_MAX];
     uint64_t ms[QUERY_STEPS_MAX];
 } FunnelWorker;
@@ -80,6 +85,49 @@ static void add_times(const Funnel *f, const Person *p, uint32_t depth, uint64_t
     }
 }
 
+/* ---- in stretches ------------------------------------------------------------------------------- */
+
+/* Most events fill one step: then the move needs no branch.  starts[0] stands for the start that a first step
+ * is itself. */
+static void take_stretch(const ScanStretch *s, void *arg)
+{
+    FunnelWorker *w = arg;
+    const Funnel *f = w->f;
+    const int64_t window_ms = f->window_ms;
+    const uint32_t stride = f->step_count + 1;
+    for (uint32_t i = 0; i < s->count; i++) {
+        int64_t *const starts = w->starts + (size_t)s->local[i] * stride;
+        const uint32_t steps = s->rows[i].selects;
+        const int64_t at = (int64_t)s->rows[i].second * 1000 + (s->ms == NULL ? 0 : s->ms[i]);
+        if (__builtin_expect((steps & (steps - 1)) != 0, 0)) {
+            fill_steps(f, steps, at, starts + 1);
+            continue;
+        }
+        const uint32_t step = (uint32_t)__builtin_ctz(steps);
+        starts[0] = at;
+        const int64_t before = starts[step], now = starts[step + 1];
+        starts[step + 1] = at - before <= window_ms ? before : now;
+    }
+}
+
+static void take_piece_in_stretches(uint32_t worker, uint32_t piece, void *arg)
+{
+    const FunnelRun *run = arg;
+    FunnelWorker *w = &run->workers[worker];
+    const uint32_t stride = run->f->step_count + 1;
+    for (size_t i = 0; i < (size_t)SCAN_PIECE_PERSONS * stride; i++)
+        w->starts[i] = NEVER;
+    scanner_stretches(w->scanner, piece, take_stretch, w);
+    for (uint32_t k = 0; k < run->f->step_count; k++) {
+        uint64_t got = 0;
+        for (uint32_t p = 0; p < SCAN_PIECE_PERSONS; p++)
+            got += w->starts[(size_t)p * stride + k + 1] != NEVER;
+        w->persons[k] += got;
+    }
+}
+
+/* ---- person by person --------------------------------------------------------------------------- */
+
 static void take_piece(uint32_t worker, uint32_t piece, void *arg)
 {
     const FunnelRun *run = arg;
@@ -92,7 +140,7 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
         const uint32_t depth = depth_of(run->f, &p);
         for (uint32_t k = 0; k < depth; k++)
             w->persons[k]++;
-        if (depth > 1)
+        if (run->f->times && depth > 1)
             add_times(run->f, &p, depth, w->ms);
     }
 }
@@ -100,11 +148,17 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
 static Err run_funnel(Ctx *ctx, const Query *q, FunnelRun *run, const ScanAsk *ask)
 {
     const uint32_t size = crew_size(q->crew);
-    for (uint32_t i = 0; i < size; i++)
-        run->workers[i].scanner = scanner_new(q->view, ask);
+    const bool whole_persons = run->f->times || run->f->entry != FUNNEL_BEST;
+    for (uint32_t i = 0; i < size; i++) {
+        FunnelWorker *w = &run->workers[i];
+        w->f = run->f;
+        w->scanner = scanner_new(q->view, ask);
+        w->starts = malloc((size_t)SCAN_PIECE_PERSONS * (QUERY_STEPS_MAX + 1) * sizeof *w->starts);
+        CHECK(w->starts != NULL);
+    }
     const CrewJob job = {.pieces = scan_pieces(q->view),
                          .first_piece = 1, /* nobody goes through a funnel */
-                         .piece = take_piece,
+                         .piece = whole_persons ? take_piece : take_piece_in_stretches,
                          .arg = run,
                          .until_us = q->until_us,
                          .stop = q->stop};
@@ -113,6 +167,7 @@ static Err run_funnel(Ctx *ctx, const Query *q, FunnelRun *run, const ScanAsk *a
     for (uint32_t i = 0; i < size; i++) {
         damaged = damaged || scanner_damaged(run->workers[i].scanner) > 0;
         scanner_free(run->workers[i].scanner);
+        free(run->workers[i].starts);
     }
     if (err == ERR_OK && damaged)
         err = fail(ctx, ERR_INTERNAL, "events.part_damaged", "a funnel met damage");

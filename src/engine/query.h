@@ -81,6 +81,7 @@ typedef struct Funnel {
     uint32_t step_count;
     int64_t window_ms; /* from the first step to the last, inclusive */
     FunnelEntry entry;
+    bool times; /* FunnelResult.ms is wanted: costs as much again */
 } Funnel;
 
 /* persons[i]: who got to step i or further.  ms[i]: from step i - 1 to step i, summed over them. */

@@ -27,7 +27,7 @@ typedef struct PartScan {
 /* Columns of rows, before they are grouped by person and after. */
 typedef struct Rows {
     uint32_t count, cap;
-    uint32_t *local; /* person in block; before grouping only */
+    uint16_t *local; /* person in block; before grouping only */
     ScanRow *rows;
     uint16_t *ms;
     uint32_t *events;
@@ -41,7 +41,6 @@ struct Scanner {
     PartScan *parts;
     uint32_t part_count;
     uint64_t damaged;
-    bool wants_events;
 
     /* of the part under way: rows of all wanted lists, one list behind the other */
     uint32_t cell_cap, code_cap;
@@ -55,6 +54,7 @@ struct Scanner {
     FilterScratch filter;
 
     Rows found, grouped;
+    bool needs_bits; /* of the part under way: some row may not match */
     bool has_ms, overlaps;
     int64_t last_week_ms;
     uint32_t from[PART_BLOCK_PERSONS + 1];
@@ -133,8 +133,6 @@ Scanner *scanner_new(const ScanView *view, const ScanAsk *ask)
     for (uint32_t i = 0; i < view->part_count; i++)
         s->part_count += prepare_part(&s->parts[s->part_count], ask, view->parts[i]);
     s->base_ms = s->part_count > 0 ? s->parts[0].part->head->week_ms : 0;
-    for (uint32_t i = 0; i < ask->select_count; i++)
-        s->wants_events |= ask->selects[i].events == NULL || ask->selects[i].event_count > 1;
     return s;
 }
 
@@ -360,10 +358,11 @@ static bool read_list(Scanner *s, PartScan *p, const Wanted *w, const PartRows *
         s->has_ms = true;
     else
         memset(s->cell_ms + cell, 0, rows->count * sizeof *s->cell_ms);
-    if ((s->wants_events || list->event == PART_REST) && !read_events(s, &r, s->cell_events + cell))
+    if ((s->ask.wants_events || list->event == PART_REST) &&
+        !read_events(s, &r, s->cell_events + cell))
         return false;
-    if (!read_bits(s, w, &r, any_ms ? s->cell_ms + cell : NULL, s->cell_events + cell,
-                   s->bits + cell))
+    if (s->needs_bits && !read_bits(s, w, &r, any_ms ? s->cell_ms + cell : NULL,
+                                    s->cell_events + cell, s->bits + cell))
         return false;
     for (uint32_t i = 0; i < s->ask.prop_count; i++)
         if (!read_values(&r, s->ask.props[i], &s->filter, s->cell_values[i] + cell))
@@ -373,9 +372,34 @@ static bool read_list(Scanner *s, PartScan *p, const Wanted *w, const PartRows *
 
 /* ---- one part of one block --------------------------------------------------------------------- */
 
+/* The rows of one part and block in their order. */
+typedef struct Woven {
+    uint32_t count;
+    const uint32_t *keys;
+    const uint32_t *bits; /* the selects of each row; NULL: those of its list */
+    const uint8_t *lists; /* place in `wanted`; NULL: all are of `list` */
+    uint32_t list;
+    const uint32_t *cells; /* where its values are; NULL: nobody asks */
+} Woven;
+
+static bool needs_cells(const Scanner *s)
+{
+    return s->has_ms || s->ask.wants_events || s->ask.prop_count > 0;
+}
+
+static const uint32_t *weave(const Scanner *s, const PartScan *p, const uint32_t *cell_of,
+                             uint32_t total, const uint32_t *source, uint32_t *target)
+{
+    const uint32_t *from[PART_LISTS_MAX];
+    for (uint32_t w = 0; w < p->wanted_count; w++)
+        from[w] = source + cell_of[w];
+    kernels()->weave(s->lists, total, from, p->wanted_count, target);
+    return target;
+}
+
 /* Puts the lists' rows back into their common order.  False: sequence and lists do not agree. */
 static bool weave_lists(Scanner *s, PartScan *p, uint32_t block, const uint32_t *cell_of,
-                        uint32_t total)
+                        Woven *out)
 {
     const Kernels *k = kernels();
     const PartHead *h = p->part->head;
@@ -386,104 +410,148 @@ static bool weave_lists(Scanner *s, PartScan *p, uint32_t block, const uint32_t 
         return false;
     reserve_codes(s, n);
     k->unpack8(p->part->data + h->sequence_at, first, n, (int)h->sequence_width, s->codes);
-    if (k->pick(s->codes, n, p->pick, s->lists) != total)
+    if (k->pick(s->codes, n, p->pick, s->lists) != out->count)
         return false;
-    const uint32_t *from[PART_LISTS_MAX];
-    uint32_t *const sources[] = {s->keys, s->bits, s->iota};
-    uint32_t *const targets[] = {s->woven_keys, s->woven_bits, s->woven_cells};
-    for (size_t i = 0; i < ARRAY_LEN(sources); i++) {
-        for (uint32_t w = 0; w < p->wanted_count; w++)
-            from[w] = sources[i] + cell_of[w];
-        k->weave(s->lists, total, from, p->wanted_count, targets[i]);
-    }
+    out->lists = s->lists;
+    out->keys = weave(s, p, cell_of, out->count, s->keys, s->woven_keys);
+    if (s->needs_bits)
+        out->bits = weave(s, p, cell_of, out->count, s->bits, s->woven_bits);
+    if (needs_cells(s))
+        out->cells = weave(s, p, cell_of, out->count, s->iota, s->woven_cells);
     return true;
 }
 
-static void add_rows(Scanner *s, const PartScan *p, uint32_t total, const uint32_t *keys,
-                     const uint32_t *bits, const uint32_t *cells)
+/* Persons and seconds; rows that no select takes fall out.  Gives where the rows end now. */
+static uint32_t add_keys(Rows *r, const PartScan *p, const Woven *w, uint32_t week)
+{
+    uint32_t n = r->count;
+    if (w->bits != NULL) {
+        for (uint32_t i = 0; i < w->count; i++) {
+            r->local[n] = (uint16_t)(w->keys[i] >> PART_SECOND_BITS);
+            r->rows[n] = (ScanRow){w->bits[i], week + (w->keys[i] & PART_SECOND_MASK)};
+            n += w->bits[i] != 0;
+        }
+        return n;
+    }
+    uint32_t of_list[256] = {0};
+    for (uint32_t i = 0; i < p->wanted_count; i++)
+        of_list[i] = p->wanted[i].selects;
+    for (uint32_t i = 0; i < w->count; i++)
+        r->local[n + i] = (uint16_t)(w->keys[i] >> PART_SECOND_BITS);
+    for (uint32_t i = 0; i < w->count; i++)
+        r->rows[n + i] = (ScanRow){of_list[w->lists == NULL ? w->list : w->lists[i]],
+                                   week + (w->keys[i] & PART_SECOND_MASK)};
+    return n + w->count;
+}
+
+static void add_values(const Scanner *s, Rows *r, const Woven *w)
+{
+    uint32_t n = r->count;
+    for (uint32_t i = 0; i < w->count; i++) {
+        const uint32_t cell = w->cells[i];
+        r->ms[n] = (uint16_t)s->cell_ms[cell];
+        r->events[n] = s->cell_events[cell];
+        for (uint32_t v = 0; v < s->ask.prop_count; v++)
+            r->values[v][n] = s->cell_values[v][cell];
+        n += w->bits == NULL || w->bits[i] != 0;
+    }
+}
+
+static void add_rows(Scanner *s, const PartScan *p, const Woven *w)
 {
     Rows *r = &s->found;
-    reserve_rows(r, r->count + total, s->ask.prop_count);
+    reserve_rows(r, r->count + w->count, s->ask.prop_count);
     const uint32_t week = (uint32_t)((p->part->head->week_ms - s->base_ms) / 1000);
-    uint32_t n = r->count;
-    for (uint32_t i = 0; i < total; i++) {
-        r->local[n] = keys[i] >> PART_SECOND_BITS;
-        r->rows[n] = (ScanRow){bits[i], week + (keys[i] & PART_SECOND_MASK)};
-        n += bits[i] != 0;
-    }
-    if (s->has_ms || s->wants_events || s->ask.prop_count > 0) {
-        n = r->count;
-        for (uint32_t i = 0; i < total; i++) {
-            const uint32_t cell = cells[i];
-            r->ms[n] = (uint16_t)s->cell_ms[cell];
-            r->events[n] = s->cell_events[cell];
-            for (uint32_t v = 0; v < s->ask.prop_count; v++)
-                r->values[v][n] = s->cell_values[v][cell];
-            n += bits[i] != 0;
-        }
-    } else {
-        memset(r->ms + r->count, 0, (n - r->count) * sizeof *r->ms);
-    }
-    s->overlaps |= n > r->count && r->count > 0 && p->part->head->week_ms == s->last_week_ms;
+    const uint32_t end = add_keys(r, p, w, week);
+    if (w->cells != NULL)
+        add_values(s, r, w);
+    else
+        memset(r->ms + r->count, 0, (end - r->count) * sizeof *r->ms);
+    s->overlaps |= end > r->count && r->count > 0 && p->part->head->week_ms == s->last_week_ms;
     s->last_week_ms = p->part->head->week_ms;
-    r->count = n;
+    r->count = end;
+}
+
+static bool read_lists(Scanner *s, PartScan *p, uint32_t block, const PartRows *rows,
+                       const uint32_t *cell_of)
+{
+    for (uint32_t w = 0; w < p->wanted_count; w++)
+        if (rows[w].count > 0 && !read_list(s, p, &p->wanted[w], &rows[w], block, cell_of[w]))
+            return false;
+    return true;
 }
 
 static void scan_part(Scanner *s, PartScan *p, uint32_t block)
 {
     PartRows rows[PART_LISTS_MAX];
-    uint32_t cell_of[PART_LISTS_MAX], total = 0, lists = 0;
+    uint32_t cell_of[PART_LISTS_MAX], lists = 0;
+    Woven woven = {.count = 0};
+    s->needs_bits = false;
     for (uint32_t w = 0; w < p->wanted_count; w++) {
         Wanted *wanted = &p->wanted[w];
         rows[w] = part_list_rows(p->part, &p->part->lists[wanted->list], block, &wanted->cursor);
-        cell_of[w] = total;
-        total += rows[w].count;
-        lists += rows[w].count > 0;
+        cell_of[w] = woven.count;
+        woven.count += rows[w].count;
+        if (rows[w].count == 0)
+            continue;
+        lists++;
+        woven.list = w;
+        s->needs_bits |= wanted->selects != wanted->sure;
     }
-    if (total == 0)
+    if (woven.count == 0)
         return;
-    reserve_cells(s, total);
-    for (uint32_t w = 0; w < p->wanted_count; w++)
-        if (rows[w].count > 0 && !read_list(s, p, &p->wanted[w], &rows[w], block, cell_of[w])) {
-            s->damaged += total;
-            return;
-        }
-    if (lists == 1) {
-        add_rows(s, p, total, s->keys, s->bits, s->iota);
-    } else if (weave_lists(s, p, block, cell_of, total)) {
-        add_rows(s, p, total, s->woven_keys, s->woven_bits, s->woven_cells);
-    } else {
-        s->damaged += total;
+    reserve_cells(s, woven.count);
+    bool good = read_lists(s, p, block, rows, cell_of);
+    woven.keys = s->keys;
+    if (good && lists == 1) {
+        woven.bits = s->needs_bits ? s->bits : NULL;
+        woven.cells = needs_cells(s) ? s->iota : NULL;
+    } else if (good) {
+        good = weave_lists(s, p, block, cell_of, &woven);
     }
+    if (good)
+        add_rows(s, p, &woven);
+    else
+        s->damaged += woven.count;
 }
 
 /* ---- grouping by person ------------------------------------------------------------------------ */
 
-/* Counts, sums up, scatters: stable, so what was in order stays in order. */
-static void group_rows(Scanner *s)
+static void scatter_more(Scanner *s, uint32_t from, uint32_t to)
 {
     const Rows *f = &s->found;
     Rows *g = &s->grouped;
-    reserve_rows(g, f->count, s->ask.prop_count);
-    uint32_t *at = s->from;
+    g->events[to] = f->events[from];
+    for (uint32_t v = 0; v < s->ask.prop_count; v++)
+        g->values[v][to] = f->values[v][from];
+}
+
+/* Counts, sums up, scatters: stable, so what was in order stays in order. */
+static void group_rows(Scanner *s)
+{
+    reserve_rows(&s->grouped, s->found.count, s->ask.prop_count);
+    const uint32_t count = s->found.count;
+    const uint16_t *const local = s->found.local;
+    const ScanRow *const rows = s->found.rows;
+    const uint16_t *const ms = s->found.ms;
+    ScanRow *const to_rows = s->grouped.rows;
+    uint16_t *const to_ms = s->grouped.ms;
+    uint32_t *const at = s->from;
+    const bool has_ms = s->has_ms, more = s->ask.wants_events || s->ask.prop_count > 0;
     memset(at, 0, sizeof s->from);
-    for (uint32_t i = 0; i < f->count; i++)
-        at[f->local[i] + 1]++;
+    for (uint32_t i = 0; i < count; i++)
+        at[local[i] + 1]++;
     for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
         at[p + 1] += at[p];
-    const bool more = s->wants_events || s->ask.prop_count > 0;
-    for (uint32_t i = 0; i < f->count; i++) {
-        const uint32_t to = at[f->local[i]]++;
-        g->rows[to] = f->rows[i];
-        if (s->has_ms)
-            g->ms[to] = f->ms[i];
-        if (!more)
-            continue;
-        g->events[to] = f->events[i];
-        for (uint32_t v = 0; v < s->ask.prop_count; v++)
-            g->values[v][to] = f->values[v][i];
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t to = at[local[i]]++;
+        to_rows[to] = rows[i];
+        if (has_ms)
+            to_ms[to] = ms[i];
+        if (more)
+            scatter_more(s, i, to);
     }
-    g->count = f->count;
+    s->grouped.count = count;
     /* Each at[p] is where person p ends now: one place up, it is where p + 1 starts. */
     memmove(at + 1, at, PART_BLOCK_PERSONS * sizeof *at);
     at[0] = 0;
@@ -535,15 +603,20 @@ static void list_persons(Scanner *s, uint32_t block, ScanBatch *out)
                        .from = s->batch_from,
                        .rows = s->grouped.rows,
                        .ms = s->has_ms ? s->grouped.ms : NULL,
-                       .events = s->wants_events ? s->grouped.events : NULL,
+                       .events = s->ask.wants_events ? s->grouped.events : NULL,
                        .values = (const int64_t *const *)s->grouped.values};
 }
 
-bool scanner_batch(Scanner *s, uint32_t piece, ScanBatch *out)
+static void begin_rows(Scanner *s)
 {
     s->found.count = 0;
     s->has_ms = false;
     s->overlaps = false;
+}
+
+bool scanner_batch(Scanner *s, uint32_t piece, ScanBatch *out)
+{
+    begin_rows(s);
     for (uint32_t i = 0; i < s->part_count; i++)
         scan_part(s, &s->parts[i], piece);
     if (s->found.count == 0)
@@ -553,6 +626,44 @@ bool scanner_batch(Scanner *s, uint32_t piece, ScanBatch *out)
         order_in_time(s);
     list_persons(s, piece, out);
     return true;
+}
+
+/* ---- stretches --------------------------------------------------------------------------------- */
+
+/* The rows found since the last stretch, when there are any.  Those of several parts overlap in time. */
+static void give_stretch(Scanner *s, uint32_t piece, ScanStretchFn fn, void *arg)
+{
+    Rows *rows = &s->found;
+    if (rows->count == 0)
+        return;
+    if (s->overlaps) {
+        group_rows(s);
+        order_in_time(s);
+        rows = &s->grouped;
+        for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
+            for (uint32_t row = s->from[p]; row < s->from[p + 1]; row++)
+                rows->local[row] = (uint16_t)p;
+    }
+    const ScanStretch stretch = {.count = rows->count,
+                                 .first_person = piece << PART_BLOCK_BITS,
+                                 .local = rows->local,
+                                 .rows = rows->rows,
+                                 .ms = s->has_ms ? rows->ms : NULL};
+    fn(&stretch, arg);
+}
+
+void scanner_stretches(Scanner *s, uint32_t piece, ScanStretchFn fn, void *arg)
+{
+    begin_rows(s);
+    for (uint32_t i = 0; i < s->part_count; i++) {
+        scan_part(s, &s->parts[i], piece);
+        const bool week_goes_on = i + 1 < s->part_count && s->parts[i + 1].part->head->week_ms ==
+                                                               s->parts[i].part->head->week_ms;
+        if (week_goes_on)
+            continue;
+        give_stretch(s, piece, fn, arg);
+        begin_rows(s);
+    }
 }
 
 /* ---- loose rows -------------------------------------------------------------------------------- */
@@ -565,6 +676,7 @@ static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanL
     if (rows.count == 0)
         return;
     reserve_cells(s, rows.count);
+    s->needs_bits = w->selects != w->sure;
     s->has_ms = false;
     if (!read_list(s, p, w, &rows, block, 0)) {
         s->damaged += rows.count;

@@ -15,7 +15,7 @@
 
 #include "engine/filter.h"
 
-enum { SCAN_SELECTS_MAX = 32, SCAN_COLUMNS_MAX = 8 };
+enum { SCAN_SELECTS_MAX = 32, SCAN_COLUMNS_MAX = 8, SCAN_PIECE_PERSONS = PART_BLOCK_PERSONS };
 #define SCAN_MISSING PART_MISSING
 
 /* The parts that a query sees, weeks ascending, then arrival.  Immutable; shared by counting. */
@@ -45,6 +45,7 @@ typedef struct ScanAsk {
     uint32_t select_count;
     const ScanProp *props; /* at most SCAN_COLUMNS_MAX */
     uint32_t prop_count;
+    bool wants_events; /* which event each row is */
 } ScanAsk;
 
 typedef struct ScanRow {
@@ -57,9 +58,8 @@ typedef struct ScanBatch {
     const uint32_t *persons; /* their numbers, ascending */
     const uint32_t *from;    /* rows [from[i], from[i + 1]) are person i's */
     const ScanRow *rows;
-    const uint16_t *ms; /* behind the second; NULL = all 0 */
-    const uint32_t
-        *events; /* event names; only when props were asked for or a select has several */
+    const uint16_t *ms;           /* behind the second; NULL = all 0 */
+    const uint32_t *events;       /* event names, when they were asked for */
     const int64_t *const *values; /* [prop][row], SCAN_MISSING = none */
 } ScanBatch;
 
@@ -67,6 +67,15 @@ static inline int64_t scan_ms(const ScanBatch *b, uint32_t row)
 {
     return (int64_t)b->rows[row].second * 1000 + (b->ms == NULL ? 0 : b->ms[row]);
 }
+
+/* Rows by (person, time, arrival).  A person may come again in the next stretch, then all of it later. */
+typedef struct ScanStretch {
+    uint32_t count;
+    uint32_t first_person; /* row i is of person first_person + local[i] */
+    const uint16_t *local; /* below SCAN_PIECE_PERSONS */
+    const ScanRow *rows;
+    const uint16_t *ms; /* behind the second; NULL = all 0 */
+} ScanStretch;
 
 /* Rows of one event name and one select. */
 typedef struct ScanLoose {
@@ -93,6 +102,11 @@ uint32_t scan_pieces(const ScanView *view);
 
 /* The batch of one piece.  False when it has no rows.  Valid until the next call. */
 MUST_USE bool scanner_batch(Scanner *s, uint32_t piece, ScanBatch *out);
+
+/* The same rows in stretches of ascending time, which saves the grouping: for what can keep its state per
+ * person.  `props` and events do not come. */
+typedef void (*ScanStretchFn)(const ScanStretch *rows, void *arg);
+void scanner_stretches(Scanner *s, uint32_t piece, ScanStretchFn fn, void *arg);
 
 typedef void (*ScanLooseFn)(const ScanLoose *rows, void *arg);
 /* Values of the rows, matching or not.  False: damaged. */

@@ -66,7 +66,7 @@ static void ask_batches(Kit *k, const Question *q)
 {
     static const ScanProp props[KIT_PROPS] = {
         {KIT_PROP(0), 0}, {KIT_PROP(1), 0}, {KIT_PROP(2), 2}, {KIT_PROP(3), 0}};
-    const ScanAsk ask = {q->selects, q->select_count, props, KIT_PROPS};
+    const ScanAsk ask = {q->selects, q->select_count, props, KIT_PROPS, true};
     Scanner *s = scanner_new(&k->view, &ask);
     KitRow **sorted = kit_sorted(k);
     uint32_t at = 0;
@@ -87,6 +87,46 @@ static void ask_batches(Kit *k, const Question *q)
         at++;
     EXPECT_I64(at, k->count);
     EXPECT_I64((int64_t)scanner_damaged(s), 0);
+    scanner_free(s);
+}
+
+/* Stretches are the same rows: by person they come in order, however they are cut. */
+typedef struct Order {
+    int64_t base_ms;
+    int64_t *last_ms; /* by person */
+    uint64_t rows, check;
+} Order;
+
+static void add_stretch(const ScanStretch *s, void *arg)
+{
+    Order *o = arg;
+    for (uint32_t i = 0; i < s->count; i++) {
+        const uint32_t person = s->first_person + s->local[i];
+        const int64_t at = o->base_ms + (int64_t)s->rows[i].second * 1000 + (s->ms ? s->ms[i] : 0);
+        CHECK(at >= o->last_ms[person] && (i == 0 || s->local[i] >= s->local[i - 1]));
+        o->last_ms[person] = at;
+        o->rows++;
+        o->check += ((uint64_t)person * UINT64_C(1000003) + (uint64_t)at) * s->rows[i].selects;
+    }
+}
+
+static void ask_stretches(Kit *k, const Question *q)
+{
+    const ScanAsk ask = {.selects = q->selects, .select_count = q->select_count};
+    Scanner *s = scanner_new(&k->view, &ask);
+    Order o = {.base_ms = scanner_base_ms(s),
+               .last_ms = ARENA_ARRAY(k->ctx.arena, int64_t, k->view.person_count)};
+    uint64_t rows = 0, check = 0;
+    for (uint32_t piece = 0; piece < scan_pieces(&k->view); piece++)
+        scanner_stretches(s, piece, add_stretch, &o);
+    for (uint32_t i = 0; i < k->count; i++) {
+        const KitRow *r = &k->rows[i];
+        const uint64_t bits = selects_of(q, r);
+        rows += bits != 0;
+        check += ((uint64_t)r->person * UINT64_C(1000003) + (uint64_t)r->time_ms) * bits;
+    }
+    EXPECT_I64((int64_t)o.rows, (int64_t)rows);
+    CHECK(o.check == check);
     scanner_free(s);
 }
 
@@ -139,6 +179,7 @@ static void ask_at_random(uint64_t seed, const KitShape *shape, uint32_t slices,
         for (uint32_t s = 0; s < q.select_count; s++)
             random_select(&k, shape, &q.selects[s], q.events[s]);
         ask_batches(&k, &q);
+        ask_stretches(&k, &q);
         ask_loose(&k, &q);
     }
     kit_close(&k);
@@ -176,7 +217,7 @@ TEST(a_merged_week_is_one_part_and_takes_fewer_bytes)
     kit_close(&k);
 }
 
-TEST(batches_and_loose_rows_are_those_of_the_slow_way_with_every_kernel)
+TEST(batches_stretches_and_loose_rows_are_those_of_the_slow_way_with_every_kernel)
 {
     kit_each_kernel(ask_shapes);
 }

@@ -98,6 +98,7 @@ test('a funnel counts persons who go all the way, online and in the shop', async
     funnel: {
       ...WEEK,
       window_s,
+      times: true,
       steps: [{ of: '"Page Viewed"' }, { of: '"Store Visited"' }, { of: '"Bought" where weight > 0' }],
     },
   })
@@ -109,6 +110,11 @@ test('a funnel counts persons who go all the way, online and in the shop', async
   assert.deepEqual(
     funnel.steps.map((s) => s.average_s),
     [0, 3600, 3600],
+  )
+  const plain = await ask({ funnel: { ...question(86400).funnel, times: false } })
+  assert.deepEqual(
+    plain.funnel.steps,
+    funnel.steps.map(({ persons }) => ({ persons })),
   )
   const short = await ask(question(3600))
   assert.deepEqual(

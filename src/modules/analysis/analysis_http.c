@@ -233,6 +233,7 @@ static Err make_funnel(Asking *a, const ApiFunnelQuestion *q, ScanSelect *steps,
         (Funnel){.steps = steps,
                  .step_count = (uint32_t)q->steps_count,
                  .window_ms = q->window_s * 1000,
+                 .times = q->times,
                  .entry = q->entry == API_FUNNEL_QUESTION_ENTRY_FIRST ? FUNNEL_FIRST : FUNNEL_BEST};
     return ERR_OK;
 }
@@ -244,7 +245,9 @@ static void give_funnel(Ctx *ctx, const Funnel *f, const FunnelResult *r, ApiFun
     for (uint32_t i = 0; i < f->step_count; i++) {
         const uint64_t persons = r->persons[i];
         out->steps[i].persons = (int64_t)persons;
-        out->steps[i].average_s = persons == 0 ? 0 : (int64_t)((r->ms[i] / persons + 500) / 1000);
+        if (f->times)
+            DTO_SET(&out->steps[i], average_s,
+                    persons == 0 ? 0 : (int64_t)((r->ms[i] / persons + 500) / 1000));
     }
 }
 
