@@ -22,6 +22,9 @@
 
 typedef struct Engine Engine;
 
+/* Later events stay in the log only: scans count seconds in 32 bits.  2106-01-01. */
+#define ENGINE_TIME_MS_MAX INT64_C(4291747200000)
+
 typedef struct EngineOptions {
     int64_t origin_ms;        /* when some week begins; fixed when the folder is made */
     uint32_t slice_rows;      /* 0 = 16,384: rows that are sorted together */

@@ -26,6 +26,8 @@ Week *engine_week(Engine *e, int64_t week_ms)
     return w;
 }
 
+enum { FILTER_ROOM = 16384 };
+
 /* The filter over the files of a week, twice as large as they need. */
 static void make_filter(Engine *e, Week *w)
 {
@@ -34,7 +36,7 @@ static void make_filter(Engine *e, Week *w)
     for (uint32_t i = 0; i < e->file_count; i++)
         count += e->files[i].part->head->week_ms == w->week_ms ? e->files[i].ids.head->count : 0;
     id_filter_free(&w->filter);
-    id_filter_init(&w->filter, 2 * count + e->o.flush_rows);
+    id_filter_init(&w->filter, 2 * count + FILTER_ROOM);
     for (uint32_t i = 0; i < e->file_count; i++) {
         const FilePart *f = &e->files[i];
         if (f->part->head->week_ms != w->week_ms)
@@ -164,6 +166,10 @@ static void put_text(Engine *e, uint32_t prop, Str text)
 static void apply_event(Engine *e, const Event *event)
 {
     uint32_t person = 0;
+    if (event->time_ms >= ENGINE_TIME_MS_MAX) {
+        e->kept_aside++;
+        return;
+    }
     const uint32_t name = schema_event(e->schema, event->name);
     if (name == 0 || !schema_actor(e->schema, event->actor, &person)) {
         e->kept_aside++;

@@ -337,6 +337,88 @@ TEST(what_no_manifest_names_is_removed_at_the_start)
     shop_close(&s);
 }
 
+static void offer_odd(Shop *s, int64_t time_ms, void (*prop)(EventBuilder *b))
+{
+    const Event head = {.kind = EVENT_HAPPENED,
+                        .source = STR("odd"),
+                        .id = arena_i64(s->ctx.arena, s->count),
+                        .name = STR("Odd"),
+                        .time_ms = time_ms,
+                        .received_ms = time_ms};
+    EventBuilder *b = event_begin(&s->ctx, &head);
+    prop(b);
+    Event e;
+    CHECK(event_end(b, &e) == ERR_OK);
+    Buf bytes = BUF_MAX(EVENT_BYTES_MAX);
+    event_encode(&e, &bytes);
+    engine_offer(s->engine, engine_next_seq(s->engine), 1, buf_str(&bytes));
+    buf_free(&bytes);
+    s->count++;
+}
+
+static void no_prop(EventBuilder *b)
+{
+    (void)b;
+}
+
+static void money_prop(EventBuilder *b)
+{
+    event_prop_money(b, STR("price"), 5);
+}
+
+static void text_prop(EventBuilder *b)
+{
+    event_prop_text(b, STR("price"), STR("five"));
+}
+
+static void fine_prop(EventBuilder *b)
+{
+    event_prop_decimal(b, STR("weight"), 123456789, 9);
+}
+
+static void large_prop(EventBuilder *b)
+{
+    event_prop_i64(b, STR("weight"), INT64_MAX);
+}
+
+static void list_prop(EventBuilder *b)
+{
+    const Str texts[] = {STR("a"), STR("b")};
+    event_prop_texts(b, STR("tags"), texts, 2);
+}
+
+TEST(what_has_no_place_in_the_columns_is_kept_aside_and_counted_and_harms_nothing_else)
+{
+    Shop s;
+    shop_open(&s, 8);
+    const int64_t now = SMALL.origin_ms;
+    offer_odd(&s, ENGINE_TIME_MS_MAX - 1, no_prop);
+    offer_odd(&s, 0, no_prop);
+    offer_odd(&s, now, money_prop);
+    const struct {
+        int64_t time_ms;
+        void (*prop)(EventBuilder *b);
+        int64_t rows;
+    } odd[] = {{ENGINE_TIME_MS_MAX, no_prop, 0},
+               {EVENT_TIME_MS_MAX, no_prop, 0},
+               {now, text_prop, 1},
+               {now, fine_prop, 1},
+               {now, large_prop, 1},
+               {now, list_prop, 1}};
+    int64_t rows = 3;
+    EngineStat stat;
+    for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+        offer_odd(&s, odd[i].time_ms, odd[i].prop);
+        rows += odd[i].rows;
+        EXPECT_I64(look(&s).rows, rows);
+        engine_stat(s.engine, &stat);
+        EXPECT_I64((int64_t)stat.kept_aside, (int64_t)i + 1);
+    }
+    CHECK(engine_settle(&s.ctx, s.engine) == ERR_OK);
+    EXPECT_I64(look(&s).rows, rows);
+    shop_close(&s);
+}
+
 TEST(a_damaged_manifest_is_named)
 {
     Shop s;

@@ -51,6 +51,8 @@ struct Scanner {
     int64_t *cell_values[SCAN_COLUMNS_MAX];
     uint8_t *codes, *lists, *mask;
     uint32_t *iota;
+    uint32_t *loose_keys;
+    uint32_t loose_cap;
     FilterScratch filter;
 
     Rows found, grouped;
@@ -155,7 +157,7 @@ void scanner_free(Scanner *s)
     void *const buffers[] = {s->parts,      s->keys,       s->bits,        s->cells,
                              s->woven_keys, s->woven_bits, s->woven_cells, s->cell_events,
                              s->cell_ms,    s->codes,      s->lists,       s->mask,
-                             s->iota};
+                             s->iota,       s->loose_keys};
     for (size_t i = 0; i < ARRAY_LEN(buffers); i++)
         free(buffers[i]);
     for (int i = 0; i < SCAN_COLUMNS_MAX; i++)
@@ -343,31 +345,35 @@ static bool read_bits(Scanner *s, const Wanted *w, const FilterRows *r, const in
     return true;
 }
 
-/* Reads one list's rows of a block to `cell` and on.  False: damaged. */
-static bool read_list(Scanner *s, PartScan *p, const Wanted *w, const PartRows *rows,
-                      uint32_t block, uint32_t cell)
+/* What is asked of these rows, but their keys, to `cell` and on.  False: damaged. */
+static bool read_rest(Scanner *s, const Wanted *w, const FilterRows *r, uint32_t cell)
 {
-    const PartList *list = &p->part->lists[w->list];
-    const FilterRows r = {p->part, list, rows->first, rows->count, block, s->keys + cell};
-    filter_scratch_reserve(&s->filter, rows->count);
+    filter_scratch_reserve(&s->filter, r->count);
     bool any_ms = false;
-    if (!part_read_keys(p->part, rows, s->keys + cell) ||
-        !read_ms(s, &r, s->cell_ms + cell, &any_ms))
+    if (!read_ms(s, r, s->cell_ms + cell, &any_ms))
         return false;
     if (any_ms)
         s->has_ms = true;
     else
-        memset(s->cell_ms + cell, 0, rows->count * sizeof *s->cell_ms);
-    if ((s->ask.wants_events || list->event == PART_REST) &&
-        !read_events(s, &r, s->cell_events + cell))
+        memset(s->cell_ms + cell, 0, r->count * sizeof *s->cell_ms);
+    if ((s->ask.wants_events || r->list->event == PART_REST) &&
+        !read_events(s, r, s->cell_events + cell))
         return false;
-    if (s->needs_bits && !read_bits(s, w, &r, any_ms ? s->cell_ms + cell : NULL,
+    if (s->needs_bits && !read_bits(s, w, r, any_ms ? s->cell_ms + cell : NULL,
                                     s->cell_events + cell, s->bits + cell))
         return false;
     for (uint32_t i = 0; i < s->ask.prop_count; i++)
-        if (!read_values(&r, s->ask.props[i], &s->filter, s->cell_values[i] + cell))
+        if (!read_values(r, s->ask.props[i], &s->filter, s->cell_values[i] + cell))
             return false;
     return true;
+}
+
+static bool read_list(Scanner *s, PartScan *p, const Wanted *w, const PartRows *rows,
+                      uint32_t block, uint32_t cell)
+{
+    const FilterRows r = {p->part,       &p->part->lists[w->list], rows->first, rows->count, block,
+                          s->keys + cell};
+    return part_read_keys(p->part, rows, s->keys + cell) && read_rest(s, w, &r, cell);
 }
 
 /* ---- one part of one block --------------------------------------------------------------------- */
@@ -668,6 +674,29 @@ void scanner_stretches(Scanner *s, uint32_t piece, ScanStretchFn fn, void *arg)
 
 /* ---- loose rows -------------------------------------------------------------------------------- */
 
+/* Nobody's block may hold a week of every shop: its rows come in stretches. */
+enum { LOOSE_ROWS = 1 << 16 };
+
+static void give_loose(Scanner *s, const PartScan *p, const Wanted *w, const FilterRows *at,
+                       ScanLooseFn fn, void *arg)
+{
+    for (uint32_t left = w->selects; left != 0; left &= left - 1) {
+        const uint32_t i = (uint32_t)__builtin_ctz(left);
+        const bool sure = (w->sure >> i & 1) != 0;
+        for (uint32_t row = 0; !sure && row < at->count; row++)
+            s->mask[row] = s->bits[row] >> i & 1;
+        const ScanLoose loose = {.count = at->count,
+                                 .first_person = at->block << PART_BLOCK_BITS,
+                                 .keys = at->keys,
+                                 .ms = s->has_ms ? s->cell_ms : NULL,
+                                 .mask = sure ? NULL : s->mask,
+                                 .base_ms = p->part->head->week_ms,
+                                 .select = i,
+                                 .at = at};
+        fn(&loose, arg);
+    }
+}
+
 static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanLooseFn fn,
                        void *arg)
 {
@@ -675,29 +704,29 @@ static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanL
     const PartRows rows = part_list_rows(p->part, list, block, &w->cursor);
     if (rows.count == 0)
         return;
-    reserve_cells(s, rows.count);
+    if (rows.count > s->loose_cap) {
+        s->loose_cap = rows.count + rows.count / 2;
+        s->loose_keys =
+            regrown(s->loose_keys, (size_t)s->loose_cap + KERNEL_SLACK, sizeof *s->loose_keys);
+    }
+    reserve_cells(s, rows.count < LOOSE_ROWS ? rows.count : LOOSE_ROWS);
     s->needs_bits = w->selects != w->sure;
-    s->has_ms = false;
-    if (!read_list(s, p, w, &rows, block, 0)) {
+    bool good = part_read_keys(p->part, &rows, s->loose_keys);
+    for (uint32_t done = 0; good && done < rows.count; done += LOOSE_ROWS) {
+        const uint32_t left = rows.count - done;
+        const FilterRows at = {p->part,
+                               list,
+                               rows.first + done,
+                               left < LOOSE_ROWS ? left : LOOSE_ROWS,
+                               block,
+                               s->loose_keys + done};
+        s->has_ms = false;
+        good = read_rest(s, w, &at, 0);
+        if (good)
+            give_loose(s, p, w, &at, fn, arg);
+    }
+    if (!good)
         s->damaged += rows.count;
-        return;
-    }
-    const FilterRows at = {p->part, list, rows.first, rows.count, block, s->keys};
-    for (uint32_t left = w->selects; left != 0; left &= left - 1) {
-        const uint32_t i = (uint32_t)__builtin_ctz(left);
-        const bool sure = (w->sure >> i & 1) != 0;
-        for (uint32_t row = 0; !sure && row < rows.count; row++)
-            s->mask[row] = s->bits[row] >> i & 1;
-        const ScanLoose loose = {.count = rows.count,
-                                 .first_person = block << PART_BLOCK_BITS,
-                                 .keys = s->keys,
-                                 .ms = s->has_ms ? s->cell_ms : NULL,
-                                 .mask = sure ? NULL : s->mask,
-                                 .base_ms = p->part->head->week_ms,
-                                 .select = i,
-                                 .at = &at};
-        fn(&loose, arg);
-    }
 }
 
 bool scan_values(const ScanLoose *rows, ScanProp prop, FilterScratch *scratch, int64_t *out)
