@@ -79,6 +79,13 @@ doors | while IFS='|' read -r line; do
         $3 ~ what && (where == "^()$" || $1 "/" $2 !~ where) { print "FAIL " $1 ": " $2 " uses " $3 }' "$work/used"
 done >>"$work/found"
 
+# What is built for newer processors runs only when it is chosen: nothing of it may run at the start.
+for object in "$build"/src/engine/libengine_*.a.p/*.o; do
+    if readelf -SW "$object" | grep -qE '\.(init_array|ctors)'; then
+        echo "FAIL engine: $(basename "$object") has code that runs at the start"
+    fi
+done >>"$work/found"
+
 # What a room includes must stand on a line above its own; foreign headers have one home each.
 for file in src/modules/*/*.[ch]; do
     room=$(basename "$(dirname "$file")")

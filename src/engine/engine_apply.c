@@ -144,10 +144,38 @@ static bool put_value(Engine *e, const SchemaProp *prop, const EventProp *p)
     return true;
 }
 
-static void put_props(Engine *e, SchemaSpace space, const EventProp *props, uint32_t count)
+static Shape *shape_of(Engine *e, uint32_t name)
+{
+    if (name >= e->shape_count) {
+        const uint32_t count = name * 2 + 64;
+        e->shapes = realloc(e->shapes, count * sizeof *e->shapes);
+        CHECK(e->shapes != NULL);
+        memset(e->shapes + e->shape_count, 0, (count - e->shape_count) * sizeof *e->shapes);
+        e->shape_count = count;
+    }
+    return &e->shapes[name];
+}
+
+/* The property with this name: most often the one that stood at this place last time. */
+static SchemaProp *find_prop(Engine *e, Shape *shape, uint32_t place, SchemaSpace space,
+                             const EventProp *p)
+{
+    SchemaProp *near = place < SHAPE_PROPS ? shape->props[place] : NULL;
+    if (near != NULL && near->space == space &&
+        str_eq(schema_prop_name(e->schema, near->id), p->name))
+        return near;
+    SchemaProp *found = schema_prop(e->schema, space, p->name, p->type);
+    if (place < SHAPE_PROPS)
+        shape->props[place] = found;
+    return found;
+}
+
+/* `place`: of the first of them among all properties of the event. */
+static void put_props(Engine *e, Shape *shape, uint32_t place, SchemaSpace space,
+                      const EventProp *props, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        SchemaProp *prop = schema_prop(e->schema, space, props[i].name, props[i].type);
+        SchemaProp *prop = find_prop(e, shape, place + i, space, &props[i]);
         if (prop != NULL && prop->type == props[i].type && put_value(e, prop, &props[i]))
             continue;
         e->kept_aside++;
@@ -179,8 +207,9 @@ static void apply_event(Engine *e, const Event *event)
     put_text(e, PROP_SOURCE, event->source);
     put_text(e, PROP_STORE, event->store);
     rows_value(&e->open, PROP_RECEIVED, PART_NUMBERS, 0, event->received_ms - event->time_ms);
-    put_props(e, SCHEMA_EVENT, event->props, event->prop_count);
-    put_props(e, SCHEMA_CONTEXT, event->context, event->context_count);
+    Shape *shape = shape_of(e, name);
+    put_props(e, shape, 0, SCHEMA_EVENT, event->props, event->prop_count);
+    put_props(e, shape, event->prop_count, SCHEMA_CONTEXT, event->context, event->context_count);
 }
 
 static void drop_peek(Engine *e)

@@ -34,6 +34,12 @@ typedef struct Week {
     IdFilter filter;    /* before the files; made when the week gets its first event */
 } Week;
 
+/* The properties that the last event of a name had, in their order: the next one mostly has the same. */
+enum { SHAPE_PROPS = 16 };
+typedef struct Shape {
+    SchemaProp *props[SHAPE_PROPS];
+} Shape;
+
 /* A batch that waits to be applied. */
 typedef struct Offer {
     struct Offer *next;
@@ -51,7 +57,9 @@ struct Engine {
 
     pthread_t applier, keeper;
     pthread_mutex_t apply;
-    Schema *schema;     /* guarded by apply */
+    Schema *schema; /* guarded by apply */
+    Shape *shapes;  /* by event name; guarded by apply */
+    uint32_t shape_count;
     RowBuffer open;     /* guarded by apply */
     uint64_t open_from; /* first number of `open`; guarded by apply */
     uint64_t applied;   /* numbers below are in rows; guarded by apply, changes under lock too */

@@ -62,6 +62,24 @@ const Kernels KERNELS_PLAIN = {
     .weave = plain_weave,
 };
 
+uint8_t kernel_key_shuffle[256][16];
+uint8_t kernel_key_bytes[256];
+uint16_t kernel_key_lanes[256];
+
+__attribute__((constructor)) static void make_key_tables(void)
+{
+    for (unsigned control = 0; control < 256; control++) {
+        uint8_t at = 0;
+        for (unsigned key = 0; key < 4; key++) {
+            const unsigned bytes = (control >> 2 * key & 3) + 1;
+            kernel_key_lanes[control] |= (uint16_t)(((1U << bytes) - 1) << 4 * key);
+            for (unsigned byte = 0; byte < 4; byte++)
+                kernel_key_shuffle[control][4 * key + byte] = byte < bytes ? at++ : UINT8_C(0x80);
+        }
+        kernel_key_bytes[control] = at;
+    }
+}
+
 /* ---- which one runs --------------------------------------------------------------------------- */
 
 static _Atomic(const Kernels *) chosen;

@@ -38,37 +38,21 @@ static void avx2_unpack32(const uint8_t *src, uint64_t first, uint32_t n, int wi
     }
 }
 
-/* Of each control byte: which data bytes go where, and how many there are. */
-static uint8_t key_shuffle[256][16];
-static uint8_t key_bytes[256];
-
-__attribute__((constructor)) static void make_key_tables(void)
-{
-    for (int control = 0; control < 256; control++) {
-        uint8_t at = 0;
-        for (int key = 0; key < 4; key++)
-            for (int byte = 0; byte < 4; byte++)
-                key_shuffle[control][4 * key + byte] =
-                    byte <= (control >> 2 * key & 3) ? at++ : UINT8_C(0x80);
-        key_bytes[control] = at;
-    }
-}
-
 static void avx2_keys(const uint8_t *src, uint32_t n, uint32_t *out)
 {
     const uint8_t *data = src + (n + 3) / 4;
     __m128i key = _mm_setzero_si128();
     for (uint32_t i = 0; i < n; i += 4) {
         const uint8_t control = src[i >> 2];
-        __m128i v =
-            _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)data),
-                             _mm_loadu_si128((const __m128i *)(const void *)key_shuffle[control]));
+        __m128i v = _mm_shuffle_epi8(
+            _mm_loadu_si128((const __m128i *)(const void *)data),
+            _mm_loadu_si128((const __m128i *)(const void *)kernel_key_shuffle[control]));
         v = _mm_add_epi32(v, _mm_slli_si128(v, 4));
         v = _mm_add_epi32(v, _mm_slli_si128(v, 8));
         v = _mm_add_epi32(v, _mm_shuffle_epi32(key, 0xFF));
         _mm_storeu_si128((__m128i *)(void *)(out + i), v);
         key = v;
-        data += key_bytes[control];
+        data += kernel_key_bytes[control];
     }
 }
 

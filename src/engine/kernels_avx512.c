@@ -64,16 +64,6 @@ static void avx512_unpack8(const uint8_t *src, uint64_t first, uint32_t n, int w
     }
 }
 
-/* Of each control byte: which of the sixteen bytes of its four keys come from the data. */
-static uint16_t key_lanes[256];
-
-__attribute__((constructor)) static void make_key_lanes(void)
-{
-    for (unsigned control = 0; control < 256; control++)
-        for (unsigned key = 0; key < 4; key++)
-            key_lanes[control] |= (uint16_t)(((2U << (control >> 2 * key & 3)) - 1) << 4 * key);
-}
-
 /* Sixteen deltas at once: their bytes are spread to their lanes, then summed up in four steps. */
 static void avx512_keys(const uint8_t *src, uint32_t n, uint32_t *out)
 {
@@ -84,7 +74,7 @@ static void avx512_keys(const uint8_t *src, uint32_t n, uint32_t *out)
         const uint8_t *control = src + (i >> 2);
         uint64_t lanes = 0;
         for (uint32_t j = 0; j < 4 && i + 4 * j < n; j++)
-            lanes |= (uint64_t)key_lanes[control[j]] << 16 * j;
+            lanes |= (uint64_t)kernel_key_lanes[control[j]] << 16 * j;
         __m512i v = _mm512_maskz_expand_epi8(lanes, load512(data));
         v = _mm512_add_epi32(v, _mm512_alignr_epi32(v, none, 15));
         v = _mm512_add_epi32(v, _mm512_alignr_epi32(v, none, 14));

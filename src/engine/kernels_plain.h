@@ -10,6 +10,12 @@ extern const Kernels KERNELS_PLAIN;
 extern const Kernels KERNELS_AVX2, KERNELS_AVX512;
 #endif
 
+/* Of each control byte of a key stream.  Filled before main() by code for any processor: the files for newer
+ * ones must have nothing that runs by itself. */
+extern uint8_t kernel_key_shuffle[256][16]; /* which data byte comes where; 0x80 = none */
+extern uint8_t kernel_key_bytes[256];       /* how many data bytes its four keys have */
+extern uint16_t kernel_key_lanes[256];      /* which of their sixteen bytes come from the data */
+
 static inline uint64_t kernel_load64(const uint8_t *at)
 {
     uint64_t v;
