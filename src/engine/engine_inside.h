@@ -87,7 +87,7 @@ struct Engine {
     uint64_t durable_seq; /* numbers below are in files */
     uint64_t next_number;
     int64_t names_bytes; /* of the file of names that count */
-    uint64_t bytes_written;
+    _Atomic uint64_t bytes_written; /* by the keeper, without a lock */
     uint64_t rounds; /* of the keeper that came to an end */
     Err keeper_err;
     Fault keeper_fault;
