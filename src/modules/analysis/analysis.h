@@ -24,6 +24,9 @@ typedef struct AnalysisNames {
     const Settings *settings;
 } AnalysisNames;
 
+/* What a property of that type is in rules. */
+RuleType analysis_rule_type(EventType type);
+
 RuleSchema analysis_rule_schema(const AnalysisNames *names);
 
 /*

@@ -52,16 +52,6 @@ typedef struct Operand {
     const Dict *texts; /* OPERAND_TEXT */
 } Operand;
 
-static RuleType type_of(EventType type)
-{
-    static const RuleType TYPES[EVENT_TYPE_COUNT] = {
-        [EVENT_TEXT] = RULE_TYPE_TEXT,   [EVENT_NUMBER] = RULE_TYPE_NUMBER,
-        [EVENT_MONEY] = RULE_TYPE_MONEY, [EVENT_BOOL] = RULE_TYPE_BOOL,
-        [EVENT_TIME] = RULE_TYPE_TIME,   [EVENT_TEXTS] = RULE_TYPE_TEXTS,
-        [EVENT_ITEMS] = RULE_TYPE_ITEMS};
-    return TYPES[type];
-}
-
 /* `wanted` is the type of what it is compared with, RULE_TYPE_UNKNOWN for any. */
 static Err property(Compiler *c, const RuleNode *n, RuleType wanted, Operand *out)
 {
@@ -73,7 +63,7 @@ static Err property(Compiler *c, const RuleNode *n, RuleType wanted, Operand *ou
         return ERR_OK;
     if (p->type == EVENT_TEXTS || p->type == EVENT_ITEMS)
         return unsupported(c, n, "a list");
-    if (wanted != RULE_TYPE_UNKNOWN && type_of(p->type) != wanted)
+    if (wanted != RULE_TYPE_UNKNOWN && analysis_rule_type(p->type) != wanted)
         return ERR_OK;
     *out = (Operand){.kind = p->type == EVENT_TEXT ? OPERAND_TEXT : OPERAND_NUMBER,
                      .prop = p->id,

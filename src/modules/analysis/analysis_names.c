@@ -3,7 +3,7 @@
  */
 #include "modules/analysis/analysis.h"
 
-static RuleType rule_type(EventType type)
+RuleType analysis_rule_type(EventType type)
 {
     static const RuleType TYPES[EVENT_TYPE_COUNT] = {
         [EVENT_TEXT] = RULE_TYPE_TEXT,   [EVENT_NUMBER] = RULE_TYPE_NUMBER,
@@ -28,7 +28,8 @@ static RuleDecl lookup(void *arg, const RuleAsk *ask)
     if (!is_space(ask->kind, &space))
         return (RuleDecl){.known = true}; /* nobody can say yet */
     const SchemaProp *p = schema_find_prop(schema, space, ask->name);
-    return p == NULL ? (RuleDecl){0} : (RuleDecl){.known = true, .type = rule_type(p->type)};
+    return p == NULL ? (RuleDecl){0}
+                     : (RuleDecl){.known = true, .type = analysis_rule_type(p->type)};
 }
 
 static bool known(void *arg, const RuleAsk *ask, size_t i, Str *name)
