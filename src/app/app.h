@@ -31,6 +31,7 @@ typedef struct Config {
     int64_t node;
     int64_t loops;
     int64_t pool;
+    int64_t engine; /* whether there is one */
     int64_t engine_rows;
 } Config;
 

@@ -49,7 +49,7 @@ static EngineOptions options_of(const App *app)
     return (EngineOptions){.origin_ms = some_monday_ms(&app->settings),
                            .slice_rows = rows / 4 < SLICE_ROWS_MAX ? rows / 4 : SLICE_ROWS_MAX,
                            .flush_rows = rows,
-                           .memory_rows_max = 8 * rows};
+                           .memory_rows_max = 2 * rows};
 }
 
 static Err open_engine(App *app, Str folder)
@@ -106,6 +106,8 @@ Err columns_open(App *app)
 {
     const Str folder = folder_of(app);
     EventsStat log;
+    if (app->config.engine == 0)
+        return ERR_OK;
     TRY(open_engine(app, folder));
     events_stat(app->log, &log);
     if (engine_next_seq(app->engine) > log.next_seq) {

@@ -41,7 +41,8 @@ static void make_filter(Engine *e, Week *w)
         const FilePart *f = &e->files[i];
         if (f->part->head->week_ms != w->week_ms)
             continue;
-        if (!ids_are_sound(&f->ids)) {
+        f->part->ids_are_sound = ids_are_sound(&f->ids);
+        if (!f->part->ids_are_sound) {
             LOG(LOG_ERROR, "events.ids_damaged", LOG_I64("file", (int64_t)f->number),
                 LOG_C("note", "events of this file that come again come in twice"));
             continue;
@@ -61,7 +62,8 @@ static bool files_have(Engine *e, const Week *w, uint64_t hash)
     bool has = false;
     (void)pthread_mutex_lock(&e->lock);
     for (uint32_t i = 0; i < e->file_count && !has; i++)
-        has = e->files[i].part->head->week_ms == w->week_ms && ids_has(&e->files[i].ids, hash);
+        has = e->files[i].part->ids_are_sound && e->files[i].part->head->week_ms == w->week_ms &&
+              ids_has(&e->files[i].ids, hash);
     (void)pthread_mutex_unlock(&e->lock);
     return has;
 }
@@ -191,18 +193,8 @@ static void put_text(Engine *e, uint32_t prop, Str text)
         rows_value(&e->open, prop, PART_CODES, 0, code);
 }
 
-static void apply_event(Engine *e, const Event *event)
+static void put_row(Engine *e, const Event *event, uint32_t person, uint32_t name)
 {
-    uint32_t person = 0;
-    if (event->time_ms >= ENGINE_TIME_MS_MAX) {
-        e->kept_aside++;
-        return;
-    }
-    const uint32_t name = schema_event(e->schema, event->name);
-    if (name == 0 || !schema_actor(e->schema, event->actor, &person)) {
-        e->kept_aside++;
-        return;
-    }
     rows_add(&e->open, event->time_ms, person, name);
     put_text(e, PROP_SOURCE, event->source);
     put_text(e, PROP_STORE, event->store);
@@ -210,6 +202,20 @@ static void apply_event(Engine *e, const Event *event)
     Shape *shape = shape_of(e, name);
     put_props(e, shape, 0, SCHEMA_EVENT, event->props, event->prop_count);
     put_props(e, shape, event->prop_count, SCHEMA_CONTEXT, event->context, event->context_count);
+}
+
+/* What has no place is refused before its id is remembered: every id belongs to a row. */
+static void apply_event(Engine *e, const Event *event)
+{
+    uint32_t person = 0;
+    const uint32_t name =
+        event->time_ms < ENGINE_TIME_MS_MAX ? schema_event(e->schema, event->name) : 0;
+    if (name == 0 || !schema_actor(e->schema, event->actor, &person))
+        e->kept_aside++;
+    else if (is_new(e, event))
+        put_row(e, event, person, name);
+    else
+        e->repeated++;
 }
 
 static void drop_peek(Engine *e)
@@ -262,9 +268,7 @@ static void apply_offer(Engine *e, const Offer *offer)
         size_t used = 0;
         CHECK(event_decode(&ctx, left, &event, &used) == ERR_OK); /* the log has checked it */
         left = str_slice(left, used, left.len);
-        if (event.kind == EVENT_HAPPENED && !is_new(e, &event))
-            e->repeated++;
-        else if (event.kind == EVENT_HAPPENED)
+        if (event.kind == EVENT_HAPPENED)
             apply_event(e, &event);
     }
     arena_reset(e->scratch);

@@ -86,9 +86,9 @@ struct Engine {
     uint32_t file_count, file_cap;
     uint64_t durable_seq; /* numbers below are in files */
     uint64_t next_number;
-    int64_t names_bytes; /* of the file of names that count */
+    int64_t names_bytes;            /* of the file of names that count */
     _Atomic uint64_t bytes_written; /* by the keeper, without a lock */
-    uint64_t rounds; /* of the keeper that came to an end */
+    uint64_t rounds;                /* of the keeper that came to an end */
     Err keeper_err;
     Fault keeper_fault;
 };

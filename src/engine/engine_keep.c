@@ -91,6 +91,8 @@ static Err write_file(Ctx *ctx, Engine *e, Part *const *parts, uint32_t count, u
         err = file_sync_folder(ctx, e->folder);
     if (err == ERR_OK)
         err = engine_file_open(ctx, e, number, out);
+    if (err == ERR_OK)
+        out->part->ids_are_sound = true; /* written just now */
     if (err != ERR_OK)
         remove_files(e, number);
     return err;
@@ -146,8 +148,9 @@ static void take_over(Engine *e, const FileList *l)
 static void begin_flush(Engine *e)
 {
     (void)pthread_mutex_lock(&e->apply);
-    if (e->flush_count == 0) {
+    if (e->flush_count == 0)
         engine_close_slice(e);
+    if (e->flush_count == 0 && e->memory_count > 0) {
         for (uint32_t i = 0; i < e->week_count; i++) {
             CHECK(e->weeks[i]->flushing.count == 0);
             recent_ids_free(&e->weeks[i]->flushing);

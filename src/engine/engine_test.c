@@ -419,6 +419,45 @@ TEST(what_has_no_place_in_the_columns_is_kept_aside_and_counted_and_harms_nothin
     shop_close(&s);
 }
 
+TEST(a_stop_after_nothing_but_refused_events_is_an_ordinary_one)
+{
+    Shop s;
+    shop_open(&s, 9);
+    offer_odd(&s, ENGINE_TIME_MS_MAX, no_prop);
+    CHECK(engine_flush(&s.ctx, s.engine) == ERR_OK);
+    CHECK(engine_flush(&s.ctx, s.engine) == ERR_OK);
+    EXPECT_I64(look(&s).rows, 0);
+    shop_close(&s);
+}
+
+TEST(repetitions_do_no_harm_when_the_ids_of_a_file_are_damaged)
+{
+    Shop s;
+    shop_open(&s, 10);
+    make_events(&s, 600, 0);
+    offer_rest(&s);
+    CHECK(engine_settle(&s.ctx, s.engine) == ERR_OK);
+    engine_close(s.engine);
+    Str *names = NULL, bytes;
+    size_t n = 0;
+    const Str folder = str_of(s.path);
+    CHECK(file_list(&s.ctx, folder, &names, &n) == ERR_OK);
+    for (size_t i = 0; i < n; i++) {
+        if (!str_ends_with(names[i], STR(".ids")))
+            continue;
+        CHECK(file_load(&s.ctx, folder, names[i], 1 << 20, &bytes) == ERR_OK);
+        memset((char *)(uintptr_t)bytes.ptr + 64, 0x7F, bytes.len - 64);
+        CHECK(file_replace(&s.ctx, folder, names[i], bytes) == ERR_OK);
+    }
+    CHECK(engine_open(&s.ctx, folder, &SMALL, &s.engine) == ERR_OK);
+    make_events(&s, 600, 100); /* all of them again */
+    offer_rest(&s);
+    CHECK(look(&s).rows >= s.distinct);
+    int64_t bad = 0;
+    CHECK(engine_verify(&s.ctx, s.engine, NULL, NULL, &bad) == ERR_OK && bad > 0);
+    shop_close(&s);
+}
+
 TEST(a_damaged_manifest_is_named)
 {
     Shop s;

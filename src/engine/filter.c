@@ -140,7 +140,7 @@ static bool stored_range(const Filter *f, const PartColumn *c, StoredRange *out)
         return false;
     out->low = low < c->nullable ? c->nullable : (uint64_t)low;
     out->high = high > (Wide)top ? top : (uint64_t)high;
-    return true;
+    return out->low <= out->high; /* not so where no row has a value */
 }
 
 static bool range_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint8_t *mask)

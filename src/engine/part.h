@@ -129,6 +129,7 @@ typedef struct Part {
     uint64_t number;        /* of its file; 0 = in memory */
     _Atomic uint64_t *good; /* one bit per piece whose checksum was found right */
     atomic_bool damaged;
+    atomic_bool ids_are_sound; /* of the ids beside it, the engine's: looked at, and right */
 } Part;
 
 /*

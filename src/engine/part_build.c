@@ -70,7 +70,7 @@ PartBuilder *part_builder_new(const PartPlan *plan)
     b->lists = calloc(plan->list_count, sizeof *b->lists);
     b->columns = calloc(columns + 1, sizeof *b->columns);
     CHECK(b->lists != NULL && b->columns != NULL);
-    b->sequence = bits_writer((int)b->head.sequence_width, PART_ROWS_MAX);
+    b->sequence = bits_writer((int)b->head.sequence_width, PART_ROWS_MAX + 64);
     b->blocks = BUF_MAX(PART_BYTES_MAX);
     uint32_t column = 0;
     for (uint32_t i = 0; i < plan->list_count; i++) {

@@ -84,6 +84,45 @@ TEST(a_cut_part_is_refused)
     kit_close(&k);
 }
 
+TEST(a_range_takes_no_row_of_a_column_without_values)
+{
+    Ctx ctx = {.arena = arena_new(1 << 16)};
+    const PartColumnPlan column = {.prop = KIT_PROP(2),
+                                   .kind = PART_NUMBERS,
+                                   .nullable = true,
+                                   .min = INT64_MAX,
+                                   .max = INT64_MIN};
+    const PartListPlan list = {.event = 1, .columns = &column, .column_count = 1};
+    PartBuilder *b = part_builder_new(&(PartPlan){.lists = &list, .list_count = 1});
+    const uint8_t lists[3] = {0};
+    const uint32_t keys[3 + PART_SLACK_BYTES] = {1, 2, 3};
+    int64_t values[3] = {PART_MISSING, PART_MISSING, PART_MISSING};
+    part_builder_block(b, 1, lists, 3);
+    part_builder_keys(b, 0, keys, 3);
+    part_builder_values(b, 0, 0, values, 3);
+    Str bytes;
+    Part *p = NULL;
+    CHECK(part_builder_finish_heap(&ctx, b, &bytes) == ERR_OK);
+    part_builder_free(b);
+    CHECK(part_open(&ctx, bytes, false, 0, &p) == ERR_OK);
+    const FilterRows rows = {p, &p->lists[0], 0, 3, 1, keys};
+    FilterScratch scratch = {0};
+    uint8_t mask[3 + PART_SLACK_BYTES];
+    for (int missing = 0; missing < 2; missing++) {
+        const Filter f = {.kind = FILTER_RANGE,
+                          .prop = KIT_PROP(2),
+                          .min = INT64_MIN + 1,
+                          .max = 100,
+                          .missing = missing != 0};
+        CHECK(filter_rows(&f, &rows, &scratch, mask));
+        for (int i = 0; i < 3; i++)
+            EXPECT_I64(mask[i], missing);
+    }
+    filter_scratch_free(&scratch);
+    part_unref(p);
+    arena_free(ctx.arena);
+}
+
 TEST(a_dictionary_gives_each_text_one_number_and_the_text_back)
 {
     enum { TEXTS = 30000 };

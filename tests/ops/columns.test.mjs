@@ -9,7 +9,7 @@ import { openShop, run } from './shop.mjs'
 const EVENTS = 1500
 let w, folder, want
 before(async () => {
-  w = await openShop({ arguments: ['--engine-rows', '256'] })
+  w = await openShop({ arguments: ['--engine', '1', '--engine-rows', '256'] })
   folder = join(w.data, 'events', 'engine')
   for (let from = 0; from < EVENTS; from += 500) {
     const events = Array.from({ length: 500 }, (_, i) => ({

@@ -7,6 +7,8 @@
 
 static const int64_t HOUR_MS = INT64_C(3600000), DAY_MS = INT64_C(86400000);
 
+enum { FIRST_DAY = 19700101, LAST_DAY = 21051231 }; /* what the columns can hold */
+
 int64_t analysis_day_start_ms(const Settings *s, int32_t yyyymmdd)
 {
     return clock_day_start_ms(yyyymmdd, s->offset_min) + s->cutover_hour * HOUR_MS;
@@ -54,6 +56,8 @@ static Err too_many(Ctx *ctx)
 Err analysis_buckets(Ctx *ctx, const Settings *s, int32_t from, int32_t to, AnalysisBy by,
                      int64_t **bounds, uint32_t *count)
 {
+    if (from < FIRST_DAY || to > LAST_DAY)
+        return fail_field(ctx, "", "query.range", "dates from 1970-01-01 to 2105-12-31");
     if (from > to)
         return fail_field(ctx, "", "query.range", "from must not be after to");
     int64_t *const at = ARENA_ARRAY(ctx->arena, int64_t, QUERY_BUCKETS_MAX + 1);

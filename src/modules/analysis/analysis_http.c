@@ -220,15 +220,16 @@ static void give_trend(const Asking *a, const TrendAsking *t, const TrendResult 
 static Err make_funnel(Asking *a, const ApiFunnelQuestion *q, ScanSelect *steps, Funnel *out)
 {
     const Settings *s = a->names.settings;
-    if (q->from > q->to)
-        return fail_field(a->ctx, "/funnel/from", "query.range", "from must not be after to");
+    int64_t *bounds = NULL;
+    uint32_t count = 0;
+    TRY(analysis_buckets(a->ctx, s, q->from, q->to, ANALYSIS_BY_ALL, &bounds, &count));
     for (size_t i = 0; i < q->steps_count; i++) {
         char pointer[48];
         (void)snprintf(pointer, sizeof pointer, "/funnel/steps/%zu/of", i);
         TRY(make_select(a, q->steps[i].of, pointer, &steps[i]));
     }
-    steps[0].from_ms = analysis_day_start_ms(s, q->from);
-    steps[0].to_ms = analysis_day_start_ms(s, analysis_day_add(q->to, 1));
+    steps[0].from_ms = bounds[0];
+    steps[0].to_ms = bounds[1];
     *out =
         (Funnel){.steps = steps,
                  .step_count = (uint32_t)q->steps_count,

@@ -221,6 +221,11 @@ TEST(analysis_a_range_that_is_turned_round_or_too_long_is_refused)
     EXPECT_I64(analysis_buckets(&ctx, &s, 20240102, 20240101, ANALYSIS_BY_DAY, &b, &n),
                ERR_INVALID);
     EXPECT_STREQ(ctx.fault.reason, "query.range");
+    EXPECT_I64(analysis_buckets(&ctx, &s, 19691231, 20240101, ANALYSIS_BY_WEEK, &b, &n),
+               ERR_INVALID);
+    EXPECT_I64(analysis_buckets(&ctx, &s, 21051231, 99991231, ANALYSIS_BY_HOUR, &b, &n),
+               ERR_INVALID);
+    EXPECT_STREQ(ctx.fault.reason, "query.range");
     EXPECT_I64(analysis_buckets(&ctx, &s, 20000101, 20240101, ANALYSIS_BY_DAY, &b, &n),
                ERR_INVALID);
     EXPECT_STREQ(ctx.fault.reason, "query.too_large");
