@@ -64,7 +64,8 @@ static Str prop_key(SchemaSpace space, Str name, char dst[EVENT_NAME_BYTES_MAX +
 {
     CHECK(name.len <= EVENT_NAME_BYTES_MAX);
     dst[0] = (char)space;
-    memcpy(dst + 1, name.ptr, name.len);
+    if (name.len > 0)
+        memcpy(dst + 1, name.ptr, name.len);
     return (Str){dst, name.len + 1};
 }
 

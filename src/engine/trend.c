@@ -25,8 +25,11 @@ typedef struct Combinations {
     uint32_t *slots; /* index + 1 */
     uint32_t slot_count;
     uint32_t width;
-    uint32_t last; /* the one found last: neighbours are often alike */
+    uint32_t last;    /* the one found last: neighbours are often alike */
+    uint32_t *direct; /* of one small value: index + 1 */
 } Combinations;
+
+enum { DIRECT = 1 << 15 };
 
 static uint64_t hash_of(const int64_t *values, uint32_t width)
 {
@@ -61,11 +64,8 @@ static void grow(Combinations *c)
         c->slots[slot_for(c, c->at[i].values)] = i + 1;
 }
 
-/* Its index, or QUERY_VALUES_MAX when it is one too many. */
-static uint32_t index_of(Combinations *c, const int64_t *values, bool add)
+static uint32_t look_up(Combinations *c, const int64_t *values, bool add)
 {
-    if (c->last < c->count && same(&c->at[c->last], values, c->width))
-        return c->last;
     if (c->slot_count == 0)
         grow(c);
     uint32_t slot = slot_for(c, values);
@@ -80,26 +80,54 @@ static uint32_t index_of(Combinations *c, const int64_t *values, bool add)
         memcpy(c->at[c->count].values, values, c->width * sizeof *values);
         c->slots[slot] = ++c->count;
     }
-    c->last = c->slots[slot] - 1;
-    return c->last;
+    return c->slots[slot] - 1;
+}
+
+/* Its index, or QUERY_VALUES_MAX when it is one too many, or unknown and not to be added. */
+static uint32_t index_of(Combinations *c, const int64_t *values, bool add)
+{
+    if (c->last < c->count && same(&c->at[c->last], values, c->width))
+        return c->last;
+    const bool small = c->width == 1 && values[0] >= 0 && values[0] < DIRECT;
+    if (small && c->direct == NULL) {
+        c->direct = calloc(DIRECT, sizeof *c->direct);
+        CHECK(c->direct != NULL);
+    }
+    if (small && c->direct[values[0]] != 0)
+        return c->last = c->direct[values[0]] - 1;
+    const uint32_t at = look_up(c, values, add);
+    if (at == QUERY_VALUES_MAX)
+        return at;
+    if (small)
+        c->direct[values[0]] = at + 1;
+    return c->last = at;
 }
 
 static void free_combinations(Combinations *c)
 {
     free(c->at);
     free(c->slots);
+    free(c->direct);
 }
 
 /* ---- one worker ---------------------------------------------------------------------------------- */
 
+/* A bucket per minute of one week; made once per question and worker. */
+typedef struct WeekTable {
+    int64_t week_ms;
+    bool in_minutes; /* no bound lies within a minute: only then is `bucket` filled */
+    uint16_t bucket[MINUTES];
+} WeekTable;
+
+enum { TABLES_MAX = 128 }; /* beyond, every row looks for its bucket */
+
 typedef struct TrendWorker {
     const struct TrendRun *run;
     Scanner *scanner;
-    Combinations counted;  /* first pass */
-    Combinations shown;    /* second pass: the series, read only */
-    int64_t table_week_ms; /* that `bucket` is for */
-    bool has_table, in_minutes;
-    uint16_t bucket[MINUTES];
+    Combinations counted; /* first pass */
+    Combinations shown;   /* second pass: the series, read only */
+    WeekTable *tables;
+    uint32_t table_count, table_last;
     uint16_t *row_bucket;
     uint32_t *row_series;
     int64_t *values[QUERY_BREAKDOWNS_MAX + 1]; /* the last: the number */
@@ -135,18 +163,40 @@ static uint16_t bucket_at(const Trend *t, int64_t at_ms)
     return (uint16_t)low;
 }
 
-/* A bucket per minute of the week, where no bound lies within a minute. */
-static void make_table(TrendWorker *w, int64_t week_ms)
+static void fill_table(const Trend *t, int64_t week_ms, WeekTable *out)
 {
-    const Trend *t = w->run->t;
-    w->has_table = true;
-    w->table_week_ms = week_ms;
-    w->in_minutes = true;
+    out->week_ms = week_ms;
+    out->in_minutes = true;
     for (uint32_t i = 0; i <= t->bucket_count; i++)
         if (t->bounds[i] > week_ms && t->bounds[i] < week_ms + PART_WEEK_MS)
-            w->in_minutes = w->in_minutes && (t->bounds[i] - week_ms) % 60000 == 0;
-    for (uint32_t m = 0; m < MINUTES && w->in_minutes; m++)
-        w->bucket[m] = bucket_at(t, week_ms + (int64_t)m * 60000);
+            out->in_minutes = out->in_minutes && (t->bounds[i] - week_ms) % 60000 == 0;
+    uint32_t bucket = 0; /* moves on with the minutes */
+    for (uint32_t m = 0; m < MINUTES && out->in_minutes; m++) {
+        const int64_t at_ms = week_ms + (int64_t)m * 60000;
+        while (bucket < t->bucket_count && at_ms >= t->bounds[bucket + 1])
+            bucket++;
+        const bool within = bucket < t->bucket_count && at_ms >= t->bounds[0];
+        out->bucket[m] = within ? (uint16_t)bucket : NO_BUCKET;
+    }
+}
+
+/* NULL: there are too many weeks.  They come in the same order again and again. */
+static const WeekTable *table_of(TrendWorker *w, int64_t week_ms)
+{
+    for (uint32_t i = 0; i < w->table_count; i++) {
+        const uint32_t at = (w->table_last + i) % w->table_count;
+        if (w->tables[at].week_ms == week_ms) {
+            w->table_last = at;
+            return &w->tables[at];
+        }
+    }
+    if (w->table_count == TABLES_MAX)
+        return NULL;
+    w->tables = realloc(w->tables, (w->table_count + 1) * sizeof *w->tables);
+    CHECK(w->tables != NULL);
+    fill_table(w->run->t, week_ms, &w->tables[w->table_count]);
+    w->table_last = w->table_count++;
+    return &w->tables[w->table_last];
 }
 
 static void *room(void *old, size_t n, size_t size)
@@ -171,11 +221,10 @@ static void reserve(TrendWorker *w, uint32_t n)
 
 static void find_buckets(TrendWorker *w, const ScanLoose *l)
 {
-    if (!w->has_table || w->table_week_ms != l->base_ms)
-        make_table(w, l->base_ms);
-    if (w->in_minutes) {
+    const WeekTable *table = table_of(w, l->base_ms);
+    if (table != NULL && table->in_minutes) {
         for (uint32_t i = 0; i < l->count; i++)
-            w->row_bucket[i] = w->bucket[(l->keys[i] & PART_SECOND_MASK) / 60];
+            w->row_bucket[i] = table->bucket[(l->keys[i] & PART_SECOND_MASK) / 60];
         return;
     }
     for (uint32_t i = 0; i < l->count; i++) {
@@ -200,24 +249,53 @@ static void combine(const TrendWorker *w, uint32_t row, int64_t out[QUERY_BREAKD
         out[b] = w->values[b][row];
 }
 
+/* All rows have the same values: of one event name, one shop, or none at all. */
+static bool are_alike(const TrendWorker *w, uint32_t count)
+{
+    for (uint32_t b = 0; b < w->run->t->breakdown_count; b++) {
+        const int64_t *values = w->values[b];
+        int64_t differ = 0;
+        for (uint32_t i = 1; i < count; i++)
+            differ |= values[i] ^ values[0];
+        if (differ != 0)
+            return false;
+    }
+    return true;
+}
+
+static uint64_t count_rows(const ScanLoose *l)
+{
+    uint64_t rows = 0;
+    for (uint32_t i = 0; i < l->count; i++)
+        rows += l->mask == NULL || l->mask[i] != 0;
+    return rows;
+}
+
 static void count_combinations(TrendWorker *w, const ScanLoose *l)
 {
-    for (uint32_t i = 0; i < l->count; i++) {
-        if (l->mask != NULL && l->mask[i] == 0)
+    int64_t values[QUERY_BREAKDOWNS_MAX];
+    const bool alike = are_alike(w, l->count);
+    const uint64_t all = alike ? count_rows(l) : 1;
+    for (uint32_t i = 0; i < (alike ? all > 0 : l->count); i++) {
+        if (!alike && l->mask != NULL && l->mask[i] == 0)
             continue;
-        int64_t values[QUERY_BREAKDOWNS_MAX];
         combine(w, i, values);
         const uint32_t at = index_of(&w->counted, values, true);
         if (at < QUERY_VALUES_MAX)
-            w->counted.at[at].events++;
+            w->counted.at[at].events += all;
     }
 }
 
 static void find_series(TrendWorker *w, const ScanLoose *l)
 {
+    int64_t values[QUERY_BREAKDOWNS_MAX];
     const uint32_t other = w->shown.count;
+    const bool alike = are_alike(w, l->count);
     for (uint32_t i = 0; i < l->count; i++) {
-        int64_t values[QUERY_BREAKDOWNS_MAX];
+        if (i > 0 && alike) {
+            w->row_series[i] = w->row_series[0];
+            continue;
+        }
         combine(w, i, values);
         const uint32_t at = index_of(&w->shown, values, false);
         w->row_series[i] = at < other ? at : other;
@@ -421,6 +499,7 @@ static void free_worker(TrendWorker *w)
     for (int i = 0; i <= QUERY_BREAKDOWNS_MAX; i++)
         free(w->values[i]);
     filter_scratch_free(&w->scratch);
+    free(w->tables);
     free(w->cells);
     free(w->flags);
 }
