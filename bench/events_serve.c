@@ -115,6 +115,8 @@ static bool read_question(Str line, Question *q)
 
 static uint32_t prop_number(const Schema *names, Str name)
 {
+    if (name.len == 0)
+        return PROP_NONE;
     if (str_eq(name, STR("store")))
         return PROP_STORE;
     const SchemaProp *prop = schema_find_prop(names, SCHEMA_EVENT, name);
