@@ -222,12 +222,14 @@ async function loadDuckdb(duck, table, order) {
   return { seconds: (performance.now() - from) / 1000, bytes: statSync(file).size }
 }
 
+// The way to ask that is fastest once everything is in memory.
 async function fastest(duck, question) {
   let best = null
   for (const [name, sql] of Object.entries(question.sql)) {
-    await duck.query(sql)
-    const { ms, rows: answer } = await duck.query(sql)
-    if (best === null || ms < best.ms) best = { name, sql, ms, answer: question.theirs(answer) }
+    const runs = []
+    for (let i = 0; i < 3; i++) runs.push(await duck.query(sql))
+    const ms = Math.min(...runs.slice(1).map((r) => r.ms))
+    if (best === null || ms < best.ms) best = { name, sql, ms, answer: question.theirs(runs[0].rows) }
   }
   return best
 }
