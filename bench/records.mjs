@@ -1,5 +1,6 @@
 // bench/records.mjs -- the write path over HTTP beside the raw rate of the same statements, in one run.
 //
+// Needs: bench/records_raw tests/soak
 // Usage: node bench/records.mjs PROGRAM RAW SOAK [PEOPLE]
 //   PROGRAM  the tongdian binary (release build)     RAW   build/.../bench/records_raw
 //   SOAK     the load generator (tests/soak)         PEOPLE coupons per kind of write (200000)

@@ -3,7 +3,7 @@
 #
 #   setup.sh GROUP...      build: the program     web: its pages     test: the suites
 #                          browser: the pages' tests   lint: the checks   bare: the bare machine
-#                          bench: the load generator
+#                          bench: the load generator and the peers
 #
 # Does nothing, quickly, when all is there.  Installing needs root or sudo; without, it says the line.
 set -eu
@@ -56,6 +56,9 @@ bare  debootstrap             makes a bare Debian 12
 bare  curl                    looks at the demo in it
 bare  curl                    looks at its pages from outside
 bench wrk                     the load generator
+bench nodejs                  drives the benches
+bench npm                     fetches what they compare with
+bench ca-certificates         npm speaks HTTPS
 LIST
 }
 
@@ -106,12 +109,14 @@ npm_packages() {
     # npm 11 refuses a lock without the packages for other platforms, also where the registry has none of
     # them; then the same locked versions are installed without touching the lock.
     (cd "$1" && { npm ci --no-audit --no-fund --loglevel=silent ||
-        npm install --no-save --no-audit --no-fund --loglevel=error; })
+        npm install --no-save --no-audit --no-fund --loglevel=error; }) || return 1
     cp "$1/package-lock.json" "$stamp"
 }
 for group in "$@"; do
     case $group in
     web) npm_packages web ;;
     browser) npm_packages tests/browser ;;
+    # A bench says itself what it cannot compare with.
+    bench) npm_packages bench || echo "npm packages of bench could not be installed: it runs without them" ;;
     esac
 done
