@@ -2,7 +2,7 @@
  * engine/crew.h -- the threads that queries run on: one query at a time, all of them on its pieces.
  *
  * Threads are made once: making them per query costs milliseconds.  The caller works with them.
- * Owns: its threads.  Threads: crew_run() from any; calls wait for each other in the order of arrival.
+ * Owns: its threads.  Threads: crew_run() from any; calls wait for each other.
  */
 #pragma once
 

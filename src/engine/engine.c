@@ -211,10 +211,7 @@ static void refresh_peek(Engine *e)
 
 static int by_week(const void *a, const void *b)
 {
-    const PartHead *x = (*(Part *const *)a)->head, *y = (*(Part *const *)b)->head;
-    if (x->week_ms != y->week_ms)
-        return x->week_ms < y->week_ms ? -1 : 1;
-    return (x->from_seq > y->from_seq) - (x->from_seq < y->from_seq);
+    return part_order(*(Part *const *)a, *(Part *const *)b);
 }
 
 ScanView *engine_view(Engine *e)

@@ -10,9 +10,10 @@
  * Promises: what was offered is seen by every view taken afterwards; an event comes in once by (source,
  *           id) within its week, however often it is offered; after a crash the engine says from which
  *           sequence number it must be offered again, and nothing below is missing or twice; a full disk
- *           stops only the writing of files, which goes on when there is room.
+ *           stops the writing of files and, once memory is full, engine_offer(), until there is room.
  * Memory:   rows that are not in files (at most EngineOptions.memory_rows_max, about 100 bytes each),
  *           dictionaries and actors, 10 bits per event of the weeks that get events, mapped pages.
+ *           What is not bounded by bytes yet stands in docs/decisions/0010.
  * Threads:  every function may be called from any thread; engine_offer() in the order of the log.
  */
 #pragma once

@@ -9,7 +9,7 @@
 
 /* ---- has it come before ------------------------------------------------------------------------- */
 
-Week *engine_week(Engine *e, int64_t week_ms)
+static Week *week_of(Engine *e, int64_t week_ms)
 {
     for (uint32_t i = e->week_count; i-- > 0;) /* the newest are asked for most */
         if (e->weeks[i]->week_ms == week_ms)
@@ -82,7 +82,7 @@ static uint64_t id_hash(const Engine *e, const Event *event)
 /* False when it was there before. */
 static bool is_new(Engine *e, const Event *event)
 {
-    Week *w = engine_week(e, rows_week_ms(event->time_ms, e->o.origin_ms));
+    Week *w = week_of(e, rows_week_ms(event->time_ms, e->o.origin_ms));
     if (w->filter.lines == NULL || w->filter.count > w->filter.cap)
         make_filter(e, w);
     const uint64_t hash = id_hash(e, event);

@@ -119,10 +119,7 @@ static bool manifest_is_good(Str bytes, ManifestHead *head)
 
 static int by_week(const void *a, const void *b)
 {
-    const PartHead *x = ((const FilePart *)a)->part->head, *y = ((const FilePart *)b)->part->head;
-    if (x->week_ms != y->week_ms)
-        return x->week_ms < y->week_ms ? -1 : 1;
-    return (x->from_seq > y->from_seq) - (x->from_seq < y->from_seq);
+    return part_order(((const FilePart *)a)->part, ((const FilePart *)b)->part);
 }
 
 static Err open_files(Ctx *ctx, Engine *e, Str numbers)

@@ -99,7 +99,6 @@ void *engine_apply_main(void *engine);
 
 /* Turns the open slice into parts.  Under `apply`. */
 void engine_close_slice(Engine *e);
-Week *engine_week(Engine *e, int64_t week_ms);
 
 /* ---- engine_keep.c ------------------------------------------------------------------------------ */
 

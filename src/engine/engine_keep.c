@@ -115,16 +115,10 @@ static FileList copy_files(Ctx *ctx, Engine *e, uint32_t room)
     return l;
 }
 
-static bool stands_before(const FilePart *a, const FilePart *b)
-{
-    const PartHead *x = a->part->head, *y = b->part->head;
-    return x->week_ms != y->week_ms ? x->week_ms < y->week_ms : x->from_seq < y->from_seq;
-}
-
 static void insert_file(FileList *l, const FilePart *f)
 {
     uint32_t at = l->count++;
-    for (; at > 0 && stands_before(f, &l->at[at - 1]); at--)
+    for (; at > 0 && part_order(f->part, l->at[at - 1].part) < 0; at--)
         l->at[at] = l->at[at - 1];
     l->at[at] = *f;
 }

@@ -72,10 +72,7 @@ static void add_row(Kit *k, RowBuffer *b, const KitRow *r)
 
 static int by_week(const void *a, const void *b)
 {
-    const PartHead *x = (*(Part *const *)a)->head, *y = (*(Part *const *)b)->head;
-    if (x->week_ms != y->week_ms)
-        return x->week_ms < y->week_ms ? -1 : 1;
-    return (x->from_seq > y->from_seq) - (x->from_seq < y->from_seq);
+    return part_order(*(Part *const *)a, *(Part *const *)b);
 }
 
 void kit_open(Kit *k, uint64_t seed, const KitShape *shape, uint32_t slices)

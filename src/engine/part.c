@@ -162,6 +162,14 @@ void part_unref(Part *part)
     free(part);
 }
 
+int part_order(const Part *a, const Part *b)
+{
+    const PartHead *x = a->head, *y = b->head;
+    if (x->week_ms != y->week_ms)
+        return x->week_ms < y->week_ms ? -1 : 1;
+    return (x->from_seq > y->from_seq) - (x->from_seq < y->from_seq);
+}
+
 /* ---- checksums -------------------------------------------------------------------------------- */
 
 static Str piece_of(const Part *p, uint64_t piece)
@@ -209,14 +217,6 @@ int64_t part_verify(Part *part, PartReportFn report, void *arg)
 }
 
 /* ---- finding ---------------------------------------------------------------------------------- */
-
-uint32_t part_find_list(const Part *part, uint32_t event)
-{
-    uint32_t i = 0;
-    while (i < part->head->list_count && part->lists[i].event != event)
-        i++;
-    return i;
-}
 
 const PartColumn *part_find_column(const Part *part, const PartList *list, uint32_t prop)
 {
@@ -289,17 +289,4 @@ bool part_read_keys(Part *part, const PartRows *rows, uint32_t *out)
     for (uint32_t i = 0; i < rows->count; i++)
         top |= out[i];
     return top >> PART_SECOND_BITS < PART_BLOCK_PERSONS;
-}
-
-bool part_value(const Part *part, const PartColumn *column, uint32_t row, int64_t *out)
-{
-    const uint64_t stored = bits_get(part->data + column->at, row, column->width);
-    if (column->kind == PART_CODES) {
-        *out = (int64_t)stored;
-        return stored != 0;
-    }
-    if (column->nullable && stored == 0)
-        return false;
-    *out = (int64_t)((uint64_t)column->base + stored - column->nullable);
-    return true;
 }

@@ -140,11 +140,12 @@ MUST_USE Err part_open(Ctx *ctx, Str bytes, bool is_mapped, uint64_t number, Par
 Part *part_ref(Part *part);
 void part_unref(Part *part); /* NULL is nothing to do */
 
+/* Below, at or above 0: by week, then by arrival, as views and lists of files are ordered. */
+int part_order(const Part *a, const Part *b);
+
 /* Whether [at, at + bytes) can be believed.  The first look at a piece costs its checksum. */
 MUST_USE bool part_touch(Part *part, uint64_t at, uint64_t bytes);
 
-/* The list of this event, or list_count. */
-uint32_t part_find_list(const Part *part, uint32_t event);
 const PartColumn *part_find_column(const Part *part, const PartList *list, uint32_t prop);
 
 /* The events of `block` in one list.  *cursor remembers the place (0 starts; blocks ascend). */
@@ -160,9 +161,6 @@ MUST_USE bool part_read_keys(Part *part, const PartRows *rows, uint32_t *out);
 
 /* The events of `block` in the sequence: [*first, *first + result). */
 uint32_t part_sequence_rows(const Part *part, uint32_t block, uint32_t *cursor, uint32_t *first);
-
-/* One stored value as what it means; false = missing. */
-bool part_value(const Part *part, const PartColumn *column, uint32_t row, int64_t *out);
 
 /* Calls `report` for every piece whose checksum is wrong, with the list and property it holds. */
 typedef void (*PartReportFn)(int64_t offset, const char *what, void *arg);

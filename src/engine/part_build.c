@@ -156,11 +156,6 @@ void part_builder_values(PartBuilder *b, uint32_t list, uint32_t column, int64_t
     bits_put(&c->values, (const uint64_t *)values, n);
 }
 
-uint32_t part_builder_rows(const PartBuilder *b)
-{
-    return b->head.rows;
-}
-
 uint64_t part_builder_bytes(const PartBuilder *b)
 {
     uint64_t bytes = b->sequence.out.len + b->blocks.len;

@@ -47,7 +47,6 @@ void part_builder_keys(PartBuilder *b, uint32_t list, const uint32_t *keys, uint
 void part_builder_values(PartBuilder *b, uint32_t list, uint32_t column, int64_t *values,
                          uint32_t n);
 
-uint32_t part_builder_rows(const PartBuilder *b);
 uint64_t part_builder_bytes(const PartBuilder *b); /* held so far */
 
 /* Writes one stretch of the file; stretches come in order, without gaps. */

@@ -4,7 +4,7 @@
  * A scan is asked for selects: event names, a time range, a filter.  It gives batches of whole persons:
  * the rows that match any select, grouped by person, in (time, arrival) order.  Queries compute on what
  * comes through here and know nothing of parts, blocks or files, so that another store can stand behind
- * this door.  Persons who are one person stand in one group, erased ones do not come.
+ * this door.  Every actor is a person of its own: links and erasures do not reach the engine yet.
  *
  * What needs no order between event names (totals, uniques, sums) may ask for loose rows instead, which
  * cost a third: rows of one select, by person, but a person may come again in the next stretch.

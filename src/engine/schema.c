@@ -145,18 +145,6 @@ uint32_t schema_find_code(const Schema *s, uint32_t prop, Str text)
     return dict_find(schema_prop_at(s, prop)->values, text);
 }
 
-bool schema_find_actor(const Schema *s, EventActor actor, uint32_t *out)
-{
-    char key[KEY_BYTES];
-    if (actor.kind.len > EVENT_ACTOR_KIND_BYTES_MAX ||
-        actor.value.len > EVENT_ACTOR_VALUE_BYTES_MAX)
-        return false;
-    const uint32_t number =
-        event_actor_is_nobody(actor) ? 0 : dict_find(s->actors, actor_key(actor, key));
-    *out = number == 0 ? 0 : person_of(number);
-    return number != 0 || event_actor_is_nobody(actor);
-}
-
 const Dict *schema_texts(const Schema *s, uint32_t prop)
 {
     return prop == PROP_EVENT ? s->events : schema_prop_at(s, prop)->values;

@@ -61,7 +61,6 @@ uint32_t schema_find_event(const Schema *s, Str name);                      /* 0
 SchemaProp *schema_find_prop(const Schema *s, SchemaSpace space, Str name); /* NULL = unknown */
 SchemaProp *schema_prop_at(const Schema *s, uint32_t id);            /* also the built-in texts */
 uint32_t schema_find_code(const Schema *s, uint32_t prop, Str text); /* 0 = unknown */
-bool schema_find_actor(const Schema *s, EventActor actor, uint32_t *out);
 
 /* The texts of a property, and of PROP_EVENT the event names.  NULL: it has none. */
 const Dict *schema_texts(const Schema *s, uint32_t prop);

@@ -7,7 +7,7 @@
  *
  * Owns:     nothing.
  * Promises: a condition selects the same events as rules/rule_eval.h, event by event, as far as their
- *           values are in the columns; what cannot be asked is refused, never answered wrongly.
+ *           values are in the columns (docs/formats/query.md says which are not); other questions are refused.
  * Depends:  engine, rules, setting.      Threads: any.
  */
 #pragma once
