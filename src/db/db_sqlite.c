@@ -1,6 +1,6 @@
 /*
- * db/db_sqlite.c -- the SQLite side of db/db.h; with db_sqlite_writer.c the only file that includes
- * sqlite3.h.
+ * db/db_sqlite.c -- the SQLite side of db/db.h; with db_sqlite_writer.c and db_sqlite_checkpoint.c the only
+ * file that includes sqlite3.h.
  *
  * Here: connections, statements, values.  The writer thread and checkpoints are next door.
  */

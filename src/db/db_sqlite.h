@@ -1,6 +1,6 @@
 /*
- * db/db_sqlite.h -- what db_sqlite.c (connections, statements) and db_sqlite_writer.c (writer thread,
- * checkpoints) share.  Private to src/db/.
+ * db/db_sqlite.h -- what db_sqlite.c (connections, statements), db_sqlite_writer.c (writer thread) and
+ * db_sqlite_checkpoint.c (checkpoints) share.  Private to src/db/.
  */
 #pragma once
 
@@ -20,8 +20,19 @@ typedef struct LiteDb {
 
 enum {
     LITE_GROUP_TASKS_MAX = 1024,
-    LITE_LOG_FRAMES_MAX = 144000 /* of the write-ahead log: 298 MB */
+    LITE_LOG_FRAMES_MAX = 144000, /* of the write-ahead log: 298 MB */
+    LITE_LOG_FRAMES_STOP =
+        LITE_LOG_FRAMES_MAX / 6 * 5, /* from here on the writes wait for the disk */
+    LITE_GATE_FRAMES = 300           /* few enough to be copied while the writes stand still */
 };
+
+/* How the checkpointer's connection writes pages. */
+typedef struct LitePace {
+    sqlite3_io_methods methods; /* SQLite's own, with a slower xWrite */
+    const sqlite3_io_methods *plain;
+    bool on;   /* with naps between slices */
+    int pages; /* written with naps */
+} LitePace;
 
 typedef struct LiteDatabase {
     Database base;
@@ -35,6 +46,7 @@ typedef struct LiteDatabase {
     TxOutcome group[LITE_GROUP_TASKS_MAX];
 
     LiteDb *checkpointer;
+    LitePace pace; /* used by the checkpoint thread alone */
     pthread_t checkpoint_thread;
     atomic_int wal_frames; /* published by the writer's commit hook */
     pthread_mutex_t gate;  /* the writer passes it once per group */
@@ -66,6 +78,18 @@ void lite_db_close(LiteDb *db);
 /* Stops the writer at the next group boundary, and lets it go on. */
 void lite_gate_close(LiteDatabase *database);
 void lite_gate_open(LiteDatabase *database);
+/* While the log is being copied and no reader holds it, a log past LITE_LOG_FRAMES_STOP stops the writer. */
+void lite_gate_set_emptying(LiteDatabase *database, bool emptying);
+
+/* Frames in the write-ahead log, as of the last commit. */
+static inline int lite_log_frames(LiteDatabase *database)
+{
+    return atomic_load_explicit(&database->wal_frames, memory_order_relaxed);
+}
+
+/* From now on the checkpointer's connection copies in slices. */
+void lite_pace_begin(LiteDatabase *database);
+void *lite_checkpoint_main(void *database);
 
 Err lite_one(Ctx *ctx, SqlStmt *stmt, const SqlValue *args, SqlRow *row);
 Err lite_each(Ctx *ctx, SqlStmt *stmt, const SqlValue *args, SqlRowFn fn, void *arg);

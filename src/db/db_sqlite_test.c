@@ -204,30 +204,84 @@ TEST(the_log_stays_bounded_under_constant_load_with_readers_coming_and_going)
     world_end(&w);
 }
 
-/* Checkpoints on a disk that is slower than the writes: each page that goes into the database file waits. */
-static ssize_t slow_pwrite(int fd, const void *bytes, size_t n, off_t at)
+static int64_t write_pairs(World *w, int64_t n, Err *last)
 {
-    char thread[16] = "";
-    CHECK(pthread_getname_np(pthread_self(), thread, sizeof thread) == 0);
-    if (strcmp(thread, "db-checkpoint") == 0)
-        (void)nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
-    return pwrite(fd, bytes, n, at);
+    int64_t done = 0;
+    for (int64_t i = 0; i < n; i++) {
+        *last = database_write(w->database, &w->ctx, "pair", apply_pair, NULL);
+        done += *last == ERR_OK ? 1 : 0;
+        arena_reset(w->ctx.arena);
+    }
+    return done;
 }
 
-static void make_disk_slow(bool slow)
+typedef ssize_t (*PageWrite)(int fd, const void *bytes, size_t n, off_t at);
+
+/* What SQLite writes with; NULL = pwrite again. */
+static void write_pages_by(PageWrite by)
 {
     static const char *const calls[] = {"pwrite", "pwrite64"};
     sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
     for (size_t i = 0; i < ARRAY_LEN(calls); i++)
-        CHECK(vfs->xSetSystemCall(vfs, calls[i], slow ? (sqlite3_syscall_ptr)slow_pwrite : NULL) ==
-              SQLITE_OK);
+        CHECK(vfs->xSetSystemCall(vfs, calls[i], (sqlite3_syscall_ptr)by) == SQLITE_OK);
+}
+
+static bool in_checkpoint(void)
+{
+    char thread[16] = "";
+    CHECK(pthread_getname_np(pthread_self(), thread, sizeof thread) == 0);
+    return strcmp(thread, "db-checkpoint") == 0;
+}
+
+static struct {
+    const LiteDatabase *database;
+    atomic_int stopped, beside; /* pages copied while the writes stood still, and beside them */
+} copying;
+
+static ssize_t counting_pwrite(int fd, const void *bytes, size_t n, off_t at)
+{
+    if (in_checkpoint()) /* it closes the gate itself, so it may look */
+        atomic_fetch_add(copying.database->gate_closed ? &copying.stopped : &copying.beside, 1);
+    return pwrite(fd, bytes, n, at);
+}
+
+TEST(the_writes_stand_still_for_the_last_few_pages_of_a_checkpoint_only)
+{
+    World w;
+    DatabaseStats stats = {0};
+    Err last = ERR_OK;
+    begin_sqlite(&w);
+    copying.database = lite_database_of(w.database);
+    write_pages_by(counting_pwrite);
+    Load *load = load_begin(&w); /* until there is something to copy ... */
+    while (atomic_load(&copying.beside) == 0)
+        sleep_ms(1);
+    int64_t done = load_end(load);
+    while (stats.checkpoints == 0) { /* ... and a shop's day meanwhile */
+        done += write_pairs(&w, 1, &last);
+        sleep_ms(1);
+        database_stats(w.database, &stats);
+    }
+    write_pages_by(NULL);
+    CHECK(atomic_load(&copying.beside) > 10 * LITE_GATE_FRAMES);
+    CHECK(atomic_load(&copying.stopped) <= 2 * LITE_GATE_FRAMES);
+    EXPECT_I64(world_number(&w, &pair_count, NULL), done);
+    world_end(&w);
+}
+
+/* Checkpoints on a disk that is slower than the writes: each page that goes into the database file waits. */
+static ssize_t slow_pwrite(int fd, const void *bytes, size_t n, off_t at)
+{
+    if (in_checkpoint())
+        (void)nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    return pwrite(fd, bytes, n, at);
 }
 
 TEST(the_writes_wait_for_a_slow_disk_rather_than_let_the_log_grow)
 {
     World w;
     begin_sqlite(&w);
-    make_disk_slow(true);
+    write_pages_by(slow_pwrite);
     Load *load = load_begin(&w);
     DatabaseStats stats = {0};
     int64_t at_bound = 0;
@@ -237,7 +291,7 @@ TEST(the_writes_wait_for_a_slow_disk_rather_than_let_the_log_grow)
         database_stats(w.database, &stats);
         at_bound += stats.wal_bytes > WAL_BYTES_MAX / 5 * 4;
     }
-    make_disk_slow(false);
+    write_pages_by(NULL);
     const int64_t done = load_end(load);
     EXPECT_I64(at_bound, 100);
     CHECK(stats.wal_bytes <= WAL_BYTES_MAX);
@@ -305,17 +359,6 @@ static void limit_files(rlim_t bytes)
     CHECK(getrlimit(RLIMIT_FSIZE, &limit) == 0);
     limit.rlim_cur = bytes;
     CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-}
-
-static int64_t write_pairs(World *w, int64_t n, Err *last)
-{
-    int64_t done = 0;
-    for (int64_t i = 0; i < n; i++) {
-        *last = database_write(w->database, &w->ctx, "pair", apply_pair, NULL);
-        done += *last == ERR_OK ? 1 : 0;
-        arena_reset(w->ctx.arena);
-    }
-    return done;
 }
 
 TEST(a_full_disk_refuses_writes_loses_nothing_and_service_resumes)

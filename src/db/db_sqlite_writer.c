@@ -1,5 +1,5 @@
 /*
- * db/db_sqlite_writer.c -- the one thread that writes, and the one that checkpoints.
+ * db/db_sqlite_writer.c -- the one thread that writes.
  *
  * Group commit.  The writer takes everything that is queued, runs it inside one transaction, commits
  * once (one fdatasync), then releases all replies:
@@ -9,15 +9,6 @@
  * Handlers read and check first and write after, so a refusal has written nothing and costs nothing.
  * When an apply fails after it wrote, the group is rolled back and replayed with a savepoint around
  * each task; that is why an apply may run twice.  If COMMIT fails, every task of the group fails.
- *
- * Checkpoints.  PASSIVE checkpoints plus a sync of the database file by hand run beside the writer
- * until little is left; then the gate stops the writer at a group boundary for a RESTART, after which
- * the log is written from its beginning again.  A read that began before the frames to copy holds them
- * back; the writes are not stopped for it before CHECKPOINT_FRAMES_MAX.  Past CHECKPOINT_FRAMES_STOP
- * the writes wait for a copy that is under way, however slow the disk is.  So the log stays below
- * LITE_LOG_FRAMES_MAX as long as no single read lasts over half of CHECKPOINT_WAIT_MS_MAX.  Without the
- * sync by hand the whole debt would fall into the RESTART; without the RESTART the log would grow
- * without bound under constant load.
  */
 #include "db/db_sqlite.h"
 
@@ -27,24 +18,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum {
-    WATCHDOG_US = 500,
-    IDLE_WAIT_MS = 200,
-    CHECKPOINT_POLL_MS = 20,
-    /* 25 MB at 2,048 bytes a page.  Four times as much saves nothing measurable at full load, but at half
-     * load each flush of the database file then delays the tills' syncs by up to 100 ms (p99). */
-    CHECKPOINT_FRAMES = 12000,
-    CHECKPOINT_FRAMES_MAX =
-        LITE_LOG_FRAMES_MAX / 3 * 2, /* from here on the writes wait for readers */
-    CHECKPOINT_FRAMES_STOP = LITE_LOG_FRAMES_MAX / 6 * 5, /* ... and for the disk */
-    CHECKPOINT_ROUNDS_MAX = 12,
-    CHECKPOINT_LEFT_FRAMES = 800,
-    CHECKPOINT_TRY_MS = 10,
-    CHECKPOINT_WAIT_MS = 100,      /* for readers, with the writer stopped */
-    CHECKPOINT_WAIT_MS_MAX = 5000, /* the same, past CHECKPOINT_FRAMES_MAX */
-    CHECKPOINT_FORCE_MS = 30000,
-    CHECKPOINT_RETRY_MS = 500
-};
+enum { WATCHDOG_US = 500, IDLE_WAIT_MS = 200 };
 
 /* ---- the gate ------------------------------------------------------------------------------------ */
 
@@ -67,12 +41,7 @@ void lite_gate_open(LiteDatabase *database)
     CHECK(pthread_mutex_unlock(&database->gate) == 0);
 }
 
-static int log_frames(LiteDatabase *database)
-{
-    return atomic_load_explicit(&database->wal_frames, memory_order_relaxed);
-}
-
-static void gate_set_emptying(LiteDatabase *database, bool emptying)
+void lite_gate_set_emptying(LiteDatabase *database, bool emptying)
 {
     CHECK(pthread_mutex_lock(&database->gate) == 0);
     database->emptying = emptying;
@@ -84,7 +53,7 @@ static void gate_pass(LiteDatabase *database)
 {
     CHECK(pthread_mutex_lock(&database->gate) == 0);
     while (database->gate_wanted > 0 ||
-           (database->emptying && log_frames(database) > CHECKPOINT_FRAMES_STOP))
+           (database->emptying && lite_log_frames(database) > LITE_LOG_FRAMES_STOP))
         CHECK(pthread_cond_wait(&database->gate_moved, &database->gate) == 0);
     database->writing = true;
     CHECK(pthread_mutex_unlock(&database->gate) == 0);
@@ -288,8 +257,6 @@ static void lite_submit(Database *base, WriteTask *task)
     (void)queue_push(&database->queue, &task->node);
 }
 
-/* ---- checkpoints --------------------------------------------------------------------------------- */
-
 static int on_commit(void *arg, sqlite3 *lite, const char *schema, int frames)
 {
     (void)lite;
@@ -297,120 +264,6 @@ static int on_commit(void *arg, sqlite3 *lite, const char *schema, int frames)
     LiteDatabase *database = arg;
     atomic_store_explicit(&database->wal_frames, frames, memory_order_relaxed);
     return SQLITE_OK;
-}
-
-/* PASSIVE counts what it copied as done.  When this sync fails, the kernel may have dropped those pages:
- * no later sync brings them back, and the log, the last to hold them, is about to be written over.  The
- * next start copies the whole log again, so stopping loses nothing, and going on would. */
-static void sync_database_file(sqlite3 *lite)
-{
-    sqlite3_file *file = NULL;
-    int rc = sqlite3_file_control(lite, "main", SQLITE_FCNTL_FILE_POINTER, &file);
-    if (rc == SQLITE_OK)
-        rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
-    if (rc != SQLITE_OK)
-        LOG(LOG_ERROR, "db.sync_failed", LOG_I64("rc", rc),
-            LOG_C("note", "stopping; nothing is lost: look at the disk, then start again"));
-    CHECK(rc == SQLITE_OK);
-}
-
-/* RESTART with the writer stopped.  SQLite reads once whom it has to wait for and then waits for a place
- * in its table that newer, harmless readers may share for ever; asked again, it sees that only the old
- * ones count.  Once everything is copied new readers do not look at the log, so this takes two longest
- * reads at most. */
-static int restart_log(sqlite3 *lite, int64_t wait_ms)
-{
-    const int64_t until_us = clock_mono_us() + wait_ms * 1000;
-    int rc = SQLITE_OK;
-    (void)sqlite3_busy_timeout(lite, CHECKPOINT_TRY_MS);
-    do {
-        rc = sqlite3_wal_checkpoint_v2(lite, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
-    } while (rc == SQLITE_BUSY && clock_mono_us() < until_us);
-    return rc;
-}
-
-/* Copies the log into the database file until little is left, or once when it `must` be emptied now.  False
- * when a reader holds frames back: stopping the writes would gain nothing yet. */
-static bool copy_log(LiteDatabase *database, bool must)
-{
-    sqlite3 *lite = database->checkpointer->lite;
-    const struct timespec nap = {.tv_nsec = CHECKPOINT_TRY_MS * 1000000L};
-    bool held = false;
-    int done = 0;
-    for (int round = 0; round < CHECKPOINT_ROUNDS_MAX; round++) {
-        int frames = 0;
-        const int before = done;
-        gate_set_emptying(database, !held);
-        (void)sqlite3_wal_checkpoint_v2(lite, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
-        sync_database_file(lite);
-        gate_set_emptying(database, false);
-        if (frames - done < CHECKPOINT_LEFT_FRAMES || must)
-            return true;
-        held = round > 0 && done == before;
-        if (held)
-            (void)nanosleep(&nap, NULL);
-    }
-    return !held;
-}
-
-/* False when a long reader holds the log.  When it `must`, the writes wait for short readers rather than
- * let the log grow. */
-static bool checkpoint(LiteDatabase *database, bool must)
-{
-    if (!copy_log(database, must))
-        return false;
-    lite_gate_close(database);
-    const int rc = restart_log(database->checkpointer->lite,
-                               must ? CHECKPOINT_WAIT_MS_MAX : CHECKPOINT_WAIT_MS);
-    if (rc == SQLITE_OK)
-        atomic_store(&database->wal_frames, 0);
-    lite_gate_open(database);
-    atomic_fetch_add(&database->checkpoints, 1);
-    if (rc != SQLITE_OK)
-        LOG(LOG_DEBUG, "db.checkpoint_busy", LOG_I64("rc", rc));
-    return rc == SQLITE_OK;
-}
-
-/* When the next try is due.  A reader that outlasts a forced try is a long one (a backup, an export):
- * stopping the writes for it again and again would be an outage, so forced tries become rare and the log
- * grows until it is gone. */
-typedef struct Backoff {
-    int64_t try_us, force_us; /* not before */
-    int64_t forced_wait_us;   /* doubles with each forced try that failed */
-} Backoff;
-
-static void checkpoint_if_due(LiteDatabase *database, Backoff *b)
-{
-    const int64_t now_us = clock_mono_us();
-    const int frames = log_frames(database);
-    const bool must = frames > CHECKPOINT_FRAMES_MAX && now_us >= b->force_us;
-    if (frames <= CHECKPOINT_FRAMES || (!must && now_us < b->try_us))
-        return;
-    if (checkpoint(database, must)) {
-        *b = (Backoff){0};
-        return;
-    }
-    b->try_us = clock_mono_us() + CHECKPOINT_RETRY_MS * INT64_C(1000);
-    if (!must)
-        return;
-    b->forced_wait_us =
-        b->forced_wait_us == 0 ? CHECKPOINT_FORCE_MS * INT64_C(1000) : 2 * b->forced_wait_us;
-    b->force_us = clock_mono_us() + b->forced_wait_us;
-    LOG(LOG_WARN, "db.log_grows", LOG_I64("frames", frames),
-        LOG_C("note", "a long read holds the write-ahead log; it is emptied when that ends"));
-}
-
-static void *checkpoint_main(void *arg)
-{
-    (void)pthread_setname_np(pthread_self(), "db-checkpoint");
-    LiteDatabase *database = arg;
-    const struct timespec nap = {.tv_nsec = CHECKPOINT_POLL_MS * 1000000L};
-    Backoff backoff = {0};
-    while (!atomic_load(&database->stopping)) {
-        checkpoint_if_due(database, &backoff);
-        (void)nanosleep(&nap, NULL);
-    }
-    return NULL;
 }
 
 /* ---- open and close -------------------------------------------------------------------------------- */
@@ -479,6 +332,7 @@ static Err open_connections(Ctx *ctx, LiteDatabase *database, int readers)
                                 NULL, NULL, NULL);
     if (rc != SQLITE_OK)
         return lite_fail(ctx, database->checkpointer->lite, rc, "checkpointer");
+    lite_pace_begin(database);
     for (int i = 0; i < readers; i++) {
         LiteDb *db = NULL;
         TRY(lite_db_open(ctx, database, LITE_READER, &db));
@@ -515,7 +369,7 @@ Err sqlite_database_open(Ctx *ctx, const DatabaseOptions *options, Database **ou
         return err;
     }
     CHECK(pthread_create(&database->writer_thread, NULL, writer_main, database) == 0);
-    CHECK(pthread_create(&database->checkpoint_thread, NULL, checkpoint_main, database) == 0);
+    CHECK(pthread_create(&database->checkpoint_thread, NULL, lite_checkpoint_main, database) == 0);
     *out = &database->base;
     return ERR_OK;
 }
