@@ -3,16 +3,19 @@
  * computes, and back.
  *
  * A question's way: the contract parses it (analysis_http.c), rules become filters of numbers
- * (analysis_compile.c), days become instants (analysis_days.c), the engine answers (engine/query.h).
+ * (analysis_compile.c) and segments of leaves (analysis_segment.c), days become instants (analysis_days.c), the
+ * engine answers (engine/query.h, engine/segment.h).
  *
  * Owns:     nothing.
- * Promises: a condition selects the same events as rules/rule_eval.h, event by event, as far as their
- *           values are in the columns (docs/formats/query.md says which are not); other questions are refused.
+ * Promises: a condition selects the same events as rules/rule_eval.h, event by event, and a rule about persons the
+ *           same persons, as far as their values are in the columns (docs/formats/query.md says which are not);
+ *           other questions are refused.
  * Depends:  engine, rules, setting.      Threads: any.
  */
 #pragma once
 
 #include "engine/engine.h"
+#include "engine/segment.h"
 #include "modules/setting/setting.h"
 #include "rules/rule.h"
 
@@ -32,10 +35,18 @@ RuleSchema analysis_rule_schema(const AnalysisNames *names);
 /*
  * A rule of scope STEP as a select; its time range stays as it is.  Everything lives in ctx->arena.
  * Error: INVALID "query.unsupported", the hint names the part: attributes of persons, segments, consents,
- * lists, products of two properties, calendar windows.
+ * lists, products of two properties.
  */
 MUST_USE Err analysis_compile(Ctx *ctx, const AnalysisNames *names, const Rule *rule,
                               ScanSelect *out);
+
+/*
+ * A rule of scope PERSON as a segment: who fulfils it as of ctx->now_ms.  A person is an actor here, and the engine's
+ * universe is everybody there is (engine/segment.h).  Everything lives in ctx->arena.
+ * Errors: as analysis_compile(); "query.too_large" for a sequence of more than SCAN_SELECTS_MAX steps.
+ */
+MUST_USE Err analysis_segment(Ctx *ctx, const AnalysisNames *names, const Rule *rule,
+                              const Segment **out);
 
 /* ---- days ---------------------------------------------------------------------------------------- */
 
@@ -52,6 +63,14 @@ int64_t analysis_day_start_ms(const Settings *s, int32_t yyyymmdd);
 
 /* yyyymmdd, `days` later. */
 int32_t analysis_day_add(int32_t yyyymmdd, int64_t days);
+
+/* [from_ms, to_ms) */
+typedef struct AnalysisRange {
+    int64_t from_ms, to_ms;
+} AnalysisRange;
+
+/* A window of the rule language as seen from now; without an end on one side, that of the numbers. */
+AnalysisRange analysis_window(const Settings *s, int64_t now_ms, const RuleWindow *w);
 
 /*
  * The bounds of the buckets from the start of `from` to the end of `to` (both yyyymmdd): the first and the

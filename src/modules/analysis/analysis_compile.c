@@ -5,7 +5,7 @@
  * look at one byte.  Numbers: a condition is a range.  A property that no event has had, or that has values
  * of another type than the condition's, is missing everywhere.
  */
-#include "modules/analysis/analysis.h"
+#include "modules/analysis/analysis_inside.h"
 
 #include <stdlib.h>
 
@@ -18,11 +18,16 @@ typedef struct Compiler {
 
 static Err compile(Compiler *c, const RuleNode *n, const Filter **out);
 
-static Err unsupported(Compiler *c, const RuleNode *n, const char *what)
+Err analysis_unsupported(Ctx *ctx, const RuleNode *n, const char *what)
 {
-    return fail_field(c->ctx, "", "query.unsupported",
+    return fail_field(ctx, "", "query.unsupported",
                       "%s (\"%s\", byte %u) cannot be asked of all events yet", what,
                       rule_op_text(n->op), n->at);
+}
+
+static Err unsupported(const Compiler *c, const RuleNode *n, const char *what)
+{
+    return analysis_unsupported(c->ctx, n, what);
 }
 
 static Filter *new_filter(Compiler *c, FilterKind kind)
@@ -318,35 +323,11 @@ static Err is_set(Compiler *c, const RuleNode *n, const Filter **out)
 static Err when(Compiler *c, const RuleNode *n, const Filter **out)
 {
     Operand o;
-    const RuleWindow *w = &n->window;
-    const int64_t now = c->ctx->now_ms;
     TRY(operand(c, n->args[0], RULE_TYPE_TIME, &o));
-    if (o.kind == OPERAND_MISSING) {
-        *out = new_filter(c, FILTER_NONE);
-        return ERR_OK;
-    }
-    switch (w->kind) {
-    case RULE_WINDOW_WITHIN:
-        *out = range(c, &o, now - w->span.ms + 1, now);
-        return ERR_OK;
-    case RULE_WINDOW_AGO:
-        *out = range(c, &o, now - w->span.ms + 1, now - w->span2.ms);
-        return ERR_OK;
-    case RULE_WINDOW_BETWEEN:
-        *out = range(c, &o, w->from.i64, w->to.end_ms - 1);
-        return ERR_OK;
-    case RULE_WINDOW_SINCE:
-        *out = range(c, &o, w->from.i64, INT64_MAX);
-        return ERR_OK;
-    case RULE_WINDOW_BEFORE:
-        *out = range(c, &o, INT64_MIN, (Wide)w->from.i64 - 1);
-        return ERR_OK;
-    case RULE_WINDOW_EVER:
-    case RULE_WINDOW_CALENDAR:
-    case RULE_WINDOW_COUNT:
-        break;
-    }
-    return unsupported(c, n, "a calendar window");
+    const AnalysisRange r = analysis_window(c->names->settings, c->ctx->now_ms, &n->window);
+    *out = o.kind == OPERAND_MISSING ? new_filter(c, FILTER_NONE)
+                                     : range(c, &o, r.from_ms, (Wide)r.to_ms - 1);
+    return ERR_OK;
 }
 
 /* ---- trees --------------------------------------------------------------------------------------- */
@@ -476,10 +457,9 @@ static void gather_events(Compiler *c, const RuleNode *step, ScanSelect *out)
     out->event_count = kept;
 }
 
-Err analysis_compile(Ctx *ctx, const AnalysisNames *names, const Rule *rule, ScanSelect *out)
+Err analysis_step(Ctx *ctx, const AnalysisNames *names, const RuleNode *step, ScanSelect *out)
 {
     Compiler c = {ctx, names};
-    const RuleNode *step = rule->root;
     ScanSelect select = {.from_ms = out->from_ms, .to_ms = out->to_ms};
     gather_events(&c, step, &select);
     if (step->count == 1) {
@@ -494,5 +474,27 @@ Err analysis_compile(Ctx *ctx, const AnalysisNames *names, const Rule *rule, Sca
         select.filter = gathered(&c, FILTER_OR, picks, step->count);
     }
     *out = select;
+    return ERR_OK;
+}
+
+Err analysis_compile(Ctx *ctx, const AnalysisNames *names, const Rule *rule, ScanSelect *out)
+{
+    return analysis_step(ctx, names, rule->root, out);
+}
+
+Err analysis_filter(Ctx *ctx, const AnalysisNames *names, const RuleNode *condition,
+                    const Filter **out)
+{
+    Compiler c = {ctx, names};
+    return compile(&c, condition, out);
+}
+
+Err analysis_column(Ctx *ctx, const AnalysisNames *names, const RuleNode *n, RuleType wanted,
+                    ScanProp *out)
+{
+    Compiler c = {ctx, names};
+    Operand o;
+    TRY(operand(&c, n, wanted, &o));
+    *out = o.kind == OPERAND_MISSING ? (ScanProp){PROP_NONE, 0} : (ScanProp){o.prop, o.scale};
     return ERR_OK;
 }

@@ -19,10 +19,10 @@ int32_t analysis_day_add(int32_t yyyymmdd, int64_t days)
     return clock_day(clock_day_start_ms(yyyymmdd, 0) + days * DAY_MS, 0);
 }
 
-/* 1970-01-01 was a Thursday: three days behind a Monday. */
+/* 1970-01-01 was a Thursday: three days behind a Monday.  Days before it have negative numbers. */
 static int64_t days_since_monday(int32_t yyyymmdd)
 {
-    return (clock_day_start_ms(yyyymmdd, 0) / DAY_MS + 3) % 7;
+    return ((clock_day_start_ms(yyyymmdd, 0) / DAY_MS + 3) % 7 + 7) % 7;
 }
 
 static int32_t next_month(int32_t yyyymmdd)
@@ -46,6 +46,49 @@ static int32_t next_day(int32_t day, AnalysisBy by)
     }
     return analysis_day_add(day, 1);
 }
+
+/* ---- windows ------------------------------------------------------------------------------------- */
+
+/* The first day of the calendar's unit that lies `back` units before the one of `today`. */
+static int32_t unit_start(RuleUnit unit, int32_t today, int32_t back)
+{
+    if (unit == RULE_UNIT_DAY)
+        return analysis_day_add(today, -back);
+    if (unit == RULE_UNIT_WEEK)
+        return analysis_day_add(today, -(days_since_monday(today) + 7 * (int64_t)back));
+    if (unit == RULE_UNIT_YEAR)
+        return (today / 10000 - back) * 10000 + 101;
+    const int32_t months = today / 10000 * 12 + today / 100 % 100 - 1 - back;
+    return months / 12 * 10000 + (months % 12 + 1) * 100 + 1;
+}
+
+static int64_t calendar_start_ms(const Settings *s, int64_t now_ms, const RuleSpan *span)
+{
+    const int32_t today = clock_day(now_ms - s->cutover_hour * HOUR_MS, s->offset_min);
+    return analysis_day_start_ms(s, unit_start(span->unit, today, span->count - 1));
+}
+
+AnalysisRange analysis_window(const Settings *s, int64_t now_ms, const RuleWindow *w)
+{
+    AnalysisRange r = {INT64_MIN, INT64_MAX};
+    if (w->kind == RULE_WINDOW_WITHIN || w->kind == RULE_WINDOW_AGO)
+        r.from_ms = now_ms - w->span.ms + 1;
+    if (w->kind == RULE_WINDOW_CALENDAR)
+        r.from_ms = calendar_start_ms(s, now_ms, &w->span);
+    if (w->kind == RULE_WINDOW_BETWEEN || w->kind == RULE_WINDOW_SINCE)
+        r.from_ms = w->from.i64;
+    if (w->kind == RULE_WINDOW_WITHIN || w->kind == RULE_WINDOW_CALENDAR)
+        r.to_ms = now_ms + 1;
+    if (w->kind == RULE_WINDOW_AGO)
+        r.to_ms = now_ms - w->span2.ms + 1;
+    if (w->kind == RULE_WINDOW_BETWEEN)
+        r.to_ms = w->to.end_ms;
+    if (w->kind == RULE_WINDOW_BEFORE)
+        r.to_ms = w->from.i64;
+    return r;
+}
+
+/* ---- buckets ------------------------------------------------------------------------------------- */
 
 static Err too_many(Ctx *ctx)
 {

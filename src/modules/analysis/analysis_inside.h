@@ -1,0 +1,26 @@
+/*
+ * modules/analysis/analysis_inside.h -- what the compiler of conditions on events (analysis_compile.c) and that of
+ * conditions on persons (analysis_segment.c) share.  Private to them.
+ *
+ * Owns: nothing; everything lives in ctx->arena.  Threads: any.
+ * Errors of all: INVALID "query.unsupported".
+ */
+#pragma once
+
+#include "modules/analysis/analysis.h"
+
+/* The error: `what` this node is cannot be asked of all events. */
+MUST_USE Err analysis_unsupported(Ctx *ctx, const RuleNode *n, const char *what);
+
+/* The events that a RULE_STEP selects; the time range of *out stays as it is. */
+MUST_USE Err analysis_step(Ctx *ctx, const AnalysisNames *names, const RuleNode *step,
+                           ScanSelect *out);
+
+/* A condition on one event. */
+MUST_USE Err analysis_filter(Ctx *ctx, const AnalysisNames *names, const RuleNode *condition,
+                             const Filter **out);
+
+/* The column of a PROP, CONTEXT or FIELD other than the time; out->prop PROP_NONE when no event has values of
+ * the type `wanted` there (RULE_TYPE_UNKNOWN: of any). */
+MUST_USE Err analysis_column(Ctx *ctx, const AnalysisNames *names, const RuleNode *n,
+                             RuleType wanted, ScanProp *out);
