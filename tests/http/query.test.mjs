@@ -140,6 +140,57 @@ test('retention counts who came back, by the day they started', async () => {
   )
 })
 
+const segment = async (of, more = {}) => (await ask({ segment: { of, ...more } })).segment
+
+test('a segment counts the persons who did and who did not', async () => {
+  // 60 members, who all viewed a page; the even ones visited a shop, every fourth bought 1.25 * i there
+  assert.deepEqual(await segment('did("Page Viewed")'), { persons: 60, everybody: 60, items: [] })
+  const count = async (of) => (await segment(of)).persons
+  assert.equal(await count('did("Store Visited", within 1d)'), 30)
+  assert.equal(await count('not did("Store Visited")'), 30)
+  assert.equal(await count('did("Store Visited") and not did("Bought")'), 15)
+  assert.equal(await count('did("Page Viewed", count >= 3, days >= 3)'), 36)
+  assert.equal(await count('sum("Bought", weight) > 60 or count("Page Viewed") == 1'), 3 + 12 - 1)
+  assert.equal(await count('first("Page Viewed").channel == "web"'), 20)
+  assert.equal(await count('last("Page Viewed") within 2h'), 0)
+  assert.equal(await count('sequence("Page Viewed" then "Store Visited" within 2h then "Bought")'), 15)
+  assert.equal(await count('stopped("Page Viewed", for 1h)'), 60)
+  assert.equal(await count('resumed("Page Viewed", after 12h, within 10h)'), 48)
+  assert.equal(await count('days_active(within 3 calendar days) == 3'), 36)
+  const tree = { op: 'not', arg: { did: { event: 'Store Visited', within: '1d' } } }
+  assert.equal(await count(tree), 30)
+})
+
+test('the persons of a segment come in pages', async () => {
+  const of = 'did("Bought") and not did("Bought" where store == "S0")'
+  const want = Array.from({ length: 60 }, (_, i) => i).filter((i) => i % 4 === 0 && i % 3 !== 0)
+  const got = []
+  for (let cursor; ; ) {
+    const page = await segment(of, { limit: 4, cursor })
+    assert.equal(page.persons, want.length)
+    got.push(...page.items)
+    cursor = page.next
+    if (cursor === undefined) break
+    assert.equal(page.items.length, 4)
+  }
+  assert.deepEqual(
+    got,
+    want.map((i) => ({ kind: 'member', value: `m-${i}` })),
+  )
+})
+
+test('who persons are is for those who may read persons everywhere', async () => {
+  const question = (limit) => ({ segment: { of: 'did(any event)', limit } })
+  const as = await w.keyOf('analyst')
+  const { segment: counted } = await w.want(200, 'POST', '/v1/query', question(0), { as })
+  assert.equal(counted.persons, counted.everybody)
+  await w.refused(403, 'auth.permission', 'POST', '/v1/query', question(1), { as })
+  const store = await w.store()
+  const scoped = await w.keyOf('marketer', [store.id])
+  await w.refused(403, 'auth.permission', 'POST', '/v1/query', question(1), { as: scoped })
+  await refused('request.cursor', { segment: { of: 'did(any event)', limit: 1, cursor: 'nonsense' } })
+})
+
 test('an event that a write caused is there when its answer is', async () => {
   const template = await w.template({})
   assert.equal(await cells({ of: '"Coupon Claimed"' }), '0')
@@ -163,6 +214,9 @@ test('a question that cannot be understood says where and why', async () => {
   await refused('query.range', { trend: { of: 'any event', from: '2026-02-02', to: '2026-02-01' } })
   await refused('query.too_large', { trend: { of: 'any event', from: '2016-01-01', to: '2026-02-01', by: 'hour' } })
   await refused('query.property', { trend: { ...WEEK, of: 'any event', breakdown: ['nobody'] } }, '/trend/breakdown')
+  await refused('query.rule', { segment: { of: '"Page Viewed"' } }, '/segment/of')
+  await refused('query.unsupported', { segment: { of: 'city == "x"' } }, '/segment/of')
+  await refused('query.unsupported', { segment: { of: 'did("Bought") and segment("Regulars")' } }, '/segment/of')
   await refused('query.one', {})
   await refused('query.one', { ...step, trend: { ...WEEK, of: 'any event' } })
   const hint = await ask({ trend: { ...WEEK, of: '"Page Veiwed"' } })

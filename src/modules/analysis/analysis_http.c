@@ -40,21 +40,21 @@ static Err blame(Ctx *ctx, const char *pointer)
     return ctx->fault.code;
 }
 
-static Err read_rule(Asking *a, Str json, const RuleSchema *schema, Rule *out)
+static Err read_rule(Asking *a, Str json, RuleScope scope, const RuleSchema *schema, Rule *out)
 {
     JsonValue value;
     Str text;
     TRY(json_open(a->ctx, json, &value));
     if (json_type(value) == JSON_STRING && json_text(value, &text) == JSON_FAULT_NONE)
-        return rule_parse(a->ctx, text, RULE_SCOPE_STEP, schema, out);
-    return rule_from_json(a->ctx, value, RULE_SCOPE_STEP, schema, out);
+        return rule_parse(a->ctx, text, scope, schema, out);
+    return rule_from_json(a->ctx, value, scope, schema, out);
 }
 
 static Err make_select(Asking *a, Str json, const char *pointer, ScanSelect *out)
 {
     const RuleSchema schema = analysis_rule_schema(&a->names);
     Rule rule;
-    Err err = read_rule(a, json, &schema, &rule);
+    Err err = read_rule(a, json, RULE_SCOPE_STEP, &schema, &rule);
     if (err == ERR_OK)
         err = analysis_compile(a->ctx, &a->names, &rule, out);
     if (err != ERR_OK)
@@ -293,6 +293,60 @@ static void give_retention(Ctx *ctx, const Retention *r, const RetentionResult *
     }
 }
 
+/* ---- segments ------------------------------------------------------------------------------------ */
+
+/* A page of persons, by their numbers in the engine. */
+typedef struct Page {
+    uint32_t from, limit;
+} Page;
+
+/* Who people are is more than how many: a segment must not show whom the list of people would not. */
+static Err read_page(Ctx *ctx, const ApiSegmentQuestion *q, Page *out)
+{
+    int64_t from = 0, unused = 0;
+    *out = (Page){.limit = (uint32_t)q->limit};
+    if (q->limit == 0)
+        return ERR_OK;
+    TRY(principal_require(ctx, "person.read"));
+    if (ctx->who->store_count > 0)
+        return fail(ctx, ERR_DENIED, "auth.permission", "a page of persons, for some shops only");
+    if (q->cursor_is == DTO_VALUE)
+        TRY(request_cursor_read(ctx, q->cursor, &from, &unused));
+    if (from < 0 || from > UINT32_MAX)
+        return fail(ctx, ERR_INVALID, "request.cursor", "no number of a person");
+    out->from = (uint32_t)from;
+    return ERR_OK;
+}
+
+static Err make_segment(Asking *a, const ApiSegmentQuestion *q, const Segment **out)
+{
+    const RuleSchema schema = analysis_rule_schema(&a->names);
+    Rule rule;
+    Err err = read_rule(a, q->of, RULE_SCOPE_PERSON, &schema, &rule);
+    if (err == ERR_OK)
+        err = analysis_segment(a->ctx, &a->names, &rule, out);
+    if (err != ERR_OK)
+        return blame(a->ctx, "/segment/of");
+    keep_warnings(a, &rule);
+    return ERR_OK;
+}
+
+/* Under the schema's lock. */
+static void give_segment(const Asking *a, const SegmentResult *r, const Page *page,
+                         ApiSegmentAnswer *out)
+{
+    uint32_t at = segment_next(r, page->from);
+    out->persons = (int64_t)r->count;
+    out->everybody = (int64_t)r->universe;
+    out->items = ARENA_ARRAY(a->ctx->arena, ApiSegmentPerson, page->limit);
+    for (; out->items_count < page->limit && at < r->person_count; at = segment_next(r, at + 1)) {
+        const EventActor actor = schema_actor_of(a->names.schema, at);
+        out->items[out->items_count++] = (ApiSegmentPerson){actor.kind, actor.value};
+    }
+    if (page->limit > 0 && at < r->person_count)
+        DTO_SET(out, next, request_cursor_make(a->ctx, at, 0));
+}
+
 /* ---- the door ------------------------------------------------------------------------------------ */
 
 static Err ask_trend(Asking *a, const Query *q, const ApiTrendQuestion *question)
@@ -338,10 +392,30 @@ static Err ask_retention(Asking *a, const Query *q, const ApiRetentionQuestion *
     return ERR_OK;
 }
 
+static Err ask_segment(Asking *a, const Query *q, const ApiSegmentQuestion *question)
+{
+    const Segment *segment = NULL;
+    SegmentResult result;
+    Page page;
+    TRY(read_page(a->ctx, question, &page));
+    a->names.schema = engine_schema_lock(a->engine);
+    const Err err = make_segment(a, question, &segment);
+    engine_schema_unlock(a->engine);
+    TRY(err);
+    TRY(query_segment(a->ctx, q, segment, &result));
+    a->answer->segment_is = DTO_VALUE;
+    a->names.schema = engine_schema_lock(a->engine);
+    give_segment(a, &result, &page, &a->answer->segment);
+    engine_schema_unlock(a->engine);
+    return ERR_OK;
+}
+
 static Err ask(Asking *a, const Query *q, const ApiQuery *in)
 {
     if (in->trend_is == DTO_VALUE)
         return ask_trend(a, q, &in->trend);
+    if (in->segment_is == DTO_VALUE)
+        return ask_segment(a, q, &in->segment);
     return in->funnel_is == DTO_VALUE ? ask_funnel(a, q, &in->funnel)
                                       : ask_retention(a, q, &in->retention);
 }
@@ -374,9 +448,9 @@ static Err query(Work *work, Call *call)
     if (!engine_is_complete(work->engine, &read))
         return still_reading(ctx, work->log, read);
     const int asked = (in->trend_is == DTO_VALUE) + (in->funnel_is == DTO_VALUE) +
-                      (in->retention_is == DTO_VALUE);
+                      (in->retention_is == DTO_VALUE) + (in->segment_is == DTO_VALUE);
     if (asked != 1)
-        return fail_field(ctx, "", "query.one", "ask for one of trend, funnel and retention");
+        return fail_field(ctx, "", "query.one", "ask one question at a time, not %d", asked);
     a.answer->warnings = ARENA_ARRAY(ctx->arena, Str, WARNINGS_MAX);
     const int64_t began_us = clock_mono_us();
     ScanView *view = engine_view(work->engine);
