@@ -4,6 +4,8 @@
  * A leaf asks of each person's rows, in the order of time, what it wants to know.  Who has no row at all is not
  * in a batch: what a leaf says of no rows is computed once and written for the whole piece before its batch is
  * looked at.  Pieces are whole words of the result, so workers share it without a lock.
+ *
+ * Whoever only counts events (did, stopped) needs no order: those leaves take loose rows, which cost a third.
  */
 #include "engine/segment.h"
 
@@ -17,6 +19,8 @@ typedef struct SegmentWorker {
     Scanner *scanner;
     int64_t *values; /* of SEGMENT_DISTINCT */
     uint32_t value_cap;
+    uint32_t counts
+        [SCAN_PIECE_PERSONS]; /* rows of each person of the piece, where nothing else is asked */
 } SegmentWorker;
 
 /* The rows of one person: [from, to) of the batch. */
@@ -306,6 +310,36 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     }
 }
 
+static bool only_counts(const Segment *leaf)
+{
+    for (uint32_t i = 0; i < leaf->test_count; i++)
+        if (leaf->tests[i].measure != SEGMENT_COUNT)
+            return false;
+    return leaf->kind == SEGMENT_TESTS;
+}
+
+static void count_rows(const ScanLoose *rows, void *arg)
+{
+    uint32_t *const counts = ((SegmentWorker *)arg)->counts;
+    for (uint32_t i = 0; i < rows->count; i++)
+        counts[rows->keys[i] >> PART_SECOND_BITS] += rows->mask == NULL || rows->mask[i] != 0;
+}
+
+static void take_counts(uint32_t worker, uint32_t piece, void *arg)
+{
+    const LeafRun *run = arg;
+    SegmentWorker *w = &run->workers[worker];
+    memset(w->counts, 0, sizeof w->counts);
+    scanner_loose(w->scanner, piece, count_rows, w);
+    if (run->of_none)
+        fill_piece(run->bits, piece, run->person_count);
+    for (uint32_t i = 0; i < SCAN_PIECE_PERSONS; i++) {
+        const Person p = {.to = w->counts[i]};
+        if (w->counts[i] > 0)
+            put_bit(run->bits, piece * SCAN_PIECE_PERSONS + i, tests_hold(w, &p, run->leaf));
+    }
+}
+
 /* `bits` are all 0. */
 static Err run_leaf(Ctx *ctx, const Query *q, const Segment *leaf, uint64_t *bits)
 {
@@ -326,7 +360,7 @@ static Err run_leaf(Ctx *ctx, const Query *q, const Segment *leaf, uint64_t *bit
     Err err = crew_run(ctx, q->crew,
                        &(CrewJob){.pieces = scan_pieces(q->view),
                                   .first_piece = 1, /* nobody is in no segment */
-                                  .piece = take_piece,
+                                  .piece = only_counts(leaf) ? take_counts : take_piece,
                                   .arg = &run,
                                   .until_us = q->until_us,
                                   .stop = q->stop});
