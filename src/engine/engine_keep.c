@@ -218,7 +218,7 @@ static Err write_weeks(Ctx *ctx, Engine *e, Part *const *slices, uint32_t count,
 }
 
 /* The files take the slices' place. */
-static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq)
+static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq, uint32_t mark)
 {
     (void)pthread_mutex_lock(&e->apply);
     for (uint32_t i = 0; i < e->flush_week_count; i++) {
@@ -238,6 +238,7 @@ static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq)
     memmove(e->memory, e->memory + e->flush_count, e->memory_count * sizeof(Part *));
     e->flush_count = 0;
     e->durable_seq = durable_seq;
+    e->durable_mark = mark;
     e->names_bytes += (int64_t)e->flush_names.len;
     buf_clear(&e->flush_names);
     (void)pthread_cond_broadcast(&e->changed);
@@ -258,14 +259,17 @@ static Err flush(Ctx *ctx, Engine *e)
     const uint64_t durable_seq = slices[count - 1]->head->to_seq;
     FileList files = copy_files(ctx, e, count);
     FileList made = {ARENA_ARRAY(ctx->arena, FilePart, count), 0};
-    Err err = write_names(ctx, e);
+    uint32_t mark = 0;
+    Err err = e->o.settle == NULL ? ERR_OK : e->o.settle(ctx, durable_seq, &mark, e->o.settle_arg);
+    if (err == ERR_OK)
+        err = write_names(ctx, e);
     if (err == ERR_OK)
         err = write_weeks(ctx, e, slices, count, &files, &made);
     if (err == ERR_OK)
-        err = engine_manifest_save(ctx, e, files.at, files.count, durable_seq,
+        err = engine_manifest_save(ctx, e, files.at, files.count, durable_seq, mark,
                                    e->names_bytes + (int64_t)e->flush_names.len);
     if (err == ERR_OK) {
-        end_flush(e, &files, durable_seq);
+        end_flush(e, &files, durable_seq, mark);
         return ERR_OK;
     }
     for (uint32_t i = 0; i < made.count; i++) {
@@ -353,7 +357,8 @@ static Err merge_files(Ctx *ctx, Engine *e, FileList *l, uint32_t first, uint32_
     memmove(l->at + first, l->at + first + n, (l->count - first - n) * sizeof *l->at);
     l->count -= n;
     insert_file(l, &made);
-    const Err saved = engine_manifest_save(ctx, e, l->at, l->count, e->durable_seq, e->names_bytes);
+    const Err saved = engine_manifest_save(ctx, e, l->at, l->count, e->durable_seq, e->durable_mark,
+                                           e->names_bytes);
     if (saved != ERR_OK) {
         engine_file_close(&made);
         remove_files(e, made.number);

@@ -360,6 +360,14 @@ static Err still_reading(Ctx *ctx, EventsLog *log, uint64_t read)
     return err;
 }
 
+/* After a burst the engine is behind for a moment only. */
+static int64_t wait_until_us(int64_t deadline_us)
+{
+    enum { CATCH_UP_US = 2000000 };
+    const int64_t soon_us = clock_mono_us() + CATCH_UP_US;
+    return deadline_us > 0 && deadline_us < soon_us ? deadline_us : soon_us;
+}
+
 static Err query(Work *work, Call *call)
 {
     Ctx *ctx = work->ctx;
@@ -371,7 +379,7 @@ static Err query(Work *work, Call *call)
     uint64_t read = 0;
     if (work->engine == NULL)
         return fail(ctx, ERR_BUSY, "query.closed", "no engine");
-    if (!engine_is_complete(work->engine, &read))
+    if (!engine_is_complete(work->engine, wait_until_us(work->deadline_us), &read))
         return still_reading(ctx, work->log, read);
     const int asked = (in->trend_is == DTO_VALUE) + (in->funnel_is == DTO_VALUE) +
                       (in->retention_is == DTO_VALUE);
