@@ -77,9 +77,22 @@ static void reserve(Buckets *b, uint32_t n)
     CHECK(b->rows != NULL);
 }
 
+/* The bucket that has the whole week: the history behind a range, a month. */
+static uint16_t bucket_of_week(const Buckets *b, int64_t week_ms)
+{
+    const uint16_t first = bucket_at(b, week_ms);
+    return first == bucket_at(b, week_ms + PART_WEEK_MS - 1) ? first : BUCKETS_NONE;
+}
+
 const uint16_t *buckets_of(Buckets *b, const ScanLoose *rows)
 {
     reserve(b, rows->count);
+    const uint16_t only = bucket_of_week(b, rows->base_ms);
+    if (only != BUCKETS_NONE) {
+        for (uint32_t i = 0; i < rows->count; i++)
+            b->rows[i] = only;
+        return b->rows;
+    }
     const BucketWeek *week = week_of(b, rows->base_ms);
     if (week != NULL && week->in_minutes) {
         for (uint32_t i = 0; i < rows->count; i++)
