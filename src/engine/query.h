@@ -29,12 +29,13 @@ typedef struct Query {
     const atomic_bool *stop;
 } Query;
 
-/* ---- trends -------------------------------------------------------------------------------------- */
+/* ---- trends and stickiness ----------------------------------------------------------------------- */
 
 typedef enum TrendMeasure {
-    TREND_EVENTS,  /* how many events */
-    TREND_PERSONS, /* how many persons, each once per bucket; nobody is not one */
-    TREND_SUM,     /* of a number, at `number.scale` */
+    TREND_EVENTS,     /* how many events */
+    TREND_PERSONS,    /* how many persons, each once per bucket; nobody is not one */
+    TREND_SUM,        /* of a number, at `number.scale` */
+    TREND_STICKINESS, /* cell n - 1: how many persons have events of the series in exactly n buckets */
 } TrendMeasure;
 
 typedef struct Trend {
@@ -56,7 +57,7 @@ typedef struct TrendSeries {
     int64_t values[QUERY_BREAKDOWNS_MAX];
     bool is_other;
     uint64_t events;       /* in all buckets; 0 without a breakdown */
-    const TrendSum *cells; /* [bucket] */
+    const TrendSum *cells; /* [bucket]; of TREND_STICKINESS, [number of buckets - 1] */
 } TrendSeries;
 
 typedef struct TrendResult {

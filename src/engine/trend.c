@@ -1,5 +1,5 @@
 /*
- * engine/trend.c -- counts, persons and sums per bucket and series.
+ * engine/trend.c -- counts, persons and sums per bucket and series, and in how many buckets persons are.
  *
  * Loose rows are enough: no question here needs the order of events.  With a breakdown the events of every
  * combination of values are counted first; the top ones become series, and a second pass fills them.
@@ -7,6 +7,7 @@
 #include "engine/query.h"
 
 #include "base/hash.h"
+#include "engine/bits.h"
 #include "engine/buckets.h"
 
 #include <stdlib.h>
@@ -111,6 +112,49 @@ static void free_combinations(Combinations *c)
     free(c->direct);
 }
 
+/* ---- how many buckets each person is in ----------------------------------------------------------- */
+
+enum { PLANES_MAX = 13 }; /* bits of a count up to QUERY_BUCKETS_MAX */
+
+/* One more for each of the 64 persons in `who`: bit k of all their counts stands in planes[k]. */
+static void add_one(uint64_t *planes, uint64_t who)
+{
+    for (uint32_t k = 0; who != 0; k++) {
+        const uint64_t carry = planes[k] & who;
+        planes[k] ^= who;
+        who = carry;
+    }
+}
+
+static uint64_t above_zero(const uint64_t *planes, uint32_t count)
+{
+    uint64_t who = 0;
+    for (uint32_t k = 0; k < count; k++)
+        who |= planes[k];
+    return who;
+}
+
+static uint32_t number_of(const uint64_t *planes, uint32_t count, uint32_t person)
+{
+    uint32_t number = 0;
+    for (uint32_t k = 0; k < count; k++)
+        number |= (uint32_t)(planes[k] >> person & 1) << k;
+    return number;
+}
+
+/* One series: who has how many of the flags. */
+static void add_stickiness(const uint64_t *flags, uint32_t buckets, TrendSum *cells)
+{
+    const uint32_t count = (uint32_t)bits_width(buckets);
+    for (uint32_t word = 0; word < FLAG_WORDS; word++) {
+        uint64_t planes[PLANES_MAX] = {0};
+        for (uint32_t b = 0; b < buckets; b++)
+            add_one(planes, flags[(size_t)b * FLAG_WORDS + word]);
+        for (uint64_t left = above_zero(planes, count); left != 0; left &= left - 1)
+            cells[number_of(planes, count, (uint32_t)__builtin_ctzll(left)) - 1]++;
+    }
+}
+
 /* ---- one worker ---------------------------------------------------------------------------------- */
 
 typedef struct TrendWorker {
@@ -125,7 +169,7 @@ typedef struct TrendWorker {
     uint32_t cap;
     FilterScratch scratch;
     TrendSum *cells;
-    uint64_t *flags; /* TREND_PERSONS: [series][bucket][FLAG_WORDS] of the piece */
+    uint64_t *flags; /* of persons: [series][bucket][FLAG_WORDS] of the piece */
     bool damaged;
 } TrendWorker;
 
@@ -137,6 +181,11 @@ typedef struct TrendRun {
     bool counting;   /* the first pass */
     TrendWorker *workers;
 } TrendRun;
+
+static bool counts_persons(const Trend *t)
+{
+    return t->measure == TREND_PERSONS || t->measure == TREND_STICKINESS;
+}
 
 static void *room(void *old, size_t n, size_t size)
 {
@@ -280,10 +329,24 @@ static void take_rows(const ScanLoose *l, void *arg)
         find_series(w, l);
     if (t->measure == TREND_EVENTS)
         add_events(w, l, series);
-    else if (t->measure == TREND_PERSONS)
+    else if (counts_persons(t))
         add_persons(w, l, series);
     else
         add_numbers(w, l, series);
+}
+
+static void count_flags(TrendWorker *w)
+{
+    const uint32_t buckets = w->run->t->bucket_count;
+    const size_t cells = (size_t)w->run->series * buckets;
+    if (w->run->t->measure == TREND_STICKINESS) {
+        for (size_t cell = 0; cell < cells; cell += buckets)
+            add_stickiness(w->flags + cell * FLAG_WORDS, buckets, w->cells + cell);
+        return;
+    }
+    for (size_t cell = 0; cell < cells; cell++)
+        for (uint32_t i = 0; i < FLAG_WORDS; i++)
+            w->cells[cell] += __builtin_popcountll(w->flags[cell * FLAG_WORDS + i]);
 }
 
 static void take_piece(uint32_t worker, uint32_t piece, void *arg)
@@ -291,13 +354,12 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     TrendRun *run = arg;
     TrendWorker *w = &run->workers[worker];
     const size_t cells = (size_t)run->series * run->t->bucket_count;
-    const bool persons = run->t->measure == TREND_PERSONS && !run->counting;
+    const bool persons = counts_persons(run->t) && !run->counting;
     if (persons)
         memset(w->flags, 0, cells * FLAG_WORDS * sizeof *w->flags);
     scanner_loose(w->scanner, piece, take_rows, w);
-    for (size_t cell = 0; persons && cell < cells; cell++)
-        for (uint32_t i = 0; i < FLAG_WORDS; i++)
-            w->cells[cell] += __builtin_popcountll(w->flags[cell * FLAG_WORDS + i]);
+    if (persons)
+        count_flags(w);
 }
 
 /* ---- the passes ---------------------------------------------------------------------------------- */
@@ -311,7 +373,7 @@ static Err run_pass(Ctx *ctx, TrendRun *run)
         run->workers[i].scanner = scanner_new(run->q->view, &ask);
     Err err = crew_run(ctx, run->q->crew,
                        &(CrewJob){.pieces = scan_pieces(run->q->view),
-                                  .first_piece = run->t->measure == TREND_PERSONS,
+                                  .first_piece = counts_persons(run->t),
                                   .piece = take_piece,
                                   .arg = run,
                                   .until_us = run->q->until_us,
@@ -404,9 +466,9 @@ static Err run_trend(Ctx *ctx, TrendRun *run, Combinations *all, TrendResult *ou
         TrendWorker *w = &run->workers[i];
         w->cells = calloc(cells + 1, sizeof *w->cells);
         CHECK(w->cells != NULL);
-        if (run->t->measure == TREND_PERSONS)
+        if (counts_persons(run->t))
             w->flags = malloc((cells * FLAG_WORDS + 1) * sizeof *w->flags);
-        CHECK(run->t->measure != TREND_PERSONS || w->flags != NULL);
+        CHECK(!counts_persons(run->t) || w->flags != NULL);
     }
     TRY(run_pass(ctx, run));
     give_result(ctx, run, all, out);
