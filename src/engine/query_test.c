@@ -459,6 +459,139 @@ TEST(retention_is_that_of_the_slow_way_with_every_kernel_and_crew)
     }
 }
 
+/* ---- lifecycle ----------------------------------------------------------------------------------- */
+
+/* Looks again at all rows for each thing that it wants to know. */
+static void slow_life(const Lifecycle *l, KitRow **rows, uint32_t n, LifecycleRow *out)
+{
+    const int64_t *at = l->bounds;
+    for (uint32_t i = 0; i < l->interval_count; i++) {
+        const bool now = has_row(&l->select, rows, n, at[i], at[i + 1]);
+        const bool before = i > 0 && has_row(&l->select, rows, n, at[i - 1], at[i]);
+        const uint32_t first = l->look_back == 0 || l->look_back > i ? 0 : i - l->look_back;
+        const bool seen = has_row(&l->select, rows, n, at[first], at[i]);
+        out[i].fresh += now && !seen;
+        out[i].returning += now && before;
+        out[i].resurrecting += now && !before && seen;
+        out[i].dormant += before && !now;
+    }
+}
+
+static void compare_lifecycle(Kit *k, const Query *q, const Lifecycle *l)
+{
+    LifecycleResult got;
+    CHECK(query_lifecycle(&k->ctx, q, l, &got) == ERR_OK);
+    LifecycleRow *want = ARENA_ARRAY(k->ctx.arena, LifecycleRow, l->interval_count);
+    KitRow **sorted = kit_sorted(k);
+    for (uint32_t from = 0, to = 0; from < k->count; from = to) {
+        while (to < k->count && sorted[to]->person == sorted[from]->person)
+            to++;
+        slow_life(l, sorted + from, to - from, want);
+    }
+    CHECK(memcmp(got.rows, want, l->interval_count * sizeof *want) == 0);
+}
+
+static void random_lifecycles(void)
+{
+    static const KitShape shapes[] = {
+        {.rows = 2000, .persons = 150, .events = 4, .weeks = 4, .ties = 20},
+        {.rows = 1500, .persons = 12, .events = 40, .weeks = 3, .whole_seconds = true},
+        {.rows = 2000, .persons = 5000, .events = 300, .weeks = 2}};
+    for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+        Kit k;
+        kit_open(&k, 85 + i, &shapes[i], 3);
+        const Query q = {.view = &k.view, .crew = crew};
+        for (int round = 0; round < 20; round++) {
+            uint32_t events[3];
+            int64_t bounds[80];
+            Lifecycle l = {.bounds = bounds,
+                           .interval_count = 1 + kit_below(&k, kit_below(&k, 4) == 0 ? 79 : 9)};
+            l.look_back = kit_below(&k, kit_below(&k, 2) == 0 ? 5 : l.interval_count + 2);
+            bounds[0] = KIT_ORIGIN_MS + (int64_t)kit_below(&k, 300000000);
+            for (uint32_t b = 1; b <= l.interval_count; b++)
+                bounds[b] =
+                    bounds[b - 1] + 1 + (int64_t)kit_below(&k, 3 * PART_WEEK_MS / l.interval_count);
+            l.select.filter = kit_below(&k, 2) == 0 ? NULL : kit_filter(&k, 1);
+            if (kit_below(&k, 3) > 0) {
+                l.select.events = events;
+                l.select.event_count = random_events(&k, &shapes[i], events);
+            }
+            compare_lifecycle(&k, &q, &l);
+        }
+        kit_close(&k);
+    }
+}
+
+TEST(lifecycles_are_those_of_the_slow_way_with_every_kernel_and_crew)
+{
+    for (uint32_t size = 1; size <= 3; size++) {
+        crew = crew_new(size);
+        kit_each_kernel(random_lifecycles);
+        crew_free(crew);
+    }
+}
+
+TEST(a_person_lives_through_every_state_and_nobody_is_not_one)
+{
+    /* Active in intervals 1, 2, 5 and 8 of 9. */
+    static const struct {
+        uint32_t look_back;
+        LifecycleRow rows[9];
+    } want[] = {
+        {0,
+         {{0},
+          {.fresh = 1},
+          {.returning = 1},
+          {.dormant = 1},
+          {0},
+          {.resurrecting = 1},
+          {.dormant = 1},
+          {0},
+          {.resurrecting = 1}}},
+        {3,
+         {{0},
+          {.fresh = 1},
+          {.returning = 1},
+          {.dormant = 1},
+          {0},
+          {.resurrecting = 1},
+          {.dormant = 1},
+          {0},
+          {.resurrecting = 1}}},
+        {2,
+         {{0},
+          {.fresh = 1},
+          {.returning = 1},
+          {.dormant = 1},
+          {0},
+          {.fresh = 1},
+          {.dormant = 1},
+          {0},
+          {.fresh = 1}}},
+    };
+    static const uint32_t active[] = {1, 2, 5, 8};
+    Kit k = {.ctx.arena = arena_new(1 << 16), .view.person_count = PART_BLOCK_PERSONS + 1};
+    RowBuffer b = {0};
+    int64_t bounds[10];
+    for (uint32_t i = 0; i < ARRAY_LEN(bounds); i++)
+        bounds[i] = KIT_ORIGIN_MS + (int64_t)i * 3600000;
+    for (uint32_t i = 0; i < ARRAY_LEN(active); i++) {
+        rows_add(&b, bounds[active[i]], PART_BLOCK_PERSONS, 1);
+        rows_add(&b, bounds[i], 0, 1); /* nobody */
+    }
+    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    crew = crew_new(1);
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        const Lifecycle l = {.bounds = bounds, .interval_count = 9, .look_back = want[i].look_back};
+        LifecycleResult got;
+        CHECK(query_lifecycle(&k.ctx, &(Query){.view = &k.view, .crew = crew}, &l, &got) == ERR_OK);
+        CHECK(memcmp(got.rows, want[i].rows, sizeof want[i].rows) == 0);
+    }
+    crew_free(crew);
+    rows_free(&b);
+    kit_close(&k);
+}
+
 /* ---- limits -------------------------------------------------------------------------------------- */
 
 TEST(a_query_ends_at_its_deadline_or_when_it_is_stopped)
@@ -513,6 +646,11 @@ TEST(a_question_beyond_the_limits_is_refused)
     const Retention too_many = {.bounds = bounds, .interval_count = QUERY_INTERVALS_MAX + 1};
     EXPECT_I64(query_retention(&k.ctx, &q, &no_intervals, &retention), ERR_INVALID);
     EXPECT_I64(query_retention(&k.ctx, &q, &too_many, &retention), ERR_INVALID);
+    LifecycleResult lifecycle;
+    const Lifecycle no_life = {.bounds = bounds};
+    const Lifecycle long_life = {.bounds = bounds, .interval_count = QUERY_INTERVALS_MAX + 1};
+    EXPECT_I64(query_lifecycle(&k.ctx, &q, &no_life, &lifecycle), ERR_INVALID);
+    EXPECT_I64(query_lifecycle(&k.ctx, &q, &long_life, &lifecycle), ERR_INVALID);
     crew_free(crew);
     kit_close(&k);
 }
