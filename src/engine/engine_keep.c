@@ -156,9 +156,12 @@ static void begin_flush(Engine *e)
         e->flush_week_count = e->week_count;
         if (e->week_count > 0)
             memcpy(e->flush_weeks, e->weeks, e->week_count * sizeof(Week *));
-        schema_save_new(e->schema, &e->flush_names);
+        memcpy(e->flush_aside, e->aside, sizeof e->flush_aside);
         (void)pthread_mutex_lock(&e->lock);
+        schema_save_new(e->schema, &e->flush_names);
         e->flush_count = e->memory_count;
+        e->new_names = 0;
+        e->open_names = 0;
         (void)pthread_mutex_unlock(&e->lock);
     }
     (void)pthread_mutex_unlock(&e->apply);
@@ -232,6 +235,7 @@ static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq, ui
     take_over(e, files);
     for (uint32_t i = 0; i < e->flush_count; i++) {
         e->memory_rows -= e->memory[i]->head->rows;
+        e->memory_bytes -= e->memory[i]->bytes.len;
         part_unref(e->memory[i]);
     }
     e->memory_count -= e->flush_count;
@@ -239,6 +243,7 @@ static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq, ui
     e->flush_count = 0;
     e->durable_seq = durable_seq;
     e->durable_mark = mark;
+    memcpy(e->durable_aside, e->flush_aside, sizeof e->durable_aside);
     e->names_bytes += (int64_t)e->flush_names.len;
     buf_clear(&e->flush_names);
     (void)pthread_cond_broadcast(&e->changed);
@@ -266,7 +271,7 @@ static Err flush(Ctx *ctx, Engine *e)
     if (err == ERR_OK)
         err = write_weeks(ctx, e, slices, count, &files, &made);
     if (err == ERR_OK)
-        err = engine_manifest_save(ctx, e, files.at, files.count, durable_seq, mark,
+        err = engine_manifest_save(ctx, e, files.at, files.count, durable_seq, mark, e->flush_aside,
                                    e->names_bytes + (int64_t)e->flush_names.len);
     if (err == ERR_OK) {
         end_flush(e, &files, durable_seq, mark);
@@ -358,7 +363,7 @@ static Err merge_files(Ctx *ctx, Engine *e, FileList *l, uint32_t first, uint32_
     l->count -= n;
     insert_file(l, &made);
     const Err saved = engine_manifest_save(ctx, e, l->at, l->count, e->durable_seq, e->durable_mark,
-                                           e->names_bytes);
+                                           e->durable_aside, e->names_bytes);
     if (saved != ERR_OK) {
         engine_file_close(&made);
         remove_files(e, made.number);

@@ -11,6 +11,7 @@ void rows_free(RowBuffer *b)
 {
     free(b->rows);
     free(b->values);
+    free(b->has_prop);
     *b = (RowBuffer){0};
 }
 
@@ -18,6 +19,9 @@ void rows_clear(RowBuffer *b)
 {
     b->count = 0;
     b->value_count = 0;
+    b->prop_count = 0;
+    if (b->prop_room > 0)
+        memset(b->has_prop, 0, b->prop_room / 8);
 }
 
 static void *grown(void *array, uint32_t *cap, size_t size)
@@ -35,12 +39,33 @@ void rows_add(RowBuffer *b, int64_t time_ms, uint32_t person, uint32_t event)
     b->rows[b->count++] = (Row){time_ms, person, event, b->value_count, 0};
 }
 
+static void note_prop(RowBuffer *b, uint32_t prop)
+{
+    if (prop >= b->prop_room) {
+        const uint32_t room = (prop / 1024 + 1) * 1024;
+        b->has_prop = realloc(b->has_prop, room / 8);
+        CHECK(b->has_prop != NULL);
+        memset(b->has_prop + b->prop_room / 64, 0, (room - b->prop_room) / 8);
+        b->prop_room = room;
+    }
+    const uint64_t bit = UINT64_C(1) << (prop & 63);
+    b->prop_count += (b->has_prop[prop / 64] & bit) == 0;
+    b->has_prop[prop / 64] |= bit;
+}
+
 void rows_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t value)
 {
     if (b->value_count == b->value_cap)
         b->values = grown(b->values, &b->value_cap, sizeof *b->values);
     b->values[b->value_count++] = (RowValue){value, prop, (uint8_t)kind, (uint8_t)scale};
     b->rows[b->count - 1].value_count++;
+    note_prop(b, prop);
+}
+
+uint64_t rows_cells(const RowBuffer *b)
+{
+    const uint32_t of_every_row = 2; /* milliseconds, and the event name in the rest */
+    return (uint64_t)b->count * (b->prop_count + of_every_row);
 }
 
 int64_t rows_week_ms(int64_t time_ms, int64_t origin_ms)

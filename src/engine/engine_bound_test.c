@@ -1,0 +1,289 @@
+/*
+ * engine/engine_bound_test.c -- odd events in masses: what has no room is kept aside and counted, the rest
+ * is there, and nothing ends the program.
+ */
+#include "engine/engine.h"
+
+#include "base/log.h"
+#include "base/test.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define ORIGIN_MS INT64_C(1735574400000)
+#define WEEK_MS   INT64_C(604800000)
+
+typedef struct Odd {
+    char path[64];
+    Ctx ctx;
+    EngineOptions options;
+    Engine *engine;
+    int64_t ids;
+} Odd;
+
+static void odd_open(Odd *o, EngineOptions options)
+{
+    *o = (Odd){.path = "/tmp/engine_bound.XXXXXX", .ctx.arena = arena_new(1 << 16)};
+    o->options = options;
+    o->options.origin_ms = ORIGIN_MS;
+    CHECK(mkdtemp(o->path) != NULL);
+    log_setup(LOG_OFF, false);
+    CHECK(engine_open(&o->ctx, str_of(o->path), &o->options, &o->engine) == ERR_OK);
+}
+
+static void odd_reopen(Odd *o)
+{
+    engine_close(o->engine);
+    CHECK(engine_open(&o->ctx, str_of(o->path), &o->options, &o->engine) == ERR_OK);
+}
+
+static void odd_close(Odd *o)
+{
+    Str *names = NULL;
+    size_t n = 0;
+    engine_close(o->engine);
+    CHECK(file_list(&o->ctx, str_of(o->path), &names, &n) == ERR_OK);
+    for (size_t i = 0; i < n; i++)
+        CHECK(file_remove(&o->ctx, str_of(o->path), names[i]) == ERR_OK);
+    CHECK(rmdir(o->path) == 0);
+    arena_free(o->ctx.arena);
+}
+
+/* What an event is like: properties p<first> up to p<first + count - 1>, numbers or long texts. */
+typedef struct Like {
+    uint32_t name;
+    int64_t time_ms, received_ms;
+    uint32_t first, count;
+    uint32_t text_bytes; /* 0 = numbers */
+} Like;
+
+static void add_props(Odd *o, EventBuilder *b, const Like *like)
+{
+    char *text = arena_bytes(o->ctx.arena, like->text_bytes + 1);
+    memset(text, 'x', like->text_bytes);
+    for (uint32_t i = 0; i < like->count; i++) {
+        const Str name = arena_printf(o->ctx.arena, "p%u", like->first + i);
+        if (i == EVENT_PROPS_MAX)
+            event_context(b);
+        if (like->text_bytes == 0)
+            event_prop_i64(b, name, o->ids);
+        else
+            event_prop_text(
+                b, name,
+                arena_printf(o->ctx.arena, "%.*s%d", (int)like->text_bytes, text, (int)o->ids));
+    }
+}
+
+static void offer(Odd *o, const Like *like)
+{
+    const Event head = {.kind = EVENT_HAPPENED,
+                        .source = STR("odd"),
+                        .id = arena_i64(o->ctx.arena, o->ids++),
+                        .name = arena_printf(o->ctx.arena, "Event %u", like->name),
+                        .time_ms = like->time_ms == 0 ? ORIGIN_MS : like->time_ms,
+                        .received_ms = like->received_ms == 0 ? ORIGIN_MS : like->received_ms};
+    EventBuilder *b = event_begin(&o->ctx, &head);
+    add_props(o, b, like);
+    Event e;
+    CHECK(event_end(b, &e) == ERR_OK);
+    Buf bytes = BUF_MAX(EVENT_BYTES_MAX);
+    event_encode(&e, &bytes);
+    (void)engine_offer(o->engine, engine_next_seq(o->engine), 1, buf_str(&bytes));
+    buf_free(&bytes);
+    arena_reset(o->ctx.arena);
+}
+
+static EngineStat stat_of(Odd *o)
+{
+    EngineStat stat;
+    engine_view_done(engine_view(o->engine)); /* everything offered is in */
+    engine_stat(o->engine, &stat);
+    return stat;
+}
+
+/* How many events have the property. */
+static int64_t count_of(Odd *o, SchemaSpace space, Str name)
+{
+    ScanView *view = engine_view(o->engine);
+    const SchemaProp *p = schema_find_prop(engine_schema_lock(o->engine), space, name);
+    engine_schema_unlock(o->engine);
+    const ScanProp prop = {p == NULL ? PROP_NONE : p->id, 0};
+    const ScanSelect all = {.from_ms = 0, .to_ms = INT64_MAX};
+    Scanner *scanner = scanner_new(view, &(ScanAsk){&all, 1, &prop, 1, false});
+    int64_t count = 0;
+    ScanBatch b;
+    for (uint32_t piece = 0; piece < scan_pieces(view); piece++)
+        if (scanner_batch(scanner, piece, &b))
+            for (uint32_t row = 0; row < b.from[b.person_count]; row++)
+                count += b.values[0][row] != SCAN_MISSING;
+    scanner_free(scanner);
+    engine_view_done(view);
+    return count;
+}
+
+/* ---- columns -------------------------------------------------------------------------------------- */
+
+TEST(
+    names_times_properties_beyond_the_columns_of_a_part_are_kept_aside_and_the_others_grow_together)
+{
+    enum { NAMES = 250, PROPS = 2 * EVENT_PROPS_MAX };
+    Odd o;
+    odd_open(&o, (EngineOptions){.slice_rows = 100, .fan = 2});
+    for (uint32_t round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < NAMES; i++)
+            offer(&o, &(Like){.name = i, .count = PROPS});
+        CHECK(engine_flush(&o.ctx, o.engine) == ERR_OK);
+    }
+    CHECK(engine_settle(&o.ctx, o.engine) == ERR_OK);
+    const int64_t with_props = SCHEMA_LIMITS.pairs / PROPS;
+    const EngineStat stat = stat_of(&o);
+    EXPECT_I64((int64_t)stat.aside[ENGINE_ASIDE_PAIRS], 3 * (NAMES - with_props) * PROPS);
+    EXPECT_I64((int64_t)stat.events, 3 * NAMES);
+    EXPECT_I64(stat.file_parts, 1);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p7")), 3 * with_props);
+    EXPECT_I64(count_of(&o, SCHEMA_CONTEXT, STR("p300")), 3 * with_props);
+    odd_close(&o);
+}
+
+TEST(an_event_name_keeps_its_first_properties_also_after_a_restart)
+{
+    SchemaLimits limits = SCHEMA_LIMITS;
+    limits.event_props = 10;
+    limits.pairs = 25;
+    Odd o;
+    odd_open(&o, (EngineOptions){.names = &limits});
+    offer(&o, &(Like){.name = 1, .count = 8});
+    offer(&o, &(Like){.name = 1, .first = 8, .count = 8}); /* two of them */
+    EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_PAIRS], 6);
+    odd_reopen(&o);
+    EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_PAIRS], 6);
+    offer(&o, &(Like){.name = 1, .first = 9, .count = 8}); /* the first one is known */
+    EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_PAIRS], 13);
+    offer(&o, &(Like){.name = 2, .count = 10});
+    offer(&o, &(Like){.name = 3, .count = 10}); /* five of them */
+    EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_PAIRS], 18);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p9")), 3);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p4")), 3);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p5")), 2);
+    odd_close(&o);
+}
+
+/* ---- texts ---------------------------------------------------------------------------------------- */
+
+TEST(texts_beyond_the_bytes_of_a_property_and_of_all_are_kept_aside_and_known_ones_stay)
+{
+    enum { BYTES = 1000 };
+    const uint64_t cost = BYTES + 1 + DICT_TEXT_COST, others = 2 * (DICT_TEXT_COST + 16);
+    SchemaLimits limits = SCHEMA_LIMITS;
+    limits.values_cost = 3 * cost;
+    limits.all_cost = 5 * cost + others;
+    Odd o;
+    odd_open(&o, (EngineOptions){.names = &limits});
+    for (int i = 0; i < 5; i++)
+        offer(&o, &(Like){.name = 1, .count = 1, .text_bytes = BYTES});
+    EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_TEXTS], 2);
+    odd_reopen(&o);
+    for (int i = 0; i < 3; i++)
+        offer(&o, &(Like){.name = 1, .first = 1, .count = 1, .text_bytes = BYTES});
+    EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_TEXTS], 3);
+    o.ids = 0; /* the same text again, of a new event */
+    offer(&o, &(Like){.name = 1, .count = 1, .text_bytes = BYTES, .time_ms = ORIGIN_MS + WEEK_MS});
+    EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_TEXTS], 3);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p0")), 4);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p1")), 2);
+    odd_close(&o);
+}
+
+static void expect_flush(Odd *o)
+{
+    EngineStat stat = stat_of(o);
+    for (int i = 0; i < 1000 && stat.durable_seq == 1; i++) {
+        (void)usleep(10000);
+        stat = stat_of(o);
+    }
+    CHECK(stat.durable_seq > 1);
+}
+
+TEST(many_bytes_of_new_texts_make_a_flush_due_before_the_rows_do)
+{
+    Odd o;
+    odd_open(&o, (EngineOptions){.flush_bytes = 100000});
+    for (int i = 0; i < 120; i++)
+        offer(&o, &(Like){.name = 1, .count = 1, .text_bytes = 1000});
+    expect_flush(&o);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p0")), 120);
+    odd_close(&o);
+}
+
+TEST(many_bytes_of_slices_make_a_flush_due_before_the_rows_do)
+{
+    Odd o;
+    odd_open(&o, (EngineOptions){.slice_rows = 64, .flush_bytes = 20000});
+    for (int i = 0; i < 640; i++)
+        offer(&o, &(Like){.name = 1, .count = 200});
+    expect_flush(&o);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p77")), 640);
+    odd_close(&o);
+}
+
+/* ---- weeks ---------------------------------------------------------------------------------------- */
+
+TEST(events_of_too_many_weeks_are_kept_aside_and_the_known_weeks_take_more_also_after_a_restart)
+{
+    enum { WEEKS = 30, MAX = 12 };
+    Odd o;
+    odd_open(&o, (EngineOptions){.weeks_max = MAX, .slice_rows = 16});
+    for (int round = 1; round <= 2; round++) {
+        for (int week = 0; week < WEEKS; week++) { /* neither up nor down */
+            const int64_t from_ms = ORIGIN_MS + (week * 7 % WEEKS - 15) * WEEK_MS;
+            offer(&o, &(Like){.name = 1, .time_ms = from_ms + round, .count = 1});
+        }
+        EngineStat stat = stat_of(&o);
+        EXPECT_I64((int64_t)stat.events, (int64_t)round * MAX);
+        EXPECT_I64((int64_t)stat.aside[ENGINE_ASIDE_WEEKS], (int64_t)round * (WEEKS - MAX));
+        odd_reopen(&o);
+        stat = stat_of(&o);
+        EXPECT_I64((int64_t)stat.events, (int64_t)round * MAX);
+        EXPECT_I64((int64_t)stat.aside[ENGINE_ASIDE_WEEKS], (int64_t)round * (WEEKS - MAX));
+    }
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p0")), 2 * MAX);
+    odd_close(&o);
+}
+
+TEST(an_event_may_lie_thirty_years_before_and_one_year_behind_its_receiving)
+{
+    const int64_t now = INT64_C(1767225600000);
+    const struct {
+        int64_t time_ms;
+        bool is_taken;
+    } times[] = {{now - ENGINE_PAST_MS_MAX, true},
+                 {now - ENGINE_PAST_MS_MAX - 1, false},
+                 {now + ENGINE_FUTURE_MS_MAX, true},
+                 {now + ENGINE_FUTURE_MS_MAX + 1, false},
+                 {1, false}};
+    Odd o;
+    odd_open(&o, (EngineOptions){0});
+    uint64_t events = 0;
+    for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+        offer(&o, &(Like){.name = 1, .time_ms = times[i].time_ms, .received_ms = now});
+        events += times[i].is_taken;
+        const EngineStat stat = stat_of(&o);
+        EXPECT_I64((int64_t)stat.events, (int64_t)events);
+        EXPECT_I64((int64_t)stat.aside[ENGINE_ASIDE_TIME], (int64_t)(i + 1 - events));
+    }
+    odd_close(&o);
+}
+
+TEST(a_slice_over_hundreds_of_weeks_becomes_files_that_grow_together)
+{
+    enum { WEEKS = 200 };
+    Odd o;
+    odd_open(&o, (EngineOptions){.slice_rows = 150});
+    for (int i = 0; i < 2 * WEEKS; i++)
+        offer(&o, &(Like){.name = (uint32_t)i % 300,
+                          .time_ms = ORIGIN_MS - (int64_t)(i * 7 % WEEKS) * WEEK_MS});
+    CHECK(engine_flush(&o.ctx, o.engine) == ERR_OK);
+    EXPECT_I64((int64_t)stat_of(&o).events, 2 * WEEKS);
+    EXPECT_I64(stat_of(&o).file_parts, WEEKS);
+    odd_close(&o);
+}
