@@ -2,6 +2,7 @@
  * engine/engine.c
  */
 #include "engine/engine_inside.h"
+#include "engine/merge.h"
 
 #include <stdlib.h>
 
@@ -28,6 +29,7 @@ static void fill_options(EngineOptions *o)
     o->fan = o->fan == 0 ? FAN : o->fan;
     o->flush_bytes = o->flush_bytes == 0 ? FLUSH_BYTES : o->flush_bytes;
     o->memory_bytes_max = o->memory_bytes_max == 0 ? MEMORY_BYTES_MAX : o->memory_bytes_max;
+    o->merge_bytes_max = o->merge_bytes_max == 0 ? MERGE_BYTES_MAX : o->merge_bytes_max;
     o->weeks_max = o->weeks_max == 0 ? WEEKS_MAX : o->weeks_max;
     o->names = o->names == NULL ? &SCHEMA_LIMITS : o->names;
 }

@@ -58,6 +58,7 @@ typedef struct EngineOptions {
     uint32_t fan;              /* 0 = 8: so many files of similar size become one */
     uint64_t flush_bytes;      /* 0 = 64 MiB: of slices, or of new names: from here on too */
     uint64_t memory_bytes_max; /* 0 = 512 MiB: of slices and new names: offering waits beyond */
+    uint64_t merge_bytes_max;  /* 0 = 512 MiB: of a file that is made from several parts */
     uint32_t weeks_max;        /* 0 = 2,048: with events */
     const SchemaLimits *names; /* NULL = SCHEMA_LIMITS */
     /* Makes sure that the log has everything below `end_seq` on disk, and says which history that is

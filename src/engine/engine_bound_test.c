@@ -3,6 +3,8 @@
  * is there, and nothing ends the program.
  */
 #include "engine/engine.h"
+#include "engine/engine_testkit.h"
+#include "engine/merge.h"
 
 #include "base/log.h"
 #include "base/test.h"
@@ -10,8 +12,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define ORIGIN_MS INT64_C(1735574400000)
-#define WEEK_MS   INT64_C(604800000)
+#define ORIGIN_MS KIT_ORIGIN_MS
+#define WEEK_MS   PART_WEEK_MS
 
 typedef struct Odd {
     char path[64];
@@ -145,6 +147,94 @@ TEST(
     odd_close(&o);
 }
 
+/* Many names, each with properties of its own: value = what its row, name and property say. */
+enum { WIDE_NAMES = 400, WIDE_PROPS = 100, WIDE_ALL = 8000 };
+
+static uint32_t wide_prop(uint32_t name, uint32_t i)
+{
+    return PROP_FIRST + (name * 37 + i * 79) % WIDE_ALL;
+}
+
+static int64_t wide_value(uint32_t row, uint32_t prop)
+{
+    return (int64_t)row * 1000003 + prop;
+}
+
+/* `rows` rows; `seldom` names come once, the others share what is left. */
+static Part *wide_part(Ctx *ctx, uint32_t rows, uint32_t seldom, bool turned, uint64_t seq)
+{
+    RowBuffer b = {0};
+    Part **made = NULL;
+    uint32_t n = 0;
+    for (uint32_t row = 0; row < rows; row++) {
+        uint32_t name = row < seldom ? row : seldom + row % (WIDE_NAMES - seldom);
+        name = turned ? WIDE_NAMES - 1 - name : name;
+        rows_add(&b, ORIGIN_MS + row * 1000, row % 7, 1 + name);
+        for (uint32_t i = 0; i < WIDE_PROPS; i++)
+            rows_value(&b, wide_prop(name, i), PART_NUMBERS, 0,
+                       wide_value(row, wide_prop(name, i)));
+    }
+    CHECK(rows_build(ctx, &b, ORIGIN_MS, seq, seq + 1, &made, &n) == ERR_OK && n == 1);
+    rows_free(&b);
+    return made[0];
+}
+
+typedef struct WideSum {
+    int64_t count, sum;
+} WideSum;
+
+/* Of the properties that this test looks at: all values of each. */
+static WideSum wide_sum(Part *const *parts, uint32_t count, uint32_t prop)
+{
+    WideSum s = {0};
+    const ScanView view = {
+        .parts = (Part **)(uintptr_t)parts, .part_count = count, .person_count = 7};
+    const ScanSelect all = {.from_ms = 0, .to_ms = INT64_MAX};
+    const ScanProp asked = {prop, 0};
+    Scanner *scanner = scanner_new(&view, &(ScanAsk){&all, 1, &asked, 1, false});
+    ScanBatch b;
+    CHECK(scanner_batch(scanner, 0, &b));
+    for (uint32_t row = 0; row < b.from[b.person_count]; row++) {
+        s.count += b.values[0][row] != SCAN_MISSING;
+        s.sum += b.values[0][row] != SCAN_MISSING ? b.values[0][row] : 0;
+    }
+    scanner_free(scanner);
+    return s;
+}
+
+static Err sink_heap(Ctx *ctx, Str bytes, void *arg)
+{
+    (void)ctx;
+    buf_add(arg, bytes);
+    return ERR_OK;
+}
+
+TEST(names_that_leave_the_shared_list_get_the_columns_that_they_have_and_no_others)
+{
+    Ctx ctx = {.arena = arena_new(1 << 20)};
+    Part *parts[] = {wide_part(&ctx, 2000, 300, false, 1), wide_part(&ctx, 2000, 200, true, 2)};
+    Part *merged = NULL;
+    Buf bytes = BUF_MAX(PART_BYTES_MAX);
+    CHECK(parts_merge(&ctx, parts, 2, MERGE_BYTES_MAX, sink_heap, &bytes) == ERR_OK);
+    CHECK(part_open(&ctx, buf_str(&bytes), false, 0, &merged) == ERR_OK);
+    CHECK(merged->head->column_count < WIDE_NAMES * (WIDE_PROPS + 1));
+    for (uint32_t i = 0; i + 1 < merged->head->list_count; i++)
+        EXPECT_I64(merged->lists[i].column_count, WIDE_PROPS + 1); /* and milliseconds */
+    for (uint32_t prop = PROP_FIRST; prop < PROP_FIRST + WIDE_ALL; prop += 111) {
+        const WideSum want = wide_sum(parts, 2, prop), got = wide_sum(&merged, 1, prop);
+        EXPECT_I64(got.count, want.count);
+        EXPECT_I64(got.sum, want.sum);
+    }
+    bytes = BUF_MAX(PART_BYTES_MAX);
+    EXPECT_I64(parts_merge(&ctx, parts, 2, 1 << 20, sink_heap, &bytes), ERR_TOO_LARGE);
+    EXPECT_STREQ(ctx.fault.reason, "events.merge");
+    EXPECT_I64((int64_t)bytes.len, 0);
+    part_unref(parts[0]);
+    part_unref(parts[1]);
+    part_unref(merged);
+    arena_free(ctx.arena);
+}
+
 TEST(an_event_name_keeps_its_first_properties_also_after_a_restart)
 {
     SchemaLimits limits = SCHEMA_LIMITS;
@@ -165,6 +255,34 @@ TEST(an_event_name_keeps_its_first_properties_also_after_a_restart)
     EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p9")), 3);
     EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p4")), 3);
     EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p5")), 2);
+    odd_close(&o);
+}
+
+TEST(files_that_would_be_too_large_together_stay_in_several_and_hold_the_same)
+{
+    enum { NAMES = 4, PROPS = 50, GROUPS = 8, EVENTS = 1600 };
+    Odd o;
+    odd_open(&o, (EngineOptions){
+                     .slice_rows = 40, .flush_rows = 200, .fan = 3, .merge_bytes_max = 60000});
+    for (uint32_t i = 0; i < EVENTS;
+         i++) /* neighbours are alike, the others have other properties */
+        offer(&o, &(Like){.name = i % NAMES, .first = i * GROUPS / EVENTS * PROPS, .count = PROPS});
+    CHECK(engine_flush(&o.ctx, o.engine) == ERR_OK);
+    for (int restarts = 0; restarts < 2; restarts++) {
+        CHECK(engine_settle(&o.ctx, o.engine) == ERR_OK);
+        const EngineStat stat = stat_of(&o);
+        CHECK(stat.file_parts > 1 && stat.file_parts <= EVENTS / 40);
+        CHECK(stat.file_bytes < (uint64_t)stat.file_parts * 100000); /* tables included */
+        EXPECT_I64((int64_t)stat.events, EVENTS);
+        for (uint32_t prop = 0; prop < GROUPS * PROPS; prop += 37)
+            EXPECT_I64(count_of(&o, SCHEMA_EVENT, arena_printf(o.ctx.arena, "p%u", prop)),
+                       EVENTS / GROUPS);
+        odd_reopen(&o);
+        o.ids = 0; /* all of them again: whichever file has an id, it is known */
+        for (uint32_t i = 0; i < EVENTS; i++)
+            offer(&o, &(Like){.name = 1});
+        EXPECT_I64((int64_t)stat_of(&o).repeated, EVENTS);
+    }
     odd_close(&o);
 }
 

@@ -24,6 +24,7 @@ typedef struct FilePart {
     Part *part;
     Ids ids;
     uint64_t number;
+    bool ends_stretch; /* with what came behind it, it would become too large */
 } FilePart;
 
 /* What is known about the events of one week, to see repetitions. */

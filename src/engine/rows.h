@@ -51,6 +51,8 @@ int64_t rows_week_ms(int64_t time_ms, int64_t origin_ms);
 /*
  * One part per week in memory, weeks ascending: *parts in ctx->arena, each with one reference.
  * [from_seq, to_seq) is what the rows are of the log.
+ * Memory: the parts, whose columns have at most 8 bytes for each of rows_cells(); besides them 100 bytes per
+ * row, 100 per column, 8 per event name and 1 MiB.
  */
 MUST_USE Err rows_build(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, uint64_t from_seq,
                         uint64_t to_seq, Part ***parts, uint32_t *count);
