@@ -402,12 +402,12 @@ static void apply_offer(Engine *e, const Offer *offer)
         left = str_slice(left, used, left.len);
         if (event.kind == EVENT_HAPPENED)
             apply_event(e, &event);
+        arena_reset(e->scratch); /* decoded, a batch is many times as large */
         if (!slice_is_full(e))
             continue;
         set_applied(e, offer->first_seq + i + 1);
         engine_close_slice(e);
     }
-    arena_reset(e->scratch);
     set_applied(e, offer->first_seq + offer->count);
     (void)pthread_mutex_lock(&e->lock);
     e->queued_bytes -= offer->bytes;
