@@ -87,6 +87,7 @@ struct Engine {
     uint64_t new_names;    /* bytes of names that no flush has taken */
     uint32_t flush_count;  /* of them: the first ones are on their way to files */
     Buf flush_names;       /* names that no file has yet; the keeper's own, as what follows */
+    uint64_t flush_end;    /* numbers below are in the slices of the flush, or aside */
     uint64_t flush_aside[ENGINE_ASIDE_COUNT];   /* of the events below the flush's end */
     uint64_t durable_aside[ENGINE_ASIDE_COUNT]; /* of those below durable_seq */
     Week **flush_weeks;

@@ -165,6 +165,7 @@ static void begin_flush(Engine *e)
         e->flush_week_count = e->week_count;
         if (e->week_count > 0)
             memcpy(e->flush_weeks, e->weeks, e->week_count * sizeof(Week *));
+        e->flush_end = e->open_from;
         memcpy(e->flush_aside, e->aside, sizeof e->flush_aside);
         (void)pthread_mutex_lock(&e->lock);
         schema_save_new(e->schema, &e->flush_names);
@@ -293,7 +294,7 @@ static Err flush(Ctx *ctx, Engine *e)
     (void)pthread_mutex_lock(&e->lock);
     memcpy(slices, e->memory, count * sizeof(Part *));
     (void)pthread_mutex_unlock(&e->lock);
-    const uint64_t durable_seq = slices[count - 1]->head->to_seq;
+    const uint64_t durable_seq = e->flush_end;
     FileList files = copy_files(ctx, e, count);
     if (files.count >= FILES_MAX)
         return fail(ctx, ERR_BUSY, "events.files", "%u files", files.count);
