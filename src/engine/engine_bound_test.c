@@ -10,6 +10,8 @@
 #include "base/test.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define ORIGIN_MS KIT_ORIGIN_MS
@@ -284,6 +286,79 @@ TEST(files_that_would_be_too_large_together_stay_in_several_and_hold_the_same)
         EXPECT_I64((int64_t)stat_of(&o).repeated, EVENTS);
     }
     odd_close(&o);
+}
+
+/* ---- memory --------------------------------------------------------------------------------------- */
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IS_SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define IS_SANITIZED
+#endif
+#endif
+
+enum { CROWD_PARTS = 10, CROWD_ROWS = 30000, CROWD_COLUMNS = 40, CROWD_MIB = 60 };
+
+/* Nobody's rows: all of them stand in one block. */
+static Part *crowd_part(Ctx *ctx, uint32_t seq)
+{
+    RowBuffer b = {0};
+    Part **made = NULL;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < CROWD_ROWS; i++) {
+        rows_add(&b, ORIGIN_MS + (int64_t)i * 20000, 0, 1 + i % 3);
+        for (uint32_t c = 0; c < CROWD_COLUMNS; c++)
+            rows_value(&b, PROP_FIRST + c, PART_CODES, 0, 1 + i * c % 5);
+    }
+    CHECK(rows_build(ctx, &b, ORIGIN_MS, seq, seq + 1, &made, &n) == ERR_OK && n == 1);
+    rows_free(&b);
+    return made[0];
+}
+
+static Err sink_nothing(Ctx *ctx, Str bytes, void *arg)
+{
+    (void)ctx;
+    (void)bytes;
+    (void)arg;
+    return ERR_OK;
+}
+
+static int64_t most_memory_kib(void)
+{
+    struct rusage usage;
+    CHECK(getrusage(RUSAGE_SELF, &usage) == 0);
+    return usage.ru_maxrss;
+}
+
+/* In a process of its own: what other tests had at most does not count. */
+static int merge_crowd(void)
+{
+    Ctx ctx = {.arena = arena_new(1 << 20)};
+    Part *parts[CROWD_PARTS];
+    for (uint32_t i = 0; i < CROWD_PARTS; i++) {
+        parts[i] = crowd_part(&ctx, i);
+        arena_reset(ctx.arena);
+    }
+    const int64_t before_kib = most_memory_kib();
+    if (parts_merge(&ctx, parts, CROWD_PARTS, MERGE_BYTES_MAX, sink_nothing, NULL) != ERR_OK)
+        return 2;
+    return most_memory_kib() - before_kib > (int64_t)CROWD_MIB * 1024;
+}
+
+TEST(a_merge_of_a_block_with_very_many_rows_does_not_hold_all_its_values)
+{
+#ifdef IS_SANITIZED
+    test_skip("sanitizers keep what was freed");
+#endif
+    const pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0)
+        _exit(merge_crowd());
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status));
+    EXPECT_I64(WEXITSTATUS(status), 0);
 }
 
 /* ---- texts ---------------------------------------------------------------------------------------- */
