@@ -131,18 +131,19 @@ const char *engine_aside_text(EngineAside why)
         [ENGINE_ASIDE_ACTORS] = "events of too many actors",
         [ENGINE_ASIDE_PROPS] = "values of too many properties",
         [ENGINE_ASIDE_PAIRS] = "values of too many properties of one event name",
-        [ENGINE_ASIDE_TYPE] = "values of another type than the first one, and lists",
+        [ENGINE_ASIDE_TYPE] = "values of another type than the first one",
         [ENGINE_ASIDE_NUMBER] = "numbers too large or with too many decimal places",
         [ENGINE_ASIDE_TEXTS] = "texts beyond what dictionaries may hold",
+        [ENGINE_ASIDE_LISTS] = "lists, which have no column",
     };
     return texts[why];
 }
 
-/* The log hears of each reason once: odd events come in thousands. */
+/* The log hears of each reason once: odd events come in thousands.  Lists are not odd. */
 static void keep_aside(Engine *e, EngineAside why)
 {
     e->aside[why]++;
-    if ((e->aside_said >> why & 1) != 0)
+    if (why == ENGINE_ASIDE_LISTS || (e->aside_said >> why & 1) != 0)
         return;
     e->aside_said |= 1U << why;
     LOG(LOG_WARN, "events.kept_aside", LOG_C("what", engine_aside_text(why)),
@@ -195,9 +196,10 @@ static EngineAside put_value(Engine *e, const SchemaProp *prop, const EventProp 
     case EVENT_BOOL:
     case EVENT_TIME:
         break;
-    case EVENT_NONE:
     case EVENT_TEXTS:
     case EVENT_ITEMS:
+        return ENGINE_ASIDE_LISTS;
+    case EVENT_NONE:
     case EVENT_TYPE_COUNT:
         return ENGINE_ASIDE_TYPE;
     }
@@ -236,11 +238,12 @@ typedef struct Place {
     SchemaSpace space;
 } Place;
 
-/* A shape holds what its event name may have: that needs no second look. */
+/* A shape holds what its event name may have, and lists: that needs no second look. */
 static EngineAside put_prop(Engine *e, const Place *at, const EventProp *p)
 {
     SchemaProp *prop = same_as_last(e, at->shape, at->place, at->space, p->name);
-    const bool is_pair = prop != NULL;
+    const bool is_list = p->type == EVENT_TEXTS || p->type == EVENT_ITEMS;
+    const bool needs_pair = prop == NULL && !is_list;
     if (prop == NULL)
         prop = schema_prop(e->schema, at->space, p->name, p->type);
     EngineAside why = ENGINE_ASIDE_PROPS;
@@ -248,13 +251,13 @@ static EngineAside put_prop(Engine *e, const Place *at, const EventProp *p)
         return why;
     if (prop->type != p->type)
         why = ENGINE_ASIDE_TYPE;
-    else if (!is_pair && !schema_pair(e->schema, at->event, prop))
+    else if (needs_pair && !schema_pair(e->schema, at->event, prop))
         why = ENGINE_ASIDE_PAIRS;
     else
         why = put_value(e, prop, p);
     if (why != ASIDE_NOT)
         prop->conflicts++;
-    else if (at->place < SHAPE_PROPS)
+    if ((why == ASIDE_NOT || why == ENGINE_ASIDE_LISTS) && at->place < SHAPE_PROPS)
         at->shape->props[at->place] = prop;
     return why;
 }

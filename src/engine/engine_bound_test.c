@@ -53,18 +53,24 @@ static void odd_close(Odd *o)
     arena_free(o->ctx.arena);
 }
 
-/* What an event is like: properties p<first> up to p<first + count - 1>, numbers or long texts. */
+/* What an event is like: properties p<first> up to p<first + count - 1>, numbers or long texts; before them
+ * properties l0, l1, ..., which are lists. */
 typedef struct Like {
     uint32_t name;
     int64_t time_ms, received_ms;
     uint32_t first, count;
     uint32_t text_bytes; /* 0 = numbers */
+    uint32_t lists;
 } Like;
+
+static const Str ONE = {"one", 3};
 
 static void add_props(Odd *o, EventBuilder *b, const Like *like)
 {
     char *text = arena_bytes(o->ctx.arena, like->text_bytes + 1);
     memset(text, 'x', like->text_bytes);
+    for (uint32_t i = 0; i < like->lists; i++)
+        event_prop_texts(b, arena_printf(o->ctx.arena, "l%u", i), &ONE, 1);
     for (uint32_t i = 0; i < like->count; i++) {
         const Str name = arena_printf(o->ctx.arena, "p%u", like->first + i);
         if (i == EVENT_PROPS_MAX)
@@ -285,6 +291,23 @@ TEST(files_that_would_be_too_large_together_stay_in_several_and_hold_the_same)
             offer(&o, &(Like){.name = 1});
         EXPECT_I64((int64_t)stat_of(&o).repeated, EVENTS);
     }
+    odd_close(&o);
+}
+
+TEST(a_list_takes_no_column_from_the_properties_of_its_event_name)
+{
+    SchemaLimits limits = SCHEMA_LIMITS;
+    limits.event_props = 2;
+    Odd o;
+    odd_open(&o, (EngineOptions){.names = &limits});
+    for (int i = 0; i < 2; i++) {
+        offer(&o, &(Like){.name = 1, .lists = 5});
+        offer(&o, &(Like){.name = 1, .count = 2, .lists = 5});
+    }
+    const EngineStat stat = stat_of(&o);
+    EXPECT_I64((int64_t)stat.aside[ENGINE_ASIDE_LISTS], 20);
+    EXPECT_I64((int64_t)stat.kept_aside, 20);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p1")), 2);
     odd_close(&o);
 }
 

@@ -24,7 +24,7 @@ typedef struct ManifestHead {
     uint64_t aside[ENGINE_ASIDE_COUNT]; /* of what lies below durable_seq */
     uint64_t file_count;                /* their numbers follow, u64 each */
 } ManifestHead;
-_Static_assert(sizeof(ManifestHead) == 152, "on-disk layout");
+_Static_assert(sizeof(ManifestHead) == 160, "on-disk layout");
 
 enum { MANIFEST_BYTES_MAX = 1 << 24, CRC_FROM = offsetof(ManifestHead, crc) + 4 };
 
