@@ -2,6 +2,7 @@
  * engine/engine.c
  */
 #include "engine/engine_inside.h"
+#include "engine/merge.h"
 
 #include <stdlib.h>
 
@@ -10,6 +11,10 @@ enum {
     FLUSH_ROWS = 262144,
     MEMORY_ROWS_MAX = 2097152,
     FAN = 8,
+    FLUSH_BYTES = 64 << 20, /* five times what so many ordinary rows have */
+    MEMORY_BYTES_MAX = 512 << 20,
+    WEEKS_MAX =
+        2048, /* 39 years; each has a part and its ids, or several, and vm.max_map_count is 65,530 */
     NAMES_BYTES_MAX = 1 << 30,
     QUEUED_BYTES_MAX = 32 << 20, /* offers that are not applied: offering waits beyond */
 };
@@ -22,6 +27,11 @@ static void fill_options(EngineOptions *o)
     o->flush_rows = o->flush_rows == 0 ? FLUSH_ROWS : o->flush_rows;
     o->memory_rows_max = o->memory_rows_max == 0 ? MEMORY_ROWS_MAX : o->memory_rows_max;
     o->fan = o->fan == 0 ? FAN : o->fan;
+    o->flush_bytes = o->flush_bytes == 0 ? FLUSH_BYTES : o->flush_bytes;
+    o->memory_bytes_max = o->memory_bytes_max == 0 ? MEMORY_BYTES_MAX : o->memory_bytes_max;
+    o->merge_bytes_max = o->merge_bytes_max == 0 ? MERGE_BYTES_MAX : o->merge_bytes_max;
+    o->weeks_max = o->weeks_max == 0 ? WEEKS_MAX : o->weeks_max;
+    o->names = o->names == NULL ? &SCHEMA_LIMITS : o->names;
 }
 
 static void free_offers(Offer *o)
@@ -72,7 +82,7 @@ Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out
     e->folder = (Str){e->folder_bytes, folder.len};
     e->o = *options;
     fill_options(&e->o);
-    e->schema = schema_new();
+    e->schema = schema_new(e->o.names);
     e->scratch = arena_new(1 << 20);
     e->flush_names = BUF_MAX(NAMES_BYTES_MAX);
     CHECK(pthread_mutex_init(&e->apply, NULL) == 0 && pthread_mutex_init(&e->lock, NULL) == 0 &&
@@ -117,6 +127,14 @@ uint64_t engine_next_seq(Engine *e)
     return next;
 }
 
+void engine_history(Engine *e, uint64_t *end_seq, uint32_t *mark)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    *end_seq = e->durable_seq;
+    *mark = e->durable_mark;
+    (void)pthread_mutex_unlock(&e->lock);
+}
+
 /* Bytes of the first `n` records. */
 static size_t records_bytes(Str records, uint64_t n)
 {
@@ -142,36 +160,77 @@ static void queue_offer(Engine *e, Offer *offer)
     (void)pthread_cond_broadcast(&e->changed);
 }
 
-void engine_offer(Engine *e, uint64_t first_seq, uint32_t count, Str records)
+static bool has_room(const Engine *e)
+{
+    return e->memory_rows < e->o.memory_rows_max && e->queued_bytes < QUEUED_BYTES_MAX &&
+           e->memory_bytes + e->new_names + e->flush_names.len < e->o.memory_bytes_max;
+}
+
+/* Under the lock. */
+static void take_offer(Engine *e, uint64_t first_seq, uint32_t count, Str records)
+{
+    const uint64_t known = e->offered > first_seq ? e->offered - first_seq : 0;
+    if (known >= count)
+        return;
+    records = known == 0 ? records : str_slice(records, records_bytes(records, known), records.len);
+    Offer *offer = malloc(sizeof *offer + records.len);
+    CHECK(offer != NULL);
+    *offer = (Offer){.first_seq = first_seq + known,
+                     .count = count - (uint32_t)known,
+                     .bytes = (uint32_t)records.len};
+    memcpy(offer->records, records.ptr, records.len);
+    queue_offer(e, offer);
+}
+
+bool engine_offer(Engine *e, uint64_t first_seq, uint32_t count, Str records)
 {
     (void)pthread_mutex_lock(&e->lock);
-    while (e->memory_rows >= e->o.memory_rows_max || e->queued_bytes >= QUEUED_BYTES_MAX)
+    while (!e->refusing && !has_room(e))
         (void)pthread_cond_wait(&e->changed, &e->lock);
-    const uint64_t known = e->offered > first_seq ? e->offered - first_seq : 0;
-    if (known < count) {
-        records =
-            known == 0 ? records : str_slice(records, records_bytes(records, known), records.len);
-        Offer *offer = malloc(sizeof *offer + records.len);
-        CHECK(offer != NULL);
-        *offer = (Offer){.first_seq = first_seq + known,
-                         .count = count - (uint32_t)known,
-                         .bytes = (uint32_t)records.len};
-        memcpy(offer->records, records.ptr, records.len);
-        queue_offer(e, offer);
+    const bool taken = !e->refusing;
+    if (taken)
+        take_offer(e, first_seq, count, records);
+    (void)pthread_mutex_unlock(&e->lock);
+    return taken;
+}
+
+bool engine_offer_now(Engine *e, uint64_t first_seq, uint32_t count, Str records)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    const bool taken = !e->refusing && has_room(e);
+    if (taken)
+        take_offer(e, first_seq, count, records);
+    else {
+        e->complete = false;
+        e->lacks_seq = first_seq;
     }
+    (void)pthread_mutex_unlock(&e->lock);
+    return taken;
+}
+
+void engine_refuse_offers(Engine *e)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    e->refusing = true;
+    (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
 }
 
 void engine_set_complete(Engine *e)
 {
     (void)pthread_mutex_lock(&e->lock);
-    e->complete = true;
+    e->complete = e->lacks_seq == 0 || e->offered > e->lacks_seq;
+    (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
 }
 
-bool engine_is_complete(Engine *e, uint64_t *offered)
+bool engine_is_complete(Engine *e, int64_t until_us, uint64_t *offered)
 {
+    const struct timespec until = {.tv_sec = until_us / 1000000,
+                                   .tv_nsec = until_us % 1000000 * 1000};
     (void)pthread_mutex_lock(&e->lock);
+    for (int rc = 0; !e->complete && rc == 0 && until_us > 0;)
+        rc = pthread_cond_clockwait(&e->changed, &e->lock, CLOCK_MONOTONIC, &until);
     const bool complete = e->complete;
     if (offered != NULL)
         *offered = e->offered - 1;
@@ -296,7 +355,9 @@ void engine_stat(Engine *e, EngineStat *out)
     *out = (EngineStat){0};
     (void)pthread_mutex_lock(&e->apply);
     out->repeated = e->repeated;
-    out->kept_aside = e->kept_aside;
+    memcpy(out->aside, e->aside, sizeof out->aside);
+    for (size_t i = 0; i < ENGINE_ASIDE_COUNT; i++)
+        out->kept_aside += e->aside[i];
     out->names_bytes = schema_bytes(e->schema);
     (void)pthread_mutex_lock(&e->lock);
     out->next_seq = e->offered;
@@ -328,17 +389,12 @@ static void report_part(int64_t offset, const char *what, void *arg)
         r->fn(r->file, offset, what, r->arg);
 }
 
-/* Under the lock, which keeps the map of a file that is just being replaced. */
-static int64_t verify_ids(Engine *e, uint64_t number, EngineReportFn fn, void *arg)
+static int64_t verify_ids(const FilePart *f, EngineReportFn fn, void *arg)
 {
-    bool good = true;
-    (void)pthread_mutex_lock(&e->lock);
-    for (uint32_t i = 0; i < e->file_count; i++)
-        good = good && (e->files[i].number != number || ids_are_sound(&e->files[i].ids));
-    (void)pthread_mutex_unlock(&e->lock);
+    const bool good = ids_are_sound(&f->ids);
     char name[ENGINE_NAME_BYTES];
     if (!good && fn != NULL)
-        fn(engine_file_name(number, ".ids", name).ptr, 0, "checksum of the ids", arg);
+        fn(engine_file_name(f->number, ".ids", name).ptr, 0, "checksum of the ids", arg);
     return !good;
 }
 
@@ -349,16 +405,16 @@ Err engine_verify(Ctx *ctx, Engine *e, EngineReportFn fn, void *arg, int64_t *ba
     const uint32_t count = e->file_count;
     FilePart *files = ARENA_ARRAY(ctx->arena, FilePart, (size_t)count + 1);
     for (uint32_t i = 0; i < count; i++) {
-        files[i] = e->files[i];
-        (void)part_ref(files[i].part);
+        const FilePart *f = &e->files[i];
+        files[i] = (FilePart){part_ref(f->part), ids_share(&f->ids), f->number};
     }
     (void)pthread_mutex_unlock(&e->lock);
     for (uint32_t i = 0; i < count; i++) {
         char name[ENGINE_NAME_BYTES];
         Report r = {fn, arg, engine_file_name(files[i].number, ".part", name).ptr};
         found += part_verify(files[i].part, report_part, &r);
-        part_unref(files[i].part);
-        found += verify_ids(e, files[i].number, fn, arg);
+        found += verify_ids(&files[i], fn, arg);
+        engine_file_close(&files[i]);
     }
     *bad = found;
     return ERR_OK;

@@ -10,10 +10,12 @@
  * Promises: what was offered is seen by every view taken afterwards; an event comes in once by (source,
  *           id) within its week, however often it is offered; after a crash the engine says from which
  *           sequence number it must be offered again, and nothing below is missing or twice; a full disk
- *           stops the writing of files and, once memory is full, engine_offer(), until there is room.
- * Memory:   rows that are not in files (at most EngineOptions.memory_rows_max, about 100 bytes each),
- *           dictionaries and actors, 10 bits per event of the weeks that get events, mapped pages.
- *           What is not bounded by bytes yet stands in docs/decisions/0010.
+ *           stops the writing of files and, once memory is full, engine_offer(), until there is room;
+ *           no file knows more than the log has on disk (EngineOptions.settle).
+ * Memory:   rows that are not in files and their new names (EngineOptions.memory_rows_max and
+ *           memory_bytes_max; beyond by what is queued, one slice and the largest batch), dictionaries and
+ *           actors (SchemaLimits), 10 bits per event of the weeks that get events, 8 bytes per event that
+ *           no file has, mapped pages.
  * Threads:  every function may be called from any thread; engine_offer() in the order of the log.
  */
 #pragma once
@@ -26,12 +28,44 @@ typedef struct Engine Engine;
 /* Later events stay in the log only: scans count seconds in 32 bits.  2106-01-01. */
 #define ENGINE_TIME_MS_MAX INT64_C(4291747200000)
 
+/* How far an event may lie from when it was received: history of thirty years is imported, a clock that is
+ * wrong by more than a year says nothing about when something happened. */
+#define ENGINE_PAST_MS_MAX   (INT64_C(30) * 366 * 86400000)
+#define ENGINE_FUTURE_MS_MAX (INT64_C(366) * 86400000)
+
+/* Why something is in the log only.  The numbers are on disk. */
+typedef enum EngineAside {
+    ENGINE_ASIDE_TIME,  /* an event: ENGINE_PAST_MS_MAX, ENGINE_FUTURE_MS_MAX, ENGINE_TIME_MS_MAX */
+    ENGINE_ASIDE_WEEKS, /* an event: of one week more than EngineOptions.weeks_max */
+    ENGINE_ASIDE_NAMES, /* an event: of one name too many */
+    ENGINE_ASIDE_ACTORS, /* an event: of one actor too many */
+    ENGINE_ASIDE_PROPS,  /* a value: of one property too many */
+    ENGINE_ASIDE_PAIRS,  /* a value: of one property too many of this event name */
+    ENGINE_ASIDE_TYPE,   /* a value: of another type than the property's first one */
+    ENGINE_ASIDE_NUMBER, /* a value: too many decimal places, or too large */
+    ENGINE_ASIDE_TEXTS,  /* a value: one text too many, or too many bytes of texts */
+    ENGINE_ASIDE_LISTS,  /* a value: a list, which no column holds; that is no fault of anybody's */
+    ENGINE_ASIDE_COUNT
+} EngineAside;
+
+/* The reason in a few words, for people. */
+const char *engine_aside_text(EngineAside why);
+
 typedef struct EngineOptions {
-    int64_t origin_ms;        /* when some week begins; fixed when the folder is made */
-    uint32_t slice_rows;      /* 0 = 16,384: rows that are sorted together */
-    uint32_t flush_rows;      /* 0 = 262,144: from here on memory goes to files */
-    uint32_t memory_rows_max; /* 0 = 2,097,152: offering waits beyond */
-    uint32_t fan;             /* 0 = 8: so many files of similar size become one */
+    int64_t origin_ms;         /* when some week begins; fixed when the folder is made */
+    uint32_t slice_rows;       /* 0 = 16,384: rows that are sorted together */
+    uint32_t flush_rows;       /* 0 = 262,144: from here on memory goes to files */
+    uint32_t memory_rows_max;  /* 0 = 2,097,152: offering waits beyond */
+    uint32_t fan;              /* 0 = 8: so many files of similar size become one */
+    uint64_t flush_bytes;      /* 0 = 64 MiB: of slices, or of new names: from here on too */
+    uint64_t memory_bytes_max; /* 0 = 512 MiB: of slices and new names: offering waits beyond */
+    uint64_t merge_bytes_max;  /* 0 = 512 MiB: of a file that is made from several parts */
+    uint32_t weeks_max;        /* 0 = 2,048: with events */
+    const SchemaLimits *names; /* NULL = SCHEMA_LIMITS */
+    /* Makes sure that the log has everything below `end_seq` on disk, and says which history that is
+     * (events_mark()).  Called before files that hold it count.  NULL = there is no log. */
+    Err (*settle)(Ctx *ctx, uint64_t end_seq, uint32_t *mark, void *arg);
+    void *settle_arg;
 } EngineOptions;
 
 /* Errors: INTERNAL "events.manifest_damaged", "events.names_damaged", "events.part_damaged",
@@ -44,16 +78,28 @@ void engine_close(Engine *e);
 /* The next sequence number that it wants: everything below it was offered, or is in files. */
 uint64_t engine_next_seq(Engine *e);
 
-/* `records`: encoded events, the first with number `first_seq`.  What lies below engine_next_seq() is
- * passed over; numbers left out are those that the log lost.  Waits when memory is full.  Made for
- * events_follow(). */
-void engine_offer(Engine *e, uint64_t first_seq, uint32_t count, Str records);
+/* The history of the log that the files were made of: `mark` of everything below `end_seq`. */
+void engine_history(Engine *e, uint64_t *end_seq, uint32_t *mark);
 
-/* The caller's word that everything in the log was offered: until then a view lacks events. */
+/* `records`: encoded events, the first with number `first_seq`.  What lies below engine_next_seq() is
+ * passed over; numbers left out are those that the log lost.  Waits when memory is full; false =
+ * not taken, engine_refuse_offers() was called. */
+bool engine_offer(Engine *e, uint64_t first_seq, uint32_t count, Str records);
+
+/* The same without waiting: false = not taken, memory is full.  The engine is then not complete, until
+ * what it lacks was offered again, from engine_next_seq() on. */
+bool engine_offer_now(Engine *e, uint64_t first_seq, uint32_t count, Str records);
+
+/* From now on no offer is taken; whoever waits comes back. */
+void engine_refuse_offers(Engine *e);
+
+/* The caller's word that everything in the log was offered: until then a view lacks events.  Without effect
+ * while something is missing that engine_offer_now() refused. */
 void engine_set_complete(Engine *e);
 
-/* Otherwise *offered (may be NULL) says how many there are so far. */
-bool engine_is_complete(Engine *e, uint64_t *offered);
+/* Waits for it until `until_us` (clock_mono_us(); 0 = not at all).  False: *offered (may be NULL) says how many
+ * there are so far. */
+bool engine_is_complete(Engine *e, int64_t until_us, uint64_t *offered);
 
 /* Everything offered so far.  Give it back with engine_view_done(). */
 ScanView *engine_view(Engine *e);
@@ -70,12 +116,12 @@ MUST_USE Err engine_flush(Ctx *ctx, Engine *e);
 MUST_USE Err engine_settle(Ctx *ctx, Engine *e);
 
 typedef struct EngineStat {
-    uint64_t next_seq;    /* offered */
-    uint64_t durable_seq; /* in files */
-    uint64_t events;      /* rows */
-    uint64_t repeated;    /* came again and were passed over, since the start */
-    uint64_t
-        kept_aside; /* values that are in the log only: conflicts and limits, since the start */
+    uint64_t next_seq;                  /* offered */
+    uint64_t durable_seq;               /* in files */
+    uint64_t events;                    /* rows */
+    uint64_t repeated;                  /* came again and were passed over, since the start */
+    uint64_t aside[ENGINE_ASIDE_COUNT]; /* events and values that are in the log only, since ever */
+    uint64_t kept_aside;                /* all of them */
     uint32_t memory_rows, memory_parts, file_parts;
     uint64_t file_bytes, id_bytes;
     uint64_t bytes_written; /* to files since the start */

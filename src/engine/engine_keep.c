@@ -8,6 +8,8 @@
  * Files of one week grow together like digits of a counter: `fan` neighbours of the smallest sizes become
  * one.  An event is so written once per level: once when it leaves memory, then at most
  * log(week / flush_rows) / log(fan) times.
+ * What would become larger than EngineOptions.merge_bytes_max stays in two: a flush then writes several files of a week,
+ * and files that shall grow together are cut into two stretches.
  */
 #include "engine/engine_inside.h"
 #include "engine/merge.h"
@@ -17,7 +19,14 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { RETRY_MS = 1000, MERGE_MAX = 64, LEVELS = 16 };
+enum {
+    RETRY_MS = 1000,
+    MERGE_MAX = 64,
+    LEVELS = 16,
+    FILES_MANY =
+        8192, /* from here on two files of a size become one: weeks have one file per size at most */
+    FILES_MAX = 16384, /* two maps each; a process has 65,530 */
+};
 
 /* ---- writing files ------------------------------------------------------------------------------ */
 
@@ -41,7 +50,7 @@ static Err write_part(Ctx *ctx, Engine *e, uint64_t number, Part *const *parts, 
     char name[ENGINE_NAME_BYTES];
     Output o = {.e = e};
     TRY(file_open(ctx, e->folder, engine_file_name(number, ".part", name), FILE_CREATE, &o.file));
-    Err err = parts_merge(ctx, parts, count, write_piece, &o);
+    Err err = parts_merge(ctx, parts, count, e->o.merge_bytes_max, write_piece, &o);
     if (err == ERR_OK)
         err = file_sync(ctx, o.file);
     file_close(&o.file);
@@ -156,9 +165,13 @@ static void begin_flush(Engine *e)
         e->flush_week_count = e->week_count;
         if (e->week_count > 0)
             memcpy(e->flush_weeks, e->weeks, e->week_count * sizeof(Week *));
-        schema_save_new(e->schema, &e->flush_names);
+        e->flush_end = e->open_from;
+        memcpy(e->flush_aside, e->aside, sizeof e->flush_aside);
         (void)pthread_mutex_lock(&e->lock);
+        schema_save_new(e->schema, &e->flush_names);
         e->flush_count = e->memory_count;
+        e->new_names = 0;
+        e->open_names = 0;
         (void)pthread_mutex_unlock(&e->lock);
     }
     (void)pthread_mutex_unlock(&e->apply);
@@ -199,6 +212,34 @@ static uint32_t slices_of(Part *const *slices, uint32_t count, int64_t week_ms, 
     return n;
 }
 
+static bool is_too_large(const Ctx *ctx, Err err)
+{
+    return err == ERR_TOO_LARGE && str_eq(str_of(ctx->fault.reason), STR("events.merge"));
+}
+
+/* One file, or several when they would be too large together.  The first one has the ids of all. */
+static Err write_week(Ctx *ctx, Engine *e, const Week *w, Part *const *slices, uint32_t n,
+                      FileList *files, FileList *made)
+{
+    uint64_t *hashes = hashes_of(ctx, &w->flushing);
+    uint32_t hash_count = w->flushing.count;
+    for (uint32_t at = 0, some = n; at < n;) {
+        FilePart *f = &made->at[made->count];
+        const Err err = write_file(ctx, e, slices + at, some, hashes, hash_count, f);
+        if (some > 1 && is_too_large(ctx, err)) {
+            some = (some + 1) / 2;
+            continue;
+        }
+        TRY(err);
+        made->count++;
+        insert_file(files, f);
+        hash_count = 0;
+        at += some;
+        some = some < n - at ? some : n - at;
+    }
+    return ERR_OK;
+}
+
 static Err write_weeks(Ctx *ctx, Engine *e, Part *const *slices, uint32_t count, FileList *files,
                        FileList *made)
 {
@@ -206,19 +247,14 @@ static Err write_weeks(Ctx *ctx, Engine *e, Part *const *slices, uint32_t count,
     for (uint32_t i = 0; i < e->flush_week_count; i++) {
         const Week *w = e->flush_weeks[i];
         const uint32_t n = slices_of(slices, count, w->week_ms, of_week);
-        if (n == 0)
-            continue;
-        uint64_t *hashes = hashes_of(ctx, &w->flushing);
-        FilePart *f = &made->at[made->count];
-        TRY(write_file(ctx, e, of_week, n, hashes, w->flushing.count, f));
-        made->count++;
-        insert_file(files, f);
+        if (n > 0)
+            TRY(write_week(ctx, e, w, of_week, n, files, made));
     }
     return ERR_OK;
 }
 
 /* The files take the slices' place. */
-static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq)
+static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq, uint32_t mark)
 {
     (void)pthread_mutex_lock(&e->apply);
     for (uint32_t i = 0; i < e->flush_week_count; i++) {
@@ -232,12 +268,15 @@ static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq)
     take_over(e, files);
     for (uint32_t i = 0; i < e->flush_count; i++) {
         e->memory_rows -= e->memory[i]->head->rows;
+        e->memory_bytes -= e->memory[i]->bytes.len;
         part_unref(e->memory[i]);
     }
     e->memory_count -= e->flush_count;
     memmove(e->memory, e->memory + e->flush_count, e->memory_count * sizeof(Part *));
     e->flush_count = 0;
     e->durable_seq = durable_seq;
+    e->durable_mark = mark;
+    memcpy(e->durable_aside, e->flush_aside, sizeof e->durable_aside);
     e->names_bytes += (int64_t)e->flush_names.len;
     buf_clear(&e->flush_names);
     (void)pthread_cond_broadcast(&e->changed);
@@ -255,17 +294,22 @@ static Err flush(Ctx *ctx, Engine *e)
     (void)pthread_mutex_lock(&e->lock);
     memcpy(slices, e->memory, count * sizeof(Part *));
     (void)pthread_mutex_unlock(&e->lock);
-    const uint64_t durable_seq = slices[count - 1]->head->to_seq;
+    const uint64_t durable_seq = e->flush_end;
     FileList files = copy_files(ctx, e, count);
+    if (files.count >= FILES_MAX)
+        return fail(ctx, ERR_BUSY, "events.files", "%u files", files.count);
     FileList made = {ARENA_ARRAY(ctx->arena, FilePart, count), 0};
-    Err err = write_names(ctx, e);
+    uint32_t mark = 0;
+    Err err = e->o.settle == NULL ? ERR_OK : e->o.settle(ctx, durable_seq, &mark, e->o.settle_arg);
+    if (err == ERR_OK)
+        err = write_names(ctx, e);
     if (err == ERR_OK)
         err = write_weeks(ctx, e, slices, count, &files, &made);
     if (err == ERR_OK)
-        err = engine_manifest_save(ctx, e, files.at, files.count, durable_seq,
+        err = engine_manifest_save(ctx, e, files.at, files.count, durable_seq, mark, e->flush_aside,
                                    e->names_bytes + (int64_t)e->flush_names.len);
     if (err == ERR_OK) {
-        end_flush(e, &files, durable_seq);
+        end_flush(e, &files, durable_seq, mark);
         return ERR_OK;
     }
     for (uint32_t i = 0; i < made.count; i++) {
@@ -285,10 +329,11 @@ static int level_of(const Engine *e, const FilePart *f)
     return level;
 }
 
-/* Of the week's files [from, to): the newest that are small enough to become one; 0 = none yet. */
+/* Of a stretch of files [from, to): the newest that are small enough to become one; 0 = none yet. */
 static uint32_t count_to_merge(const Engine *e, const FileList *l, uint32_t from, uint32_t to,
                                bool all)
 {
+    const uint32_t enough = all || l->count > FILES_MANY ? 2 : e->o.fan;
     for (int level = all ? LEVELS : 0; level <= LEVELS; level++) {
         uint32_t n = 0;
         uint64_t rows = 0;
@@ -297,7 +342,7 @@ static uint32_t count_to_merge(const Engine *e, const FileList *l, uint32_t from
             rows += l->at[to - 1 - n].part->head->rows;
             n++;
         }
-        if (n >= (all ? 2 : e->o.fan))
+        if (n >= enough)
             return n;
     }
     return 0;
@@ -308,7 +353,8 @@ static uint32_t find_merge(const Engine *e, const FileList *l, bool all, uint32_
 {
     for (uint32_t from = 0, to = 0; from < l->count; from = to) {
         const int64_t week_ms = l->at[from].part->head->week_ms;
-        while (to < l->count && l->at[to].part->head->week_ms == week_ms)
+        while (to < l->count && l->at[to].part->head->week_ms == week_ms &&
+               (to == from || !l->at[to - 1].ends_stretch))
             to++;
         const uint32_t n = count_to_merge(e, l, from, to, all);
         if (n > 0) {
@@ -337,6 +383,16 @@ static uint64_t *all_hashes(const FilePart *files, uint32_t n, uint32_t *count)
     return hashes;
 }
 
+/* What would be too large as one is two stretches from now on, until the next start. */
+static void cut_stretch(Engine *e, uint64_t number)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    for (uint32_t i = 0; i < e->file_count; i++)
+        if (e->files[i].number == number)
+            e->files[i].ends_stretch = true;
+    (void)pthread_mutex_unlock(&e->lock);
+}
+
 static Err merge_files(Ctx *ctx, Engine *e, FileList *l, uint32_t first, uint32_t n)
 {
     FilePart *old = ARENA_ARRAY(ctx->arena, FilePart, n);
@@ -349,11 +405,17 @@ static Err merge_files(Ctx *ctx, Engine *e, FileList *l, uint32_t first, uint32_
     FilePart made;
     const Err err = write_file(ctx, e, parts, n, hashes, hash_count, &made);
     free(hashes);
+    if (is_too_large(ctx, err)) {
+        cut_stretch(e, old[n / 2 - 1].number);
+        return ERR_OK;
+    }
     TRY(err);
+    made.ends_stretch = old[n - 1].ends_stretch;
     memmove(l->at + first, l->at + first + n, (l->count - first - n) * sizeof *l->at);
     l->count -= n;
     insert_file(l, &made);
-    const Err saved = engine_manifest_save(ctx, e, l->at, l->count, e->durable_seq, e->names_bytes);
+    const Err saved = engine_manifest_save(ctx, e, l->at, l->count, e->durable_seq, e->durable_mark,
+                                           e->durable_aside, e->names_bytes);
     if (saved != ERR_OK) {
         engine_file_close(&made);
         remove_files(e, made.number);

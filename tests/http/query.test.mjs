@@ -191,6 +191,98 @@ test('who persons are is for those who may read persons everywhere', async () =>
   await refused('request.cursor', { segment: { of: 'did(any event)', limit: 1, cursor: 'nonsense' } })
 })
 
+test('stickiness counts persons by the number of days on which they came', async () => {
+  const { stickiness } = await ask({ stickiness: { ...WEEK, of: '"Page Viewed"' } })
+  assert.equal(stickiness.intervals.length, 7)
+  assert.equal(stickiness.intervals[0], '2026-11-14T16:00:00.000Z')
+  assert.deepEqual(stickiness.series, [
+    { values: [], other: false, exactly: [12, 12, 12, 12, 12, 0, 0], at_least: [60, 48, 36, 24, 12, 0, 0] },
+  ])
+  const weeks = await ask({ stickiness: { ...WEEK, of: '"Page Viewed"', by: 'week' } })
+  assert.deepEqual(weeks.stickiness.series[0].exactly, [60, 0]) // a Sunday, and the week behind it
+  const split = await ask({ stickiness: { ...WEEK, of: '"Page Viewed"', breakdown: ['channel'], top: 2 } })
+  assert.deepEqual(
+    split.stickiness.series.map((s) => [s.other, s.values.length, s.at_least]),
+    [false, false, true].map((other) => [other, other ? 0 : 1, [20, 16, 12, 8, 4, 0, 0]]),
+  )
+})
+
+// Who came on which days of November; noon of the last is now.
+const CAME = { l1: [1, 15, 17, 18], l2: [14, 21], l3: [16] }
+
+test('a lifecycle says who is new, returns, comes again and stays away', async () => {
+  const events = Object.entries(CAME).flatMap(([value, days]) =>
+    days.map((day) => ({
+      id: `${value}-${day}`,
+      name: 'Came',
+      time: new Date(NOON - (21 - day) * DAY).toISOString(),
+      actor: { kind: 'member', value },
+    })),
+  )
+  const nobody = { id: 'nobody', name: 'Came', time: new Date(NOON - DAY).toISOString() }
+  await w.want(200, 'POST', '/v1/events', { events: [...events, nobody] })
+  const lives = async (question) => {
+    const { lifecycle } = await ask({ lifecycle: { ...WEEK, of: '"Came"', by: 'day', ...question } })
+    return lifecycle.intervals
+  }
+  const counts = (rows) => rows.map((r) => [r.new, r.returning, r.resurrecting, r.dormant])
+  const ever = await lives({})
+  assert.deepEqual(counts(ever), [
+    [0, 0, 1, -1],
+    [1, 0, 0, -1],
+    [0, 0, 1, -1],
+    [0, 1, 0, 0],
+    [0, 0, 0, -1],
+    [0, 0, 0, 0],
+    [0, 0, 1, 0],
+  ])
+  assert.equal(ever[0].start, '2026-11-14T16:00:00.000Z')
+  assert.deepEqual(
+    ever.map((r) => r.complete),
+    [true, true, true, true, true, true, false], // today is not over
+  )
+  assert.deepEqual(counts(await lives({ look_back: 3 })), [
+    [1, 0, 0, -1],
+    [1, 0, 0, -1],
+    [0, 0, 1, -1],
+    [0, 1, 0, 0],
+    [0, 0, 0, -1],
+    [0, 0, 0, 0],
+    [1, 0, 0, 0],
+  ])
+  const week = await lives({ by: 'week', from: '2026-11-18', to: '2026-11-18' })
+  assert.equal(week[0].start, '2026-11-15T16:00:00.000Z') // whole, from Monday
+  assert.deepEqual(counts(week), [[1, 2, 0, 0]])
+  const { stickiness } = await ask({ stickiness: { ...WEEK, of: '"Came"' } })
+  assert.deepEqual(stickiness.series[0].exactly, [2, 0, 1, 0, 0, 0, 0]) // nobody is not a person
+})
+
+test('a condition on parts of texts holds in every question', async () => {
+  const of = '"Page Viewed" where channel contains "e" and channel < "x"' // web: members 0, 3, 6, ...
+  assert.equal(await cells({ of, measure: 'persons' }), '20')
+  const { funnel } = await ask({ funnel: { ...WEEK, window_s: 86400, steps: [{ of }, { of: '"Store Visited"' }] } })
+  assert.deepEqual(
+    funnel.steps.map((s) => s.persons),
+    [20, 10],
+  )
+  const { retention } = await ask({ retention: { ...WEEK, start: of, returns: of, by: 'day' } })
+  assert.deepEqual(
+    retention.cohorts.map((c) => c.persons),
+    [0, 0, 4, 8, 12, 16, 20],
+  )
+  const { stickiness } = await ask({ stickiness: { ...WEEK, of } })
+  assert.deepEqual(stickiness.series[0].exactly, [4, 4, 4, 4, 4, 0, 0])
+  const { lifecycle } = await ask({ lifecycle: { ...WEEK, of, by: 'day' } })
+  assert.deepEqual(
+    lifecycle.intervals.map((r) => [r.new, r.returning]),
+    [0, 0, 4, 4, 4, 4, 4].map((fresh, i) => [fresh, Math.max(0, 4 * (i - 2))]),
+  )
+  assert.equal((await segment(`did(${of})`)).persons, 20)
+  assert.equal((await segment(`did("Page Viewed") and not did(${of})`)).persons, 40)
+  assert.equal((await segment('last("Page Viewed").channel starts with "w"')).persons, 20)
+  assert.equal((await segment(`sequence(${of} then "Store Visited" where store ends with "0")`)).persons, 10)
+})
+
 test('an event that a write caused is there when its answer is', async () => {
   const template = await w.template({})
   assert.equal(await cells({ of: '"Coupon Claimed"' }), '0')
@@ -214,6 +306,12 @@ test('a question that cannot be understood says where and why', async () => {
   await refused('query.range', { trend: { of: 'any event', from: '2026-02-02', to: '2026-02-01' } })
   await refused('query.too_large', { trend: { of: 'any event', from: '2016-01-01', to: '2026-02-01', by: 'hour' } })
   await refused('query.property', { trend: { ...WEEK, of: 'any event', breakdown: ['nobody'] } }, '/trend/breakdown')
+  await refused('query.rule', { stickiness: { ...WEEK, of: 'nonsense' } }, '/stickiness/of')
+  await refused('query.rule', { lifecycle: { ...WEEK, of: 'nonsense' } }, '/lifecycle/of')
+  await refused('query.property', { stickiness: { ...WEEK, of: 'any event', breakdown: ['nobody'] } }, '/stickiness/breakdown')
+  await refused('query.range', { lifecycle: { of: 'any event', from: '1970-01-01', to: '1970-01-02' } })
+  const long = { of: 'any event', from: '2026-01-01', to: '2026-02-01', by: 'day', look_back: 399 }
+  await refused('query.too_large', { lifecycle: long }, '/lifecycle/to')
   await refused('query.rule', { segment: { of: '"Page Viewed"' } }, '/segment/of')
   await refused('query.unsupported', { segment: { of: 'city == "x"' } }, '/segment/of')
   await refused('query.unsupported', { segment: { of: 'did("Bought") and segment("Regulars")' } }, '/segment/of')

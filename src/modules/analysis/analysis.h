@@ -32,21 +32,39 @@ RuleType analysis_rule_type(EventType type);
 
 RuleSchema analysis_rule_schema(const AnalysisNames *names);
 
+/* A byte per text that a condition is asked of: of all conditions of one question together. */
+enum { ANALYSIS_CODES_MAX = 64 << 20 };
+
+/* The conditions on texts of one question; all zero at first. */
+typedef struct AnalysisTexts {
+    struct AnalysisText *waiting; /* to be asked of every text */
+    uint32_t codes;               /* that the filters know, of ANALYSIS_CODES_MAX */
+} AnalysisTexts;
+
 /*
- * A rule of scope STEP as a select; its time range stays as it is.  Everything lives in ctx->arena.
- * Error: INVALID "query.unsupported", the hint names the part: attributes of persons, segments, consents,
- * lists, products of two properties.
+ * A rule of scope STEP as a select; its time range stays as it is.  Everything lives in ctx->arena, the rule
+ * too until the question was asked.  The select is whole after analysis_ask_texts().
+ * Errors: INVALID "query.unsupported", the hint names the part: attributes of persons, segments, consents,
+ * lists, products of two properties.  INVALID "query.too_large": over ANALYSIS_CODES_MAX.
  */
 MUST_USE Err analysis_compile(Ctx *ctx, const AnalysisNames *names, const Rule *rule,
-                              ScanSelect *out);
+                              AnalysisTexts *texts, ScanSelect *out);
+
+/*
+ * Asks the conditions that wait (contains, <, ...) of every text that there was when they were compiled.
+ * That may take long, and needs no lock: texts are only added, and stay.
+ * Error: BUSY "query.deadline" at `until_us` of clock_mono_us(); 0 = never.
+ */
+MUST_USE Err analysis_ask_texts(Ctx *ctx, const AnalysisTexts *texts, int64_t until_us);
 
 /*
  * A rule of scope PERSON as a segment: who fulfils it as of ctx->now_ms.  A person is an actor here, and the engine's
- * universe is everybody there is (engine/segment.h).  Everything lives in ctx->arena.
+ * universe is everybody there is (engine/segment.h).  Everything lives in ctx->arena, the rule too until the question
+ * was asked.  The segment is whole after analysis_ask_texts().
  * Errors: as analysis_compile(); "query.too_large" for a sequence of more than SCAN_SELECTS_MAX steps.
  */
 MUST_USE Err analysis_segment(Ctx *ctx, const AnalysisNames *names, const Rule *rule,
-                              const Segment **out);
+                              AnalysisTexts *texts, const Segment **out);
 
 /* ---- days ---------------------------------------------------------------------------------------- */
 
@@ -79,3 +97,11 @@ AnalysisRange analysis_window(const Settings *s, int64_t now_ms, const RuleWindo
  */
 MUST_USE Err analysis_buckets(Ctx *ctx, const Settings *s, int32_t from, int32_t to, AnalysisBy by,
                               int64_t **bounds, uint32_t *count);
+
+/*
+ * The same of days, weeks or months, all of them whole: those that the range touches, and `earlier` ones before
+ * them, which come first and are in the count.  Errors as above; the earlier ones must not be before 1970 either.
+ */
+MUST_USE Err analysis_whole_buckets(Ctx *ctx, const Settings *s, int32_t from, int32_t to,
+                                    AnalysisBy by, uint32_t earlier, int64_t **bounds,
+                                    uint32_t *count);

@@ -3,7 +3,7 @@
  * conditions on persons (analysis_segment.c) share.  Private to them.
  *
  * Owns: nothing; everything lives in ctx->arena.  Threads: any.
- * Errors of all: INVALID "query.unsupported".
+ * Errors of all: INVALID "query.unsupported"; of those that take texts also "query.too_large".
  */
 #pragma once
 
@@ -12,13 +12,13 @@
 /* The error: `what` this node is cannot be asked of all events. */
 MUST_USE Err analysis_unsupported(Ctx *ctx, const RuleNode *n, const char *what);
 
-/* The events that a RULE_STEP selects; the time range of *out stays as it is. */
+/* The events that a RULE_STEP selects; the time range of *out stays as it is.  Whole after analysis_ask_texts(). */
 MUST_USE Err analysis_step(Ctx *ctx, const AnalysisNames *names, const RuleNode *step,
-                           ScanSelect *out);
+                           AnalysisTexts *texts, ScanSelect *out);
 
-/* A condition on one event. */
+/* A condition on one event.  Whole after analysis_ask_texts(). */
 MUST_USE Err analysis_filter(Ctx *ctx, const AnalysisNames *names, const RuleNode *condition,
-                             const Filter **out);
+                             AnalysisTexts *texts, const Filter **out);
 
 /* The column of a PROP, CONTEXT or FIELD other than the time; out->prop PROP_NONE when no event has values of
  * the type `wanted` there (RULE_TYPE_UNKNOWN: of any). */

@@ -14,6 +14,7 @@ enum { PLACES = 18 }; /* of a SegmentNumber's part, and of a literal at most */
 typedef struct Maker {
     Ctx *ctx;
     const AnalysisNames *names;
+    AnalysisTexts *texts; /* of all leaves */
 } Maker;
 
 static Err make(const Maker *m, const RuleNode *n, const Segment **out);
@@ -54,7 +55,7 @@ static Err select_in(const Maker *m, const RuleNode *step, AnalysisRange range, 
 {
     range = until_now(m, range);
     *out = (ScanSelect){.from_ms = range.from_ms, .to_ms = range.to_ms};
-    return analysis_step(m->ctx, m->names, step, out);
+    return analysis_step(m->ctx, m->names, step, m->texts, out);
 }
 
 static AnalysisRange window_of(const Maker *m, const RuleNode *leaf)
@@ -357,7 +358,7 @@ static Err make_end(const Maker *m, const RuleNode *n, const Segment **out)
     Segment *s = new_leaf(m, end->op == RULE_FIRST ? SEGMENT_FIRST : SEGMENT_LAST, 2, &selects);
     s->otherwise = n->op == RULE_NE || n->op == RULE_NOT_IN || n->op == RULE_IS_MISSING;
     TRY(select_in(m, end->step, window_of(m, end), &selects[0]));
-    TRY(analysis_filter(m->ctx, m->names, about_event(m, n), &holds));
+    TRY(analysis_filter(m->ctx, m->names, about_event(m, n), m->texts, &holds));
     selects[1] = selects[0];
     selects[1].filter = selects[0].filter == NULL ? holds : both(m, selects[0].filter, holds);
     *out = s;
@@ -415,9 +416,10 @@ static Err make(const Maker *m, const RuleNode *n, const Segment **out)
     return analysis_unsupported(m->ctx, n, "this condition");
 }
 
-Err analysis_segment(Ctx *ctx, const AnalysisNames *names, const Rule *rule, const Segment **out)
+Err analysis_segment(Ctx *ctx, const AnalysisNames *names, const Rule *rule, AnalysisTexts *texts,
+                     const Segment **out)
 {
-    const Maker m = {ctx, names};
+    const Maker m = {ctx, names, texts};
     CHECK(rule->scope == RULE_SCOPE_PERSON);
     return make(&m, rule->root, out);
 }

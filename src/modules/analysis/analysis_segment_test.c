@@ -74,11 +74,13 @@ static const char *ask_rule(Asking *a, Str text)
     const AnalysisNames names = shop_names(&a->shop);
     const Query q = {.view = a->view, .crew = a->crew};
     const Segment *segment = NULL;
+    AnalysisTexts texts = {0};
     const char *reason = "";
     SegmentResult got;
     Rule rule;
     if (rule_parse(&ctx, text, RULE_SCOPE_PERSON, rule_kit_schema(), &rule) == ERR_OK &&
-        analysis_segment(&ctx, &names, &rule, &segment) == ERR_OK) {
+        analysis_segment(&ctx, &names, &rule, &texts, &segment) == ERR_OK) {
+        CHECK(analysis_ask_texts(&ctx, &texts, 0) == ERR_OK);
         CHECK(query_segment(&ctx, &q, segment, &got) == ERR_OK);
         compare_persons(a, &rule, text, &got);
     } else {

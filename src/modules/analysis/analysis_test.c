@@ -54,9 +54,11 @@ TEST(analysis_a_condition_selects_the_events_that_it_holds_for)
         Buf text = BUF_MAX(RULE_BYTES_MAX * 4);
         Rule rule;
         ScanSelect select = {.from_ms = 0, .to_ms = INT64_MAX};
+        AnalysisTexts texts = {0};
         rule_kit_random(&s.kit, RULE_SCOPE_STEP, &text);
         if (rule_parse(&ctx, buf_str(&text), RULE_SCOPE_STEP, rule_kit_schema(), &rule) == ERR_OK &&
-            analysis_compile(&ctx, &names, &rule, &select) == ERR_OK) {
+            analysis_compile(&ctx, &names, &rule, &texts, &select) == ERR_OK) {
+            CHECK(analysis_ask_texts(&ctx, &texts, 0) == ERR_OK);
             const RuleFacts facts = {
                 .now_ms = ctx.now_ms, .calendar = shop_calendar(&s), .arena = ctx.arena};
             find_matches(&s, view, &select, m);
@@ -86,9 +88,10 @@ TEST(analysis_a_condition_selects_the_events_that_it_holds_for)
 static const char *why_refused(const AnalysisNames *names, Ctx *ctx, const char *text)
 {
     Rule rule;
+    AnalysisTexts texts = {0};
     ScanSelect select = {.from_ms = 0};
     CHECK(rule_parse(ctx, str_of(text), RULE_SCOPE_STEP, rule_kit_schema(), &rule) == ERR_OK);
-    return analysis_compile(ctx, names, &rule, &select) == ERR_OK ? "" : ctx->fault.reason;
+    return analysis_compile(ctx, names, &rule, &texts, &select) == ERR_OK ? "" : ctx->fault.reason;
 }
 
 TEST(analysis_what_cannot_be_asked_of_all_events_is_refused)
@@ -114,6 +117,150 @@ TEST(analysis_what_cannot_be_asked_of_all_events_is_refused)
     }
     EXPECT_STREQ(why_refused(&names, &s.kit.ctx, "any event where never_seen == 3"), "");
     shop_close(&s);
+}
+
+/* ---- conditions on texts ------------------------------------------------------------------------- */
+
+enum { PAGES = 5000 };
+
+/* Names with one property, context.page, of many texts: /1, /2, ... */
+typedef struct Pages {
+    Ctx ctx;
+    Schema *schema;
+    Settings settings;
+    AnalysisNames names;
+    uint32_t prop;
+} Pages;
+
+static void add_pages(Pages *p, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = from; i < to; i++) {
+        char text[16];
+        (void)snprintf(text, sizeof text, "/%u", i + 1);
+        CHECK(schema_code(p->schema, p->prop, str_of(text)) == i + 1);
+    }
+}
+
+static void open_pages(Pages *p)
+{
+    *p = (Pages){.ctx.arena = arena_new(1 << 16),
+                 .schema = schema_new(&SCHEMA_LIMITS),
+                 .settings = setting_default()};
+    p->names = (AnalysisNames){p->schema, &p->settings};
+    p->prop = schema_prop(p->schema, SCHEMA_CONTEXT, STR("page"), EVENT_TEXT)->id;
+    add_pages(p, 0, PAGES);
+}
+
+static void close_pages(Pages *p)
+{
+    schema_free(p->schema);
+    arena_free(p->ctx.arena);
+}
+
+static Err compile_where(Pages *p, const char *where, AnalysisTexts *texts, ScanSelect *out)
+{
+    const RuleSchema schema = analysis_rule_schema(&p->names);
+    const Str text = arena_printf(p->ctx.arena, "any event where %s", where);
+    Rule rule;
+    CHECK(rule_parse(&p->ctx, text, RULE_SCOPE_STEP, &schema, &rule) == ERR_OK);
+    return analysis_compile(&p->ctx, &p->names, &rule, texts, out);
+}
+
+TEST(analysis_conditions_on_texts_of_one_question_have_a_budget)
+{
+    Pages p;
+    open_pages(&p);
+    AnalysisTexts texts = {0};
+    ScanSelect select = {.from_ms = 0};
+    Buf where = BUF_MAX(RULE_BYTES_MAX);
+    buf_add(&where, STR("context.page contains \"1\""));
+    for (int i = 0; i < 300; i++)
+        buf_add(&where, STR(" or context.page < \"/2\""));
+    buf_add_char(&where, '\0');
+    uint32_t compiled = 0;
+    while (compiled < 1000 && compile_where(&p, where.ptr, &texts, &select) == ERR_OK)
+        compiled++;
+    EXPECT_I64(compiled, ANALYSIS_CODES_MAX / (301 * PAGES));
+    EXPECT_STREQ(p.ctx.fault.reason, "query.too_large");
+    EXPECT_I64(p.ctx.fault.code, ERR_INVALID);
+    CHECK(texts.codes <= ANALYSIS_CODES_MAX);
+    buf_free(&where);
+    close_pages(&p);
+}
+
+TEST(analysis_texts_that_are_named_cost_no_look_at_all_others)
+{
+    Pages p;
+    open_pages(&p);
+    AnalysisTexts texts = {0};
+    ScanSelect select = {.from_ms = 0};
+    CHECK(compile_where(&p, "context.page == \"/4000\" or context.page != \"/1\"", &texts,
+                        &select) == ERR_OK);
+    CHECK(compile_where(&p, "context.page in [\"/4001\", \"/4002\", \"never\"]", &texts, &select) ==
+          ERR_OK);
+    CHECK(compile_where(&p, "context.page is set", &texts, &select) == ERR_OK);
+    CHECK(texts.waiting == NULL && texts.codes < 10);
+    close_pages(&p);
+}
+
+TEST(analysis_a_condition_is_asked_of_the_texts_that_there_were_while_others_come)
+{
+    Pages p;
+    open_pages(&p);
+    AnalysisTexts texts = {0};
+    ScanSelect select = {.from_ms = 0};
+    CHECK(compile_where(&p, "context.page ends with \"00\"", &texts, &select) == ERR_OK);
+    add_pages(&p, PAGES, 3 * PAGES);
+    CHECK(analysis_ask_texts(&p.ctx, &texts, 0) == ERR_OK);
+    const Filter *f = select.filter;
+    EXPECT_I64(f->kind, FILTER_CODES);
+    EXPECT_I64(f->first_code, 1);
+    EXPECT_I64(f->code_count, PAGES);
+    for (uint32_t i = 0; i < PAGES; i++)
+        EXPECT_I64(f->codes[i], (i + 1) % 100 == 0);
+    close_pages(&p);
+}
+
+TEST(analysis_a_question_ends_at_its_deadline_while_texts_are_looked_at)
+{
+    Pages p;
+    open_pages(&p);
+    AnalysisTexts texts = {0};
+    ScanSelect select = {.from_ms = 0};
+    CHECK(compile_where(&p, "context.page > \"/3\"", &texts, &select) == ERR_OK);
+    EXPECT_I64(analysis_ask_texts(&p.ctx, &texts, clock_mono_us()), ERR_BUSY);
+    EXPECT_STREQ(p.ctx.fault.reason, "query.deadline");
+    EXPECT_I64(analysis_ask_texts(&p.ctx, &texts, clock_mono_us() + 60000000), ERR_OK);
+    close_pages(&p);
+}
+
+TEST(analysis_leaves_of_a_segment_share_the_texts_of_their_question)
+{
+    const Str condition = STR(
+        "last(any event).context.page starts with \"/4\" or sequence(any event where context.page "
+        "ends with \"00\" then any event where context.page < \"/2\")");
+    Pages p;
+    open_pages(&p);
+    AnalysisTexts texts = {0};
+    const RuleSchema schema = analysis_rule_schema(&p.names);
+    const Segment *either = NULL;
+    Rule rule;
+    CHECK(rule_parse(&p.ctx, condition, RULE_SCOPE_PERSON, &schema, &rule) == ERR_OK);
+    CHECK(analysis_segment(&p.ctx, &p.names, &rule, &texts, &either) == ERR_OK);
+    EXPECT_I64(texts.codes, 3 * PAGES);
+    CHECK(analysis_ask_texts(&p.ctx, &texts, 0) == ERR_OK);
+    const Segment *last = either->args[0], *sequence = either->args[1];
+    for (uint32_t i = 0; i < PAGES; i++) {
+        char text[16];
+        (void)snprintf(text, sizeof text, "/%u", i + 1);
+        EXPECT_I64(last->selects[1].filter->codes[i], text[1] == '4');
+        EXPECT_I64(sequence->selects[0].filter->codes[i], (i + 1) % 100 == 0);
+        EXPECT_I64(sequence->selects[1].filter->codes[i], text[1] == '1');
+    }
+    AnalysisTexts nearly = {.codes = ANALYSIS_CODES_MAX - 3 * PAGES + 1};
+    EXPECT_I64(analysis_segment(&p.ctx, &p.names, &rule, &nearly, &either), ERR_INVALID);
+    EXPECT_STREQ(p.ctx.fault.reason, "query.too_large");
+    close_pages(&p);
 }
 
 /* ---- days ---------------------------------------------------------------------------------------- */
@@ -150,6 +297,48 @@ TEST(analysis_buckets_are_hours_business_days_weeks_from_monday_and_months)
     EXPECT_I64(b[4], analysis_day_start_ms(&s, 20240302));
     EXPECT_I64(buckets(&ctx, &s, 20240226, 20240312, ANALYSIS_BY_ALL, &b), 1);
     EXPECT_I64(b[1], start + 16 * day);
+    arena_free(ctx.arena);
+}
+
+TEST(analysis_whole_buckets_are_not_cut_and_begin_earlier_when_asked)
+{
+    Ctx ctx = {.arena = arena_new(1 << 16)};
+    const Settings s = setting_default();
+    int64_t *b = NULL;
+    uint32_t n = 0;
+    CHECK(analysis_whole_buckets(&ctx, &s, 20240228, 20240312, ANALYSIS_BY_WEEK, 2, &b, &n) ==
+          ERR_OK);
+    EXPECT_I64(n, 5); /* a Wednesday to a Tuesday: three weeks, and two before */
+    for (uint32_t i = 0; i <= n; i++)
+        EXPECT_I64(b[i], analysis_day_start_ms(&s, analysis_day_add(20240212, 7 * i)));
+    CHECK(analysis_whole_buckets(&ctx, &s, 20240115, 20240229, ANALYSIS_BY_MONTH, 1, &b, &n) ==
+          ERR_OK);
+    EXPECT_I64(n, 3);
+    EXPECT_I64(b[0], analysis_day_start_ms(&s, 20231201));
+    EXPECT_I64(b[3], analysis_day_start_ms(&s, 20240301));
+    CHECK(analysis_whole_buckets(&ctx, &s, 20240301, 20240301, ANALYSIS_BY_DAY, 1, &b, &n) ==
+          ERR_OK);
+    EXPECT_I64(n, 2);
+    EXPECT_I64(b[0], analysis_day_start_ms(&s, 20240229));
+    arena_free(ctx.arena);
+}
+
+TEST(analysis_whole_buckets_before_the_first_day_are_refused)
+{
+    Ctx ctx = {.arena = arena_new(1 << 16)};
+    const Settings s = setting_default();
+    int64_t *b = NULL;
+    uint32_t n = 0;
+    EXPECT_I64(analysis_whole_buckets(&ctx, &s, 19700101, 19700102, ANALYSIS_BY_WEEK, 0, &b, &n),
+               ERR_INVALID);
+    EXPECT_STREQ(ctx.fault.reason, "query.range");
+    EXPECT_I64(analysis_whole_buckets(&ctx, &s, 19700201, 19700228, ANALYSIS_BY_MONTH, 399, &b, &n),
+               ERR_INVALID);
+    EXPECT_I64(analysis_whole_buckets(&ctx, &s, 20240102, 20240101, ANALYSIS_BY_DAY, 1, &b, &n),
+               ERR_INVALID);
+    EXPECT_I64(analysis_whole_buckets(&ctx, &s, 10101, 20240101, ANALYSIS_BY_DAY, 1, &b, &n),
+               ERR_INVALID);
+    EXPECT_STREQ(ctx.fault.reason, "query.range");
     arena_free(ctx.arena);
 }
 

@@ -19,7 +19,7 @@ static void add_event(Shop *s, const Event *from, uint32_t person)
         e->actor = (EventActor){STR("person"), arena_i64(ctx->arena, person)};
     Buf bytes = BUF_MAX(EVENT_BYTES_MAX + 16);
     event_encode(e, &bytes);
-    engine_offer(s->engine, s->count + 1, 1, buf_str(&bytes));
+    (void)engine_offer(s->engine, s->count + 1, 1, buf_str(&bytes));
     buf_free(&bytes);
     s->events[s->count++] = e;
 }
