@@ -53,6 +53,7 @@ static void free_all(Engine *e)
     free(e->peek);
     free(e->weeks);
     free(e->flush_weeks);
+    free(e->orphans);
     free(e->shapes);
     rows_free(&e->open);
     buf_free(&e->flush_names);

@@ -82,9 +82,21 @@ void engine_file_close(FilePart *f)
 
 /* ---- the manifest ------------------------------------------------------------------------------- */
 
-Err engine_manifest_save(Ctx *ctx, Engine *e, const FilePart *files, uint32_t count,
-                         uint64_t durable_seq, int64_t names_bytes)
+/* After a save that failed: whether a start may find this manifest all the same. */
+static bool may_be_there(Engine *e, Str manifest)
 {
+    Ctx ctx = {.arena = arena_new(4096)};
+    Str there = {0};
+    const Err err = file_load(&ctx, e->folder, STR("manifest"), MANIFEST_BYTES_MAX, &there);
+    const bool may = err == ERR_OK ? str_eq(there, manifest) : err != ERR_NOT_FOUND;
+    arena_free(ctx.arena);
+    return may;
+}
+
+Err engine_manifest_save(Ctx *ctx, Engine *e, const FilePart *files, uint32_t count,
+                         uint64_t durable_seq, int64_t names_bytes, bool *named)
+{
+    TRY(file_sync_folder(ctx, e->folder)); /* first the names of the files, then who names them */
     Buf bytes = BUF_MAX(MANIFEST_BYTES_MAX);
     ManifestHead head = {.magic = "TDEVENG",
                          .version = ENGINE_MANIFEST_VERSION,
@@ -102,6 +114,7 @@ Err engine_manifest_save(Ctx *ctx, Engine *e, const FilePart *files, uint32_t co
     const uint32_t crc = crc32c_add(0, str_slice(buf_str(&bytes), CRC_FROM, bytes.len));
     memcpy(bytes.ptr + offsetof(ManifestHead, crc), &crc, sizeof crc);
     const Err err = file_replace(ctx, e->folder, STR("manifest"), buf_str(&bytes));
+    *named = err != ERR_OK && may_be_there(e, buf_str(&bytes));
     buf_free(&bytes);
     return err;
 }

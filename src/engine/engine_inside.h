@@ -4,6 +4,7 @@
  *   engine.c         opening, closing, views, figures
  *   engine_apply.c   encoded events to rows, rows to slices
  *   engine_keep.c    slices to files, files to larger files
+ *   engine_write.c   new files, and how they come into the manifest
  *   engine_files.c   the manifest and what it names
  *
  * Locks: `apply` (the schema, the open slice, the weeks' ids) before `lock` (the lists of parts).
@@ -86,6 +87,8 @@ struct Engine {
     uint32_t file_count, file_cap;
     uint64_t durable_seq; /* numbers below are in files */
     uint64_t next_number;
+    uint64_t *orphans; /* files that a manifest may name whose save failed; the keeper's own */
+    uint32_t orphan_count, orphan_cap;
     int64_t names_bytes;            /* of the file of names that count */
     _Atomic uint64_t bytes_written; /* by the keeper, without a lock */
     uint64_t rounds;                /* of the keeper that came to an end */
@@ -104,11 +107,48 @@ void engine_close_slice(Engine *e);
 
 void *engine_keep_main(void *engine);
 
+/* ---- engine_write.c ----------------------------------------------------------------------------- */
+
+/* What a file shall hold: parts of one week by arrival, and the ids of their events (they get sorted). */
+typedef struct FileContent {
+    Part *const *parts;
+    uint32_t count;
+    uint64_t *hashes;
+    uint32_t hash_count;
+    const atomic_bool *stop; /* may be NULL: parts_merge() */
+} FileContent;
+
+/* One file and its ids, synced and open; the folder is not synced yet.  On failure nothing of it stays.
+ * Errors: those of parts_merge() and file.h. */
+MUST_USE Err engine_file_write(Ctx *ctx, Engine *e, const FileContent *c, FilePart *out);
+
+/* Removes what the manifest names no more, and closes it. */
+void engine_file_retire(Engine *e, FilePart *f);
+
+/* The files by week, then arrival, as they shall be. */
+typedef struct FileList {
+    FilePart *at;
+    uint32_t count;
+} FileList;
+
+FileList engine_files_copy(Ctx *ctx, Engine *e, uint32_t room); /* with room for so many more */
+void engine_files_insert(FileList *l, const FilePart *f);
+void engine_files_cut(FileList *l, uint32_t first, uint32_t n);
+void engine_files_take_over(Engine *e, const FileList *l); /* under `lock` */
+
+/* New names and the list go to disk; `made` are the list's new files, given up when that fails. */
+MUST_USE Err engine_files_save(Ctx *ctx, Engine *e, const FileList *l, uint64_t durable_seq,
+                               const FileList *made);
+
+/* Closes them and removes them: at once, or, when a manifest may name them, with the next that is saved. */
+void engine_files_give_up(Engine *e, const FileList *made, bool named);
+
 /* ---- engine_files.c ----------------------------------------------------------------------------- */
 
 MUST_USE Err engine_load(Ctx *ctx, Engine *e); /* the manifest and what it names */
 MUST_USE Err engine_file_open(Ctx *ctx, Engine *e, uint64_t number, FilePart *out);
+/* Syncs the folder, then swaps the manifest.  *named: it failed, but a start may find it nevertheless. */
 MUST_USE Err engine_manifest_save(Ctx *ctx, Engine *e, const FilePart *files, uint32_t count,
-                                  uint64_t durable_seq, int64_t names_bytes);
+                                  uint64_t durable_seq, int64_t names_bytes, bool *named);
 void engine_file_close(FilePart *f);
 Str engine_file_name(uint64_t number, const char *suffix, char dst[ENGINE_NAME_BYTES]);

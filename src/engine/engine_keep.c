@@ -10,7 +10,6 @@
  * log(week / flush_rows) / log(fan) times.
  */
 #include "engine/engine_inside.h"
-#include "engine/merge.h"
 
 #include "base/log.h"
 
@@ -18,123 +17,6 @@
 #include <time.h>
 
 enum { RETRY_MS = 1000, MERGE_MAX = 64, LEVELS = 16 };
-
-/* ---- writing files ------------------------------------------------------------------------------ */
-
-typedef struct Output {
-    Engine *e;
-    File file;
-    int64_t at;
-} Output;
-
-static Err write_piece(Ctx *ctx, Str bytes, void *arg)
-{
-    Output *o = arg;
-    TRY(file_write_at(ctx, o->file, o->at, bytes));
-    o->at += (int64_t)bytes.len;
-    o->e->bytes_written += bytes.len;
-    return ERR_OK;
-}
-
-static Err write_part(Ctx *ctx, Engine *e, uint64_t number, Part *const *parts, uint32_t count)
-{
-    char name[ENGINE_NAME_BYTES];
-    Output o = {.e = e};
-    TRY(file_open(ctx, e->folder, engine_file_name(number, ".part", name), FILE_CREATE, &o.file));
-    Err err = parts_merge(ctx, parts, count, write_piece, &o);
-    if (err == ERR_OK)
-        err = file_sync(ctx, o.file);
-    file_close(&o.file);
-    return err;
-}
-
-static Err write_ids(Ctx *ctx, Engine *e, uint64_t number, uint64_t *hashes, uint32_t count)
-{
-    char name[ENGINE_NAME_BYTES];
-    Buf bytes = BUF_MAX((size_t)count * 9 + (1 << 20));
-    ids_encode(hashes, count, &bytes);
-    Output o = {.e = e};
-    Err err =
-        file_open(ctx, e->folder, engine_file_name(number, ".ids", name), FILE_CREATE, &o.file);
-    if (err == ERR_OK) {
-        err = write_piece(ctx, buf_str(&bytes), &o);
-        if (err == ERR_OK)
-            err = file_sync(ctx, o.file);
-        file_close(&o.file);
-    }
-    buf_free(&bytes);
-    return err;
-}
-
-static void remove_files(Engine *e, uint64_t number)
-{
-    static const char *const suffixes[] = {".part", ".ids"};
-    Ctx ctx = {.arena = arena_new(4096)};
-    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
-        char name[ENGINE_NAME_BYTES];
-        const Str file = engine_file_name(number, suffixes[i], name);
-        if (file_remove(&ctx, e->folder, file) != ERR_OK) /* the next start removes it */
-            LOG(LOG_WARN, "events.file_stays", LOG_C("reason", ctx.fault.reason));
-    }
-    arena_free(ctx.arena);
-}
-
-/* One part and its ids, synced and open. */
-static Err write_file(Ctx *ctx, Engine *e, Part *const *parts, uint32_t count, uint64_t *hashes,
-                      uint32_t hash_count, FilePart *out)
-{
-    const uint64_t number = e->next_number++;
-    Err err = write_part(ctx, e, number, parts, count);
-    if (err == ERR_OK)
-        err = write_ids(ctx, e, number, hashes, hash_count);
-    if (err == ERR_OK)
-        err = file_sync_folder(ctx, e->folder);
-    if (err == ERR_OK)
-        err = engine_file_open(ctx, e, number, out);
-    if (err == ERR_OK)
-        out->part->ids_are_sound = true; /* written just now */
-    if (err != ERR_OK)
-        remove_files(e, number);
-    return err;
-}
-
-/* ---- the list of files -------------------------------------------------------------------------- */
-
-typedef struct FileList {
-    FilePart *at;
-    uint32_t count;
-} FileList;
-
-static FileList copy_files(Ctx *ctx, Engine *e, uint32_t room)
-{
-    (void)pthread_mutex_lock(&e->lock); /* only the keeper changes it, but others read */
-    FileList l = {ARENA_ARRAY(ctx->arena, FilePart, (size_t)e->file_count + room), e->file_count};
-    if (e->file_count > 0)
-        memcpy(l.at, e->files, e->file_count * sizeof *l.at);
-    (void)pthread_mutex_unlock(&e->lock);
-    return l;
-}
-
-static void insert_file(FileList *l, const FilePart *f)
-{
-    uint32_t at = l->count++;
-    for (; at > 0 && part_order(f->part, l->at[at - 1].part) < 0; at--)
-        l->at[at] = l->at[at - 1];
-    l->at[at] = *f;
-}
-
-/* Under the lock. */
-static void take_over(Engine *e, const FileList *l)
-{
-    if (l->count > e->file_cap) {
-        e->file_cap = l->count * 2;
-        e->files = realloc(e->files, e->file_cap * sizeof *e->files);
-        CHECK(e->files != NULL);
-    }
-    if (l->count > 0)
-        memcpy(e->files, l->at, l->count * sizeof *e->files);
-    e->file_count = l->count;
-}
 
 /* ---- flush -------------------------------------------------------------------------------------- */
 
@@ -162,21 +44,6 @@ static void begin_flush(Engine *e)
         (void)pthread_mutex_unlock(&e->lock);
     }
     (void)pthread_mutex_unlock(&e->apply);
-}
-
-/* Behind the names that count: what an older try left there is written over. */
-static Err write_names(Ctx *ctx, Engine *e)
-{
-    if (e->flush_names.len == 0)
-        return ERR_OK;
-    File file = FILE_NONE;
-    TRY(file_open(ctx, e->folder, STR("names"), FILE_WRITE, &file));
-    Err err = file_write_at(ctx, file, e->names_bytes, buf_str(&e->flush_names));
-    if (err == ERR_OK)
-        err = file_sync(ctx, file);
-    file_close(&file);
-    e->bytes_written += e->flush_names.len;
-    return err;
 }
 
 static uint64_t *hashes_of(Ctx *ctx, const RecentIds *r)
@@ -210,9 +77,10 @@ static Err write_weeks(Ctx *ctx, Engine *e, Part *const *slices, uint32_t count,
             continue;
         uint64_t *hashes = hashes_of(ctx, &w->flushing);
         FilePart *f = &made->at[made->count];
-        TRY(write_file(ctx, e, of_week, n, hashes, w->flushing.count, f));
+        const FileContent content = {of_week, n, hashes, w->flushing.count, NULL};
+        TRY(engine_file_write(ctx, e, &content, f));
         made->count++;
-        insert_file(files, f);
+        engine_files_insert(files, f);
     }
     return ERR_OK;
 }
@@ -229,7 +97,7 @@ static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq)
         recent_ids_free(&w->flushing);
     }
     (void)pthread_mutex_lock(&e->lock);
-    take_over(e, files);
+    engine_files_take_over(e, files);
     for (uint32_t i = 0; i < e->flush_count; i++) {
         e->memory_rows -= e->memory[i]->head->rows;
         part_unref(e->memory[i]);
@@ -238,8 +106,6 @@ static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq)
     memmove(e->memory, e->memory + e->flush_count, e->memory_count * sizeof(Part *));
     e->flush_count = 0;
     e->durable_seq = durable_seq;
-    e->names_bytes += (int64_t)e->flush_names.len;
-    buf_clear(&e->flush_names);
     (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
     (void)pthread_mutex_unlock(&e->apply);
@@ -256,23 +122,16 @@ static Err flush(Ctx *ctx, Engine *e)
     memcpy(slices, e->memory, count * sizeof(Part *));
     (void)pthread_mutex_unlock(&e->lock);
     const uint64_t durable_seq = slices[count - 1]->head->to_seq;
-    FileList files = copy_files(ctx, e, count);
+    FileList files = engine_files_copy(ctx, e, count);
     FileList made = {ARENA_ARRAY(ctx->arena, FilePart, count), 0};
-    Err err = write_names(ctx, e);
-    if (err == ERR_OK)
-        err = write_weeks(ctx, e, slices, count, &files, &made);
-    if (err == ERR_OK)
-        err = engine_manifest_save(ctx, e, files.at, files.count, durable_seq,
-                                   e->names_bytes + (int64_t)e->flush_names.len);
-    if (err == ERR_OK) {
-        end_flush(e, &files, durable_seq);
-        return ERR_OK;
+    const Err err = write_weeks(ctx, e, slices, count, &files, &made);
+    if (err != ERR_OK) {
+        engine_files_give_up(e, &made, false);
+        return err;
     }
-    for (uint32_t i = 0; i < made.count; i++) {
-        engine_file_close(&made.at[i]);
-        remove_files(e, made.at[i].number);
-    }
-    return err;
+    TRY(engine_files_save(ctx, e, &files, durable_seq, &made));
+    end_flush(e, &files, durable_seq);
+    return ERR_OK;
 }
 
 /* ---- growing together --------------------------------------------------------------------------- */
@@ -347,32 +206,25 @@ static Err merge_files(Ctx *ctx, Engine *e, FileList *l, uint32_t first, uint32_
     uint32_t hash_count = 0;
     uint64_t *hashes = all_hashes(old, n, &hash_count);
     FilePart made;
-    const Err err = write_file(ctx, e, parts, n, hashes, hash_count, &made);
+    const FileContent content = {parts, n, hashes, hash_count, NULL};
+    const Err err = engine_file_write(ctx, e, &content, &made);
     free(hashes);
     TRY(err);
-    memmove(l->at + first, l->at + first + n, (l->count - first - n) * sizeof *l->at);
-    l->count -= n;
-    insert_file(l, &made);
-    const Err saved = engine_manifest_save(ctx, e, l->at, l->count, e->durable_seq, e->names_bytes);
-    if (saved != ERR_OK) {
-        engine_file_close(&made);
-        remove_files(e, made.number);
-        return saved;
-    }
+    engine_files_cut(l, first, n);
+    engine_files_insert(l, &made);
+    TRY(engine_files_save(ctx, e, l, e->durable_seq, &(FileList){&made, 1}));
     (void)pthread_mutex_lock(&e->lock);
-    take_over(e, l);
+    engine_files_take_over(e, l);
     (void)pthread_mutex_unlock(&e->lock);
-    for (uint32_t i = 0; i < n; i++) {
-        remove_files(e, old[i].number); /* whoever still looks at it keeps its map */
-        engine_file_close(&old[i]);
-    }
+    for (uint32_t i = 0; i < n; i++)
+        engine_file_retire(e, &old[i]); /* whoever still looks at it keeps its map */
     return ERR_OK;
 }
 
 static Err merge_due(Ctx *ctx, Engine *e, bool all)
 {
     for (;;) {
-        FileList l = copy_files(ctx, e, 1);
+        FileList l = engine_files_copy(ctx, e, 1);
         uint32_t first = 0;
         const uint32_t n = find_merge(e, &l, all, &first);
         if (n == 0)

@@ -50,11 +50,19 @@ typedef struct Merge {
     uint32_t event_max;
     FilterScratch scratch;
     PartBuilder *builder;
+    const atomic_bool *stop;
 } Merge;
 
 static Err damaged(const Merge *m, const Part *p)
 {
     return fail(m->ctx, ERR_INTERNAL, "events.part_damaged", "part %" PRIu64, p->number);
+}
+
+static Err go_on(const Merge *m)
+{
+    if (m->stop == NULL || !atomic_load_explicit(m->stop, memory_order_relaxed))
+        return ERR_OK;
+    return fail(m->ctx, ERR_CONFLICT, "events.stopped", "a merge");
 }
 
 /* ---- reading a stretch of a list --------------------------------------------------------------- */
@@ -107,6 +115,7 @@ static Err each_rest_stretch(Merge *m, StretchFn fn, void *arg)
                                   .first = first,
                                   .count = left < REST_STRETCH ? left : REST_STRETCH};
             int64_t *events = (int64_t *)arena_alloc(m->block, r.count + KERNEL_SLACK, 8);
+            TRY(go_on(m));
             TRY(read_events(m, &r, events));
             TRY(fn(m, &r, events, arg));
             arena_reset(m->block);
@@ -554,6 +563,7 @@ static Err merge_blocks(Merge *m)
     uint32_t *cursors = ARENA_ARRAY(m->life, uint32_t, m->in_count);
     for (uint32_t block = next_block(m, cursors, PART_NO_BLOCK); block != PART_NO_BLOCK;
          block = next_block(m, cursors, block)) {
+        TRY(go_on(m));
         TRY(merge_block(m, block));
         arena_reset(m->block);
     }
@@ -569,13 +579,15 @@ static Err merge(Merge *m, PartSink sink, void *arg)
     return part_builder_finish(m->ctx, m->builder, sink, arg);
 }
 
-Err parts_merge(Ctx *ctx, Part *const *parts, uint32_t count, PartSink sink, void *arg)
+Err parts_merge(Ctx *ctx, Part *const *parts, uint32_t count, const atomic_bool *stop,
+                PartSink sink, void *arg)
 {
     CHECK(count > 0);
     Merge m = {.ctx = ctx,
                .life = arena_new(ARENA_BYTES),
                .block = arena_new(ARENA_BYTES),
-               .in_count = count};
+               .in_count = count,
+               .stop = stop};
     m.in = ARENA_ARRAY(m.life, InPart, count);
     for (uint32_t i = 0; i < count; i++) {
         CHECK(parts[i]->head->week_ms == parts[0]->head->week_ms);

@@ -12,6 +12,8 @@
 
 /*
  * Writes the merged part.  `count` >= 1; all of one week; their rows together at most PART_ROWS_MAX.
- * Errors: INTERNAL "events.part_damaged", those of part_builder_finish().
+ * `stop` (may be NULL): once it is true, the merge ends at the next block.
+ * Errors: INTERNAL "events.part_damaged", CONFLICT "events.stopped", those of part_builder_finish().
  */
-MUST_USE Err parts_merge(Ctx *ctx, Part *const *parts, uint32_t count, PartSink sink, void *arg);
+MUST_USE Err parts_merge(Ctx *ctx, Part *const *parts, uint32_t count, const atomic_bool *stop,
+                         PartSink sink, void *arg);

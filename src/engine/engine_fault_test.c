@@ -1,0 +1,169 @@
+/*
+ * engine/engine_fault_test.c -- the engine on a disk that fails, and what it asks of one that does not.
+ *
+ * fsync, fdatasync and rename are replaced for this program by ones that count and can be told to fail, which
+ * is what a preloaded disk would do.  The engine syncs only its folder with fsync.
+ */
+#include "engine/engine.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/test.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { WEEKS = 3, MANIFEST_NUMBERS_AT = 72 };
+
+static atomic_int folder_syncs, file_syncs;
+static atomic_bool syncs_fail_after_a_rename, renamed;
+
+int rename(const char *from, const char *to)
+{
+    atomic_store(&renamed, true);
+    return (int)syscall(SYS_rename, from, to);
+}
+
+int fsync(int fd)
+{
+    (void)atomic_fetch_add(&folder_syncs, 1);
+    if (atomic_exchange(&renamed, false) && atomic_load(&syncs_fail_after_a_rename)) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
+
+int fdatasync(int fd)
+{
+    (void)atomic_fetch_add(&file_syncs, 1);
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+/* ---- an engine without a log ---------------------------------------------------------------------- */
+
+static const EngineOptions LONELY = {
+    .origin_ms = INT64_C(1735574400000), .slice_rows = 64, .flush_rows = 1 << 16, .fan = 64};
+
+typedef struct Lone {
+    char path[64];
+    Ctx ctx;
+    Engine *engine;
+} Lone;
+
+static void lone_start(Lone *l, const EngineOptions *options)
+{
+    CHECK(engine_open(&l->ctx, str_of(l->path), options, &l->engine) == ERR_OK);
+}
+
+static void lone_open(Lone *l, const EngineOptions *options)
+{
+    *l = (Lone){.path = "/tmp/engine_fault.XXXXXX", .ctx.arena = arena_new(1 << 16)};
+    CHECK(mkdtemp(l->path) != NULL);
+    log_setup(LOG_OFF, false);
+    lone_start(l, options);
+}
+
+static void lone_close(Lone *l)
+{
+    Str *names = NULL;
+    size_t n = 0;
+    engine_close(l->engine);
+    CHECK(file_list(&l->ctx, str_of(l->path), &names, &n) == ERR_OK);
+    for (size_t i = 0; i < n; i++)
+        CHECK(file_remove(&l->ctx, str_of(l->path), names[i]) == ERR_OK);
+    CHECK(rmdir(l->path) == 0);
+    arena_free(l->ctx.arena);
+}
+
+/* `count` events, one after the other in each of the weeks. */
+static void lone_offer(Lone *l, uint32_t count)
+{
+    Buf records = BUF_MAX(1 << 26);
+    const uint64_t first = engine_next_seq(l->engine);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint64_t n = first + i;
+        const Event head = {.kind = EVENT_HAPPENED,
+                            .source = STR("web"),
+                            .id = arena_i64(l->ctx.arena, (int64_t)n),
+                            .name = STR("Seen"),
+                            .time_ms = LONELY.origin_ms + (int64_t)(n % WEEKS) * PART_WEEK_MS,
+                            .received_ms = LONELY.origin_ms,
+                            .actor = {STR("person"), arena_i64(l->ctx.arena, (int64_t)n % 5000)}};
+        Event e;
+        CHECK(event_end(event_begin(&l->ctx, &head), &e) == ERR_OK);
+        event_encode(&e, &records);
+    }
+    engine_offer(l->engine, first, count, buf_str(&records));
+    buf_free(&records);
+}
+
+static EngineStat lone_stat(Lone *l)
+{
+    EngineStat stat;
+    engine_view_done(engine_view(l->engine));
+    engine_stat(l->engine, &stat);
+    return stat;
+}
+
+static size_t files_in(Lone *l)
+{
+    Str *names = NULL;
+    size_t n = 0;
+    CHECK(file_list(&l->ctx, str_of(l->path), &names, &n) == ERR_OK);
+    return n;
+}
+
+/* ---- syncs ---------------------------------------------------------------------------------------- */
+
+TEST(a_flush_syncs_every_new_file_once_and_the_folder_twice_however_many_weeks_it_touches)
+{
+    Lone l;
+    lone_open(&l, &LONELY);
+    lone_offer(&l, 300);
+    (void)lone_stat(&l);
+    atomic_store(&folder_syncs, 0);
+    atomic_store(&file_syncs, 0);
+    CHECK(engine_flush(&l.ctx, l.engine) == ERR_OK);
+    EXPECT_I64(atomic_load(&folder_syncs), 2);
+    EXPECT_I64(atomic_load(&file_syncs), WEEKS * 2 + 2); /* the names and the manifest */
+    lone_close(&l);
+}
+
+/* How many files the manifest on disk names that are not there. */
+static int missing_files(Lone *l)
+{
+    Str manifest;
+    int missing = 0;
+    CHECK(file_load(&l->ctx, str_of(l->path), STR("manifest"), 1 << 20, &manifest) == ERR_OK);
+    for (size_t at = MANIFEST_NUMBERS_AT; at < manifest.len; at += 8) {
+        uint64_t number;
+        memcpy(&number, manifest.ptr + at, sizeof number);
+        File file = FILE_NONE;
+        const Str name = arena_printf(l->ctx.arena, "%020" PRIu64 ".part", number);
+        missing += file_open(&l->ctx, str_of(l->path), name, FILE_READ, &file) != ERR_OK;
+        file_close(&file);
+    }
+    return missing;
+}
+
+TEST(a_manifest_whose_rename_was_not_synced_still_finds_its_files_and_the_next_one_clears_up)
+{
+    Lone l;
+    lone_open(&l, &LONELY);
+    lone_offer(&l, 300);
+    (void)lone_stat(&l);
+    atomic_store(&syncs_fail_after_a_rename, true);
+    EXPECT_I64(engine_flush(&l.ctx, l.engine), ERR_INTERNAL);
+    EXPECT_STREQ(l.ctx.fault.reason, "disk.failed");
+    EXPECT_I64(missing_files(&l), 0);
+    atomic_store(&syncs_fail_after_a_rename, false);
+    CHECK(engine_flush(&l.ctx, l.engine) == ERR_OK);
+    EXPECT_I64(missing_files(&l), 0);
+    EXPECT_I64((int64_t)files_in(&l), WEEKS * 2 + 2);
+    EXPECT_I64((int64_t)lone_stat(&l).events, 300);
+    lone_close(&l);
+}
