@@ -97,6 +97,7 @@ void engine_close(Engine *e)
     if (e == NULL)
         return;
     Ctx ctx = {.arena = arena_new(4096)};
+    atomic_store(&e->closing, true);
     if (engine_flush(&ctx, e) != ERR_OK) { /* the log has it: the next start offers it again */
     }
     arena_free(ctx.arena);

@@ -38,7 +38,8 @@ typedef struct EngineOptions {
  * "disk.failed", BUSY "disk.full". */
 MUST_USE Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out);
 
-/* Writes what is in memory to files when the disk lets it.  NULL does nothing. */
+/* Writes what is in memory to files when the disk lets it; a merge that is under way is given up.  NULL does
+ * nothing. */
 void engine_close(Engine *e);
 
 /* The next sequence number that it wants: everything below it was offered, or is in files. */

@@ -1,8 +1,8 @@
 /*
  * engine/engine_fault_test.c -- the engine on a disk that fails, and what it asks of one that does not.
  *
- * fsync, fdatasync and rename are replaced for this program by ones that count and can be told to fail, which
- * is what a preloaded disk would do.  The engine syncs only its folder with fsync.
+ * fsync, fdatasync, rename and pwrite are replaced for this program by ones that count and can be told to fail
+ * or to take their time, which is what a preloaded disk would do.  The engine syncs only its folder with fsync.
  */
 #include "engine/engine.h"
 
@@ -41,6 +41,18 @@ int fdatasync(int fd)
 {
     (void)atomic_fetch_add(&file_syncs, 1);
     return (int)syscall(SYS_fdatasync, fd);
+}
+
+static atomic_bool write_after_a_flush_waits, write_waits;
+
+/* A flush is over with its second sync of the folder: what is written then belongs to a merge. */
+ssize_t pwrite(int fd, const void *bytes, size_t n, off_t at)
+{
+    if (atomic_load(&folder_syncs) >= 2 && atomic_exchange(&write_after_a_flush_waits, false)) {
+        atomic_store(&write_waits, true);
+        (void)usleep(300000);
+    }
+    return syscall(SYS_pwrite64, fd, bytes, n, at);
 }
 
 /* ---- an engine without a log ---------------------------------------------------------------------- */
@@ -165,5 +177,42 @@ TEST(a_manifest_whose_rename_was_not_synced_still_finds_its_files_and_the_next_o
     EXPECT_I64(missing_files(&l), 0);
     EXPECT_I64((int64_t)files_in(&l), WEEKS * 2 + 2);
     EXPECT_I64((int64_t)lone_stat(&l).events, 300);
+    lone_close(&l);
+}
+
+/* ---- merges --------------------------------------------------------------------------------------- */
+
+static EngineOptions eager(void)
+{
+    EngineOptions o = LONELY;
+    o.flush_rows = 64;
+    o.fan = 2;
+    return o;
+}
+
+TEST(closing_does_not_wait_for_a_merge_and_leaves_nothing_half_made)
+{
+    Lone l;
+    const EngineOptions merges = eager();
+    lone_open(&l, &LONELY);
+    for (int i = 0; i < 2; i++) {
+        lone_offer(&l, 300);
+        CHECK(engine_flush(&l.ctx, l.engine) == ERR_OK);
+    }
+    EXPECT_I64(lone_stat(&l).file_parts, 2 * WEEKS);
+    engine_close(l.engine);
+    lone_start(&l, &merges);
+    atomic_store(&folder_syncs, 0);
+    atomic_store(&write_after_a_flush_waits, true);
+    lone_offer(&l, 90);
+    while (!atomic_load(&write_waits))
+        (void)usleep(1000);
+    engine_close(l.engine);
+    const size_t files = files_in(&l);
+    lone_start(&l, &LONELY);
+    const EngineStat stat = lone_stat(&l);
+    EXPECT_I64((int64_t)stat.events, 690);
+    EXPECT_I64(stat.file_parts, 3 * WEEKS);
+    EXPECT_I64((int64_t)files, 3 * WEEKS * 2 + 2);
     lone_close(&l);
 }

@@ -57,6 +57,7 @@ struct Engine {
     uint8_t key[SIPHASH_KEY_BYTES]; /* of the ids */
 
     pthread_t applier, keeper;
+    atomic_bool closing; /* merges end at their next block, and no other begins */
     pthread_mutex_t apply;
     Schema *schema; /* guarded by apply */
     Shape *shapes;  /* by event name; guarded by apply */

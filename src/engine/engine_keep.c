@@ -206,7 +206,7 @@ static Err merge_files(Ctx *ctx, Engine *e, FileList *l, uint32_t first, uint32_
     uint32_t hash_count = 0;
     uint64_t *hashes = all_hashes(old, n, &hash_count);
     FilePart made;
-    const FileContent content = {parts, n, hashes, hash_count, NULL};
+    const FileContent content = {parts, n, hashes, hash_count, &e->closing};
     const Err err = engine_file_write(ctx, e, &content, &made);
     free(hashes);
     TRY(err);
@@ -223,15 +223,18 @@ static Err merge_files(Ctx *ctx, Engine *e, FileList *l, uint32_t first, uint32_
 
 static Err merge_due(Ctx *ctx, Engine *e, bool all)
 {
-    for (;;) {
+    while (!atomic_load(&e->closing)) {
         FileList l = engine_files_copy(ctx, e, 1);
         uint32_t first = 0;
         const uint32_t n = find_merge(e, &l, all, &first);
         if (n == 0)
             return ERR_OK;
-        TRY(merge_files(ctx, e, &l, first, n));
+        const Err err = merge_files(ctx, e, &l, first, n);
+        if (err != ERR_OK && !atomic_load(&e->closing)) /* else the next start goes on */
+            return err;
         arena_reset(ctx->arena);
     }
+    return ERR_OK;
 }
 
 /* ---- the thread --------------------------------------------------------------------------------- */
