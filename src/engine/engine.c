@@ -308,10 +308,12 @@ void engine_stat(Engine *e, EngineStat *out)
     out->file_parts = e->file_count;
     out->events = out->memory_rows;
     out->bytes_written = e->bytes_written;
+    out->failed_merges = e->failed_merges;
     for (uint32_t i = 0; i < e->file_count; i++) {
         out->events += e->files[i].part->head->rows;
         out->file_bytes += e->files[i].part->bytes.len;
         out->id_bytes += e->files[i].ids.bytes.len;
+        out->files_aside += e->files[i].retry_at_us != 0;
     }
     (void)pthread_mutex_unlock(&e->lock);
     (void)pthread_mutex_unlock(&e->apply);

@@ -67,7 +67,8 @@ void engine_schema_unlock(Engine *e);
 /* Everything into files, now. */
 MUST_USE Err engine_flush(Ctx *ctx, Engine *e);
 
-/* The same, and one file per week. */
+/* The same, and one file per week.  What cannot be merged is put aside (EngineStat), the rest is done, and the
+ * first failure returned: those of parts_merge() and file.h, INTERNAL "events.ids_damaged". */
 MUST_USE Err engine_settle(Ctx *ctx, Engine *e);
 
 typedef struct EngineStat {
@@ -81,6 +82,8 @@ typedef struct EngineStat {
     uint64_t file_bytes, id_bytes;
     uint64_t bytes_written; /* to files since the start */
     uint64_t names_bytes;   /* memory of dictionaries and actors */
+    uint32_t files_aside;   /* with which something failed: tried again later, the others go on */
+    uint64_t failed_merges; /* since the start */
 } EngineStat;
 void engine_stat(Engine *e, EngineStat *out);
 

@@ -216,3 +216,57 @@ TEST(closing_does_not_wait_for_a_merge_and_leaves_nothing_half_made)
     EXPECT_I64((int64_t)files, 3 * WEEKS * 2 + 2);
     lone_close(&l);
 }
+
+/* ---- damage without a log to heal it ---------------------------------------------------------------- */
+
+/* Turns a bit of a file, while no engine has it open. */
+static void damage(Lone *l, const char *name, size_t at)
+{
+    Str bytes;
+    CHECK(file_load(&l->ctx, str_of(l->path), str_of(name), 1 << 26, &bytes) == ERR_OK);
+    ((char *)(uintptr_t)bytes.ptr)[at < bytes.len ? at : bytes.len / 2] ^= 4;
+    CHECK(file_replace(&l->ctx, str_of(l->path), str_of(name), bytes) == ERR_OK);
+}
+
+/* Two files in each of the weeks, the first one damaged at this byte. */
+static void open_damaged(Lone *l, const char *name, size_t at)
+{
+    lone_open(l, &LONELY);
+    for (int i = 0; i < 2; i++) {
+        lone_offer(l, 300);
+        CHECK(engine_flush(&l->ctx, l->engine) == ERR_OK);
+    }
+    engine_close(l->engine);
+    damage(l, name, at);
+    lone_start(l, &LONELY);
+}
+
+TEST(a_merge_that_fails_is_put_aside_and_the_others_go_on)
+{
+    Lone l;
+    open_damaged(&l, "00000000000000000001.part", 300);
+    EXPECT_I64(engine_settle(&l.ctx, l.engine), ERR_INTERNAL);
+    EXPECT_STREQ(l.ctx.fault.reason, "events.part_damaged");
+    EngineStat stat = lone_stat(&l);
+    EXPECT_I64(stat.file_parts, WEEKS + 1);
+    EXPECT_I64(stat.files_aside, 2);
+    EXPECT_I64((int64_t)stat.failed_merges, 1);
+    lone_offer(&l, 30);
+    CHECK(engine_flush(&l.ctx, l.engine) == ERR_OK);
+    stat = lone_stat(&l);
+    EXPECT_I64(stat.file_parts, 2 * WEEKS + 1);
+    EXPECT_I64((int64_t)stat.failed_merges, 1); /* not tried again at once */
+    lone_close(&l);
+}
+
+TEST(a_merge_takes_no_damaged_ids_with_it)
+{
+    Lone l;
+    open_damaged(&l, "00000000000000000001.ids", 100);
+    EXPECT_I64(engine_settle(&l.ctx, l.engine), ERR_INTERNAL);
+    EXPECT_STREQ(l.ctx.fault.reason, "events.ids_damaged");
+    const EngineStat stat = lone_stat(&l);
+    EXPECT_I64(stat.file_parts, WEEKS + 1);
+    EXPECT_I64(stat.files_aside, 2);
+    lone_close(&l);
+}

@@ -25,6 +25,8 @@ typedef struct FilePart {
     Part *part;
     Ids ids;
     uint64_t number;
+    uint32_t failures;   /* how often something that was tried with it failed */
+    int64_t retry_at_us; /* of the monotonic clock: put aside until then; 0 = not */
 } FilePart;
 
 /* What is known about the events of one week, to see repetitions. */
@@ -93,6 +95,7 @@ struct Engine {
     int64_t names_bytes;            /* of the file of names that count */
     _Atomic uint64_t bytes_written; /* by the keeper, without a lock */
     uint64_t rounds;                /* of the keeper that came to an end */
+    uint64_t failed_merges;
     Err keeper_err;
     Fault keeper_fault;
 };
@@ -136,6 +139,10 @@ FileList engine_files_copy(Ctx *ctx, Engine *e, uint32_t room); /* with room for
 void engine_files_insert(FileList *l, const FilePart *f);
 void engine_files_cut(FileList *l, uint32_t first, uint32_t n);
 void engine_files_take_over(Engine *e, const FileList *l); /* under `lock` */
+
+/* What was tried with these files failed: they are left alone for a while, longer each time, so that the
+ * others get on. */
+void engine_files_put_aside(Engine *e, const FilePart *files, uint32_t n, const Fault *why);
 
 /* New names and the list go to disk; `made` are the list's new files, given up when that fails. */
 MUST_USE Err engine_files_save(Ctx *ctx, Engine *e, const FileList *l, uint64_t durable_seq,

@@ -5,12 +5,16 @@
  * ids of its events; then the manifest names them, then they take the slices' place.  When anything
  * fails, everything stays as it was and is tried again.
  *
+ * What fails with some files (a merge of damaged ones, or one that finds no room) puts these aside for a while,
+ * and the others get their turn.
+ *
  * Files of one week grow together like digits of a counter: `fan` neighbours of the smallest sizes become
  * one.  An event is so written once per level: once when it leaves memory, then at most
  * log(week / flush_rows) / log(fan) times.
  */
 #include "engine/engine_inside.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -162,6 +166,14 @@ static uint32_t count_to_merge(const Engine *e, const FileList *l, uint32_t from
     return 0;
 }
 
+static bool any_aside(const FilePart *files, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (files[i].retry_at_us != 0)
+            return true;
+    return false;
+}
+
 /* The first stretch of files that shall become one. */
 static uint32_t find_merge(const Engine *e, const FileList *l, bool all, uint32_t *first)
 {
@@ -170,7 +182,7 @@ static uint32_t find_merge(const Engine *e, const FileList *l, bool all, uint32_
         while (to < l->count && l->at[to].part->head->week_ms == week_ms)
             to++;
         const uint32_t n = count_to_merge(e, l, from, to, all);
-        if (n > 0) {
+        if (n > 0 && !any_aside(l->at + to - n, n)) {
             *first = to - n;
             return n;
         }
@@ -178,33 +190,35 @@ static uint32_t find_merge(const Engine *e, const FileList *l, bool all, uint32_
     return 0;
 }
 
-/* The ids of all of them.  A damaged set gives none: repetitions may then come in twice. */
-static uint64_t *all_hashes(const FilePart *files, uint32_t n, uint32_t *count)
+/* The ids of all of them, on the heap.  None may be missing: repetitions would come in twice. */
+static Err all_hashes(Ctx *ctx, const FilePart *files, uint32_t n, uint64_t **out, uint32_t *count)
 {
     uint64_t total = 0;
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n; i++) {
+        if (!ids_are_sound(&files[i].ids))
+            return fail(ctx, ERR_INTERNAL, "events.ids_damaged", "file %" PRIu64, files[i].number);
         total += files[i].ids.head->count;
+    }
     uint64_t *hashes = malloc((total + 1) * sizeof *hashes);
     CHECK(hashes != NULL);
     *count = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (!ids_are_sound(&files[i].ids))
-            continue;
         ids_read(&files[i].ids, hashes + *count);
         *count += files[i].ids.head->count;
     }
-    return hashes;
+    *out = hashes;
+    return ERR_OK;
 }
 
-static Err merge_files(Ctx *ctx, Engine *e, FileList *l, uint32_t first, uint32_t n)
+/* `old`: the n files that become one, l->at[first] and on. */
+static Err merge_files(Ctx *ctx, Engine *e, FileList *l, uint32_t first, uint32_t n, FilePart *old)
 {
-    FilePart *old = ARENA_ARRAY(ctx->arena, FilePart, n);
-    memcpy(old, l->at + first, n * sizeof *old);
     Part **parts = ARENA_ARRAY(ctx->arena, Part *, n);
     for (uint32_t i = 0; i < n; i++)
         parts[i] = old[i].part;
     uint32_t hash_count = 0;
-    uint64_t *hashes = all_hashes(old, n, &hash_count);
+    uint64_t *hashes = NULL;
+    TRY(all_hashes(ctx, old, n, &hashes, &hash_count));
     FilePart made;
     const FileContent content = {parts, n, hashes, hash_count, &e->closing};
     const Err err = engine_file_write(ctx, e, &content, &made);
@@ -221,20 +235,48 @@ static Err merge_files(Ctx *ctx, Engine *e, FileList *l, uint32_t first, uint32_
     return ERR_OK;
 }
 
+static void put_merge_aside(Engine *e, const FilePart *files, uint32_t n, const Fault *why)
+{
+    engine_files_put_aside(e, files, n, why);
+    (void)pthread_mutex_lock(&e->lock);
+    e->failed_merges++;
+    (void)pthread_mutex_unlock(&e->lock);
+}
+
+/* Every merge that is due gets its try; the first failure is returned. */
 static Err merge_due(Ctx *ctx, Engine *e, bool all)
 {
+    Err first_err = ERR_OK;
+    Fault first_fault = {0};
     while (!atomic_load(&e->closing)) {
         FileList l = engine_files_copy(ctx, e, 1);
         uint32_t first = 0;
         const uint32_t n = find_merge(e, &l, all, &first);
         if (n == 0)
-            return ERR_OK;
-        const Err err = merge_files(ctx, e, &l, first, n);
-        if (err != ERR_OK && !atomic_load(&e->closing)) /* else the next start goes on */
-            return err;
+            break;
+        FilePart *old = ARENA_ARRAY(ctx->arena, FilePart, n);
+        memcpy(old, l.at + first, n * sizeof *old);
+        const Err err = merge_files(ctx, e, &l, first, n, old);
+        if (err != ERR_OK && !atomic_load(&e->closing)) { /* else the next start goes on */
+            put_merge_aside(e, old, n, &ctx->fault);
+            first_fault = first_err == ERR_OK ? ctx->fault : first_fault;
+            first_err = first_err == ERR_OK ? err : first_err;
+        }
         arena_reset(ctx->arena);
     }
-    return ERR_OK;
+    ctx->fault = first_fault;
+    return first_err;
+}
+
+/* Whose time has come, or all of them, may be tried again. */
+static void take_up_again(Engine *e, bool all)
+{
+    const int64_t now_us = clock_mono_us();
+    (void)pthread_mutex_lock(&e->lock);
+    for (uint32_t i = 0; i < e->file_count; i++)
+        if (all || e->files[i].retry_at_us <= now_us)
+            e->files[i].retry_at_us = 0;
+    (void)pthread_mutex_unlock(&e->lock);
 }
 
 /* ---- the thread --------------------------------------------------------------------------------- */
@@ -244,12 +286,22 @@ static void end_round(Engine *e, Ctx *ctx, Err err)
     (void)pthread_mutex_lock(&e->lock);
     if (err != ERR_OK && e->keeper_err == ERR_OK)
         LOG(LOG_ERROR, "events.keeper_failed", LOG_C("reason", ctx->fault.reason),
-            LOG_C("note", "events stay in the log and in memory; tried again every second"));
+            LOG_C("note", "events stay in the log and in memory until it succeeds"));
     e->keeper_err = err;
     e->keeper_fault = ctx->fault;
     e->rounds++;
     (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
+}
+
+/* Under the lock. */
+static bool is_retry_due(const Engine *e)
+{
+    const int64_t now_us = clock_mono_us();
+    for (uint32_t i = 0; i < e->file_count; i++)
+        if (e->files[i].retry_at_us != 0 && e->files[i].retry_at_us <= now_us)
+            return true;
+    return false;
 }
 
 /* Waits for work.  False = told to stop. */
@@ -261,7 +313,7 @@ static bool wait_for_work(Engine *e, bool *settle)
     until.tv_sec += RETRY_MS / 1000;
     while (!e->stopping && (!e->flush_wanted || e->keeper_err != ERR_OK)) {
         const int rc = pthread_cond_timedwait(&e->changed, &e->lock, &until);
-        if (rc != 0 && e->flush_wanted)
+        if (rc != 0 && (e->flush_wanted || is_retry_due(e)))
             break;
         if (rc != 0)
             until.tv_sec += RETRY_MS / 1000;
@@ -273,6 +325,23 @@ static bool wait_for_work(Engine *e, bool *settle)
     return !stopping;
 }
 
+/* A flush that fails is tried again until it succeeds.  A merge's failure is told to who waits for the merges. */
+static Err one_round(Ctx *ctx, Engine *e, bool settle)
+{
+    const Err err = flush(ctx, e);
+    arena_reset(ctx->arena);
+    if (err != ERR_OK) {
+        (void)pthread_mutex_lock(&e->lock);
+        e->flush_wanted = true;
+        e->settle_wanted |= settle;
+        (void)pthread_mutex_unlock(&e->lock);
+        return err;
+    }
+    take_up_again(e, settle);
+    const Err merged = merge_due(ctx, e, settle);
+    return settle ? merged : ERR_OK;
+}
+
 void *engine_keep_main(void *arg)
 {
     Engine *e = arg;
@@ -280,18 +349,8 @@ void *engine_keep_main(void *arg)
     Ctx ctx = {.arena = arena_new(1 << 16)};
     bool settle = false;
     while (wait_for_work(e, &settle)) {
-        Err err = flush(&ctx, e);
+        end_round(e, &ctx, one_round(&ctx, e, settle));
         arena_reset(ctx.arena);
-        if (err == ERR_OK)
-            err = merge_due(&ctx, e, settle);
-        arena_reset(ctx.arena);
-        if (err != ERR_OK) {
-            (void)pthread_mutex_lock(&e->lock);
-            e->flush_wanted = true;
-            e->settle_wanted |= settle;
-            (void)pthread_mutex_unlock(&e->lock);
-        }
-        end_round(e, &ctx, err);
     }
     arena_free(ctx.arena);
     return NULL;

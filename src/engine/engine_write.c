@@ -7,6 +7,7 @@
 #include "engine/engine_inside.h"
 #include "engine/merge.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -128,6 +129,28 @@ void engine_files_take_over(Engine *e, const FileList *l)
     if (l->count > 0)
         memcpy(e->files, l->at, l->count * sizeof *e->files);
     e->file_count = l->count;
+}
+
+enum { RETRY_FIRST_US = 1000000, RETRY_DOUBLINGS_MAX = 8 };
+
+void engine_files_put_aside(Engine *e, const FilePart *files, uint32_t n, const Fault *why)
+{
+    const int64_t now_us = clock_mono_us();
+    int64_t longest_us = 0;
+    (void)pthread_mutex_lock(&e->lock);
+    for (uint32_t i = 0; i < e->file_count; i++)
+        for (uint32_t j = 0; j < n; j++) {
+            FilePart *f = &e->files[i];
+            if (f->number != files[j].number)
+                continue;
+            const int64_t wait_us = (int64_t)RETRY_FIRST_US << f->failures;
+            f->failures += f->failures < RETRY_DOUBLINGS_MAX;
+            f->retry_at_us = now_us + wait_us;
+            longest_us = wait_us > longest_us ? wait_us : longest_us;
+        }
+    (void)pthread_mutex_unlock(&e->lock);
+    LOG(LOG_ERROR, "events.put_aside", LOG_C("reason", why->reason), LOG_C("detail", why->detail),
+        LOG_I64("files", n), LOG_I64("retry_s", longest_us / 1000000));
 }
 
 /* ---- what the manifest names --------------------------------------------------------------------- */
