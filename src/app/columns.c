@@ -1,8 +1,9 @@
 /*
  * app/columns.c -- the event engine beside the log.
  *
- * Everything in its folder can be made again from the log.  So what is damaged, or knows more than the log
- * (the log is of an older backup), is thrown away, and the engine starts from the log's beginning.
+ * Everything in its folder can be made again from the log.  So what cannot be opened, or knows more than the
+ * log (the log is of an older backup), is thrown away, and the engine starts from the log's beginning.  Damage
+ * that is met later, in the data or ids of one file, the engine mends by itself.
  */
 #include "app/app.h"
 #include "base/clock.h"
@@ -43,10 +44,12 @@ static bool is_damage(const Fault *fault)
            str_eq(str_of(fault->reason), STR("file.missing"));
 }
 
-static EngineOptions options_of(const App *app)
+static EngineOptions options_of(App *app)
 {
     const uint32_t rows = (uint32_t)app->config.engine_rows;
     return (EngineOptions){.origin_ms = some_monday_ms(&app->settings),
+                           .log_folder =
+                               arena_printf(app->arena, "%s/events/log", app->config.data),
                            .slice_rows = rows / 4 < SLICE_ROWS_MAX ? rows / 4 : SLICE_ROWS_MAX,
                            .flush_rows = rows,
                            .memory_rows_max = 2 * rows};

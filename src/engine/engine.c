@@ -44,6 +44,7 @@ static void free_all(Engine *e)
     for (uint32_t i = 0; i < e->week_count; i++) {
         recent_ids_free(&e->weeks[i]->recent);
         recent_ids_free(&e->weeks[i]->flushing);
+        recent_ids_free(&e->weeks[i]->stand_in);
         id_filter_free(&e->weeks[i]->filter);
         free(e->weeks[i]);
     }
@@ -65,13 +66,21 @@ static void free_all(Engine *e)
     free(e);
 }
 
+static Str keep_path(Str path, char *bytes)
+{
+    if (path.len > 0)
+        memcpy(bytes, path.ptr, path.len);
+    return (Str){bytes, path.len};
+}
+
 Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out)
 {
     Engine *e = calloc(1, sizeof *e);
-    CHECK(e != NULL && folder.len <= FILE_PATH_BYTES_MAX);
-    memcpy(e->folder_bytes, folder.ptr, folder.len);
-    e->folder = (Str){e->folder_bytes, folder.len};
+    CHECK(e != NULL && folder.len <= FILE_PATH_BYTES_MAX &&
+          options->log_folder.len <= FILE_PATH_BYTES_MAX);
     e->o = *options;
+    e->folder = keep_path(folder, e->folder_bytes);
+    e->o.log_folder = keep_path(options->log_folder, e->log_folder_bytes);
     fill_options(&e->o);
     e->schema = schema_new();
     e->scratch = arena_new(1 << 20);
@@ -309,11 +318,13 @@ void engine_stat(Engine *e, EngineStat *out)
     out->events = out->memory_rows;
     out->bytes_written = e->bytes_written;
     out->failed_merges = e->failed_merges;
+    out->mended_files = e->mended_files;
     for (uint32_t i = 0; i < e->file_count; i++) {
         out->events += e->files[i].part->head->rows;
         out->file_bytes += e->files[i].part->bytes.len;
         out->id_bytes += e->files[i].ids.bytes.len;
         out->files_aside += e->files[i].retry_at_us != 0;
+        out->files_damaged += atomic_load(&e->files[i].part->damaged);
     }
     (void)pthread_mutex_unlock(&e->lock);
     (void)pthread_mutex_unlock(&e->apply);
@@ -337,8 +348,12 @@ static int64_t verify_ids(Engine *e, uint64_t number, EngineReportFn fn, void *a
 {
     bool good = true;
     (void)pthread_mutex_lock(&e->lock);
-    for (uint32_t i = 0; i < e->file_count; i++)
-        good = good && (e->files[i].number != number || ids_are_sound(&e->files[i].ids));
+    for (uint32_t i = 0; i < e->file_count; i++) {
+        if (e->files[i].number != number || ids_are_sound(&e->files[i].ids))
+            continue;
+        atomic_store(&e->files[i].part->damaged, true);
+        good = false;
+    }
     (void)pthread_mutex_unlock(&e->lock);
     char name[ENGINE_NAME_BYTES];
     if (!good && fn != NULL)

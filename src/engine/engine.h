@@ -10,7 +10,9 @@
  * Promises: what was offered is seen by every view taken afterwards; an event comes in once by (source,
  *           id) within its week, however often it is offered; after a crash the engine says from which
  *           sequence number it must be offered again, and nothing below is missing or twice; a full disk
- *           stops the writing of files and, once memory is full, engine_offer(), until there is room.
+ *           stops the writing of files and, once memory is full, engine_offer(), until there is room;
+ *           a file whose data or ids turn out to be damaged is made again from the log within seconds of
+ *           whoever met it: until then questions that need the data fail with "events.part_damaged".
  * Memory:   rows that are not in files (at most EngineOptions.memory_rows_max, about 100 bytes each),
  *           dictionaries and actors, 10 bits per event of the weeks that get events, mapped pages.
  *           What is not bounded by bytes yet stands in docs/decisions/0010.
@@ -32,6 +34,7 @@ typedef struct EngineOptions {
     uint32_t flush_rows;      /* 0 = 262,144: from here on memory goes to files */
     uint32_t memory_rows_max; /* 0 = 2,097,152: offering waits beyond */
     uint32_t fan;             /* 0 = 8: so many files of similar size become one */
+    Str log_folder;           /* of the log, to make damaged files again; empty = they stay */
 } EngineOptions;
 
 /* Errors: INTERNAL "events.manifest_damaged", "events.names_damaged", "events.part_damaged",
@@ -83,7 +86,8 @@ typedef struct EngineStat {
     uint64_t bytes_written; /* to files since the start */
     uint64_t names_bytes;   /* memory of dictionaries and actors */
     uint32_t files_aside;   /* with which something failed: tried again later, the others go on */
-    uint64_t failed_merges; /* since the start */
+    uint32_t files_damaged; /* that wait to be made again */
+    uint64_t failed_merges, mended_files; /* since the start */
 } EngineStat;
 void engine_stat(Engine *e, EngineStat *out);
 

@@ -43,8 +43,7 @@ static void make_filter(Engine *e, Week *w)
             continue;
         f->part->ids_are_sound = ids_are_sound(&f->ids);
         if (!f->part->ids_are_sound) {
-            LOG(LOG_ERROR, "events.ids_damaged", LOG_I64("file", (int64_t)f->number),
-                LOG_C("note", "events of this file that come again come in twice"));
+            atomic_store(&f->part->damaged, true);
             continue;
         }
         uint64_t *hashes = malloc(((size_t)f->ids.head->count + 1) * sizeof *hashes);
@@ -55,6 +54,52 @@ static void make_filter(Engine *e, Week *w)
         free(hashes);
     }
     (void)pthread_mutex_unlock(&e->lock);
+}
+
+/* The heads of the week's files whose ids are damaged, since the files may go at any time. */
+static PartHead *heads_without_ids(Ctx *ctx, Engine *e, const Week *w, uint32_t *count)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    PartHead *heads = ARENA_ARRAY(ctx->arena, PartHead, (size_t)e->file_count + 1);
+    *count = 0;
+    for (uint32_t i = 0; i < e->file_count; i++) {
+        const Part *p = e->files[i].part;
+        if (p->head->week_ms == w->week_ms && !p->ids_are_sound)
+            heads[(*count)++] = *p->head;
+    }
+    (void)pthread_mutex_unlock(&e->lock);
+    return heads;
+}
+
+typedef struct StandIn {
+    const Engine *e;
+    Week *w;
+} StandIn;
+
+static Err remember_id(Ctx *ctx, const Event *event, void *arg)
+{
+    (void)ctx;
+    const StandIn *s = arg;
+    (void)recent_ids_add(&s->w->stand_in, engine_id_hash(s->e, event));
+    return ERR_OK;
+}
+
+/* Reads from the log which ids these files have, so that none comes in twice until they are made again. */
+static void make_stand_in(Engine *e, Week *w)
+{
+    Ctx ctx = {.arena = arena_new(1 << 16)};
+    uint32_t count = 0;
+    const PartHead *heads = heads_without_ids(&ctx, e, w, &count);
+    recent_ids_free(&w->stand_in);
+    for (uint32_t i = 0; i < count; i++) {
+        Err err = ERR_NOT_FOUND;
+        if (e->o.log_folder.len > 0)
+            err = engine_log_read(&ctx, e, &heads[i], NULL, remember_id, &(StandIn){e, w});
+        if (err != ERR_OK)
+            LOG(LOG_ERROR, "events.ids_damaged", LOG_I64("from_seq", (int64_t)heads[i].from_seq),
+                LOG_C("note", "events of this file that come again come in twice"));
+    }
+    arena_free(ctx.arena);
 }
 
 static bool files_have(Engine *e, const Week *w, uint64_t hash)
@@ -69,7 +114,7 @@ static bool files_have(Engine *e, const Week *w, uint64_t hash)
 }
 
 /* Source and id as one text: the source's length keeps them apart. */
-static uint64_t id_hash(const Engine *e, const Event *event)
+uint64_t engine_id_hash(const Engine *e, const Event *event)
 {
     char bytes[1 + EVENT_SOURCE_BYTES_MAX + EVENT_ID_BYTES_MAX];
     bytes[0] = (char)event->source.len;
@@ -83,10 +128,12 @@ static uint64_t id_hash(const Engine *e, const Event *event)
 static bool is_new(Engine *e, const Event *event)
 {
     Week *w = week_of(e, rows_week_ms(event->time_ms, e->o.origin_ms));
-    if (w->filter.lines == NULL || w->filter.count > w->filter.cap)
+    if (w->filter.lines == NULL || w->filter.count > w->filter.cap) {
         make_filter(e, w);
-    const uint64_t hash = id_hash(e, event);
-    if (recent_ids_has(&w->flushing, hash) ||
+        make_stand_in(e, w);
+    }
+    const uint64_t hash = engine_id_hash(e, event);
+    if (recent_ids_has(&w->flushing, hash) || recent_ids_has(&w->stand_in, hash) ||
         (id_filter_may_have(&w->filter, hash) && files_have(e, w, hash)))
         return false;
     return recent_ids_add(&w->recent, hash);
@@ -115,7 +162,7 @@ static void shorten(int64_t *value, int *scale)
 }
 
 /* False: the value stays in the log only. */
-static bool put_value(Engine *e, const SchemaProp *prop, const EventProp *p)
+static bool put_value(Engine *e, RowBuffer *to, const SchemaProp *prop, const EventProp *p)
 {
     int64_t value = p->i64;
     int scale = 0;
@@ -124,7 +171,7 @@ static bool put_value(Engine *e, const SchemaProp *prop, const EventProp *p)
         value = schema_code(e->schema, prop->id, p->text);
         if (value == 0)
             return false;
-        rows_value(&e->open, prop->id, PART_CODES, 0, value);
+        rows_value(to, prop->id, PART_CODES, 0, value);
         return true;
     case EVENT_NUMBER:
         scale = p->scale;
@@ -142,7 +189,7 @@ static bool put_value(Engine *e, const SchemaProp *prop, const EventProp *p)
     case EVENT_TYPE_COUNT:
         return false;
     }
-    rows_value(&e->open, prop->id, PART_NUMBERS, scale, value);
+    rows_value(to, prop->id, PART_NUMBERS, scale, value);
     return true;
 }
 
@@ -173,12 +220,12 @@ static SchemaProp *find_prop(Engine *e, Shape *shape, uint32_t place, SchemaSpac
 }
 
 /* `place`: of the first of them among all properties of the event. */
-static void put_props(Engine *e, Shape *shape, uint32_t place, SchemaSpace space,
+static void put_props(Engine *e, RowBuffer *to, Shape *shape, uint32_t place, SchemaSpace space,
                       const EventProp *props, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         SchemaProp *prop = find_prop(e, shape, place + i, space, &props[i]);
-        if (prop != NULL && prop->type == props[i].type && put_value(e, prop, &props[i]))
+        if (prop != NULL && prop->type == props[i].type && put_value(e, to, prop, &props[i]))
             continue;
         e->kept_aside++;
         if (prop != NULL)
@@ -186,34 +233,39 @@ static void put_props(Engine *e, Shape *shape, uint32_t place, SchemaSpace space
     }
 }
 
-static void put_text(Engine *e, uint32_t prop, Str text)
+static void put_text(Engine *e, RowBuffer *to, uint32_t prop, Str text)
 {
     const uint32_t code = text.len == 0 ? 0 : schema_code(e->schema, prop, text);
     if (code != 0)
-        rows_value(&e->open, prop, PART_CODES, 0, code);
+        rows_value(to, prop, PART_CODES, 0, code);
 }
 
-static void put_row(Engine *e, const Event *event, uint32_t person, uint32_t name)
+void engine_put_row(Engine *e, RowBuffer *to, const Event *event, uint32_t person, uint32_t name)
 {
-    rows_add(&e->open, event->time_ms, person, name);
-    put_text(e, PROP_SOURCE, event->source);
-    put_text(e, PROP_STORE, event->store);
-    rows_value(&e->open, PROP_RECEIVED, PART_NUMBERS, 0, event->received_ms - event->time_ms);
+    rows_add(to, event->time_ms, person, name);
+    put_text(e, to, PROP_SOURCE, event->source);
+    put_text(e, to, PROP_STORE, event->store);
+    rows_value(to, PROP_RECEIVED, PART_NUMBERS, 0, event->received_ms - event->time_ms);
     Shape *shape = shape_of(e, name);
-    put_props(e, shape, 0, SCHEMA_EVENT, event->props, event->prop_count);
-    put_props(e, shape, event->prop_count, SCHEMA_CONTEXT, event->context, event->context_count);
+    put_props(e, to, shape, 0, SCHEMA_EVENT, event->props, event->prop_count);
+    put_props(e, to, shape, event->prop_count, SCHEMA_CONTEXT, event->context,
+              event->context_count);
+}
+
+bool engine_find_place(Engine *e, const Event *event, uint32_t *person, uint32_t *name)
+{
+    *name = event->time_ms < ENGINE_TIME_MS_MAX ? schema_event(e->schema, event->name) : 0;
+    return *name != 0 && schema_actor(e->schema, event->actor, person);
 }
 
 /* What has no place is refused before its id is remembered: every id belongs to a row. */
 static void apply_event(Engine *e, const Event *event)
 {
-    uint32_t person = 0;
-    const uint32_t name =
-        event->time_ms < ENGINE_TIME_MS_MAX ? schema_event(e->schema, event->name) : 0;
-    if (name == 0 || !schema_actor(e->schema, event->actor, &person))
+    uint32_t person = 0, name = 0;
+    if (!engine_find_place(e, event, &person, &name))
         e->kept_aside++;
     else if (is_new(e, event))
-        put_row(e, event, person, name);
+        engine_put_row(e, &e->open, event, person, name);
     else
         e->repeated++;
 }

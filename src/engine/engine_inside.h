@@ -5,6 +5,7 @@
  *   engine_apply.c   encoded events to rows, rows to slices
  *   engine_keep.c    slices to files, files to larger files
  *   engine_write.c   new files, and how they come into the manifest
+ *   engine_mend.c    damaged files once more from the log
  *   engine_files.c   the manifest and what it names
  *
  * Locks: `apply` (the schema, the open slice, the weeks' ids) before `lock` (the lists of parts).
@@ -14,6 +15,7 @@
 #include "engine/engine.h"
 #include "engine/ids.h"
 #include "engine/rows.h"
+#include "events/events.h"
 #include "events/siphash.h"
 
 #include <pthread.h>
@@ -34,6 +36,7 @@ typedef struct Week {
     int64_t week_ms;
     RecentIds recent;   /* of rows that are not being written */
     RecentIds flushing; /* of rows that are */
+    RecentIds stand_in; /* of files whose ids are damaged, read from the log */
     IdFilter filter;    /* before the files; made when the week gets its first event */
 } Week;
 
@@ -53,7 +56,7 @@ typedef struct Offer {
 } Offer;
 
 struct Engine {
-    char folder_bytes[FILE_PATH_BYTES_MAX + 1];
+    char folder_bytes[FILE_PATH_BYTES_MAX + 1], log_folder_bytes[FILE_PATH_BYTES_MAX + 1];
     Str folder;
     EngineOptions o;
     uint8_t key[SIPHASH_KEY_BYTES]; /* of the ids */
@@ -95,7 +98,7 @@ struct Engine {
     int64_t names_bytes;            /* of the file of names that count */
     _Atomic uint64_t bytes_written; /* by the keeper, without a lock */
     uint64_t rounds;                /* of the keeper that came to an end */
-    uint64_t failed_merges;
+    uint64_t failed_merges, mended_files;
     Err keeper_err;
     Fault keeper_fault;
 };
@@ -107,9 +110,27 @@ void *engine_apply_main(void *engine);
 /* Turns the open slice into parts.  Under `apply`. */
 void engine_close_slice(Engine *e);
 
+/* Whose it is; false: the event has no place in the columns.  Under `apply`, as engine_put_row(). */
+bool engine_find_place(Engine *e, const Event *event, uint32_t *person, uint32_t *name);
+void engine_put_row(Engine *e, RowBuffer *to, const Event *event, uint32_t person, uint32_t name);
+
+/* Of source and id, keyed; never 0. */
+uint64_t engine_id_hash(const Engine *e, const Event *event);
+
+/* ---- engine_mend.c ------------------------------------------------------------------------------ */
+
+/* Makes the damaged files again whose time has come; what fails is put aside, the first failure returned. */
+MUST_USE Err engine_mend_due(Ctx *ctx, Engine *e);
+
+/* Calls `fn` for every event of the log that arrived in the part's stretch and is of its week.  `stop` (may be
+ * NULL): CONFLICT "events.stopped" once it is true.  INTERNAL "events.log_short": the part knows more. */
+MUST_USE Err engine_log_read(Ctx *ctx, const Engine *e, const PartHead *head,
+                             const atomic_bool *stop, EventFn fn, void *arg);
+
 /* ---- engine_keep.c ------------------------------------------------------------------------------ */
 
 void *engine_keep_main(void *engine);
+uint64_t *engine_hashes_of(Ctx *ctx, const RecentIds *r);
 
 /* ---- engine_write.c ----------------------------------------------------------------------------- */
 

@@ -50,7 +50,7 @@ static void begin_flush(Engine *e)
     (void)pthread_mutex_unlock(&e->apply);
 }
 
-static uint64_t *hashes_of(Ctx *ctx, const RecentIds *r)
+uint64_t *engine_hashes_of(Ctx *ctx, const RecentIds *r)
 {
     uint64_t *hashes = ARENA_ARRAY(ctx->arena, uint64_t, (size_t)r->count + 1);
     uint32_t n = 0;
@@ -79,7 +79,7 @@ static Err write_weeks(Ctx *ctx, Engine *e, Part *const *slices, uint32_t count,
         const uint32_t n = slices_of(slices, count, w->week_ms, of_week);
         if (n == 0)
             continue;
-        uint64_t *hashes = hashes_of(ctx, &w->flushing);
+        uint64_t *hashes = engine_hashes_of(ctx, &w->flushing);
         FilePart *f = &made->at[made->count];
         const FileContent content = {of_week, n, hashes, w->flushing.count, NULL};
         TRY(engine_file_write(ctx, e, &content, f));
@@ -166,10 +166,11 @@ static uint32_t count_to_merge(const Engine *e, const FileList *l, uint32_t from
     return 0;
 }
 
-static bool any_aside(const FilePart *files, uint32_t n)
+/* Put aside, or damaged: that is made again first. */
+static bool any_waits(const FilePart *files, uint32_t n, bool all)
 {
     for (uint32_t i = 0; i < n; i++)
-        if (files[i].retry_at_us != 0)
+        if (files[i].retry_at_us != 0 || (!all && atomic_load(&files[i].part->damaged)))
             return true;
     return false;
 }
@@ -182,7 +183,7 @@ static uint32_t find_merge(const Engine *e, const FileList *l, bool all, uint32_
         while (to < l->count && l->at[to].part->head->week_ms == week_ms)
             to++;
         const uint32_t n = count_to_merge(e, l, from, to, all);
-        if (n > 0 && !any_aside(l->at + to - n, n)) {
+        if (n > 0 && !any_waits(l->at + to - n, n, all)) {
             *first = to - n;
             return n;
         }
@@ -195,8 +196,10 @@ static Err all_hashes(Ctx *ctx, const FilePart *files, uint32_t n, uint64_t **ou
 {
     uint64_t total = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (!ids_are_sound(&files[i].ids))
+        if (!ids_are_sound(&files[i].ids)) {
+            atomic_store(&files[i].part->damaged, true);
             return fail(ctx, ERR_INTERNAL, "events.ids_damaged", "file %" PRIu64, files[i].number);
+        }
         total += files[i].ids.head->count;
     }
     uint64_t *hashes = malloc((total + 1) * sizeof *hashes);
@@ -294,13 +297,16 @@ static void end_round(Engine *e, Ctx *ctx, Err err)
     (void)pthread_mutex_unlock(&e->lock);
 }
 
-/* Under the lock. */
-static bool is_retry_due(const Engine *e)
+/* A file's time to be tried again has come, or somebody met damage in it.  Under the lock. */
+static bool is_file_due(const Engine *e)
 {
     const int64_t now_us = clock_mono_us();
-    for (uint32_t i = 0; i < e->file_count; i++)
-        if (e->files[i].retry_at_us != 0 && e->files[i].retry_at_us <= now_us)
+    for (uint32_t i = 0; i < e->file_count; i++) {
+        const FilePart *f = &e->files[i];
+        if (f->retry_at_us == 0 ? e->o.log_folder.len > 0 && atomic_load(&f->part->damaged)
+                                : f->retry_at_us <= now_us)
             return true;
+    }
     return false;
 }
 
@@ -313,7 +319,7 @@ static bool wait_for_work(Engine *e, bool *settle)
     until.tv_sec += RETRY_MS / 1000;
     while (!e->stopping && (!e->flush_wanted || e->keeper_err != ERR_OK)) {
         const int rc = pthread_cond_timedwait(&e->changed, &e->lock, &until);
-        if (rc != 0 && (e->flush_wanted || is_retry_due(e)))
+        if (rc != 0 && (e->flush_wanted || is_file_due(e)))
             break;
         if (rc != 0)
             until.tv_sec += RETRY_MS / 1000;
@@ -325,7 +331,8 @@ static bool wait_for_work(Engine *e, bool *settle)
     return !stopping;
 }
 
-/* A flush that fails is tried again until it succeeds.  A merge's failure is told to who waits for the merges. */
+/* A flush that fails is tried again until it succeeds.  What fails with the files that are
+ * there is told to who waits for it. */
 static Err one_round(Ctx *ctx, Engine *e, bool settle)
 {
     const Err err = flush(ctx, e);
@@ -338,8 +345,13 @@ static Err one_round(Ctx *ctx, Engine *e, bool settle)
         return err;
     }
     take_up_again(e, settle);
+    const Err mended = engine_mend_due(ctx, e);
+    const Fault why = ctx->fault;
     const Err merged = merge_due(ctx, e, settle);
-    return settle ? merged : ERR_OK;
+    if (!settle)
+        return ERR_OK;
+    ctx->fault = mended == ERR_OK ? ctx->fault : why;
+    return mended == ERR_OK ? merged : mended;
 }
 
 void *engine_keep_main(void *arg)

@@ -53,8 +53,10 @@ typedef struct Merge {
     const atomic_bool *stop;
 } Merge;
 
-static Err damaged(const Merge *m, const Part *p)
+/* Sound checksums do not help when the bytes make no sense. */
+static Err damaged(const Merge *m, Part *p)
 {
+    atomic_store(&p->damaged, true);
     return fail(m->ctx, ERR_INTERNAL, "events.part_damaged", "part %" PRIu64, p->number);
 }
 
@@ -441,7 +443,7 @@ static Err read_part(Merge *m, InPart *in, uint32_t block, Cell **cells, uint32_
     uint8_t *codes = (uint8_t *)arena_bytes(m->block, (size_t)*count + KERNEL_SLACK);
     const uint64_t at = h->sequence_at + (uint64_t)first * h->sequence_width / 8;
     if (!part_touch(in->part, at, bits_bytes(*count, (int)h->sequence_width) + 1))
-        return damaged(m, part);
+        return damaged(m, in->part);
     kernels()->unpack8(part->data + h->sequence_at, first, *count, (int)h->sequence_width, codes);
     Cell *by_list = ARENA_ARRAY(m->block, Cell, *count);
     uint32_t next[PART_LISTS_MAX + 1] = {0}, end[PART_LISTS_MAX + 1] = {0}, total = 0;
@@ -450,7 +452,7 @@ static Err read_part(Merge *m, InPart *in, uint32_t block, Cell **cells, uint32_
         next[l] = total;
         end[l] = total + rows.count;
         if (end[l] > *count)
-            return damaged(m, part);
+            return damaged(m, in->part);
         if (rows.count > 0)
             TRY(read_list(m, in, l, block, &rows, by_list + total));
         total = end[l];
@@ -458,7 +460,7 @@ static Err read_part(Merge *m, InPart *in, uint32_t block, Cell **cells, uint32_
     *cells = ARENA_ARRAY(m->block, Cell, *count);
     for (uint32_t i = 0; i < *count; i++) {
         if (codes[i] >= h->list_count || next[codes[i]] == end[codes[i]])
-            return damaged(m, part);
+            return damaged(m, in->part);
         (*cells)[i] = by_list[next[codes[i]]++];
     }
     return ERR_OK;
