@@ -101,7 +101,8 @@ static Str folder_of(App *app)
 
 Err columns_look(App *app)
 {
-    const EngineOptions options = options_of(app);
+    EngineOptions options = options_of(app);
+    options.read_only = true;
     return engine_open(&app->ctx, folder_of(app), &options, &app->engine);
 }
 

@@ -87,7 +87,7 @@ Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out
     e->flush_names = BUF_MAX(NAMES_BYTES_MAX);
     CHECK(pthread_mutex_init(&e->apply, NULL) == 0 && pthread_mutex_init(&e->lock, NULL) == 0 &&
           pthread_cond_init(&e->changed, NULL) == 0);
-    Err err = file_make_folder(ctx, folder);
+    Err err = e->o.read_only ? ERR_OK : file_make_folder(ctx, folder);
     if (err == ERR_OK)
         err = engine_load(ctx, e);
     if (err != ERR_OK) {
@@ -95,16 +95,15 @@ Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out
         return err;
     }
     e->applied = e->offered = e->open_from = e->durable_seq;
-    CHECK(pthread_create(&e->applier, NULL, engine_apply_main, e) == 0 &&
-          pthread_create(&e->keeper, NULL, engine_keep_main, e) == 0);
+    if (!e->o.read_only)
+        CHECK(pthread_create(&e->applier, NULL, engine_apply_main, e) == 0 &&
+              pthread_create(&e->keeper, NULL, engine_keep_main, e) == 0);
     *out = e;
     return ERR_OK;
 }
 
-void engine_close(Engine *e)
+static void stop_threads(Engine *e)
 {
-    if (e == NULL)
-        return;
     Ctx ctx = {.arena = arena_new(4096)};
     atomic_store(&e->closing, true);
     if (engine_flush(&ctx, e) != ERR_OK) { /* the log has it: the next start offers it again */
@@ -115,6 +114,14 @@ void engine_close(Engine *e)
     (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
     CHECK(pthread_join(e->applier, NULL) == 0 && pthread_join(e->keeper, NULL) == 0);
+}
+
+void engine_close(Engine *e)
+{
+    if (e == NULL)
+        return;
+    if (!e->o.read_only)
+        stop_threads(e);
     free_all(e);
 }
 
@@ -272,6 +279,7 @@ void engine_schema_unlock(Engine *e)
 /* A round of the keeper that begins after this call, to its end. */
 static Err keeper_round(Ctx *ctx, Engine *e, bool settle)
 {
+    CHECK(!e->o.read_only);
     wait_for_applied(e);
     (void)pthread_mutex_lock(&e->lock);
     /* A round may be under way that began before: the one after it counts. */

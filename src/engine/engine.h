@@ -35,9 +35,11 @@ typedef struct EngineOptions {
     uint32_t memory_rows_max; /* 0 = 2,097,152: offering waits beyond */
     uint32_t fan;             /* 0 = 8: so many files of similar size become one */
     Str log_folder;           /* of the log, to make damaged files again; empty = they stay */
+    bool read_only;           /* to look at it: nothing in the folder changes */
 } EngineOptions;
 
-/* Errors: INTERNAL "events.manifest_damaged", "events.names_damaged", "events.part_damaged",
+/* With read_only there are no threads, a folder that is missing is an empty engine, and nothing may be offered,
+ * flushed or settled.  Errors: INTERNAL "events.manifest_damaged", "events.names_damaged", "events.part_damaged",
  * "disk.failed", BUSY "disk.full". */
 MUST_USE Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out);
 

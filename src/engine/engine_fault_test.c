@@ -6,7 +6,7 @@
  */
 #include "engine/engine.h"
 
-#include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/test.h"
 
@@ -269,4 +269,56 @@ TEST(a_merge_takes_no_damaged_ids_with_it)
     EXPECT_I64(stat.file_parts, WEEKS + 1);
     EXPECT_I64(stat.files_aside, 2);
     lone_close(&l);
+}
+
+/* ---- looking ---------------------------------------------------------------------------------------- */
+
+/* Every name and every byte. */
+static uint64_t folder_hash(Lone *l)
+{
+    Str *names = NULL, bytes;
+    size_t n = 0;
+    uint64_t h = 0;
+    CHECK(file_list(&l->ctx, str_of(l->path), &names, &n) == ERR_OK);
+    for (size_t i = 0; i < n; i++) {
+        CHECK(file_load(&l->ctx, str_of(l->path), names[i], 1 << 26, &bytes) == ERR_OK);
+        h = hash_bytes(bytes, hash_bytes(names[i], h));
+    }
+    return h;
+}
+
+TEST(looking_at_the_columns_changes_nothing_in_their_folder)
+{
+    Lone l;
+    EngineOptions look = eager();
+    look.read_only = true;
+    open_damaged(&l, "00000000000000000002.part", 300);
+    engine_close(l.engine);
+    CHECK(file_replace(&l.ctx, str_of(l.path), STR("00000000000000000999.part"), STR("half")) ==
+          ERR_OK);
+    const uint64_t before = folder_hash(&l);
+    lone_start(&l, &look);
+    int64_t bad = 0;
+    CHECK(engine_verify(&l.ctx, l.engine, NULL, NULL, &bad) == ERR_OK);
+    EXPECT_I64(bad, 1);
+    EXPECT_I64((int64_t)lone_stat(&l).events, 600);
+    engine_close(l.engine);
+    CHECK(folder_hash(&l) == before);
+    lone_start(&l, &LONELY);
+    lone_close(&l);
+}
+
+TEST(looking_at_columns_that_are_not_there_shows_none_and_makes_none)
+{
+    Ctx ctx = {.arena = arena_new(4096)};
+    EngineOptions look = LONELY;
+    look.read_only = true;
+    Engine *e = NULL;
+    EngineStat stat;
+    CHECK(engine_open(&ctx, STR("/tmp/engine_fault_nowhere"), &look, &e) == ERR_OK);
+    engine_stat(e, &stat);
+    EXPECT_I64((int64_t)stat.events, 0);
+    engine_close(e);
+    CHECK(access("/tmp/engine_fault_nowhere", F_OK) != 0);
+    arena_free(ctx.arena);
 }

@@ -175,6 +175,8 @@ static Err remove_strays(Ctx *ctx, Engine *e)
 {
     Str *names = NULL;
     size_t count = 0;
+    if (e->o.read_only)
+        return ERR_OK;
     TRY(file_list(ctx, e->folder, &names, &count));
     for (size_t i = 0; i < count; i++) {
         int64_t number = 0;
