@@ -5,6 +5,8 @@
  * that week has.  Its head and tables were sound when it was opened, so both are known although its data or its
  * ids are not, and what the log holds of that stretch gives the same file once more.  Until it stands in the
  * manifest, whoever asks for what is damaged gets an error.
+ *
+ * Memory: the file that is made, its rows once more in slices of flush_rows, and up to 40 bytes per id.
  */
 #include "engine/engine_inside.h"
 #include "events/events_survey.h"

@@ -360,6 +360,14 @@ static Err still_reading(Ctx *ctx, EventsLog *log, uint64_t read)
     return err;
 }
 
+/* The engine makes a damaged file again from the log within seconds of the first question that meets it. */
+static Err being_mended(Ctx *ctx)
+{
+    const Err err = fail(ctx, ERR_BUSY, "query.mending", "a question met damage");
+    ctx->fault.retry_s = 5;
+    return err;
+}
+
 static Err query(Work *work, Call *call)
 {
     Ctx *ctx = work->ctx;
@@ -384,7 +392,9 @@ static Err query(Work *work, Call *call)
     const Err err = ask(&a, &q, in);
     engine_view_done(view);
     a.answer->took_us = clock_mono_us() - began_us;
-    return err;
+    const bool is_damage =
+        err != ERR_OK && str_eq(str_of(ctx->fault.reason), STR("events.part_damaged"));
+    return is_damage ? being_mended(ctx) : err;
 }
 
 const Door ANALYSIS_DOORS[] = {{.operation = &API_OP_ANALYSIS_QUERY, .work = query}, {0}};
