@@ -310,6 +310,24 @@ Err engine_settle(Ctx *ctx, Engine *e)
     return keeper_round(ctx, e, true);
 }
 
+/* Under the lock. */
+static EngineHealth health_of(const Engine *e)
+{
+    EngineHealth h = e->health;
+    for (uint32_t i = 0; i < e->file_count; i++) {
+        h.files_aside += e->files[i].retry_at_us != 0;
+        h.files_damaged += atomic_load(&e->files[i].part->damaged);
+    }
+    return h;
+}
+
+void engine_health(Engine *e, EngineHealth *out)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    *out = health_of(e);
+    (void)pthread_mutex_unlock(&e->lock);
+}
+
 void engine_stat(Engine *e, EngineStat *out)
 {
     *out = (EngineStat){0};
@@ -325,14 +343,11 @@ void engine_stat(Engine *e, EngineStat *out)
     out->file_parts = e->file_count;
     out->events = out->memory_rows;
     out->bytes_written = e->bytes_written;
-    out->failed_merges = e->failed_merges;
-    out->mended_files = e->mended_files;
+    out->health = health_of(e);
     for (uint32_t i = 0; i < e->file_count; i++) {
         out->events += e->files[i].part->head->rows;
         out->file_bytes += e->files[i].part->bytes.len;
         out->id_bytes += e->files[i].ids.bytes.len;
-        out->files_aside += e->files[i].retry_at_us != 0;
-        out->files_damaged += atomic_load(&e->files[i].part->damaged);
     }
     (void)pthread_mutex_unlock(&e->lock);
     (void)pthread_mutex_unlock(&e->apply);

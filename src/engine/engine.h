@@ -72,9 +72,20 @@ void engine_schema_unlock(Engine *e);
 /* Everything into files, now. */
 MUST_USE Err engine_flush(Ctx *ctx, Engine *e);
 
-/* The same, and one file per week.  What cannot be merged is put aside (EngineStat), the rest is done, and the
+/* The same, and one file per week.  What cannot be merged is put aside (EngineHealth), the rest is done, and the
  * first failure returned: those of parts_merge() and file.h, INTERNAL "events.ids_damaged". */
 MUST_USE Err engine_settle(Ctx *ctx, Engine *e);
+
+/* What went wrong with files; of the counters, since the start. */
+typedef struct EngineHealth {
+    uint32_t files_damaged; /* that wait to be made again */
+    uint32_t files_aside;   /* with which something failed: tried again later, the others go on */
+    uint64_t failed_merges;
+    uint64_t mended_files;
+} EngineHealth;
+
+/* Does not wait for what is being applied. */
+void engine_health(Engine *e, EngineHealth *out);
 
 typedef struct EngineStat {
     uint64_t next_seq;    /* offered */
@@ -87,9 +98,7 @@ typedef struct EngineStat {
     uint64_t file_bytes, id_bytes;
     uint64_t bytes_written; /* to files since the start */
     uint64_t names_bytes;   /* memory of dictionaries and actors */
-    uint32_t files_aside;   /* with which something failed: tried again later, the others go on */
-    uint32_t files_damaged; /* that wait to be made again */
-    uint64_t failed_merges, mended_files; /* since the start */
+    EngineHealth health;
 } EngineStat;
 void engine_stat(Engine *e, EngineStat *out);
 

@@ -249,13 +249,13 @@ TEST(a_merge_that_fails_is_put_aside_and_the_others_go_on)
     EXPECT_STREQ(l.ctx.fault.reason, "events.part_damaged");
     EngineStat stat = lone_stat(&l);
     EXPECT_I64(stat.file_parts, WEEKS + 1);
-    EXPECT_I64(stat.files_aside, 2);
-    EXPECT_I64((int64_t)stat.failed_merges, 1);
+    EXPECT_I64(stat.health.files_aside, 2);
+    EXPECT_I64((int64_t)stat.health.failed_merges, 1);
     lone_offer(&l, 30);
     CHECK(engine_flush(&l.ctx, l.engine) == ERR_OK);
     stat = lone_stat(&l);
     EXPECT_I64(stat.file_parts, 2 * WEEKS + 1);
-    EXPECT_I64((int64_t)stat.failed_merges, 1); /* not tried again at once */
+    EXPECT_I64((int64_t)stat.health.failed_merges, 1); /* not tried again at once */
     lone_close(&l);
 }
 
@@ -267,7 +267,7 @@ TEST(a_merge_takes_no_damaged_ids_with_it)
     EXPECT_STREQ(l.ctx.fault.reason, "events.ids_damaged");
     const EngineStat stat = lone_stat(&l);
     EXPECT_I64(stat.file_parts, WEEKS + 1);
-    EXPECT_I64(stat.files_aside, 2);
+    EXPECT_I64(stat.health.files_aside, 2);
     lone_close(&l);
 }
 

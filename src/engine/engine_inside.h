@@ -98,7 +98,7 @@ struct Engine {
     int64_t names_bytes;            /* of the file of names that count */
     _Atomic uint64_t bytes_written; /* by the keeper, without a lock */
     uint64_t rounds;                /* of the keeper that came to an end */
-    uint64_t failed_merges, mended_files;
+    EngineHealth health;            /* its counters */
     Err keeper_err;
     Fault keeper_fault;
 };

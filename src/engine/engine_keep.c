@@ -242,7 +242,7 @@ static void put_merge_aside(Engine *e, const FilePart *files, uint32_t n, const 
 {
     engine_files_put_aside(e, files, n, why);
     (void)pthread_mutex_lock(&e->lock);
-    e->failed_merges++;
+    e->health.failed_merges++;
     (void)pthread_mutex_unlock(&e->lock);
 }
 

@@ -225,10 +225,10 @@ static EngineStat stat_of(Pair *p)
 /* The keeper looks once a second. */
 static void wait_until_mended(Pair *p, uint64_t files)
 {
-    for (int i = 0; i < 1000 && stat_of(p).mended_files < files; i++)
+    for (int i = 0; i < 1000 && stat_of(p).health.mended_files < files; i++)
         (void)usleep(10000);
-    EXPECT_I64((int64_t)stat_of(p).mended_files, (int64_t)files);
-    EXPECT_I64(stat_of(p).files_damaged, 0);
+    EXPECT_I64((int64_t)stat_of(p).health.mended_files, (int64_t)files);
+    EXPECT_I64(stat_of(p).health.files_damaged, 0);
 }
 
 static void expect_sound(Pair *p)
@@ -333,5 +333,30 @@ TEST(a_verification_that_finds_damage_has_it_made_again)
     wait_until_mended(&p, 2);
     expect_sound(&p);
     expect_as_before(&p, before);
+    pair_close(&p);
+}
+
+TEST(a_log_that_knows_less_than_a_damaged_file_mends_nothing_and_holds_nothing_else_up)
+{
+    Pair p;
+    (void)make_files(&p, 15);
+    const Str log_folder = p.log_folder;
+    damage(&p, ".ids", 0);
+    p.log_folder = p.engine_folder; /* no segment in it */
+    EngineOptions o = SMALL;
+    o.log_folder = p.log_folder;
+    CHECK(engine_open(&p.ctx, p.engine_folder, &o, &p.engine) == ERR_OK);
+    const uint32_t files = stat_of(&p).file_parts;
+    int64_t bad = 0;
+    CHECK(engine_verify(&p.ctx, p.engine, NULL, NULL, &bad) == ERR_OK);
+    EXPECT_I64(bad, 1);
+    EXPECT_I64(engine_settle(&p.ctx, p.engine), ERR_INTERNAL);
+    EXPECT_STREQ(p.ctx.fault.reason, "events.log_short");
+    const EngineStat stat = stat_of(&p);
+    EXPECT_I64((int64_t)stat.health.mended_files, 0);
+    EXPECT_I64(stat.health.files_damaged, 1);
+    EXPECT_I64(stat.health.files_aside, 1);
+    CHECK(stat.file_parts < files); /* the other weeks are one file each */
+    p.log_folder = log_folder;
     pair_close(&p);
 }

@@ -168,7 +168,7 @@ static void end_mend(Engine *e, const FileList *l, int64_t week_ms)
         }
     (void)pthread_mutex_lock(&e->lock);
     engine_files_take_over(e, l);
-    e->mended_files++;
+    e->health.mended_files++;
     (void)pthread_mutex_unlock(&e->lock);
     (void)pthread_mutex_unlock(&e->apply);
 }
