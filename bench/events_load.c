@@ -146,7 +146,7 @@ static uint64_t offer_all(Engine *engine, Str offers)
         BatchHead head;
         memcpy(&head, offers.ptr + at, sizeof head);
         at += sizeof head;
-        engine_offer(engine, seq, head.events, str_slice(offers, at, at + head.bytes));
+        (void)engine_offer(engine, seq, head.events, str_slice(offers, at, at + head.bytes));
         seq += head.events;
         at += head.bytes;
         bytes += head.bytes;

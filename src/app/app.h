@@ -60,9 +60,7 @@ typedef struct App {
     Outbox *outbox;
     struct Engine *engine; /* while serving */
     struct Crew *crew;
-    pthread_t columns_thread; /* reads what the engine lacks, when that is much */
-    bool columns_beside;      /* there is such a thread */
-    atomic_bool columns_stop;
+    struct Columns *columns; /* lets the engine follow the log; NULL = nobody does */
     RequestServer *server;
     HttpServer *trust; /* NULL = not asked for */
     JobRunner *jobs;
@@ -102,8 +100,7 @@ MUST_USE Err columns_open(App *app);
 
 /* Opens it as it is, without following or changing anything: to look at it. */
 MUST_USE Err columns_look(App *app);
-void columns_stop(App *app);  /* before the log is closed */
-void columns_close(App *app); /* after it */
+void columns_close(App *app); /* before the log */
 
 /* ---- routes.c -------------------------------------------------------------------------------------- */
 

@@ -192,9 +192,8 @@ void app_close(App *app)
         database_reader_give(app->database, app->ctx.db);
     database_close(app->database);
     outbox_close(app->outbox);
-    columns_stop(app);
-    events_close(app->log);
     columns_close(app);
+    events_close(app->log);
     keyring_free(app->keys);
     arena_free(app->arena);
 }

@@ -1,9 +1,13 @@
 /*
  * app/columns.c -- the event engine beside the log.
  *
- * Everything in its folder can be made again from the log.  So what cannot be opened, or knows more than the
- * log (the log is of an older backup), is thrown away, and the engine starts from the log's beginning.  Damage
- * that is met later, in the data or ids of one file, the engine mends by itself.
+ * Everything in its folder can be made again from the log.  So what cannot be opened, or was made of another
+ * log (an older backup that went on by itself), is thrown away, and the engine starts from the log's
+ * beginning.  Damage that is met later, in the data or ids of one file, the engine mends by itself.
+ *
+ * A thread of its own lets the engine follow.  When its memory is full (a slow disk, a full one) the engine
+ * refuses what comes, questions wait, the tills do not; the thread then reads the files until it has
+ * caught up.
  */
 #include "app/app.h"
 #include "base/clock.h"
@@ -12,11 +16,42 @@
 #include "engine/crew.h"
 #include "engine/engine.h"
 
+#include <stdlib.h>
+#include <time.h>
+
+typedef struct Columns {
+    App *app;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t moved;
+    bool stopping;
+    bool behind; /* must follow (again) */
+    bool tried;  /* followed once, or failed to */
+} Columns;
+
 static bool offer(uint64_t first_seq, uint32_t count, Str records, void *arg)
 {
-    App *app = arg;
-    engine_offer(app->engine, first_seq, count, records);
-    return !atomic_load_explicit(&app->columns_stop, memory_order_relaxed);
+    const Columns *c = arg;
+    return engine_offer(c->app->engine, first_seq, count, records);
+}
+
+static bool offer_now(uint64_t first_seq, uint32_t count, Str records, void *arg)
+{
+    Columns *c = arg;
+    if (engine_offer_now(c->app->engine, first_seq, count, records))
+        return true;
+    (void)pthread_mutex_lock(&c->lock);
+    c->behind = true;
+    (void)pthread_cond_broadcast(&c->moved);
+    (void)pthread_mutex_unlock(&c->lock);
+    return false;
+}
+
+static Err settle_log(Ctx *ctx, uint64_t end_seq, uint32_t *mark, void *arg)
+{
+    EventsLog *log = arg;
+    TRY(events_sync(ctx, log));
+    return events_mark(ctx, log, end_seq, mark);
 }
 
 /* Weeks begin on Mondays, with the chain's business day. */
@@ -52,7 +87,9 @@ static EngineOptions options_of(App *app)
                                arena_printf(app->arena, "%s/events/log", app->config.data),
                            .slice_rows = rows / 4 < SLICE_ROWS_MAX ? rows / 4 : SLICE_ROWS_MAX,
                            .flush_rows = rows,
-                           .memory_rows_max = 2 * rows};
+                           .memory_rows_max = 2 * rows,
+                           .settle = app->log == NULL ? NULL : settle_log,
+                           .settle_arg = app->log};
 }
 
 static Err open_engine(App *app, Str folder)
@@ -66,32 +103,110 @@ static Err open_engine(App *app, Str folder)
     return err;
 }
 
+/* Whether its files were made of this log. */
+static Err is_of_this_log(App *app, bool *same)
+{
+    uint64_t end_seq = 0;
+    uint32_t mark = 0, mark_of_log = 0;
+    EventsStat log;
+    events_stat(app->log, &log);
+    engine_history(app->engine, &end_seq, &mark);
+    TRY(events_mark(&app->ctx, app->log, end_seq, &mark_of_log));
+    *same = end_seq == 1 || (end_seq <= log.next_seq && mark == mark_of_log);
+    return ERR_OK;
+}
+
+static Err open_of_this_log(App *app, Str folder)
+{
+    bool same = false;
+    TRY(open_engine(app, folder));
+    TRY(is_of_this_log(app, &same));
+    if (same)
+        return ERR_OK;
+    engine_close(app->engine);
+    app->engine = NULL;
+    TRY(throw_away(&app->ctx, folder, "it was made of another log"));
+    return open_engine(app, folder);
+}
+
 /* ---- following ------------------------------------------------------------------------------------- */
 
 enum {
-    AT_ONCE_MAX = 200000
-}; /* events that a start reads before it answers; more are read beside */
+    AT_ONCE_MAX = 200000, /* events that a start reads before it answers; more are read beside */
+    RETRY_S = 5
+};
 
-static Err follow(Ctx *ctx, App *app)
+/* False = told to stop. */
+static bool wait_until_behind(Columns *c)
 {
-    TRY(events_follow(ctx, app->log, engine_next_seq(app->engine), offer, app));
-    engine_set_complete(app->engine);
+    (void)pthread_mutex_lock(&c->lock);
+    while (!c->behind && !c->stopping)
+        (void)pthread_cond_wait(&c->moved, &c->lock);
+    c->behind = false;
+    const bool go_on = !c->stopping;
+    (void)pthread_mutex_unlock(&c->lock);
+    return go_on;
+}
+
+static void set_tried(Columns *c, bool again)
+{
+    struct timespec until;
+    (void)pthread_mutex_lock(&c->lock);
+    c->tried = true;
+    (void)pthread_cond_broadcast(&c->moved);
+    if (again && !c->stopping) {
+        (void)clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += RETRY_S;
+        (void)pthread_cond_timedwait(&c->moved, &c->lock, &until);
+        c->behind = true;
+    }
+    (void)pthread_mutex_unlock(&c->lock);
+}
+
+static Err follow(Ctx *ctx, Columns *c)
+{
+    const int64_t from_us = clock_mono_us();
+    const EventsFollower follower = {.read = offer, .live = offer_now, .arg = c};
+    TRY(events_follow(ctx, c->app->log, engine_next_seq(c->app->engine), &follower));
+    engine_set_complete(c->app->engine);
+    LOG(LOG_INFO, "events.engine_complete", LOG_I64("ms", (clock_mono_us() - from_us) / 1000));
     return ERR_OK;
 }
 
 static void *follow_main(void *arg)
 {
-    App *app = arg;
+    Columns *c = arg;
     (void)pthread_setname_np(pthread_self(), "engine-follow");
     Ctx ctx = {.arena = arena_new(1 << 16)};
-    const int64_t from_us = clock_mono_us();
-    if (follow(&ctx, app) == ERR_OK)
-        LOG(LOG_INFO, "events.engine_complete", LOG_I64("ms", (clock_mono_us() - from_us) / 1000));
-    else if (!atomic_load(&app->columns_stop))
-        LOG(LOG_ERROR, "events.engine_incomplete", LOG_C("reason", ctx.fault.reason),
-            LOG_C("note", "questions are refused until the next start"));
+    while (wait_until_behind(c)) {
+        const Err err = follow(&ctx, c);
+        if (err != ERR_OK && !str_eq(str_of(ctx.fault.reason), STR("events.stopped")))
+            LOG(LOG_ERROR, "events.engine_incomplete", LOG_C("reason", ctx.fault.reason),
+                LOG_C("note", "questions are refused; tried again in a few seconds"));
+        set_tried(c, err != ERR_OK);
+        arena_reset(ctx.arena);
+    }
     arena_free(ctx.arena);
     return NULL;
+}
+
+static Columns *columns_new(App *app)
+{
+    Columns *c = calloc(1, sizeof *c);
+    CHECK(c != NULL);
+    c->app = app;
+    c->behind = true;
+    CHECK(pthread_mutex_init(&c->lock, NULL) == 0 && pthread_cond_init(&c->moved, NULL) == 0);
+    CHECK(pthread_create(&c->thread, NULL, follow_main, c) == 0);
+    return c;
+}
+
+static void wait_until_tried(Columns *c)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    while (!c->tried)
+        (void)pthread_cond_wait(&c->moved, &c->lock);
+    (void)pthread_mutex_unlock(&c->lock);
 }
 
 static Str folder_of(App *app)
@@ -108,37 +223,40 @@ Err columns_look(App *app)
 
 Err columns_open(App *app)
 {
-    const Str folder = folder_of(app);
-    EventsStat log;
     if (app->config.engine == 0)
         return ERR_OK;
-    TRY(open_engine(app, folder));
-    events_stat(app->log, &log);
-    if (engine_next_seq(app->engine) > log.next_seq) {
-        engine_close(app->engine);
-        app->engine = NULL;
-        TRY(throw_away(&app->ctx, folder, "it knows more than the log"));
-        TRY(open_engine(app, folder));
-    }
+    TRY(open_of_this_log(app, folder_of(app)));
     app->crew = crew_new(0);
+    EventsStat log;
+    events_stat(app->log, &log);
     const uint64_t behind = log.next_seq - engine_next_seq(app->engine);
-    if (behind <= AT_ONCE_MAX)
-        return follow(&app->ctx, app);
     LOG(LOG_INFO, "events.engine_reads", LOG_I64("events", (int64_t)behind));
-    CHECK(pthread_create(&app->columns_thread, NULL, follow_main, app) == 0);
-    app->columns_beside = true;
+    app->columns = columns_new(app);
+    if (behind <= AT_ONCE_MAX)
+        wait_until_tried(app->columns);
     return ERR_OK;
 }
 
-void columns_stop(App *app)
+static void stop_following(Columns *c)
 {
-    atomic_store(&app->columns_stop, true);
-    if (app->columns_beside)
-        CHECK(pthread_join(app->columns_thread, NULL) == 0);
+    events_unfollow(c->app->log);
+    engine_refuse_offers(c->app->engine);
+    (void)pthread_mutex_lock(&c->lock);
+    c->stopping = true;
+    (void)pthread_cond_broadcast(&c->moved);
+    (void)pthread_mutex_unlock(&c->lock);
+    CHECK(pthread_join(c->thread, NULL) == 0);
+    events_unfollow(c->app->log); /* it may have begun again meanwhile */
+    (void)pthread_mutex_destroy(&c->lock);
+    (void)pthread_cond_destroy(&c->moved);
+    free(c);
 }
 
 void columns_close(App *app)
 {
+    if (app->columns != NULL)
+        stop_following(app->columns);
+    app->columns = NULL;
     engine_close(app->engine);
     crew_free(app->crew);
 }

@@ -135,6 +135,14 @@ uint64_t engine_next_seq(Engine *e)
     return next;
 }
 
+void engine_history(Engine *e, uint64_t *end_seq, uint32_t *mark)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    *end_seq = e->durable_seq;
+    *mark = e->durable_mark;
+    (void)pthread_mutex_unlock(&e->lock);
+}
+
 /* Bytes of the first `n` records. */
 static size_t records_bytes(Str records, uint64_t n)
 {
@@ -160,36 +168,76 @@ static void queue_offer(Engine *e, Offer *offer)
     (void)pthread_cond_broadcast(&e->changed);
 }
 
-void engine_offer(Engine *e, uint64_t first_seq, uint32_t count, Str records)
+static bool has_room(const Engine *e)
+{
+    return e->memory_rows < e->o.memory_rows_max && e->queued_bytes < QUEUED_BYTES_MAX;
+}
+
+/* Under the lock. */
+static void take_offer(Engine *e, uint64_t first_seq, uint32_t count, Str records)
+{
+    const uint64_t known = e->offered > first_seq ? e->offered - first_seq : 0;
+    if (known >= count)
+        return;
+    records = known == 0 ? records : str_slice(records, records_bytes(records, known), records.len);
+    Offer *offer = malloc(sizeof *offer + records.len);
+    CHECK(offer != NULL);
+    *offer = (Offer){.first_seq = first_seq + known,
+                     .count = count - (uint32_t)known,
+                     .bytes = (uint32_t)records.len};
+    memcpy(offer->records, records.ptr, records.len);
+    queue_offer(e, offer);
+}
+
+bool engine_offer(Engine *e, uint64_t first_seq, uint32_t count, Str records)
 {
     (void)pthread_mutex_lock(&e->lock);
-    while (e->memory_rows >= e->o.memory_rows_max || e->queued_bytes >= QUEUED_BYTES_MAX)
+    while (!e->refusing && !has_room(e))
         (void)pthread_cond_wait(&e->changed, &e->lock);
-    const uint64_t known = e->offered > first_seq ? e->offered - first_seq : 0;
-    if (known < count) {
-        records =
-            known == 0 ? records : str_slice(records, records_bytes(records, known), records.len);
-        Offer *offer = malloc(sizeof *offer + records.len);
-        CHECK(offer != NULL);
-        *offer = (Offer){.first_seq = first_seq + known,
-                         .count = count - (uint32_t)known,
-                         .bytes = (uint32_t)records.len};
-        memcpy(offer->records, records.ptr, records.len);
-        queue_offer(e, offer);
+    const bool taken = !e->refusing;
+    if (taken)
+        take_offer(e, first_seq, count, records);
+    (void)pthread_mutex_unlock(&e->lock);
+    return taken;
+}
+
+bool engine_offer_now(Engine *e, uint64_t first_seq, uint32_t count, Str records)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    const bool taken = !e->refusing && has_room(e);
+    if (taken)
+        take_offer(e, first_seq, count, records);
+    else {
+        e->complete = false;
+        e->lacks_seq = first_seq;
     }
+    (void)pthread_mutex_unlock(&e->lock);
+    return taken;
+}
+
+void engine_refuse_offers(Engine *e)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    e->refusing = true;
+    (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
 }
 
 void engine_set_complete(Engine *e)
 {
     (void)pthread_mutex_lock(&e->lock);
-    e->complete = true;
+    e->complete = e->lacks_seq == 0 || e->offered > e->lacks_seq;
+    (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
 }
 
-bool engine_is_complete(Engine *e, uint64_t *offered)
+bool engine_is_complete(Engine *e, int64_t until_us, uint64_t *offered)
 {
+    const struct timespec until = {.tv_sec = until_us / 1000000,
+                                   .tv_nsec = until_us % 1000000 * 1000};
     (void)pthread_mutex_lock(&e->lock);
+    for (int rc = 0; !e->complete && rc == 0 && until_us > 0;)
+        rc = pthread_cond_clockwait(&e->changed, &e->lock, CLOCK_MONOTONIC, &until);
     const bool complete = e->complete;
     if (offered != NULL)
         *offered = e->offered - 1;

@@ -11,6 +11,7 @@
  *           id) within its week, however often it is offered; after a crash the engine says from which
  *           sequence number it must be offered again, and nothing below is missing or twice; a full disk
  *           stops the writing of files and, once memory is full, engine_offer(), until there is room;
+ *           no file knows more than the log has on disk (EngineOptions.settle);
  *           a file whose data or ids turn out to be damaged is made again from the log within seconds of
  *           whoever met it: until then questions that need the data fail with "events.part_damaged".
  * Memory:   rows that are not in files (at most EngineOptions.memory_rows_max, about 100 bytes each),
@@ -36,6 +37,10 @@ typedef struct EngineOptions {
     uint32_t fan;             /* 0 = 8: so many files of similar size become one */
     Str log_folder;           /* of the log, to make damaged files again; empty = they stay */
     bool read_only;           /* to look at it: nothing in the folder changes */
+    /* Makes sure that the log has everything below `end_seq` on disk, and says which history that is
+     * (events_mark()).  Called before files that hold it count.  NULL = there is no log. */
+    Err (*settle)(Ctx *ctx, uint64_t end_seq, uint32_t *mark, void *arg);
+    void *settle_arg;
 } EngineOptions;
 
 /* With read_only there are no threads, a folder that is missing is an empty engine, and nothing may be offered,
@@ -50,16 +55,28 @@ void engine_close(Engine *e);
 /* The next sequence number that it wants: everything below it was offered, or is in files. */
 uint64_t engine_next_seq(Engine *e);
 
-/* `records`: encoded events, the first with number `first_seq`.  What lies below engine_next_seq() is
- * passed over; numbers left out are those that the log lost.  Waits when memory is full.  Made for
- * events_follow(). */
-void engine_offer(Engine *e, uint64_t first_seq, uint32_t count, Str records);
+/* The history of the log that the files were made of: `mark` of everything below `end_seq`. */
+void engine_history(Engine *e, uint64_t *end_seq, uint32_t *mark);
 
-/* The caller's word that everything in the log was offered: until then a view lacks events. */
+/* `records`: encoded events, the first with number `first_seq`.  What lies below engine_next_seq() is
+ * passed over; numbers left out are those that the log lost.  Waits when memory is full; false =
+ * not taken, engine_refuse_offers() was called. */
+bool engine_offer(Engine *e, uint64_t first_seq, uint32_t count, Str records);
+
+/* The same without waiting: false = not taken, memory is full.  The engine is then not complete, until
+ * what it lacks was offered again, from engine_next_seq() on. */
+bool engine_offer_now(Engine *e, uint64_t first_seq, uint32_t count, Str records);
+
+/* From now on no offer is taken; whoever waits comes back. */
+void engine_refuse_offers(Engine *e);
+
+/* The caller's word that everything in the log was offered: until then a view lacks events.  Without effect
+ * while something is missing that engine_offer_now() refused. */
 void engine_set_complete(Engine *e);
 
-/* Otherwise *offered (may be NULL) says how many there are so far. */
-bool engine_is_complete(Engine *e, uint64_t *offered);
+/* Waits for it until `until_us` (clock_mono_us(); 0 = not at all).  False: *offered (may be NULL) says how many
+ * there are so far. */
+bool engine_is_complete(Engine *e, int64_t until_us, uint64_t *offered);
 
 /* Everything offered so far.  Give it back with engine_view_done(). */
 ScanView *engine_view(Engine *e);

@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { WEEKS = 3, MANIFEST_NUMBERS_AT = 72 };
+enum { WEEKS = 3, MANIFEST_NUMBERS_AT = 80 };
 
 static atomic_int folder_syncs, file_syncs;
 static atomic_bool syncs_fail_after_a_rename, renamed;
@@ -109,7 +109,7 @@ static void lone_offer(Lone *l, uint32_t count)
         CHECK(event_end(event_begin(&l->ctx, &head), &e) == ERR_OK);
         event_encode(&e, &records);
     }
-    engine_offer(l->engine, first, count, buf_str(&records));
+    CHECK(engine_offer(l->engine, first, count, buf_str(&records)));
     buf_free(&records);
 }
 

@@ -19,9 +19,11 @@ typedef struct ManifestHead {
     uint64_t durable_seq;
     uint64_t next_number;
     int64_t names_bytes;
+    uint32_t durable_mark;
+    uint32_t zero;
     uint64_t file_count; /* their numbers follow, u64 each */
 } ManifestHead;
-_Static_assert(sizeof(ManifestHead) == 72, "on-disk layout");
+_Static_assert(sizeof(ManifestHead) == 80, "on-disk layout");
 
 enum { MANIFEST_BYTES_MAX = 1 << 24, CRC_FROM = offsetof(ManifestHead, crc) + 4 };
 
@@ -94,7 +96,8 @@ static bool may_be_there(Engine *e, Str manifest)
 }
 
 Err engine_manifest_save(Ctx *ctx, Engine *e, const FilePart *files, uint32_t count,
-                         uint64_t durable_seq, int64_t names_bytes, bool *named)
+                         uint64_t durable_seq, uint32_t durable_mark, int64_t names_bytes,
+                         bool *named)
 {
     TRY(file_sync_folder(ctx, e->folder)); /* first the names of the files, then who names them */
     Buf bytes = BUF_MAX(MANIFEST_BYTES_MAX);
@@ -102,6 +105,7 @@ Err engine_manifest_save(Ctx *ctx, Engine *e, const FilePart *files, uint32_t co
                          .version = ENGINE_MANIFEST_VERSION,
                          .origin_ms = e->o.origin_ms,
                          .durable_seq = durable_seq,
+                         .durable_mark = durable_mark,
                          .next_number = e->next_number,
                          .names_bytes = names_bytes,
                          .file_count = count};
@@ -209,6 +213,7 @@ Err engine_load(Ctx *ctx, Engine *e)
     memcpy(e->key, head.key, sizeof e->key);
     e->o.origin_ms = head.origin_ms;
     e->durable_seq = head.durable_seq;
+    e->durable_mark = head.durable_mark;
     e->next_number = head.next_number;
     e->names_bytes = head.names_bytes;
     TRY(open_files(ctx, e, str_slice(bytes, sizeof head, bytes.len)));

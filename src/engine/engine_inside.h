@@ -20,7 +20,7 @@
 
 #include <pthread.h>
 
-enum { ENGINE_MANIFEST_VERSION = 1, ENGINE_NAME_BYTES = 40 };
+enum { ENGINE_MANIFEST_VERSION = 2, ENGINE_NAME_BYTES = 40 };
 
 /* A part in a file, with the ids of its events. */
 typedef struct FilePart {
@@ -81,8 +81,9 @@ struct Engine {
     pthread_cond_t changed;
     Offer *first, *last;  /* guarded by lock, as everything below */
     uint64_t offered;     /* numbers below were offered */
+    uint64_t lacks_seq;   /* the last one that was refused, 0 = none */
     int64_t queued_bytes; /* of what waits to be applied */
-    bool stopping, flush_wanted, settle_wanted, complete;
+    bool stopping, refusing, flush_wanted, settle_wanted, complete;
     Part **memory; /* slices, by arrival */
     uint32_t memory_count, memory_cap, memory_rows;
     uint32_t flush_count; /* of them: the first ones are on their way to files */
@@ -91,7 +92,8 @@ struct Engine {
     uint32_t flush_week_count;
     FilePart *files; /* by week, then arrival */
     uint32_t file_count, file_cap;
-    uint64_t durable_seq; /* numbers below are in files */
+    uint64_t durable_seq;  /* numbers below are in files */
+    uint32_t durable_mark; /* which history of the log that is */
     uint64_t next_number;
     uint64_t *orphans; /* files that a manifest may name whose save failed; the keeper's own */
     uint32_t orphan_count, orphan_cap;
@@ -167,7 +169,7 @@ void engine_files_put_aside(Engine *e, const FilePart *files, uint32_t n, const 
 
 /* New names and the list go to disk; `made` are the list's new files, given up when that fails. */
 MUST_USE Err engine_files_save(Ctx *ctx, Engine *e, const FileList *l, uint64_t durable_seq,
-                               const FileList *made);
+                               uint32_t durable_mark, const FileList *made);
 
 /* Closes them and removes them: at once, or, when a manifest may name them, with the next that is saved. */
 void engine_files_give_up(Engine *e, const FileList *made, bool named);
@@ -178,6 +180,7 @@ MUST_USE Err engine_load(Ctx *ctx, Engine *e); /* the manifest and what it names
 MUST_USE Err engine_file_open(Ctx *ctx, Engine *e, uint64_t number, FilePart *out);
 /* Syncs the folder, then swaps the manifest.  *named: it failed, but a start may find it nevertheless. */
 MUST_USE Err engine_manifest_save(Ctx *ctx, Engine *e, const FilePart *files, uint32_t count,
-                                  uint64_t durable_seq, int64_t names_bytes, bool *named);
+                                  uint64_t durable_seq, uint32_t durable_mark, int64_t names_bytes,
+                                  bool *named);
 void engine_file_close(FilePart *f);
 Str engine_file_name(uint64_t number, const char *suffix, char dst[ENGINE_NAME_BYTES]);

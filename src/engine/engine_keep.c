@@ -90,7 +90,7 @@ static Err write_weeks(Ctx *ctx, Engine *e, Part *const *slices, uint32_t count,
 }
 
 /* The files take the slices' place. */
-static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq)
+static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq, uint32_t mark)
 {
     (void)pthread_mutex_lock(&e->apply);
     for (uint32_t i = 0; i < e->flush_week_count; i++) {
@@ -110,6 +110,7 @@ static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq)
     memmove(e->memory, e->memory + e->flush_count, e->memory_count * sizeof(Part *));
     e->flush_count = 0;
     e->durable_seq = durable_seq;
+    e->durable_mark = mark;
     (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
     (void)pthread_mutex_unlock(&e->apply);
@@ -128,13 +129,16 @@ static Err flush(Ctx *ctx, Engine *e)
     const uint64_t durable_seq = slices[count - 1]->head->to_seq;
     FileList files = engine_files_copy(ctx, e, count);
     FileList made = {ARENA_ARRAY(ctx->arena, FilePart, count), 0};
-    const Err err = write_weeks(ctx, e, slices, count, &files, &made);
+    uint32_t mark = 0;
+    Err err = e->o.settle == NULL ? ERR_OK : e->o.settle(ctx, durable_seq, &mark, e->o.settle_arg);
+    if (err == ERR_OK)
+        err = write_weeks(ctx, e, slices, count, &files, &made);
     if (err != ERR_OK) {
         engine_files_give_up(e, &made, false);
         return err;
     }
-    TRY(engine_files_save(ctx, e, &files, durable_seq, &made));
-    end_flush(e, &files, durable_seq);
+    TRY(engine_files_save(ctx, e, &files, durable_seq, mark, &made));
+    end_flush(e, &files, durable_seq, mark);
     return ERR_OK;
 }
 
@@ -229,7 +233,7 @@ static Err merge_files(Ctx *ctx, Engine *e, FileList *l, uint32_t first, uint32_
     TRY(err);
     engine_files_cut(l, first, n);
     engine_files_insert(l, &made);
-    TRY(engine_files_save(ctx, e, l, e->durable_seq, &(FileList){&made, 1}));
+    TRY(engine_files_save(ctx, e, l, e->durable_seq, e->durable_mark, &(FileList){&made, 1}));
     (void)pthread_mutex_lock(&e->lock);
     engine_files_take_over(e, l);
     (void)pthread_mutex_unlock(&e->lock);

@@ -31,8 +31,7 @@ typedef struct Pair {
 
 static bool offer(uint64_t first_seq, uint32_t count, Str records, void *arg)
 {
-    engine_offer(arg, first_seq, count, records);
-    return true;
+    return engine_offer(arg, first_seq, count, records);
 }
 
 static void start_engine(Pair *p)
@@ -41,7 +40,8 @@ static void start_engine(Pair *p)
     o.fan = p->fan == 0 ? o.fan : p->fan;
     o.log_folder = p->log_folder;
     CHECK(engine_open(&p->ctx, p->engine_folder, &o, &p->engine) == ERR_OK);
-    CHECK(events_follow(&p->ctx, p->log, engine_next_seq(p->engine), offer, p->engine) == ERR_OK);
+    const EventsFollower follower = {.read = offer, .live = offer, .arg = p->engine};
+    CHECK(events_follow(&p->ctx, p->log, engine_next_seq(p->engine), &follower) == ERR_OK);
 }
 
 static void start_log(Pair *p)

@@ -196,7 +196,7 @@ static Err mend_file(Ctx *ctx, Engine *e, FileList *l, uint32_t at)
     engine_files_cut(l, at, 1);
     if (made.count > 0)
         engine_files_insert(l, &fresh);
-    TRY(engine_files_save(ctx, e, l, e->durable_seq, &made));
+    TRY(engine_files_save(ctx, e, l, e->durable_seq, e->durable_mark, &made));
     end_mend(e, l, old.part->head->week_ms);
     engine_file_retire(e, &old);
     return ERR_OK;

@@ -12,8 +12,10 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { NAMES = 9, ACTORS = 300 };
@@ -118,7 +120,7 @@ static void offer_rest(Shop *s)
         uint32_t n = 1 + below(s, 200);
         n = n < s->count - next + 1 ? n : (uint32_t)(s->count - next + 1);
         const Str some = str_slice(buf_str(&s->records), s->at[next - 1], s->at[next - 1 + n]);
-        engine_offer(s->engine, next, n, some);
+        (void)engine_offer(s->engine, next, n, some);
         next += n;
     }
 }
@@ -351,7 +353,7 @@ static void offer_odd(Shop *s, int64_t time_ms, void (*prop)(EventBuilder *b))
     CHECK(event_end(b, &e) == ERR_OK);
     Buf bytes = BUF_MAX(EVENT_BYTES_MAX);
     event_encode(&e, &bytes);
-    engine_offer(s->engine, engine_next_seq(s->engine), 1, buf_str(&bytes));
+    (void)engine_offer(s->engine, engine_next_seq(s->engine), 1, buf_str(&bytes));
     buf_free(&bytes);
     s->count++;
 }
@@ -477,5 +479,136 @@ TEST(a_damaged_manifest_is_named)
     CHECK(file_replace(&s.ctx, folder, STR("manifest"), bytes) == ERR_OK);
     CHECK(engine_open(&s.ctx, folder, &SMALL, &s.engine) == ERR_OK);
     expect_everything(&s);
+    shop_close(&s);
+}
+
+/* ---- the log behind it ------------------------------------------------------------------------------ */
+
+/* What the log says when files want to count. */
+typedef struct LogDisk {
+    atomic_bool full;
+    _Atomic uint64_t durable_seq; /* asked for */
+} LogDisk;
+
+enum { MARK_FACTOR = 7 }; /* the mark of a history in these tests */
+
+static Err settle(Ctx *ctx, uint64_t end_seq, uint32_t *mark, void *arg)
+{
+    LogDisk *disk = arg;
+    if (atomic_load(&disk->full))
+        return fail(ctx, ERR_BUSY, "disk.full", "the log's");
+    atomic_store(&disk->durable_seq, end_seq);
+    *mark = (uint32_t)end_seq * MARK_FACTOR;
+    return ERR_OK;
+}
+
+static void reopen_behind(Shop *s, LogDisk *disk, uint32_t memory_rows_max)
+{
+    EngineOptions options = SMALL;
+    options.memory_rows_max = memory_rows_max;
+    options.settle = settle;
+    options.settle_arg = disk;
+    engine_close(s->engine);
+    CHECK(engine_open(&s->ctx, str_of(s->path), &options, &s->engine) == ERR_OK);
+}
+
+TEST(no_file_counts_that_knows_more_than_the_log_has_on_disk)
+{
+    Shop s;
+    LogDisk disk = {.full = true};
+    uint64_t end_seq = 0;
+    uint32_t mark = 0;
+    shop_open(&s, 21);
+    reopen_behind(&s, &disk, 0);
+    make_events(&s, 3000, 0);
+    offer_rest(&s);
+    EXPECT_I64(engine_flush(&s.ctx, s.engine), ERR_BUSY);
+    EXPECT_STREQ(s.ctx.fault.reason, "disk.full");
+    expect_everything(&s); /* from memory */
+    engine_history(s.engine, &end_seq, &mark);
+    EXPECT_I64((int64_t)end_seq, 1);
+    reopen_behind(&s, &disk, 0); /* power is cut: files that do not count are not there */
+    EXPECT_I64((int64_t)engine_next_seq(s.engine), 1);
+    offer_rest(&s);
+    atomic_store(&disk.full, false);
+    while (engine_flush(&s.ctx, s.engine) != ERR_OK) { /* tried again every second */
+    }
+    expect_everything(&s);
+    reopen_behind(&s, &disk, 0);
+    engine_history(s.engine, &end_seq, &mark);
+    EXPECT_I64((int64_t)end_seq, s.count + 1);
+    EXPECT_I64((int64_t)end_seq, (int64_t)atomic_load(&disk.durable_seq));
+    EXPECT_I64(mark, (uint32_t)end_seq * MARK_FACTOR);
+    shop_close(&s);
+}
+
+/* Offers without waiting, as the log's writer does; false = something was refused. */
+static bool offer_rest_now(Shop *s)
+{
+    for (uint64_t next = engine_next_seq(s->engine); next <= s->count; next++)
+        if (!engine_offer_now(s->engine, next, 1,
+                              str_slice(buf_str(&s->records), s->at[next - 1], s->at[next])))
+            return false;
+    return true;
+}
+
+static void fill_memory(Shop *s)
+{
+    do {
+        make_events(s, 100, 0);
+        engine_view_done(engine_view(s->engine)); /* applied: the queue is not memory */
+    } while (offer_rest_now(s));
+}
+
+static void *complete_it(void *arg)
+{
+    Shop *s = arg;
+    offer_rest(s); /* waits for the flush */
+    engine_set_complete(s->engine);
+    return NULL;
+}
+
+TEST(what_finds_no_room_is_refused_at_once_and_no_question_misses_it_unknowingly)
+{
+    Shop s;
+    LogDisk disk = {.full = true};
+    shop_open(&s, 22);
+    reopen_behind(&s, &disk, 1000);
+    engine_set_complete(s.engine);
+    fill_memory(&s);
+    CHECK(!engine_is_complete(s.engine, 0, NULL));
+    CHECK(!offer_rest_now(&s));
+    engine_set_complete(s.engine); /* whoever says so does not know */
+    CHECK(!engine_is_complete(s.engine, 0, NULL));
+    atomic_store(&disk.full, false);
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, complete_it, &s) == 0);
+    CHECK(engine_is_complete(s.engine, clock_mono_us() + 60000000, NULL)); /* waits for it */
+    CHECK(pthread_join(thread, NULL) == 0);
+    expect_everything(&s);
+    shop_close(&s);
+}
+
+static void *offer_until_refused(void *arg)
+{
+    Shop *s = arg;
+    offer_rest(s);
+    return NULL;
+}
+
+TEST(whoever_waits_for_room_comes_back_when_offers_are_refused)
+{
+    Shop s;
+    LogDisk disk = {.full = true};
+    pthread_t thread;
+    shop_open(&s, 23);
+    reopen_behind(&s, &disk, 1000);
+    fill_memory(&s);
+    CHECK(pthread_create(&thread, NULL, offer_until_refused, &s) == 0);
+    (void)nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL); /* so that it waits */
+    engine_refuse_offers(s.engine);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(engine_next_seq(s.engine) <= s.count);
+    CHECK(!engine_offer(s.engine, engine_next_seq(s.engine), 1, STR("")));
     shop_close(&s);
 }

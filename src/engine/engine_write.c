@@ -200,13 +200,14 @@ static Err write_names(Ctx *ctx, Engine *e)
 }
 
 Err engine_files_save(Ctx *ctx, Engine *e, const FileList *l, uint64_t durable_seq,
-                      const FileList *made)
+                      uint32_t durable_mark, const FileList *made)
 {
     const int64_t names_bytes = e->names_bytes + (int64_t)e->flush_names.len;
     bool named = false;
     Err err = write_names(ctx, e);
     if (err == ERR_OK)
-        err = engine_manifest_save(ctx, e, l->at, l->count, durable_seq, names_bytes, &named);
+        err = engine_manifest_save(ctx, e, l->at, l->count, durable_seq, durable_mark, names_bytes,
+                                   &named);
     if (err != ERR_OK) {
         engine_files_give_up(e, made, named);
         return err;

@@ -1,6 +1,6 @@
 /*
- * engine/query.h -- the questions: trends, funnels, retention.  Each is a struct of numbers: whoever asks has turned
- * names into numbers, conditions into filters, a calendar into instants.
+ * engine/query.h -- the questions: trends, funnels, retention, lifecycle.  Each is a struct of numbers: whoever
+ * asks has turned names into numbers, conditions into filters, a calendar into instants.
  *
  * Owns: nothing.  Results live in ctx->arena.  Threads: any.
  * Errors of all: those of crew_run(); INVALID "query.too_large" past a limit below; INTERNAL
@@ -18,7 +18,7 @@ enum {
     QUERY_VALUES_MAX = 1 << 20, /* distinct combinations that are counted to find the top ones */
     QUERY_CELLS_MAX = 1 << 16,  /* series times buckets */
     QUERY_STEPS_MAX = 20,
-    QUERY_INTERVALS_MAX = 400, /* of a retention */
+    QUERY_INTERVALS_MAX = 400, /* of a retention, of a lifecycle */
 };
 
 /* What every question is asked with. */
@@ -29,12 +29,13 @@ typedef struct Query {
     const atomic_bool *stop;
 } Query;
 
-/* ---- trends -------------------------------------------------------------------------------------- */
+/* ---- trends and stickiness ----------------------------------------------------------------------- */
 
 typedef enum TrendMeasure {
-    TREND_EVENTS,  /* how many events */
-    TREND_PERSONS, /* how many persons, each once per bucket; nobody is not one */
-    TREND_SUM,     /* of a number, at `number.scale` */
+    TREND_EVENTS,     /* how many events */
+    TREND_PERSONS,    /* how many persons, each once per bucket; nobody is not one */
+    TREND_SUM,        /* of a number, at `number.scale` */
+    TREND_STICKINESS, /* cell n - 1: how many persons have events of the series in exactly n buckets */
 } TrendMeasure;
 
 typedef struct Trend {
@@ -56,7 +57,7 @@ typedef struct TrendSeries {
     int64_t values[QUERY_BREAKDOWNS_MAX];
     bool is_other;
     uint64_t events;       /* in all buckets; 0 without a breakdown */
-    const TrendSum *cells; /* [bucket] */
+    const TrendSum *cells; /* [bucket]; of TREND_STICKINESS, [number of buckets - 1] */
 } TrendSeries;
 
 typedef struct TrendResult {
@@ -121,3 +122,29 @@ typedef struct RetentionResult {
 } RetentionResult;
 
 MUST_USE Err query_retention(Ctx *ctx, const Query *q, const Retention *r, RetentionResult *out);
+
+/* ---- lifecycle ----------------------------------------------------------------------------------- */
+
+/* Interval i is [bounds[i], bounds[i + 1]): interval_count + 1 of them, ascending. */
+typedef struct Lifecycle {
+    ScanSelect select; /* its time range is that of the bounds */
+    const int64_t *bounds;
+    uint32_t interval_count; /* at most QUERY_INTERVALS_MAX */
+    uint32_t look_back; /* intervals: who was active in none of them is new; 0 = all there are */
+} Lifecycle;
+
+/* Persons of one interval; nobody is not one.  The first three are those who are active in it. */
+typedef struct LifecycleRow {
+    uint64_t fresh;        /* not active in the look-back */
+    uint64_t returning;    /* active in the interval before */
+    uint64_t resurrecting; /* active in the look-back, but not in the interval before */
+    uint64_t dormant;      /* active in the interval before, but not in this one */
+} LifecycleRow;
+
+/* One row per interval.  Nothing is known of what was before bounds[0]: who wants the first rows to know it begins
+ * earlier and leaves out the rows of that time. */
+typedef struct LifecycleResult {
+    const LifecycleRow *rows;
+} LifecycleResult;
+
+MUST_USE Err query_lifecycle(Ctx *ctx, const Query *q, const Lifecycle *l, LifecycleResult *out);

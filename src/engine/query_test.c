@@ -1,5 +1,5 @@
 /*
- * engine/query_test.c -- trends, funnels and retention against slow obvious code, on random rows and questions.
+ * engine/query_test.c -- every kind of question against slow obvious code, on random rows and questions.
  */
 #include "engine/query.h"
 
@@ -117,6 +117,38 @@ static TrendSum slow_cell(Kit *k, const Trend *t, const SlowSeries *series, uint
     return sum;
 }
 
+/* In how many buckets each person is. */
+static void slow_stickiness(Kit *k, const Trend *t, const SlowSeries *series, uint32_t s,
+                            uint32_t top, TrendSum *cells)
+{
+    uint32_t *counts = ARENA_ARRAY(k->ctx.arena, uint32_t, k->view.person_count);
+    uint32_t *last = ARENA_ARRAY(k->ctx.arena, uint32_t, k->view.person_count);
+    for (uint32_t bucket = 0; bucket < t->bucket_count; bucket++)
+        for (uint32_t i = 0; i < k->count; i++) {
+            const KitRow *r = &k->rows[i];
+            if (!takes(&t->select, r) || r->time_ms < t->bounds[bucket] ||
+                r->time_ms >= t->bounds[bucket + 1] || last[r->person] == bucket + 1 ||
+                !belongs(t, r, series, s, top))
+                continue;
+            last[r->person] = bucket + 1;
+            counts[r->person]++;
+        }
+    for (uint32_t p = 0; p < k->view.person_count; p++)
+        if (counts[p] > 0)
+            cells[counts[p] - 1]++;
+}
+
+static void slow_cells(Kit *k, const Trend *t, const SlowSeries *series, uint32_t s, uint32_t top,
+                       TrendSum *cells)
+{
+    if (t->measure == TREND_STICKINESS) {
+        slow_stickiness(k, t, series, s, top, cells);
+        return;
+    }
+    for (uint32_t bucket = 0; bucket < t->bucket_count; bucket++)
+        cells[bucket] = slow_cell(k, t, series, s, top, bucket);
+}
+
 static void compare_trend(Kit *k, const Query *q, const Trend *t)
 {
     TrendResult got;
@@ -131,8 +163,9 @@ static void compare_trend(Kit *k, const Query *q, const Trend *t)
         CHECK(got.series[s].is_other == other);
         for (uint32_t b = 0; b < t->breakdown_count && !other; b++)
             EXPECT_I64(got.series[s].values[b], series[s].values[b]);
-        for (uint32_t bucket = 0; bucket < t->bucket_count; bucket++)
-            CHECK(got.series[s].cells[bucket] == slow_cell(k, t, series, s, top, bucket));
+        TrendSum *cells = ARENA_ARRAY(k->ctx.arena, TrendSum, t->bucket_count);
+        slow_cells(k, t, series, s, top, cells);
+        CHECK(memcmp(got.series[s].cells, cells, t->bucket_count * sizeof *cells) == 0);
     }
 }
 
@@ -180,6 +213,79 @@ TEST(trends_are_those_of_the_slow_way_with_every_kernel_and_crew)
         kit_each_kernel(random_trends);
         crew_free(crew);
     }
+}
+
+/* ---- stickiness ---------------------------------------------------------------------------------- */
+
+/* Many buckets, and few persons who are in many of them. */
+static void random_stickiness(void)
+{
+    static const KitShape shapes[] = {
+        {.rows = 1500, .persons = 4000, .events = 8, .weeks = 3, .ties = 10},
+        {.rows = 2000, .persons = 12, .events = 40, .weeks = 3, .whole_seconds = true}};
+    static const ScanProp props[] = {{KIT_PROP(0), 0}, {KIT_PROP(1), 0}};
+    for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+        Kit k;
+        kit_open(&k, 60 + i, &shapes[i], 3);
+        const Query q = {.view = &k.view, .crew = crew};
+        for (int round = 0; round < 15; round++) {
+            uint32_t events[3];
+            int64_t bounds[301];
+            const uint32_t count = 1 + kit_below(&k, kit_below(&k, 2) == 0 ? 300 : 9);
+            const int64_t step_ms = 3 * PART_WEEK_MS / count;
+            bounds[0] = KIT_ORIGIN_MS + (int64_t)kit_below(&k, 300000) * 1000;
+            for (uint32_t b = 1; b <= count; b++)
+                bounds[b] = bounds[b - 1] + 1 + (int64_t)kit_below(&k, (uint32_t)step_ms);
+            Trend t = {.measure = TREND_STICKINESS,
+                       .bounds = bounds,
+                       .bucket_count = count,
+                       .breakdown = props,
+                       .breakdown_count = kit_below(&k, 3),
+                       .top = 1 + kit_below(&k, 4)};
+            t.select.filter = kit_below(&k, 2) == 0 ? NULL : kit_filter(&k, 2);
+            if (kit_below(&k, 3) > 0) {
+                t.select.events = events;
+                t.select.event_count = random_events(&k, &shapes[i], events);
+            }
+            compare_trend(&k, &q, &t);
+        }
+        kit_close(&k);
+    }
+}
+
+TEST(stickiness_is_that_of_the_slow_way_with_every_kernel_and_crew)
+{
+    for (uint32_t size = 1; size <= 3; size++) {
+        crew = crew_new(size);
+        kit_each_kernel(random_stickiness);
+        crew_free(crew);
+    }
+}
+
+TEST(a_person_who_comes_in_all_of_the_most_buckets_is_counted_there)
+{
+    Kit k = {.ctx.arena = arena_new(1 << 20), .view.person_count = PART_BLOCK_PERSONS + 1};
+    RowBuffer b = {0};
+    int64_t bounds[QUERY_BUCKETS_MAX + 1];
+    for (uint32_t i = 0; i <= QUERY_BUCKETS_MAX; i++)
+        bounds[i] = KIT_ORIGIN_MS + (int64_t)i * 60000;
+    for (uint32_t i = 0; i < QUERY_BUCKETS_MAX; i++) {
+        rows_add(&b, bounds[i], PART_BLOCK_PERSONS, 1);
+        rows_add(&b, bounds[i], 0, 1); /* nobody */
+    }
+    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    crew = crew_new(1);
+    const Trend t = {
+        .measure = TREND_STICKINESS, .bounds = bounds, .bucket_count = QUERY_BUCKETS_MAX, .top = 1};
+    TrendResult got;
+    CHECK(query_trend(&k.ctx, &(Query){.view = &k.view, .crew = crew}, &t, &got) == ERR_OK);
+    EXPECT_I64(got.count, 1);
+    CHECK(got.series[0].cells[QUERY_BUCKETS_MAX - 1] == 1);
+    for (uint32_t n = 1; n < QUERY_BUCKETS_MAX; n++)
+        CHECK(got.series[0].cells[n - 1] == 0);
+    crew_free(crew);
+    rows_free(&b);
+    kit_close(&k);
 }
 
 /* ---- funnels ------------------------------------------------------------------------------------- */
@@ -353,6 +459,139 @@ TEST(retention_is_that_of_the_slow_way_with_every_kernel_and_crew)
     }
 }
 
+/* ---- lifecycle ----------------------------------------------------------------------------------- */
+
+/* Looks again at all rows for each thing that it wants to know. */
+static void slow_life(const Lifecycle *l, KitRow **rows, uint32_t n, LifecycleRow *out)
+{
+    const int64_t *at = l->bounds;
+    for (uint32_t i = 0; i < l->interval_count; i++) {
+        const bool now = has_row(&l->select, rows, n, at[i], at[i + 1]);
+        const bool before = i > 0 && has_row(&l->select, rows, n, at[i - 1], at[i]);
+        const uint32_t first = l->look_back == 0 || l->look_back > i ? 0 : i - l->look_back;
+        const bool seen = has_row(&l->select, rows, n, at[first], at[i]);
+        out[i].fresh += now && !seen;
+        out[i].returning += now && before;
+        out[i].resurrecting += now && !before && seen;
+        out[i].dormant += before && !now;
+    }
+}
+
+static void compare_lifecycle(Kit *k, const Query *q, const Lifecycle *l)
+{
+    LifecycleResult got;
+    CHECK(query_lifecycle(&k->ctx, q, l, &got) == ERR_OK);
+    LifecycleRow *want = ARENA_ARRAY(k->ctx.arena, LifecycleRow, l->interval_count);
+    KitRow **sorted = kit_sorted(k);
+    for (uint32_t from = 0, to = 0; from < k->count; from = to) {
+        while (to < k->count && sorted[to]->person == sorted[from]->person)
+            to++;
+        slow_life(l, sorted + from, to - from, want);
+    }
+    CHECK(memcmp(got.rows, want, l->interval_count * sizeof *want) == 0);
+}
+
+static void random_lifecycles(void)
+{
+    static const KitShape shapes[] = {
+        {.rows = 2000, .persons = 150, .events = 4, .weeks = 4, .ties = 20},
+        {.rows = 1500, .persons = 12, .events = 40, .weeks = 3, .whole_seconds = true},
+        {.rows = 2000, .persons = 5000, .events = 300, .weeks = 2}};
+    for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+        Kit k;
+        kit_open(&k, 85 + i, &shapes[i], 3);
+        const Query q = {.view = &k.view, .crew = crew};
+        for (int round = 0; round < 20; round++) {
+            uint32_t events[3];
+            int64_t bounds[80];
+            Lifecycle l = {.bounds = bounds,
+                           .interval_count = 1 + kit_below(&k, kit_below(&k, 4) == 0 ? 79 : 9)};
+            l.look_back = kit_below(&k, kit_below(&k, 2) == 0 ? 5 : l.interval_count + 2);
+            bounds[0] = KIT_ORIGIN_MS + (int64_t)kit_below(&k, 300000000);
+            for (uint32_t b = 1; b <= l.interval_count; b++)
+                bounds[b] =
+                    bounds[b - 1] + 1 + (int64_t)kit_below(&k, 3 * PART_WEEK_MS / l.interval_count);
+            l.select.filter = kit_below(&k, 2) == 0 ? NULL : kit_filter(&k, 1);
+            if (kit_below(&k, 3) > 0) {
+                l.select.events = events;
+                l.select.event_count = random_events(&k, &shapes[i], events);
+            }
+            compare_lifecycle(&k, &q, &l);
+        }
+        kit_close(&k);
+    }
+}
+
+TEST(lifecycles_are_those_of_the_slow_way_with_every_kernel_and_crew)
+{
+    for (uint32_t size = 1; size <= 3; size++) {
+        crew = crew_new(size);
+        kit_each_kernel(random_lifecycles);
+        crew_free(crew);
+    }
+}
+
+TEST(a_person_lives_through_every_state_and_nobody_is_not_one)
+{
+    /* Active in intervals 1, 2, 5 and 8 of 9. */
+    static const struct {
+        uint32_t look_back;
+        LifecycleRow rows[9];
+    } want[] = {
+        {0,
+         {{0},
+          {.fresh = 1},
+          {.returning = 1},
+          {.dormant = 1},
+          {0},
+          {.resurrecting = 1},
+          {.dormant = 1},
+          {0},
+          {.resurrecting = 1}}},
+        {3,
+         {{0},
+          {.fresh = 1},
+          {.returning = 1},
+          {.dormant = 1},
+          {0},
+          {.resurrecting = 1},
+          {.dormant = 1},
+          {0},
+          {.resurrecting = 1}}},
+        {2,
+         {{0},
+          {.fresh = 1},
+          {.returning = 1},
+          {.dormant = 1},
+          {0},
+          {.fresh = 1},
+          {.dormant = 1},
+          {0},
+          {.fresh = 1}}},
+    };
+    static const uint32_t active[] = {1, 2, 5, 8};
+    Kit k = {.ctx.arena = arena_new(1 << 16), .view.person_count = PART_BLOCK_PERSONS + 1};
+    RowBuffer b = {0};
+    int64_t bounds[10];
+    for (uint32_t i = 0; i < ARRAY_LEN(bounds); i++)
+        bounds[i] = KIT_ORIGIN_MS + (int64_t)i * 3600000;
+    for (uint32_t i = 0; i < ARRAY_LEN(active); i++) {
+        rows_add(&b, bounds[active[i]], PART_BLOCK_PERSONS, 1);
+        rows_add(&b, bounds[i], 0, 1); /* nobody */
+    }
+    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    crew = crew_new(1);
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        const Lifecycle l = {.bounds = bounds, .interval_count = 9, .look_back = want[i].look_back};
+        LifecycleResult got;
+        CHECK(query_lifecycle(&k.ctx, &(Query){.view = &k.view, .crew = crew}, &l, &got) == ERR_OK);
+        CHECK(memcmp(got.rows, want[i].rows, sizeof want[i].rows) == 0);
+    }
+    crew_free(crew);
+    rows_free(&b);
+    kit_close(&k);
+}
+
 /* ---- limits -------------------------------------------------------------------------------------- */
 
 TEST(a_query_ends_at_its_deadline_or_when_it_is_stopped)
@@ -407,6 +646,11 @@ TEST(a_question_beyond_the_limits_is_refused)
     const Retention too_many = {.bounds = bounds, .interval_count = QUERY_INTERVALS_MAX + 1};
     EXPECT_I64(query_retention(&k.ctx, &q, &no_intervals, &retention), ERR_INVALID);
     EXPECT_I64(query_retention(&k.ctx, &q, &too_many, &retention), ERR_INVALID);
+    LifecycleResult lifecycle;
+    const Lifecycle no_life = {.bounds = bounds};
+    const Lifecycle long_life = {.bounds = bounds, .interval_count = QUERY_INTERVALS_MAX + 1};
+    EXPECT_I64(query_lifecycle(&k.ctx, &q, &no_life, &lifecycle), ERR_INVALID);
+    EXPECT_I64(query_lifecycle(&k.ctx, &q, &long_life, &lifecycle), ERR_INVALID);
     crew_free(crew);
     kit_close(&k);
 }

@@ -1,5 +1,5 @@
 /*
- * engine/trend.c -- counts, persons and sums per bucket and series.
+ * engine/trend.c -- counts, persons and sums per bucket and series, and in how many buckets persons are.
  *
  * Loose rows are enough: no question here needs the order of events.  With a breakdown the events of every
  * combination of values are counted first; the top ones become series, and a second pass fills them.
@@ -7,10 +7,12 @@
 #include "engine/query.h"
 
 #include "base/hash.h"
+#include "engine/bits.h"
+#include "engine/buckets.h"
 
 #include <stdlib.h>
 
-enum { MINUTES = 604800 / 60, NO_BUCKET = UINT16_MAX, FLAG_WORDS = PART_BLOCK_PERSONS / 64 };
+enum { FLAG_WORDS = PART_BLOCK_PERSONS / 64 };
 
 /* ---- combinations of values and their numbers ---------------------------------------------------- */
 
@@ -110,31 +112,64 @@ static void free_combinations(Combinations *c)
     free(c->direct);
 }
 
+/* ---- how many buckets each person is in ----------------------------------------------------------- */
+
+enum { PLANES_MAX = 13 }; /* bits of a count up to QUERY_BUCKETS_MAX */
+
+/* One more for each of the 64 persons in `who`: bit k of all their counts stands in planes[k]. */
+static void add_one(uint64_t *planes, uint64_t who)
+{
+    for (uint32_t k = 0; who != 0; k++) {
+        const uint64_t carry = planes[k] & who;
+        planes[k] ^= who;
+        who = carry;
+    }
+}
+
+static uint64_t above_zero(const uint64_t *planes, uint32_t count)
+{
+    uint64_t who = 0;
+    for (uint32_t k = 0; k < count; k++)
+        who |= planes[k];
+    return who;
+}
+
+static uint32_t number_of(const uint64_t *planes, uint32_t count, uint32_t person)
+{
+    uint32_t number = 0;
+    for (uint32_t k = 0; k < count; k++)
+        number |= (uint32_t)(planes[k] >> person & 1) << k;
+    return number;
+}
+
+/* One series: who has how many of the flags. */
+static void add_stickiness(const uint64_t *flags, uint32_t buckets, TrendSum *cells)
+{
+    const uint32_t count = (uint32_t)bits_width(buckets);
+    for (uint32_t word = 0; word < FLAG_WORDS; word++) {
+        uint64_t planes[PLANES_MAX] = {0};
+        for (uint32_t b = 0; b < buckets; b++)
+            add_one(planes, flags[(size_t)b * FLAG_WORDS + word]);
+        for (uint64_t left = above_zero(planes, count); left != 0; left &= left - 1)
+            cells[number_of(planes, count, (uint32_t)__builtin_ctzll(left)) - 1]++;
+    }
+}
+
 /* ---- one worker ---------------------------------------------------------------------------------- */
-
-/* A bucket per minute of one week; made once per question and worker. */
-typedef struct WeekTable {
-    int64_t week_ms;
-    bool in_minutes; /* no bound lies within a minute: only then is `bucket` filled */
-    uint16_t bucket[MINUTES];
-} WeekTable;
-
-enum { TABLES_MAX = 128 }; /* beyond, every row looks for its bucket */
 
 typedef struct TrendWorker {
     const struct TrendRun *run;
     Scanner *scanner;
     Combinations counted; /* first pass */
     Combinations shown;   /* second pass: the series, read only */
-    WeekTable *tables;
-    uint32_t table_count, table_last;
-    uint16_t *row_bucket;
+    Buckets buckets;
+    const uint16_t *row_bucket;
     uint32_t *row_series;
     int64_t *values[QUERY_BREAKDOWNS_MAX + 1]; /* the last: the number */
     uint32_t cap;
     FilterScratch scratch;
     TrendSum *cells;
-    uint64_t *flags; /* TREND_PERSONS: [series][bucket][FLAG_WORDS] of the piece */
+    uint64_t *flags; /* of persons: [series][bucket][FLAG_WORDS] of the piece */
     bool damaged;
 } TrendWorker;
 
@@ -147,56 +182,9 @@ typedef struct TrendRun {
     TrendWorker *workers;
 } TrendRun;
 
-/* The last bound at or below the instant; NO_BUCKET outside. */
-static uint16_t bucket_at(const Trend *t, int64_t at_ms)
+static bool counts_persons(const Trend *t)
 {
-    if (at_ms < t->bounds[0] || at_ms >= t->bounds[t->bucket_count])
-        return NO_BUCKET;
-    uint32_t low = 0, high = t->bucket_count;
-    while (high - low > 1) {
-        const uint32_t middle = low + (high - low) / 2;
-        if (t->bounds[middle] <= at_ms)
-            low = middle;
-        else
-            high = middle;
-    }
-    return (uint16_t)low;
-}
-
-static void fill_table(const Trend *t, int64_t week_ms, WeekTable *out)
-{
-    out->week_ms = week_ms;
-    out->in_minutes = true;
-    for (uint32_t i = 0; i <= t->bucket_count; i++)
-        if (t->bounds[i] > week_ms && t->bounds[i] < week_ms + PART_WEEK_MS)
-            out->in_minutes = out->in_minutes && (t->bounds[i] - week_ms) % 60000 == 0;
-    uint32_t bucket = 0; /* moves on with the minutes */
-    for (uint32_t m = 0; m < MINUTES && out->in_minutes; m++) {
-        const int64_t at_ms = week_ms + (int64_t)m * 60000;
-        while (bucket < t->bucket_count && at_ms >= t->bounds[bucket + 1])
-            bucket++;
-        const bool within = bucket < t->bucket_count && at_ms >= t->bounds[0];
-        out->bucket[m] = within ? (uint16_t)bucket : NO_BUCKET;
-    }
-}
-
-/* NULL: there are too many weeks.  They come in the same order again and again. */
-static const WeekTable *table_of(TrendWorker *w, int64_t week_ms)
-{
-    for (uint32_t i = 0; i < w->table_count; i++) {
-        const uint32_t at = (w->table_last + i) % w->table_count;
-        if (w->tables[at].week_ms == week_ms) {
-            w->table_last = at;
-            return &w->tables[at];
-        }
-    }
-    if (w->table_count == TABLES_MAX)
-        return NULL;
-    w->tables = realloc(w->tables, (w->table_count + 1) * sizeof *w->tables);
-    CHECK(w->tables != NULL);
-    fill_table(w->run->t, week_ms, &w->tables[w->table_count]);
-    w->table_last = w->table_count++;
-    return &w->tables[w->table_last];
+    return t->measure == TREND_PERSONS || t->measure == TREND_STICKINESS;
 }
 
 static void *room(void *old, size_t n, size_t size)
@@ -213,25 +201,9 @@ static void reserve(TrendWorker *w, uint32_t n)
         return;
     w->cap = n + n / 2;
     const size_t cells = (size_t)w->cap + 128;
-    w->row_bucket = room(w->row_bucket, cells, sizeof *w->row_bucket);
     w->row_series = room(w->row_series, cells, sizeof *w->row_series);
     for (int i = 0; i <= QUERY_BREAKDOWNS_MAX; i++)
         w->values[i] = room(w->values[i], cells, sizeof(int64_t));
-}
-
-static void find_buckets(TrendWorker *w, const ScanLoose *l)
-{
-    const WeekTable *table = table_of(w, l->base_ms);
-    if (table != NULL && table->in_minutes) {
-        for (uint32_t i = 0; i < l->count; i++)
-            w->row_bucket[i] = table->bucket[(l->keys[i] & PART_SECOND_MASK) / 60];
-        return;
-    }
-    for (uint32_t i = 0; i < l->count; i++) {
-        const int64_t second = l->keys[i] & PART_SECOND_MASK;
-        w->row_bucket[i] =
-            bucket_at(w->run->t, l->base_ms + second * 1000 + (l->ms ? l->ms[i] : 0));
-    }
 }
 
 static bool read_breakdown(TrendWorker *w, const ScanLoose *l)
@@ -306,7 +278,7 @@ static void add_events(TrendWorker *w, const ScanLoose *l, const uint32_t *serie
 {
     const uint32_t buckets = w->run->t->bucket_count;
     for (uint32_t i = 0; i < l->count; i++) {
-        if ((l->mask != NULL && l->mask[i] == 0) || w->row_bucket[i] == NO_BUCKET)
+        if ((l->mask != NULL && l->mask[i] == 0) || w->row_bucket[i] == BUCKETS_NONE)
             continue;
         w->cells[(series == NULL ? 0 : series[i]) * buckets + w->row_bucket[i]]++;
     }
@@ -316,7 +288,7 @@ static void add_persons(TrendWorker *w, const ScanLoose *l, const uint32_t *seri
 {
     const uint32_t buckets = w->run->t->bucket_count;
     for (uint32_t i = 0; i < l->count; i++) {
-        if ((l->mask != NULL && l->mask[i] == 0) || w->row_bucket[i] == NO_BUCKET)
+        if ((l->mask != NULL && l->mask[i] == 0) || w->row_bucket[i] == BUCKETS_NONE)
             continue;
         const uint32_t cell = (series == NULL ? 0 : series[i]) * buckets + w->row_bucket[i];
         const uint32_t person = l->keys[i] >> PART_SECOND_BITS;
@@ -329,7 +301,7 @@ static void add_numbers(TrendWorker *w, const ScanLoose *l, const uint32_t *seri
     const uint32_t buckets = w->run->t->bucket_count;
     const int64_t *numbers = w->values[QUERY_BREAKDOWNS_MAX];
     for (uint32_t i = 0; i < l->count; i++) {
-        if ((l->mask != NULL && l->mask[i] == 0) || w->row_bucket[i] == NO_BUCKET ||
+        if ((l->mask != NULL && l->mask[i] == 0) || w->row_bucket[i] == BUCKETS_NONE ||
             numbers[i] == SCAN_MISSING)
             continue;
         w->cells[(series == NULL ? 0 : series[i]) * buckets + w->row_bucket[i]] += numbers[i];
@@ -352,15 +324,29 @@ static void take_rows(const ScanLoose *l, void *arg)
         return;
     }
     const uint32_t *series = t->breakdown_count == 0 ? NULL : w->row_series;
-    find_buckets(w, l);
+    w->row_bucket = buckets_of(&w->buckets, l);
     if (series != NULL)
         find_series(w, l);
     if (t->measure == TREND_EVENTS)
         add_events(w, l, series);
-    else if (t->measure == TREND_PERSONS)
+    else if (counts_persons(t))
         add_persons(w, l, series);
     else
         add_numbers(w, l, series);
+}
+
+static void count_flags(TrendWorker *w)
+{
+    const uint32_t buckets = w->run->t->bucket_count;
+    const size_t cells = (size_t)w->run->series * buckets;
+    if (w->run->t->measure == TREND_STICKINESS) {
+        for (size_t cell = 0; cell < cells; cell += buckets)
+            add_stickiness(w->flags + cell * FLAG_WORDS, buckets, w->cells + cell);
+        return;
+    }
+    for (size_t cell = 0; cell < cells; cell++)
+        for (uint32_t i = 0; i < FLAG_WORDS; i++)
+            w->cells[cell] += __builtin_popcountll(w->flags[cell * FLAG_WORDS + i]);
 }
 
 static void take_piece(uint32_t worker, uint32_t piece, void *arg)
@@ -368,13 +354,12 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     TrendRun *run = arg;
     TrendWorker *w = &run->workers[worker];
     const size_t cells = (size_t)run->series * run->t->bucket_count;
-    const bool persons = run->t->measure == TREND_PERSONS && !run->counting;
+    const bool persons = counts_persons(run->t) && !run->counting;
     if (persons)
         memset(w->flags, 0, cells * FLAG_WORDS * sizeof *w->flags);
     scanner_loose(w->scanner, piece, take_rows, w);
-    for (size_t cell = 0; persons && cell < cells; cell++)
-        for (uint32_t i = 0; i < FLAG_WORDS; i++)
-            w->cells[cell] += __builtin_popcountll(w->flags[cell * FLAG_WORDS + i]);
+    if (persons)
+        count_flags(w);
 }
 
 /* ---- the passes ---------------------------------------------------------------------------------- */
@@ -388,7 +373,7 @@ static Err run_pass(Ctx *ctx, TrendRun *run)
         run->workers[i].scanner = scanner_new(run->q->view, &ask);
     Err err = crew_run(ctx, run->q->crew,
                        &(CrewJob){.pieces = scan_pieces(run->q->view),
-                                  .first_piece = run->t->measure == TREND_PERSONS,
+                                  .first_piece = counts_persons(run->t),
                                   .piece = take_piece,
                                   .arg = run,
                                   .until_us = run->q->until_us,
@@ -481,9 +466,9 @@ static Err run_trend(Ctx *ctx, TrendRun *run, Combinations *all, TrendResult *ou
         TrendWorker *w = &run->workers[i];
         w->cells = calloc(cells + 1, sizeof *w->cells);
         CHECK(w->cells != NULL);
-        if (run->t->measure == TREND_PERSONS)
+        if (counts_persons(run->t))
             w->flags = malloc((cells * FLAG_WORDS + 1) * sizeof *w->flags);
-        CHECK(run->t->measure != TREND_PERSONS || w->flags != NULL);
+        CHECK(!counts_persons(run->t) || w->flags != NULL);
     }
     TRY(run_pass(ctx, run));
     give_result(ctx, run, all, out);
@@ -494,12 +479,11 @@ static void free_worker(TrendWorker *w)
 {
     free_combinations(&w->counted);
     free_combinations(&w->shown);
-    free(w->row_bucket);
+    buckets_free(&w->buckets);
     free(w->row_series);
     for (int i = 0; i <= QUERY_BREAKDOWNS_MAX; i++)
         free(w->values[i]);
     filter_scratch_free(&w->scratch);
-    free(w->tables);
     free(w->cells);
     free(w->flags);
 }
@@ -519,6 +503,7 @@ Err query_trend(Ctx *ctx, const Query *q, const Trend *t, TrendResult *out)
     for (uint32_t i = 0; i < crew_size(q->crew); i++) {
         run.workers[i].run = &run;
         run.workers[i].counted.width = t->breakdown_count;
+        run.workers[i].buckets = (Buckets){.bounds = t->bounds, .count = t->bucket_count};
     }
     Combinations all = {0};
     const Err err = run_trend(ctx, &run, &all, out);

@@ -153,18 +153,35 @@ MUST_USE Err events_counts(Ctx *ctx, EventsLog *log, Str name, int32_t from_day,
 /* ---- following ------------------------------------------------------------------------------- */
 
 /* One batch, whole, with the number of its first event; some of its records may be EVENT_GONE.  Lives only
- * during the call.  False ends events_follow() while it reads what is there; later nobody looks at it. */
+ * during the call.  False = no more. */
 typedef bool (*EventsFollowFn)(uint64_t first_seq, uint32_t count, Str records, void *arg);
 
+typedef struct EventsFollower {
+    EventsFollowFn read; /* for what is there: on the caller's thread, may take its time */
+    EventsFollowFn
+        live; /* for what comes, before anybody can read it: under the log's lock, so it waits for
+                            nothing and calls nothing of the log; after a false it is not called again */
+    void *arg;
+} EventsFollower;
+
 /*
- * Calls `fn` for every batch that holds an event with number `from_seq` or later, in order: first, on this
- * thread, for those that are there, then for each new one before anybody can read it, under the log's lock:
- * `fn` must be short and call nothing of the log.  Numbers that cannot be read any more are left out.  One
- * follower at a time, until the log is closed.  Errors: INTERNAL "disk.failed", CONFLICT "events.stopped" (`fn`
- * said so); nobody follows then.
+ * Hands on every batch that holds an event with number `from_seq` or later, in order, each once: first by
+ * `read`, until nothing is left that is there, then by `live`.  What comes while files are read waits in
+ * memory (at most 64 MB; what is more is read from the files), so this ends as soon as `read` is faster
+ * than the appending.  Numbers that cannot be
+ * read any more are left out.  One follower at a time.  Errors: INTERNAL "disk.failed", CONFLICT
+ * "events.stopped" (`read` said so); nobody follows then.
  */
-MUST_USE Err events_follow(Ctx *ctx, EventsLog *log, uint64_t from_seq, EventsFollowFn fn,
-                           void *arg);
+MUST_USE Err events_follow(Ctx *ctx, EventsLog *log, uint64_t from_seq,
+                           const EventsFollower *follower);
+
+/* Afterwards `live` is not called any more. */
+void events_unfollow(EventsLog *log);
+
+/* *mark tells the log's histories up to `end_seq` apart: the checksum of the head of the frame that ends
+ * there, 0 when none does.  (A log of an older backup that went on by itself has another one.)  Errors:
+ * INTERNAL "disk.failed". */
+MUST_USE Err events_mark(Ctx *ctx, EventsLog *log, uint64_t end_seq, uint32_t *mark);
 
 /* ---- looking after it ------------------------------------------------------------------------ */
 

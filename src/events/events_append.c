@@ -248,8 +248,8 @@ static Err append_batch(Ctx *ctx, EventsLog *log, Str records, const EventsBatch
                       .origin = outbox_id > 0 ? FRAME_OUTBOX : FRAME_DIRECT};
     CHECK(log->next_seq < EVENTS_SEQ_MAX);
     TRY(write_frame(ctx, log, records, &head));
-    if (log->follow != NULL)
-        (void)log->follow(head.first_seq, batch->count, records, log->follow_arg);
+    if (log->follow != NULL && !log->follow(head.first_seq, batch->count, records, log->follow_arg))
+        log->follow = NULL;
     log_index_frame(log, batch, (uint32_t)log->tail, outbox_id);
     log->last_frame_at = log->tail;
     log->prev = head.head_crc;

@@ -360,6 +360,44 @@ Err events_by_time(Ctx *ctx, EventsLog *log, const EventsQuery *q, EventFn fn, v
     return query(ctx, log, q, false, fn, arg, page);
 }
 
+/* ---- histories --------------------------------------------------------------------------------- */
+
+static Err read_mark(Ctx *ctx, const EventsLog *log, const Source *s, uint64_t end_seq,
+                     uint32_t *mark)
+{
+    const RunFrame *where = frame_of(s, (uint32_t)(end_seq - 1 - s->run->first_seq));
+    if (where == NULL)
+        return ERR_OK;
+    char name[LOG_NAME_BYTES];
+    FrameHead head = {0};
+    File file;
+    TRY(file_open(ctx, log->folder, log_file_name(s->run->segment, LOG_SUFFIX, name), FILE_READ,
+                  &file));
+    size_t got = 0;
+    const Err err = file_read_at(ctx, file, where->offset, (char *)&head, sizeof head, &got);
+    file_close(&file);
+    if (err == ERR_OK && got == sizeof head && head.first_seq + head.count == end_seq)
+        *mark = head.head_crc;
+    return err;
+}
+
+Err events_mark(Ctx *ctx, EventsLog *log, uint64_t end_seq, uint32_t *mark)
+{
+    *mark = 0;
+    Err err = ERR_OK;
+    Sources sources = take_sources(ctx, log);
+    for (size_t i = 0; i < sources.count && err == ERR_OK; i++) {
+        Source *s = &sources.at[i];
+        if (end_seq <= s->run->first_seq || end_seq > s->run->first_seq + s->count)
+            continue;
+        err = make_trusted(ctx, log, s);
+        if (err == ERR_OK)
+            err = read_mark(ctx, log, s, end_seq, mark);
+    }
+    give_sources(&sources);
+    return err == ERR_NOT_FOUND ? ERR_OK : err; /* a lost file has no history */
+}
+
 /* ---- counts ---------------------------------------------------------------------------------- */
 
 int64_t events_count(EventsLog *log)

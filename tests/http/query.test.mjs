@@ -140,6 +140,72 @@ test('retention counts who came back, by the day they started', async () => {
   )
 })
 
+test('stickiness counts persons by the number of days on which they came', async () => {
+  const { stickiness } = await ask({ stickiness: { ...WEEK, of: '"Page Viewed"' } })
+  assert.equal(stickiness.intervals.length, 7)
+  assert.equal(stickiness.intervals[0], '2026-11-14T16:00:00.000Z')
+  assert.deepEqual(stickiness.series, [
+    { values: [], other: false, exactly: [12, 12, 12, 12, 12, 0, 0], at_least: [60, 48, 36, 24, 12, 0, 0] },
+  ])
+  const weeks = await ask({ stickiness: { ...WEEK, of: '"Page Viewed"', by: 'week' } })
+  assert.deepEqual(weeks.stickiness.series[0].exactly, [60, 0]) // a Sunday, and the week behind it
+  const split = await ask({ stickiness: { ...WEEK, of: '"Page Viewed"', breakdown: ['channel'], top: 2 } })
+  assert.deepEqual(
+    split.stickiness.series.map((s) => [s.other, s.values.length, s.at_least]),
+    [false, false, true].map((other) => [other, other ? 0 : 1, [20, 16, 12, 8, 4, 0, 0]]),
+  )
+})
+
+// Who came on which days of November; noon of the last is now.
+const CAME = { l1: [1, 15, 17, 18], l2: [14, 21], l3: [16] }
+
+test('a lifecycle says who is new, returns, comes again and stays away', async () => {
+  const events = Object.entries(CAME).flatMap(([value, days]) =>
+    days.map((day) => ({
+      id: `${value}-${day}`,
+      name: 'Came',
+      time: new Date(NOON - (21 - day) * DAY).toISOString(),
+      actor: { kind: 'member', value },
+    })),
+  )
+  const nobody = { id: 'nobody', name: 'Came', time: new Date(NOON - DAY).toISOString() }
+  await w.want(200, 'POST', '/v1/events', { events: [...events, nobody] })
+  const lives = async (question) => {
+    const { lifecycle } = await ask({ lifecycle: { ...WEEK, of: '"Came"', by: 'day', ...question } })
+    return lifecycle.intervals
+  }
+  const counts = (rows) => rows.map((r) => [r.new, r.returning, r.resurrecting, r.dormant])
+  const ever = await lives({})
+  assert.deepEqual(counts(ever), [
+    [0, 0, 1, -1],
+    [1, 0, 0, -1],
+    [0, 0, 1, -1],
+    [0, 1, 0, 0],
+    [0, 0, 0, -1],
+    [0, 0, 0, 0],
+    [0, 0, 1, 0],
+  ])
+  assert.equal(ever[0].start, '2026-11-14T16:00:00.000Z')
+  assert.deepEqual(
+    ever.map((r) => r.complete),
+    [true, true, true, true, true, true, false], // today is not over
+  )
+  assert.deepEqual(counts(await lives({ look_back: 3 })), [
+    [1, 0, 0, -1],
+    [1, 0, 0, -1],
+    [0, 0, 1, -1],
+    [0, 1, 0, 0],
+    [0, 0, 0, -1],
+    [0, 0, 0, 0],
+    [1, 0, 0, 0],
+  ])
+  const week = await lives({ by: 'week', from: '2026-11-18', to: '2026-11-18' })
+  assert.equal(week[0].start, '2026-11-15T16:00:00.000Z') // whole, from Monday
+  assert.deepEqual(counts(week), [[1, 2, 0, 0]])
+  const { stickiness } = await ask({ stickiness: { ...WEEK, of: '"Came"' } })
+  assert.deepEqual(stickiness.series[0].exactly, [2, 0, 1, 0, 0, 0, 0]) // nobody is not a person
+})
+
 test('an event that a write caused is there when its answer is', async () => {
   const template = await w.template({})
   assert.equal(await cells({ of: '"Coupon Claimed"' }), '0')
@@ -163,6 +229,12 @@ test('a question that cannot be understood says where and why', async () => {
   await refused('query.range', { trend: { of: 'any event', from: '2026-02-02', to: '2026-02-01' } })
   await refused('query.too_large', { trend: { of: 'any event', from: '2016-01-01', to: '2026-02-01', by: 'hour' } })
   await refused('query.property', { trend: { ...WEEK, of: 'any event', breakdown: ['nobody'] } }, '/trend/breakdown')
+  await refused('query.rule', { stickiness: { ...WEEK, of: 'nonsense' } }, '/stickiness/of')
+  await refused('query.rule', { lifecycle: { ...WEEK, of: 'nonsense' } }, '/lifecycle/of')
+  await refused('query.property', { stickiness: { ...WEEK, of: 'any event', breakdown: ['nobody'] } }, '/stickiness/breakdown')
+  await refused('query.range', { lifecycle: { of: 'any event', from: '1970-01-01', to: '1970-01-02' } })
+  const long = { of: 'any event', from: '2026-01-01', to: '2026-02-01', by: 'day', look_back: 399 }
+  await refused('query.too_large', { lifecycle: long }, '/lifecycle/to')
   await refused('query.one', {})
   await refused('query.one', { ...step, trend: { ...WEEK, of: 'any event' } })
   const hint = await ask({ trend: { ...WEEK, of: '"Page Veiwed"' } })

@@ -1,7 +1,7 @@
 // tests/ops/columns.test.mjs -- the event engine's folder: what the command line says of it, and that losing any
 // of it loses nothing.
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { openShop, run } from './shop.mjs'
@@ -11,16 +11,7 @@ let w, folder, want
 before(async () => {
   w = await openShop({ arguments: ['--engine', '1', '--engine-rows', '256'] })
   folder = join(w.data, 'events', 'engine')
-  for (let from = 0; from < EVENTS; from += 500) {
-    const events = Array.from({ length: 500 }, (_, i) => ({
-      id: `e${from + i}`,
-      name: `Name ${i % 9}`,
-      time: new Date(w.now() - ((from + i) % 20) * 86400e3).toISOString(),
-      actor: { kind: 'member', value: `m${(from + i) % 77}` },
-      properties: { amount: i / 4, channel: i % 3 ? 'web' : 'till' },
-    }))
-    await w.want(200, 'POST', '/v1/events', { events })
-  }
+  for (let from = 0; from < EVENTS; from += 500) await send('e', from, 500)
   want = await total()
   await w.stop()
 })
@@ -28,6 +19,17 @@ after(async () => {
   await w.start()
   await w.close()
 })
+
+async function send(prefix, from, count) {
+  const events = Array.from({ length: count }, (_, i) => ({
+    id: `${prefix}${from + i}`,
+    name: `Name ${i % 9}`,
+    time: new Date(w.now() - ((from + i) % 20) * 86400e3).toISOString(),
+    actor: { kind: 'member', value: `m${(from + i) % 77}` },
+    properties: { amount: i / 4, channel: i % 3 ? 'web' : 'till' },
+  }))
+  await w.want(200, 'POST', '/v1/events', { events })
+}
 
 /** Asks again while a damaged file is made again, as the answer says. */
 async function total() {
@@ -114,4 +116,22 @@ test('a file that is gone, and the whole folder, are made again', async () => {
   assert.match(await mustAnswerTheSame(), /engine_made_again/)
   rmSync(folder, { recursive: true })
   await mustAnswerTheSame()
+})
+
+test('columns of a log that was put back to an older backup and went on are made again', async () => {
+  const older = join(w.folder, 'older'), columns = join(w.folder, 'columns')
+  cpSync(w.data, older, { recursive: true })
+  await w.start()
+  await send('lost', 0, 300)
+  await w.stop()
+  cpSync(folder, columns, { recursive: true })
+  rmSync(w.data, { recursive: true })
+  renameSync(older, w.data)
+  await w.start()
+  await send('other', 0, 400) // more than was lost: by their number alone the columns would fit
+  want = await total()
+  await w.stop()
+  rmSync(folder, { recursive: true })
+  renameSync(columns, folder)
+  assert.match(await mustAnswerTheSame(), /engine_made_again.*another log/)
 })

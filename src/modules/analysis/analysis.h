@@ -60,3 +60,11 @@ int32_t analysis_day_add(int32_t yyyymmdd, int64_t days);
  */
 MUST_USE Err analysis_buckets(Ctx *ctx, const Settings *s, int32_t from, int32_t to, AnalysisBy by,
                               int64_t **bounds, uint32_t *count);
+
+/*
+ * The same of days, weeks or months, all of them whole: those that the range touches, and `earlier` ones before
+ * them, which come first and are in the count.  Errors as above; the earlier ones must not be before 1970 either.
+ */
+MUST_USE Err analysis_whole_buckets(Ctx *ctx, const Settings *s, int32_t from, int32_t to,
+                                    AnalysisBy by, uint32_t earlier, int64_t **bounds,
+                                    uint32_t *count);

@@ -47,6 +47,23 @@ static int32_t next_day(int32_t day, AnalysisBy by)
     return analysis_day_add(day, 1);
 }
 
+/* The first day of the bucket that `day` lies in. */
+static int32_t first_day(int32_t day, AnalysisBy by)
+{
+    if (by == ANALYSIS_BY_MONTH)
+        return day / 100 * 100 + 1;
+    return by == ANALYSIS_BY_WEEK ? analysis_day_add(day, -days_since_monday(day)) : day;
+}
+
+static Err check_range(Ctx *ctx, int32_t from, int32_t to)
+{
+    if (from < FIRST_DAY || to > LAST_DAY)
+        return fail_field(ctx, "", "query.range", "dates from 1970-01-01 to 2105-12-31");
+    if (from > to)
+        return fail_field(ctx, "", "query.range", "from must not be after to");
+    return ERR_OK;
+}
+
 static Err too_many(Ctx *ctx)
 {
     return fail_field(ctx, "", "query.too_large",
@@ -56,10 +73,7 @@ static Err too_many(Ctx *ctx)
 Err analysis_buckets(Ctx *ctx, const Settings *s, int32_t from, int32_t to, AnalysisBy by,
                      int64_t **bounds, uint32_t *count)
 {
-    if (from < FIRST_DAY || to > LAST_DAY)
-        return fail_field(ctx, "", "query.range", "dates from 1970-01-01 to 2105-12-31");
-    if (from > to)
-        return fail_field(ctx, "", "query.range", "from must not be after to");
+    TRY(check_range(ctx, from, to));
     int64_t *const at = ARENA_ARRAY(ctx->arena, int64_t, QUERY_BUCKETS_MAX + 1);
     const int64_t end = analysis_day_start_ms(s, analysis_day_add(to, 1));
     uint32_t n = 0;
@@ -77,4 +91,15 @@ Err analysis_buckets(Ctx *ctx, const Settings *s, int32_t from, int32_t to, Anal
     *bounds = at;
     *count = n;
     return ERR_OK;
+}
+
+Err analysis_whole_buckets(Ctx *ctx, const Settings *s, int32_t from, int32_t to, AnalysisBy by,
+                           uint32_t earlier, int64_t **bounds, uint32_t *count)
+{
+    TRY(check_range(ctx, from, to));
+    int32_t first = first_day(from, by);
+    for (uint32_t i = 0; i < earlier && first >= FIRST_DAY; i++)
+        first = first_day(analysis_day_add(first, -1), by);
+    const int32_t last = analysis_day_add(next_day(to, by), -1);
+    return analysis_buckets(ctx, s, first, last, by, bounds, count);
 }

@@ -152,6 +152,18 @@ typedef struct TrendAsking {
     ScanProp scan[QUERY_BREAKDOWNS_MAX];
 } TrendAsking;
 
+static Err make_breakdown(Asking *a, const Str *names, size_t count, const char *pointer,
+                          TrendAsking *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        TRY(find_property(a, names[i], pointer, &out->breakdown[i]));
+        out->scan[i] = out->breakdown[i].scan;
+    }
+    out->trend.breakdown = out->scan;
+    out->trend.breakdown_count = (uint32_t)count;
+    return ERR_OK;
+}
+
 static Err make_trend(Asking *a, const ApiTrendQuestion *q, TrendAsking *out)
 {
     static const TrendMeasure MEASURES[] = {TREND_EVENTS, TREND_PERSONS, TREND_SUM};
@@ -170,47 +182,53 @@ static Err make_trend(Asking *a, const ApiTrendQuestion *q, TrendAsking *out)
                               "only numbers and amounts add up");
         out->trend.number = out->number.scan;
     }
-    for (size_t i = 0; i < q->breakdown_count; i++) {
-        TRY(find_property(a, q->breakdown[i], "/trend/breakdown", &out->breakdown[i]));
-        out->scan[i] = out->breakdown[i].scan;
+    return make_breakdown(a, q->breakdown, q->breakdown_count, "/trend/breakdown", out);
+}
+
+/* The values of the breakdown; "other" has none. */
+static ApiBreakdownValue *give_values(const Asking *a, const TrendAsking *t, const TrendSeries *s,
+                                      size_t *count)
+{
+    *count = s->is_other ? 0 : t->trend.breakdown_count;
+    ApiBreakdownValue *out = ARENA_ARRAY(a->ctx->arena, ApiBreakdownValue, QUERY_BREAKDOWNS_MAX);
+    for (size_t i = 0; i < *count; i++) {
+        if (s->values[i] == SCAN_MISSING)
+            out[i].value_is = DTO_NULL;
+        else
+            DTO_SET(&out[i], value, value_text(a, &t->breakdown[i], s->values[i]));
     }
-    out->trend.breakdown = out->scan;
-    out->trend.breakdown_count = (uint32_t)q->breakdown_count;
-    return ERR_OK;
+    return out;
 }
 
 static void give_series(const Asking *a, const TrendAsking *t, const TrendSeries *s,
                         ApiTrendSeriesRow *out)
 {
-    Arena *arena = a->ctx->arena;
     const bool is_sum = t->trend.measure == TREND_SUM;
     const bool is_money = is_sum && t->number.type == EVENT_MONEY;
     const int scale = is_money ? a->ctx->settings->exponent : is_sum ? t->number.scan.scale : 0;
     out->other = s->is_other;
-    out->values_count = s->is_other ? 0 : t->trend.breakdown_count;
-    out->values = ARENA_ARRAY(arena, ApiBreakdownValue, QUERY_BREAKDOWNS_MAX);
-    for (size_t i = 0; i < out->values_count; i++) {
-        if (s->values[i] == SCAN_MISSING)
-            out->values[i].value_is = DTO_NULL;
-        else
-            DTO_SET(&out->values[i], value, value_text(a, &t->breakdown[i], s->values[i]));
-    }
+    out->values = give_values(a, t, s, &out->values_count);
     out->cells_count = t->trend.bucket_count;
-    out->cells = ARENA_ARRAY(arena, Str, out->cells_count);
+    out->cells = ARENA_ARRAY(a->ctx->arena, Str, out->cells_count);
     for (size_t i = 0; i < out->cells_count; i++)
         out->cells[i] = decimal(a->ctx, s->cells[i], scale, is_money);
+}
+
+static int64_t *give_starts(Ctx *ctx, const Trend *t, size_t *count)
+{
+    *count = t->bucket_count;
+    int64_t *out = ARENA_ARRAY(ctx->arena, int64_t, t->bucket_count);
+    memcpy(out, t->bounds, t->bucket_count * sizeof *out);
+    return out;
 }
 
 static void give_trend(const Asking *a, const TrendAsking *t, const TrendResult *r,
                        ApiTrendAnswer *out)
 {
-    Arena *arena = a->ctx->arena;
-    out->buckets_count = t->trend.bucket_count;
-    out->buckets = ARENA_ARRAY(arena, int64_t, out->buckets_count);
-    memcpy(out->buckets, t->trend.bounds, out->buckets_count * sizeof *out->buckets);
+    out->buckets = give_starts(a->ctx, &t->trend, &out->buckets_count);
     out->distinct = r->distinct;
     out->series_count = r->count;
-    out->series = ARENA_ARRAY(arena, ApiTrendSeriesRow, (size_t)r->count + 1);
+    out->series = ARENA_ARRAY(a->ctx->arena, ApiTrendSeriesRow, (size_t)r->count + 1);
     for (uint32_t i = 0; i < r->count; i++)
         give_series(a, t, &r->series[i], &out->series[i]);
 }
@@ -252,15 +270,18 @@ static void give_funnel(Ctx *ctx, const Funnel *f, const FunnelResult *r, ApiFun
     }
 }
 
+/* ---- intervals: the values of `by` in all questions that have no hours --------------------------- */
+
+static const AnalysisBy INTERVALS[] = {ANALYSIS_BY_DAY, ANALYSIS_BY_WEEK, ANALYSIS_BY_MONTH};
+
 /* ---- retention ----------------------------------------------------------------------------------- */
 
 static Err make_retention(Asking *a, const ApiRetentionQuestion *q, Retention *out)
 {
-    static const AnalysisBy BY[] = {ANALYSIS_BY_DAY, ANALYSIS_BY_WEEK, ANALYSIS_BY_MONTH};
     int64_t *bounds = NULL;
     TRY(make_select(a, q->start, "/retention/start", &out->start));
     TRY(make_select(a, q->returns, "/retention/returns", &out->comes_back));
-    TRY(analysis_buckets(a->ctx, a->names.settings, q->from, q->to, BY[q->by], &bounds,
+    TRY(analysis_buckets(a->ctx, a->names.settings, q->from, q->to, INTERVALS[q->by], &bounds,
                          &out->interval_count));
     if (out->interval_count > QUERY_INTERVALS_MAX)
         return fail_field(a->ctx, "/retention/to", "query.too_large", "at most %d intervals",
@@ -291,6 +312,90 @@ static void give_retention(Ctx *ctx, const Retention *r, const RetentionResult *
             row->complete += r->bounds[i + k + 1] <= ctx->now_ms;
         }
     }
+}
+
+/* ---- stickiness ---------------------------------------------------------------------------------- */
+
+static Err make_stickiness(Asking *a, const ApiStickinessQuestion *q, TrendAsking *out)
+{
+    int64_t *bounds = NULL;
+    TRY(make_select(a, q->of, "/stickiness/of", &out->trend.select));
+    TRY(analysis_buckets(a->ctx, a->names.settings, q->from, q->to, INTERVALS[q->by], &bounds,
+                         &out->trend.bucket_count));
+    out->trend.bounds = bounds;
+    out->trend.measure = TREND_STICKINESS;
+    out->trend.top = (uint32_t)q->top;
+    return make_breakdown(a, q->breakdown, q->breakdown_count, "/stickiness/breakdown", out);
+}
+
+static void give_sticky_series(const Asking *a, const TrendAsking *t, const TrendSeries *s,
+                               ApiStickinessSeriesRow *out)
+{
+    const uint32_t n = t->trend.bucket_count;
+    out->other = s->is_other;
+    out->values = give_values(a, t, s, &out->values_count);
+    out->exactly_count = out->at_least_count = n;
+    out->exactly = ARENA_ARRAY(a->ctx->arena, int64_t, n);
+    out->at_least = ARENA_ARRAY(a->ctx->arena, int64_t, n);
+    int64_t persons = 0;
+    for (uint32_t i = n; i-- > 0;) {
+        out->exactly[i] = (int64_t)s->cells[i];
+        out->at_least[i] = persons += out->exactly[i];
+    }
+}
+
+static void give_stickiness(const Asking *a, const TrendAsking *t, const TrendResult *r,
+                            ApiStickinessAnswer *out)
+{
+    out->intervals = give_starts(a->ctx, &t->trend, &out->intervals_count);
+    out->distinct = r->distinct;
+    out->series_count = r->count;
+    out->series = ARENA_ARRAY(a->ctx->arena, ApiStickinessSeriesRow, (size_t)r->count + 1);
+    for (uint32_t i = 0; i < r->count; i++)
+        give_sticky_series(a, t, &r->series[i], &out->series[i]);
+}
+
+/* ---- lifecycle ----------------------------------------------------------------------------------- */
+
+typedef struct LifecycleAsking {
+    Lifecycle lifecycle;
+    uint32_t earlier; /* intervals that are looked back at and not shown */
+} LifecycleAsking;
+
+/* Without a look-back the first of two earlier intervals reaches back to the beginning of all events. */
+static Err make_lifecycle(Asking *a, const ApiLifecycleQuestion *q, LifecycleAsking *out)
+{
+    Lifecycle *l = &out->lifecycle;
+    const bool ever = q->look_back_is != DTO_VALUE;
+    int64_t *bounds = NULL;
+    TRY(make_select(a, q->of, "/lifecycle/of", &l->select));
+    l->look_back = ever ? 0 : (uint32_t)q->look_back;
+    out->earlier = ever ? 2 : l->look_back;
+    TRY(analysis_whole_buckets(a->ctx, a->names.settings, q->from, q->to, INTERVALS[q->by],
+                               out->earlier, &bounds, &l->interval_count));
+    if (l->interval_count > QUERY_INTERVALS_MAX)
+        return fail_field(a->ctx, "/lifecycle/to", "query.too_large",
+                          "at most %d intervals, with those looked back at", QUERY_INTERVALS_MAX);
+    if (ever && bounds[0] > 0)
+        bounds[0] = 0;
+    l->bounds = bounds;
+    return ERR_OK;
+}
+
+static void give_lifecycle(Ctx *ctx, const LifecycleAsking *asked, const LifecycleResult *r,
+                           ApiLifecycleAnswer *out)
+{
+    const int64_t *bounds = asked->lifecycle.bounds + asked->earlier;
+    const LifecycleRow *rows = r->rows + asked->earlier;
+    out->intervals_count = asked->lifecycle.interval_count - asked->earlier;
+    out->intervals = ARENA_ARRAY(ctx->arena, ApiLifecycleRow, out->intervals_count);
+    for (size_t i = 0; i < out->intervals_count; i++)
+        out->intervals[i] = (ApiLifecycleRow){.start = bounds[i],
+                                              .new = (int64_t)rows[i].fresh,
+                                              .returning = (int64_t)rows[i].returning,
+                                              .resurrecting = (int64_t)rows[i].resurrecting,
+                                              .dormant = -(int64_t)rows[i].dormant,
+                                              .complete = bounds[i + 1] <= ctx->now_ms};
 }
 
 /* ---- the door ------------------------------------------------------------------------------------ */
@@ -338,12 +443,46 @@ static Err ask_retention(Asking *a, const Query *q, const ApiRetentionQuestion *
     return ERR_OK;
 }
 
+static Err ask_stickiness(Asking *a, const Query *q, const ApiStickinessQuestion *question)
+{
+    TrendAsking t = {.number = {.type = EVENT_NONE}};
+    TrendResult result;
+    a->names.schema = engine_schema_lock(a->engine);
+    const Err err = make_stickiness(a, question, &t);
+    engine_schema_unlock(a->engine);
+    TRY(err);
+    TRY(query_trend(a->ctx, q, &t.trend, &result));
+    a->answer->stickiness_is = DTO_VALUE;
+    give_stickiness(a, &t, &result, &a->answer->stickiness);
+    return ERR_OK;
+}
+
+static Err ask_lifecycle(Asking *a, const Query *q, const ApiLifecycleQuestion *question)
+{
+    LifecycleAsking asked = {.earlier = 0};
+    LifecycleResult result;
+    a->names.schema = engine_schema_lock(a->engine);
+    const Err err = make_lifecycle(a, question, &asked);
+    engine_schema_unlock(a->engine);
+    TRY(err);
+    TRY(query_lifecycle(a->ctx, q, &asked.lifecycle, &result));
+    a->answer->lifecycle_is = DTO_VALUE;
+    give_lifecycle(a->ctx, &asked, &result, &a->answer->lifecycle);
+    return ERR_OK;
+}
+
+/* The one that is there. */
 static Err ask(Asking *a, const Query *q, const ApiQuery *in)
 {
     if (in->trend_is == DTO_VALUE)
         return ask_trend(a, q, &in->trend);
-    return in->funnel_is == DTO_VALUE ? ask_funnel(a, q, &in->funnel)
-                                      : ask_retention(a, q, &in->retention);
+    if (in->funnel_is == DTO_VALUE)
+        return ask_funnel(a, q, &in->funnel);
+    if (in->retention_is == DTO_VALUE)
+        return ask_retention(a, q, &in->retention);
+    if (in->stickiness_is == DTO_VALUE)
+        return ask_stickiness(a, q, &in->stickiness);
+    return ask_lifecycle(a, q, &in->lifecycle);
 }
 
 /* After a start with many events that are not in columns. */
@@ -368,6 +507,14 @@ static Err being_mended(Ctx *ctx)
     return err;
 }
 
+/* After a burst the engine is behind for a moment only. */
+static int64_t wait_until_us(int64_t deadline_us)
+{
+    enum { CATCH_UP_US = 2000000 };
+    const int64_t soon_us = clock_mono_us() + CATCH_UP_US;
+    return deadline_us > 0 && deadline_us < soon_us ? deadline_us : soon_us;
+}
+
 static Err query(Work *work, Call *call)
 {
     Ctx *ctx = work->ctx;
@@ -379,12 +526,14 @@ static Err query(Work *work, Call *call)
     uint64_t read = 0;
     if (work->engine == NULL)
         return fail(ctx, ERR_BUSY, "query.closed", "no engine");
-    if (!engine_is_complete(work->engine, &read))
+    if (!engine_is_complete(work->engine, wait_until_us(work->deadline_us), &read))
         return still_reading(ctx, work->log, read);
     const int asked = (in->trend_is == DTO_VALUE) + (in->funnel_is == DTO_VALUE) +
-                      (in->retention_is == DTO_VALUE);
+                      (in->retention_is == DTO_VALUE) + (in->stickiness_is == DTO_VALUE) +
+                      (in->lifecycle_is == DTO_VALUE);
     if (asked != 1)
-        return fail_field(ctx, "", "query.one", "ask for one of trend, funnel and retention");
+        return fail_field(ctx, "", "query.one",
+                          "ask for one of trend, funnel, retention, stickiness and lifecycle");
     a.answer->warnings = ARENA_ARRAY(ctx->arena, Str, WARNINGS_MAX);
     const int64_t began_us = clock_mono_us();
     ScanView *view = engine_view(work->engine);

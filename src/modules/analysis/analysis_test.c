@@ -37,7 +37,7 @@ static void add_event(Shop *s, const Event *from, uint32_t person)
         e->actor = (EventActor){STR("person"), arena_i64(ctx->arena, person)};
     Buf bytes = BUF_MAX(EVENT_BYTES_MAX + 16);
     event_encode(e, &bytes);
-    engine_offer(s->engine, s->count + 1, 1, buf_str(&bytes));
+    (void)engine_offer(s->engine, s->count + 1, 1, buf_str(&bytes));
     buf_free(&bytes);
     s->events[s->count++] = e;
 }
@@ -209,6 +209,48 @@ TEST(analysis_buckets_are_hours_business_days_weeks_from_monday_and_months)
     EXPECT_I64(b[4], analysis_day_start_ms(&s, 20240302));
     EXPECT_I64(buckets(&ctx, &s, 20240226, 20240312, ANALYSIS_BY_ALL, &b), 1);
     EXPECT_I64(b[1], start + 16 * day);
+    arena_free(ctx.arena);
+}
+
+TEST(analysis_whole_buckets_are_not_cut_and_begin_earlier_when_asked)
+{
+    Ctx ctx = {.arena = arena_new(1 << 16)};
+    const Settings s = setting_default();
+    int64_t *b = NULL;
+    uint32_t n = 0;
+    CHECK(analysis_whole_buckets(&ctx, &s, 20240228, 20240312, ANALYSIS_BY_WEEK, 2, &b, &n) ==
+          ERR_OK);
+    EXPECT_I64(n, 5); /* a Wednesday to a Tuesday: three weeks, and two before */
+    for (uint32_t i = 0; i <= n; i++)
+        EXPECT_I64(b[i], analysis_day_start_ms(&s, analysis_day_add(20240212, 7 * i)));
+    CHECK(analysis_whole_buckets(&ctx, &s, 20240115, 20240229, ANALYSIS_BY_MONTH, 1, &b, &n) ==
+          ERR_OK);
+    EXPECT_I64(n, 3);
+    EXPECT_I64(b[0], analysis_day_start_ms(&s, 20231201));
+    EXPECT_I64(b[3], analysis_day_start_ms(&s, 20240301));
+    CHECK(analysis_whole_buckets(&ctx, &s, 20240301, 20240301, ANALYSIS_BY_DAY, 1, &b, &n) ==
+          ERR_OK);
+    EXPECT_I64(n, 2);
+    EXPECT_I64(b[0], analysis_day_start_ms(&s, 20240229));
+    arena_free(ctx.arena);
+}
+
+TEST(analysis_whole_buckets_before_the_first_day_are_refused)
+{
+    Ctx ctx = {.arena = arena_new(1 << 16)};
+    const Settings s = setting_default();
+    int64_t *b = NULL;
+    uint32_t n = 0;
+    EXPECT_I64(analysis_whole_buckets(&ctx, &s, 19700101, 19700102, ANALYSIS_BY_WEEK, 0, &b, &n),
+               ERR_INVALID);
+    EXPECT_STREQ(ctx.fault.reason, "query.range");
+    EXPECT_I64(analysis_whole_buckets(&ctx, &s, 19700201, 19700228, ANALYSIS_BY_MONTH, 399, &b, &n),
+               ERR_INVALID);
+    EXPECT_I64(analysis_whole_buckets(&ctx, &s, 20240102, 20240101, ANALYSIS_BY_DAY, 1, &b, &n),
+               ERR_INVALID);
+    EXPECT_I64(analysis_whole_buckets(&ctx, &s, 10101, 20240101, ANALYSIS_BY_DAY, 1, &b, &n),
+               ERR_INVALID);
+    EXPECT_STREQ(ctx.fault.reason, "query.range");
     arena_free(ctx.arena);
 }
 
