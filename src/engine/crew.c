@@ -11,26 +11,72 @@
 
 enum { GRAIN = 4 }; /* pieces taken at once: neighbours lie together in every list */
 
+/* A question under way.  Stands on its caller's stack; everything is guarded by the crew's lock. */
+typedef struct Running {
+    struct Running *next;
+    const CrewJob *job;
+    uint32_t next_piece;
+    uint32_t working; /* threads that are at a grain of it */
+    Err given_up;
+} Running;
+
 struct Crew {
     uint32_t size;
     pthread_t threads[CREW_MAX];
-    pthread_mutex_t turn; /* held by whoever runs a job */
     pthread_mutex_t lock;
-    pthread_cond_t moved;
+    pthread_cond_t came; /* a question, or the end */
+    pthread_cond_t left; /* the last thread at a question */
     /* guarded by lock */
-    const CrewJob *job;
-    uint64_t jobs;    /* given out so far */
-    uint32_t working; /* threads that are still at the last one */
+    Running *first; /* whose turn it is; the others behind it */
     bool quit;
-    /* of the job under way */
-    atomic_uint next;
-    atomic_int given_up; /* an Err */
 };
 
 typedef struct Worker {
     Crew *crew;
     uint32_t number;
 } Worker;
+
+/* ---- whose turn it is: under the lock ------------------------------------------------------------ */
+
+static void append(Crew *crew, Running *r)
+{
+    Running **end = &crew->first;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = r;
+    r->next = NULL;
+}
+
+static void take_out(Crew *crew, const Running *r)
+{
+    for (Running **at = &crew->first; *at != NULL; at = &(*at)->next)
+        if (*at == r) {
+            *at = r->next;
+            return;
+        }
+}
+
+static bool has_more(const Running *r)
+{
+    return r->given_up == ERR_OK && r->next_piece < r->job->pieces;
+}
+
+/* The question in front goes behind the others; one without pieces for anybody falls out.  NULL: there is
+ * none. */
+static Running *next_in_turn(Crew *crew)
+{
+    while (crew->first != NULL) {
+        Running *r = crew->first;
+        crew->first = r->next;
+        if (!has_more(r))
+            continue;
+        append(crew, r);
+        return r;
+    }
+    return NULL;
+}
+
+/* ---- working ------------------------------------------------------------------------------------- */
 
 static Err why_stop(const CrewJob *job)
 {
@@ -39,19 +85,32 @@ static Err why_stop(const CrewJob *job)
     return job->until_us > 0 && clock_mono_us() >= job->until_us ? ERR_BUSY : ERR_OK;
 }
 
-static void work(Crew *crew, const CrewJob *job, uint32_t worker)
+static Err run_pieces(const CrewJob *job, uint32_t worker, uint32_t from, uint32_t to)
 {
-    while (atomic_load(&crew->given_up) == ERR_OK) {
-        const uint32_t from = atomic_fetch_add(&crew->next, GRAIN);
-        if (from >= job->pieces)
-            return;
-        const uint32_t to = job->pieces - from < GRAIN ? job->pieces : from + GRAIN;
-        for (uint32_t piece = from; piece < to; piece++)
-            job->piece(worker, piece, job->arg);
+    for (uint32_t piece = from; piece < to; piece++) {
         const Err why = why_stop(job);
         if (why != ERR_OK)
-            atomic_store(&crew->given_up, (int)why);
+            return why;
+        job->piece(worker, piece, job->arg);
     }
+    return ERR_OK;
+}
+
+/* Takes a grain of it and works it off.  Under the lock, which is free while the pieces run. */
+static void work_a_grain(Crew *crew, Running *r, uint32_t worker)
+{
+    const CrewJob *job = r->job;
+    const uint32_t from = r->next_piece, left = job->pieces - from;
+    const uint32_t to = from + (left < GRAIN ? left : GRAIN);
+    r->next_piece = to;
+    r->working++;
+    (void)pthread_mutex_unlock(&crew->lock);
+    const Err why = run_pieces(job, worker, from, to);
+    (void)pthread_mutex_lock(&crew->lock);
+    if (why != ERR_OK)
+        r->given_up = why;
+    if (--r->working == 0)
+        (void)pthread_cond_broadcast(&crew->left);
 }
 
 static void *worker_main(void *arg)
@@ -60,24 +119,19 @@ static void *worker_main(void *arg)
     free(arg);
     Crew *crew = me.crew;
     (void)pthread_setname_np(pthread_self(), "engine-query");
-    uint64_t done = 0;
     (void)pthread_mutex_lock(&crew->lock);
-    for (;;) {
-        while (!crew->quit && crew->jobs == done)
-            (void)pthread_cond_wait(&crew->moved, &crew->lock);
-        if (crew->quit)
-            break;
-        done = crew->jobs;
-        const CrewJob *job = crew->job;
-        (void)pthread_mutex_unlock(&crew->lock);
-        work(crew, job, me.number);
-        (void)pthread_mutex_lock(&crew->lock);
-        crew->working--;
-        (void)pthread_cond_broadcast(&crew->moved);
+    while (!crew->quit) {
+        Running *r = next_in_turn(crew);
+        if (r != NULL)
+            work_a_grain(crew, r, me.number);
+        else
+            (void)pthread_cond_wait(&crew->came, &crew->lock);
     }
     (void)pthread_mutex_unlock(&crew->lock);
     return NULL;
 }
+
+/* ---- the crew ------------------------------------------------------------------------------------ */
 
 Crew *crew_new(uint32_t size)
 {
@@ -86,8 +140,8 @@ Crew *crew_new(uint32_t size)
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
     size = size > 0 ? size : processors > 0 ? (uint32_t)processors : 1;
     crew->size = size < CREW_MAX ? size : CREW_MAX;
-    CHECK(pthread_mutex_init(&crew->turn, NULL) == 0 &&
-          pthread_mutex_init(&crew->lock, NULL) == 0 && pthread_cond_init(&crew->moved, NULL) == 0);
+    CHECK(pthread_mutex_init(&crew->lock, NULL) == 0 && pthread_cond_init(&crew->came, NULL) == 0 &&
+          pthread_cond_init(&crew->left, NULL) == 0);
     for (uint32_t i = 1; i < crew->size; i++) {
         Worker *w = malloc(sizeof *w);
         CHECK(w != NULL);
@@ -102,14 +156,15 @@ void crew_free(Crew *crew)
     if (crew == NULL)
         return;
     (void)pthread_mutex_lock(&crew->lock);
+    CHECK(crew->first == NULL);
     crew->quit = true;
-    (void)pthread_cond_broadcast(&crew->moved);
+    (void)pthread_cond_broadcast(&crew->came);
     (void)pthread_mutex_unlock(&crew->lock);
     for (uint32_t i = 1; i < crew->size; i++)
         CHECK(pthread_join(crew->threads[i], NULL) == 0);
-    (void)pthread_mutex_destroy(&crew->turn);
     (void)pthread_mutex_destroy(&crew->lock);
-    (void)pthread_cond_destroy(&crew->moved);
+    (void)pthread_cond_destroy(&crew->came);
+    (void)pthread_cond_destroy(&crew->left);
     free(crew);
 }
 
@@ -129,21 +184,15 @@ static Err verdict(Ctx *ctx, Err why)
 
 Err crew_run(Ctx *ctx, Crew *crew, const CrewJob *job)
 {
-    (void)pthread_mutex_lock(&crew->turn);
+    Running mine = {.job = job, .next_piece = job->first_piece};
     (void)pthread_mutex_lock(&crew->lock);
-    atomic_store(&crew->next, job->first_piece);
-    atomic_store(&crew->given_up, ERR_OK);
-    crew->job = job;
-    crew->working = crew->size - 1;
-    crew->jobs++;
-    (void)pthread_cond_broadcast(&crew->moved);
+    append(crew, &mine);
+    (void)pthread_cond_broadcast(&crew->came);
+    while (has_more(&mine))
+        work_a_grain(crew, &mine, 0);
+    take_out(crew, &mine);
+    while (mine.working > 0)
+        (void)pthread_cond_wait(&crew->left, &crew->lock);
     (void)pthread_mutex_unlock(&crew->lock);
-    work(crew, job, 0);
-    (void)pthread_mutex_lock(&crew->lock);
-    while (crew->working > 0)
-        (void)pthread_cond_wait(&crew->moved, &crew->lock);
-    (void)pthread_mutex_unlock(&crew->lock);
-    const Err why = (Err)atomic_load(&crew->given_up);
-    (void)pthread_mutex_unlock(&crew->turn);
-    return verdict(ctx, why);
+    return verdict(ctx, mine.given_up);
 }

@@ -1,8 +1,13 @@
 /*
- * engine/crew.h -- the threads that queries run on: one query at a time, all of them on its pieces.
+ * engine/crew.h -- the threads that questions run on, shared by all that are under way.
  *
- * Threads are made once: making them per query costs milliseconds.  The caller works with them.
- * Owns: its threads.  Threads: crew_run() from any; calls wait for each other.
+ * Threads are made once: making them per question costs milliseconds.  Whoever asks works too, on his own
+ * question only and from the first piece on: no question waits for another one's end, a short one least of
+ * all.  The crew's threads take a few pieces of each question in turn, in the order in which they arrived.
+ * So there is no queue to wait in, and a deadline or a stop counts from the first piece on.  What bounds the
+ * questions under way, and with them their buffers, is how many threads ask.
+ *
+ * Owns: its threads.  Threads: crew_run() from any.
  */
 #pragma once
 
@@ -16,13 +21,13 @@ enum { CREW_MAX = 64 };
 
 /* `size` threads take part in each run, the caller's among them; 0 = as many as there are processors. */
 Crew *crew_new(uint32_t size);
-void crew_free(Crew *crew); /* NULL is nothing to do */
+void crew_free(Crew *crew); /* NULL is nothing to do; nothing runs any more */
 uint32_t crew_size(const Crew *crew);
 
 typedef struct CrewJob {
     uint32_t pieces;
     uint32_t first_piece;
-    /* worker < crew_size(): one call at a time has this number; its pieces ascend. */
+    /* worker < crew_size(): of this job one call at a time has this number; its pieces ascend. */
     void (*piece)(uint32_t worker, uint32_t piece, void *arg);
     void *arg;
     int64_t until_us;        /* clock_mono_us() at which it gives up; 0 = never */
@@ -30,5 +35,5 @@ typedef struct CrewJob {
 } CrewJob;
 
 /* Runs pieces [first_piece, pieces).  Errors: BUSY "query.deadline", CONFLICT "query.stopped": looked at
- * between pieces. */
+ * before each piece.  When it returns, no piece runs. */
 MUST_USE Err crew_run(Ctx *ctx, Crew *crew, const CrewJob *job);

@@ -414,21 +414,14 @@ static void report_part(int64_t offset, const char *what, void *arg)
         r->fn(r->file, offset, what, r->arg);
 }
 
-/* Under the lock, which keeps the map of a file that is just being replaced. */
-static int64_t verify_ids(Engine *e, uint64_t number, EngineReportFn fn, void *arg)
+static int64_t verify_ids(const FilePart *f, EngineReportFn fn, void *arg)
 {
-    bool good = true;
-    (void)pthread_mutex_lock(&e->lock);
-    for (uint32_t i = 0; i < e->file_count; i++) {
-        if (e->files[i].number != number || ids_are_sound(&e->files[i].ids))
-            continue;
-        atomic_store(&e->files[i].part->damaged, true);
-        good = false;
-    }
-    (void)pthread_mutex_unlock(&e->lock);
+    const bool good = ids_are_sound(&f->ids);
+    if (!good)
+        atomic_store(&f->part->damaged, true);
     char name[ENGINE_NAME_BYTES];
     if (!good && fn != NULL)
-        fn(engine_file_name(number, ".ids", name).ptr, 0, "checksum of the ids", arg);
+        fn(engine_file_name(f->number, ".ids", name).ptr, 0, "checksum of the ids", arg);
     return !good;
 }
 
@@ -439,16 +432,17 @@ Err engine_verify(Ctx *ctx, Engine *e, EngineReportFn fn, void *arg, int64_t *ba
     const uint32_t count = e->file_count;
     FilePart *files = ARENA_ARRAY(ctx->arena, FilePart, (size_t)count + 1);
     for (uint32_t i = 0; i < count; i++) {
-        files[i] = e->files[i];
-        (void)part_ref(files[i].part);
+        const FilePart *f = &e->files[i];
+        files[i] =
+            (FilePart){.part = part_ref(f->part), .ids = ids_share(&f->ids), .number = f->number};
     }
     (void)pthread_mutex_unlock(&e->lock);
     for (uint32_t i = 0; i < count; i++) {
         char name[ENGINE_NAME_BYTES];
         Report r = {fn, arg, engine_file_name(files[i].number, ".part", name).ptr};
         found += part_verify(files[i].part, report_part, &r);
-        part_unref(files[i].part);
-        found += verify_ids(e, files[i].number, fn, arg);
+        found += verify_ids(&files[i], fn, arg);
+        engine_file_close(&files[i]);
     }
     *bad = found;
     return ERR_OK;

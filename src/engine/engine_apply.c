@@ -28,78 +28,131 @@ static Week *week_of(Engine *e, int64_t week_ms)
 
 enum { FILTER_ROOM = 16384 };
 
-/* The filter over the files of a week, twice as large as they need. */
-static void make_filter(Engine *e, Week *w)
+/* Files of one week, shared: they stay when the keeper replaces them. */
+typedef struct SharedFiles {
+    FilePart *at;
+    uint32_t count;
+    uint64_t durable_seq; /* as it was with these files */
+} SharedFiles;
+
+static SharedFiles share_files(Engine *e, int64_t week_ms)
 {
-    uint64_t count = 0;
     (void)pthread_mutex_lock(&e->lock);
-    for (uint32_t i = 0; i < e->file_count; i++)
-        count += e->files[i].part->head->week_ms == w->week_ms ? e->files[i].ids.head->count : 0;
-    id_filter_free(&w->filter);
-    id_filter_init(&w->filter, 2 * count + FILTER_ROOM);
+    SharedFiles l = {.durable_seq = e->durable_seq};
+    l.at = calloc((size_t)e->file_count + 1, sizeof *l.at);
+    CHECK(l.at != NULL);
     for (uint32_t i = 0; i < e->file_count; i++) {
         const FilePart *f = &e->files[i];
-        if (f->part->head->week_ms != w->week_ms)
-            continue;
-        f->part->ids_are_sound = ids_are_sound(&f->ids);
-        if (!f->part->ids_are_sound) {
-            atomic_store(&f->part->damaged, true);
-            continue;
-        }
-        uint64_t *hashes = malloc(((size_t)f->ids.head->count + 1) * sizeof *hashes);
-        CHECK(hashes != NULL);
-        ids_read(&f->ids, hashes);
-        for (uint32_t j = 0; j < f->ids.head->count; j++)
-            id_filter_add(&w->filter, hashes[j]);
-        free(hashes);
+        if (f->part->head->week_ms == week_ms)
+            l.at[l.count++] = (FilePart){
+                .part = part_ref(f->part), .ids = ids_share(&f->ids), .number = f->number};
     }
     (void)pthread_mutex_unlock(&e->lock);
+    return l;
 }
 
-/* The heads of the week's files whose ids are damaged, since the files may go at any time. */
-static PartHead *heads_without_ids(Ctx *ctx, Engine *e, const Week *w, uint32_t *count)
+static void give_back(SharedFiles *l)
 {
-    (void)pthread_mutex_lock(&e->lock);
-    PartHead *heads = ARENA_ARRAY(ctx->arena, PartHead, (size_t)e->file_count + 1);
-    *count = 0;
-    for (uint32_t i = 0; i < e->file_count; i++) {
-        const Part *p = e->files[i].part;
-        if (p->head->week_ms == w->week_ms && !p->ids_are_sound)
-            heads[(*count)++] = *p->head;
+    for (uint32_t i = 0; i < l->count; i++)
+        engine_file_close(&l->at[i]);
+    free(l->at);
+}
+
+static void add_file(IdFilter *filter, const FilePart *f)
+{
+    f->part->ids_are_sound = ids_are_sound(&f->ids);
+    if (!f->part->ids_are_sound) {
+        atomic_store(&f->part->damaged, true);
+        return;
     }
-    (void)pthread_mutex_unlock(&e->lock);
-    return heads;
+    uint64_t *hashes = malloc(((size_t)f->ids.head->count + 1) * sizeof *hashes);
+    CHECK(hashes != NULL);
+    ids_read(&f->ids, hashes);
+    for (uint32_t i = 0; i < f->ids.head->count; i++)
+        id_filter_add(filter, hashes[i]);
+    free(hashes);
+}
+
+/* Twice as large as the files need. */
+static IdFilter filter_over(const SharedFiles *l)
+{
+    IdFilter filter;
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < l->count; i++)
+        count += l->at[i].ids.head->count;
+    id_filter_init(&filter, 2 * count + FILTER_ROOM);
+    for (uint32_t i = 0; i < l->count; i++)
+        add_file(&filter, &l->at[i]);
+    return filter;
 }
 
 typedef struct StandIn {
     const Engine *e;
-    Week *w;
+    RecentIds ids;
 } StandIn;
 
 static Err remember_id(Ctx *ctx, const Event *event, void *arg)
 {
     (void)ctx;
-    const StandIn *s = arg;
-    (void)recent_ids_add(&s->w->stand_in, engine_id_hash(s->e, event));
+    StandIn *s = arg;
+    (void)recent_ids_add(&s->ids, engine_id_hash(s->e, event));
     return ERR_OK;
 }
 
-/* Reads from the log which ids these files have, so that none comes in twice until they are made again. */
-static void make_stand_in(Engine *e, Week *w)
+/* What the log says of the files whose ids are damaged, so that nothing of them comes in twice until they are
+ * made again. */
+static RecentIds stand_in_for(const Engine *e, const SharedFiles *l)
 {
     Ctx ctx = {.arena = arena_new(1 << 16)};
-    uint32_t count = 0;
-    const PartHead *heads = heads_without_ids(&ctx, e, w, &count);
-    recent_ids_free(&w->stand_in);
-    for (uint32_t i = 0; i < count; i++) {
+    StandIn s = {.e = e};
+    for (uint32_t i = 0; i < l->count; i++) {
+        const Part *p = l->at[i].part;
+        if (p->ids_are_sound)
+            continue;
         Err err = ERR_NOT_FOUND;
         if (e->o.log_folder.len > 0)
-            err = engine_log_read(&ctx, e, &heads[i], NULL, remember_id, &(StandIn){e, w});
+            err = engine_log_read(&ctx, e, p->head, NULL, remember_id, &s);
         if (err != ERR_OK)
-            LOG(LOG_ERROR, "events.ids_damaged", LOG_I64("from_seq", (int64_t)heads[i].from_seq),
+            LOG(LOG_ERROR, "events.ids_damaged", LOG_I64("file", (int64_t)p->number),
                 LOG_C("note", "events of this file that come again come in twice"));
     }
     arena_free(ctx.arena);
+    return s.ids;
+}
+
+static uint64_t durable_seq(Engine *e)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    const uint64_t seq = e->durable_seq;
+    (void)pthread_mutex_unlock(&e->lock);
+    return seq;
+}
+
+/* Under `apply`, which is free while the ids of the week's files are read: that may take a second.  A merge
+ * meanwhile makes no new ids; the ids of a flush that ended meanwhile are not in the filter: then it is made
+ * anew, and that ends, because nothing is applied meanwhile. */
+static void make_filter(Engine *e, Week *w)
+{
+    for (bool has_all = false; !has_all;) {
+        SharedFiles l = share_files(e, w->week_ms);
+        (void)pthread_mutex_unlock(&e->apply);
+        IdFilter made = filter_over(&l);
+        RecentIds stand_in = stand_in_for(e, &l);
+        (void)pthread_mutex_lock(&e->apply);
+        has_all = durable_seq(e) == l.durable_seq;
+        give_back(&l);
+        id_filter_free(has_all ? &w->filter : &made);
+        recent_ids_free(has_all ? &w->stand_in : &stand_in);
+        if (!has_all)
+            continue;
+        w->filter = made;
+        w->stand_in = stand_in;
+    }
+}
+
+static bool has_filter(const Week *w)
+{
+    return w->filter.lines != NULL && w->filter.count <= w->filter.cap;
 }
 
 static bool files_have(Engine *e, const Week *w, uint64_t hash)
@@ -125,13 +178,8 @@ uint64_t engine_id_hash(const Engine *e, const Event *event)
 }
 
 /* False when it was there before. */
-static bool is_new(Engine *e, const Event *event)
+static bool is_new(Engine *e, Week *w, const Event *event)
 {
-    Week *w = week_of(e, rows_week_ms(event->time_ms, e->o.origin_ms));
-    if (w->filter.lines == NULL || w->filter.count > w->filter.cap) {
-        make_filter(e, w);
-        make_stand_in(e, w);
-    }
     const uint64_t hash = engine_id_hash(e, event);
     if (recent_ids_has(&w->flushing, hash) || recent_ids_has(&w->stand_in, hash) ||
         (id_filter_may_have(&w->filter, hash) && files_have(e, w, hash)))
@@ -258,13 +306,14 @@ bool engine_find_place(Engine *e, const Event *event, uint32_t *person, uint32_t
     return *name != 0 && schema_actor(e->schema, event->actor, person);
 }
 
-/* What has no place is refused before its id is remembered: every id belongs to a row. */
-static void apply_event(Engine *e, const Event *event)
+/* What has no place is refused before its id is remembered: every id belongs to a row.  `w`: NULL = too
+ * late for the columns. */
+static void apply_event(Engine *e, Week *w, const Event *event)
 {
     uint32_t person = 0, name = 0;
-    if (!engine_find_place(e, event, &person, &name))
+    if (w == NULL || !engine_find_place(e, event, &person, &name))
         e->kept_aside++;
-    else if (is_new(e, event))
+    else if (is_new(e, w, event))
         engine_put_row(e, &e->open, event, person, name);
     else
         e->repeated++;
@@ -311,24 +360,46 @@ void engine_close_slice(Engine *e)
 
 /* ---- the thread --------------------------------------------------------------------------------- */
 
+/* Numbers below `seq` are in rows. */
+static void set_applied(Engine *e, uint64_t seq, uint32_t bytes_done)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    e->applied = seq;
+    e->queued_bytes -= bytes_done;
+    (void)pthread_cond_broadcast(&e->changed);
+    (void)pthread_mutex_unlock(&e->lock);
+}
+
+/* The week it belongs to; NULL: it has no place in the columns. */
+static Week *week_for(Engine *e, const Event *event)
+{
+    return event->kind == EVENT_HAPPENED && event->time_ms < ENGINE_TIME_MS_MAX
+               ? week_of(e, rows_week_ms(event->time_ms, e->o.origin_ms))
+               : NULL;
+}
+
 static void apply_offer(Engine *e, const Offer *offer)
 {
     Ctx ctx = {.arena = e->scratch};
     Str left = {offer->records, offer->bytes};
-    for (uint32_t i = 0; i < offer->count; i++) {
+    for (uint32_t i = 0; i < offer->count;) {
         Event event;
         size_t used = 0;
         CHECK(event_decode(&ctx, left, &event, &used) == ERR_OK); /* the log has checked it */
-        left = str_slice(left, used, left.len);
+        Week *w = week_for(e, &event);
+        if (w != NULL && !has_filter(w)) {
+            /* Others come between: what is applied so far is whole, and the event is decoded again. */
+            set_applied(e, offer->first_seq + i, 0);
+            make_filter(e, w);
+            continue;
+        }
         if (event.kind == EVENT_HAPPENED)
-            apply_event(e, &event);
+            apply_event(e, w, &event);
+        left = str_slice(left, used, left.len);
+        i++;
     }
     arena_reset(e->scratch);
-    (void)pthread_mutex_lock(&e->lock);
-    e->applied = offer->first_seq + offer->count;
-    e->queued_bytes -= offer->bytes;
-    (void)pthread_cond_broadcast(&e->changed);
-    (void)pthread_mutex_unlock(&e->lock);
+    set_applied(e, offer->first_seq + offer->count, offer->bytes);
     if (e->open.count >= e->o.slice_rows)
         engine_close_slice(e);
 }

@@ -290,6 +290,44 @@ TEST(views_are_whole_while_others_offer_flush_and_merge)
     shop_close(&s);
 }
 
+typedef struct Keeping {
+    Shop *shop;
+    atomic_bool enough;
+} Keeping;
+
+static void *keep_again_and_again(void *arg)
+{
+    Keeping *k = arg;
+    Ctx ctx = {.arena = arena_new(1 << 16)};
+    for (uint32_t i = 0; !k->enough; i++) {
+        int64_t bad = 0;
+        CHECK((i % 4 == 0 ? engine_settle : engine_flush)(&ctx, k->shop->engine) == ERR_OK);
+        CHECK(engine_verify(&ctx, k->shop->engine, NULL, NULL, &bad) == ERR_OK && bad == 0);
+    }
+    arena_free(ctx.arena);
+    return NULL;
+}
+
+/* The ids of a week are read when its first event comes, and when more came than there was room for. */
+TEST(an_event_comes_in_once_while_ids_are_read_and_others_flush_merge_and_verify)
+{
+    Shop s;
+    shop_open(&s, 5);
+    for (int i = 0; i < 8; i++) {
+        Keeping keeping = {.shop = &s};
+        pthread_t keeper;
+        CHECK(pthread_create(&keeper, NULL, keep_again_and_again, &keeping) == 0);
+        make_events(&s, i < 4 ? 30000 : 3000, 30);
+        offer_rest(&s);
+        expect_everything(&s);
+        keeping.enough = true;
+        CHECK(pthread_join(keeper, NULL) == 0);
+        if (i >= 4)
+            reopen(&s);
+    }
+    shop_close(&s);
+}
+
 static void limit_files(uint64_t bytes)
 {
     struct rlimit limit;

@@ -165,12 +165,17 @@ KitRow **kit_sorted(Kit *k)
 
 static Filter codes_filter(Kit *k)
 {
-    const uint32_t prop = kit_below(k, 2), count = 1 + kit_below(k, prop == 0 ? 8 : 3001);
+    const uint32_t prop = kit_below(k, 2), most = prop == 0 ? 8 : 3001;
+    const uint32_t first = kit_below(k, 2) == 0 ? 0 : kit_below(k, most);
+    const uint32_t count = kit_below(k, 4) == 0 ? 1 : 1 + kit_below(k, most);
     uint8_t *codes = ARENA_ARRAY(k->ctx.arena, uint8_t, count);
     for (uint32_t i = 0; i < count; i++)
         codes[i] = kit_below(k, 2) == 0;
-    return (Filter){
-        .kind = FILTER_CODES, .prop = KIT_PROP(prop), .codes = codes, .code_count = count};
+    return (Filter){.kind = FILTER_CODES,
+                    .prop = KIT_PROP(prop),
+                    .codes = codes,
+                    .first_code = first,
+                    .code_count = count};
 }
 
 static Filter range_filter(Kit *k)
@@ -273,7 +278,8 @@ bool kit_fulfils(const Filter *f, const KitRow *row)
         const bool is_name = f->prop == PROP_EVENT;
         const int64_t value = is_name ? row->event : row->values[f->prop - PROP_FIRST];
         const uint32_t code = value == SCAN_MISSING ? 0 : (uint32_t)value;
-        return code < f->code_count && f->codes[code] != 0;
+        return code >= f->first_code && code - f->first_code < f->code_count &&
+               f->codes[code - f->first_code] != 0;
     }
     case FILTER_RANGE:
         return in_range(f, row);

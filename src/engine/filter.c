@@ -78,7 +78,8 @@ static void fill(uint8_t *mask, uint32_t n, bool value)
 
 static bool code_is_in(const Filter *f, uint32_t code)
 {
-    return code < f->code_count && f->codes[code] != 0;
+    const uint32_t at = code - f->first_code; /* of codes below: very large */
+    return at < f->code_count && f->codes[at] != 0;
 }
 
 static bool codes_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint8_t *mask)
@@ -92,8 +93,13 @@ static bool codes_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, u
     if (!touch_rows(r, c))
         return false;
     read_narrow(r, c, s->narrow);
+    if (f->code_count == 1) {
+        for (uint32_t i = 0; i < r->count; i++)
+            mask[i] = (uint8_t)((s->narrow[i] == f->first_code) & f->codes[0]);
+        return true;
+    }
     /* Codes of this column stay below 1 << width: when all of those are known, no row needs the check. */
-    if (c->width < 32 && UINT32_C(1) << c->width <= f->code_count) {
+    if (f->first_code == 0 && c->width < 32 && UINT32_C(1) << c->width <= f->code_count) {
         for (uint32_t i = 0; i < r->count; i++)
             mask[i] = f->codes[s->narrow[i]];
         return true;

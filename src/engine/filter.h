@@ -29,9 +29,9 @@ struct Filter {
     const Filter *const *args;
     uint32_t arg_count;
     uint32_t prop;
-    const uint8_t *codes; /* one byte per code, 1 = in; codes[0] is for a missing value */
-    uint32_t code_count;  /* codes from here on are not in */
-    int64_t min, max;     /* inclusive, at `scale` decimal places */
+    const uint8_t *codes; /* codes[i] = 1: first_code + i is in; code 0 is a missing value */
+    uint32_t first_code, code_count; /* other codes are not in */
+    int64_t min, max;                /* inclusive, at `scale` decimal places */
     uint8_t scale;
     bool missing;            /* FILTER_RANGE: what a missing value gives */
     const uint64_t *persons; /* one bit per person */

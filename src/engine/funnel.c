@@ -72,17 +72,36 @@ static uint32_t walk(const Funnel *f, const Person *p, uint32_t row, int64_t *at
     return done;
 }
 
+/* The first row of the earliest way of `depth` steps; there is one.
+ *
+ * From the last row to the first: ends[k] is when steps k to depth - 1 can be done soonest by rows that were
+ * seen.  Only the soonest end matters to whatever comes before it. */
+static uint32_t find_entry(const Funnel *f, const Person *p, uint32_t depth)
+{
+    int64_t ends[QUERY_STEPS_MAX];
+    for (uint32_t k = 0; k < depth; k++)
+        ends[k] = NEVER;
+    uint32_t entry = p->to;
+    for (uint32_t row = p->to; row-- > p->from;) {
+        const uint32_t steps = p->b->rows[row].selects;
+        const int64_t at = scan_ms(p->b, row);
+        if ((steps & 1) != 0 && ends[1] != NEVER && ends[1] - at <= f->window_ms)
+            entry = row;
+        for (uint32_t k = 1; k < depth; k++) /* upwards: a row fills one step of a way */
+            if ((steps >> k & 1) != 0)
+                ends[k] = k + 1 == depth ? at : ends[k + 1];
+    }
+    return entry;
+}
+
 /* When the steps were done: on the earliest of the longest ways. */
 static void add_times(const Funnel *f, const Person *p, uint32_t depth, uint64_t *ms)
 {
     int64_t at[QUERY_STEPS_MAX];
-    for (uint32_t row = p->from; row < p->to; row++) {
-        if ((p->b->rows[row].selects & 1) == 0 || walk(f, p, row, at) < depth)
-            continue;
-        for (uint32_t k = 1; k < depth; k++)
-            ms[k] += (uint64_t)(at[k] - at[k - 1]);
-        return;
-    }
+    const uint32_t entry = find_entry(f, p, depth);
+    CHECK(entry < p->to && walk(f, p, entry, at) == depth);
+    for (uint32_t k = 1; k < depth; k++)
+        ms[k] += (uint64_t)(at[k] - at[k - 1]);
 }
 
 /* ---- in stretches ------------------------------------------------------------------------------- */

@@ -79,8 +79,17 @@ Err ids_open(Ctx *ctx, Str bytes, bool is_mapped, Ids *out)
         return fail(ctx, ERR_INTERNAL, "events.ids_damaged", "%zu bytes", bytes.len);
     ids.ends = (const void *)(bytes.ptr + sizeof(IdHead));
     ids.rest = (const uint8_t *)bytes.ptr + sizeof(IdHead) + ((size_t)4 << ids.head->bucket_bits);
+    ids.refs = malloc(sizeof *ids.refs);
+    CHECK(ids.refs != NULL);
+    atomic_init(ids.refs, 1);
     *out = ids;
     return ERR_OK;
+}
+
+Ids ids_share(const Ids *ids)
+{
+    atomic_fetch_add(ids->refs, 1);
+    return *ids;
 }
 
 bool ids_are_sound(const Ids *ids)
@@ -96,12 +105,19 @@ bool ids_are_sound(const Ids *ids)
     return before == ids->head->count;
 }
 
-void ids_free(Ids *ids)
+static void free_set(const Ids *ids)
 {
+    free(ids->refs);
     if (ids->is_mapped)
         file_unmap(ids->bytes);
     else
         free((void *)(uintptr_t)ids->bytes.ptr);
+}
+
+void ids_free(Ids *ids)
+{
+    if (ids->refs != NULL && atomic_fetch_sub(ids->refs, 1) == 1)
+        free_set(ids);
     *ids = (Ids){0};
 }
 

@@ -7,11 +7,14 @@
  *
  *   | head 64 B | bucket ends, u32 each | hashes without their bucket bits, packed | zeros |
  *
- * Owns: an IdSet its bytes (heap or mapped) until ids_free().  Threads: reading any.
+ * Owns: the bytes of a set (heap or mapped) belong to all Ids that share it, until the last ids_free().
+ * Threads: reading and sharing any.
  */
 #pragma once
 
 #include "base/file.h"
+
+#include <stdatomic.h>
 
 enum { IDS_BUCKET = 16, IDS_VERSION = 1 };
 
@@ -32,6 +35,7 @@ typedef struct Ids {
     const uint8_t *rest;
     Str bytes;
     bool is_mapped;
+    atomic_int *refs;
 } Ids;
 
 /* Sorts `hashes` and adds the set's bytes. */
@@ -40,6 +44,9 @@ void ids_encode(uint64_t *hashes, uint32_t count, Buf *out);
 /* Takes over the bytes on success.  Looks at the head and the size only.  INTERNAL "events.ids_damaged". */
 MUST_USE Err ids_open(Ctx *ctx, Str bytes, bool is_mapped, Ids *out);
 void ids_free(Ids *ids);
+
+/* The same set once more, with an ids_free() of its own: for reading while others may give theirs up. */
+Ids ids_share(const Ids *ids);
 
 /* Reads everything: before the first look-up.  False = damaged. */
 MUST_USE bool ids_are_sound(const Ids *ids);

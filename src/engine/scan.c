@@ -5,6 +5,7 @@
 
 #include "engine/bits.h"
 #include "engine/kernels.h"
+#include "engine/order.h"
 
 #include <stdlib.h>
 
@@ -53,6 +54,8 @@ struct Scanner {
     uint32_t *iota;
     uint32_t *loose_keys;
     uint32_t loose_cap;
+    TimedRow *timed; /* of one person, and as much room again */
+    uint32_t timed_cap;
     FilterScratch filter;
 
     Rows found, grouped;
@@ -157,7 +160,7 @@ void scanner_free(Scanner *s)
     void *const buffers[] = {s->parts,      s->keys,       s->bits,        s->cells,
                              s->woven_keys, s->woven_bits, s->woven_cells, s->cell_events,
                              s->cell_ms,    s->codes,      s->lists,       s->mask,
-                             s->iota,       s->loose_keys};
+                             s->iota,       s->loose_keys, s->timed};
     for (size_t i = 0; i < ARRAY_LEN(buffers); i++)
         free(buffers[i]);
     for (int i = 0; i < SCAN_COLUMNS_MAX; i++)
@@ -568,31 +571,43 @@ static int64_t time_of(const Scanner *s, uint32_t row)
     return (int64_t)s->grouped.rows[row].second * 1000 + (s->has_ms ? s->grouped.ms[row] : 0);
 }
 
-static void swap_rows(Scanner *s, uint32_t a, uint32_t b)
+/* Rows [from, from + n) as `order` says.  What was found has been grouped: its room is free. */
+static void move_rows(Scanner *s, const TimedRow *order, uint32_t from, uint32_t n)
 {
-    Rows *g = &s->grouped;
-#define SWAP(T, x)                                                                                 \
-    do {                                                                                           \
-        const T kept = (x)[a];                                                                     \
-        (x)[a] = (x)[b];                                                                           \
-        (x)[b] = kept;                                                                             \
-    } while (0)
-    SWAP(ScanRow, g->rows);
-    SWAP(uint16_t, g->ms);
-    SWAP(uint32_t, g->events);
+    Rows *const g = &s->grouped, *const room = &s->found;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t row = order[i].row;
+        room->rows[i] = g->rows[row];
+        room->ms[i] = g->ms[row];
+        room->events[i] = g->events[row];
+        for (uint32_t v = 0; v < s->ask.prop_count; v++)
+            room->values[v][i] = g->values[v][row];
+    }
+    memcpy(g->rows + from, room->rows, n * sizeof *g->rows);
+    memcpy(g->ms + from, room->ms, n * sizeof *g->ms);
+    memcpy(g->events + from, room->events, n * sizeof *g->events);
     for (uint32_t v = 0; v < s->ask.prop_count; v++)
-        SWAP(int64_t, g->values[v]);
-#undef SWAP
+        memcpy(g->values[v] + from, room->values[v], n * sizeof *g->values[v]);
 }
 
-/* Parts of one week overlap in time: within a person the later part's rows move to their places.  They
- * are few, and mostly the newest. */
+static void order_person(Scanner *s, uint32_t from, uint32_t n)
+{
+    if (n > s->timed_cap) {
+        s->timed_cap = n + n / 2;
+        s->timed = regrown(s->timed, 2 * (size_t)s->timed_cap, sizeof *s->timed);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        s->timed[i] = (TimedRow){time_of(s, from + i), from + i};
+    if (order_runs(s->timed, s->timed + n, n) > 0)
+        move_rows(s, s->timed, from, n);
+}
+
+/* Parts of one week overlap in time: a person's rows are one run per part. */
 static void order_in_time(Scanner *s)
 {
     for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
-        for (uint32_t i = s->from[p] + 1; i < s->from[p + 1]; i++)
-            for (uint32_t at = i; at > s->from[p] && time_of(s, at) < time_of(s, at - 1); at--)
-                swap_rows(s, at, at - 1);
+        if (s->from[p + 1] - s->from[p] > 1)
+            order_person(s, s->from[p], s->from[p + 1] - s->from[p]);
 }
 
 static void list_persons(Scanner *s, uint32_t block, ScanBatch *out)

@@ -221,3 +221,14 @@ TEST(batches_stretches_and_loose_rows_are_those_of_the_slow_way_with_every_kerne
 {
     kit_each_kernel(ask_shapes);
 }
+
+TEST(a_person_with_very_many_events_in_overlapping_parts_comes_in_order)
+{
+    const KitShape shape = {.rows = 200000, .persons = 1, .events = 3, .weeks = 1, .ties = 5};
+    Kit k;
+    kit_open(&k, 7, &shape, 8);
+    const Question q = {.selects = {{.from_ms = 0, .to_ms = INT64_MAX}}, .select_count = 1};
+    ask_batches(&k, &q);
+    ask_stretches(&k, &q);
+    kit_close(&k);
+}

@@ -196,7 +196,7 @@ TEST(events_a_mark_tells_two_histories_apart)
     append_some(&k, log, &all, 300); /* several segments */
     for (uint64_t seq = 1; seq <= 301; seq++)
         marks[seq] = mark_at(&k, log, seq);
-    EXPECT_I64(marks[1], 0); /* nothing ends there */
+    EXPECT_I64(marks[1], 0); /* nothing lies before it */
     for (uint64_t seq = 3; seq <= 301; seq++)
         CHECK(marks[seq] != 0 && marks[seq] != marks[seq - 1]);
     EXPECT_I64(mark_at(&k, log, 302), 0);

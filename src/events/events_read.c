@@ -376,7 +376,7 @@ static Err read_mark(Ctx *ctx, const EventsLog *log, const Source *s, uint64_t e
     size_t got = 0;
     const Err err = file_read_at(ctx, file, where->offset, (char *)&head, sizeof head, &got);
     file_close(&file);
-    if (err == ERR_OK && got == sizeof head && head.first_seq + head.count == end_seq)
+    if (err == ERR_OK && got == sizeof head && head.magic == FRAME_MAGIC)
         *mark = head.head_crc;
     return err;
 }

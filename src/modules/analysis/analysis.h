@@ -29,13 +29,30 @@ RuleType analysis_rule_type(EventType type);
 
 RuleSchema analysis_rule_schema(const AnalysisNames *names);
 
+/* A byte per text that a condition is asked of: of all conditions of one question together. */
+enum { ANALYSIS_CODES_MAX = 64 << 20 };
+
+/* The conditions on texts of one question; all zero at first. */
+typedef struct AnalysisTexts {
+    struct AnalysisText *waiting; /* to be asked of every text */
+    uint32_t codes;               /* that the filters know, of ANALYSIS_CODES_MAX */
+} AnalysisTexts;
+
 /*
- * A rule of scope STEP as a select; its time range stays as it is.  Everything lives in ctx->arena.
- * Error: INVALID "query.unsupported", the hint names the part: attributes of persons, segments, consents,
- * lists, products of two properties, calendar windows.
+ * A rule of scope STEP as a select; its time range stays as it is.  Everything lives in ctx->arena, the rule
+ * too until the question was asked.  The select is whole after analysis_ask_texts().
+ * Errors: INVALID "query.unsupported", the hint names the part: attributes of persons, segments, consents,
+ * lists, products of two properties, calendar windows.  INVALID "query.too_large": over ANALYSIS_CODES_MAX.
  */
 MUST_USE Err analysis_compile(Ctx *ctx, const AnalysisNames *names, const Rule *rule,
-                              ScanSelect *out);
+                              AnalysisTexts *texts, ScanSelect *out);
+
+/*
+ * Asks the conditions that wait (contains, <, ...) of every text that there was when they were compiled.
+ * That may take long, and needs no lock: texts are only added, and stay.
+ * Error: BUSY "query.deadline" at `until_us` of clock_mono_us(); 0 = never.
+ */
+MUST_USE Err analysis_ask_texts(Ctx *ctx, const AnalysisTexts *texts, int64_t until_us);
 
 /* ---- days ---------------------------------------------------------------------------------------- */
 

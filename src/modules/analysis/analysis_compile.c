@@ -1,11 +1,13 @@
 /*
  * modules/analysis/analysis_compile.c -- the tree of a rule becomes a filter of numbers.
  *
- * Texts: a condition is asked of every text that the property ever had, once; what is left per event is a
- * look at one byte.  Numbers: a condition is a range.  A property that no event has had, or that has values
+ * Texts: those that are named are looked up; other conditions are asked of every text that the property ever
+ * had, once, when the names are free again; what is left per event is a look at one byte.  Numbers: a condition is a range.  A property that no event has had, or that has values
  * of another type than the condition's, is missing everywhere.
  */
 #include "modules/analysis/analysis.h"
+
+#include "base/clock.h"
 
 #include <stdlib.h>
 
@@ -14,6 +16,7 @@ __extension__ typedef __int128 Wide;
 typedef struct Compiler {
     Ctx *ctx;
     const AnalysisNames *names;
+    AnalysisTexts *texts;
 } Compiler;
 
 static Err compile(Compiler *c, const RuleNode *n, const Filter **out);
@@ -102,21 +105,125 @@ static Err operand(Compiler *c, const RuleNode *n, RuleType wanted, Operand *out
 
 /* ---- texts --------------------------------------------------------------------------------------- */
 
-/* Whether a text fulfils a comparison with one literal; EQ and the like see bytes. */
+/* A filter that knows `count` codes, none of them in yet. */
+static Err codes_filter(Compiler *c, const Operand *o, uint32_t first, uint32_t count,
+                        Filter **filter, uint8_t **codes)
+{
+    if (count > ANALYSIS_CODES_MAX - c->texts->codes)
+        return fail_field(c->ctx, "", "query.too_large",
+                          "conditions on texts look at each text that a property has had: at most "
+                          "%d in one question",
+                          ANALYSIS_CODES_MAX);
+    c->texts->codes += count;
+    *codes = ARENA_ARRAY(c->ctx->arena, uint8_t, (size_t)count + 1);
+    *filter = new_filter(c, FILTER_CODES);
+    (*filter)->prop = o->prop;
+    (*filter)->codes = *codes;
+    (*filter)->first_code = first;
+    (*filter)->code_count = count;
+    return ERR_OK;
+}
+
+/* It is one of these; what nobody has had falls out. */
+static Err texts_in(Compiler *c, const Operand *o, const Str *texts, uint32_t count,
+                    const Filter **out)
+{
+    uint32_t *found = ARENA_ARRAY(c->ctx->arena, uint32_t, (size_t)count + 1);
+    uint32_t n = 0, least = UINT32_MAX, most = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t code = dict_find(o->texts, texts[i]);
+        if (code == 0)
+            continue;
+        found[n++] = code;
+        least = code < least ? code : least;
+        most = code > most ? code : most;
+    }
+    if (n == 0) {
+        *out = new_filter(c, FILTER_NONE);
+        return ERR_OK;
+    }
+    Filter *f = NULL;
+    uint8_t *codes = NULL;
+    TRY(codes_filter(c, o, least, most - least + 1, &f, &codes));
+    for (uint32_t i = 0; i < n; i++)
+        codes[found[i] - least] = 1;
+    *out = f;
+    return ERR_OK;
+}
+
+static bool rank_holds(RuleOp op, int64_t rank, int64_t literal)
+{
+    switch ((int)op) {
+    case RULE_LT:
+        return rank < literal;
+    case RULE_LE:
+        return rank <= literal;
+    case RULE_GT:
+        return rank > literal;
+    case RULE_GE:
+        return rank >= literal;
+    default:
+        return rank == literal;
+    }
+}
+
+/* A label compares by its rank: a text that is none is missing. */
+static Err labels_in(Compiler *c, const Operand *o, const RuleEnum *labels, RuleOp op,
+                     int64_t literal, const Filter **out)
+{
+    Str *holding = ARENA_ARRAY(c->ctx->arena, Str, (size_t)labels->count + 1);
+    uint32_t n = 0;
+    for (uint32_t rank = 0; rank < labels->count; rank++)
+        if (rank_holds(op, rank, literal))
+            holding[n++] = labels->labels[rank];
+    return texts_in(c, o, holding, n, out);
+}
+
+/* A condition that waits to be asked of texts 1 to `count`. */
+struct AnalysisText {
+    struct AnalysisText *next;
+    const Dict *texts;
+    uint32_t count;
+    uint8_t *codes; /* [text - 1] */
+    RuleOp op;
+    Str literal;
+};
+
+static Err ask_later(Compiler *c, const Operand *o, RuleOp op, Str literal, const Filter **out)
+{
+    struct AnalysisText *t = ARENA_NEW(c->ctx->arena, struct AnalysisText);
+    Filter *f = NULL;
+    *t = (struct AnalysisText){.next = c->texts->waiting,
+                               .texts = o->texts,
+                               .count = dict_count(o->texts),
+                               .op = op,
+                               .literal = literal};
+    TRY(codes_filter(c, o, 1, t->count, &f, &t->codes));
+    c->texts->waiting = t;
+    *out = f;
+    return ERR_OK;
+}
+
+static Err compare_text(Compiler *c, const Operand *o, const RuleNode *n, RuleOp op,
+                        const RuleValue *v, const Filter **out)
+{
+    if (v->type == RULE_TYPE_ENUM)
+        return labels_in(c, o, n->args[0]->labels, op, v->i64, out);
+    return op == RULE_EQ ? texts_in(c, o, &v->text, 1, out) : ask_later(c, o, op, v->text, out);
+}
+
+/* Whether a text fulfils a comparison with one literal; < and the like see bytes. */
 static bool text_holds(RuleOp op, Str text, Str literal)
 {
-    const int order = str_compare(text, literal);
     switch ((int)op) {
-    case RULE_EQ:
-        return order == 0;
     case RULE_LT:
-        return order < 0;
+        return str_compare(text, literal) < 0;
     case RULE_LE:
-        return order <= 0;
+        return str_compare(text, literal) <= 0;
     case RULE_GT:
-        return order > 0;
+        return str_compare(text, literal) > 0;
     case RULE_GE:
-        return order >= 0;
+        return str_compare(text, literal) >= 0;
     case RULE_STARTS:
         return str_starts_with(text, literal);
     case RULE_ENDS:
@@ -126,54 +233,17 @@ static bool text_holds(RuleOp op, Str text, Str literal)
     }
 }
 
-/* A label compares by its rank: a text that is none is missing. */
-static bool label_holds(const RuleEnum *labels, RuleOp op, Str text, int64_t rank)
-{
-    int64_t at = 0;
-    while (at < (int64_t)labels->count && !str_eq(labels->labels[at], text))
-        at++;
-    if (at == (int64_t)labels->count)
-        return false;
-    switch ((int)op) {
-    case RULE_LT:
-        return at < rank;
-    case RULE_LE:
-        return at <= rank;
-    case RULE_GT:
-        return at > rank;
-    case RULE_GE:
-        return at >= rank;
-    default:
-        return at == rank;
-    }
-}
+enum { TEXTS_BETWEEN_LOOKS = 4096 }; /* at the clock */
 
-static Filter *texts_filter(Compiler *c, const Operand *o)
+Err analysis_ask_texts(Ctx *ctx, const AnalysisTexts *texts, int64_t until_us)
 {
-    Filter *f = new_filter(c, FILTER_CODES);
-    f->prop = o->prop;
-    f->code_count = dict_count(o->texts) + 1;
-    f->codes = ARENA_ARRAY(c->ctx->arena, uint8_t, f->code_count);
-    return f;
-}
-
-static const Filter *compare_text(Compiler *c, const Operand *o, const RuleNode *n, RuleOp op,
-                                  const RuleValue *v)
-{
-    Filter *f = texts_filter(c, o);
-    uint8_t *codes = (uint8_t *)(uintptr_t)f->codes;
-    if (op == RULE_EQ && v->type == RULE_TYPE_TEXT) {
-        codes[dict_find(o->texts, v->text)] = 1;
-        codes[0] = 0; /* the text that nobody has had */
-        return f;
-    }
-    const RuleEnum *labels = v->type == RULE_TYPE_ENUM ? n->args[0]->labels : NULL;
-    for (uint32_t code = 1; code < f->code_count; code++) {
-        const Str text = dict_text(o->texts, code);
-        codes[code] =
-            labels != NULL ? label_holds(labels, op, text, v->i64) : text_holds(op, text, v->text);
-    }
-    return f;
+    for (const struct AnalysisText *t = texts->waiting; t != NULL; t = t->next)
+        for (uint32_t i = 0; i < t->count; i++) {
+            if (i % TEXTS_BETWEEN_LOOKS == 0 && until_us > 0 && clock_mono_us() >= until_us)
+                return fail(ctx, ERR_BUSY, "query.deadline", "at a condition on texts");
+            t->codes[i] = text_holds(t->op, dict_text(t->texts, i + 1), t->literal);
+        }
+    return ERR_OK;
 }
 
 /* ---- numbers ------------------------------------------------------------------------------------- */
@@ -238,13 +308,17 @@ static const Filter *compare_number(Compiler *c, const Operand *o, RuleOp op, co
 
 /* ---- comparisons --------------------------------------------------------------------------------- */
 
-static const Filter *compare_one(Compiler *c, const Operand *o, const RuleNode *n, RuleOp op,
-                                 const RuleValue *v)
+static Err compare_one(Compiler *c, const Operand *o, const RuleNode *n, RuleOp op,
+                       const RuleValue *v, const Filter **out)
 {
     const bool is_text = v->type == RULE_TYPE_TEXT || v->type == RULE_TYPE_ENUM;
     if (o->kind == OPERAND_MISSING || is_text != (o->kind == OPERAND_TEXT))
-        return new_filter(c, FILTER_NONE);
-    return is_text ? compare_text(c, o, n, op, v) : compare_number(c, o, op, v);
+        *out = new_filter(c, FILTER_NONE);
+    else if (is_text)
+        return compare_text(c, o, n, op, v, out);
+    else
+        *out = compare_number(c, o, op, v);
+    return ERR_OK;
 }
 
 static Err comparison(Compiler *c, const RuleNode *n, RuleOp op, const Filter **out)
@@ -252,8 +326,7 @@ static Err comparison(Compiler *c, const RuleNode *n, RuleOp op, const Filter **
     Operand o;
     const RuleValue *v = &n->args[1]->value;
     TRY(operand(c, n->args[0], v->type, &o));
-    *out = compare_one(c, &o, n, op, v);
-    return ERR_OK;
+    return compare_one(c, &o, n, op, v, out);
 }
 
 static Filter *gathered(Compiler *c, FilterKind kind, const Filter **args, uint32_t count)
@@ -269,8 +342,8 @@ static Err between(Compiler *c, const RuleNode *n, const Filter **out)
     Operand o;
     TRY(operand(c, n->args[0], n->args[1]->value.type, &o));
     const Filter **ends = ARENA_ARRAY(c->ctx->arena, const Filter *, 2);
-    ends[0] = compare_one(c, &o, n, RULE_GE, &n->args[1]->value);
-    ends[1] = compare_one(c, &o, n, RULE_LE, &n->args[2]->value);
+    TRY(compare_one(c, &o, n, RULE_GE, &n->args[1]->value, &ends[0]));
+    TRY(compare_one(c, &o, n, RULE_LE, &n->args[2]->value, &ends[1]));
     *out = gathered(c, FILTER_AND, ends, 2);
     return ERR_OK;
 }
@@ -281,17 +354,14 @@ static Err in_list(Compiler *c, const RuleNode *n, const Filter **out)
     const RuleNode *list = n->args[1];
     TRY(operand(c, n->args[0], list->values[0].type, &o));
     if (o.kind == OPERAND_TEXT && list->values[0].type == RULE_TYPE_TEXT) {
-        Filter *f = texts_filter(c, &o);
-        uint8_t *codes = (uint8_t *)(uintptr_t)f->codes;
+        Str *texts = ARENA_ARRAY(c->ctx->arena, Str, list->value_count);
         for (uint32_t i = 0; i < list->value_count; i++)
-            codes[dict_find(o.texts, list->values[i].text)] = 1;
-        codes[0] = 0;
-        *out = f;
-        return ERR_OK;
+            texts[i] = list->values[i].text;
+        return texts_in(c, &o, texts, list->value_count, out);
     }
     const Filter **args = ARENA_ARRAY(c->ctx->arena, const Filter *, list->value_count);
     for (uint32_t i = 0; i < list->value_count; i++)
-        args[i] = compare_one(c, &o, n, RULE_EQ, &list->values[i]);
+        TRY(compare_one(c, &o, n, RULE_EQ, &list->values[i], &args[i]));
     *out = gathered(c, FILTER_OR, args, list->value_count);
     return ERR_OK;
 }
@@ -308,9 +378,11 @@ static Err is_set(Compiler *c, const RuleNode *n, const Filter **out)
         *out = range(c, &o, INT64_MIN, INT64_MAX);
         return ERR_OK;
     }
-    Filter *f = texts_filter(c, &o);
-    memset((uint8_t *)(uintptr_t)f->codes + 1, 1, f->code_count - 1);
-    *out = f;
+    Filter *missing = NULL;
+    uint8_t *codes = NULL;
+    TRY(codes_filter(c, &o, 0, 1, &missing, &codes));
+    codes[0] = 1;
+    *out = negated(c, missing);
     return ERR_OK;
 }
 
@@ -420,22 +492,18 @@ static Err compile(Compiler *c, const RuleNode *n, const Filter **out)
 /* ---- steps --------------------------------------------------------------------------------------- */
 
 /* One of these events, as a filter; NULL = any event. */
-static const Filter *names_filter(Compiler *c, const RuleNode *pick)
+static Err names_filter(Compiler *c, const RuleNode *pick, const Filter **out)
 {
-    if (pick->name_count == 0)
-        return NULL;
     const Operand o = field(c, RULE_FIELD_NAME);
-    Filter *f = texts_filter(c, &o);
-    uint8_t *codes = (uint8_t *)(uintptr_t)f->codes;
-    for (uint32_t i = 0; i < pick->name_count; i++)
-        codes[dict_find(o.texts, pick->names[i])] = 1;
-    codes[0] = 0;
-    return f;
+    *out = NULL;
+    return pick->name_count == 0 ? ERR_OK : texts_in(c, &o, pick->names, pick->name_count, out);
 }
 
 static Err pick_filter(Compiler *c, const RuleNode *pick, bool with_names, const Filter **out)
 {
-    const Filter *names = with_names ? names_filter(c, pick) : NULL, *where = NULL;
+    const Filter *names = NULL, *where = NULL;
+    if (with_names)
+        TRY(names_filter(c, pick, &names));
     if (pick->count > 0)
         TRY(compile(c, pick->args[0], &where));
     if (names != NULL && where != NULL) {
@@ -476,9 +544,10 @@ static void gather_events(Compiler *c, const RuleNode *step, ScanSelect *out)
     out->event_count = kept;
 }
 
-Err analysis_compile(Ctx *ctx, const AnalysisNames *names, const Rule *rule, ScanSelect *out)
+Err analysis_compile(Ctx *ctx, const AnalysisNames *names, const Rule *rule, AnalysisTexts *texts,
+                     ScanSelect *out)
 {
-    Compiler c = {ctx, names};
+    Compiler c = {ctx, names, texts};
     const RuleNode *step = rule->root;
     ScanSelect select = {.from_ms = out->from_ms, .to_ms = out->to_ms};
     gather_events(&c, step, &select);

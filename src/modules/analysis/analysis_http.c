@@ -18,6 +18,7 @@ typedef struct Asking {
     Ctx *ctx;
     Engine *engine;
     AnalysisNames names; /* locked while it is made */
+    AnalysisTexts texts; /* of all its conditions */
     ApiQueryAnswer *answer;
 } Asking;
 
@@ -56,7 +57,7 @@ static Err make_select(Asking *a, Str json, const char *pointer, ScanSelect *out
     Rule rule;
     Err err = read_rule(a, json, &schema, &rule);
     if (err == ERR_OK)
-        err = analysis_compile(a->ctx, &a->names, &rule, out);
+        err = analysis_compile(a->ctx, &a->names, &rule, &a->texts, out);
     if (err != ERR_OK)
         return blame(a->ctx, pointer);
     keep_warnings(a, &rule);
@@ -400,14 +401,21 @@ static void give_lifecycle(Ctx *ctx, const LifecycleAsking *asked, const Lifecyc
 
 /* ---- the door ------------------------------------------------------------------------------------ */
 
+/* Names are numbers now: the texts are looked at while others have the schema. */
+static Err made(Asking *a, const Query *q, Err err)
+{
+    engine_schema_unlock(a->engine);
+    TRY(err);
+    return analysis_ask_texts(a->ctx, &a->texts, q->until_us);
+}
+
 static Err ask_trend(Asking *a, const Query *q, const ApiTrendQuestion *question)
 {
     TrendAsking t = {.number = {.type = EVENT_NONE}};
     TrendResult result;
     a->names.schema = engine_schema_lock(a->engine);
     const Err err = make_trend(a, question, &t);
-    engine_schema_unlock(a->engine);
-    TRY(err);
+    TRY(made(a, q, err));
     TRY(query_trend(a->ctx, q, &t.trend, &result));
     a->answer->trend_is = DTO_VALUE;
     give_trend(a, &t, &result, &a->answer->trend);
@@ -421,8 +429,7 @@ static Err ask_funnel(Asking *a, const Query *q, const ApiFunnelQuestion *questi
     FunnelResult result;
     a->names.schema = engine_schema_lock(a->engine);
     const Err err = make_funnel(a, question, steps, &funnel);
-    engine_schema_unlock(a->engine);
-    TRY(err);
+    TRY(made(a, q, err));
     TRY(query_funnel(a->ctx, q, &funnel, &result));
     a->answer->funnel_is = DTO_VALUE;
     give_funnel(a->ctx, &funnel, &result, &a->answer->funnel);
@@ -435,8 +442,7 @@ static Err ask_retention(Asking *a, const Query *q, const ApiRetentionQuestion *
     RetentionResult result;
     a->names.schema = engine_schema_lock(a->engine);
     const Err err = make_retention(a, question, &retention);
-    engine_schema_unlock(a->engine);
-    TRY(err);
+    TRY(made(a, q, err));
     TRY(query_retention(a->ctx, q, &retention, &result));
     a->answer->retention_is = DTO_VALUE;
     give_retention(a->ctx, &retention, &result, &a->answer->retention);

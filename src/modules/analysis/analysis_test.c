@@ -113,9 +113,11 @@ TEST(analysis_a_condition_selects_the_events_that_it_holds_for)
         Buf text = BUF_MAX(RULE_BYTES_MAX * 4);
         Rule rule;
         ScanSelect select = {.from_ms = 0, .to_ms = INT64_MAX};
+        AnalysisTexts texts = {0};
         rule_kit_random(&s.kit, RULE_SCOPE_STEP, &text);
         if (rule_parse(&ctx, buf_str(&text), RULE_SCOPE_STEP, rule_kit_schema(), &rule) == ERR_OK &&
-            analysis_compile(&ctx, &names, &rule, &select) == ERR_OK) {
+            analysis_compile(&ctx, &names, &rule, &texts, &select) == ERR_OK) {
+            CHECK(analysis_ask_texts(&ctx, &texts, 0) == ERR_OK);
             const RuleFacts facts = {.now_ms = ctx.now_ms, .arena = ctx.arena};
             find_matches(&s, view, &select, m);
             uint32_t hits = 0;
@@ -144,9 +146,10 @@ TEST(analysis_a_condition_selects_the_events_that_it_holds_for)
 static const char *why_refused(const AnalysisNames *names, Ctx *ctx, const char *text)
 {
     Rule rule;
+    AnalysisTexts texts = {0};
     ScanSelect select = {.from_ms = 0};
     CHECK(rule_parse(ctx, str_of(text), RULE_SCOPE_STEP, rule_kit_schema(), &rule) == ERR_OK);
-    return analysis_compile(ctx, names, &rule, &select) == ERR_OK ? "" : ctx->fault.reason;
+    return analysis_compile(ctx, names, &rule, &texts, &select) == ERR_OK ? "" : ctx->fault.reason;
 }
 
 TEST(analysis_what_cannot_be_asked_of_all_events_is_refused)
@@ -173,6 +176,120 @@ TEST(analysis_what_cannot_be_asked_of_all_events_is_refused)
     }
     EXPECT_STREQ(why_refused(&names, &s.kit.ctx, "any event where never_seen == 3"), "");
     close_shop(&s);
+}
+
+/* ---- conditions on texts ------------------------------------------------------------------------- */
+
+enum { PAGES = 5000 };
+
+/* Names with one property, context.page, of many texts: /1, /2, ... */
+typedef struct Pages {
+    Ctx ctx;
+    Schema *schema;
+    Settings settings;
+    AnalysisNames names;
+    uint32_t prop;
+} Pages;
+
+static void add_pages(Pages *p, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = from; i < to; i++) {
+        char text[16];
+        (void)snprintf(text, sizeof text, "/%u", i + 1);
+        CHECK(schema_code(p->schema, p->prop, str_of(text)) == i + 1);
+    }
+}
+
+static void open_pages(Pages *p)
+{
+    *p = (Pages){
+        .ctx.arena = arena_new(1 << 16), .schema = schema_new(), .settings = setting_default()};
+    p->names = (AnalysisNames){p->schema, &p->settings};
+    p->prop = schema_prop(p->schema, SCHEMA_CONTEXT, STR("page"), EVENT_TEXT)->id;
+    add_pages(p, 0, PAGES);
+}
+
+static void close_pages(Pages *p)
+{
+    schema_free(p->schema);
+    arena_free(p->ctx.arena);
+}
+
+static Err compile_where(Pages *p, const char *where, AnalysisTexts *texts, ScanSelect *out)
+{
+    const RuleSchema schema = analysis_rule_schema(&p->names);
+    const Str text = arena_printf(p->ctx.arena, "any event where %s", where);
+    Rule rule;
+    CHECK(rule_parse(&p->ctx, text, RULE_SCOPE_STEP, &schema, &rule) == ERR_OK);
+    return analysis_compile(&p->ctx, &p->names, &rule, texts, out);
+}
+
+TEST(analysis_conditions_on_texts_of_one_question_have_a_budget)
+{
+    Pages p;
+    open_pages(&p);
+    AnalysisTexts texts = {0};
+    ScanSelect select = {.from_ms = 0};
+    Buf where = BUF_MAX(RULE_BYTES_MAX);
+    buf_add(&where, STR("context.page contains \"1\""));
+    for (int i = 0; i < 300; i++)
+        buf_add(&where, STR(" or context.page < \"/2\""));
+    buf_add_char(&where, '\0');
+    uint32_t compiled = 0;
+    while (compiled < 1000 && compile_where(&p, where.ptr, &texts, &select) == ERR_OK)
+        compiled++;
+    EXPECT_I64(compiled, ANALYSIS_CODES_MAX / (301 * PAGES));
+    EXPECT_STREQ(p.ctx.fault.reason, "query.too_large");
+    EXPECT_I64(p.ctx.fault.code, ERR_INVALID);
+    CHECK(texts.codes <= ANALYSIS_CODES_MAX);
+    buf_free(&where);
+    close_pages(&p);
+}
+
+TEST(analysis_texts_that_are_named_cost_no_look_at_all_others)
+{
+    Pages p;
+    open_pages(&p);
+    AnalysisTexts texts = {0};
+    ScanSelect select = {.from_ms = 0};
+    CHECK(compile_where(&p, "context.page == \"/4000\" or context.page != \"/1\"", &texts,
+                        &select) == ERR_OK);
+    CHECK(compile_where(&p, "context.page in [\"/4001\", \"/4002\", \"never\"]", &texts, &select) ==
+          ERR_OK);
+    CHECK(compile_where(&p, "context.page is set", &texts, &select) == ERR_OK);
+    CHECK(texts.waiting == NULL && texts.codes < 10);
+    close_pages(&p);
+}
+
+TEST(analysis_a_condition_is_asked_of_the_texts_that_there_were_while_others_come)
+{
+    Pages p;
+    open_pages(&p);
+    AnalysisTexts texts = {0};
+    ScanSelect select = {.from_ms = 0};
+    CHECK(compile_where(&p, "context.page ends with \"00\"", &texts, &select) == ERR_OK);
+    add_pages(&p, PAGES, 3 * PAGES);
+    CHECK(analysis_ask_texts(&p.ctx, &texts, 0) == ERR_OK);
+    const Filter *f = select.filter;
+    EXPECT_I64(f->kind, FILTER_CODES);
+    EXPECT_I64(f->first_code, 1);
+    EXPECT_I64(f->code_count, PAGES);
+    for (uint32_t i = 0; i < PAGES; i++)
+        EXPECT_I64(f->codes[i], (i + 1) % 100 == 0);
+    close_pages(&p);
+}
+
+TEST(analysis_a_question_ends_at_its_deadline_while_texts_are_looked_at)
+{
+    Pages p;
+    open_pages(&p);
+    AnalysisTexts texts = {0};
+    ScanSelect select = {.from_ms = 0};
+    CHECK(compile_where(&p, "context.page > \"/3\"", &texts, &select) == ERR_OK);
+    EXPECT_I64(analysis_ask_texts(&p.ctx, &texts, clock_mono_us()), ERR_BUSY);
+    EXPECT_STREQ(p.ctx.fault.reason, "query.deadline");
+    EXPECT_I64(analysis_ask_texts(&p.ctx, &texts, clock_mono_us() + 60000000), ERR_OK);
+    close_pages(&p);
 }
 
 /* ---- days ---------------------------------------------------------------------------------------- */
