@@ -106,6 +106,19 @@ static void print_days(const Shares *s)
     printf("From %.10s to %.10s (UTC).\n", from, to);
 }
 
+/* What nobody finds in the columns, and why. */
+static void print_aside(App *app, const EngineStat *stat)
+{
+    if (stat->kept_aside == 0)
+        return;
+    printf("In the log only: %s events or values.\n",
+           terminal_count(app->arena, (int64_t)stat->kept_aside).ptr);
+    for (int why = 0; why < ENGINE_ASIDE_COUNT; why++)
+        if (stat->aside[why] > 0)
+            printf("  %s %s\n", terminal_count(app->arena, (int64_t)stat->aside[why]).ptr,
+                   engine_aside_text((EngineAside)why));
+}
+
 static int show_stat(App *app)
 {
     EngineStat stat;
@@ -127,6 +140,7 @@ static int show_stat(App *app)
            terminal_count(app->arena, (int64_t)stat.events).ptr, stat.file_parts,
            terminal_count(app->arena, (int64_t)(stat.file_bytes + stat.id_bytes)).ptr,
            terminal_count(app->arena, (int64_t)(log.next_seq - stat.next_seq)).ptr);
+    print_aside(app, &stat);
     print_days(&s);
     if (stat.events > 0)
         print_shares(app, &s, &stat);

@@ -150,14 +150,14 @@ static bool wait_until_behind(Columns *c)
 
 static void set_tried(Columns *c, bool again)
 {
-    struct timespec until;
+    const int64_t until_us = clock_mono_us() + RETRY_S * INT64_C(1000000);
+    const struct timespec until = {.tv_sec = until_us / 1000000,
+                                   .tv_nsec = until_us % 1000000 * 1000};
     (void)pthread_mutex_lock(&c->lock);
     c->tried = true;
     (void)pthread_cond_broadcast(&c->moved);
     if (again && !c->stopping) {
-        (void)clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += RETRY_S;
-        (void)pthread_cond_timedwait(&c->moved, &c->lock, &until);
+        (void)pthread_cond_clockwait(&c->moved, &c->lock, CLOCK_MONOTONIC, &until);
         c->behind = true;
     }
     (void)pthread_mutex_unlock(&c->lock);

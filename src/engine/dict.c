@@ -20,6 +20,7 @@ enum {
 struct Dict {
     uint64_t seed;
     uint32_t count_max;
+    uint64_t cost, cost_max;
     atomic_uint count;
     Str *shelf[SHELVES];
     uint32_t *slots; /* number, 0 = empty */
@@ -28,13 +29,14 @@ struct Dict {
     Arena *texts;
 };
 
-Dict *dict_new(uint32_t count_max)
+Dict *dict_new(uint32_t count_max, uint64_t cost_max)
 {
     CHECK(count_max <= DICT_COUNT_MAX);
     Dict *d = calloc(1, sizeof *d);
     CHECK(d != NULL);
     d->seed = rand_u64();
     d->count_max = count_max;
+    d->cost_max = cost_max;
     d->slot_count = FIRST_SLOTS;
     d->slots = calloc(FIRST_SLOTS, sizeof *d->slots);
     d->tags = calloc(FIRST_SLOTS, sizeof *d->tags);
@@ -64,6 +66,11 @@ uint64_t dict_bytes(const Dict *d)
 {
     return arena_used_bytes(d->texts) + (uint64_t)d->slot_count * 8 +
            (uint64_t)dict_count(d) * sizeof(Str);
+}
+
+uint64_t dict_cost(const Dict *d)
+{
+    return d->cost;
 }
 
 /* Shelf 0 holds [0, 64), shelf 1 [64, 128), shelf 2 [128, 256), ... */
@@ -134,8 +141,10 @@ uint32_t dict_add(Dict *d, Str text)
     if (d->slots[slot] != 0)
         return d->slots[slot];
     const uint32_t index = atomic_load_explicit(&d->count, memory_order_relaxed);
-    if (index >= d->count_max)
+    const uint64_t cost = text.len + DICT_TEXT_COST;
+    if (index >= d->count_max || cost > d->cost_max - d->cost)
         return 0;
+    d->cost += cost;
     put_on_shelf(d, index, text);
     atomic_store_explicit(&d->count, index + 1, memory_order_release);
     d->slots[slot] = index + 1;

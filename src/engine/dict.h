@@ -2,6 +2,8 @@
  * engine/dict.h -- texts with small numbers: event names, property names, the values of a property.
  *
  * Numbers start at 1 and are given in the order of arrival; a text never moves or changes.
+ * Memory: a text costs its bytes and DICT_TEXT_COST; what a dictionary may cost is said when it is made.
+ * Texts of 32 KiB leave half of their blocks empty, so it takes at most twice that, and 8 KiB when empty.
  * Owns: its memory until dict_free().
  * Threads: dict_add() and dict_find() under the owner's lock; dict_text() and dict_count() any.
  */
@@ -11,13 +13,20 @@
 
 typedef struct Dict Dict;
 
-enum { DICT_COUNT_MAX = 1 << 24 };
+enum {
+    DICT_COUNT_MAX = 1 << 24,
+    DICT_TEXT_COST = 48, /* its place and at most four slots of the table */
+};
 
-Dict *dict_new(uint32_t count_max);
+/* At most `count_max` texts, which together cost at most `cost_max` bytes. */
+Dict *dict_new(uint32_t count_max, uint64_t cost_max);
 void dict_free(Dict *d); /* NULL is nothing to do */
 
 uint32_t dict_count(const Dict *d);
 uint64_t dict_bytes(const Dict *d); /* of memory */
+
+/* What its texts cost: their bytes, and DICT_TEXT_COST each. */
+uint64_t dict_cost(const Dict *d);
 
 /* The number of `text`, 0 = it has none. */
 uint32_t dict_find(const Dict *d, Str text);

@@ -2,6 +2,7 @@
  * engine/engine.c
  */
 #include "engine/engine_inside.h"
+#include "engine/merge.h"
 
 #include <stdlib.h>
 
@@ -10,6 +11,10 @@ enum {
     FLUSH_ROWS = 262144,
     MEMORY_ROWS_MAX = 2097152,
     FAN = 8,
+    FLUSH_BYTES = 64 << 20, /* five times what so many ordinary rows have */
+    MEMORY_BYTES_MAX = 512 << 20,
+    WEEKS_MAX =
+        2048, /* 39 years; each has a part and its ids, or several, and vm.max_map_count is 65,530 */
     NAMES_BYTES_MAX = 1 << 30,
     QUEUED_BYTES_MAX = 32 << 20, /* offers that are not applied: offering waits beyond */
 };
@@ -22,6 +27,11 @@ static void fill_options(EngineOptions *o)
     o->flush_rows = o->flush_rows == 0 ? FLUSH_ROWS : o->flush_rows;
     o->memory_rows_max = o->memory_rows_max == 0 ? MEMORY_ROWS_MAX : o->memory_rows_max;
     o->fan = o->fan == 0 ? FAN : o->fan;
+    o->flush_bytes = o->flush_bytes == 0 ? FLUSH_BYTES : o->flush_bytes;
+    o->memory_bytes_max = o->memory_bytes_max == 0 ? MEMORY_BYTES_MAX : o->memory_bytes_max;
+    o->merge_bytes_max = o->merge_bytes_max == 0 ? MERGE_BYTES_MAX : o->merge_bytes_max;
+    o->weeks_max = o->weeks_max == 0 ? WEEKS_MAX : o->weeks_max;
+    o->names = o->names == NULL ? &SCHEMA_LIMITS : o->names;
 }
 
 static void free_offers(Offer *o)
@@ -82,7 +92,7 @@ Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out
     e->folder = keep_path(folder, e->folder_bytes);
     e->o.log_folder = keep_path(options->log_folder, e->log_folder_bytes);
     fill_options(&e->o);
-    e->schema = schema_new();
+    e->schema = schema_new(e->o.names);
     e->scratch = arena_new(1 << 20);
     e->flush_names = BUF_MAX(NAMES_BYTES_MAX);
     CHECK(pthread_mutex_init(&e->apply, NULL) == 0 && pthread_mutex_init(&e->lock, NULL) == 0 &&
@@ -170,7 +180,8 @@ static void queue_offer(Engine *e, Offer *offer)
 
 static bool has_room(const Engine *e)
 {
-    return e->memory_rows < e->o.memory_rows_max && e->queued_bytes < QUEUED_BYTES_MAX;
+    return e->memory_rows < e->o.memory_rows_max && e->queued_bytes < QUEUED_BYTES_MAX &&
+           e->memory_bytes + e->new_names + e->flush_names.len < e->o.memory_bytes_max;
 }
 
 /* Under the lock. */
@@ -381,7 +392,9 @@ void engine_stat(Engine *e, EngineStat *out)
     *out = (EngineStat){0};
     (void)pthread_mutex_lock(&e->apply);
     out->repeated = e->repeated;
-    out->kept_aside = e->kept_aside;
+    memcpy(out->aside, e->aside, sizeof out->aside);
+    for (size_t i = 0; i < ENGINE_ASIDE_COUNT; i++)
+        out->kept_aside += e->aside[i];
     out->names_bytes = schema_bytes(e->schema);
     (void)pthread_mutex_lock(&e->lock);
     out->next_seq = e->offered;

@@ -14,9 +14,10 @@
  *           no file knows more than the log has on disk (EngineOptions.settle);
  *           a file whose data or ids turn out to be damaged is made again from the log within seconds of
  *           whoever met it: until then questions that need the data fail with "events.part_damaged".
- * Memory:   rows that are not in files (at most EngineOptions.memory_rows_max, about 100 bytes each),
- *           dictionaries and actors, 10 bits per event of the weeks that get events, mapped pages.
- *           What is not bounded by bytes yet stands in docs/decisions/0010.
+ * Memory:   rows that are not in files and their new names (EngineOptions.memory_rows_max and
+ *           memory_bytes_max; beyond by what is queued, one slice and the largest batch), dictionaries and
+ *           actors (SchemaLimits), 10 bits per event of the weeks that get events, 8 bytes per event that
+ *           no file has, mapped pages; while a file is made again, it and 40 bytes per event of it.
  * Threads:  every function may be called from any thread; engine_offer() in the order of the log.
  */
 #pragma once
@@ -29,14 +30,42 @@ typedef struct Engine Engine;
 /* Later events stay in the log only: scans count seconds in 32 bits.  2106-01-01. */
 #define ENGINE_TIME_MS_MAX INT64_C(4291747200000)
 
+/* How far an event may lie from when it was received: history of thirty years is imported, a clock that is
+ * wrong by more than a year says nothing about when something happened. */
+#define ENGINE_PAST_MS_MAX   (INT64_C(30) * 366 * 86400000)
+#define ENGINE_FUTURE_MS_MAX (INT64_C(366) * 86400000)
+
+/* Why something is in the log only.  The numbers are on disk. */
+typedef enum EngineAside {
+    ENGINE_ASIDE_TIME,  /* an event: ENGINE_PAST_MS_MAX, ENGINE_FUTURE_MS_MAX, ENGINE_TIME_MS_MAX */
+    ENGINE_ASIDE_WEEKS, /* an event: of one week more than EngineOptions.weeks_max */
+    ENGINE_ASIDE_NAMES, /* an event: of one name too many */
+    ENGINE_ASIDE_ACTORS, /* an event: of one actor too many */
+    ENGINE_ASIDE_PROPS,  /* a value: of one property too many */
+    ENGINE_ASIDE_PAIRS,  /* a value: of one property too many of this event name */
+    ENGINE_ASIDE_TYPE,   /* a value: of another type than the property's first one */
+    ENGINE_ASIDE_NUMBER, /* a value: too many decimal places, or too large */
+    ENGINE_ASIDE_TEXTS,  /* a value: one text too many, or too many bytes of texts */
+    ENGINE_ASIDE_LISTS,  /* a value: a list, which no column holds; that is no fault of anybody's */
+    ENGINE_ASIDE_COUNT
+} EngineAside;
+
+/* The reason in a few words, for people. */
+const char *engine_aside_text(EngineAside why);
+
 typedef struct EngineOptions {
-    int64_t origin_ms;        /* when some week begins; fixed when the folder is made */
-    uint32_t slice_rows;      /* 0 = 16,384: rows that are sorted together */
-    uint32_t flush_rows;      /* 0 = 262,144: from here on memory goes to files */
-    uint32_t memory_rows_max; /* 0 = 2,097,152: offering waits beyond */
-    uint32_t fan;             /* 0 = 8: so many files of similar size become one */
-    Str log_folder;           /* of the log, to make damaged files again; empty = they stay */
-    bool read_only;           /* to look at it: nothing in the folder changes */
+    int64_t origin_ms;         /* when some week begins; fixed when the folder is made */
+    uint32_t slice_rows;       /* 0 = 16,384: rows that are sorted together */
+    uint32_t flush_rows;       /* 0 = 262,144: from here on memory goes to files */
+    uint32_t memory_rows_max;  /* 0 = 2,097,152: offering waits beyond */
+    uint32_t fan;              /* 0 = 8: so many files of similar size become one */
+    uint64_t flush_bytes;      /* 0 = 64 MiB: of slices, or of new names: from here on too */
+    uint64_t memory_bytes_max; /* 0 = 512 MiB: of slices and new names: offering waits beyond */
+    uint64_t merge_bytes_max;  /* 0 = 512 MiB: of a file that is made from several parts */
+    uint32_t weeks_max;        /* 0 = 2,048: with events */
+    const SchemaLimits *names; /* NULL = SCHEMA_LIMITS */
+    Str log_folder;            /* of the log, to make damaged files again; empty = they stay */
+    bool read_only;            /* to look at it: nothing in the folder changes */
     /* Makes sure that the log has everything below `end_seq` on disk, and says which history that is
      * (events_mark()).  Called before files that hold it count.  NULL = there is no log. */
     Err (*settle)(Ctx *ctx, uint64_t end_seq, uint32_t *mark, void *arg);
@@ -105,12 +134,12 @@ typedef struct EngineHealth {
 void engine_health(Engine *e, EngineHealth *out);
 
 typedef struct EngineStat {
-    uint64_t next_seq;    /* offered */
-    uint64_t durable_seq; /* in files */
-    uint64_t events;      /* rows */
-    uint64_t repeated;    /* came again and were passed over, since the start */
-    uint64_t
-        kept_aside; /* values that are in the log only: conflicts and limits, since the start */
+    uint64_t next_seq;                  /* offered */
+    uint64_t durable_seq;               /* in files */
+    uint64_t events;                    /* rows */
+    uint64_t repeated;                  /* came again and were passed over, since the start */
+    uint64_t aside[ENGINE_ASIDE_COUNT]; /* events and values that are in the log only, since ever */
+    uint64_t kept_aside;                /* all of them */
     uint32_t memory_rows, memory_parts, file_parts;
     uint64_t file_bytes, id_bytes;
     uint64_t bytes_written; /* to files since the start */

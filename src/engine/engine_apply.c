@@ -9,11 +9,20 @@
 
 /* ---- has it come before ------------------------------------------------------------------------- */
 
-static Week *week_of(Engine *e, int64_t week_ms)
+Week *engine_week(Engine *e, int64_t week_ms)
 {
-    for (uint32_t i = e->week_count; i-- > 0;) /* the newest are asked for most */
-        if (e->weeks[i]->week_ms == week_ms)
-            return e->weeks[i];
+    uint32_t low = 0, high = e->week_count;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (e->weeks[middle]->week_ms < week_ms)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low < e->week_count && e->weeks[low]->week_ms == week_ms)
+        return e->weeks[low];
+    if (e->week_count >= e->o.weeks_max)
+        return NULL;
     if (e->week_count == e->week_cap) {
         e->week_cap = e->week_cap == 0 ? 16 : e->week_cap * 2;
         e->weeks = realloc(e->weeks, e->week_cap * sizeof(Week *));
@@ -22,11 +31,30 @@ static Week *week_of(Engine *e, int64_t week_ms)
     Week *w = calloc(1, sizeof *w);
     CHECK(w != NULL);
     w->week_ms = week_ms;
-    e->weeks[e->week_count++] = w;
+    memmove(e->weeks + low + 1, e->weeks + low, (e->week_count - low) * sizeof(Week *));
+    e->weeks[low] = w;
+    e->week_count++;
     return w;
 }
 
-enum { FILTER_ROOM = 16384 };
+uint32_t engine_files_of(const Engine *e, int64_t week_ms, uint32_t *first)
+{
+    uint32_t low = 0, high = e->file_count;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (e->files[middle].part->head->week_ms < week_ms)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    uint32_t n = 0;
+    while (low + n < e->file_count && e->files[low + n].part->head->week_ms == week_ms)
+        n++;
+    *first = low;
+    return n;
+}
+
+enum { FILTER_ROOM = 4096 };
 
 /* Files of one week, shared: they stay when the keeper replaces them. */
 typedef struct SharedFiles {
@@ -37,15 +65,15 @@ typedef struct SharedFiles {
 
 static SharedFiles share_files(Engine *e, int64_t week_ms)
 {
+    uint32_t first = 0;
     (void)pthread_mutex_lock(&e->lock);
-    SharedFiles l = {.durable_seq = e->durable_seq};
-    l.at = calloc((size_t)e->file_count + 1, sizeof *l.at);
+    SharedFiles l = {.count = engine_files_of(e, week_ms, &first), .durable_seq = e->durable_seq};
+    l.at = calloc((size_t)l.count + 1, sizeof *l.at);
     CHECK(l.at != NULL);
-    for (uint32_t i = 0; i < e->file_count; i++) {
-        const FilePart *f = &e->files[i];
-        if (f->part->head->week_ms == week_ms)
-            l.at[l.count++] = (FilePart){
-                .part = part_ref(f->part), .ids = ids_share(&f->ids), .number = f->number};
+    for (uint32_t i = 0; i < l.count; i++) {
+        const FilePart *f = &e->files[first + i];
+        l.at[i] =
+            (FilePart){.part = part_ref(f->part), .ids = ids_share(&f->ids), .number = f->number};
     }
     (void)pthread_mutex_unlock(&e->lock);
     return l;
@@ -91,16 +119,17 @@ typedef struct StandIn {
     RecentIds ids;
 } StandIn;
 
-static Err remember_id(Ctx *ctx, const Event *event, void *arg)
+static Err remember_id(Ctx *ctx, uint64_t seq, const Event *event, void *arg)
 {
     (void)ctx;
+    (void)seq;
     StandIn *s = arg;
     (void)recent_ids_add(&s->ids, engine_id_hash(s->e, event));
     return ERR_OK;
 }
 
 /* What the log says of the files whose ids are damaged, so that nothing of them comes in twice until they are
- * made again. */
+ * made again.  They may have those of what was written together with them, behind. */
 static RecentIds stand_in_for(const Engine *e, const SharedFiles *l)
 {
     Ctx ctx = {.arena = arena_new(1 << 16)};
@@ -109,9 +138,12 @@ static RecentIds stand_in_for(const Engine *e, const SharedFiles *l)
         const Part *p = l->at[i].part;
         if (p->ids_are_sound)
             continue;
+        const FileGroup g = engine_group_of(l->at, l->count, i);
+        const LogStretch to_group_end = {p->head->week_ms, p->head->from_seq,
+                                         l->at[g.to - 1].part->head->to_seq};
         Err err = ERR_NOT_FOUND;
         if (e->o.log_folder.len > 0)
-            err = engine_log_read(&ctx, e, p->head, NULL, remember_id, &s);
+            err = engine_log_read(&ctx, e, &to_group_end, NULL, remember_id, &s);
         if (err != ERR_OK)
             LOG(LOG_ERROR, "events.ids_damaged", LOG_I64("file", (int64_t)p->number),
                 LOG_C("note", "events of this file that come again come in twice"));
@@ -158,10 +190,11 @@ static bool has_filter(const Week *w)
 static bool files_have(Engine *e, const Week *w, uint64_t hash)
 {
     bool has = false;
+    uint32_t first = 0;
     (void)pthread_mutex_lock(&e->lock);
-    for (uint32_t i = 0; i < e->file_count && !has; i++)
-        has = e->files[i].part->ids_are_sound && e->files[i].part->head->week_ms == w->week_ms &&
-              ids_has(&e->files[i].ids, hash);
+    const uint32_t end = engine_files_of(e, w->week_ms, &first) + first;
+    for (uint32_t i = first; i < end && !has; i++)
+        has = e->files[i].part->ids_are_sound && ids_has(&e->files[i].ids, hash);
     (void)pthread_mutex_unlock(&e->lock);
     return has;
 }
@@ -187,6 +220,36 @@ static bool is_new(Engine *e, Week *w, const Event *event)
     return recent_ids_add(&w->recent, hash);
 }
 
+/* ---- what has no place -------------------------------------------------------------------------- */
+
+const char *engine_aside_text(EngineAside why)
+{
+    static const char *const texts[ENGINE_ASIDE_COUNT] = {
+        [ENGINE_ASIDE_TIME] = "events too far from when they were received",
+        [ENGINE_ASIDE_WEEKS] = "events of too many weeks",
+        [ENGINE_ASIDE_NAMES] = "events of too many names",
+        [ENGINE_ASIDE_ACTORS] = "events of too many actors",
+        [ENGINE_ASIDE_PROPS] = "values of too many properties",
+        [ENGINE_ASIDE_PAIRS] = "values of too many properties of one event name",
+        [ENGINE_ASIDE_TYPE] = "values of another type than the first one",
+        [ENGINE_ASIDE_NUMBER] = "numbers too large or with too many decimal places",
+        [ENGINE_ASIDE_TEXTS] = "texts beyond what dictionaries may hold",
+        [ENGINE_ASIDE_LISTS] = "lists, which have no column",
+    };
+    return texts[why];
+}
+
+/* The log hears of each reason once: odd events come in thousands.  Lists are not odd. */
+static void keep_aside(Engine *e, EngineAside why)
+{
+    e->aside[why]++;
+    if (why == ENGINE_ASIDE_LISTS || (e->aside_said >> why & 1) != 0)
+        return;
+    e->aside_said |= 1U << why;
+    LOG(LOG_WARN, "events.kept_aside", LOG_C("what", engine_aside_text(why)),
+        LOG_C("note", "they stay in the log; events stat counts them"));
+}
+
 /* ---- an event becomes a row --------------------------------------------------------------------- */
 
 /* A number at no more than SCHEMA_SCALE_MAX places that can be brought to that scale, else aside. */
@@ -209,8 +272,10 @@ static void shorten(int64_t *value, int *scale)
     }
 }
 
-/* False: the value stays in the log only. */
-static bool put_value(Engine *e, RowBuffer *to, const SchemaProp *prop, const EventProp *p)
+static const EngineAside ASIDE_NOT = ENGINE_ASIDE_COUNT; /* it has a place */
+
+/* Why the value stays in the log only, ASIDE_NOT = it does not. */
+static EngineAside put_value(Engine *e, RowBuffer *to, const SchemaProp *prop, const EventProp *p)
 {
     int64_t value = p->i64;
     int scale = 0;
@@ -218,27 +283,28 @@ static bool put_value(Engine *e, RowBuffer *to, const SchemaProp *prop, const Ev
     case EVENT_TEXT:
         value = schema_code(e->schema, prop->id, p->text);
         if (value == 0)
-            return false;
+            return ENGINE_ASIDE_TEXTS;
         rows_value(to, prop->id, PART_CODES, 0, value);
-        return true;
+        return ASIDE_NOT;
     case EVENT_NUMBER:
         scale = p->scale;
         shorten(&value, &scale);
         if (!number_fits(value, scale))
-            return false;
+            return ENGINE_ASIDE_NUMBER;
         break;
     case EVENT_MONEY:
     case EVENT_BOOL:
     case EVENT_TIME:
         break;
-    case EVENT_NONE:
     case EVENT_TEXTS:
     case EVENT_ITEMS:
+        return ENGINE_ASIDE_LISTS;
+    case EVENT_NONE:
     case EVENT_TYPE_COUNT:
-        return false;
+        return ENGINE_ASIDE_TYPE;
     }
     rows_value(to, prop->id, PART_NUMBERS, scale, value);
-    return true;
+    return ASIDE_NOT;
 }
 
 static Shape *shape_of(Engine *e, uint32_t name)
@@ -253,31 +319,55 @@ static Shape *shape_of(Engine *e, uint32_t name)
     return &e->shapes[name];
 }
 
-/* The property with this name: most often the one that stood at this place last time. */
-static SchemaProp *find_prop(Engine *e, Shape *shape, uint32_t place, SchemaSpace space,
-                             const EventProp *p)
+/* The property that stood at this place last time, when it is the one: mostly it is. */
+static SchemaProp *same_as_last(const Engine *e, const Shape *shape, uint32_t place,
+                                SchemaSpace space, Str name)
 {
     SchemaProp *near = place < SHAPE_PROPS ? shape->props[place] : NULL;
-    if (near != NULL && near->space == space &&
-        str_eq(schema_prop_name(e->schema, near->id), p->name))
-        return near;
-    SchemaProp *found = schema_prop(e->schema, space, p->name, p->type);
-    if (place < SHAPE_PROPS)
-        shape->props[place] = found;
-    return found;
+    return near != NULL && near->space == space &&
+                   str_eq(schema_prop_name(e->schema, near->id), name)
+               ? near
+               : NULL;
 }
 
-/* `place`: of the first of them among all properties of the event. */
-static void put_props(Engine *e, RowBuffer *to, Shape *shape, uint32_t place, SchemaSpace space,
-                      const EventProp *props, uint32_t count)
+/* Where an event's next property goes. */
+typedef struct Place {
+    Shape *shape;
+    uint32_t event; /* name */
+    uint32_t place; /* among all properties of the event */
+    SchemaSpace space;
+} Place;
+
+/* A shape holds what its event name may have, and lists: that needs no second look. */
+static EngineAside put_prop(Engine *e, RowBuffer *to, const Place *at, const EventProp *p)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        SchemaProp *prop = find_prop(e, shape, place + i, space, &props[i]);
-        if (prop != NULL && prop->type == props[i].type && put_value(e, to, prop, &props[i]))
-            continue;
-        e->kept_aside++;
-        if (prop != NULL)
-            prop->conflicts++;
+    SchemaProp *prop = same_as_last(e, at->shape, at->place, at->space, p->name);
+    const bool is_list = p->type == EVENT_TEXTS || p->type == EVENT_ITEMS;
+    const bool needs_pair = prop == NULL && !is_list;
+    if (prop == NULL)
+        prop = schema_prop(e->schema, at->space, p->name, p->type);
+    EngineAside why = ENGINE_ASIDE_PROPS;
+    if (prop == NULL)
+        return why;
+    if (prop->type != p->type)
+        why = ENGINE_ASIDE_TYPE;
+    else if (needs_pair && !schema_pair(e->schema, at->event, prop))
+        why = ENGINE_ASIDE_PAIRS;
+    else
+        why = put_value(e, to, prop, p);
+    if (why != ASIDE_NOT && to == &e->open)
+        prop->conflicts++;
+    if ((why == ASIDE_NOT || why == ENGINE_ASIDE_LISTS) && at->place < SHAPE_PROPS)
+        at->shape->props[at->place] = prop;
+    return why;
+}
+
+static void put_props(Engine *e, RowBuffer *to, Place at, const EventProp *props, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++, at.place++) {
+        const EngineAside why = put_prop(e, to, &at, &props[i]);
+        if (why != ASIDE_NOT && to == &e->open)
+            keep_aside(e, why);
     }
 }
 
@@ -286,35 +376,51 @@ static void put_text(Engine *e, RowBuffer *to, uint32_t prop, Str text)
     const uint32_t code = text.len == 0 ? 0 : schema_code(e->schema, prop, text);
     if (code != 0)
         rows_value(to, prop, PART_CODES, 0, code);
+    else if (text.len > 0 && to == &e->open)
+        keep_aside(e, ENGINE_ASIDE_TEXTS);
 }
 
-void engine_put_row(Engine *e, RowBuffer *to, const Event *event, uint32_t person, uint32_t name)
+void engine_put_row(Engine *e, RowBuffer *to, const Event *event, const Home *home)
 {
-    rows_add(to, event->time_ms, person, name);
+    rows_add(to, event->time_ms, home->person, home->name);
     put_text(e, to, PROP_SOURCE, event->source);
     put_text(e, to, PROP_STORE, event->store);
     rows_value(to, PROP_RECEIVED, PART_NUMBERS, 0, event->received_ms - event->time_ms);
-    Shape *shape = shape_of(e, name);
-    put_props(e, to, shape, 0, SCHEMA_EVENT, event->props, event->prop_count);
-    put_props(e, to, shape, event->prop_count, SCHEMA_CONTEXT, event->context,
+    Shape *shape = shape_of(e, home->name);
+    put_props(e, to, (Place){shape, home->name, 0, SCHEMA_EVENT}, event->props, event->prop_count);
+    put_props(e, to, (Place){shape, home->name, event->prop_count, SCHEMA_CONTEXT}, event->context,
               event->context_count);
 }
 
-bool engine_find_place(Engine *e, const Event *event, uint32_t *person, uint32_t *name)
+static bool time_fits(const Event *event)
 {
-    *name = event->time_ms < ENGINE_TIME_MS_MAX ? schema_event(e->schema, event->name) : 0;
-    return *name != 0 && schema_actor(e->schema, event->actor, person);
+    return event->time_ms < ENGINE_TIME_MS_MAX &&
+           event->time_ms >= event->received_ms - ENGINE_PAST_MS_MAX &&
+           event->time_ms <= event->received_ms + ENGINE_FUTURE_MS_MAX;
 }
 
-/* What has no place is refused before its id is remembered: every id belongs to a row.  `w`: NULL = too
- * late for the columns. */
-static void apply_event(Engine *e, Week *w, const Event *event)
+EngineAside engine_find_home(Engine *e, const Event *event, Home *out)
 {
-    uint32_t person = 0, name = 0;
-    if (w == NULL || !engine_find_place(e, event, &person, &name))
-        e->kept_aside++;
-    else if (is_new(e, w, event))
-        engine_put_row(e, &e->open, event, person, name);
+    if (!time_fits(event))
+        return ENGINE_ASIDE_TIME;
+    out->week = engine_week(e, rows_week_ms(event->time_ms, e->o.origin_ms));
+    if (out->week == NULL)
+        return ENGINE_ASIDE_WEEKS;
+    out->name = schema_event(e->schema, event->name);
+    if (out->name == 0)
+        return ENGINE_ASIDE_NAMES;
+    return schema_actor(e->schema, event->actor, &out->person) ? ASIDE_NOT : ENGINE_ASIDE_ACTORS;
+}
+
+/* What has no place is refused before its id is remembered: every id belongs to a row. */
+static void apply_event(Engine *e, const Event *event)
+{
+    Home home = {0};
+    const EngineAside why = engine_find_home(e, event, &home);
+    if (why != ASIDE_NOT)
+        keep_aside(e, why);
+    else if (is_new(e, home.week, event))
+        engine_put_row(e, &e->open, event, &home);
     else
         e->repeated++;
 }
@@ -349,7 +455,11 @@ void engine_close_slice(Engine *e)
     memcpy(e->memory + e->memory_count, made, n * sizeof(Part *));
     e->memory_count += n;
     e->memory_rows += e->open.count;
-    if (e->memory_rows >= e->o.flush_rows)
+    for (uint32_t i = 0; i < n; i++)
+        e->memory_bytes += made[i]->bytes.len;
+    e->open_names = e->new_names = schema_new_bytes(e->schema);
+    if (e->memory_rows >= e->o.flush_rows || e->memory_bytes >= e->o.flush_bytes ||
+        e->new_names >= e->o.flush_bytes)
         e->flush_wanted = true;
     (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
@@ -358,7 +468,20 @@ void engine_close_slice(Engine *e)
     e->open_from = e->applied;
 }
 
+void engine_take_names(Engine *e)
+{
+    schema_save_new(e->schema, &e->flush_names);
+    e->new_names = 0;
+    e->open_names = 0;
+}
+
 /* ---- the thread --------------------------------------------------------------------------------- */
+
+static bool slice_is_full(const Engine *e)
+{
+    return e->open.count >= e->o.slice_rows || rows_cells(&e->open) >= ENGINE_SLICE_CELLS ||
+           schema_new_bytes(e->schema) - e->open_names >= e->o.flush_bytes;
+}
 
 /* Numbers below `seq` are in rows. */
 static void set_applied(Engine *e, uint64_t seq, uint32_t bytes_done)
@@ -370,14 +493,15 @@ static void set_applied(Engine *e, uint64_t seq, uint32_t bytes_done)
     (void)pthread_mutex_unlock(&e->lock);
 }
 
-/* The week it belongs to; NULL: it has no place in the columns. */
+/* The week whose ids must be known; NULL: it has no place in the columns. */
 static Week *week_for(Engine *e, const Event *event)
 {
-    return event->kind == EVENT_HAPPENED && event->time_ms < ENGINE_TIME_MS_MAX
-               ? week_of(e, rows_week_ms(event->time_ms, e->o.origin_ms))
+    return event->kind == EVENT_HAPPENED && time_fits(event)
+               ? engine_week(e, rows_week_ms(event->time_ms, e->o.origin_ms))
                : NULL;
 }
 
+/* A batch may be larger than a slice, which then ends within it. */
 static void apply_offer(Engine *e, const Offer *offer)
 {
     Ctx ctx = {.arena = e->scratch};
@@ -394,14 +518,16 @@ static void apply_offer(Engine *e, const Offer *offer)
             continue;
         }
         if (event.kind == EVENT_HAPPENED)
-            apply_event(e, w, &event);
+            apply_event(e, &event);
         left = str_slice(left, used, left.len);
         i++;
+        arena_reset(e->scratch); /* decoded, a batch is many times as large */
+        if (slice_is_full(e)) {
+            set_applied(e, offer->first_seq + i, 0);
+            engine_close_slice(e);
+        }
     }
-    arena_reset(e->scratch);
     set_applied(e, offer->first_seq + offer->count, offer->bytes);
-    if (e->open.count >= e->o.slice_rows)
-        engine_close_slice(e);
 }
 
 static Offer *next_offer(Engine *e)

@@ -21,9 +21,10 @@ typedef struct ManifestHead {
     int64_t names_bytes;
     uint32_t durable_mark;
     uint32_t zero;
-    uint64_t file_count; /* their numbers follow, u64 each */
+    uint64_t aside[ENGINE_ASIDE_COUNT]; /* of what lies below durable_seq */
+    uint64_t file_count;                /* their numbers follow, u64 each */
 } ManifestHead;
-_Static_assert(sizeof(ManifestHead) == 80, "on-disk layout");
+_Static_assert(sizeof(ManifestHead) == 160, "on-disk layout");
 
 enum { MANIFEST_BYTES_MAX = 1 << 24, CRC_FROM = offsetof(ManifestHead, crc) + 4 };
 
@@ -96,21 +97,21 @@ static bool may_be_there(Engine *e, Str manifest)
 }
 
 Err engine_manifest_save(Ctx *ctx, Engine *e, const FilePart *files, uint32_t count,
-                         uint64_t durable_seq, uint32_t durable_mark, int64_t names_bytes,
-                         bool *named)
+                         const Durable *d, bool *named)
 {
     TRY(file_sync_folder(ctx, e->folder)); /* first the names of the files, then who names them */
     Buf bytes = BUF_MAX(MANIFEST_BYTES_MAX);
     ManifestHead head = {.magic = "TDEVENG",
                          .version = ENGINE_MANIFEST_VERSION,
                          .origin_ms = e->o.origin_ms,
-                         .durable_seq = durable_seq,
-                         .durable_mark = durable_mark,
+                         .durable_seq = d->seq,
+                         .durable_mark = d->mark,
                          .next_number = e->next_number,
-                         .names_bytes = names_bytes,
+                         .names_bytes = d->names_bytes,
                          .file_count = count};
     head.magic[7] = '1';
     memcpy(head.key, e->key, sizeof head.key);
+    memcpy(head.aside, d->aside, sizeof head.aside);
     buf_add(&bytes, (Str){(const char *)&head, sizeof head});
     for (uint32_t i = 0; i < count; i++)
         buf_add(&bytes, (Str){(const char *)&files[i].number, sizeof files[i].number});
@@ -152,6 +153,9 @@ static Err open_files(Ctx *ctx, Engine *e, Str numbers)
         e->file_count++;
     }
     qsort(e->files, e->file_count, sizeof *e->files, by_week);
+    for (uint32_t i = 0; i < e->file_count; i++)
+        if (engine_week(e, e->files[i].part->head->week_ms) == NULL)
+            return fail(ctx, ERR_INTERNAL, "events.manifest_damaged", "too many weeks");
     return ERR_OK;
 }
 
@@ -212,6 +216,8 @@ Err engine_load(Ctx *ctx, Engine *e)
         return fail(ctx, ERR_INTERNAL, "events.manifest_damaged", "%zu bytes", bytes.len);
     memcpy(e->key, head.key, sizeof e->key);
     e->o.origin_ms = head.origin_ms;
+    memcpy(e->aside, head.aside, sizeof e->aside);
+    memcpy(e->durable_aside, head.aside, sizeof e->durable_aside);
     e->durable_seq = head.durable_seq;
     e->durable_mark = head.durable_mark;
     e->next_number = head.next_number;

@@ -20,7 +20,7 @@
 
 #include <pthread.h>
 
-enum { ENGINE_MANIFEST_VERSION = 2, ENGINE_NAME_BYTES = 40 };
+enum { ENGINE_MANIFEST_VERSION = 4, ENGINE_NAME_BYTES = 40 };
 
 /* A part in a file, with the ids of its events. */
 typedef struct FilePart {
@@ -29,7 +29,16 @@ typedef struct FilePart {
     uint64_t number;
     uint32_t failures;   /* how often something that was tried with it failed */
     int64_t retry_at_us; /* of the monotonic clock: put aside until then; 0 = not */
+    bool ends_stretch;   /* with what came behind it, it would become too large */
 } FilePart;
+
+/* How far the files know the log, as the manifest says it. */
+typedef struct Durable {
+    uint64_t seq;          /* numbers below are in files */
+    uint32_t mark;         /* which history of the log that is */
+    const uint64_t *aside; /* by reason: of what lies below */
+    int64_t names_bytes;   /* of the file of names that count */
+} Durable;
 
 /* What is known about the events of one week, to see repetitions. */
 typedef struct Week {
@@ -67,15 +76,18 @@ struct Engine {
     Schema *schema; /* guarded by apply */
     Shape *shapes;  /* by event name; guarded by apply */
     uint32_t shape_count;
-    RowBuffer open;     /* guarded by apply */
-    uint64_t open_from; /* first number of `open`; guarded by apply */
-    uint64_t applied;   /* numbers below are in rows; guarded by apply, changes under lock too */
-    Week **weeks;       /* by week; guarded by apply */
+    RowBuffer open;      /* guarded by apply */
+    uint64_t open_names; /* schema_new_bytes() when `open` began; guarded by apply */
+    uint64_t open_from;  /* first number of `open`; guarded by apply */
+    uint64_t applied;    /* numbers below are in rows; guarded by apply, changes under lock too */
+    Week **weeks;        /* ascending: those with files or rows; guarded by apply */
     uint32_t week_count, week_cap;
     Part **peek; /* parts of the open slice, made for a view; guarded by apply */
     uint32_t peek_count, peek_rows;
     Arena *scratch; /* guarded by apply */
-    uint64_t repeated, kept_aside;
+    uint64_t repeated;
+    uint64_t aside[ENGINE_ASIDE_COUNT]; /* guarded by apply */
+    uint32_t aside_said;                /* bit i: the log has heard of reason i */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -86,8 +98,13 @@ struct Engine {
     bool stopping, refusing, flush_wanted, settle_wanted, complete;
     Part **memory; /* slices, by arrival */
     uint32_t memory_count, memory_cap, memory_rows;
-    uint32_t flush_count; /* of them: the first ones are on their way to files */
-    Buf flush_names;      /* names that no file has yet; the keeper's own, as the weeks */
+    uint64_t memory_bytes; /* of the slices */
+    uint64_t new_names;    /* bytes of names that no flush has taken */
+    uint32_t flush_count;  /* of them: the first ones are on their way to files */
+    Buf flush_names;       /* names that no file has yet; the keeper's own, as what follows */
+    uint64_t flush_end;    /* numbers below are in the slices of the flush, or aside */
+    uint64_t flush_aside[ENGINE_ASIDE_COUNT];   /* of the events below the flush's end */
+    uint64_t durable_aside[ENGINE_ASIDE_COUNT]; /* of those below durable_seq */
     Week **flush_weeks;
     uint32_t flush_week_count;
     FilePart *files; /* by week, then arrival */
@@ -109,12 +126,32 @@ struct Engine {
 
 void *engine_apply_main(void *engine);
 
+/* The week that begins there, made when there is none.  NULL: there are too many.  Under `apply`. */
+Week *engine_week(Engine *e, int64_t week_ms);
+
+/* The files of a week: how many, and where they begin.  Under `lock`. */
+uint32_t engine_files_of(const Engine *e, int64_t week_ms, uint32_t *first);
+
+/* What a slice takes while it is sorted: its columns have eight bytes per cell at most. */
+enum { ENGINE_SLICE_CELLS = 1 << 24 };
+
 /* Turns the open slice into parts.  Under `apply`. */
 void engine_close_slice(Engine *e);
 
-/* Whose it is; false: the event has no place in the columns.  Under `apply`, as engine_put_row(). */
-bool engine_find_place(Engine *e, const Event *event, uint32_t *person, uint32_t *name);
-void engine_put_row(Engine *e, RowBuffer *to, const Event *event, uint32_t person, uint32_t name);
+/* Names that no file has, into `flush_names`.  Under `apply` and `lock`. */
+void engine_take_names(Engine *e);
+
+/* Where an event goes. */
+typedef struct Home {
+    uint32_t name, person;
+    Week *week;
+} Home;
+
+/* Why the event has no place in the columns; ENGINE_ASIDE_COUNT = it has.  Under `apply`. */
+EngineAside engine_find_home(Engine *e, const Event *event, Home *out);
+
+/* As a row.  What of it has no place is counted when it goes to the open slice: elsewhere, it was before. */
+void engine_put_row(Engine *e, RowBuffer *to, const Event *event, const Home *home);
 
 /* Of source and id, keyed; never 0. */
 uint64_t engine_id_hash(const Engine *e, const Event *event);
@@ -124,10 +161,27 @@ uint64_t engine_id_hash(const Engine *e, const Event *event);
 /* Makes the damaged files again whose time has come; what fails is put aside, the first failure returned. */
 MUST_USE Err engine_mend_due(Ctx *ctx, Engine *e);
 
-/* Calls `fn` for every event of the log that arrived in the part's stretch and is of its week.  `stop` (may be
- * NULL): CONFLICT "events.stopped" once it is true.  INTERNAL "events.log_short": the part knows more. */
-MUST_USE Err engine_log_read(Ctx *ctx, const Engine *e, const PartHead *head,
-                             const atomic_bool *stop, EventFn fn, void *arg);
+/* Files that were written together: the first one has the ids of all, and whatever they were merged with since,
+ * the files before hold the ids of their own rows, and these those of theirs.  Most stand alone. */
+typedef struct FileGroup {
+    uint32_t from, to; /* of the files: [from, to) */
+} FileGroup;
+
+/* Of the file at `at`; `files` are all of its week. */
+FileGroup engine_group_of(const FilePart *files, uint32_t count, uint32_t at);
+
+/* What arrived in [from_seq, to_seq) of one week. */
+typedef struct LogStretch {
+    int64_t week_ms;
+    uint64_t from_seq, to_seq;
+} LogStretch;
+
+typedef Err (*LogEventFn)(Ctx *ctx, uint64_t seq, const Event *event, void *arg);
+
+/* Calls `fn` for every event of the stretch.  `stop` (may be NULL): CONFLICT "events.stopped" once it is true.
+ * INTERNAL "events.log_short": the log ends before. */
+MUST_USE Err engine_log_read(Ctx *ctx, const Engine *e, const LogStretch *stretch,
+                             const atomic_bool *stop, LogEventFn fn, void *arg);
 
 /* ---- engine_keep.c ------------------------------------------------------------------------------ */
 
@@ -142,7 +196,8 @@ typedef struct FileContent {
     uint32_t count;
     uint64_t *hashes;
     uint32_t hash_count;
-    const atomic_bool *stop; /* may be NULL: parts_merge() */
+    uint64_t bytes_max;      /* as the next one: parts_merge() */
+    const atomic_bool *stop; /* may be NULL */
 } FileContent;
 
 /* One file and its ids, synced and open; the folder is not synced yet.  On failure nothing of it stays.
@@ -167,9 +222,10 @@ void engine_files_take_over(Engine *e, const FileList *l); /* under `lock` */
  * others get on. */
 void engine_files_put_aside(Engine *e, const FilePart *files, uint32_t n, const Fault *why);
 
-/* New names and the list go to disk; `made` are the list's new files, given up when that fails. */
-MUST_USE Err engine_files_save(Ctx *ctx, Engine *e, const FileList *l, uint64_t durable_seq,
-                               uint32_t durable_mark, const FileList *made);
+/* New names and the list go to disk; `made` are the list's new files, given up when that fails.  NULL `d`: the
+ * files know as much as before; its names_bytes is not looked at. */
+MUST_USE Err engine_files_save(Ctx *ctx, Engine *e, const FileList *l, const Durable *d,
+                               const FileList *made);
 
 /* Closes them and removes them: at once, or, when a manifest may name them, with the next that is saved. */
 void engine_files_give_up(Engine *e, const FileList *made, bool named);
@@ -180,7 +236,6 @@ MUST_USE Err engine_load(Ctx *ctx, Engine *e); /* the manifest and what it names
 MUST_USE Err engine_file_open(Ctx *ctx, Engine *e, uint64_t number, FilePart *out);
 /* Syncs the folder, then swaps the manifest.  *named: it failed, but a start may find it nevertheless. */
 MUST_USE Err engine_manifest_save(Ctx *ctx, Engine *e, const FilePart *files, uint32_t count,
-                                  uint64_t durable_seq, uint32_t durable_mark, int64_t names_bytes,
-                                  bool *named);
+                                  const Durable *d, bool *named);
 void engine_file_close(FilePart *f);
 Str engine_file_name(uint64_t number, const char *suffix, char dst[ENGINE_NAME_BYTES]);

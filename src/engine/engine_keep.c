@@ -11,6 +11,8 @@
  * Files of one week grow together like digits of a counter: `fan` neighbours of the smallest sizes become
  * one.  An event is so written once per level: once when it leaves memory, then at most
  * log(week / flush_rows) / log(fan) times.
+ * What would become larger than EngineOptions.merge_bytes_max stays in two: a flush then writes several files
+ * of a week, and files that shall grow together are cut into two stretches.
  */
 #include "engine/engine_inside.h"
 
@@ -20,7 +22,14 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { RETRY_MS = 1000, MERGE_MAX = 64, LEVELS = 16 };
+enum {
+    RETRY_MS = 1000,
+    MERGE_MAX = 64,
+    LEVELS = 16,
+    FILES_MANY =
+        8192, /* from here on two files of a size become one: weeks have one file per size at most */
+    FILES_MAX = 16384, /* two maps each; a process has 65,530 */
+};
 
 /* ---- flush -------------------------------------------------------------------------------------- */
 
@@ -42,8 +51,10 @@ static void begin_flush(Engine *e)
         e->flush_week_count = e->week_count;
         if (e->week_count > 0)
             memcpy(e->flush_weeks, e->weeks, e->week_count * sizeof(Week *));
-        schema_save_new(e->schema, &e->flush_names);
+        e->flush_end = e->open_from;
+        memcpy(e->flush_aside, e->aside, sizeof e->flush_aside);
         (void)pthread_mutex_lock(&e->lock);
+        engine_take_names(e);
         e->flush_count = e->memory_count;
         (void)pthread_mutex_unlock(&e->lock);
     }
@@ -70,6 +81,37 @@ static uint32_t slices_of(Part *const *slices, uint32_t count, int64_t week_ms, 
     return n;
 }
 
+static bool is_too_large(const Ctx *ctx, Err err)
+{
+    return err == ERR_TOO_LARGE && str_eq(str_of(ctx->fault.reason), STR("events.merge"));
+}
+
+/* One file, or several when they would be too large together.  The first one has the ids of all. */
+static Err write_week(Ctx *ctx, Engine *e, const Week *w, Part *const *slices, uint32_t n,
+                      FileList *files, FileList *made)
+{
+    FileContent c = {.hashes = engine_hashes_of(ctx, &w->flushing),
+                     .hash_count = w->flushing.count,
+                     .bytes_max = e->o.merge_bytes_max};
+    for (uint32_t at = 0, some = n; at < n;) {
+        FilePart *f = &made->at[made->count];
+        c.parts = slices + at;
+        c.count = some;
+        const Err err = engine_file_write(ctx, e, &c, f);
+        if (some > 1 && is_too_large(ctx, err)) {
+            some = (some + 1) / 2;
+            continue;
+        }
+        TRY(err);
+        made->count++;
+        engine_files_insert(files, f);
+        c.hash_count = 0;
+        at += some;
+        some = some < n - at ? some : n - at;
+    }
+    return ERR_OK;
+}
+
 static Err write_weeks(Ctx *ctx, Engine *e, Part *const *slices, uint32_t count, FileList *files,
                        FileList *made)
 {
@@ -77,14 +119,8 @@ static Err write_weeks(Ctx *ctx, Engine *e, Part *const *slices, uint32_t count,
     for (uint32_t i = 0; i < e->flush_week_count; i++) {
         const Week *w = e->flush_weeks[i];
         const uint32_t n = slices_of(slices, count, w->week_ms, of_week);
-        if (n == 0)
-            continue;
-        uint64_t *hashes = engine_hashes_of(ctx, &w->flushing);
-        FilePart *f = &made->at[made->count];
-        const FileContent content = {of_week, n, hashes, w->flushing.count, NULL};
-        TRY(engine_file_write(ctx, e, &content, f));
-        made->count++;
-        engine_files_insert(files, f);
+        if (n > 0)
+            TRY(write_week(ctx, e, w, of_week, n, files, made));
     }
     return ERR_OK;
 }
@@ -104,6 +140,7 @@ static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq, ui
     engine_files_take_over(e, files);
     for (uint32_t i = 0; i < e->flush_count; i++) {
         e->memory_rows -= e->memory[i]->head->rows;
+        e->memory_bytes -= e->memory[i]->bytes.len;
         part_unref(e->memory[i]);
     }
     e->memory_count -= e->flush_count;
@@ -111,10 +148,13 @@ static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq, ui
     e->flush_count = 0;
     e->durable_seq = durable_seq;
     e->durable_mark = mark;
+    memcpy(e->durable_aside, e->flush_aside, sizeof e->durable_aside);
     (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
     (void)pthread_mutex_unlock(&e->apply);
 }
+
+#define TOO_MANY_FILES "events.files"
 
 static Err flush(Ctx *ctx, Engine *e)
 {
@@ -126,8 +166,10 @@ static Err flush(Ctx *ctx, Engine *e)
     (void)pthread_mutex_lock(&e->lock);
     memcpy(slices, e->memory, count * sizeof(Part *));
     (void)pthread_mutex_unlock(&e->lock);
-    const uint64_t durable_seq = slices[count - 1]->head->to_seq;
+    const uint64_t durable_seq = e->flush_end;
     FileList files = engine_files_copy(ctx, e, count);
+    if (files.count >= FILES_MAX)
+        return fail(ctx, ERR_BUSY, TOO_MANY_FILES, "%u files", files.count);
     FileList made = {ARENA_ARRAY(ctx->arena, FilePart, count), 0};
     uint32_t mark = 0;
     Err err = e->o.settle == NULL ? ERR_OK : e->o.settle(ctx, durable_seq, &mark, e->o.settle_arg);
@@ -137,7 +179,8 @@ static Err flush(Ctx *ctx, Engine *e)
         engine_files_give_up(e, &made, false);
         return err;
     }
-    TRY(engine_files_save(ctx, e, &files, durable_seq, mark, &made));
+    const Durable durable = {.seq = durable_seq, .mark = mark, .aside = e->flush_aside};
+    TRY(engine_files_save(ctx, e, &files, &durable, &made));
     end_flush(e, &files, durable_seq, mark);
     return ERR_OK;
 }
@@ -152,10 +195,11 @@ static int level_of(const Engine *e, const FilePart *f)
     return level;
 }
 
-/* Of the week's files [from, to): the newest that are small enough to become one; 0 = none yet. */
+/* Of a stretch of files [from, to): the newest that are small enough to become one; 0 = none yet. */
 static uint32_t count_to_merge(const Engine *e, const FileList *l, uint32_t from, uint32_t to,
                                bool all)
 {
+    const uint32_t enough = all || l->count > FILES_MANY ? 2 : e->o.fan;
     for (int level = all ? LEVELS : 0; level <= LEVELS; level++) {
         uint32_t n = 0;
         uint64_t rows = 0;
@@ -164,7 +208,7 @@ static uint32_t count_to_merge(const Engine *e, const FileList *l, uint32_t from
             rows += l->at[to - 1 - n].part->head->rows;
             n++;
         }
-        if (n >= (all ? 2 : e->o.fan))
+        if (n >= enough)
             return n;
     }
     return 0;
@@ -184,7 +228,8 @@ static uint32_t find_merge(const Engine *e, const FileList *l, bool all, uint32_
 {
     for (uint32_t from = 0, to = 0; from < l->count; from = to) {
         const int64_t week_ms = l->at[from].part->head->week_ms;
-        while (to < l->count && l->at[to].part->head->week_ms == week_ms)
+        while (to < l->count && l->at[to].part->head->week_ms == week_ms &&
+               (to == from || !l->at[to - 1].ends_stretch))
             to++;
         const uint32_t n = count_to_merge(e, l, from, to, all);
         if (n > 0 && !any_waits(l->at + to - n, n, all)) {
@@ -217,6 +262,16 @@ static Err all_hashes(Ctx *ctx, const FilePart *files, uint32_t n, uint64_t **ou
     return ERR_OK;
 }
 
+/* What would be too large as one is two stretches from now on, until the next start. */
+static void cut_stretch(Engine *e, uint64_t number)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    for (uint32_t i = 0; i < e->file_count; i++)
+        if (e->files[i].number == number)
+            e->files[i].ends_stretch = true;
+    (void)pthread_mutex_unlock(&e->lock);
+}
+
 /* `old`: the n files that become one, l->at[first] and on. */
 static Err merge_files(Ctx *ctx, Engine *e, FileList *l, uint32_t first, uint32_t n, FilePart *old)
 {
@@ -227,13 +282,23 @@ static Err merge_files(Ctx *ctx, Engine *e, FileList *l, uint32_t first, uint32_
     uint64_t *hashes = NULL;
     TRY(all_hashes(ctx, old, n, &hashes, &hash_count));
     FilePart made;
-    const FileContent content = {parts, n, hashes, hash_count, &e->closing};
+    const FileContent content = {.parts = parts,
+                                 .count = n,
+                                 .hashes = hashes,
+                                 .hash_count = hash_count,
+                                 .bytes_max = e->o.merge_bytes_max,
+                                 .stop = &e->closing};
     const Err err = engine_file_write(ctx, e, &content, &made);
     free(hashes);
+    if (is_too_large(ctx, err)) {
+        cut_stretch(e, old[n / 2 - 1].number);
+        return ERR_OK;
+    }
     TRY(err);
+    made.ends_stretch = old[n - 1].ends_stretch;
     engine_files_cut(l, first, n);
     engine_files_insert(l, &made);
-    TRY(engine_files_save(ctx, e, l, e->durable_seq, e->durable_mark, &(FileList){&made, 1}));
+    TRY(engine_files_save(ctx, e, l, NULL, &(FileList){&made, 1}));
     (void)pthread_mutex_lock(&e->lock);
     engine_files_take_over(e, l);
     (void)pthread_mutex_unlock(&e->lock);
@@ -335,23 +400,29 @@ static bool wait_for_work(Engine *e, bool *settle)
     return !stopping;
 }
 
-/* A flush that fails is tried again until it succeeds.  What fails with the files that are
- * there is told to who waits for it. */
+/* A flush that fails is tried again until it succeeds; of one that waits for fewer files, merges are the help.
+ * What fails with the files that are there is told to who waits for it. */
 static Err one_round(Ctx *ctx, Engine *e, bool settle)
 {
-    const Err err = flush(ctx, e);
+    const Err flushed = flush(ctx, e);
+    const Fault not_flushed = ctx->fault;
     arena_reset(ctx->arena);
-    if (err != ERR_OK) {
+    if (flushed != ERR_OK) {
         (void)pthread_mutex_lock(&e->lock);
         e->flush_wanted = true;
         e->settle_wanted |= settle;
         (void)pthread_mutex_unlock(&e->lock);
-        return err;
+        if (!str_eq(str_of(not_flushed.reason), STR(TOO_MANY_FILES)))
+            return flushed;
     }
     take_up_again(e, settle);
     const Err mended = engine_mend_due(ctx, e);
     const Fault why = ctx->fault;
     const Err merged = merge_due(ctx, e, settle);
+    if (flushed != ERR_OK) {
+        ctx->fault = not_flushed;
+        return flushed;
+    }
     if (!settle)
         return ERR_OK;
     ctx->fault = mended == ERR_OK ? ctx->fault : why;

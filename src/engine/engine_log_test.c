@@ -2,6 +2,7 @@
  * engine/engine_log_test.c -- the engine behind a real log: whatever stops or breaks when, both hold the same.
  */
 #include "engine/engine.h"
+#include "engine/ids.h"
 
 #include "base/hash.h"
 #include "base/log.h"
@@ -17,6 +18,8 @@ static const EngineOptions SMALL = {
 
 enum { WEEKS = 3 };
 
+static const Str TAG = {"new", 3};
+
 typedef struct Pair {
     char path[64];
     Ctx ctx;
@@ -24,7 +27,8 @@ typedef struct Pair {
     Str log_folder, engine_folder;
     EventsLog *log;
     Engine *engine;
-    uint32_t fan;    /* 0 = as SMALL says */
+    uint32_t fan; /* 0 = as SMALL says */
+    uint64_t merge_bytes_max;
     int64_t events;  /* with ids of their own */
     uint32_t repeat; /* of 100 more events, so many have an id that came before */
 } Pair;
@@ -38,6 +42,7 @@ static void start_engine(Pair *p)
 {
     EngineOptions o = SMALL;
     o.fan = p->fan == 0 ? o.fan : p->fan;
+    o.merge_bytes_max = p->merge_bytes_max;
     o.log_folder = p->log_folder;
     CHECK(engine_open(&p->ctx, p->engine_folder, &o, &p->engine) == ERR_OK);
     const EventsFollower follower = {.read = offer, .live = offer, .arg = p->engine};
@@ -65,6 +70,7 @@ static void add_event(Pair *p, int64_t id, Buf *records)
     Event e;
     EventBuilder *b = event_begin(&p->ctx, &head);
     event_prop_i64(b, STR("amount"), (int64_t)prng_below(&p->random, 1 << 30));
+    event_prop_texts(b, STR("tags"), &TAG, 1); /* which no column holds */
     CHECK(event_end(b, &e) == ERR_OK);
     event_encode(&e, records);
 }
@@ -209,7 +215,8 @@ static void damage(Pair *p, const char *suffix, size_t n)
         if (!str_ends_with(names[i], str_of(suffix)) || n-- > 0)
             continue;
         CHECK(file_load(&p->ctx, p->engine_folder, names[i], 1 << 26, &bytes) == ERR_OK);
-        ((char *)(uintptr_t)bytes.ptr)[300] ^= 8;
+        const size_t at = bytes.len > 260 ? 260 : bytes.len - 1;
+        ((char *)(uintptr_t)bytes.ptr)[at] ^= 8;
         CHECK(file_replace(&p->ctx, p->engine_folder, names[i], bytes) == ERR_OK);
     }
 }
@@ -247,10 +254,11 @@ static void restart_engine(Pair *p)
 }
 
 /* Some files of every week, with events that came again across them; the engine is closed. */
-static Seen make_files(Pair *p, uint64_t seed)
+static Seen make_files_of(Pair *p, uint64_t seed, uint32_t fan, uint64_t merge_bytes_max)
 {
     pair_open(p, seed);
-    p->fan = 64;
+    p->fan = fan;
+    p->merge_bytes_max = merge_bytes_max;
     p->repeat = 20;
     append_some(p, 300);
     start_engine(p);
@@ -265,6 +273,11 @@ static Seen make_files(Pair *p, uint64_t seed)
     engine_close(p->engine);
     start_log(p);
     return before;
+}
+
+static Seen make_files(Pair *p, uint64_t seed)
+{
+    return make_files_of(p, seed, 64, 0);
 }
 
 TEST(a_file_whose_data_is_damaged_is_refused_and_made_again_from_the_log_exactly_as_it_was)
@@ -359,4 +372,109 @@ TEST(a_log_that_knows_less_than_a_damaged_file_mends_nothing_and_holds_nothing_e
     CHECK(stat.file_parts < files); /* the other weeks are one file each */
     p.log_folder = log_folder;
     pair_close(&p);
+}
+
+/* ---- damage where a flush wrote several files of a week ----------------------------------------------- */
+
+enum { SPLIT_BYTES = 2000 };
+
+/* Which files get damage: bit i of `parts` and `ids` says it of file i, and of file i + 32, ... */
+typedef struct Wounds {
+    uint32_t parts, ids;
+} Wounds;
+
+static uint32_t wound(Pair *p, Wounds w, uint32_t files)
+{
+    uint32_t wounded = 0;
+    for (uint32_t i = 0; i < files; i++) {
+        if ((w.parts >> i % 32 & 1) != 0)
+            damage(p, ".part", i);
+        if ((w.ids >> i % 32 & 1) != 0)
+            damage(p, ".ids", i);
+        wounded += ((w.parts | w.ids) >> i % 32 & 1) != 0;
+    }
+    return wounded;
+}
+
+typedef struct IdFiles {
+    int64_t count, empty; /* ids; files without any */
+} IdFiles;
+
+static IdFiles ids_in_files(Pair *p)
+{
+    IdFiles all = {0};
+    Str *names = NULL, bytes;
+    size_t count = 0;
+    CHECK(file_list(&p->ctx, p->engine_folder, &names, &count) == ERR_OK);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t ids = 0;
+        if (!str_ends_with(names[i], STR(".ids")))
+            continue;
+        CHECK(file_load(&p->ctx, p->engine_folder, names[i], 1 << 26, &bytes) == ERR_OK);
+        memcpy(&ids, bytes.ptr + offsetof(IdHead, count), sizeof ids);
+        all.count += ids;
+        all.empty += ids == 0;
+    }
+    return all;
+}
+
+/* Whatever is damaged: rows and ids are as they were, also while it is being mended, and nothing comes in twice. */
+static void expect_mends(Pair *p, Seen before, Wounds w)
+{
+    start_engine(p);
+    const EngineStat sound = stat_of(p);
+    EXPECT_I64((int64_t)sound.aside[ENGINE_ASIDE_LISTS], p->events);
+    events_close(p->log);
+    engine_close(p->engine);
+    start_log(p);
+    const uint32_t wounded = wound(p, w, sound.file_parts);
+    start_engine(p);
+    p->repeat = 100;
+    append_some(p, 10);
+    EXPECT_I64((int64_t)stat_of(p).events, p->events);
+    int64_t bad = 0;
+    CHECK(engine_verify(&p->ctx, p->engine, NULL, NULL, &bad) == ERR_OK);
+    wait_until_mended(p, wounded);
+    expect_as_before(p, before);
+    expect_sound(p);
+    append_some(p, 10);
+    CHECK(engine_flush(&p->ctx, p->engine) == ERR_OK);
+    const EngineStat now = stat_of(p);
+    EXPECT_I64((int64_t)now.events, p->events);
+    EXPECT_I64(now.file_parts, sound.file_parts);
+    EXPECT_I64(ids_in_files(p).count, p->events);
+    EXPECT_I64((int64_t)now.file_bytes, (int64_t)sound.file_bytes);
+    EXPECT_I64((int64_t)now.aside[ENGINE_ASIDE_LISTS], p->events);
+    events_close(p->log);
+    engine_close(p->engine);
+    start_log(p);
+}
+
+static const Wounds WOUNDS[] = {
+    {0x55555555, 0}, {0, 0xaaaaaaaa}, {1, 2}, {0x33333333, 0xcccccccc}, {0xffffffff, 0xffffffff},
+};
+
+static void mend_split(uint64_t seed, uint32_t fan, uint64_t merge_bytes_max)
+{
+    Pair p;
+    const Seen before = make_files_of(&p, seed, fan, merge_bytes_max);
+    CHECK(ids_in_files(&p).empty >= WEEKS);
+    for (size_t i = 0; i < ARRAY_LEN(WOUNDS); i++)
+        expect_mends(&p, before, WOUNDS[i]);
+    start_engine(&p);
+    p.repeat = 100;
+    CHECK(engine_settle(&p.ctx, p.engine) == ERR_OK);
+    append_some(&p, 30);
+    expect_as_before(&p, before);
+    pair_close(&p);
+}
+
+TEST(of_files_that_were_written_together_each_is_made_again_exactly_as_it_was)
+{
+    mend_split(21, 64, SPLIT_BYTES);
+}
+
+TEST(files_that_were_written_together_are_made_again_also_when_they_grew_with_others)
+{
+    mend_split(22, 2, SPLIT_BYTES);
 }

@@ -6,6 +6,10 @@
  * ids are not, and what the log holds of that stretch gives the same file once more.  Until it stands in the
  * manifest, whoever asks for what is damaged gets an error.
  *
+ * Of files that were written together the first one has the ids of all: there the ids of an older file do not say
+ * which rows came before.  So the log is read from the first of them on to the last, and a file gets the ids that
+ * no other of them has.
+ *
  * Memory: the file that is made, its rows once more in slices of flush_rows, and up to 40 bytes per id.
  */
 #include "engine/engine_inside.h"
@@ -17,57 +21,79 @@
 
 /* ---- a stretch of the log ------------------------------------------------------------------------- */
 
-typedef struct Stretch {
+typedef struct Reading {
     const Engine *e;
-    const PartHead *head;
+    const LogStretch *stretch;
     const atomic_bool *stop;
     Arena *scratch;
-    EventFn fn;
+    LogEventFn fn;
     void *arg;
     bool is_over;
-} Stretch;
+} Reading;
 
-static bool belongs(const Stretch *s, uint64_t seq, const Event *event)
+static bool belongs(const Reading *r, uint64_t seq, const Event *event)
 {
-    return seq >= s->head->from_seq && seq < s->head->to_seq && event->kind == EVENT_HAPPENED &&
-           rows_week_ms(event->time_ms, s->e->o.origin_ms) == s->head->week_ms;
+    return seq >= r->stretch->from_seq && seq < r->stretch->to_seq &&
+           event->kind == EVENT_HAPPENED &&
+           rows_week_ms(event->time_ms, r->e->o.origin_ms) == r->stretch->week_ms;
 }
 
 static Err take_batch(Ctx *ctx, uint64_t first_seq, int64_t outbox_id, Str records, void *arg)
 {
     (void)outbox_id;
-    Stretch *s = arg;
-    s->is_over = first_seq >= s->head->to_seq;
-    if (s->is_over || (s->stop != NULL && atomic_load(s->stop)))
+    Reading *r = arg;
+    r->is_over = first_seq >= r->stretch->to_seq;
+    if (r->is_over || (r->stop != NULL && atomic_load(r->stop)))
         return fail(ctx, ERR_CONFLICT, "events.stopped", "at %" PRIu64, first_seq);
-    Ctx each = {.arena = s->scratch};
+    Ctx each = {.arena = r->scratch};
     for (uint64_t seq = first_seq; records.len > 0; seq++) {
         Event event;
         size_t used = 0;
         CHECK(event_decode(&each, records, &event, &used) ==
               ERR_OK); /* the survey has checked it */
         records = str_slice(records, used, records.len);
-        if (belongs(s, seq, &event))
-            TRY(s->fn(ctx, &event, s->arg));
+        if (belongs(r, seq, &event))
+            TRY(r->fn(ctx, seq, &event, r->arg));
+        arena_reset(r->scratch); /* decoded, a batch is many times as large */
     }
-    arena_reset(s->scratch);
     return ERR_OK;
 }
 
-Err engine_log_read(Ctx *ctx, const Engine *e, const PartHead *head, const atomic_bool *stop,
-                    EventFn fn, void *arg)
+Err engine_log_read(Ctx *ctx, const Engine *e, const LogStretch *stretch, const atomic_bool *stop,
+                    LogEventFn fn, void *arg)
 {
     EventsSurvey survey;
     int64_t bad = 0; /* found again, and named, by events_verify() */
     TRY(events_survey(ctx, e->o.log_folder, &survey));
-    if (survey.end_seq < head->to_seq)
+    if (survey.end_seq < stretch->to_seq)
         return fail(ctx, ERR_INTERNAL, "events.log_short", "%" PRIu64 " of %" PRIu64,
-                    survey.end_seq, head->to_seq);
-    Stretch s = {e, head, stop, arena_new(1 << 16), fn, arg, false};
-    const EventsSurveyVisit visit = {.from_seq = head->from_seq, .batch = take_batch, .arg = &s};
+                    survey.end_seq, stretch->to_seq);
+    Reading r = {e, stretch, stop, arena_new(1 << 16), fn, arg, false};
+    const EventsSurveyVisit visit = {.from_seq = stretch->from_seq, .batch = take_batch, .arg = &r};
     const Err err = events_survey_read(ctx, &survey, &visit, &bad);
-    arena_free(s.scratch);
-    return s.is_over ? ERR_OK : err;
+    arena_free(r.scratch);
+    return r.is_over ? ERR_OK : err;
+}
+
+/* ---- files that were written together -------------------------------------------------------------- */
+
+/* Every row has an id, in its file or in one before it: where all files so far have as many ids as rows, what
+ * follows stands for itself.  Events that came in twice (damaged ids, no log) have theirs twice. */
+FileGroup engine_group_of(const FilePart *files, uint32_t count, uint32_t at)
+{
+    FileGroup g = {0, count};
+    int64_t ids_ahead = 0; /* of files behind */
+    for (uint32_t i = 0; i < count; i++) {
+        if (ids_ahead == 0 && i > at) {
+            g.to = i;
+            break;
+        }
+        if (ids_ahead == 0)
+            g.from = i;
+        ids_ahead += (int64_t)files[i].ids.head->count - (int64_t)files[i].part->head->rows;
+        ids_ahead = ids_ahead < 0 ? 0 : ids_ahead;
+    }
+    return g;
 }
 
 /* ---- its rows once more --------------------------------------------------------------------------- */
@@ -75,10 +101,11 @@ Err engine_log_read(Ctx *ctx, const Engine *e, const PartHead *head, const atomi
 typedef struct Mend {
     Engine *e;
     const PartHead *head;
-    const FilePart *older; /* files of its week */
-    uint32_t older_count;
+    const FilePart *files; /* of its week */
+    uint32_t at;           /* which of them it is */
+    FileGroup group;
     RowBuffer rows;
-    RecentIds ids;
+    RecentIds ids; /* of the group */
     Part **slices;
     uint32_t slice_count, slice_cap;
 } Mend;
@@ -106,27 +133,46 @@ static Err close_slice(Ctx *ctx, Mend *m)
     return err;
 }
 
-static bool is_in_older(const Mend *m, uint64_t hash)
+static bool is_before_group(const Mend *m, uint64_t hash)
 {
-    for (uint32_t i = 0; i < m->older_count; i++)
-        if (ids_has(&m->older[i].ids, hash))
+    for (uint32_t i = 0; i < m->group.from; i++)
+        if (ids_has(&m->files[i].ids, hash))
             return true;
     return false;
 }
 
-static Err take_event(Ctx *ctx, const Event *event, void *arg)
+static Err take_event(Ctx *ctx, uint64_t seq, const Event *event, void *arg)
 {
     Mend *m = arg;
     Engine *e = m->e;
     const uint64_t hash = engine_id_hash(e, event);
-    uint32_t person = 0, name = 0;
-    if (is_in_older(m, hash))
+    Home home = {0};
+    if (is_before_group(m, hash))
         return ERR_OK;
     (void)pthread_mutex_lock(&e->apply);
-    if (engine_find_place(e, event, &person, &name) && recent_ids_add(&m->ids, hash))
-        engine_put_row(e, &m->rows, event, person, name);
+    if (engine_find_home(e, event, &home) == ENGINE_ASIDE_COUNT && recent_ids_add(&m->ids, hash) &&
+        seq >= m->head->from_seq && seq < m->head->to_seq)
+        engine_put_row(e, &m->rows, event, &home);
     (void)pthread_mutex_unlock(&e->apply);
-    return m->rows.count < e->o.flush_rows ? ERR_OK : close_slice(ctx, m);
+    const bool is_full =
+        m->rows.count >= e->o.flush_rows || rows_cells(&m->rows) >= ENGINE_SLICE_CELLS;
+    return is_full ? close_slice(ctx, m) : ERR_OK;
+}
+
+/* Ids of the group that no other file of it has; how many.  Damaged ids say nothing: their file is made again
+ * later, and then gets what is missing by then. */
+static uint32_t own_ids(const Mend *m, uint64_t *hashes, uint32_t count)
+{
+    for (uint32_t i = m->group.from; i < m->group.to; i++) {
+        if (i == m->at || !ids_are_sound(&m->files[i].ids))
+            continue;
+        uint32_t kept = 0;
+        for (uint32_t h = 0; h < count; h++)
+            if (!ids_has(&m->files[i].ids, hashes[h]))
+                hashes[kept++] = hashes[h];
+        count = kept;
+    }
+    return count;
 }
 
 static void mend_free(Mend *m)
@@ -141,16 +187,29 @@ static void mend_free(Mend *m)
 /* *made: no file, or one.  What the rows need of new names goes to disk with the manifest. */
 static Err make_again(Ctx *ctx, Mend *m, FileList *made)
 {
-    TRY(engine_log_read(ctx, m->e, m->head, &m->e->closing, take_event, m));
+    Engine *e = m->e;
+    const LogStretch of_group = {m->head->week_ms, m->files[m->group.from].part->head->from_seq,
+                                 m->files[m->group.to - 1].part->head->to_seq};
+    TRY(engine_log_read(ctx, e, &of_group, &e->closing, take_event, m));
     TRY(close_slice(ctx, m));
+    uint64_t *hashes = engine_hashes_of(ctx, &m->ids);
+    const uint32_t hash_count = own_ids(m, hashes, m->ids.count);
+    if (m->slice_count == 0 && hash_count > 0)
+        return fail(ctx, ERR_INTERNAL, "events.log_short", "no event of its own, ids of others");
     if (m->slice_count == 0)
         return ERR_OK;
-    (void)pthread_mutex_lock(&m->e->apply);
-    schema_save_new(m->e->schema, &m->e->flush_names);
-    (void)pthread_mutex_unlock(&m->e->apply);
-    const FileContent content = {m->slices, m->slice_count, engine_hashes_of(ctx, &m->ids),
-                                 m->ids.count, &m->e->closing};
-    TRY(engine_file_write(ctx, m->e, &content, &made->at[0]));
+    (void)pthread_mutex_lock(&e->apply);
+    (void)pthread_mutex_lock(&e->lock);
+    engine_take_names(e);
+    (void)pthread_mutex_unlock(&e->lock);
+    (void)pthread_mutex_unlock(&e->apply);
+    const FileContent content = {.parts = m->slices,
+                                 .count = m->slice_count,
+                                 .hashes = hashes,
+                                 .hash_count = hash_count,
+                                 .bytes_max = UINT64_MAX, /* it is as large as it was */
+                                 .stop = &e->closing};
+    TRY(engine_file_write(ctx, e, &content, &made->at[0]));
     made->count = 1;
     return ERR_OK;
 }
@@ -173,6 +232,14 @@ static void end_mend(Engine *e, const FileList *l, int64_t week_ms)
     (void)pthread_mutex_unlock(&e->apply);
 }
 
+static uint32_t end_of_week(const FileList *l, uint32_t at)
+{
+    uint32_t end = at + 1;
+    while (end < l->count && l->at[end].part->head->week_ms == l->at[at].part->head->week_ms)
+        end++;
+    return end;
+}
+
 static uint32_t first_of_week(const FileList *l, uint32_t at)
 {
     uint32_t first = at;
@@ -183,9 +250,10 @@ static uint32_t first_of_week(const FileList *l, uint32_t at)
 
 static Err mend_file(Ctx *ctx, Engine *e, FileList *l, uint32_t at)
 {
-    FilePart old = l->at[at], fresh;
+    FilePart old = l->at[at], fresh = {0};
     const uint32_t first = first_of_week(l, at);
-    Mend m = {.e = e, .head = old.part->head, .older = l->at + first, .older_count = at - first};
+    Mend m = {.e = e, .head = old.part->head, .files = l->at + first, .at = at - first};
+    m.group = engine_group_of(m.files, end_of_week(l, at) - first, m.at);
     FileList made = {&fresh, 0};
     const Err err = make_again(ctx, &m, &made);
     mend_free(&m);
@@ -193,10 +261,11 @@ static Err mend_file(Ctx *ctx, Engine *e, FileList *l, uint32_t at)
     const uint32_t rows = made.count == 0 ? 0 : fresh.part->head->rows;
     LOG(LOG_WARN, "events.file_made_again", LOG_I64("file", (int64_t)old.number),
         LOG_I64("rows", rows), LOG_I64("rows_before", old.part->head->rows));
+    fresh.ends_stretch = old.ends_stretch;
     engine_files_cut(l, at, 1);
     if (made.count > 0)
         engine_files_insert(l, &fresh);
-    TRY(engine_files_save(ctx, e, l, e->durable_seq, e->durable_mark, &made));
+    TRY(engine_files_save(ctx, e, l, NULL, &made));
     end_mend(e, l, old.part->head->week_ms);
     engine_file_retire(e, &old);
     return ERR_OK;

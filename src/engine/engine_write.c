@@ -37,7 +37,7 @@ static Err write_part(Ctx *ctx, Engine *e, uint64_t number, const FileContent *c
     char name[ENGINE_NAME_BYTES];
     Output o = {.e = e, .stop = c->stop};
     TRY(file_open(ctx, e->folder, engine_file_name(number, ".part", name), FILE_CREATE, &o.file));
-    Err err = parts_merge(ctx, c->parts, c->count, c->stop, write_piece, &o);
+    Err err = parts_merge(ctx, c->parts, c->count, c->bytes_max, c->stop, write_piece, &o);
     if (err == ERR_OK)
         err = file_sync(ctx, o.file);
     file_close(&o.file);
@@ -199,21 +199,25 @@ static Err write_names(Ctx *ctx, Engine *e)
     return err;
 }
 
-Err engine_files_save(Ctx *ctx, Engine *e, const FileList *l, uint64_t durable_seq,
-                      uint32_t durable_mark, const FileList *made)
+Err engine_files_save(Ctx *ctx, Engine *e, const FileList *l, const Durable *d,
+                      const FileList *made)
 {
-    const int64_t names_bytes = e->names_bytes + (int64_t)e->flush_names.len;
+    Durable now = {.seq = e->durable_seq, .mark = e->durable_mark, .aside = e->durable_aside};
     bool named = false;
+    now = d == NULL ? now : *d;
+    now.names_bytes = e->names_bytes + (int64_t)e->flush_names.len;
     Err err = write_names(ctx, e);
     if (err == ERR_OK)
-        err = engine_manifest_save(ctx, e, l->at, l->count, durable_seq, durable_mark, names_bytes,
-                                   &named);
+        err = engine_manifest_save(ctx, e, l->at, l->count, &now, &named);
     if (err != ERR_OK) {
         engine_files_give_up(e, made, named);
         return err;
     }
-    e->names_bytes = names_bytes;
+    (void)pthread_mutex_lock(&e->lock); /* who offers looks at what the names take */
+    e->names_bytes = now.names_bytes;
     buf_clear(&e->flush_names);
+    (void)pthread_cond_broadcast(&e->changed);
+    (void)pthread_mutex_unlock(&e->lock);
     remove_orphans(e);
     return ERR_OK;
 }

@@ -1,53 +1,89 @@
 /*
- * engine/merge.c -- block by block: decode every list, put all rows into one order, deal them out again.
+ * engine/merge.c -- block by block: the rows of all parts are put into one order, some of them at a time, then
+ * the values follow column by column.
  */
 #include "engine/merge.h"
 
 #include "engine/bits.h"
 #include "engine/filter.h"
 #include "engine/kernels.h"
+#include "engine/prop_index.h"
 
 #include <stdlib.h>
 
-enum { MS_BITS = 10, ARENA_BYTES = 1 << 20 };
+enum {
+    MS_BITS = 10,
+    ARENA_BYTES = 1 << 20,
+    WINDOWS_CELLS = 1 << 18, /* of all parts together: rows that wait to be ordered */
+    WINDOW_CELLS = 4096,     /* of one part, at most */
+    WINDOW_CELLS_MIN = 64,
+};
 
 typedef struct OutColumn {
     PartColumnPlan plan;
     uint64_t values; /* how many rows have one, before it is known whether all do */
-    int64_t *dealt;  /* of the block, in the order of reading */
 } OutColumn;
+
+/* Rows of one list of a part that go to one list of the new part, in the round under way. */
+typedef struct Source {
+    struct Source *next;
+    Part *part;
+    const PartList *list;
+    uint32_t first, count;
+    uint32_t at; /* their place among the values that are read for the new list */
+} Source;
 
 typedef struct OutList {
     uint32_t event;
     uint64_t rows;
     OutColumn *columns;
     uint32_t column_count, column_cap;
-    uint32_t count, cap; /* rows of the block */
+    PropIndex index;
+    Source *sources; /* of the round */
+    uint32_t count;  /* rows of the round */
+    uint32_t *keys;  /* of the block so far; malloc */
+    uint32_t key_count, key_cap;
 } OutList;
 
-/* A row of the block: what orders it and where its values wait. */
+/* A row: what orders it, where it comes from and where it goes. */
 typedef struct Cell {
-    uint64_t key; /* key and milliseconds */
-    uint32_t list, at;
+    uint64_t key;        /* key and milliseconds */
+    uint32_t row;        /* of its list; then its place among the values that are read */
+    uint16_t from, list; /* numbers of the lists */
 } Cell;
+
+typedef struct InList {
+    uint32_t cursor; /* of the directory */
+    uint32_t next;   /* row of the block that was not taken into the window */
+    PartRows rows;   /* of the block */
+    uint32_t *keys;  /* of them */
+    uint32_t to;     /* out list; of PART_REST the row's event says it */
+    uint32_t taken;  /* rows of the round */
+    Source *source;  /* of the round; NULL: its rows go to several lists */
+} InList;
 
 typedef struct InPart {
     Part *part;
-    uint32_t *to; /* list -> out list; of PART_REST the row's event says it */
-    uint32_t *cursor;
+    InList *lists;
     uint32_t sequence_cursor;
+    uint32_t first, left; /* of the block's sequence: what the window has not taken */
+    Cell *window;         /* rows in order */
+    uint32_t from, to;    /* of them: what waits */
 } InPart;
 
 typedef struct Merge {
     Ctx *ctx;
     Arena *life;  /* of the whole merge */
     Arena *block; /* of one block */
+    Arena *round; /* of some rows of a block */
     InPart *in;
     uint32_t in_count;
     OutList *out;
     uint32_t out_count;
     uint32_t *list_of; /* event -> out list */
     uint32_t event_max;
+    uint32_t window_cells;
+    uint64_t bytes_max;
     FilterScratch scratch;
     PartBuilder *builder;
     const atomic_bool *stop;
@@ -169,10 +205,11 @@ static Err count_events(Merge *m, EventRows **counts, uint32_t *distinct)
                 found[list->event].rows += list->rows;
         }
     TRY(each_rest_stretch(m, count_rest, found));
-    qsort(found, (size_t)m->event_max + 1, sizeof *found, by_rows);
     uint32_t n = 0;
-    while (n <= m->event_max && found[n].rows > 0)
-        n++;
+    for (uint32_t e = 0; e <= m->event_max; e++)
+        if (found[e].rows > 0)
+            found[n++] = found[e];
+    qsort(found, n, sizeof *found, by_rows);
     *counts = found;
     *distinct = n;
     return ERR_OK;
@@ -196,11 +233,10 @@ static Err plan_lists(Merge *m)
     }
     for (uint32_t p = 0; p < m->in_count; p++) {
         InPart *in = &m->in[p];
-        in->to = ARENA_ARRAY(m->life, uint32_t, in->part->head->list_count);
-        in->cursor = ARENA_ARRAY(m->life, uint32_t, in->part->head->list_count);
+        in->lists = ARENA_ARRAY(m->life, InList, in->part->head->list_count);
         for (uint32_t l = 0; l < in->part->head->list_count; l++) {
             const uint32_t event = in->part->lists[l].event;
-            in->to[l] = event == PART_REST ? PART_REST : m->list_of[event];
+            in->lists[l].to = event == PART_REST ? PART_REST : m->list_of[event];
         }
     }
     return ERR_OK;
@@ -210,9 +246,10 @@ static Err plan_lists(Merge *m)
 
 static OutColumn *out_column(Merge *m, OutList *l, uint32_t prop, PartKind kind)
 {
-    for (uint32_t i = 0; i < l->column_count; i++)
-        if (l->columns[i].plan.prop == prop)
-            return &l->columns[i];
+    bool is_new = false;
+    const uint32_t at = prop_index_add(&l->index, m->life, prop, l->column_count, &is_new);
+    if (!is_new)
+        return &l->columns[at];
     if (l->column_count == l->column_cap) {
         const uint32_t cap = l->column_cap == 0 ? 16 : l->column_cap * 2;
         OutColumn *more = ARENA_ARRAY(m->life, OutColumn, cap);
@@ -258,31 +295,34 @@ static void add_column(Merge *m, OutList *l, const PartList *list, const PartCol
     out->values += c->nullable ? 0 : list->rows;
 }
 
-static Err add_rest_scales(Merge *m, const FilterRows *r, const int64_t *events, void *arg)
+typedef void (*RestValueFn)(Merge *m, OutList *to, const PartColumn *c, int64_t value);
+
+static void add_rest_scale(Merge *m, OutList *to, const PartColumn *c, int64_t value)
 {
-    (void)arg;
-    for (uint32_t i = 0; i < r->count; i++)
-        for (uint32_t c = 0; c < r->list->column_count; c++)
-            add_scale(m, &m->out[m->list_of[events[i]]],
-                      &r->part->columns[r->list->first_column + c]);
-    return ERR_OK;
+    (void)value;
+    add_scale(m, to, c);
 }
 
-/* Of the shared list each value must be looked at: which names have it differs. */
-static Err add_rest_values(Merge *m, const FilterRows *r, const int64_t *events, void *arg)
+static void add_rest_value(Merge *m, OutList *to, const PartColumn *c, int64_t value)
 {
-    (void)arg;
+    OutColumn *out = out_column(m, to, c->prop, (PartKind)c->kind);
+    widen(out, scaled(value, c->scale, out->plan.scale));
+    out->values++;
+}
+
+/* Of the shared list each value must be looked at: a name gets columns for what it has, not for what the
+ * others of that list have. */
+static Err each_rest_value(Merge *m, const FilterRows *r, const int64_t *events, void *arg)
+{
+    const RestValueFn *fn = arg;
     int64_t *values = (int64_t *)arena_alloc(m->block, r->count + KERNEL_SLACK, 8);
     for (uint32_t c = 0; c < r->list->column_count; c++) {
         const PartColumn *column = &r->part->columns[r->list->first_column + c];
         TRY(read_column(m, r, column, column->scale, values));
         for (uint32_t i = 0; i < r->count; i++) {
-            OutColumn *out =
-                out_column(m, &m->out[m->list_of[events[i]]], column->prop, (PartKind)column->kind);
-            if (values[i] == PART_MISSING)
-                continue;
-            widen(out, scaled(values[i], column->scale, out->plan.scale));
-            out->values++;
+            OutList *to = &m->out[m->list_of[events[i]]];
+            if (values[i] != PART_MISSING && (column->prop != PROP_EVENT || to->event == PART_REST))
+                (*fn)(m, to, column, values[i]);
         }
     }
     return ERR_OK;
@@ -296,7 +336,7 @@ static void each_own_column(Merge *m, bool scales)
             const PartList *list = &part->lists[i];
             if (list->event == PART_REST)
                 continue;
-            OutList *out = &m->out[m->in[p].to[i]];
+            OutList *out = &m->out[m->in[p].lists[i].to];
             if (scales && out->event == PART_REST)
                 (void)out_column(m, out, PROP_EVENT, PART_CODES);
             for (uint32_t c = 0; c < list->column_count; c++) {
@@ -309,12 +349,19 @@ static void each_own_column(Merge *m, bool scales)
     }
 }
 
+static int by_prop(const void *a, const void *b)
+{
+    const OutColumn *x = a, *y = b;
+    return (x->plan.prop > y->plan.prop) - (x->plan.prop < y->plan.prop);
+}
+
 static Err plan_columns(Merge *m)
 {
+    RestValueFn scale = add_rest_scale, value = add_rest_value;
     each_own_column(m, true);
-    TRY(each_rest_stretch(m, add_rest_scales, NULL));
+    TRY(each_rest_stretch(m, each_rest_value, (void *)&scale));
     each_own_column(m, false);
-    TRY(each_rest_stretch(m, add_rest_values, NULL));
+    TRY(each_rest_stretch(m, each_rest_value, (void *)&value));
     for (uint32_t i = 0; i < m->out_count; i++)
         for (uint32_t c = 0; c < m->out[i].column_count; c++) {
             OutColumn *column = &m->out[i].columns[c];
@@ -324,144 +371,222 @@ static Err plan_columns(Merge *m)
             }
             column->plan.nullable = column->values < m->out[i].rows;
         }
+    for (uint32_t i = 0; i < m->out_count; i++) /* the index is not asked again */
+        qsort(m->out[i].columns, m->out[i].column_count, sizeof(OutColumn), by_prop);
     return ERR_OK;
 }
 
-static PartBuilder *start_builder(const Merge *m)
+/* What is made of one part alone is no larger than it was: that always goes. */
+static Err start_builder(Merge *m)
 {
     const PartHead *first = m->in[0].part->head, *last = m->in[m->in_count - 1].part->head;
     PartListPlan *lists = ARENA_ARRAY(m->life, PartListPlan, m->out_count);
+    uint64_t *rows = ARENA_ARRAY(m->life, uint64_t, m->out_count);
     for (uint32_t i = 0; i < m->out_count; i++) {
         const OutList *l = &m->out[i];
         PartColumnPlan *columns = ARENA_ARRAY(m->life, PartColumnPlan, l->column_count);
         for (uint32_t c = 0; c < l->column_count; c++)
             columns[c] = l->columns[c].plan;
         lists[i] = (PartListPlan){l->event, columns, l->column_count};
+        rows[i] = l->rows;
     }
-    return part_builder_new(&(PartPlan){.week_ms = first->week_ms,
-                                        .from_seq = first->from_seq,
-                                        .to_seq = last->to_seq,
-                                        .lists = lists,
-                                        .list_count = m->out_count});
-}
-
-/* ---- one block ---------------------------------------------------------------------------------- */
-
-static void widen_out(Merge *m, OutList *l, uint32_t count)
-{
-    if (count <= l->cap)
-        return;
-    const uint32_t cap = count + count / 2;
-    for (uint32_t c = 0; c < l->column_count; c++) {
-        int64_t *more = (int64_t *)(void *)arena_bytes(m->block, ((size_t)cap + KERNEL_SLACK) * 8);
-        if (l->count > 0)
-            memcpy(more, l->columns[c].dealt, l->count * sizeof *more);
-        l->columns[c].dealt = more;
-    }
-    l->cap = cap;
-}
-
-/* Rows that all go to one list: column by column. */
-static Err deal_own(Merge *m, const FilterRows *r, OutList *to, Cell *cells)
-{
-    widen_out(m, to, to->count + r->count);
-    for (uint32_t c = 0; c < to->column_count; c++) {
-        OutColumn *column = &to->columns[c];
-        int64_t *at = column->dealt + to->count;
-        if (column->plan.prop == PROP_EVENT)
-            for (uint32_t i = 0; i < r->count; i++)
-                at[i] = r->list->event;
-        else
-            TRY(read_column(m, r, part_find_column(r->part, r->list, column->plan.prop),
-                            column->plan.scale, at));
-    }
-    for (uint32_t i = 0; i < r->count; i++) {
-        cells[i].list = (uint32_t)(to - m->out);
-        cells[i].at = to->count++;
-    }
+    const PartPlan plan = {first->week_ms, first->from_seq, last->to_seq, lists, m->out_count};
+    const uint64_t bytes = part_plan_bytes(&plan, rows);
+    if (m->in_count > 1 && bytes > m->bytes_max)
+        return fail(m->ctx, ERR_TOO_LARGE, "events.merge", "%" PRIu64 " bytes", bytes);
+    m->builder = part_builder_new(&plan);
     return ERR_OK;
 }
 
-/* Rows of the shared list: each to the list of its name. */
-static Err deal_rest(Merge *m, const FilterRows *r, Cell *cells)
+/* ---- rows of a block wait in windows, one per part ------------------------------------------------- */
+
+/* Where the block's rows stand in each list, and their keys. */
+static Err begin_part(Merge *m, InPart *in, uint32_t block)
 {
-    int64_t *events = (int64_t *)arena_alloc(m->block, r->count + KERNEL_SLACK, 8);
-    int64_t *values = (int64_t *)arena_alloc(m->block, r->count + KERNEL_SLACK, 8);
-    TRY(read_events(m, r, events));
-    for (uint32_t i = 0; i < r->count; i++) {
-        OutList *to = &m->out[m->list_of[events[i]]];
-        widen_out(m, to, to->count + 1);
-        cells[i].list = (uint32_t)(to - m->out);
-        cells[i].at = to->count++;
-        for (uint32_t c = 0; c < to->column_count; c++)
-            to->columns[c].dealt[cells[i].at] =
-                to->columns[c].plan.prop == PROP_EVENT ? events[i] : PART_MISSING;
-    }
-    for (uint32_t c = 0; c < r->list->column_count; c++) {
-        const PartColumn *column = &r->part->columns[r->list->first_column + c];
-        if (column->prop == PROP_EVENT)
+    const PartHead *h = in->part->head;
+    uint32_t total = 0;
+    in->left = part_sequence_rows(in->part, block, &in->sequence_cursor, &in->first);
+    in->from = in->to = 0;
+    for (uint32_t l = 0; in->left > 0 && l < h->list_count; l++) {
+        InList *list = &in->lists[l];
+        list->rows = part_list_rows(in->part, &in->part->lists[l], block, &list->cursor);
+        list->next = 0;
+        if (list->rows.count > in->left - total)
+            return damaged(m, in->part);
+        total += list->rows.count;
+        if (list->rows.count == 0)
             continue;
-        TRY(read_column(m, r, column, column->scale, values));
-        for (uint32_t i = 0; i < r->count; i++) {
-            if (values[i] == PART_MISSING)
-                continue;
-            OutColumn *out =
-                out_column(m, &m->out[cells[i].list], column->prop, (PartKind)column->kind);
-            out->dealt[cells[i].at] = scaled(values[i], column->scale, out->plan.scale);
+        list->keys = (uint32_t *)arena_alloc(m->block, list->rows.count + KERNEL_SLACK, 4);
+        if (!part_read_keys(in->part, &list->rows, list->keys))
+            return damaged(m, in->part);
+    }
+    if (in->left > 0)
+        in->window =
+            ARENA_ARRAY(m->block, Cell, in->left < m->window_cells ? in->left : m->window_cells);
+    return ERR_OK;
+}
+
+/* The next `n` rows of a list as cells. */
+static Err read_cells(Merge *m, const InPart *in, uint32_t l, uint32_t n, Cell *cells)
+{
+    const InList *from = &in->lists[l];
+    const PartList *list = &in->part->lists[l];
+    const FilterRows r = {
+        .part = in->part, .list = list, .first = from->rows.first + from->next, .count = n};
+    int64_t *ms = (int64_t *)arena_alloc(m->round, n + KERNEL_SLACK, 8);
+    int64_t *events = NULL;
+    TRY(read_column(m, &r, part_find_column(in->part, list, PROP_MS), 0, ms));
+    if (from->to == PART_REST) {
+        events = (int64_t *)arena_alloc(m->round, n + KERNEL_SLACK, 8);
+        TRY(read_events(m, &r, events));
+    }
+    for (uint32_t i = 0; i < n; i++)
+        cells[i] = (Cell){.key = (uint64_t)from->keys[from->next + i] << MS_BITS |
+                                 (ms[i] == PART_MISSING ? 0 : (uint64_t)ms[i]),
+                          .row = r.first + i,
+                          .from = (uint16_t)l,
+                          .list = (uint16_t)(events == NULL ? from->to : m->list_of[events[i]])};
+    return ERR_OK;
+}
+
+/* The next rows of the sequence, list by list and then in its order. */
+static Err fill_window(Merge *m, InPart *in)
+{
+    const PartHead *h = in->part->head;
+    const uint32_t n = in->left < m->window_cells ? in->left : m->window_cells;
+    const int width = (int)h->sequence_width;
+    uint8_t *codes = (uint8_t *)arena_bytes(m->round, (size_t)n + KERNEL_SLACK);
+    Cell *by_list = ARENA_ARRAY(m->round, Cell, n);
+    uint32_t count[PART_LISTS_MAX + 1] = {0}, next[PART_LISTS_MAX + 1], total = 0;
+    const uint64_t at = h->sequence_at + (uint64_t)in->first * (uint64_t)width / 8;
+    if (!part_touch(in->part, at, bits_bytes(n, width) + 1))
+        return damaged(m, in->part);
+    kernels()->unpack8(in->part->data + h->sequence_at, in->first, n, width, codes);
+    for (uint32_t i = 0; i < n; i++)
+        count[codes[i]]++;
+    for (uint32_t l = 0; l < h->list_count; l++) {
+        InList *list = &in->lists[l];
+        next[l] = total;
+        if (count[l] > list->rows.count - list->next)
+            return damaged(m, in->part);
+        if (count[l] > 0)
+            TRY(read_cells(m, in, l, count[l], by_list + total));
+        list->next += count[l];
+        total += count[l];
+    }
+    if (total != n)
+        return damaged(m, in->part);
+    for (uint32_t i = 0; i < n; i++)
+        in->window[i] = by_list[next[codes[i]]++];
+    in->from = 0;
+    in->to = n;
+    in->first += n;
+    in->left -= n;
+    return ERR_OK;
+}
+
+/* ---- a round: the rows that can be put into order, and their values ------------------------------- */
+
+static Source *add_source(Merge *m, OutList *to, Part *part, uint32_t list, uint32_t first,
+                          uint32_t count)
+{
+    Source *s = ARENA_NEW(m->round, Source);
+    *s = (Source){to->sources, part, &part->lists[list], first, count, to->count};
+    to->sources = s;
+    to->count += count;
+    return s;
+}
+
+/* Rows of a list that all go to one are read together, others one by one.  The cells then say where. */
+static void add_sources(Merge *m, InPart *in, Cell *cells, uint32_t n)
+{
+    const uint32_t lists = in->part->head->list_count;
+    uint32_t first[PART_LISTS_MAX], to[PART_LISTS_MAX];
+    bool several[PART_LISTS_MAX] = {0};
+    for (uint32_t l = 0; l < lists; l++)
+        in->lists[l].taken = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t l = cells[i].from;
+        if (in->lists[l].taken++ == 0) {
+            first[l] = cells[i].row;
+            to[l] = cells[i].list;
         }
+        several[l] |= to[l] != cells[i].list;
+    }
+    for (uint32_t l = 0; l < lists; l++)
+        in->lists[l].source =
+            in->lists[l].taken == 0 || several[l]
+                ? NULL
+                : add_source(m, &m->out[to[l]], in->part, l, first[l], in->lists[l].taken);
+    for (uint32_t i = 0; i < n; i++) {
+        const Source *s = in->lists[cells[i].from].source;
+        if (s == NULL)
+            s = add_source(m, &m->out[cells[i].list], in->part, cells[i].from, cells[i].row, 1);
+        cells[i].row = s->at + (cells[i].row - s->first);
+    }
+}
+
+/* The values of a column of all sources, each at its place. */
+static Err read_sources(Merge *m, const OutList *l, const PartColumnPlan *column, int64_t *out)
+{
+    for (const Source *s = l->sources; s != NULL; s = s->next) {
+        const FilterRows r = {
+            .part = s->part, .list = s->list, .first = s->first, .count = s->count};
+        if (column->prop == PROP_EVENT && s->list->event != PART_REST)
+            for (uint32_t i = 0; i < s->count; i++)
+                out[s->at + i] = s->list->event;
+        else
+            TRY(read_column(m, &r, part_find_column(s->part, s->list, column->prop), column->scale,
+                            out + s->at));
     }
     return ERR_OK;
 }
 
-/* Keys and milliseconds of the rows, then their values to where they go. */
-static Err read_list(Merge *m, InPart *in, uint32_t l, uint32_t block, const PartRows *rows,
-                     Cell *cells)
+static void add_key(OutList *l, uint32_t key)
 {
-    const PartList *list = &in->part->lists[l];
-    uint32_t *keys = (uint32_t *)arena_alloc(m->block, rows->count + KERNEL_SLACK, 4);
-    int64_t *ms = (int64_t *)arena_alloc(m->block, rows->count + KERNEL_SLACK, 8);
-    if (!part_read_keys(in->part, rows, keys))
-        return damaged(m, in->part);
-    const FilterRows r = {in->part, list, rows->first, rows->count, block, keys};
-    TRY(read_column(m, &r, part_find_column(in->part, list, PROP_MS), 0, ms));
-    for (uint32_t i = 0; i < r.count; i++)
-        cells[i].key = (uint64_t)keys[i] << MS_BITS | (ms[i] == PART_MISSING ? 0 : (uint64_t)ms[i]);
-    return in->to[l] == PART_REST ? deal_rest(m, &r, cells)
-                                  : deal_own(m, &r, &m->out[in->to[l]], cells);
+    if (l->key_count == l->key_cap) {
+        l->key_cap = l->key_cap == 0 ? 1024 : l->key_cap * 2;
+        l->keys = realloc(l->keys, l->key_cap * sizeof *l->keys);
+        CHECK(l->keys != NULL);
+    }
+    l->keys[l->key_count++] = key;
 }
 
-/* The rows of one part in their order, behind `*cells`. */
-static Err read_part(Merge *m, InPart *in, uint32_t block, Cell **cells, uint32_t *count)
+static Err write_list(Merge *m, uint32_t list, const Cell *cells, const uint32_t *rows)
 {
-    const Part *part = in->part;
-    uint32_t first = 0;
-    *count = part_sequence_rows(part, block, &in->sequence_cursor, &first);
-    *cells = NULL;
-    if (*count == 0)
-        return ERR_OK;
-    const PartHead *h = part->head;
-    uint8_t *codes = (uint8_t *)arena_bytes(m->block, (size_t)*count + KERNEL_SLACK);
-    const uint64_t at = h->sequence_at + (uint64_t)first * h->sequence_width / 8;
-    if (!part_touch(in->part, at, bits_bytes(*count, (int)h->sequence_width) + 1))
-        return damaged(m, in->part);
-    kernels()->unpack8(part->data + h->sequence_at, first, *count, (int)h->sequence_width, codes);
-    Cell *by_list = ARENA_ARRAY(m->block, Cell, *count);
-    uint32_t next[PART_LISTS_MAX + 1] = {0}, end[PART_LISTS_MAX + 1] = {0}, total = 0;
-    for (uint32_t l = 0; l < h->list_count; l++) {
-        const PartRows rows = part_list_rows(part, &part->lists[l], block, &in->cursor[l]);
-        next[l] = total;
-        end[l] = total + rows.count;
-        if (end[l] > *count)
-            return damaged(m, in->part);
-        if (rows.count > 0)
-            TRY(read_list(m, in, l, block, &rows, by_list + total));
-        total = end[l];
+    OutList *l = &m->out[list];
+    int64_t *read = (int64_t *)arena_alloc(m->round, l->count, sizeof *read);
+    int64_t *values = (int64_t *)arena_alloc(m->round, l->count, sizeof *values);
+    for (uint32_t i = 0; i < l->count; i++)
+        add_key(l, (uint32_t)(cells[rows[i]].key >> MS_BITS));
+    for (uint32_t c = 0; c < l->column_count; c++) {
+        TRY(read_sources(m, l, &l->columns[c].plan, read));
+        for (uint32_t i = 0; i < l->count; i++)
+            values[i] = read[cells[rows[i]].row];
+        part_builder_values(m->builder, list, c, values, l->count);
     }
-    *cells = ARENA_ARRAY(m->block, Cell, *count);
-    for (uint32_t i = 0; i < *count; i++) {
-        if (codes[i] >= h->list_count || next[codes[i]] == end[codes[i]])
-            return damaged(m, in->part);
-        (*cells)[i] = by_list[next[codes[i]]++];
+    return ERR_OK;
+}
+
+static Err write_rows(Merge *m, uint32_t block, const Cell *cells, uint32_t n)
+{
+    uint8_t *lists = (uint8_t *)arena_bytes(m->round, n);
+    uint32_t *by_list = (uint32_t *)arena_alloc(m->round, n, sizeof *by_list);
+    uint32_t next[PART_LISTS_MAX], at = 0;
+    for (uint32_t l = 0; l < m->out_count; l++) {
+        next[l] = at;
+        at += m->out[l].count;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        lists[i] = (uint8_t)cells[i].list;
+        by_list[next[lists[i]]++] = i;
+    }
+    part_builder_block(m->builder, block, lists, n);
+    for (uint32_t l = 0; l < m->out_count; l++) {
+        if (m->out[l].count > 0)
+            TRY(write_list(m, l, cells, by_list + next[l] - m->out[l].count));
+        m->out[l].count = 0;
+        m->out[l].sources = NULL;
     }
     return ERR_OK;
 }
@@ -491,7 +616,7 @@ static Stretch merge_all(Merge *m, Stretch *stretches, uint32_t n)
             stretches[kept++] = b.count == 0
                                     ? a
                                     : (Stretch){a.count == 0 ? b.cells
-                                                             : merge_two(m->block, a.cells, a.count,
+                                                             : merge_two(m->round, a.cells, a.count,
                                                                          b.cells, b.count),
                                                 a.count + b.count};
         }
@@ -500,50 +625,77 @@ static Stretch merge_all(Merge *m, Stretch *stretches, uint32_t n)
     return stretches[0];
 }
 
-static void write_list(Merge *m, uint32_t l, const Cell *cells, const uint32_t *rows)
+/*
+ * Up to where the windows together are whole: behind the last row that waits of a part that has more, an
+ * earlier one of that part could still come.  Of equal keys those of the earlier part come first.
+ */
+typedef struct Bound {
+    uint64_t key;
+    uint32_t part;
+} Bound;
+
+static Bound bound_of(const Merge *m)
 {
-    OutList *list = &m->out[l];
-    uint32_t *keys = (uint32_t *)arena_alloc(m->block, list->count, sizeof *keys);
-    for (uint32_t i = 0; i < list->count; i++)
-        keys[i] = (uint32_t)(cells[rows[i]].key >> MS_BITS);
-    part_builder_keys(m->builder, l, keys, list->count);
-    int64_t *values = (int64_t *)arena_alloc(m->block, list->count, sizeof *values);
-    for (uint32_t c = 0; c < list->column_count; c++) {
-        const int64_t *dealt = list->columns[c].dealt;
-        for (uint32_t i = 0; i < list->count; i++)
-            values[i] = dealt[cells[rows[i]].at];
-        part_builder_values(m->builder, l, c, values, list->count);
+    Bound b = {UINT64_MAX, UINT32_MAX};
+    for (uint32_t p = 0; p < m->in_count; p++) {
+        const InPart *in = &m->in[p];
+        if (in->left > 0 && in->window[in->to - 1].key < b.key)
+            b = (Bound){in->window[in->to - 1].key, p};
     }
+    return b;
 }
 
-static void write_block(Merge *m, uint32_t block, Stretch rows)
+/* How many of the part's rows lie within the bound. */
+static uint32_t count_within(const InPart *in, uint32_t part, Bound b)
 {
-    uint8_t *lists = (uint8_t *)arena_bytes(m->block, rows.count);
-    uint32_t *by_list = (uint32_t *)arena_alloc(m->block, rows.count, sizeof *by_list);
-    uint32_t next[PART_LISTS_MAX], at = 0;
-    for (uint32_t l = 0; l < m->out_count; l++) {
-        next[l] = at;
-        at += m->out[l].count;
+    uint32_t low = in->from, high = in->to;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        const uint64_t key = in->window[middle].key;
+        if (key < b.key || (key == b.key && part <= b.part))
+            low = middle + 1;
+        else
+            high = middle;
     }
-    for (uint32_t i = 0; i < rows.count; i++) {
-        lists[i] = (uint8_t)rows.cells[i].list;
-        by_list[next[lists[i]]++] = i;
+    return low - in->from;
+}
+
+/* *more: the block has rows behind these. */
+static Err merge_round(Merge *m, uint32_t block, bool *more)
+{
+    for (uint32_t p = 0; p < m->in_count; p++)
+        if (m->in[p].from == m->in[p].to && m->in[p].left > 0)
+            TRY(fill_window(m, &m->in[p]));
+    const Bound bound = bound_of(m);
+    Stretch *stretches = ARENA_ARRAY(m->round, Stretch, m->in_count);
+    for (uint32_t p = 0; p < m->in_count; p++) {
+        InPart *in = &m->in[p];
+        stretches[p] = (Stretch){NULL, count_within(in, p, bound)};
+        if (stretches[p].count == 0) /* it may have no window in this block */
+            continue;
+        stretches[p].cells = in->window + in->from;
+        in->from += stretches[p].count;
+        add_sources(m, in, stretches[p].cells, stretches[p].count);
     }
-    part_builder_block(m->builder, block, lists, rows.count);
-    for (uint32_t l = 0; l < m->out_count; l++) {
-        if (m->out[l].count > 0)
-            write_list(m, l, rows.cells, by_list + next[l] - m->out[l].count);
-        m->out[l].count = 0;
-        m->out[l].cap = 0; /* the block's arena goes */
-    }
+    const Stretch rows = merge_all(m, stretches, m->in_count);
+    *more = bound.part != UINT32_MAX;
+    return rows.count == 0 ? ERR_OK : write_rows(m, block, rows.cells, rows.count);
 }
 
 static Err merge_block(Merge *m, uint32_t block)
 {
-    Stretch *stretches = ARENA_ARRAY(m->block, Stretch, m->in_count);
     for (uint32_t p = 0; p < m->in_count; p++)
-        TRY(read_part(m, &m->in[p], block, &stretches[p].cells, &stretches[p].count));
-    write_block(m, block, merge_all(m, stretches, m->in_count));
+        TRY(begin_part(m, &m->in[p], block));
+    for (bool more = true; more;) {
+        TRY(go_on(m));
+        TRY(merge_round(m, block, &more));
+        arena_reset(m->round);
+    }
+    for (uint32_t l = 0; l < m->out_count; l++) {
+        if (m->out[l].key_count > 0)
+            part_builder_keys(m->builder, l, m->out[l].keys, m->out[l].key_count);
+        m->out[l].key_count = 0;
+    }
     return ERR_OK;
 }
 
@@ -565,7 +717,6 @@ static Err merge_blocks(Merge *m)
     uint32_t *cursors = ARENA_ARRAY(m->life, uint32_t, m->in_count);
     for (uint32_t block = next_block(m, cursors, PART_NO_BLOCK); block != PART_NO_BLOCK;
          block = next_block(m, cursors, block)) {
-        TRY(go_on(m));
         TRY(merge_block(m, block));
         arena_reset(m->block);
     }
@@ -576,19 +727,28 @@ static Err merge(Merge *m, PartSink sink, void *arg)
 {
     TRY(plan_lists(m));
     TRY(plan_columns(m));
-    m->builder = start_builder(m);
+    TRY(start_builder(m));
     TRY(merge_blocks(m));
     return part_builder_finish(m->ctx, m->builder, sink, arg);
 }
 
-Err parts_merge(Ctx *ctx, Part *const *parts, uint32_t count, const atomic_bool *stop,
-                PartSink sink, void *arg)
+static uint32_t window_cells(uint32_t parts)
+{
+    const uint32_t n = WINDOWS_CELLS / parts;
+    return n > WINDOW_CELLS ? WINDOW_CELLS : n < WINDOW_CELLS_MIN ? WINDOW_CELLS_MIN : n;
+}
+
+Err parts_merge(Ctx *ctx, Part *const *parts, uint32_t count, uint64_t bytes_max,
+                const atomic_bool *stop, PartSink sink, void *arg)
 {
     CHECK(count > 0);
     Merge m = {.ctx = ctx,
                .life = arena_new(ARENA_BYTES),
                .block = arena_new(ARENA_BYTES),
+               .round = arena_new(ARENA_BYTES),
                .in_count = count,
+               .bytes_max = bytes_max,
+               .window_cells = window_cells(count),
                .stop = stop};
     m.in = ARENA_ARRAY(m.life, InPart, count);
     for (uint32_t i = 0; i < count; i++) {
@@ -598,6 +758,9 @@ Err parts_merge(Ctx *ctx, Part *const *parts, uint32_t count, const atomic_bool 
     const Err err = merge(&m, sink, arg);
     part_builder_free(m.builder);
     filter_scratch_free(&m.scratch);
+    for (uint32_t l = 0; l < m.out_count; l++)
+        free(m.out[l].keys);
+    arena_free(m.round);
     arena_free(m.block);
     arena_free(m.life);
     return err;

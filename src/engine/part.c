@@ -90,8 +90,9 @@ static bool list_fits(const Part *p, const PartList *l)
     if (d[l->dir_count].first_row != l->rows || d[l->dir_count].keys_at != l->keys_bytes ||
         d[l->dir_count].block != PART_NO_BLOCK || d[0].first_row != 0)
         return false;
+    const PartColumn *c = p->columns + l->first_column;
     for (uint32_t i = 0; i < l->column_count; i++)
-        if (!column_fits(p, p->columns + l->first_column + i, l->rows))
+        if (!column_fits(p, &c[i], l->rows) || (i > 0 && c[i].prop <= c[i - 1].prop))
             return false;
     return true;
 }
@@ -222,10 +223,15 @@ int64_t part_verify(Part *part, PartReportFn report, void *arg)
 const PartColumn *part_find_column(const Part *part, const PartList *list, uint32_t prop)
 {
     const PartColumn *columns = part->columns + list->first_column;
-    for (uint32_t i = 0; i < list->column_count; i++)
-        if (columns[i].prop == prop)
-            return &columns[i];
-    return NULL;
+    uint32_t low = 0, high = list->column_count;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (columns[middle].prop < prop)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < list->column_count && columns[low].prop == prop ? &columns[low] : NULL;
 }
 
 /* The first of n entries (their block number comes first, `stride` bytes apart) at or behind `block`. */

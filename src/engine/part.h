@@ -146,6 +146,7 @@ int part_order(const Part *a, const Part *b);
 /* Whether [at, at + bytes) can be believed.  The first look at a piece costs its checksum. */
 MUST_USE bool part_touch(Part *part, uint64_t at, uint64_t bytes);
 
+/* NULL: no row of the list has it.  Columns of a list ascend by property. */
 const PartColumn *part_find_column(const Part *part, const PartList *list, uint32_t prop);
 
 /* The events of `block` in one list.  *cursor remembers the place (0 starts; blocks ascend). */

@@ -30,13 +30,34 @@ struct PartBuilder {
 
 /* ---- starting --------------------------------------------------------------------------------- */
 
+/* What is stored for the largest value. */
+static uint64_t largest_stored(const PartColumnPlan *plan)
+{
+    if (plan->min > plan->max)
+        return 0;
+    return plan->kind == PART_CODES
+               ? (uint64_t)plan->max
+               : (uint64_t)plan->max - (uint64_t)plan->min + (plan->nullable ? 1 : 0);
+}
+
+uint64_t part_plan_bytes(const PartPlan *plan, const uint64_t *rows)
+{
+    const uint64_t keys = 5, sequence = 1, roundings = 16; /* control bytes included */
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < plan->list_count; i++) {
+        bytes += rows[i] * (keys + sequence) + roundings;
+        for (uint32_t c = 0; c < plan->lists[i].column_count; c++)
+            bytes += bits_bytes(rows[i], bits_width(largest_stored(&plan->lists[i].columns[c])));
+    }
+    return bytes;
+}
+
 static ColumnState column_of(const PartColumnPlan *plan)
 {
     ColumnState c = {
         .column = {.prop = plan->prop, .kind = (uint8_t)plan->kind, .scale = plan->scale}};
     const bool any = plan->min <= plan->max;
     if (plan->kind == PART_CODES) {
-        c.column.width = (uint8_t)bits_width(any ? (uint64_t)plan->max : 0);
         c.column.max = any ? plan->max : -1;
     } else {
         const uint64_t span = any ? (uint64_t)plan->max - (uint64_t)plan->min : 0;
@@ -45,8 +66,8 @@ static ColumnState column_of(const PartColumnPlan *plan)
         c.column.nullable = plan->nullable || !any;
         c.column.base = any ? plan->min : 0;
         c.column.max = any ? plan->max : -1;
-        c.column.width = any ? (uint8_t)bits_width(span + c.column.nullable) : 0;
     }
+    c.column.width = (uint8_t)bits_width(largest_stored(plan));
     c.values = bits_writer(c.column.width, PART_BYTES_MAX);
     return c;
 }
@@ -106,13 +127,16 @@ void part_builder_free(PartBuilder *b)
 
 void part_builder_block(PartBuilder *b, uint32_t block, const uint8_t *lists, uint32_t n)
 {
-    CHECK(n > 0 && (b->head.block_count == 0 || block > b->block) &&
+    const bool is_new = b->head.block_count == 0 || block != b->block;
+    CHECK(n > 0 && (b->head.block_count == 0 || block >= b->block) &&
           n <= PART_ROWS_MAX - b->head.rows);
-    const PartBlock entry = {block, b->head.rows};
-    buf_add(&b->blocks, (Str){(const char *)&entry, sizeof entry});
-    b->head.block_count++;
+    if (is_new) {
+        const PartBlock entry = {block, b->head.rows};
+        buf_add(&b->blocks, (Str){(const char *)&entry, sizeof entry});
+        b->head.block_count++;
+        b->block = block;
+    }
     b->head.rows += n;
-    b->block = block;
     uint64_t codes[256];
     for (uint32_t done = 0; done < n; done += ARRAY_LEN(codes)) {
         const uint32_t some = n - done < ARRAY_LEN(codes) ? n - done : (uint32_t)ARRAY_LEN(codes);

@@ -4,6 +4,7 @@
  *     part_builder_block(b, block, lists, n);        blocks ascend; which list each event belongs to
  *     part_builder_keys(b, list, keys, n);           per list that has events in the block, keys ascend
  *     part_builder_values(b, list, column, values, n);  ... and every column of it
+ * The events of a block and their values may come in pieces, its keys of a list come at once.
  *     part_builder_finish(ctx, b, sink, arg);
  *
  * What the columns hold at most is said before (their width follows from it), so a row is packed at once
@@ -46,6 +47,9 @@ void part_builder_keys(PartBuilder *b, uint32_t list, const uint32_t *keys, uint
 /* PART_MISSING where there is none.  `values` is used up: it holds what was stored afterwards. */
 void part_builder_values(PartBuilder *b, uint32_t list, uint32_t column, int64_t *values,
                          uint32_t n);
+
+/* Bytes of the parts' columns, keys and sequence when the lists have these rows, at most. */
+uint64_t part_plan_bytes(const PartPlan *plan, const uint64_t *rows);
 
 uint64_t part_builder_bytes(const PartBuilder *b); /* held so far */
 

@@ -127,7 +127,7 @@ TEST(a_dictionary_gives_each_text_one_number_and_the_text_back)
 {
     enum { TEXTS = 30000 };
     Arena *arena = arena_new(1 << 16);
-    Dict *d = dict_new(TEXTS);
+    Dict *d = dict_new(TEXTS, UINT64_MAX);
     EXPECT_I64(dict_find(d, STR("nothing yet")), 0);
     for (int round = 0; round < 2; round++)
         for (uint32_t i = 0; i < TEXTS; i++)
@@ -142,6 +142,18 @@ TEST(a_dictionary_gives_each_text_one_number_and_the_text_back)
     EXPECT_I64(dict_find(d, STR("one too many")), 0);
     dict_free(d);
     arena_free(arena);
+}
+
+TEST(a_dictionary_takes_no_text_beyond_its_bytes_and_still_finds_the_others)
+{
+    Dict *d = dict_new(100, 2 * DICT_TEXT_COST + 10);
+    EXPECT_I64(dict_add(d, STR("12345")), 1);
+    EXPECT_I64(dict_add(d, STR("123456")), 0);
+    EXPECT_I64(dict_add(d, STR("abcde")), 2);
+    EXPECT_I64(dict_add(d, STR("")), 0);
+    EXPECT_I64(dict_add(d, STR("12345")), 1);
+    EXPECT_I64((int64_t)dict_cost(d), 2 * DICT_TEXT_COST + 10);
+    dict_free(d);
 }
 
 TEST(weeks_begin_where_the_first_one_says_also_before_it)

@@ -3,6 +3,8 @@
  */
 #include "engine/rows.h"
 
+#include "engine/prop_index.h"
+
 #include <stdlib.h>
 
 /* ---- the buffer ------------------------------------------------------------------------------- */
@@ -11,6 +13,7 @@ void rows_free(RowBuffer *b)
 {
     free(b->rows);
     free(b->values);
+    free(b->has_prop);
     *b = (RowBuffer){0};
 }
 
@@ -18,6 +21,9 @@ void rows_clear(RowBuffer *b)
 {
     b->count = 0;
     b->value_count = 0;
+    b->prop_count = 0;
+    if (b->prop_room > 0)
+        memset(b->has_prop, 0, b->prop_room / 8);
 }
 
 static void *grown(void *array, uint32_t *cap, size_t size)
@@ -35,12 +41,33 @@ void rows_add(RowBuffer *b, int64_t time_ms, uint32_t person, uint32_t event)
     b->rows[b->count++] = (Row){time_ms, person, event, b->value_count, 0};
 }
 
+static void note_prop(RowBuffer *b, uint32_t prop)
+{
+    if (prop >= b->prop_room) {
+        const uint32_t room = (prop / 1024 + 1) * 1024;
+        b->has_prop = realloc(b->has_prop, room / 8);
+        CHECK(b->has_prop != NULL);
+        memset(b->has_prop + b->prop_room / 64, 0, (room - b->prop_room) / 8);
+        b->prop_room = room;
+    }
+    const uint64_t bit = UINT64_C(1) << (prop & 63);
+    b->prop_count += (b->has_prop[prop / 64] & bit) == 0;
+    b->has_prop[prop / 64] |= bit;
+}
+
 void rows_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t value)
 {
     if (b->value_count == b->value_cap)
         b->values = grown(b->values, &b->value_cap, sizeof *b->values);
     b->values[b->value_count++] = (RowValue){value, prop, (uint8_t)kind, (uint8_t)scale};
     b->rows[b->count - 1].value_count++;
+    note_prop(b, prop);
+}
+
+uint64_t rows_cells(const RowBuffer *b)
+{
+    const uint32_t of_every_row = 2; /* milliseconds, and the event name in the rest */
+    return (uint64_t)b->count * (b->prop_count + of_every_row);
 }
 
 int64_t rows_week_ms(int64_t time_ms, int64_t origin_ms)
@@ -58,7 +85,7 @@ typedef struct Ordered {
     uint32_t week; /* its place among the weeks of this buffer */
 } Ordered;
 
-enum { MS_BITS = 30, DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS };
+enum { MS_BITS = 30, DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS, ARENA_BYTES = 1 << 16 };
 
 /* Stable, by `key`, lowest digits first.  Digits that are all the same cost one look. */
 static void sort_by_key(Ordered *rows, Ordered *scratch, uint32_t n)
@@ -137,34 +164,27 @@ typedef struct ListSeen {
     uint32_t rows;
     ColumnSeen *columns;
     uint32_t column_count, column_cap;
+    PropIndex index;
     uint32_t hint; /* the column after the one found last: rows of one event look alike */
 } ListSeen;
 
 typedef struct Seen {
-    Ctx *ctx;
+    Arena *arena; /* of this part */
     const RowBuffer *b;
     const Ordered *order;
     uint32_t n;
     int64_t week_ms;
     ListSeen *lists;
     uint32_t list_count;
-    uint32_t *list_of; /* event -> list */
-    uint32_t event_max;
+    uint32_t *list_of; /* event -> list; of the whole buffer, as the next one */
+    uint32_t *rows_of; /* event -> rows, all 0 between two parts */
 } Seen;
 
-static ColumnSeen *column_for(Seen *s, ListSeen *l, const RowValue *v)
+static ColumnSeen *add_column(Seen *s, ListSeen *l, const RowValue *v)
 {
-    for (uint32_t i = 0; i < l->column_count; i++) {
-        const uint32_t at =
-            l->hint + i < l->column_count ? l->hint + i : l->hint + i - l->column_count;
-        if (l->columns[at].plan.prop == v->prop) {
-            l->hint = at + 1 < l->column_count ? at + 1 : 0;
-            return &l->columns[at];
-        }
-    }
     if (l->column_count == l->column_cap) {
         const uint32_t cap = l->column_cap == 0 ? 16 : l->column_cap * 2;
-        ColumnSeen *more = ARENA_ARRAY(s->ctx->arena, ColumnSeen, cap);
+        ColumnSeen *more = ARENA_ARRAY(s->arena, ColumnSeen, cap);
         if (l->column_count > 0)
             memcpy(more, l->columns, l->column_count * sizeof *more);
         l->columns = more;
@@ -174,6 +194,16 @@ static ColumnSeen *column_for(Seen *s, ListSeen *l, const RowValue *v)
     c->plan = (PartColumnPlan){
         .prop = v->prop, .kind = (PartKind)v->kind, .min = INT64_MAX, .max = INT64_MIN};
     return c;
+}
+
+static ColumnSeen *column_for(Seen *s, ListSeen *l, const RowValue *v)
+{
+    uint32_t at = l->hint;
+    bool is_new = false;
+    if (at >= l->column_count || l->columns[at].plan.prop != v->prop)
+        at = prop_index_add(&l->index, s->arena, v->prop, l->column_count, &is_new);
+    l->hint = at + 1 == l->column_count ? 0 : at + 1;
+    return is_new ? add_column(s, l, v) : &l->columns[at];
 }
 
 /* The number at a larger scale; false when it does not fit. */
@@ -208,6 +238,12 @@ static uint32_t extra_values(const Seen *s, const ListSeen *l, const Row *r, Row
     return n;
 }
 
+/* Rows without values may have no array at all. */
+static const RowValue *values_of(const Seen *s, const Row *r)
+{
+    return r->value_count == 0 ? NULL : s->b->values + r->values_at;
+}
+
 static ListSeen *list_for(const Seen *s, const Row *r)
 {
     return &s->lists[s->list_of[r->event]];
@@ -215,21 +251,16 @@ static ListSeen *list_for(const Seen *s, const Row *r)
 
 static void count_lists(Seen *s)
 {
+    s->lists = ARENA_ARRAY(s->arena, ListSeen, s->n);
     for (uint32_t i = 0; i < s->n; i++) {
         const uint32_t event = s->b->rows[s->order[i].row].event;
-        s->event_max = event > s->event_max ? event : s->event_max;
+        if (s->rows_of[event]++ == 0)
+            s->lists[s->list_count++].event = event;
     }
-    uint32_t *rows = ARENA_ARRAY(s->ctx->arena, uint32_t, s->event_max + 1);
-    s->list_of = ARENA_ARRAY(s->ctx->arena, uint32_t, s->event_max + 1);
-    for (uint32_t i = 0; i < s->n; i++)
-        rows[s->b->rows[s->order[i].row].event]++;
-    uint32_t distinct = 0;
-    for (uint32_t e = 0; e <= s->event_max; e++)
-        distinct += rows[e] > 0;
-    s->lists = ARENA_ARRAY(s->ctx->arena, ListSeen, distinct);
-    for (uint32_t e = 0; e <= s->event_max; e++)
-        if (rows[e] > 0)
-            s->lists[s->list_count++] = (ListSeen){.event = e, .rows = rows[e]};
+    for (uint32_t i = 0; i < s->list_count; i++) {
+        s->lists[i].rows = s->rows_of[s->lists[i].event];
+        s->rows_of[s->lists[i].event] = 0;
+    }
 }
 
 static int by_rows(const void *a, const void *b)
@@ -277,7 +308,7 @@ static void see_columns(Seen *s)
             RowValue extra[2];
             const uint32_t extras = extra_values(s, l, r, extra);
             see_values(s, l, extra, extras, pass == 0);
-            see_values(s, l, s->b->values + r->values_at, r->value_count, pass == 0);
+            see_values(s, l, values_of(s, r), r->value_count, pass == 0);
         }
     }
     for (uint32_t i = 0; i < s->list_count; i++)
@@ -285,114 +316,132 @@ static void see_columns(Seen *s)
             s->lists[i].columns[c].plan.nullable = s->lists[i].columns[c].values < s->lists[i].rows;
 }
 
+static int by_prop(const void *a, const void *b)
+{
+    const ColumnSeen *x = a, *y = b;
+    return (x->plan.prop > y->plan.prop) - (x->plan.prop < y->plan.prop);
+}
+
+/* Ascending, as parts promise; mostly they are already. */
+static void arrange_columns(Seen *s)
+{
+    for (uint32_t i = 0; i < s->list_count; i++) {
+        ListSeen *l = &s->lists[i];
+        bool is_new = false;
+        qsort(l->columns, l->column_count, sizeof *l->columns, by_prop);
+        l->index = (PropIndex){0};
+        for (uint32_t c = 0; c < l->column_count; c++)
+            (void)prop_index_add(&l->index, s->arena, l->columns[c].plan.prop, c, &is_new);
+    }
+}
+
 /* ---- writing one part ------------------------------------------------------------------------- */
 
-/* What one list gets of the block under way. */
-typedef struct ListBlock {
-    uint32_t *keys;
-    int64_t **values; /* [column] */
-    uint32_t count, cap;
-} ListBlock;
+/* Values that wait between rows and columns: pieces of lists, however many columns they have. */
+enum { PIECE_CELLS = 1 << 17 };
+_Static_assert((int)PIECE_CELLS >= (int)PART_COLUMNS_MAX, "one row at least");
 
 typedef struct Writing {
     Seen *seen;
     PartBuilder *builder;
-    ListBlock *lists;
-    uint8_t *order; /* the list of each row of the block */
-    uint32_t count, cap;
-    uint32_t block;
+    uint8_t *lists;     /* of the block's rows */
+    const Row **sorted; /* the block's rows, list by list */
+    uint32_t *keys;     /* of one list */
+    int64_t *cells;     /* of a piece, column by column */
+    uint64_t cell_room;
 } Writing;
 
-static void *wider(Arena *arena, const void *old, uint32_t used, uint32_t cap, size_t size)
-{
-    void *room = arena_alloc(arena, cap, size);
-    if (used > 0)
-        memcpy(room, old, used * size);
-    return room;
-}
-
-static void widen_list(Writing *w, ListBlock *l, uint32_t columns)
-{
-    Arena *arena = w->seen->ctx->arena;
-    l->cap = l->cap == 0 ? 16 : l->cap * 2;
-    l->keys = wider(arena, l->keys, l->count, l->cap, sizeof *l->keys);
-    if (l->values == NULL)
-        l->values = ARENA_ARRAY(arena, int64_t *, columns);
-    for (uint32_t c = 0; c < columns; c++)
-        l->values[c] = wider(arena, l->values[c], l->count, l->cap, sizeof(int64_t));
-}
-
-static void put_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n, ListBlock *to)
+static void put_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n, int64_t *cells,
+                       uint32_t stride)
 {
     for (uint32_t i = 0; i < n; i++) {
-        ColumnSeen *c = column_for(s, l, &values[i]);
+        const ColumnSeen *c = column_for(s, l, &values[i]);
         int64_t value = 0;
         if (rescale(values[i].value, values[i].scale, c->plan.scale, &value))
-            to->values[c - l->columns][to->count] = value;
+            cells[(size_t)(c - l->columns) * stride] = value;
     }
 }
 
-static void put_row(Writing *w, const Row *r)
+static void write_piece(Writing *w, uint32_t list, const Row *const *rows, uint32_t n)
 {
     Seen *s = w->seen;
-    ListSeen *l = list_for(s, r);
-    ListBlock *to = &w->lists[l - s->lists];
-    if (to->count == to->cap)
-        widen_list(w, to, l->column_count);
-    if (w->count == w->cap) {
-        w->cap = w->cap == 0 ? 1024 : w->cap * 2;
-        w->order = wider(s->ctx->arena, w->order, w->count, w->cap, 1);
+    ListSeen *l = &s->lists[list];
+    for (size_t i = 0; i < (size_t)n * l->column_count; i++)
+        w->cells[i] = PART_MISSING;
+    for (uint32_t i = 0; i < n; i++) {
+        RowValue extra[2];
+        const uint32_t extras = extra_values(s, l, rows[i], extra);
+        put_values(s, l, extra, extras, w->cells + i, n);
+        put_values(s, l, values_of(s, rows[i]), rows[i]->value_count, w->cells + i, n);
     }
-    const int64_t within = r->time_ms - s->week_ms;
-    to->keys[to->count] =
-        (r->person & (PART_BLOCK_PERSONS - 1)) << PART_SECOND_BITS | (uint32_t)(within / 1000);
     for (uint32_t c = 0; c < l->column_count; c++)
-        to->values[c][to->count] = PART_MISSING;
-    RowValue extra[2];
-    const uint32_t extras = extra_values(s, l, r, extra);
-    put_values(s, l, extra, extras, to);
-    put_values(s, l, s->b->values + r->values_at, r->value_count, to);
-    to->count++;
-    w->order[w->count++] = (uint8_t)(l - s->lists);
+        part_builder_values(w->builder, list, c, w->cells + (size_t)c * n, n);
 }
 
-static void end_block(Writing *w)
+static void write_list(Writing *w, uint32_t list, const Row *const *rows, uint32_t n)
 {
-    if (w->count == 0)
-        return;
-    part_builder_block(w->builder, w->block, w->order, w->count);
-    for (uint32_t i = 0; i < w->seen->list_count; i++) {
-        ListBlock *l = &w->lists[i];
-        if (l->count == 0)
-            continue;
-        part_builder_keys(w->builder, i, l->keys, l->count);
-        for (uint32_t c = 0; c < w->seen->lists[i].column_count; c++)
-            part_builder_values(w->builder, i, c, l->values[c], l->count);
-        l->count = 0;
+    const Seen *s = w->seen;
+    for (uint32_t i = 0; i < n; i++)
+        w->keys[i] = (rows[i]->person & (PART_BLOCK_PERSONS - 1)) << PART_SECOND_BITS |
+                     (uint32_t)((rows[i]->time_ms - s->week_ms) / 1000);
+    part_builder_keys(w->builder, list, w->keys, n);
+    const uint32_t piece = (uint32_t)(w->cell_room / s->lists[list].column_count);
+    for (uint32_t done = 0; done < n; done += piece)
+        write_piece(w, list, rows + done, n - done < piece ? n - done : piece);
+}
+
+/* The rows of one block, which stand together. */
+static void write_block(Writing *w, const Ordered *rows, uint32_t n)
+{
+    const Seen *s = w->seen;
+    uint32_t from[PART_LISTS_MAX + 1] = {0}, to[PART_LISTS_MAX];
+    for (uint32_t i = 0; i < n; i++) {
+        w->lists[i] = (uint8_t)s->list_of[s->b->rows[rows[i].row].event];
+        from[w->lists[i] + 1]++;
     }
-    w->count = 0;
+    for (uint32_t l = 0; l < s->list_count; l++) {
+        from[l + 1] += from[l];
+        to[l] = from[l];
+    }
+    for (uint32_t i = 0; i < n; i++)
+        w->sorted[to[w->lists[i]]++] = &s->b->rows[rows[i].row];
+    part_builder_block(w->builder, s->b->rows[rows[0].row].person >> PART_BLOCK_BITS, w->lists, n);
+    for (uint32_t l = 0; l < s->list_count; l++)
+        if (from[l + 1] > from[l])
+            write_list(w, l, w->sorted + from[l], from[l + 1] - from[l]);
+}
+
+static uint64_t cells_wanted(const Seen *s)
+{
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < s->list_count; i++) {
+        const uint64_t cells = (uint64_t)s->lists[i].rows * s->lists[i].column_count;
+        most = cells > most ? cells : most;
+    }
+    return most < PIECE_CELLS ? most : PIECE_CELLS;
 }
 
 static void write_rows(Seen *s, PartBuilder *b)
 {
-    Writing w = {.seen = s, .builder = b};
-    w.lists = ARENA_ARRAY(s->ctx->arena, ListBlock, s->list_count);
-    for (uint32_t i = 0; i < s->n; i++) {
-        const Row *r = &s->b->rows[s->order[i].row];
-        if (r->person >> PART_BLOCK_BITS != w.block)
-            end_block(&w);
-        w.block = r->person >> PART_BLOCK_BITS;
-        put_row(&w, r);
+    Writing w = {.seen = s, .builder = b, .cell_room = cells_wanted(s)};
+    w.lists = ARENA_ARRAY(s->arena, uint8_t, s->n);
+    w.sorted = ARENA_ARRAY(s->arena, const Row *, s->n);
+    w.keys = ARENA_ARRAY(s->arena, uint32_t, s->n);
+    w.cells = ARENA_ARRAY(s->arena, int64_t, w.cell_room);
+    for (uint32_t first = 0, end = 0; first < s->n; first = end) {
+        const uint64_t block = s->order[first].key >> (MS_BITS + PART_BLOCK_BITS);
+        while (end < s->n && s->order[end].key >> (MS_BITS + PART_BLOCK_BITS) == block)
+            end++;
+        write_block(&w, s->order + first, end - first);
     }
-    end_block(&w);
 }
 
 static const PartListPlan *plan_lists(const Seen *s)
 {
-    PartListPlan *plans = ARENA_ARRAY(s->ctx->arena, PartListPlan, s->list_count);
+    PartListPlan *plans = ARENA_ARRAY(s->arena, PartListPlan, s->list_count);
     for (uint32_t i = 0; i < s->list_count; i++) {
         const ListSeen *l = &s->lists[i];
-        PartColumnPlan *columns = ARENA_ARRAY(s->ctx->arena, PartColumnPlan, l->column_count);
+        PartColumnPlan *columns = ARENA_ARRAY(s->arena, PartColumnPlan, l->column_count);
         for (uint32_t c = 0; c < l->column_count; c++)
             columns[c] = l->columns[c].plan;
         plans[i] = (PartListPlan){l->event, columns, l->column_count};
@@ -400,52 +449,75 @@ static const PartListPlan *plan_lists(const Seen *s)
     return plans;
 }
 
-static Err build_week(Ctx *ctx, const RowBuffer *b, const Ordered *order, uint32_t n,
-                      const PartPlan *of, Part **out)
+static Err build_week(Ctx *ctx, Seen *s, const PartPlan *of, Part **out)
 {
-    Seen s = {.ctx = ctx, .b = b, .order = order, .n = n, .week_ms = of->week_ms};
-    count_lists(&s);
-    arrange_lists(&s);
-    see_columns(&s);
+    count_lists(s);
+    arrange_lists(s);
+    see_columns(s);
+    arrange_columns(s);
     PartPlan plan = *of;
-    plan.lists = plan_lists(&s);
-    plan.list_count = s.list_count;
+    plan.lists = plan_lists(s);
+    plan.list_count = s->list_count;
     PartBuilder *builder = part_builder_new(&plan);
-    write_rows(&s, builder);
+    write_rows(s, builder);
     Str bytes = {0};
     const Err err = part_builder_finish_heap(ctx, builder, &bytes);
     part_builder_free(builder);
     return err != ERR_OK ? err : part_open(ctx, bytes, false, 0, out);
 }
 
+/* The rows by week, in their order within it; where each week begins and the last one ends. */
+static uint32_t *group_by_week(Ctx *ctx, const Ordered *rows, uint32_t n, uint32_t weeks,
+                               Ordered *out)
+{
+    uint32_t *at = ARENA_ARRAY(ctx->arena, uint32_t, weeks + 1);
+    uint32_t *to = ARENA_ARRAY(ctx->arena, uint32_t, weeks + 1);
+    for (uint32_t i = 0; i < n; i++)
+        at[rows[i].week + 1]++;
+    for (uint32_t w = 0; w < weeks; w++)
+        at[w + 1] += at[w];
+    memcpy(to, at, (weeks + 1) * sizeof *to);
+    for (uint32_t i = 0; i < n; i++)
+        out[to[rows[i].week]++] = rows[i];
+    return at;
+}
+
+static uint32_t event_max(const RowBuffer *b)
+{
+    uint32_t max = 0;
+    for (uint32_t i = 0; i < b->count; i++)
+        max = b->rows[i].event > max ? b->rows[i].event : max;
+    return max;
+}
+
 Err rows_build(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, uint64_t from_seq, uint64_t to_seq,
                Part ***parts, uint32_t *count)
 {
     Ordered *rows = ARENA_ARRAY(ctx->arena, Ordered, b->count);
-    Ordered *scratch = ARENA_ARRAY(ctx->arena, Ordered, b->count);
+    Ordered *by_week = ARENA_ARRAY(ctx->arena, Ordered, b->count);
     int64_t *weeks = NULL;
     const uint32_t week_count = find_weeks(ctx, b, origin_ms, rows, &weeks);
+    const uint32_t *at = group_by_week(ctx, rows, b->count, week_count, by_week);
     Part **const made = ARENA_ARRAY(ctx->arena, Part *, week_count);
-    uint32_t *at = ARENA_ARRAY(ctx->arena, uint32_t, week_count + 1);
-    for (uint32_t i = 0; i < b->count; i++)
-        at[rows[i].week + 1]++;
-    for (uint32_t w = 0; w < week_count; w++)
-        at[w + 1] += at[w];
-    uint32_t *to = ARENA_ARRAY(ctx->arena, uint32_t, week_count);
-    memcpy(to, at, week_count * sizeof *to);
-    for (uint32_t i = 0; i < b->count; i++)
-        scratch[to[rows[i].week]++] = rows[i];
-    for (uint32_t w = 0; w < week_count; w++) {
-        const uint32_t n = at[w + 1] - at[w];
-        const PartPlan plan = {.week_ms = weeks[w], .from_seq = from_seq, .to_seq = to_seq};
-        sort_by_key(scratch + at[w], rows, n);
-        const Err err = build_week(ctx, b, scratch + at[w], n, &plan, &made[w]);
-        if (err != ERR_OK) {
-            while (w-- > 0)
-                part_unref(made[w]);
-            return err;
-        }
+    Seen s = {.b = b, .arena = arena_new(ARENA_BYTES)};
+    uint32_t *list_of = ARENA_ARRAY(ctx->arena, uint32_t, event_max(b) + 1);
+    uint32_t *rows_of = ARENA_ARRAY(ctx->arena, uint32_t, event_max(b) + 1);
+    Err err = ERR_OK;
+    uint32_t w = 0;
+    for (; w < week_count && err == ERR_OK; w++) {
+        s = (Seen){.arena = s.arena, .b = b, .week_ms = weeks[w], .list_of = list_of};
+        s.rows_of = rows_of;
+        s.order = by_week + at[w];
+        s.n = at[w + 1] - at[w];
+        sort_by_key(by_week + at[w], rows, s.n);
+        err = build_week(ctx, &s, &(PartPlan){weeks[w], from_seq, to_seq, NULL, 0}, &made[w]);
+        arena_reset(s.arena);
     }
+    arena_free(s.arena);
+    for (; err != ERR_OK && w > 0; w--)
+        part_unref(made[w - 1]); /* the last one is NULL */
+    if (err != ERR_OK)
+        return err;
     *parts = made;
     *count = week_count;
     return ERR_OK;

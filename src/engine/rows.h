@@ -31,6 +31,8 @@ typedef struct RowBuffer {
     RowValue *values;
     uint32_t count, cap;
     uint32_t value_count, value_cap;
+    uint64_t *has_prop; /* bits: some row has it */
+    uint32_t prop_count, prop_room;
 } RowBuffer;
 
 void rows_free(RowBuffer *b);
@@ -40,12 +42,17 @@ void rows_clear(RowBuffer *b);
 void rows_add(RowBuffer *b, int64_t time_ms, uint32_t person, uint32_t event);
 void rows_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t value);
 
+/* Values of the parts made of it, with those that are missing, at most: a column is as long as its list. */
+uint64_t rows_cells(const RowBuffer *b);
+
 /* When the week of an instant begins; weeks are counted from `origin_ms`. */
 int64_t rows_week_ms(int64_t time_ms, int64_t origin_ms);
 
 /*
  * One part per week in memory, weeks ascending: *parts in ctx->arena, each with one reference.
  * [from_seq, to_seq) is what the rows are of the log.
+ * Memory: the parts, whose columns have at most 8 bytes for each of rows_cells(); besides them 100 bytes per
+ * row, 100 per column, 8 per event name and 1 MiB.
  */
 MUST_USE Err rows_build(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, uint64_t from_seq,
                         uint64_t to_seq, Part ***parts, uint32_t *count);

@@ -199,6 +199,17 @@ static void ask_shapes(void)
                 ask_at_random(100 * seed + i, &shapes[i], slices, 12);
 }
 
+TEST(a_block_of_more_rows_than_wait_at_a_time_is_merged_in_their_order)
+{
+    const KitShape shapes[] = {
+        {.rows = 50000, .persons = 2, .events = 5, .weeks = 1, .whole_seconds = true, .ties = 95},
+        {.rows = 50000, .persons = 300, .events = 700, .weeks = 1, .ties = 20},
+    };
+    for (uint32_t i = 0; i < ARRAY_LEN(shapes); i++)
+        for (uint32_t slices = 3; slices <= 12; slices += 9)
+            ask_at_random(2 * i, &shapes[i], slices, 3);
+}
+
 TEST(a_merged_week_is_one_part_and_takes_fewer_bytes)
 {
     const KitShape shape = {.rows = 4000, .persons = 5000, .events = 20, .weeks = 2};

@@ -3,30 +3,79 @@
  */
 #include "engine/schema.h"
 
+#include "base/hash.h"
+#include "base/rand.h"
 #include "events/crc32c.h"
 
 #include <stdlib.h>
 
 enum { KEY_BYTES = EVENT_ACTOR_KIND_BYTES_MAX + 1 + EVENT_ACTOR_VALUE_BYTES_MAX };
 
+/*
+ * pairs: with the five columns that every list has, 255 lists stay below PART_COLUMNS_MAX.
+ * event_props: as many as one event may bring, with its context; a list's columns are as long as the list,
+ *     so that this also says how much longer a row can be than what arrived.
+ * costs: together 2 GiB; one property cannot take the room of the others.
+ */
+const SchemaLimits SCHEMA_LIMITS = {
+    .events = SCHEMA_EVENTS_MAX,
+    .props = SCHEMA_PROPS_MAX,
+    .event_props = 2 * EVENT_PROPS_MAX,
+    .pairs = 49152,
+    .values = 1 << 22,
+    .values_cost = UINT64_C(256) << 20,
+    .all_cost = UINT64_C(1) << 30,
+    .actors_cost = UINT64_C(1) << 30,
+};
+enum { LIST_COLUMNS_MAX = PROP_FIRST }; /* of a list, besides those of its pairs */
+_Static_assert(49152 + PART_LISTS_MAX * LIST_COLUMNS_MAX <= PART_COLUMNS_MAX, "columns of a part");
+
+/* Event names and the properties that they have: a set, and in the order of arrival. */
+typedef struct Pairs {
+    uint64_t *in_order; /* event << 32 | property */
+    uint32_t *slots;    /* place + 1, 0 = empty; twice as many as the limit at least */
+    uint32_t count, saved, slot_count;
+    uint64_t seed;
+    uint16_t *of_event; /* event -> how many */
+} Pairs;
+
 struct Schema {
+    SchemaLimits limits;
+    Pairs pairs;
+    uint64_t values_cost; /* of the texts of all properties */
+    uint64_t saved_cost;  /* of everything, when it was saved last */
     Dict *events, *props, *actors;
     SchemaProp builtin[PROP_FIRST];            /* PROP_SOURCE and PROP_STORE have texts */
     SchemaProp *shelf[SCHEMA_PROPS_MAX / 256]; /* never move */
     uint32_t saved_events, saved_props, saved_actors;
 };
 
-Schema *schema_new(void)
+static void make_pairs(Pairs *p, const SchemaLimits *limits)
+{
+    p->slot_count = 1;
+    while (p->slot_count < 2 * limits->pairs)
+        p->slot_count *= 2;
+    p->slots = calloc(p->slot_count, sizeof *p->slots);
+    p->in_order = calloc((size_t)limits->pairs + 1, sizeof *p->in_order);
+    p->of_event = calloc((size_t)limits->events + 1, sizeof *p->of_event);
+    p->seed = rand_u64();
+    CHECK(p->slots != NULL && p->in_order != NULL && p->of_event != NULL);
+}
+
+Schema *schema_new(const SchemaLimits *limits)
 {
     Schema *s = calloc(1, sizeof *s);
-    CHECK(s != NULL);
-    s->events = dict_new(SCHEMA_EVENTS_MAX);
-    s->props = dict_new(SCHEMA_PROPS_MAX);
-    s->actors = dict_new(SCHEMA_ACTORS_MAX);
+    CHECK(s != NULL && limits->props <= SCHEMA_PROPS_MAX && limits->events <= SCHEMA_EVENTS_MAX &&
+          limits->event_props <= UINT16_MAX && limits->pairs <= SCHEMA_LIMITS.pairs);
+    s->limits = *limits;
+    make_pairs(&s->pairs, limits);
+    s->events = dict_new(limits->events, UINT64_MAX);
+    s->props = dict_new(limits->props, UINT64_MAX);
+    s->actors = dict_new(DICT_COUNT_MAX, limits->actors_cost);
     for (uint32_t i = 0; i < PROP_FIRST; i++)
         s->builtin[i].id = i;
-    s->builtin[PROP_SOURCE].values = dict_new(SCHEMA_VALUES_MAX);
-    s->builtin[PROP_STORE].values = dict_new(SCHEMA_VALUES_MAX);
+    s->builtin[PROP_SOURCE].values = dict_new(limits->values, limits->values_cost);
+    s->builtin[PROP_STORE].values = dict_new(limits->values, limits->values_cost);
     s->builtin[PROP_SOURCE].type = s->builtin[PROP_STORE].type = EVENT_TEXT;
     return s;
 }
@@ -49,6 +98,9 @@ void schema_free(Schema *s)
     dict_free(s->events);
     dict_free(s->props);
     dict_free(s->actors);
+    free(s->pairs.in_order);
+    free(s->pairs.slots);
+    free(s->pairs.of_event);
     free(s);
 }
 
@@ -79,7 +131,7 @@ static SchemaProp *new_prop(Schema *s, uint32_t number, SchemaSpace space, Event
     SchemaProp *p = &(*shelf)[(number - 1) % 256];
     *p = (SchemaProp){.id = PROP_FIRST + number - 1, .space = space, .type = type};
     if (type == EVENT_TEXT)
-        p->values = dict_new(SCHEMA_VALUES_MAX);
+        p->values = dict_new(s->limits.values, s->limits.values_cost);
     return p;
 }
 
@@ -94,9 +146,50 @@ SchemaProp *schema_prop(Schema *s, SchemaSpace space, Str name, EventType type)
                             : new_prop(s, number, space, type);
 }
 
+/* The slot that holds the pair, or the empty one where it belongs. */
+static uint32_t *pair_slot(const Pairs *p, uint64_t pair)
+{
+    const uint32_t mask = p->slot_count - 1;
+    uint32_t slot = (uint32_t)hash_u64(pair, p->seed) & mask;
+    while (p->slots[slot] != 0 && p->in_order[p->slots[slot] - 1] != pair)
+        slot = (slot + 1) & mask;
+    return &p->slots[slot];
+}
+
+static bool add_pair(Schema *s, uint32_t event, uint32_t prop)
+{
+    Pairs *p = &s->pairs;
+    const uint64_t pair = (uint64_t)event << 32 | prop;
+    uint32_t *slot = pair_slot(p, pair);
+    if (*slot != 0)
+        return true;
+    if (p->count == s->limits.pairs || p->of_event[event] == s->limits.event_props)
+        return false;
+    p->in_order[p->count++] = pair;
+    p->of_event[event]++;
+    *slot = p->count;
+    return true;
+}
+
+bool schema_pair(Schema *s, uint32_t event, const SchemaProp *prop)
+{
+    return add_pair(s, event, prop->id);
+}
+
+/* What is known is found also when the texts of all properties have no room for another. */
+static uint32_t add_value(Schema *s, Dict *values, Str text)
+{
+    if (text.len + DICT_TEXT_COST > s->limits.all_cost - s->values_cost)
+        return dict_find(values, text);
+    const uint64_t before = dict_cost(values);
+    const uint32_t code = dict_add(values, text);
+    s->values_cost += dict_cost(values) - before;
+    return code;
+}
+
 uint32_t schema_code(Schema *s, uint32_t prop, Str text)
 {
-    return dict_add(schema_prop_at(s, prop)->values, text);
+    return add_value(s, schema_prop_at(s, prop)->values, text);
 }
 
 /* Kinds hold no NUL, so the key says both parts. */
@@ -196,7 +289,8 @@ uint64_t schema_bytes(const Schema *s)
     for (uint32_t id = 0; id < PROP_FIRST + dict_count(s->props); id++)
         if (schema_prop_at(s, id)->values != NULL)
             bytes += dict_bytes(schema_prop_at(s, id)->values);
-    return bytes;
+    return bytes + s->pairs.slot_count * sizeof *s->pairs.slots +
+           s->limits.pairs * sizeof *s->pairs.in_order;
 }
 
 /* ---- saving ------------------------------------------------------------------------------------- */
@@ -205,6 +299,7 @@ uint64_t schema_bytes(const Schema *s)
  *   'E' text               the next event name
  *   'P' type, text         the next property (its space stands in front of its name)
  *   'V' u32 property, text the next value of that property
+ *   'C' u32 event, u32 property   the next pair: events of this name have a column for it
  *   'A' text               the next actor (kind, NUL, value)
  * A text is u32 bytes and the bytes.
  */
@@ -246,6 +341,27 @@ static void save_values(Buf *out, SchemaProp *p)
     }
 }
 
+static void save_pairs(Buf *out, Pairs *p)
+{
+    for (; p->saved < p->count; p->saved++) {
+        buf_add_char(out, 'C');
+        add_u32(out, (uint32_t)(p->in_order[p->saved] >> 32));
+        add_u32(out, (uint32_t)p->in_order[p->saved]);
+    }
+}
+
+/* No entry is longer than what it costs. */
+static uint64_t all_cost(const Schema *s)
+{
+    return dict_cost(s->events) + dict_cost(s->props) + dict_cost(s->actors) + s->values_cost +
+           (uint64_t)s->pairs.count * DICT_TEXT_COST;
+}
+
+uint64_t schema_new_bytes(const Schema *s)
+{
+    return all_cost(s) - s->saved_cost;
+}
+
 void schema_save_new(Schema *s, Buf *out)
 {
     const size_t start = out->len;
@@ -255,8 +371,10 @@ void schema_save_new(Schema *s, Buf *out)
     save_props(s, out);
     for (uint32_t id = 0; id < PROP_FIRST + dict_count(s->props); id++)
         save_values(out, schema_prop_at(s, id));
+    save_pairs(out, &s->pairs);
     save_dict(out, s->actors, 'A', &s->saved_actors);
     CHECK(!out->overflowed);
+    s->saved_cost = all_cost(s);
     const uint32_t bytes = (uint32_t)(out->len - start - 8);
     if (bytes == 0) {
         out->len = start;
@@ -314,7 +432,17 @@ static bool load_value(Schema *s, Str *from)
         return false;
     Dict *values = schema_prop_at(s, id)->values;
     const uint32_t before = dict_count(values);
-    return dict_add(values, text) == before + 1;
+    return add_value(s, values, text) == before + 1;
+}
+
+static bool load_pair(Schema *s, Str *from)
+{
+    uint32_t event = 0, prop = 0;
+    const uint32_t before = s->pairs.count;
+    return take_u32(from, &event) && take_u32(from, &prop) && event >= 1 &&
+           event <= dict_count(s->events) && prop >= PROP_FIRST &&
+           prop < PROP_FIRST + dict_count(s->props) && add_pair(s, event, prop) &&
+           s->pairs.count == before + 1;
 }
 
 static bool load_text(Dict *d, Str *from, bool is_actor)
@@ -336,6 +464,8 @@ static bool load_entry(Schema *s, Str *from)
         return load_prop(s, from);
     case 'V':
         return load_value(s, from);
+    case 'C':
+        return load_pair(s, from);
     case 'A':
         return load_text(s->actors, from, true);
     default:
@@ -359,6 +489,8 @@ Err schema_load(Ctx *ctx, Schema *s, Str bytes)
     s->saved_events = dict_count(s->events);
     s->saved_props = dict_count(s->props);
     s->saved_actors = dict_count(s->actors);
+    s->pairs.saved = s->pairs.count;
+    s->saved_cost = all_cost(s);
     for (uint32_t id = 0; id < PROP_FIRST + dict_count(s->props); id++)
         if (schema_prop_at(s, id)->values != NULL)
             schema_prop_at(s, id)->saved_values = dict_count(schema_prop_at(s, id)->values);

@@ -4,7 +4,10 @@
  *
  * Everything arrives by itself: the first value of a property pins its type; a later one of another type
  * is a conflict, which is counted and kept out of the columns (the log still has it).
+ * Which properties an event name has is pinned in the same way, so that no part can get more columns than
+ * PART_COLUMNS_MAX, however many of them grow together.
  * What is new since the last save is written behind the file of names before any part that uses it is.
+ * Memory: SchemaLimits says it; what is beyond a limit gets no number, what is known keeps it.
  *
  * Owns: its memory until schema_free().
  * Threads: schema_event(), schema_prop(), schema_code(), schema_actor(), schema_save_new() one at a time;
@@ -19,10 +22,23 @@
 enum {
     SCHEMA_EVENTS_MAX = 65535,
     SCHEMA_PROPS_MAX = 16384,
-    SCHEMA_VALUES_MAX = 1 << 22, /* distinct texts of one property */
-    SCHEMA_ACTORS_MAX = DICT_COUNT_MAX,
     SCHEMA_SCALE_MAX = 6, /* decimal places of a number in the columns */
 };
+
+/* Costs are those of engine/dict.h. */
+typedef struct SchemaLimits {
+    uint32_t events;      /* at most SCHEMA_EVENTS_MAX */
+    uint32_t props;       /* at most SCHEMA_PROPS_MAX */
+    uint32_t event_props; /* of one event name */
+    uint32_t pairs;       /* of an event name and a property */
+    uint32_t values;      /* distinct texts of one property */
+    uint64_t values_cost; /* of the texts of one property */
+    uint64_t all_cost;    /* of the texts of all properties */
+    uint64_t actors_cost;
+} SchemaLimits;
+
+/* What a server has; the reasons stand beside the numbers. */
+extern const SchemaLimits SCHEMA_LIMITS;
 
 /* Where a property stands; the same name in two of them is two properties. */
 typedef enum SchemaSpace {
@@ -33,16 +49,15 @@ typedef enum SchemaSpace {
 typedef struct SchemaProp {
     uint32_t id;
     SchemaSpace space;
-    EventType type; /* as the first value was */
-    Dict *values;   /* EVENT_TEXT: its texts; else NULL */
-    uint64_t
-        conflicts; /* values of another type, of too many places, too large, or one text too many */
+    EventType type;     /* as the first value was */
+    Dict *values;       /* EVENT_TEXT: its texts; else NULL */
+    uint64_t conflicts; /* values of it that were kept aside, since the start */
     uint32_t saved_values;
 } SchemaProp;
 
 typedef struct Schema Schema;
 
-Schema *schema_new(void);
+Schema *schema_new(const SchemaLimits *limits);
 void schema_free(Schema *s); /* NULL is nothing to do */
 
 /* The number of an event name, from 1; 0 = there are too many. */
@@ -50,6 +65,9 @@ uint32_t schema_event(Schema *s, Str name);
 
 /* The property with this name, made with `type` when there is none.  NULL: too many. */
 SchemaProp *schema_prop(Schema *s, SchemaSpace space, Str name, EventType type);
+
+/* Whether events of this name may have the property; the first ones that ask may. */
+MUST_USE bool schema_pair(Schema *s, uint32_t event, const SchemaProp *prop);
 
 /* The code of a text, 0 = too many.  `prop` is of EVENT_TEXT, PROP_SOURCE or PROP_STORE. */
 uint32_t schema_code(Schema *s, uint32_t prop, Str text);
@@ -75,7 +93,12 @@ uint32_t schema_prop_count(const Schema *s);   /* ids are PROP_FIRST up to PROP_
 uint32_t schema_person_count(const Schema *s); /* person numbers are below */
 uint64_t schema_bytes(const Schema *s);        /* of memory */
 
-/* Adds what is new since the last call as one record with its checksum; nothing when nothing is. */
+/* What schema_save_new() would add now, at most. */
+uint64_t schema_new_bytes(const Schema *s);
+
+/* Adds what is new since the last call as one record with its checksum; nothing when nothing is.
+ * Must be called before schema_new_bytes() is SCHEMA_SAVE_BYTES_MAX. */
+#define SCHEMA_SAVE_BYTES_MAX (UINT64_C(1) << 30)
 void schema_save_new(Schema *s, Buf *out);
 
 /* Reads records into an empty schema.  INTERNAL "events.names_damaged". */

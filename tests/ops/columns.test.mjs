@@ -62,6 +62,23 @@ test('stat says what is there, by column', () => {
     assert.ok(r.out.includes(word), r.out)
 })
 
+test('what has no place in the columns is counted by its reason, also after a start', async () => {
+  await w.start()
+  const odd = (id, time, properties) => ({ id, name: 'Name 1', time, actor: { kind: 'member', value: 'm1' }, properties })
+  await w.want(200, 'POST', '/v1/events', { events: [
+    odd('clock', '1971-01-01T00:00:00Z', {}),
+    odd('type', new Date(w.now()).toISOString(), { channel: 7 }),
+  ] })
+  want = await total()
+  await w.stop()
+  for (let starts = 0; starts < 2; starts++) {
+    const r = events('stat')
+    assert.match(r.out, /^ +1 events too far from when they were received$/m)
+    assert.match(r.out, /^ +1 values of another type than the first one$/m)
+    await mustAnswerTheSame()
+  }
+})
+
 test('while a server runs, it says so', async () => {
   await w.start()
   const r = events('stat')

@@ -202,8 +202,9 @@ static void add_pages(Pages *p, uint32_t from, uint32_t to)
 
 static void open_pages(Pages *p)
 {
-    *p = (Pages){
-        .ctx.arena = arena_new(1 << 16), .schema = schema_new(), .settings = setting_default()};
+    *p = (Pages){.ctx.arena = arena_new(1 << 16),
+                 .schema = schema_new(&SCHEMA_LIMITS),
+                 .settings = setting_default()};
     p->names = (AnalysisNames){p->schema, &p->settings};
     p->prop = schema_prop(p->schema, SCHEMA_CONTEXT, STR("page"), EVENT_TEXT)->id;
     add_pages(p, 0, PAGES);

@@ -1,0 +1,508 @@
+/*
+ * engine/engine_bound_test.c -- odd events in masses: what has no room is kept aside and counted, the rest
+ * is there, and nothing ends the program.
+ */
+#include "engine/engine.h"
+#include "engine/engine_testkit.h"
+#include "engine/merge.h"
+
+#include "base/log.h"
+#include "base/test.h"
+
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ORIGIN_MS KIT_ORIGIN_MS
+#define WEEK_MS   PART_WEEK_MS
+
+typedef struct Odd {
+    char path[64];
+    Ctx ctx;
+    EngineOptions options;
+    Engine *engine;
+    int64_t ids;
+} Odd;
+
+static void odd_open(Odd *o, EngineOptions options)
+{
+    *o = (Odd){.path = "/tmp/engine_bound.XXXXXX", .ctx.arena = arena_new(1 << 16)};
+    o->options = options;
+    o->options.origin_ms = ORIGIN_MS;
+    CHECK(mkdtemp(o->path) != NULL);
+    log_setup(LOG_OFF, false);
+    CHECK(engine_open(&o->ctx, str_of(o->path), &o->options, &o->engine) == ERR_OK);
+}
+
+static void odd_reopen(Odd *o)
+{
+    engine_close(o->engine);
+    CHECK(engine_open(&o->ctx, str_of(o->path), &o->options, &o->engine) == ERR_OK);
+}
+
+static void odd_close(Odd *o)
+{
+    Str *names = NULL;
+    size_t n = 0;
+    engine_close(o->engine);
+    CHECK(file_list(&o->ctx, str_of(o->path), &names, &n) == ERR_OK);
+    for (size_t i = 0; i < n; i++)
+        CHECK(file_remove(&o->ctx, str_of(o->path), names[i]) == ERR_OK);
+    CHECK(rmdir(o->path) == 0);
+    arena_free(o->ctx.arena);
+}
+
+/* What an event is like: properties p<first> up to p<first + count - 1>, numbers or long texts; before them
+ * properties l0, l1, ..., which are lists. */
+typedef struct Like {
+    uint32_t name;
+    int64_t time_ms, received_ms;
+    uint32_t first, count;
+    uint32_t text_bytes; /* 0 = numbers */
+    uint32_t lists;
+} Like;
+
+static const Str ONE = {"one", 3};
+
+static void add_props(Odd *o, EventBuilder *b, const Like *like)
+{
+    char *text = arena_bytes(o->ctx.arena, like->text_bytes + 1);
+    memset(text, 'x', like->text_bytes);
+    for (uint32_t i = 0; i < like->lists; i++)
+        event_prop_texts(b, arena_printf(o->ctx.arena, "l%u", i), &ONE, 1);
+    for (uint32_t i = 0; i < like->count; i++) {
+        const Str name = arena_printf(o->ctx.arena, "p%u", like->first + i);
+        if (i == EVENT_PROPS_MAX)
+            event_context(b);
+        if (like->text_bytes == 0)
+            event_prop_i64(b, name, o->ids);
+        else
+            event_prop_text(
+                b, name,
+                arena_printf(o->ctx.arena, "%.*s%d", (int)like->text_bytes, text, (int)o->ids));
+    }
+}
+
+static void offer(Odd *o, const Like *like)
+{
+    const Event head = {.kind = EVENT_HAPPENED,
+                        .source = STR("odd"),
+                        .id = arena_i64(o->ctx.arena, o->ids++),
+                        .name = arena_printf(o->ctx.arena, "Event %u", like->name),
+                        .time_ms = like->time_ms == 0 ? ORIGIN_MS : like->time_ms,
+                        .received_ms = like->received_ms == 0 ? ORIGIN_MS : like->received_ms};
+    EventBuilder *b = event_begin(&o->ctx, &head);
+    add_props(o, b, like);
+    Event e;
+    CHECK(event_end(b, &e) == ERR_OK);
+    Buf bytes = BUF_MAX(EVENT_BYTES_MAX);
+    event_encode(&e, &bytes);
+    (void)engine_offer(o->engine, engine_next_seq(o->engine), 1, buf_str(&bytes));
+    buf_free(&bytes);
+    arena_reset(o->ctx.arena);
+}
+
+static EngineStat stat_of(Odd *o)
+{
+    EngineStat stat;
+    engine_view_done(engine_view(o->engine)); /* everything offered is in */
+    engine_stat(o->engine, &stat);
+    return stat;
+}
+
+/* How many events have the property. */
+static int64_t count_of(Odd *o, SchemaSpace space, Str name)
+{
+    ScanView *view = engine_view(o->engine);
+    const SchemaProp *p = schema_find_prop(engine_schema_lock(o->engine), space, name);
+    engine_schema_unlock(o->engine);
+    const ScanProp prop = {p == NULL ? PROP_NONE : p->id, 0};
+    const ScanSelect all = {.from_ms = 0, .to_ms = INT64_MAX};
+    Scanner *scanner = scanner_new(view, &(ScanAsk){&all, 1, &prop, 1, false});
+    int64_t count = 0;
+    ScanBatch b;
+    for (uint32_t piece = 0; piece < scan_pieces(view); piece++)
+        if (scanner_batch(scanner, piece, &b))
+            for (uint32_t row = 0; row < b.from[b.person_count]; row++)
+                count += b.values[0][row] != SCAN_MISSING;
+    scanner_free(scanner);
+    engine_view_done(view);
+    return count;
+}
+
+/* ---- columns -------------------------------------------------------------------------------------- */
+
+TEST(
+    names_times_properties_beyond_the_columns_of_a_part_are_kept_aside_and_the_others_grow_together)
+{
+    enum { NAMES = 250, PROPS = 2 * EVENT_PROPS_MAX };
+    Odd o;
+    odd_open(&o, (EngineOptions){.slice_rows = 100, .fan = 2});
+    for (uint32_t round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < NAMES; i++)
+            offer(&o, &(Like){.name = i, .count = PROPS});
+        CHECK(engine_flush(&o.ctx, o.engine) == ERR_OK);
+    }
+    CHECK(engine_settle(&o.ctx, o.engine) == ERR_OK);
+    const int64_t with_props = SCHEMA_LIMITS.pairs / PROPS;
+    const EngineStat stat = stat_of(&o);
+    EXPECT_I64((int64_t)stat.aside[ENGINE_ASIDE_PAIRS], 3 * (NAMES - with_props) * PROPS);
+    EXPECT_I64((int64_t)stat.events, 3 * NAMES);
+    EXPECT_I64(stat.file_parts, 1);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p7")), 3 * with_props);
+    EXPECT_I64(count_of(&o, SCHEMA_CONTEXT, STR("p300")), 3 * with_props);
+    odd_close(&o);
+}
+
+/* Many names, each with properties of its own: value = what its row, name and property say. */
+enum { WIDE_NAMES = 400, WIDE_PROPS = 100, WIDE_ALL = 8000 };
+
+static uint32_t wide_prop(uint32_t name, uint32_t i)
+{
+    return PROP_FIRST + (name * 37 + i * 79) % WIDE_ALL;
+}
+
+static int64_t wide_value(uint32_t row, uint32_t prop)
+{
+    return (int64_t)row * 1000003 + prop;
+}
+
+/* `rows` rows; `seldom` names come once, the others share what is left. */
+static Part *wide_part(Ctx *ctx, uint32_t rows, uint32_t seldom, bool turned, uint64_t seq)
+{
+    RowBuffer b = {0};
+    Part **made = NULL;
+    uint32_t n = 0;
+    for (uint32_t row = 0; row < rows; row++) {
+        uint32_t name = row < seldom ? row : seldom + row % (WIDE_NAMES - seldom);
+        name = turned ? WIDE_NAMES - 1 - name : name;
+        rows_add(&b, ORIGIN_MS + row * 1000, row % 7, 1 + name);
+        for (uint32_t i = 0; i < WIDE_PROPS; i++)
+            rows_value(&b, wide_prop(name, i), PART_NUMBERS, 0,
+                       wide_value(row, wide_prop(name, i)));
+    }
+    CHECK(rows_build(ctx, &b, ORIGIN_MS, seq, seq + 1, &made, &n) == ERR_OK && n == 1);
+    rows_free(&b);
+    return made[0];
+}
+
+typedef struct WideSum {
+    int64_t count, sum;
+} WideSum;
+
+/* Of the properties that this test looks at: all values of each. */
+static WideSum wide_sum(Part *const *parts, uint32_t count, uint32_t prop)
+{
+    WideSum s = {0};
+    const ScanView view = {
+        .parts = (Part **)(uintptr_t)parts, .part_count = count, .person_count = 7};
+    const ScanSelect all = {.from_ms = 0, .to_ms = INT64_MAX};
+    const ScanProp asked = {prop, 0};
+    Scanner *scanner = scanner_new(&view, &(ScanAsk){&all, 1, &asked, 1, false});
+    ScanBatch b;
+    CHECK(scanner_batch(scanner, 0, &b));
+    for (uint32_t row = 0; row < b.from[b.person_count]; row++) {
+        s.count += b.values[0][row] != SCAN_MISSING;
+        s.sum += b.values[0][row] != SCAN_MISSING ? b.values[0][row] : 0;
+    }
+    scanner_free(scanner);
+    return s;
+}
+
+static Err sink_heap(Ctx *ctx, Str bytes, void *arg)
+{
+    (void)ctx;
+    buf_add(arg, bytes);
+    return ERR_OK;
+}
+
+TEST(names_that_leave_the_shared_list_get_the_columns_that_they_have_and_no_others)
+{
+    Ctx ctx = {.arena = arena_new(1 << 20)};
+    Part *parts[] = {wide_part(&ctx, 2000, 300, false, 1), wide_part(&ctx, 2000, 200, true, 2)};
+    Part *merged = NULL;
+    Buf bytes = BUF_MAX(PART_BYTES_MAX);
+    CHECK(parts_merge(&ctx, parts, 2, MERGE_BYTES_MAX, NULL, sink_heap, &bytes) == ERR_OK);
+    CHECK(part_open(&ctx, buf_str(&bytes), false, 0, &merged) == ERR_OK);
+    CHECK(merged->head->column_count < WIDE_NAMES * (WIDE_PROPS + 1));
+    for (uint32_t i = 0; i + 1 < merged->head->list_count; i++)
+        EXPECT_I64(merged->lists[i].column_count, WIDE_PROPS + 1); /* and milliseconds */
+    for (uint32_t prop = PROP_FIRST; prop < PROP_FIRST + WIDE_ALL; prop += 111) {
+        const WideSum want = wide_sum(parts, 2, prop), got = wide_sum(&merged, 1, prop);
+        EXPECT_I64(got.count, want.count);
+        EXPECT_I64(got.sum, want.sum);
+    }
+    bytes = BUF_MAX(PART_BYTES_MAX);
+    EXPECT_I64(parts_merge(&ctx, parts, 2, 1 << 20, NULL, sink_heap, &bytes), ERR_TOO_LARGE);
+    EXPECT_STREQ(ctx.fault.reason, "events.merge");
+    EXPECT_I64((int64_t)bytes.len, 0);
+    part_unref(parts[0]);
+    part_unref(parts[1]);
+    part_unref(merged);
+    arena_free(ctx.arena);
+}
+
+TEST(an_event_name_keeps_its_first_properties_also_after_a_restart)
+{
+    SchemaLimits limits = SCHEMA_LIMITS;
+    limits.event_props = 10;
+    limits.pairs = 25;
+    Odd o;
+    odd_open(&o, (EngineOptions){.names = &limits});
+    offer(&o, &(Like){.name = 1, .count = 8});
+    offer(&o, &(Like){.name = 1, .first = 8, .count = 8}); /* two of them */
+    EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_PAIRS], 6);
+    odd_reopen(&o);
+    EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_PAIRS], 6);
+    offer(&o, &(Like){.name = 1, .first = 9, .count = 8}); /* the first one is known */
+    EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_PAIRS], 13);
+    offer(&o, &(Like){.name = 2, .count = 10});
+    offer(&o, &(Like){.name = 3, .count = 10}); /* five of them */
+    EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_PAIRS], 18);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p9")), 3);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p4")), 3);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p5")), 2);
+    odd_close(&o);
+}
+
+TEST(files_that_would_be_too_large_together_stay_in_several_and_hold_the_same)
+{
+    enum { NAMES = 4, PROPS = 50, GROUPS = 8, EVENTS = 1600 };
+    Odd o;
+    odd_open(&o, (EngineOptions){
+                     .slice_rows = 40, .flush_rows = 200, .fan = 3, .merge_bytes_max = 60000});
+    for (uint32_t i = 0; i < EVENTS;
+         i++) /* neighbours are alike, the others have other properties */
+        offer(&o, &(Like){.name = i % NAMES, .first = i * GROUPS / EVENTS * PROPS, .count = PROPS});
+    CHECK(engine_flush(&o.ctx, o.engine) == ERR_OK);
+    for (int restarts = 0; restarts < 2; restarts++) {
+        CHECK(engine_settle(&o.ctx, o.engine) == ERR_OK);
+        const EngineStat stat = stat_of(&o);
+        CHECK(stat.file_parts > 1 && stat.file_parts <= EVENTS / 40);
+        CHECK(stat.file_bytes < (uint64_t)stat.file_parts * 100000); /* tables included */
+        EXPECT_I64((int64_t)stat.events, EVENTS);
+        for (uint32_t prop = 0; prop < GROUPS * PROPS; prop += 37)
+            EXPECT_I64(count_of(&o, SCHEMA_EVENT, arena_printf(o.ctx.arena, "p%u", prop)),
+                       EVENTS / GROUPS);
+        odd_reopen(&o);
+        o.ids = 0; /* all of them again: whichever file has an id, it is known */
+        for (uint32_t i = 0; i < EVENTS; i++)
+            offer(&o, &(Like){.name = 1});
+        EXPECT_I64((int64_t)stat_of(&o).repeated, EVENTS);
+    }
+    odd_close(&o);
+}
+
+TEST(a_list_takes_no_column_from_the_properties_of_its_event_name)
+{
+    SchemaLimits limits = SCHEMA_LIMITS;
+    limits.event_props = 2;
+    Odd o;
+    odd_open(&o, (EngineOptions){.names = &limits});
+    for (int i = 0; i < 2; i++) {
+        offer(&o, &(Like){.name = 1, .lists = 5});
+        offer(&o, &(Like){.name = 1, .count = 2, .lists = 5});
+    }
+    const EngineStat stat = stat_of(&o);
+    EXPECT_I64((int64_t)stat.aside[ENGINE_ASIDE_LISTS], 20);
+    EXPECT_I64((int64_t)stat.kept_aside, 20);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p1")), 2);
+    odd_close(&o);
+}
+
+/* ---- memory --------------------------------------------------------------------------------------- */
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IS_SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define IS_SANITIZED
+#endif
+#endif
+
+enum { CROWD_PARTS = 10, CROWD_ROWS = 30000, CROWD_COLUMNS = 40, CROWD_MIB = 60 };
+
+/* Nobody's rows: all of them stand in one block. */
+static Part *crowd_part(Ctx *ctx, uint32_t seq)
+{
+    RowBuffer b = {0};
+    Part **made = NULL;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < CROWD_ROWS; i++) {
+        rows_add(&b, ORIGIN_MS + (int64_t)i * 20000, 0, 1 + i % 3);
+        for (uint32_t c = 0; c < CROWD_COLUMNS; c++)
+            rows_value(&b, PROP_FIRST + c, PART_CODES, 0, 1 + i * c % 5);
+    }
+    CHECK(rows_build(ctx, &b, ORIGIN_MS, seq, seq + 1, &made, &n) == ERR_OK && n == 1);
+    rows_free(&b);
+    return made[0];
+}
+
+static Err sink_nothing(Ctx *ctx, Str bytes, void *arg)
+{
+    (void)ctx;
+    (void)bytes;
+    (void)arg;
+    return ERR_OK;
+}
+
+static int64_t most_memory_kib(void)
+{
+    struct rusage usage;
+    CHECK(getrusage(RUSAGE_SELF, &usage) == 0);
+    return usage.ru_maxrss;
+}
+
+/* In a process of its own: what other tests had at most does not count. */
+static int merge_crowd(void)
+{
+    Ctx ctx = {.arena = arena_new(1 << 20)};
+    Part *parts[CROWD_PARTS];
+    for (uint32_t i = 0; i < CROWD_PARTS; i++) {
+        parts[i] = crowd_part(&ctx, i);
+        arena_reset(ctx.arena);
+    }
+    const int64_t before_kib = most_memory_kib();
+    if (parts_merge(&ctx, parts, CROWD_PARTS, MERGE_BYTES_MAX, NULL, sink_nothing, NULL) != ERR_OK)
+        return 2;
+    return most_memory_kib() - before_kib > (int64_t)CROWD_MIB * 1024;
+}
+
+TEST(a_merge_of_a_block_with_very_many_rows_does_not_hold_all_its_values)
+{
+#ifdef IS_SANITIZED
+    test_skip("sanitizers keep what was freed");
+#endif
+    const pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0)
+        _exit(merge_crowd());
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status));
+    EXPECT_I64(WEXITSTATUS(status), 0);
+}
+
+/* ---- texts ---------------------------------------------------------------------------------------- */
+
+TEST(texts_beyond_the_bytes_of_a_property_and_of_all_are_kept_aside_and_known_ones_stay)
+{
+    enum { BYTES = 1000 };
+    const uint64_t cost = BYTES + 1 + DICT_TEXT_COST, others = 2 * (DICT_TEXT_COST + 16);
+    SchemaLimits limits = SCHEMA_LIMITS;
+    limits.values_cost = 3 * cost;
+    limits.all_cost = 5 * cost + others;
+    Odd o;
+    odd_open(&o, (EngineOptions){.names = &limits});
+    for (int i = 0; i < 5; i++)
+        offer(&o, &(Like){.name = 1, .count = 1, .text_bytes = BYTES});
+    EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_TEXTS], 2);
+    odd_reopen(&o);
+    for (int i = 0; i < 3; i++)
+        offer(&o, &(Like){.name = 1, .first = 1, .count = 1, .text_bytes = BYTES});
+    EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_TEXTS], 3);
+    o.ids = 0; /* the same text again, of a new event */
+    offer(&o, &(Like){.name = 1, .count = 1, .text_bytes = BYTES, .time_ms = ORIGIN_MS + WEEK_MS});
+    EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_TEXTS], 3);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p0")), 4);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p1")), 2);
+    odd_close(&o);
+}
+
+static void expect_flush(Odd *o)
+{
+    EngineStat stat = stat_of(o);
+    for (int i = 0; i < 1000 && stat.durable_seq == 1; i++) {
+        (void)usleep(10000);
+        stat = stat_of(o);
+    }
+    CHECK(stat.durable_seq > 1);
+}
+
+TEST(many_bytes_of_new_texts_make_a_flush_due_before_the_rows_do)
+{
+    Odd o;
+    odd_open(&o, (EngineOptions){.flush_bytes = 100000});
+    for (int i = 0; i < 120; i++)
+        offer(&o, &(Like){.name = 1, .count = 1, .text_bytes = 1000});
+    expect_flush(&o);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p0")), 120);
+    odd_close(&o);
+}
+
+TEST(many_bytes_of_slices_make_a_flush_due_before_the_rows_do)
+{
+    Odd o;
+    odd_open(&o, (EngineOptions){.slice_rows = 64, .flush_bytes = 20000});
+    for (int i = 0; i < 640; i++)
+        offer(&o, &(Like){.name = 1, .count = 200});
+    expect_flush(&o);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p77")), 640);
+    odd_close(&o);
+}
+
+/* ---- weeks ---------------------------------------------------------------------------------------- */
+
+TEST(events_of_too_many_weeks_are_kept_aside_and_the_known_weeks_take_more_also_after_a_restart)
+{
+    enum { WEEKS = 30, MAX = 12 };
+    Odd o;
+    odd_open(&o, (EngineOptions){.weeks_max = MAX, .slice_rows = 16});
+    for (int round = 1; round <= 2; round++) {
+        for (int week = 0; week < WEEKS; week++) { /* neither up nor down */
+            const int64_t from_ms = ORIGIN_MS + (week * 7 % WEEKS - 15) * WEEK_MS;
+            offer(&o, &(Like){.name = 1, .time_ms = from_ms + round, .count = 1});
+        }
+        EngineStat stat = stat_of(&o);
+        EXPECT_I64((int64_t)stat.events, (int64_t)round * MAX);
+        EXPECT_I64((int64_t)stat.aside[ENGINE_ASIDE_WEEKS], (int64_t)round * (WEEKS - MAX));
+        odd_reopen(&o);
+        stat = stat_of(&o);
+        EXPECT_I64((int64_t)stat.events, (int64_t)round * MAX);
+        EXPECT_I64((int64_t)stat.aside[ENGINE_ASIDE_WEEKS], (int64_t)round * (WEEKS - MAX));
+    }
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p0")), 2 * MAX);
+    odd_close(&o);
+}
+
+TEST(an_event_may_lie_thirty_years_before_and_one_year_behind_its_receiving)
+{
+    const int64_t now = INT64_C(1767225600000);
+    const struct {
+        int64_t time_ms;
+        bool is_taken;
+    } times[] = {{now - ENGINE_PAST_MS_MAX, true},
+                 {now - ENGINE_PAST_MS_MAX - 1, false},
+                 {now + ENGINE_FUTURE_MS_MAX, true},
+                 {now + ENGINE_FUTURE_MS_MAX + 1, false},
+                 {1, false}};
+    Odd o;
+    odd_open(&o, (EngineOptions){.slice_rows = 1});
+    uint64_t events = 0;
+    for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+        offer(&o, &(Like){.name = 1, .time_ms = times[i].time_ms, .received_ms = now});
+        events += times[i].is_taken;
+        const EngineStat stat = stat_of(&o);
+        EXPECT_I64((int64_t)stat.events, (int64_t)events);
+        EXPECT_I64((int64_t)stat.aside[ENGINE_ASIDE_TIME], (int64_t)(i + 1 - events));
+    }
+    odd_reopen(&o); /* counted once, though no slice ends behind the last one */
+    EXPECT_I64((int64_t)engine_next_seq(o.engine), o.ids + 1);
+    EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_TIME], (int64_t)ARRAY_LEN(times) - 2);
+    odd_close(&o);
+}
+
+TEST(a_slice_over_hundreds_of_weeks_becomes_files_that_grow_together)
+{
+    enum { WEEKS = 200 };
+    Odd o;
+    odd_open(&o, (EngineOptions){.slice_rows = 150});
+    for (int i = 0; i < 2 * WEEKS; i++)
+        offer(&o, &(Like){.name = (uint32_t)i % 300,
+                          .time_ms = ORIGIN_MS - (int64_t)(i * 7 % WEEKS) * WEEK_MS});
+    CHECK(engine_flush(&o.ctx, o.engine) == ERR_OK);
+    EXPECT_I64((int64_t)stat_of(&o).events, 2 * WEEKS);
+    EXPECT_I64(stat_of(&o).file_parts, WEEKS);
+    odd_close(&o);
+}

@@ -1,0 +1,384 @@
+// tests/behaviour/adapter.mjs -- a case's data and question in our words, and our answer in its words.
+//
+// Nothing is computed here that a question answers: the adapter translates, cuts and labels.  What our
+// questions cannot say is a Skip with its reason.  All cases live in one server: every name, property, actor
+// and id begins with a tag of the case.  Days of a case's zone are days of the chain: events move by the
+// difference, so that they keep their civil time.
+
+import assert from 'node:assert/strict'
+
+export class Skip extends Error {}
+const skip = (reason) => {
+  throw new Skip(reason)
+}
+
+const DAY = 24 * 3600e3
+const CHAIN = DAY / 3 // the folder's zone: China, which has no summer time
+
+// ---- time -------------------------------------------------------------------------------------------
+
+/** An instant; without a zone it is UTC. */
+const instant = (text) => Date.parse(/(Z|[+-]\d\d:\d\d)$/.test(text) ? text : `${text.replace(' ', 'T')}Z`)
+
+/** The civil time of an instant in a zone, as if it were UTC. */
+function civil(ms, zone) {
+  const parts = new Intl.DateTimeFormat('en-US', {
+    timeZone: zone, hourCycle: 'h23', year: 'numeric', month: 'numeric', day: 'numeric', hour: 'numeric',
+    minute: 'numeric', second: 'numeric',
+  }).formatToParts(ms)
+  const at = Object.fromEntries(parts.map((p) => [p.type, Number(p.value)]))
+  return Date.UTC(at.year, at.month - 1, at.day, at.hour, at.minute, at.second) + (ms % 1000)
+}
+
+const dayOf = (ms) => new Date(ms).toISOString().slice(0, 10)
+const dayStart = (ms) => ms - (ms % DAY)
+const MONTHS = 'Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec'.split(' ')
+
+const monthsOn = (ms, n) => Date.UTC(new Date(ms).getUTCFullYear(), new Date(ms).getUTCMonth() + n)
+
+/** The start of the interval that this civil time is in; hours are asked for by whole days. */
+const START = {
+  hour: dayStart,
+  day: dayStart,
+  week: (ms) => dayStart(ms) - ((new Date(ms).getUTCDay() + 6) % 7) * DAY,
+  month: (ms) => monthsOn(ms, 0),
+}
+
+/** One end of a range, as a civil day. */
+function day(text, { now, first }, otherwise) {
+  if (text === undefined || text === null) return dayStart(otherwise)
+  if (text === 'all') return dayStart(first)
+  const ago = /^(?:-(\d+))?([dwm])(Start)?$/.exec(text)
+  if (ago) {
+    const [, n = 0, unit, whole] = ago
+    if (unit === 'm') return monthsOn(now, -n) + (whole ? 0 : dayStart(now) - monthsOn(now, 0))
+    return dayStart(now) - n * (unit === 'w' ? 7 : 1) * DAY
+  }
+  const date = /^(\d{4})-(\d{1,2})-(\d{1,2})/.exec(text) ?? skip(`a range from ${text}`)
+  return Date.UTC(date[1], date[2] - 1, date[3])
+}
+
+// A retention is of whole days, whatever the hour; only in another zone than UTC that day is not told.
+const HOURS = /^-\d+h$|^.{10}[ T](?!00:00:00|23:59:59)/
+const withinADay = (end, q) => HOURS.test(end) && (q.query !== 'Retention' || q.timezone !== 'UTC')
+
+// ---- what we cannot say, by rule ------------------------------------------------------------------------
+
+const ofFunnel = (q) => /^ClickhouseFunnel/.test(q.query)
+const ofTrend = (q) => q.query === 'Trends' && q.filter.shown_as !== 'Lifecycle'
+const people = (q) => q.method === 'get_actors'
+const countsOnly = (q) => q.expect.every((x) => x.path.length === 2 && x.path[1] === '#len')
+const entities = (f) => [...(f.events ?? []), ...(f.actions ?? [])].sort((a, b) => (a.order ?? 0) - (b.order ?? 0))
+const ordered = (q, name, order) => ofFunnel(q) && (q.query.includes(name) || q.filter.funnel_order_type === order)
+
+const AT_ONCE = ['ActionsTable', 'ActionsBarValue', 'ActionsPie'] // one value of the whole range
+const DISPLAYED = [undefined, null, 'ActionsLineGraph', ...AT_ONCE]
+const MEASURES = { total: 'events', dau: 'persons', sum: 'sum' }
+const DAILY = ['day', 'week', 'month']
+const HOURLY = ['hour', ...DAILY]
+const PERIODS = { Day: 'day', Month: 'month' }
+const BREAKDOWNS = { person: 'attribute of the person', cohort: 'cohort', group: 'group' }
+const FILTERS = {
+  exclusions: 'exclusions of a funnel',
+  formula: 'formulas',
+  compare: 'the period before, beside it',
+  smoothing_intervals: 'smoothing',
+  breakdown_histogram_bin_count: 'breakdown by ranges of numbers',
+  aggregation_group_type_index: 'groups counted, not persons',
+}
+
+/** What this question is that cannot be asked, or something false; every reason is told. */
+const CANNOT = [
+  (q) => q.query === 'Paths' && 'paths',
+  (q) => q.query.startsWith('ClickhouseFunnelTrends') && 'funnel over time',
+  (q) => q.query === 'ClickhouseFunnelTimeToConvert' && 'distribution of the times to convert',
+  (q) => q.method === 'get_cached_result' && 'a cache of answers',
+  (q) => ordered(q, 'Strict', 'strict') && 'order strict',
+  (q) => ordered(q, 'Unordered', 'unordered') && 'order any',
+  (q) => Object.keys(FILTERS).filter((key) => q.filter[key]).map((key) => FILTERS[key]).join(' + '),
+  (q) => ofFunnel(q) && q.filter.breakdown && 'breakdown of a funnel',
+  (q) => ofFunnel(q) && entities(q.filter).length === 0 && 'a question without an event',
+  (q) => people(q) && (!ofFunnel(q) || !countsOnly(q)) && 'the persons behind a number',
+  ({ filter: f }) => f.breakdown && BREAKDOWNS[f.breakdown_type] && `breakdown by ${BREAKDOWNS[f.breakdown_type]}`,
+  (q) => ofTrend(q) && !['Volume', undefined].includes(q.filter.shown_as) && `shown as ${q.filter.shown_as}`,
+  (q) => ofTrend(q) && entities(q.filter).map((e) => !MEASURES[e.math ?? 'total'] && `measure ${e.math}`).find(Boolean),
+  (q) => ofTrend(q) && !DISPLAYED.includes(q.filter.display) && `display ${q.filter.display}`,
+  (q) => ofTrend(q) && q.filter.interval === 'week' && 'weeks from Sunday',
+  (q) => q.filter.period === 'Week' && 'weeks from Sunday',
+  (q) => q.filter.interval && !(ofTrend(q) ? HOURLY : DAILY).includes(q.filter.interval) && `by ${q.filter.interval}`,
+  (q) => !['Week', ...Object.keys(PERIODS)].includes(q.filter.period ?? 'Day') && `by ${q.filter.period.toLowerCase()}`,
+  (q) => ['date_from', 'date_to'].some((end) => withinADay(q.filter[end], q)) && 'a range of parts of days',
+  (q) => q.active_overrides.some(([name]) => /BY_DISTINCT_IDS/.test(name)) && 'identifiers counted, not persons',
+]
+
+export const reasons = (q) => CANNOT.map((rule) => rule(q)).filter(Boolean)
+
+// ---- conditions -------------------------------------------------------------------------------------
+
+const OTHERS = {
+  person: 'conditions on attributes of persons',
+  cohort: 'cohorts in conditions',
+  'precalculated-cohort': 'cohorts in conditions',
+  'static-cohort': 'cohorts in conditions',
+  group: 'conditions on groups',
+  element: 'elements of pages',
+  session: 'conditions on sessions',
+}
+
+/** How a filter's value stands for one of the property's own type. */
+const TYPED = {
+  string: String,
+  number: Number,
+  boolean: (v) => v === true || v === 'true' || v === 'True',
+}
+
+const list = (op, many) => (left, values) =>
+  values.length === 1 ? { op, left, right: values[0] } : { op: many, left, right: values }
+const compared = (op) => (left, values) => ({ op, left, right: values[0] })
+const negated = (make) => (left, values) => ({ op: 'not', arg: make(left, values) })
+const OPERATORS = {
+  exact: list('==', 'in'),
+  is_not: list('!=', 'not in'),
+  icontains: compared('contains'),
+  not_icontains: negated(compared('contains')),
+  gt: compared('>'),
+  gte: compared('>='),
+  lt: compared('<'),
+  lte: compared('<='),
+  is_set: (left) => ({ op: 'is set', left }),
+  is_not_set: (left) => ({ op: 'is missing', left }),
+}
+
+/** One case as a world of its own among the others: `tag` is in front of every name. */
+export class Place {
+  constructor(tag, c, zone) {
+    Object.assign(this, { tag, c, zone })
+    this.persons = Object.fromEntries(c.persons.flatMap((p) => p.distinct_ids.map((d) => [d, p.id])))
+    this.sent = 0
+  }
+
+  name(text) {
+    return `${this.tag}:${text}`
+  }
+
+  time(e) {
+    return civil(instant(e.timestamp), this.zone)
+  }
+
+  /** With the note "separate team" the event behind "no events" is another team's, which must not count. */
+  strange(e) {
+    const before = this.c.events[this.c.events.indexOf(e) - 1]
+    return this.c.notes.includes('separate team') && before?.event === 'no events'
+  }
+
+  /** Events that were not sent yet, of the first `count`. */
+  events(count) {
+    const given = this.c.events.slice(this.sent, count).filter((e) => !this.strange(e))
+    const fresh = given.map((e, i) => ({
+      id: this.name(this.sent + i),
+      name: this.name(e.event),
+      time: new Date(this.time(e) - CHAIN).toISOString(),
+      actor: { kind: 'member', value: this.name(this.persons[e.distinct_id] ?? e.distinct_id) },
+      properties: Object.fromEntries(
+        Object.entries(e.properties ?? {}).filter(([, v]) => v !== null).map(([k, v]) => [this.name(k), v]),
+      ),
+    }))
+    this.sent = Math.max(this.sent, count)
+    return fresh
+  }
+
+  values(key) {
+    return this.c.events.map((e) => e.properties?.[key]).filter((v) => v !== undefined && v !== null)
+  }
+
+  condition({ key, value, operator, type }) {
+    if (type && type !== 'event') skip(OTHERS[type] ?? `conditions on ${type}`)
+    const make = OPERATORS[operator ?? 'exact'] ?? skip(`condition ${operator}`)
+    const seen = this.values(key)
+    const types = [...new Set(seen.map((v) => typeof v))]
+    if (types.length > 1) skip('a property of several types')
+    const values = [value].flat().map(TYPED[types[0] ?? 'string'])
+    const part = String(values[0])
+    const folds = (v) => String(v).toLowerCase().includes(part.toLowerCase()) !== String(v).includes(part)
+    if (/icontains/.test(operator) && seen.some(folds)) skip('texts that are the same but for their case')
+    return make({ prop: this.name(key) }, values)
+  }
+
+  /** Filters in any of their forms: a list, a tree with AND and OR, an object of key: value. */
+  conditions(filters) {
+    if (!filters) return []
+    if (Array.isArray(filters)) return filters.flatMap((f) => this.conditions(f))
+    if (Array.isArray(filters.values)) {
+      const args = filters.values.flatMap((f) => this.conditions(f))
+      return args.length === 0 ? [] : [{ op: filters.type === 'OR' ? 'or' : 'and', args }]
+    }
+    if ('key' in filters && ('value' in filters || 'operator' in filters)) return [this.condition(filters)]
+    return Object.entries(filters).map(([word, value]) => {
+      const [key, operator] = word.split('__')
+      return this.condition({ key, operator, value })
+    })
+  }
+
+  pick(event, conditions) {
+    const all = () => [...new Set(this.c.events.map((e) => this.name(e.event)))]
+    return {
+      event: event === undefined || event === null ? all() : this.name(event),
+      ...(conditions.length > 0 && { where: { op: 'and', args: conditions } }),
+    }
+  }
+
+  /** The events that an entity of the question means, as a rule of scope step. */
+  of(entity, filter) {
+    const tests = filter.filter_test_accounts ? this.c.team.test_account_filters : []
+    if (filter.filter_test_accounts && tests.length === 0) skip('the filter of test accounts is not in the case')
+    const common = this.conditions([filter.properties ?? [], tests, entity.properties ?? []])
+    const action = this.c.actions.find((a) => a.id === entity.id && typeof entity.id === 'number')
+    if (!action) return this.pick(entity.id, common)
+    const picks = action.steps.map((s) => {
+      if (s.tag_name || s.text || s.href || s.selector) skip('elements of pages')
+      if (s.url) skip('actions by address')
+      return this.pick(s.event, [...common, ...this.conditions(s.properties)])
+    })
+    return picks.length === 1 ? picks[0] : { any_of: picks }
+  }
+
+  title(entity) {
+    return this.c.actions.find((a) => a.id === entity.id)?.name ?? entity.name ?? entity.id
+  }
+
+  /** The civil days of a question, and its interval. */
+  range(q, { by = q.filter.interval ?? 'day', from = q.filter.date_from } = {}) {
+    const now = civil(instant(q.now), this.zone)
+    const clock = { now, first: Math.min(now, ...this.c.events.map((e) => this.time(e))) }
+    const to = day(q.filter.date_to, clock, now)
+    return { by, from: dayOf(START[by](day(from, clock, now - 7 * DAY))), to: dayOf(to) }
+  }
+}
+
+// ---- questions and answers --------------------------------------------------------------------------
+
+const UNITS = { second: 1, minute: 60, hour: 3600, day: 86400, week: 604800 }
+const windowOf = (f) =>
+  f.funnel_window_interval
+    ? f.funnel_window_interval * (UNITS[f.funnel_window_interval_unit ?? 'day'] ?? skip('windows of months'))
+    : (f.funnel_window_days ?? 14) * 86400
+
+/** How many persons an actors' question lists: those who came so far at least, exactly, or were lost there. */
+function actors({ funnel_step: step, funnel_custom_steps: custom, limit = 100, offset = 0 }, persons) {
+  const exactly = (n) => persons[n - 1] - (persons[n] ?? 0)
+  const atLeast = (n) => (n > 0 ? persons[n - 1] : exactly(-n - 1))
+  const all = custom?.length > 0 ? custom.reduce((sum, n) => sum + exactly(n), 0) : atLeast(step)
+  return Math.max(0, Math.min(limit, all - offset))
+}
+
+async function funnel(place, q, ask) {
+  const all = entities(q.filter)
+  const { from, to } = place.range(q, { by: 'day' })
+  const steps = all.map((e) => ({ of: place.of(e, q.filter) }))
+  const question = { steps, from, to, window_s: windowOf(q.filter) }
+  const { funnel: plain } = await ask({ funnel: question })
+  const persons = plain.steps.map((r) => r.persons)
+  if (people(q)) return [null, Array(actors(q.filter, persons)).fill(null)]
+  // Times are another way through the engine.
+  const { funnel: timed } = await ask({ funnel: { ...question, times: true } })
+  assert.deepEqual(timed.steps.map((r) => r.persons), persons, 'with times other persons are counted')
+  return timed.steps.map((row, i) => ({
+    action_id: all[i].id,
+    name: place.title(all[i]),
+    custom_name: null,
+    order: i,
+    type: all[i].type ?? 'events',
+    count: row.persons,
+    average_conversion_time: i > 0 && row.persons > 0 ? row.average_s : null,
+  }))
+}
+
+const at = (start) => Date.parse(start) + CHAIN
+const label = (ms, by) => {
+  const t = new Date(ms)
+  const date = `${t.getUTCDate()}-${MONTHS[t.getUTCMonth()]}-${t.getUTCFullYear()}`
+  return by === 'hour' ? `${date} ${t.toISOString().slice(11, 16)}` : date
+}
+const stamp = (ms, by) => (by === 'hour' ? new Date(ms).toISOString().slice(0, 19).replace('T', ' ') : dayOf(ms))
+
+async function trend(place, q, ask) {
+  const range = place.range(q)
+  const results = []
+  for (const e of entities(q.filter)) {
+    const question = {
+      ...range,
+      of: place.of(e, q.filter),
+      measure: MEASURES[e.math ?? 'total'],
+      ...(e.math_property && { number: place.name(e.math_property) }),
+      ...(q.filter.breakdown && { breakdown: [q.filter.breakdown].flat().map((k) => place.name(k)), top: 25 }),
+    }
+    const { trend } = await ask({ trend: question })
+    const { trend: whole } = await ask({ trend: { ...question, by: 'all' } })
+    const times = trend.buckets.map(at)
+    trend.series.forEach((s, i) => {
+      if (s.other) return // their answers have no such series
+      const [value] = s.values.map((v) => v.value ?? '')
+      const data = s.cells.map(Number)
+      results.push({
+        label: q.filter.breakdown ? `${place.title(e)} - ${value || 'none'}` : place.title(e),
+        ...(q.filter.breakdown && { breakdown_value: value }),
+        count: data.reduce((sum, n) => sum + n, 0),
+        data,
+        labels: times.map((t) => label(t, range.by)),
+        days: times.map((t) => stamp(t, range.by)),
+        ...(AT_ONCE.includes(q.filter.display) && { aggregated_value: Number(whole.series[i].cells[0]) }),
+      })
+    })
+  }
+  // Theirs begin with those without a value.
+  return results.sort((a, b) => (b.breakdown_value === '') - (a.breakdown_value === ''))
+}
+
+async function lifecycle(place, q, ask) {
+  const answer = await ask({ lifecycle: { ...place.range(q), of: place.of(entities(q.filter)[0], q.filter) } })
+  const rows = answer.lifecycle.intervals
+  return ['new', 'returning', 'resurrecting', 'dormant'].map((status) => ({
+    status,
+    data: rows.map((r) => r[status]),
+    days: rows.map((r) => dayOf(at(r.start))),
+  }))
+}
+
+const entity = (given = { id: '$pageview' }) => (typeof given === 'string' ? JSON.parse(given) : given)
+
+async function retention(place, q, ask) {
+  const f = q.filter
+  const { period = 'Day', total_intervals: count = 11 } = f
+  const first = f.retention_type === 'retention_first_time'
+  const { by, from: ever, to } = place.range(q, { by: PERIODS[period], from: 'all' })
+  const last = Date.parse(to)
+  const from = dayOf(by === 'month' ? monthsOn(last, 1 - count) : last - (count - 1) * DAY)
+  const answer = await ask({
+    retention: {
+      by,
+      from: first && ever < from ? ever : from, // a first time is one of all time
+      to,
+      start: place.of(entity(f.target_entity), f),
+      returns: place.of(entity(f.returning_entity ?? f.target_entity), f),
+      cohort: first ? 'first' : 'recurring',
+    },
+  })
+  return answer.retention.cohorts.slice(-count).map((row, i) => ({
+    label: `${period} ${i}`,
+    date: new Date(at(row.start)).toISOString().replace('.000Z', '+00:00'),
+    values: [row.persons, ...row.returned].map((n) => ({ count: n })),
+  }))
+}
+
+const KINDS = [
+  [(q) => ofFunnel(q), funnel],
+  [(q) => q.query === 'Retention', retention],
+  [(q) => q.filter.shown_as === 'Lifecycle', lifecycle],
+  [(q) => q.query === 'Trends', trend],
+]
+
+/** The answer to the case's question, in the case's shape. */
+export function answerTo(place, q, ask) {
+  const [, kind] = KINDS.find(([is]) => is(q)) ?? skip(`questions ${q.query}`)
+  return kind(place, q, ask)
+}
