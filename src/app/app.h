@@ -98,7 +98,7 @@ void app_complain(const App *app, const char *doing);
 /* Opens the event engine in the data folder and lets it follow the log; what cannot be used is made again. */
 MUST_USE Err columns_open(App *app);
 
-/* Opens it as it is, without following: to look at it. */
+/* Opens it as it is, without following or changing anything: to look at it. */
 MUST_USE Err columns_look(App *app);
 void columns_close(App *app); /* before the log */
 

@@ -158,7 +158,9 @@ static void print_finding(const char *file, int64_t offset, const char *what, vo
 static void say_cure(const App *app)
 {
     printf(
-        "The columns can be made again from the log: remove the folder %s/events/engine, then start.\n",
+        "The columns can be made again from the log. A server does so by itself with the data and ids that a "
+        "question or a merge finds damaged; to have all of them made again at once, remove the folder "
+        "%s/events/engine, then start.\n",
         app->config.data);
 }
 

@@ -1,8 +1,9 @@
 /*
  * app/columns.c -- the event engine beside the log.
  *
- * Everything in its folder can be made again from the log.  So what is damaged, or was made of another log
- * (an older backup that went on by itself), is thrown away, and the engine starts from the log's beginning.
+ * Everything in its folder can be made again from the log.  So what cannot be opened, or was made of another
+ * log (an older backup that went on by itself), is thrown away, and the engine starts from the log's
+ * beginning.  Damage that is met later, in the data or ids of one file, the engine mends by itself.
  *
  * A thread of its own lets the engine follow.  When its memory is full (a slow disk, a full one) the engine
  * refuses what comes, questions wait, the tills do not; the thread then reads the files until it has
@@ -78,10 +79,12 @@ static bool is_damage(const Fault *fault)
            str_eq(str_of(fault->reason), STR("file.missing"));
 }
 
-static EngineOptions options_of(const App *app)
+static EngineOptions options_of(App *app)
 {
     const uint32_t rows = (uint32_t)app->config.engine_rows;
     return (EngineOptions){.origin_ms = some_monday_ms(&app->settings),
+                           .log_folder =
+                               arena_printf(app->arena, "%s/events/log", app->config.data),
                            .slice_rows = rows / 4 < SLICE_ROWS_MAX ? rows / 4 : SLICE_ROWS_MAX,
                            .flush_rows = rows,
                            .memory_rows_max = 2 * rows,
@@ -147,14 +150,14 @@ static bool wait_until_behind(Columns *c)
 
 static void set_tried(Columns *c, bool again)
 {
-    struct timespec until;
+    const int64_t until_us = clock_mono_us() + RETRY_S * INT64_C(1000000);
+    const struct timespec until = {.tv_sec = until_us / 1000000,
+                                   .tv_nsec = until_us % 1000000 * 1000};
     (void)pthread_mutex_lock(&c->lock);
     c->tried = true;
     (void)pthread_cond_broadcast(&c->moved);
     if (again && !c->stopping) {
-        (void)clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += RETRY_S;
-        (void)pthread_cond_timedwait(&c->moved, &c->lock, &until);
+        (void)pthread_cond_clockwait(&c->moved, &c->lock, CLOCK_MONOTONIC, &until);
         c->behind = true;
     }
     (void)pthread_mutex_unlock(&c->lock);
@@ -213,7 +216,8 @@ static Str folder_of(App *app)
 
 Err columns_look(App *app)
 {
-    const EngineOptions options = options_of(app);
+    EngineOptions options = options_of(app);
+    options.read_only = true;
     return engine_open(&app->ctx, folder_of(app), &options, &app->engine);
 }
 

@@ -3,6 +3,7 @@
  */
 #include "app/app.h"
 #include "app/pages.h"
+#include "engine/engine.h"
 
 #include "http/http_static.h"
 #include "job.api.h"
@@ -115,10 +116,26 @@ static void print_metrics(Buf *out)
     request_metrics(running->server, out);
 }
 
+static void print_engine_metrics(Buf *out)
+{
+    EngineHealth h;
+    engine_health(running->engine, &h);
+    metric(out, "engine_files_damaged", "gauge", "Files of columns that wait to be made again.",
+           h.files_damaged);
+    metric(out, "engine_files_aside", "gauge",
+           "Files of columns that are left alone after a failure.", h.files_aside);
+    metric(out, "engine_failed_merges_total", "counter", "Merges of columns that failed.",
+           (int64_t)h.failed_merges);
+    metric(out, "engine_mended_files_total", "counter", "Damaged files of columns made again.",
+           (int64_t)h.mended_files);
+}
+
 static HttpWhen metrics(HttpExchange *x)
 {
     Buf text = BUF_MAX(4 << 20);
     print_metrics(&text);
+    if (running->engine != NULL)
+        print_engine_metrics(&text);
     x->reply.status = 200;
     x->reply.content_type = "text/plain; version=0.0.4";
     x->reply.body = arena_copy(x->arena, buf_str(&text));

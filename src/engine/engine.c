@@ -54,6 +54,7 @@ static void free_all(Engine *e)
     for (uint32_t i = 0; i < e->week_count; i++) {
         recent_ids_free(&e->weeks[i]->recent);
         recent_ids_free(&e->weeks[i]->flushing);
+        recent_ids_free(&e->weeks[i]->stand_in);
         id_filter_free(&e->weeks[i]->filter);
         free(e->weeks[i]);
     }
@@ -63,6 +64,7 @@ static void free_all(Engine *e)
     free(e->peek);
     free(e->weeks);
     free(e->flush_weeks);
+    free(e->orphans);
     free(e->shapes);
     rows_free(&e->open);
     buf_free(&e->flush_names);
@@ -74,20 +76,28 @@ static void free_all(Engine *e)
     free(e);
 }
 
+static Str keep_path(Str path, char *bytes)
+{
+    if (path.len > 0)
+        memcpy(bytes, path.ptr, path.len);
+    return (Str){bytes, path.len};
+}
+
 Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out)
 {
     Engine *e = calloc(1, sizeof *e);
-    CHECK(e != NULL && folder.len <= FILE_PATH_BYTES_MAX);
-    memcpy(e->folder_bytes, folder.ptr, folder.len);
-    e->folder = (Str){e->folder_bytes, folder.len};
+    CHECK(e != NULL && folder.len <= FILE_PATH_BYTES_MAX &&
+          options->log_folder.len <= FILE_PATH_BYTES_MAX);
     e->o = *options;
+    e->folder = keep_path(folder, e->folder_bytes);
+    e->o.log_folder = keep_path(options->log_folder, e->log_folder_bytes);
     fill_options(&e->o);
     e->schema = schema_new(e->o.names);
     e->scratch = arena_new(1 << 20);
     e->flush_names = BUF_MAX(NAMES_BYTES_MAX);
     CHECK(pthread_mutex_init(&e->apply, NULL) == 0 && pthread_mutex_init(&e->lock, NULL) == 0 &&
           pthread_cond_init(&e->changed, NULL) == 0);
-    Err err = file_make_folder(ctx, folder);
+    Err err = e->o.read_only ? ERR_OK : file_make_folder(ctx, folder);
     if (err == ERR_OK)
         err = engine_load(ctx, e);
     if (err != ERR_OK) {
@@ -95,17 +105,17 @@ Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out
         return err;
     }
     e->applied = e->offered = e->open_from = e->durable_seq;
-    CHECK(pthread_create(&e->applier, NULL, engine_apply_main, e) == 0 &&
-          pthread_create(&e->keeper, NULL, engine_keep_main, e) == 0);
+    if (!e->o.read_only)
+        CHECK(pthread_create(&e->applier, NULL, engine_apply_main, e) == 0 &&
+              pthread_create(&e->keeper, NULL, engine_keep_main, e) == 0);
     *out = e;
     return ERR_OK;
 }
 
-void engine_close(Engine *e)
+static void stop_threads(Engine *e)
 {
-    if (e == NULL)
-        return;
     Ctx ctx = {.arena = arena_new(4096)};
+    atomic_store(&e->closing, true);
     if (engine_flush(&ctx, e) != ERR_OK) { /* the log has it: the next start offers it again */
     }
     arena_free(ctx.arena);
@@ -114,6 +124,14 @@ void engine_close(Engine *e)
     (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
     CHECK(pthread_join(e->applier, NULL) == 0 && pthread_join(e->keeper, NULL) == 0);
+}
+
+void engine_close(Engine *e)
+{
+    if (e == NULL)
+        return;
+    if (!e->o.read_only)
+        stop_threads(e);
     free_all(e);
 }
 
@@ -320,6 +338,7 @@ void engine_schema_unlock(Engine *e)
 /* A round of the keeper that begins after this call, to its end. */
 static Err keeper_round(Ctx *ctx, Engine *e, bool settle)
 {
+    CHECK(!e->o.read_only);
     wait_for_applied(e);
     (void)pthread_mutex_lock(&e->lock);
     /* A round may be under way that began before: the one after it counts. */
@@ -350,6 +369,24 @@ Err engine_settle(Ctx *ctx, Engine *e)
     return keeper_round(ctx, e, true);
 }
 
+/* Under the lock. */
+static EngineHealth health_of(const Engine *e)
+{
+    EngineHealth h = e->health;
+    for (uint32_t i = 0; i < e->file_count; i++) {
+        h.files_aside += e->files[i].retry_at_us != 0;
+        h.files_damaged += atomic_load(&e->files[i].part->damaged);
+    }
+    return h;
+}
+
+void engine_health(Engine *e, EngineHealth *out)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    *out = health_of(e);
+    (void)pthread_mutex_unlock(&e->lock);
+}
+
 void engine_stat(Engine *e, EngineStat *out)
 {
     *out = (EngineStat){0};
@@ -367,6 +404,7 @@ void engine_stat(Engine *e, EngineStat *out)
     out->file_parts = e->file_count;
     out->events = out->memory_rows;
     out->bytes_written = e->bytes_written;
+    out->health = health_of(e);
     for (uint32_t i = 0; i < e->file_count; i++) {
         out->events += e->files[i].part->head->rows;
         out->file_bytes += e->files[i].part->bytes.len;
@@ -392,6 +430,8 @@ static void report_part(int64_t offset, const char *what, void *arg)
 static int64_t verify_ids(const FilePart *f, EngineReportFn fn, void *arg)
 {
     const bool good = ids_are_sound(&f->ids);
+    if (!good)
+        atomic_store(&f->part->damaged, true);
     char name[ENGINE_NAME_BYTES];
     if (!good && fn != NULL)
         fn(engine_file_name(f->number, ".ids", name).ptr, 0, "checksum of the ids", arg);
@@ -406,7 +446,8 @@ Err engine_verify(Ctx *ctx, Engine *e, EngineReportFn fn, void *arg, int64_t *ba
     FilePart *files = ARENA_ARRAY(ctx->arena, FilePart, (size_t)count + 1);
     for (uint32_t i = 0; i < count; i++) {
         const FilePart *f = &e->files[i];
-        files[i] = (FilePart){part_ref(f->part), ids_share(&f->ids), f->number};
+        files[i] =
+            (FilePart){.part = part_ref(f->part), .ids = ids_share(&f->ids), .number = f->number};
     }
     (void)pthread_mutex_unlock(&e->lock);
     for (uint32_t i = 0; i < count; i++) {

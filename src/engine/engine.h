@@ -11,11 +11,13 @@
  *           id) within its week, however often it is offered; after a crash the engine says from which
  *           sequence number it must be offered again, and nothing below is missing or twice; a full disk
  *           stops the writing of files and, once memory is full, engine_offer(), until there is room;
- *           no file knows more than the log has on disk (EngineOptions.settle).
+ *           no file knows more than the log has on disk (EngineOptions.settle);
+ *           a file whose data or ids turn out to be damaged is made again from the log within seconds of
+ *           whoever met it: until then questions that need the data fail with "events.part_damaged".
  * Memory:   rows that are not in files and their new names (EngineOptions.memory_rows_max and
  *           memory_bytes_max; beyond by what is queued, one slice and the largest batch), dictionaries and
  *           actors (SchemaLimits), 10 bits per event of the weeks that get events, 8 bytes per event that
- *           no file has, mapped pages.
+ *           no file has, mapped pages; while a file is made again, it and 40 bytes per event of it.
  * Threads:  every function may be called from any thread; engine_offer() in the order of the log.
  */
 #pragma once
@@ -62,17 +64,21 @@ typedef struct EngineOptions {
     uint64_t merge_bytes_max;  /* 0 = 512 MiB: of a file that is made from several parts */
     uint32_t weeks_max;        /* 0 = 2,048: with events */
     const SchemaLimits *names; /* NULL = SCHEMA_LIMITS */
+    Str log_folder;            /* of the log, to make damaged files again; empty = they stay */
+    bool read_only;            /* to look at it: nothing in the folder changes */
     /* Makes sure that the log has everything below `end_seq` on disk, and says which history that is
      * (events_mark()).  Called before files that hold it count.  NULL = there is no log. */
     Err (*settle)(Ctx *ctx, uint64_t end_seq, uint32_t *mark, void *arg);
     void *settle_arg;
 } EngineOptions;
 
-/* Errors: INTERNAL "events.manifest_damaged", "events.names_damaged", "events.part_damaged",
+/* With read_only there are no threads, a folder that is missing is an empty engine, and nothing may be offered,
+ * flushed or settled.  Errors: INTERNAL "events.manifest_damaged", "events.names_damaged", "events.part_damaged",
  * "disk.failed", BUSY "disk.full". */
 MUST_USE Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out);
 
-/* Writes what is in memory to files when the disk lets it.  NULL does nothing. */
+/* Writes what is in memory to files when the disk lets it; a merge that is under way is given up.  NULL does
+ * nothing. */
 void engine_close(Engine *e);
 
 /* The next sequence number that it wants: everything below it was offered, or is in files. */
@@ -112,8 +118,20 @@ void engine_schema_unlock(Engine *e);
 /* Everything into files, now. */
 MUST_USE Err engine_flush(Ctx *ctx, Engine *e);
 
-/* The same, and one file per week. */
+/* The same, and one file per week.  What cannot be merged is put aside (EngineHealth), the rest is done, and the
+ * first failure returned: those of parts_merge() and file.h, INTERNAL "events.ids_damaged". */
 MUST_USE Err engine_settle(Ctx *ctx, Engine *e);
+
+/* What went wrong with files; of the counters, since the start. */
+typedef struct EngineHealth {
+    uint32_t files_damaged; /* that wait to be made again */
+    uint32_t files_aside;   /* with which something failed: tried again later, the others go on */
+    uint64_t failed_merges;
+    uint64_t mended_files;
+} EngineHealth;
+
+/* Does not wait for what is being applied. */
+void engine_health(Engine *e, EngineHealth *out);
 
 typedef struct EngineStat {
     uint64_t next_seq;                  /* offered */
@@ -126,6 +144,7 @@ typedef struct EngineStat {
     uint64_t file_bytes, id_bytes;
     uint64_t bytes_written; /* to files since the start */
     uint64_t names_bytes;   /* memory of dictionaries and actors */
+    EngineHealth health;
 } EngineStat;
 void engine_stat(Engine *e, EngineStat *out);
 

@@ -72,7 +72,8 @@ static SharedFiles share_files(Engine *e, int64_t week_ms)
     CHECK(l.at != NULL);
     for (uint32_t i = 0; i < l.count; i++) {
         const FilePart *f = &e->files[first + i];
-        l.at[i] = (FilePart){part_ref(f->part), ids_share(&f->ids), f->number};
+        l.at[i] =
+            (FilePart){.part = part_ref(f->part), .ids = ids_share(&f->ids), .number = f->number};
     }
     (void)pthread_mutex_unlock(&e->lock);
     return l;
@@ -89,8 +90,7 @@ static void add_file(IdFilter *filter, const FilePart *f)
 {
     f->part->ids_are_sound = ids_are_sound(&f->ids);
     if (!f->part->ids_are_sound) {
-        LOG(LOG_ERROR, "events.ids_damaged", LOG_I64("file", (int64_t)f->number),
-            LOG_C("note", "events of this file that come again come in twice"));
+        atomic_store(&f->part->damaged, true);
         return;
     }
     uint64_t *hashes = malloc(((size_t)f->ids.head->count + 1) * sizeof *hashes);
@@ -114,6 +114,44 @@ static IdFilter filter_over(const SharedFiles *l)
     return filter;
 }
 
+typedef struct StandIn {
+    const Engine *e;
+    RecentIds ids;
+} StandIn;
+
+static Err remember_id(Ctx *ctx, uint64_t seq, const Event *event, void *arg)
+{
+    (void)ctx;
+    (void)seq;
+    StandIn *s = arg;
+    (void)recent_ids_add(&s->ids, engine_id_hash(s->e, event));
+    return ERR_OK;
+}
+
+/* What the log says of the files whose ids are damaged, so that nothing of them comes in twice until they are
+ * made again.  They may have those of what was written together with them, behind. */
+static RecentIds stand_in_for(const Engine *e, const SharedFiles *l)
+{
+    Ctx ctx = {.arena = arena_new(1 << 16)};
+    StandIn s = {.e = e};
+    for (uint32_t i = 0; i < l->count; i++) {
+        const Part *p = l->at[i].part;
+        if (p->ids_are_sound)
+            continue;
+        const FileGroup g = engine_group_of(l->at, l->count, i);
+        const LogStretch to_group_end = {p->head->week_ms, p->head->from_seq,
+                                         l->at[g.to - 1].part->head->to_seq};
+        Err err = ERR_NOT_FOUND;
+        if (e->o.log_folder.len > 0)
+            err = engine_log_read(&ctx, e, &to_group_end, NULL, remember_id, &s);
+        if (err != ERR_OK)
+            LOG(LOG_ERROR, "events.ids_damaged", LOG_I64("file", (int64_t)p->number),
+                LOG_C("note", "events of this file that come again come in twice"));
+    }
+    arena_free(ctx.arena);
+    return s.ids;
+}
+
 static uint64_t durable_seq(Engine *e)
 {
     (void)pthread_mutex_lock(&e->lock);
@@ -131,12 +169,16 @@ static void make_filter(Engine *e, Week *w)
         SharedFiles l = share_files(e, w->week_ms);
         (void)pthread_mutex_unlock(&e->apply);
         IdFilter made = filter_over(&l);
+        RecentIds stand_in = stand_in_for(e, &l);
         (void)pthread_mutex_lock(&e->apply);
         has_all = durable_seq(e) == l.durable_seq;
         give_back(&l);
         id_filter_free(has_all ? &w->filter : &made);
-        if (has_all)
-            w->filter = made;
+        recent_ids_free(has_all ? &w->stand_in : &stand_in);
+        if (!has_all)
+            continue;
+        w->filter = made;
+        w->stand_in = stand_in;
     }
 }
 
@@ -158,7 +200,7 @@ static bool files_have(Engine *e, const Week *w, uint64_t hash)
 }
 
 /* Source and id as one text: the source's length keeps them apart. */
-static uint64_t id_hash(const Engine *e, const Event *event)
+uint64_t engine_id_hash(const Engine *e, const Event *event)
 {
     char bytes[1 + EVENT_SOURCE_BYTES_MAX + EVENT_ID_BYTES_MAX];
     bytes[0] = (char)event->source.len;
@@ -171,8 +213,8 @@ static uint64_t id_hash(const Engine *e, const Event *event)
 /* False when it was there before. */
 static bool is_new(Engine *e, Week *w, const Event *event)
 {
-    const uint64_t hash = id_hash(e, event);
-    if (recent_ids_has(&w->flushing, hash) ||
+    const uint64_t hash = engine_id_hash(e, event);
+    if (recent_ids_has(&w->flushing, hash) || recent_ids_has(&w->stand_in, hash) ||
         (id_filter_may_have(&w->filter, hash) && files_have(e, w, hash)))
         return false;
     return recent_ids_add(&w->recent, hash);
@@ -233,7 +275,7 @@ static void shorten(int64_t *value, int *scale)
 static const EngineAside ASIDE_NOT = ENGINE_ASIDE_COUNT; /* it has a place */
 
 /* Why the value stays in the log only, ASIDE_NOT = it does not. */
-static EngineAside put_value(Engine *e, const SchemaProp *prop, const EventProp *p)
+static EngineAside put_value(Engine *e, RowBuffer *to, const SchemaProp *prop, const EventProp *p)
 {
     int64_t value = p->i64;
     int scale = 0;
@@ -242,7 +284,7 @@ static EngineAside put_value(Engine *e, const SchemaProp *prop, const EventProp 
         value = schema_code(e->schema, prop->id, p->text);
         if (value == 0)
             return ENGINE_ASIDE_TEXTS;
-        rows_value(&e->open, prop->id, PART_CODES, 0, value);
+        rows_value(to, prop->id, PART_CODES, 0, value);
         return ASIDE_NOT;
     case EVENT_NUMBER:
         scale = p->scale;
@@ -261,7 +303,7 @@ static EngineAside put_value(Engine *e, const SchemaProp *prop, const EventProp 
     case EVENT_TYPE_COUNT:
         return ENGINE_ASIDE_TYPE;
     }
-    rows_value(&e->open, prop->id, PART_NUMBERS, scale, value);
+    rows_value(to, prop->id, PART_NUMBERS, scale, value);
     return ASIDE_NOT;
 }
 
@@ -297,7 +339,7 @@ typedef struct Place {
 } Place;
 
 /* A shape holds what its event name may have, and lists: that needs no second look. */
-static EngineAside put_prop(Engine *e, const Place *at, const EventProp *p)
+static EngineAside put_prop(Engine *e, RowBuffer *to, const Place *at, const EventProp *p)
 {
     SchemaProp *prop = same_as_last(e, at->shape, at->place, at->space, p->name);
     const bool is_list = p->type == EVENT_TEXTS || p->type == EVENT_ITEMS;
@@ -312,41 +354,41 @@ static EngineAside put_prop(Engine *e, const Place *at, const EventProp *p)
     else if (needs_pair && !schema_pair(e->schema, at->event, prop))
         why = ENGINE_ASIDE_PAIRS;
     else
-        why = put_value(e, prop, p);
-    if (why != ASIDE_NOT)
+        why = put_value(e, to, prop, p);
+    if (why != ASIDE_NOT && to == &e->open)
         prop->conflicts++;
     if ((why == ASIDE_NOT || why == ENGINE_ASIDE_LISTS) && at->place < SHAPE_PROPS)
         at->shape->props[at->place] = prop;
     return why;
 }
 
-static void put_props(Engine *e, Place at, const EventProp *props, uint32_t count)
+static void put_props(Engine *e, RowBuffer *to, Place at, const EventProp *props, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++, at.place++) {
-        const EngineAside why = put_prop(e, &at, &props[i]);
-        if (why != ASIDE_NOT)
+        const EngineAside why = put_prop(e, to, &at, &props[i]);
+        if (why != ASIDE_NOT && to == &e->open)
             keep_aside(e, why);
     }
 }
 
-static void put_text(Engine *e, uint32_t prop, Str text)
+static void put_text(Engine *e, RowBuffer *to, uint32_t prop, Str text)
 {
     const uint32_t code = text.len == 0 ? 0 : schema_code(e->schema, prop, text);
     if (code != 0)
-        rows_value(&e->open, prop, PART_CODES, 0, code);
-    else if (text.len > 0)
+        rows_value(to, prop, PART_CODES, 0, code);
+    else if (text.len > 0 && to == &e->open)
         keep_aside(e, ENGINE_ASIDE_TEXTS);
 }
 
-static void put_row(Engine *e, const Event *event, uint32_t person, uint32_t name)
+void engine_put_row(Engine *e, RowBuffer *to, const Event *event, const Home *home)
 {
-    rows_add(&e->open, event->time_ms, person, name);
-    put_text(e, PROP_SOURCE, event->source);
-    put_text(e, PROP_STORE, event->store);
-    rows_value(&e->open, PROP_RECEIVED, PART_NUMBERS, 0, event->received_ms - event->time_ms);
-    Shape *shape = shape_of(e, name);
-    put_props(e, (Place){shape, name, 0, SCHEMA_EVENT}, event->props, event->prop_count);
-    put_props(e, (Place){shape, name, event->prop_count, SCHEMA_CONTEXT}, event->context,
+    rows_add(to, event->time_ms, home->person, home->name);
+    put_text(e, to, PROP_SOURCE, event->source);
+    put_text(e, to, PROP_STORE, event->store);
+    rows_value(to, PROP_RECEIVED, PART_NUMBERS, 0, event->received_ms - event->time_ms);
+    Shape *shape = shape_of(e, home->name);
+    put_props(e, to, (Place){shape, home->name, 0, SCHEMA_EVENT}, event->props, event->prop_count);
+    put_props(e, to, (Place){shape, home->name, event->prop_count, SCHEMA_CONTEXT}, event->context,
               event->context_count);
 }
 
@@ -357,13 +399,7 @@ static bool time_fits(const Event *event)
            event->time_ms <= event->received_ms + ENGINE_FUTURE_MS_MAX;
 }
 
-/* Where an event goes. */
-typedef struct Home {
-    uint32_t name, person;
-    Week *week;
-} Home;
-
-static EngineAside find_home(Engine *e, const Event *event, Home *out)
+EngineAside engine_find_home(Engine *e, const Event *event, Home *out)
 {
     if (!time_fits(event))
         return ENGINE_ASIDE_TIME;
@@ -380,11 +416,11 @@ static EngineAside find_home(Engine *e, const Event *event, Home *out)
 static void apply_event(Engine *e, const Event *event)
 {
     Home home = {0};
-    const EngineAside why = find_home(e, event, &home);
+    const EngineAside why = engine_find_home(e, event, &home);
     if (why != ASIDE_NOT)
         keep_aside(e, why);
     else if (is_new(e, home.week, event))
-        put_row(e, event, home.person, home.name);
+        engine_put_row(e, &e->open, event, &home);
     else
         e->repeated++;
 }
@@ -432,14 +468,18 @@ void engine_close_slice(Engine *e)
     e->open_from = e->applied;
 }
 
-/* ---- the thread --------------------------------------------------------------------------------- */
+void engine_take_names(Engine *e)
+{
+    schema_save_new(e->schema, &e->flush_names);
+    e->new_names = 0;
+    e->open_names = 0;
+}
 
-/* What a slice takes while it is sorted: its columns have eight bytes per cell at most. */
-enum { SLICE_CELLS = 1 << 24 };
+/* ---- the thread --------------------------------------------------------------------------------- */
 
 static bool slice_is_full(const Engine *e)
 {
-    return e->open.count >= e->o.slice_rows || rows_cells(&e->open) >= SLICE_CELLS ||
+    return e->open.count >= e->o.slice_rows || rows_cells(&e->open) >= ENGINE_SLICE_CELLS ||
            schema_new_bytes(e->schema) - e->open_names >= e->o.flush_bytes;
 }
 

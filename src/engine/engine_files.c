@@ -85,22 +85,33 @@ void engine_file_close(FilePart *f)
 
 /* ---- the manifest ------------------------------------------------------------------------------- */
 
-Err engine_manifest_save(Ctx *ctx, Engine *e, const FilePart *files, uint32_t count,
-                         uint64_t durable_seq, uint32_t durable_mark, const uint64_t *aside,
-                         int64_t names_bytes)
+/* After a save that failed: whether a start may find this manifest all the same. */
+static bool may_be_there(Engine *e, Str manifest)
 {
+    Ctx ctx = {.arena = arena_new(4096)};
+    Str there = {0};
+    const Err err = file_load(&ctx, e->folder, STR("manifest"), MANIFEST_BYTES_MAX, &there);
+    const bool may = err == ERR_OK ? str_eq(there, manifest) : err != ERR_NOT_FOUND;
+    arena_free(ctx.arena);
+    return may;
+}
+
+Err engine_manifest_save(Ctx *ctx, Engine *e, const FilePart *files, uint32_t count,
+                         const Durable *d, bool *named)
+{
+    TRY(file_sync_folder(ctx, e->folder)); /* first the names of the files, then who names them */
     Buf bytes = BUF_MAX(MANIFEST_BYTES_MAX);
     ManifestHead head = {.magic = "TDEVENG",
                          .version = ENGINE_MANIFEST_VERSION,
                          .origin_ms = e->o.origin_ms,
-                         .durable_seq = durable_seq,
-                         .durable_mark = durable_mark,
+                         .durable_seq = d->seq,
+                         .durable_mark = d->mark,
                          .next_number = e->next_number,
-                         .names_bytes = names_bytes,
+                         .names_bytes = d->names_bytes,
                          .file_count = count};
     head.magic[7] = '1';
     memcpy(head.key, e->key, sizeof head.key);
-    memcpy(head.aside, aside, sizeof head.aside);
+    memcpy(head.aside, d->aside, sizeof head.aside);
     buf_add(&bytes, (Str){(const char *)&head, sizeof head});
     for (uint32_t i = 0; i < count; i++)
         buf_add(&bytes, (Str){(const char *)&files[i].number, sizeof files[i].number});
@@ -108,6 +119,7 @@ Err engine_manifest_save(Ctx *ctx, Engine *e, const FilePart *files, uint32_t co
     const uint32_t crc = crc32c_add(0, str_slice(buf_str(&bytes), CRC_FROM, bytes.len));
     memcpy(bytes.ptr + offsetof(ManifestHead, crc), &crc, sizeof crc);
     const Err err = file_replace(ctx, e->folder, STR("manifest"), buf_str(&bytes));
+    *named = err != ERR_OK && may_be_there(e, buf_str(&bytes));
     buf_free(&bytes);
     return err;
 }
@@ -171,6 +183,8 @@ static Err remove_strays(Ctx *ctx, Engine *e)
 {
     Str *names = NULL;
     size_t count = 0;
+    if (e->o.read_only)
+        return ERR_OK;
     TRY(file_list(ctx, e->folder, &names, &count));
     for (size_t i = 0; i < count; i++) {
         int64_t number = 0;

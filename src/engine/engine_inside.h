@@ -4,6 +4,8 @@
  *   engine.c         opening, closing, views, figures
  *   engine_apply.c   encoded events to rows, rows to slices
  *   engine_keep.c    slices to files, files to larger files
+ *   engine_write.c   new files, and how they come into the manifest
+ *   engine_mend.c    damaged files once more from the log
  *   engine_files.c   the manifest and what it names
  *
  * Locks: `apply` (the schema, the open slice, the weeks' ids) before `lock` (the lists of parts).
@@ -13,25 +15,37 @@
 #include "engine/engine.h"
 #include "engine/ids.h"
 #include "engine/rows.h"
+#include "events/events.h"
 #include "events/siphash.h"
 
 #include <pthread.h>
 
-enum { ENGINE_MANIFEST_VERSION = 3, ENGINE_NAME_BYTES = 40 };
+enum { ENGINE_MANIFEST_VERSION = 4, ENGINE_NAME_BYTES = 40 };
 
 /* A part in a file, with the ids of its events. */
 typedef struct FilePart {
     Part *part;
     Ids ids;
     uint64_t number;
-    bool ends_stretch; /* with what came behind it, it would become too large */
+    uint32_t failures;   /* how often something that was tried with it failed */
+    int64_t retry_at_us; /* of the monotonic clock: put aside until then; 0 = not */
+    bool ends_stretch;   /* with what came behind it, it would become too large */
 } FilePart;
+
+/* How far the files know the log, as the manifest says it. */
+typedef struct Durable {
+    uint64_t seq;          /* numbers below are in files */
+    uint32_t mark;         /* which history of the log that is */
+    const uint64_t *aside; /* by reason: of what lies below */
+    int64_t names_bytes;   /* of the file of names that count */
+} Durable;
 
 /* What is known about the events of one week, to see repetitions. */
 typedef struct Week {
     int64_t week_ms;
     RecentIds recent;   /* of rows that are not being written */
     RecentIds flushing; /* of rows that are */
+    RecentIds stand_in; /* of files whose ids are damaged, read from the log */
     IdFilter filter;    /* before the files; made when the week gets its first event */
 } Week;
 
@@ -51,12 +65,13 @@ typedef struct Offer {
 } Offer;
 
 struct Engine {
-    char folder_bytes[FILE_PATH_BYTES_MAX + 1];
+    char folder_bytes[FILE_PATH_BYTES_MAX + 1], log_folder_bytes[FILE_PATH_BYTES_MAX + 1];
     Str folder;
     EngineOptions o;
     uint8_t key[SIPHASH_KEY_BYTES]; /* of the ids */
 
     pthread_t applier, keeper;
+    atomic_bool closing; /* merges end at their next block, and no other begins */
     pthread_mutex_t apply;
     Schema *schema; /* guarded by apply */
     Shape *shapes;  /* by event name; guarded by apply */
@@ -97,9 +112,12 @@ struct Engine {
     uint64_t durable_seq;  /* numbers below are in files */
     uint32_t durable_mark; /* which history of the log that is */
     uint64_t next_number;
+    uint64_t *orphans; /* files that a manifest may name whose save failed; the keeper's own */
+    uint32_t orphan_count, orphan_cap;
     int64_t names_bytes;            /* of the file of names that count */
     _Atomic uint64_t bytes_written; /* by the keeper, without a lock */
     uint64_t rounds;                /* of the keeper that came to an end */
+    EngineHealth health;            /* its counters */
     Err keeper_err;
     Fault keeper_fault;
 };
@@ -114,19 +132,110 @@ Week *engine_week(Engine *e, int64_t week_ms);
 /* The files of a week: how many, and where they begin.  Under `lock`. */
 uint32_t engine_files_of(const Engine *e, int64_t week_ms, uint32_t *first);
 
+/* What a slice takes while it is sorted: its columns have eight bytes per cell at most. */
+enum { ENGINE_SLICE_CELLS = 1 << 24 };
+
 /* Turns the open slice into parts.  Under `apply`. */
 void engine_close_slice(Engine *e);
+
+/* Names that no file has, into `flush_names`.  Under `apply` and `lock`. */
+void engine_take_names(Engine *e);
+
+/* Where an event goes. */
+typedef struct Home {
+    uint32_t name, person;
+    Week *week;
+} Home;
+
+/* Why the event has no place in the columns; ENGINE_ASIDE_COUNT = it has.  Under `apply`. */
+EngineAside engine_find_home(Engine *e, const Event *event, Home *out);
+
+/* As a row.  What of it has no place is counted when it goes to the open slice: elsewhere, it was before. */
+void engine_put_row(Engine *e, RowBuffer *to, const Event *event, const Home *home);
+
+/* Of source and id, keyed; never 0. */
+uint64_t engine_id_hash(const Engine *e, const Event *event);
+
+/* ---- engine_mend.c ------------------------------------------------------------------------------ */
+
+/* Makes the damaged files again whose time has come; what fails is put aside, the first failure returned. */
+MUST_USE Err engine_mend_due(Ctx *ctx, Engine *e);
+
+/* Files that were written together: the first one has the ids of all, and whatever they were merged with since,
+ * the files before hold the ids of their own rows, and these those of theirs.  Most stand alone. */
+typedef struct FileGroup {
+    uint32_t from, to; /* of the files: [from, to) */
+} FileGroup;
+
+/* Of the file at `at`; `files` are all of its week. */
+FileGroup engine_group_of(const FilePart *files, uint32_t count, uint32_t at);
+
+/* What arrived in [from_seq, to_seq) of one week. */
+typedef struct LogStretch {
+    int64_t week_ms;
+    uint64_t from_seq, to_seq;
+} LogStretch;
+
+typedef Err (*LogEventFn)(Ctx *ctx, uint64_t seq, const Event *event, void *arg);
+
+/* Calls `fn` for every event of the stretch.  `stop` (may be NULL): CONFLICT "events.stopped" once it is true.
+ * INTERNAL "events.log_short": the log ends before. */
+MUST_USE Err engine_log_read(Ctx *ctx, const Engine *e, const LogStretch *stretch,
+                             const atomic_bool *stop, LogEventFn fn, void *arg);
 
 /* ---- engine_keep.c ------------------------------------------------------------------------------ */
 
 void *engine_keep_main(void *engine);
+uint64_t *engine_hashes_of(Ctx *ctx, const RecentIds *r);
+
+/* ---- engine_write.c ----------------------------------------------------------------------------- */
+
+/* What a file shall hold: parts of one week by arrival, and the ids of their events (they get sorted). */
+typedef struct FileContent {
+    Part *const *parts;
+    uint32_t count;
+    uint64_t *hashes;
+    uint32_t hash_count;
+    uint64_t bytes_max;      /* as the next one: parts_merge() */
+    const atomic_bool *stop; /* may be NULL */
+} FileContent;
+
+/* One file and its ids, synced and open; the folder is not synced yet.  On failure nothing of it stays.
+ * Errors: those of parts_merge() and file.h. */
+MUST_USE Err engine_file_write(Ctx *ctx, Engine *e, const FileContent *c, FilePart *out);
+
+/* Removes what the manifest names no more, and closes it. */
+void engine_file_retire(Engine *e, FilePart *f);
+
+/* The files by week, then arrival, as they shall be. */
+typedef struct FileList {
+    FilePart *at;
+    uint32_t count;
+} FileList;
+
+FileList engine_files_copy(Ctx *ctx, Engine *e, uint32_t room); /* with room for so many more */
+void engine_files_insert(FileList *l, const FilePart *f);
+void engine_files_cut(FileList *l, uint32_t first, uint32_t n);
+void engine_files_take_over(Engine *e, const FileList *l); /* under `lock` */
+
+/* What was tried with these files failed: they are left alone for a while, longer each time, so that the
+ * others get on. */
+void engine_files_put_aside(Engine *e, const FilePart *files, uint32_t n, const Fault *why);
+
+/* New names and the list go to disk; `made` are the list's new files, given up when that fails.  NULL `d`: the
+ * files know as much as before; its names_bytes is not looked at. */
+MUST_USE Err engine_files_save(Ctx *ctx, Engine *e, const FileList *l, const Durable *d,
+                               const FileList *made);
+
+/* Closes them and removes them: at once, or, when a manifest may name them, with the next that is saved. */
+void engine_files_give_up(Engine *e, const FileList *made, bool named);
 
 /* ---- engine_files.c ----------------------------------------------------------------------------- */
 
 MUST_USE Err engine_load(Ctx *ctx, Engine *e); /* the manifest and what it names */
 MUST_USE Err engine_file_open(Ctx *ctx, Engine *e, uint64_t number, FilePart *out);
+/* Syncs the folder, then swaps the manifest.  *named: it failed, but a start may find it nevertheless. */
 MUST_USE Err engine_manifest_save(Ctx *ctx, Engine *e, const FilePart *files, uint32_t count,
-                                  uint64_t durable_seq, uint32_t durable_mark,
-                                  const uint64_t *aside, int64_t names_bytes);
+                                  const Durable *d, bool *named);
 void engine_file_close(FilePart *f);
 Str engine_file_name(uint64_t number, const char *suffix, char dst[ENGINE_NAME_BYTES]);

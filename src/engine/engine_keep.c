@@ -5,15 +5,18 @@
  * ids of its events; then the manifest names them, then they take the slices' place.  When anything
  * fails, everything stays as it was and is tried again.
  *
+ * What fails with some files (a merge of damaged ones, or one that finds no room) puts these aside for a while,
+ * and the others get their turn.
+ *
  * Files of one week grow together like digits of a counter: `fan` neighbours of the smallest sizes become
  * one.  An event is so written once per level: once when it leaves memory, then at most
  * log(week / flush_rows) / log(fan) times.
- * What would become larger than EngineOptions.merge_bytes_max stays in two: a flush then writes several files of a week,
- * and files that shall grow together are cut into two stretches.
+ * What would become larger than EngineOptions.merge_bytes_max stays in two: a flush then writes several files
+ * of a week, and files that shall grow together are cut into two stretches.
  */
 #include "engine/engine_inside.h"
-#include "engine/merge.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -27,123 +30,6 @@ enum {
         8192, /* from here on two files of a size become one: weeks have one file per size at most */
     FILES_MAX = 16384, /* two maps each; a process has 65,530 */
 };
-
-/* ---- writing files ------------------------------------------------------------------------------ */
-
-typedef struct Output {
-    Engine *e;
-    File file;
-    int64_t at;
-} Output;
-
-static Err write_piece(Ctx *ctx, Str bytes, void *arg)
-{
-    Output *o = arg;
-    TRY(file_write_at(ctx, o->file, o->at, bytes));
-    o->at += (int64_t)bytes.len;
-    o->e->bytes_written += bytes.len;
-    return ERR_OK;
-}
-
-static Err write_part(Ctx *ctx, Engine *e, uint64_t number, Part *const *parts, uint32_t count)
-{
-    char name[ENGINE_NAME_BYTES];
-    Output o = {.e = e};
-    TRY(file_open(ctx, e->folder, engine_file_name(number, ".part", name), FILE_CREATE, &o.file));
-    Err err = parts_merge(ctx, parts, count, e->o.merge_bytes_max, write_piece, &o);
-    if (err == ERR_OK)
-        err = file_sync(ctx, o.file);
-    file_close(&o.file);
-    return err;
-}
-
-static Err write_ids(Ctx *ctx, Engine *e, uint64_t number, uint64_t *hashes, uint32_t count)
-{
-    char name[ENGINE_NAME_BYTES];
-    Buf bytes = BUF_MAX((size_t)count * 9 + (1 << 20));
-    ids_encode(hashes, count, &bytes);
-    Output o = {.e = e};
-    Err err =
-        file_open(ctx, e->folder, engine_file_name(number, ".ids", name), FILE_CREATE, &o.file);
-    if (err == ERR_OK) {
-        err = write_piece(ctx, buf_str(&bytes), &o);
-        if (err == ERR_OK)
-            err = file_sync(ctx, o.file);
-        file_close(&o.file);
-    }
-    buf_free(&bytes);
-    return err;
-}
-
-static void remove_files(Engine *e, uint64_t number)
-{
-    static const char *const suffixes[] = {".part", ".ids"};
-    Ctx ctx = {.arena = arena_new(4096)};
-    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
-        char name[ENGINE_NAME_BYTES];
-        const Str file = engine_file_name(number, suffixes[i], name);
-        if (file_remove(&ctx, e->folder, file) != ERR_OK) /* the next start removes it */
-            LOG(LOG_WARN, "events.file_stays", LOG_C("reason", ctx.fault.reason));
-    }
-    arena_free(ctx.arena);
-}
-
-/* One part and its ids, synced and open. */
-static Err write_file(Ctx *ctx, Engine *e, Part *const *parts, uint32_t count, uint64_t *hashes,
-                      uint32_t hash_count, FilePart *out)
-{
-    const uint64_t number = e->next_number++;
-    Err err = write_part(ctx, e, number, parts, count);
-    if (err == ERR_OK)
-        err = write_ids(ctx, e, number, hashes, hash_count);
-    if (err == ERR_OK)
-        err = file_sync_folder(ctx, e->folder);
-    if (err == ERR_OK)
-        err = engine_file_open(ctx, e, number, out);
-    if (err == ERR_OK)
-        out->part->ids_are_sound = true; /* written just now */
-    if (err != ERR_OK)
-        remove_files(e, number);
-    return err;
-}
-
-/* ---- the list of files -------------------------------------------------------------------------- */
-
-typedef struct FileList {
-    FilePart *at;
-    uint32_t count;
-} FileList;
-
-static FileList copy_files(Ctx *ctx, Engine *e, uint32_t room)
-{
-    (void)pthread_mutex_lock(&e->lock); /* only the keeper changes it, but others read */
-    FileList l = {ARENA_ARRAY(ctx->arena, FilePart, (size_t)e->file_count + room), e->file_count};
-    if (e->file_count > 0)
-        memcpy(l.at, e->files, e->file_count * sizeof *l.at);
-    (void)pthread_mutex_unlock(&e->lock);
-    return l;
-}
-
-static void insert_file(FileList *l, const FilePart *f)
-{
-    uint32_t at = l->count++;
-    for (; at > 0 && part_order(f->part, l->at[at - 1].part) < 0; at--)
-        l->at[at] = l->at[at - 1];
-    l->at[at] = *f;
-}
-
-/* Under the lock. */
-static void take_over(Engine *e, const FileList *l)
-{
-    if (l->count > e->file_cap) {
-        e->file_cap = l->count * 2;
-        e->files = realloc(e->files, e->file_cap * sizeof *e->files);
-        CHECK(e->files != NULL);
-    }
-    if (l->count > 0)
-        memcpy(e->files, l->at, l->count * sizeof *e->files);
-    e->file_count = l->count;
-}
 
 /* ---- flush -------------------------------------------------------------------------------------- */
 
@@ -168,31 +54,14 @@ static void begin_flush(Engine *e)
         e->flush_end = e->open_from;
         memcpy(e->flush_aside, e->aside, sizeof e->flush_aside);
         (void)pthread_mutex_lock(&e->lock);
-        schema_save_new(e->schema, &e->flush_names);
+        engine_take_names(e);
         e->flush_count = e->memory_count;
-        e->new_names = 0;
-        e->open_names = 0;
         (void)pthread_mutex_unlock(&e->lock);
     }
     (void)pthread_mutex_unlock(&e->apply);
 }
 
-/* Behind the names that count: what an older try left there is written over. */
-static Err write_names(Ctx *ctx, Engine *e)
-{
-    if (e->flush_names.len == 0)
-        return ERR_OK;
-    File file = FILE_NONE;
-    TRY(file_open(ctx, e->folder, STR("names"), FILE_WRITE, &file));
-    Err err = file_write_at(ctx, file, e->names_bytes, buf_str(&e->flush_names));
-    if (err == ERR_OK)
-        err = file_sync(ctx, file);
-    file_close(&file);
-    e->bytes_written += e->flush_names.len;
-    return err;
-}
-
-static uint64_t *hashes_of(Ctx *ctx, const RecentIds *r)
+uint64_t *engine_hashes_of(Ctx *ctx, const RecentIds *r)
 {
     uint64_t *hashes = ARENA_ARRAY(ctx->arena, uint64_t, (size_t)r->count + 1);
     uint32_t n = 0;
@@ -221,19 +90,22 @@ static bool is_too_large(const Ctx *ctx, Err err)
 static Err write_week(Ctx *ctx, Engine *e, const Week *w, Part *const *slices, uint32_t n,
                       FileList *files, FileList *made)
 {
-    uint64_t *hashes = hashes_of(ctx, &w->flushing);
-    uint32_t hash_count = w->flushing.count;
+    FileContent c = {.hashes = engine_hashes_of(ctx, &w->flushing),
+                     .hash_count = w->flushing.count,
+                     .bytes_max = e->o.merge_bytes_max};
     for (uint32_t at = 0, some = n; at < n;) {
         FilePart *f = &made->at[made->count];
-        const Err err = write_file(ctx, e, slices + at, some, hashes, hash_count, f);
+        c.parts = slices + at;
+        c.count = some;
+        const Err err = engine_file_write(ctx, e, &c, f);
         if (some > 1 && is_too_large(ctx, err)) {
             some = (some + 1) / 2;
             continue;
         }
         TRY(err);
         made->count++;
-        insert_file(files, f);
-        hash_count = 0;
+        engine_files_insert(files, f);
+        c.hash_count = 0;
         at += some;
         some = some < n - at ? some : n - at;
     }
@@ -265,7 +137,7 @@ static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq, ui
         recent_ids_free(&w->flushing);
     }
     (void)pthread_mutex_lock(&e->lock);
-    take_over(e, files);
+    engine_files_take_over(e, files);
     for (uint32_t i = 0; i < e->flush_count; i++) {
         e->memory_rows -= e->memory[i]->head->rows;
         e->memory_bytes -= e->memory[i]->bytes.len;
@@ -277,12 +149,12 @@ static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq, ui
     e->durable_seq = durable_seq;
     e->durable_mark = mark;
     memcpy(e->durable_aside, e->flush_aside, sizeof e->durable_aside);
-    e->names_bytes += (int64_t)e->flush_names.len;
-    buf_clear(&e->flush_names);
     (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
     (void)pthread_mutex_unlock(&e->apply);
 }
+
+#define TOO_MANY_FILES "events.files"
 
 static Err flush(Ctx *ctx, Engine *e)
 {
@@ -295,28 +167,22 @@ static Err flush(Ctx *ctx, Engine *e)
     memcpy(slices, e->memory, count * sizeof(Part *));
     (void)pthread_mutex_unlock(&e->lock);
     const uint64_t durable_seq = e->flush_end;
-    FileList files = copy_files(ctx, e, count);
+    FileList files = engine_files_copy(ctx, e, count);
     if (files.count >= FILES_MAX)
-        return fail(ctx, ERR_BUSY, "events.files", "%u files", files.count);
+        return fail(ctx, ERR_BUSY, TOO_MANY_FILES, "%u files", files.count);
     FileList made = {ARENA_ARRAY(ctx->arena, FilePart, count), 0};
     uint32_t mark = 0;
     Err err = e->o.settle == NULL ? ERR_OK : e->o.settle(ctx, durable_seq, &mark, e->o.settle_arg);
     if (err == ERR_OK)
-        err = write_names(ctx, e);
-    if (err == ERR_OK)
         err = write_weeks(ctx, e, slices, count, &files, &made);
-    if (err == ERR_OK)
-        err = engine_manifest_save(ctx, e, files.at, files.count, durable_seq, mark, e->flush_aside,
-                                   e->names_bytes + (int64_t)e->flush_names.len);
-    if (err == ERR_OK) {
-        end_flush(e, &files, durable_seq, mark);
-        return ERR_OK;
+    if (err != ERR_OK) {
+        engine_files_give_up(e, &made, false);
+        return err;
     }
-    for (uint32_t i = 0; i < made.count; i++) {
-        engine_file_close(&made.at[i]);
-        remove_files(e, made.at[i].number);
-    }
-    return err;
+    const Durable durable = {.seq = durable_seq, .mark = mark, .aside = e->flush_aside};
+    TRY(engine_files_save(ctx, e, &files, &durable, &made));
+    end_flush(e, &files, durable_seq, mark);
+    return ERR_OK;
 }
 
 /* ---- growing together --------------------------------------------------------------------------- */
@@ -348,6 +214,15 @@ static uint32_t count_to_merge(const Engine *e, const FileList *l, uint32_t from
     return 0;
 }
 
+/* Put aside, or damaged: that is made again first. */
+static bool any_waits(const FilePart *files, uint32_t n, bool all)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (files[i].retry_at_us != 0 || (!all && atomic_load(&files[i].part->damaged)))
+            return true;
+    return false;
+}
+
 /* The first stretch of files that shall become one. */
 static uint32_t find_merge(const Engine *e, const FileList *l, bool all, uint32_t *first)
 {
@@ -357,7 +232,7 @@ static uint32_t find_merge(const Engine *e, const FileList *l, bool all, uint32_
                (to == from || !l->at[to - 1].ends_stretch))
             to++;
         const uint32_t n = count_to_merge(e, l, from, to, all);
-        if (n > 0) {
+        if (n > 0 && !any_waits(l->at + to - n, n, all)) {
             *first = to - n;
             return n;
         }
@@ -365,22 +240,26 @@ static uint32_t find_merge(const Engine *e, const FileList *l, bool all, uint32_
     return 0;
 }
 
-/* The ids of all of them.  A damaged set gives none: repetitions may then come in twice. */
-static uint64_t *all_hashes(const FilePart *files, uint32_t n, uint32_t *count)
+/* The ids of all of them, on the heap.  None may be missing: repetitions would come in twice. */
+static Err all_hashes(Ctx *ctx, const FilePart *files, uint32_t n, uint64_t **out, uint32_t *count)
 {
     uint64_t total = 0;
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n; i++) {
+        if (!ids_are_sound(&files[i].ids)) {
+            atomic_store(&files[i].part->damaged, true);
+            return fail(ctx, ERR_INTERNAL, "events.ids_damaged", "file %" PRIu64, files[i].number);
+        }
         total += files[i].ids.head->count;
+    }
     uint64_t *hashes = malloc((total + 1) * sizeof *hashes);
     CHECK(hashes != NULL);
     *count = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (!ids_are_sound(&files[i].ids))
-            continue;
         ids_read(&files[i].ids, hashes + *count);
         *count += files[i].ids.head->count;
     }
-    return hashes;
+    *out = hashes;
+    return ERR_OK;
 }
 
 /* What would be too large as one is two stretches from now on, until the next start. */
@@ -393,17 +272,23 @@ static void cut_stretch(Engine *e, uint64_t number)
     (void)pthread_mutex_unlock(&e->lock);
 }
 
-static Err merge_files(Ctx *ctx, Engine *e, FileList *l, uint32_t first, uint32_t n)
+/* `old`: the n files that become one, l->at[first] and on. */
+static Err merge_files(Ctx *ctx, Engine *e, FileList *l, uint32_t first, uint32_t n, FilePart *old)
 {
-    FilePart *old = ARENA_ARRAY(ctx->arena, FilePart, n);
-    memcpy(old, l->at + first, n * sizeof *old);
     Part **parts = ARENA_ARRAY(ctx->arena, Part *, n);
     for (uint32_t i = 0; i < n; i++)
         parts[i] = old[i].part;
     uint32_t hash_count = 0;
-    uint64_t *hashes = all_hashes(old, n, &hash_count);
+    uint64_t *hashes = NULL;
+    TRY(all_hashes(ctx, old, n, &hashes, &hash_count));
     FilePart made;
-    const Err err = write_file(ctx, e, parts, n, hashes, hash_count, &made);
+    const FileContent content = {.parts = parts,
+                                 .count = n,
+                                 .hashes = hashes,
+                                 .hash_count = hash_count,
+                                 .bytes_max = e->o.merge_bytes_max,
+                                 .stop = &e->closing};
+    const Err err = engine_file_write(ctx, e, &content, &made);
     free(hashes);
     if (is_too_large(ctx, err)) {
         cut_stretch(e, old[n / 2 - 1].number);
@@ -411,37 +296,59 @@ static Err merge_files(Ctx *ctx, Engine *e, FileList *l, uint32_t first, uint32_
     }
     TRY(err);
     made.ends_stretch = old[n - 1].ends_stretch;
-    memmove(l->at + first, l->at + first + n, (l->count - first - n) * sizeof *l->at);
-    l->count -= n;
-    insert_file(l, &made);
-    const Err saved = engine_manifest_save(ctx, e, l->at, l->count, e->durable_seq, e->durable_mark,
-                                           e->durable_aside, e->names_bytes);
-    if (saved != ERR_OK) {
-        engine_file_close(&made);
-        remove_files(e, made.number);
-        return saved;
-    }
+    engine_files_cut(l, first, n);
+    engine_files_insert(l, &made);
+    TRY(engine_files_save(ctx, e, l, NULL, &(FileList){&made, 1}));
     (void)pthread_mutex_lock(&e->lock);
-    take_over(e, l);
+    engine_files_take_over(e, l);
     (void)pthread_mutex_unlock(&e->lock);
-    for (uint32_t i = 0; i < n; i++) {
-        remove_files(e, old[i].number); /* whoever still looks at it keeps its map */
-        engine_file_close(&old[i]);
-    }
+    for (uint32_t i = 0; i < n; i++)
+        engine_file_retire(e, &old[i]); /* whoever still looks at it keeps its map */
     return ERR_OK;
 }
 
+static void put_merge_aside(Engine *e, const FilePart *files, uint32_t n, const Fault *why)
+{
+    engine_files_put_aside(e, files, n, why);
+    (void)pthread_mutex_lock(&e->lock);
+    e->health.failed_merges++;
+    (void)pthread_mutex_unlock(&e->lock);
+}
+
+/* Every merge that is due gets its try; the first failure is returned. */
 static Err merge_due(Ctx *ctx, Engine *e, bool all)
 {
-    for (;;) {
-        FileList l = copy_files(ctx, e, 1);
+    Err first_err = ERR_OK;
+    Fault first_fault = {0};
+    while (!atomic_load(&e->closing)) {
+        FileList l = engine_files_copy(ctx, e, 1);
         uint32_t first = 0;
         const uint32_t n = find_merge(e, &l, all, &first);
         if (n == 0)
-            return ERR_OK;
-        TRY(merge_files(ctx, e, &l, first, n));
+            break;
+        FilePart *old = ARENA_ARRAY(ctx->arena, FilePart, n);
+        memcpy(old, l.at + first, n * sizeof *old);
+        const Err err = merge_files(ctx, e, &l, first, n, old);
+        if (err != ERR_OK && !atomic_load(&e->closing)) { /* else the next start goes on */
+            put_merge_aside(e, old, n, &ctx->fault);
+            first_fault = first_err == ERR_OK ? ctx->fault : first_fault;
+            first_err = first_err == ERR_OK ? err : first_err;
+        }
         arena_reset(ctx->arena);
     }
+    ctx->fault = first_fault;
+    return first_err;
+}
+
+/* Whose time has come, or all of them, may be tried again. */
+static void take_up_again(Engine *e, bool all)
+{
+    const int64_t now_us = clock_mono_us();
+    (void)pthread_mutex_lock(&e->lock);
+    for (uint32_t i = 0; i < e->file_count; i++)
+        if (all || e->files[i].retry_at_us <= now_us)
+            e->files[i].retry_at_us = 0;
+    (void)pthread_mutex_unlock(&e->lock);
 }
 
 /* ---- the thread --------------------------------------------------------------------------------- */
@@ -451,12 +358,25 @@ static void end_round(Engine *e, Ctx *ctx, Err err)
     (void)pthread_mutex_lock(&e->lock);
     if (err != ERR_OK && e->keeper_err == ERR_OK)
         LOG(LOG_ERROR, "events.keeper_failed", LOG_C("reason", ctx->fault.reason),
-            LOG_C("note", "events stay in the log and in memory; tried again every second"));
+            LOG_C("note", "events stay in the log and in memory until it succeeds"));
     e->keeper_err = err;
     e->keeper_fault = ctx->fault;
     e->rounds++;
     (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
+}
+
+/* A file's time to be tried again has come, or somebody met damage in it.  Under the lock. */
+static bool is_file_due(const Engine *e)
+{
+    const int64_t now_us = clock_mono_us();
+    for (uint32_t i = 0; i < e->file_count; i++) {
+        const FilePart *f = &e->files[i];
+        if (f->retry_at_us == 0 ? e->o.log_folder.len > 0 && atomic_load(&f->part->damaged)
+                                : f->retry_at_us <= now_us)
+            return true;
+    }
+    return false;
 }
 
 /* Waits for work.  False = told to stop. */
@@ -468,7 +388,7 @@ static bool wait_for_work(Engine *e, bool *settle)
     until.tv_sec += RETRY_MS / 1000;
     while (!e->stopping && (!e->flush_wanted || e->keeper_err != ERR_OK)) {
         const int rc = pthread_cond_timedwait(&e->changed, &e->lock, &until);
-        if (rc != 0 && e->flush_wanted)
+        if (rc != 0 && (e->flush_wanted || is_file_due(e)))
             break;
         if (rc != 0)
             until.tv_sec += RETRY_MS / 1000;
@@ -480,6 +400,35 @@ static bool wait_for_work(Engine *e, bool *settle)
     return !stopping;
 }
 
+/* A flush that fails is tried again until it succeeds; of one that waits for fewer files, merges are the help.
+ * What fails with the files that are there is told to who waits for it. */
+static Err one_round(Ctx *ctx, Engine *e, bool settle)
+{
+    const Err flushed = flush(ctx, e);
+    const Fault not_flushed = ctx->fault;
+    arena_reset(ctx->arena);
+    if (flushed != ERR_OK) {
+        (void)pthread_mutex_lock(&e->lock);
+        e->flush_wanted = true;
+        e->settle_wanted |= settle;
+        (void)pthread_mutex_unlock(&e->lock);
+        if (!str_eq(str_of(not_flushed.reason), STR(TOO_MANY_FILES)))
+            return flushed;
+    }
+    take_up_again(e, settle);
+    const Err mended = engine_mend_due(ctx, e);
+    const Fault why = ctx->fault;
+    const Err merged = merge_due(ctx, e, settle);
+    if (flushed != ERR_OK) {
+        ctx->fault = not_flushed;
+        return flushed;
+    }
+    if (!settle)
+        return ERR_OK;
+    ctx->fault = mended == ERR_OK ? ctx->fault : why;
+    return mended == ERR_OK ? merged : mended;
+}
+
 void *engine_keep_main(void *arg)
 {
     Engine *e = arg;
@@ -487,18 +436,8 @@ void *engine_keep_main(void *arg)
     Ctx ctx = {.arena = arena_new(1 << 16)};
     bool settle = false;
     while (wait_for_work(e, &settle)) {
-        Err err = flush(&ctx, e);
+        end_round(e, &ctx, one_round(&ctx, e, settle));
         arena_reset(ctx.arena);
-        if (err == ERR_OK)
-            err = merge_due(&ctx, e, settle);
-        arena_reset(ctx.arena);
-        if (err != ERR_OK) {
-            (void)pthread_mutex_lock(&e->lock);
-            e->flush_wanted = true;
-            e->settle_wanted |= settle;
-            (void)pthread_mutex_unlock(&e->lock);
-        }
-        end_round(e, &ctx, err);
     }
     arena_free(ctx.arena);
     return NULL;

@@ -1,8 +1,10 @@
 /*
- * engine/engine_log_test.c -- the engine behind a real log: whatever stops when, both hold the same.
+ * engine/engine_log_test.c -- the engine behind a real log: whatever stops or breaks when, both hold the same.
  */
 #include "engine/engine.h"
+#include "engine/ids.h"
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/rand.h"
 #include "base/test.h"
@@ -14,6 +16,10 @@
 static const EngineOptions SMALL = {
     .origin_ms = INT64_C(1735574400000), .slice_rows = 128, .flush_rows = 700, .fan = 3};
 
+enum { WEEKS = 3 };
+
+static const Str TAG = {"new", 3};
+
 typedef struct Pair {
     char path[64];
     Ctx ctx;
@@ -21,7 +27,10 @@ typedef struct Pair {
     Str log_folder, engine_folder;
     EventsLog *log;
     Engine *engine;
-    int64_t events;
+    uint32_t fan; /* 0 = as SMALL says */
+    uint64_t merge_bytes_max;
+    int64_t events;  /* with ids of their own */
+    uint32_t repeat; /* of 100 more events, so many have an id that came before */
 } Pair;
 
 static bool offer(uint64_t first_seq, uint32_t count, Str records, void *arg)
@@ -31,7 +40,11 @@ static bool offer(uint64_t first_seq, uint32_t count, Str records, void *arg)
 
 static void start_engine(Pair *p)
 {
-    CHECK(engine_open(&p->ctx, p->engine_folder, &SMALL, &p->engine) == ERR_OK);
+    EngineOptions o = SMALL;
+    o.fan = p->fan == 0 ? o.fan : p->fan;
+    o.merge_bytes_max = p->merge_bytes_max;
+    o.log_folder = p->log_folder;
+    CHECK(engine_open(&p->ctx, p->engine_folder, &o, &p->engine) == ERR_OK);
     const EventsFollower follower = {.read = offer, .live = offer, .arg = p->engine};
     CHECK(events_follow(&p->ctx, p->log, engine_next_seq(p->engine), &follower) == ERR_OK);
 }
@@ -42,24 +55,36 @@ static void start_log(Pair *p)
     CHECK(events_open(&p->ctx, p->log_folder, &options, &p->log) == ERR_OK);
 }
 
+/* When an event was follows from its id, and so its week; what else it is does not. */
+static void add_event(Pair *p, int64_t id, Buf *records)
+{
+    const Event head = {
+        .kind = EVENT_HAPPENED,
+        .source = STR("web"),
+        .id = arena_i64(p->ctx.arena, id),
+        .name = arena_printf(p->ctx.arena, "Event %u", (unsigned)prng_below(&p->random, 5)),
+        .time_ms =
+            SMALL.origin_ms + (int64_t)(hash_u64((uint64_t)id, 7) % (WEEKS * 604800u) * 1000),
+        .received_ms = SMALL.origin_ms,
+        .actor = {STR("person"), arena_i64(p->ctx.arena, (int64_t)prng_below(&p->random, 50))}};
+    Event e;
+    EventBuilder *b = event_begin(&p->ctx, &head);
+    event_prop_i64(b, STR("amount"), (int64_t)prng_below(&p->random, 1 << 30));
+    event_prop_texts(b, STR("tags"), &TAG, 1); /* which no column holds */
+    CHECK(event_end(b, &e) == ERR_OK);
+    event_encode(&e, records);
+}
+
 static void append_some(Pair *p, int batches)
 {
     for (int i = 0; i < batches; i++) {
         Buf records = BUF_MAX(1 << 20);
         const int n = 1 + (int)prng_below(&p->random, 30);
-        for (int j = 0; j < n; j++, p->events++) {
-            const Event head = {
-                .kind = EVENT_HAPPENED,
-                .source = STR("web"),
-                .id = arena_i64(p->ctx.arena, p->events),
-                .name = arena_printf(p->ctx.arena, "Event %u", (unsigned)prng_below(&p->random, 5)),
-                .time_ms = SMALL.origin_ms + (int64_t)prng_below(&p->random, 604800000),
-                .received_ms = SMALL.origin_ms,
-                .actor = {STR("person"),
-                          arena_i64(p->ctx.arena, (int64_t)prng_below(&p->random, 50))}};
-            Event e;
-            CHECK(event_end(event_begin(&p->ctx, &head), &e) == ERR_OK);
-            event_encode(&e, &records);
+        for (int j = 0; j < n; j++) {
+            const bool again = p->events > 0 && prng_below(&p->random, 100) < p->repeat;
+            add_event(p, again ? (int64_t)prng_below(&p->random, (uint64_t)p->events) : p->events,
+                      &records);
+            p->events += !again;
         }
         CHECK(events_append(&p->ctx, p->log, buf_str(&records), NULL) == ERR_OK);
         buf_free(&records);
@@ -89,15 +114,32 @@ static void remove_folder(Pair *p, Str folder)
     CHECK(rmdir(arena_copy(p->ctx.arena, folder).ptr) == 0);
 }
 
+static void pair_open(Pair *p, uint64_t seed)
+{
+    *p = (Pair){.path = "/tmp/engine_log_test.XXXXXX",
+                .random = prng_of(seed),
+                .ctx.arena = arena_new(1 << 16)};
+    CHECK(mkdtemp(p->path) != NULL);
+    log_setup(LOG_OFF, false);
+    p->log_folder = arena_printf(p->ctx.arena, "%s/log", p->path);
+    p->engine_folder = arena_printf(p->ctx.arena, "%s/engine", p->path);
+    start_log(p);
+}
+
+static void pair_close(Pair *p)
+{
+    events_close(p->log);
+    engine_close(p->engine);
+    remove_folder(p, p->engine_folder);
+    remove_folder(p, p->log_folder);
+    CHECK(rmdir(p->path) == 0);
+    arena_free(p->ctx.arena);
+}
+
 TEST(the_engine_holds_what_the_log_holds_whichever_of_them_stopped)
 {
-    Pair p = {.path = "/tmp/engine_log_test.XXXXXX", .random = prng_of(1)};
-    p.ctx.arena = arena_new(1 << 16);
-    CHECK(mkdtemp(p.path) != NULL);
-    log_setup(LOG_OFF, false);
-    p.log_folder = arena_printf(p.ctx.arena, "%s/log", p.path);
-    p.engine_folder = arena_printf(p.ctx.arena, "%s/engine", p.path);
-    start_log(&p);
+    Pair p;
+    pair_open(&p, 1);
     append_some(&p, 40); /* before anybody follows */
     start_engine(&p);
     expect_the_same(&p);
@@ -117,10 +159,322 @@ TEST(the_engine_holds_what_the_log_holds_whichever_of_them_stopped)
     start_log(&p); /* made again from nothing */
     start_engine(&p);
     expect_the_same(&p);
-    events_close(p.log);
-    engine_close(p.engine);
-    remove_folder(&p, p.engine_folder);
-    remove_folder(&p, p.log_folder);
-    CHECK(rmdir(p.path) == 0);
-    arena_free(p.ctx.arena);
+    pair_close(&p);
+}
+
+/* ---- damage ----------------------------------------------------------------------------------------- */
+
+typedef struct Seen {
+    uint64_t rows, fingerprint; /* of every row in its order */
+    bool damaged;
+} Seen;
+
+static Seen look(Pair *p)
+{
+    Seen seen = {0};
+    ScanView *view = engine_view(p->engine);
+    Schema *names = engine_schema_lock(p->engine);
+    const SchemaProp *amount = schema_find_prop(names, SCHEMA_EVENT, STR("amount"));
+    engine_schema_unlock(p->engine);
+    const ScanProp props[] = {{amount->id, 0}};
+    const ScanSelect all = {.from_ms = 0, .to_ms = INT64_MAX};
+    Scanner *scanner = scanner_new(view, &(ScanAsk){&all, 1, props, 1, true});
+    ScanBatch b;
+    for (uint32_t piece = 0; piece < scan_pieces(view); piece++) {
+        if (!scanner_batch(scanner, piece, &b))
+            continue;
+        for (uint32_t i = 0; i < b.person_count; i++)
+            for (uint32_t row = b.from[i]; row < b.from[i + 1]; row++) {
+                uint64_t h = hash_u64(b.persons[i], seen.fingerprint);
+                h = hash_u64(b.events[row], h);
+                h = hash_u64((uint64_t)(scanner_base_ms(scanner) + scan_ms(&b, row)), h);
+                seen.fingerprint = hash_u64((uint64_t)b.values[0][row], h);
+                seen.rows++;
+            }
+    }
+    seen.damaged = scanner_damaged(scanner) > 0;
+    scanner_free(scanner);
+    engine_view_done(view);
+    return seen;
+}
+
+static void expect_as_before(Pair *p, Seen before)
+{
+    const Seen now = look(p);
+    EXPECT_I64((int64_t)now.rows, (int64_t)before.rows);
+    CHECK(now.fingerprint == before.fingerprint && !now.damaged && !before.damaged);
+}
+
+/* The n-th file with this suffix, while the engine is closed: one bit behind the head. */
+static void damage(Pair *p, const char *suffix, size_t n)
+{
+    Str *names = NULL, bytes;
+    size_t count = 0;
+    CHECK(file_list(&p->ctx, p->engine_folder, &names, &count) == ERR_OK);
+    for (size_t i = 0; i < count; i++) {
+        if (!str_ends_with(names[i], str_of(suffix)) || n-- > 0)
+            continue;
+        CHECK(file_load(&p->ctx, p->engine_folder, names[i], 1 << 26, &bytes) == ERR_OK);
+        const size_t at = bytes.len > 260 ? 260 : bytes.len - 1;
+        ((char *)(uintptr_t)bytes.ptr)[at] ^= 8;
+        CHECK(file_replace(&p->ctx, p->engine_folder, names[i], bytes) == ERR_OK);
+    }
+}
+
+static EngineStat stat_of(Pair *p)
+{
+    EngineStat stat;
+    engine_view_done(engine_view(p->engine));
+    engine_stat(p->engine, &stat);
+    return stat;
+}
+
+/* The keeper looks once a second. */
+static void wait_until_mended(Pair *p, uint64_t files)
+{
+    for (int i = 0; i < 1000 && stat_of(p).health.mended_files < files; i++)
+        (void)usleep(10000);
+    EXPECT_I64((int64_t)stat_of(p).health.mended_files, (int64_t)files);
+    EXPECT_I64(stat_of(p).health.files_damaged, 0);
+}
+
+static void expect_sound(Pair *p)
+{
+    int64_t bad = -1;
+    CHECK(engine_verify(&p->ctx, p->engine, NULL, NULL, &bad) == ERR_OK);
+    EXPECT_I64(bad, 0);
+}
+
+static void restart_engine(Pair *p)
+{
+    events_close(p->log); /* it must not write to an engine that is gone */
+    engine_close(p->engine);
+    start_log(p);
+    start_engine(p);
+}
+
+/* Some files of every week, with events that came again across them; the engine is closed. */
+static Seen make_files_of(Pair *p, uint64_t seed, uint32_t fan, uint64_t merge_bytes_max)
+{
+    pair_open(p, seed);
+    p->fan = fan;
+    p->merge_bytes_max = merge_bytes_max;
+    p->repeat = 20;
+    append_some(p, 300);
+    start_engine(p);
+    CHECK(engine_flush(&p->ctx, p->engine) == ERR_OK);
+    for (int i = 0; i < 2; i++) {
+        append_some(p, 100);
+        CHECK(engine_flush(&p->ctx, p->engine) == ERR_OK);
+    }
+    const Seen before = look(p);
+    CHECK(stat_of(p).repeated > 100);
+    events_close(p->log);
+    engine_close(p->engine);
+    start_log(p);
+    return before;
+}
+
+static Seen make_files(Pair *p, uint64_t seed)
+{
+    return make_files_of(p, seed, 64, 0);
+}
+
+TEST(a_file_whose_data_is_damaged_is_refused_and_made_again_from_the_log_exactly_as_it_was)
+{
+    Pair p;
+    const Seen before = make_files(&p, 11);
+    damage(&p, ".part", 0);
+    damage(&p, ".part", 4);
+    start_engine(&p);
+    CHECK(look(&p).damaged); /* whoever asks is told */
+    wait_until_mended(&p, 2);
+    expect_as_before(&p, before);
+    expect_sound(&p);
+    restart_engine(&p);
+    expect_as_before(&p, before);
+    pair_close(&p);
+}
+
+TEST(ids_that_are_damaged_let_nothing_in_twice_neither_before_nor_after_they_are_made_again)
+{
+    Pair p;
+    const Seen before = make_files(&p, 12);
+    for (size_t i = 0; i < 5; i++)
+        damage(&p, ".ids", i);
+    start_engine(&p);
+    p.repeat = 100;
+    append_some(&p, 30); /* nothing new */
+    expect_as_before(&p, before);
+    wait_until_mended(&p, 5);
+    append_some(&p, 30);
+    expect_as_before(&p, before);
+    expect_sound(&p);
+    CHECK(engine_settle(&p.ctx, p.engine) == ERR_OK);
+    restart_engine(&p);
+    append_some(&p, 30);
+    expect_as_before(&p, before);
+    pair_close(&p);
+}
+
+TEST(a_merge_that_meets_damage_is_done_once_the_file_is_made_again)
+{
+    Pair p;
+    const Seen before = make_files(&p, 13);
+    damage(&p, ".part", 2);
+    damage(&p, ".ids", 3);
+    start_engine(&p);
+    EXPECT_I64(engine_settle(&p.ctx, p.engine), ERR_INTERNAL);
+    wait_until_mended(&p, 2);
+    CHECK(engine_settle(&p.ctx, p.engine) == ERR_OK);
+    EXPECT_I64(stat_of(&p).file_parts, WEEKS);
+    expect_as_before(&p, before);
+    pair_close(&p);
+}
+
+TEST(a_verification_that_finds_damage_has_it_made_again)
+{
+    Pair p;
+    const Seen before = make_files(&p, 14);
+    damage(&p, ".part", 1);
+    damage(&p, ".ids", 1);
+    damage(&p, ".ids", 2);
+    start_engine(&p);
+    int64_t bad = 0;
+    CHECK(engine_verify(&p.ctx, p.engine, NULL, NULL, &bad) == ERR_OK);
+    EXPECT_I64(bad, 3);
+    wait_until_mended(&p, 2);
+    expect_sound(&p);
+    expect_as_before(&p, before);
+    pair_close(&p);
+}
+
+TEST(a_log_that_knows_less_than_a_damaged_file_mends_nothing_and_holds_nothing_else_up)
+{
+    Pair p;
+    (void)make_files(&p, 15);
+    const Str log_folder = p.log_folder;
+    damage(&p, ".ids", 0);
+    p.log_folder = p.engine_folder; /* no segment in it */
+    EngineOptions o = SMALL;
+    o.log_folder = p.log_folder;
+    CHECK(engine_open(&p.ctx, p.engine_folder, &o, &p.engine) == ERR_OK);
+    const uint32_t files = stat_of(&p).file_parts;
+    int64_t bad = 0;
+    CHECK(engine_verify(&p.ctx, p.engine, NULL, NULL, &bad) == ERR_OK);
+    EXPECT_I64(bad, 1);
+    EXPECT_I64(engine_settle(&p.ctx, p.engine), ERR_INTERNAL);
+    EXPECT_STREQ(p.ctx.fault.reason, "events.log_short");
+    const EngineStat stat = stat_of(&p);
+    EXPECT_I64((int64_t)stat.health.mended_files, 0);
+    EXPECT_I64(stat.health.files_damaged, 1);
+    EXPECT_I64(stat.health.files_aside, 1);
+    CHECK(stat.file_parts < files); /* the other weeks are one file each */
+    p.log_folder = log_folder;
+    pair_close(&p);
+}
+
+/* ---- damage where a flush wrote several files of a week ----------------------------------------------- */
+
+enum { SPLIT_BYTES = 2000 };
+
+/* Which files get damage: bit i of `parts` and `ids` says it of file i, and of file i + 32, ... */
+typedef struct Wounds {
+    uint32_t parts, ids;
+} Wounds;
+
+static uint32_t wound(Pair *p, Wounds w, uint32_t files)
+{
+    uint32_t wounded = 0;
+    for (uint32_t i = 0; i < files; i++) {
+        if ((w.parts >> i % 32 & 1) != 0)
+            damage(p, ".part", i);
+        if ((w.ids >> i % 32 & 1) != 0)
+            damage(p, ".ids", i);
+        wounded += ((w.parts | w.ids) >> i % 32 & 1) != 0;
+    }
+    return wounded;
+}
+
+typedef struct IdFiles {
+    int64_t count, empty; /* ids; files without any */
+} IdFiles;
+
+static IdFiles ids_in_files(Pair *p)
+{
+    IdFiles all = {0};
+    Str *names = NULL, bytes;
+    size_t count = 0;
+    CHECK(file_list(&p->ctx, p->engine_folder, &names, &count) == ERR_OK);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t ids = 0;
+        if (!str_ends_with(names[i], STR(".ids")))
+            continue;
+        CHECK(file_load(&p->ctx, p->engine_folder, names[i], 1 << 26, &bytes) == ERR_OK);
+        memcpy(&ids, bytes.ptr + offsetof(IdHead, count), sizeof ids);
+        all.count += ids;
+        all.empty += ids == 0;
+    }
+    return all;
+}
+
+/* Whatever is damaged: rows and ids are as they were, also while it is being mended, and nothing comes in twice. */
+static void expect_mends(Pair *p, Seen before, Wounds w)
+{
+    start_engine(p);
+    const EngineStat sound = stat_of(p);
+    EXPECT_I64((int64_t)sound.aside[ENGINE_ASIDE_LISTS], p->events);
+    events_close(p->log);
+    engine_close(p->engine);
+    start_log(p);
+    const uint32_t wounded = wound(p, w, sound.file_parts);
+    start_engine(p);
+    p->repeat = 100;
+    append_some(p, 10);
+    EXPECT_I64((int64_t)stat_of(p).events, p->events);
+    int64_t bad = 0;
+    CHECK(engine_verify(&p->ctx, p->engine, NULL, NULL, &bad) == ERR_OK);
+    wait_until_mended(p, wounded);
+    expect_as_before(p, before);
+    expect_sound(p);
+    append_some(p, 10);
+    CHECK(engine_flush(&p->ctx, p->engine) == ERR_OK);
+    const EngineStat now = stat_of(p);
+    EXPECT_I64((int64_t)now.events, p->events);
+    EXPECT_I64(now.file_parts, sound.file_parts);
+    EXPECT_I64(ids_in_files(p).count, p->events);
+    EXPECT_I64((int64_t)now.file_bytes, (int64_t)sound.file_bytes);
+    EXPECT_I64((int64_t)now.aside[ENGINE_ASIDE_LISTS], p->events);
+    events_close(p->log);
+    engine_close(p->engine);
+    start_log(p);
+}
+
+static const Wounds WOUNDS[] = {
+    {0x55555555, 0}, {0, 0xaaaaaaaa}, {1, 2}, {0x33333333, 0xcccccccc}, {0xffffffff, 0xffffffff},
+};
+
+static void mend_split(uint64_t seed, uint32_t fan, uint64_t merge_bytes_max)
+{
+    Pair p;
+    const Seen before = make_files_of(&p, seed, fan, merge_bytes_max);
+    CHECK(ids_in_files(&p).empty >= WEEKS);
+    for (size_t i = 0; i < ARRAY_LEN(WOUNDS); i++)
+        expect_mends(&p, before, WOUNDS[i]);
+    start_engine(&p);
+    p.repeat = 100;
+    CHECK(engine_settle(&p.ctx, p.engine) == ERR_OK);
+    append_some(&p, 30);
+    expect_as_before(&p, before);
+    pair_close(&p);
+}
+
+TEST(of_files_that_were_written_together_each_is_made_again_exactly_as_it_was)
+{
+    mend_split(21, 64, SPLIT_BYTES);
+}
+
+TEST(files_that_were_written_together_are_made_again_also_when_they_grew_with_others)
+{
+    mend_split(22, 2, SPLIT_BYTES);
 }

@@ -86,11 +86,21 @@ typedef struct Merge {
     uint64_t bytes_max;
     FilterScratch scratch;
     PartBuilder *builder;
+    const atomic_bool *stop;
 } Merge;
 
-static Err damaged(const Merge *m, const Part *p)
+/* Sound checksums do not help when the bytes make no sense. */
+static Err damaged(const Merge *m, Part *p)
 {
+    atomic_store(&p->damaged, true);
     return fail(m->ctx, ERR_INTERNAL, "events.part_damaged", "part %" PRIu64, p->number);
+}
+
+static Err go_on(const Merge *m)
+{
+    if (m->stop == NULL || !atomic_load_explicit(m->stop, memory_order_relaxed))
+        return ERR_OK;
+    return fail(m->ctx, ERR_CONFLICT, "events.stopped", "a merge");
 }
 
 /* ---- reading a stretch of a list --------------------------------------------------------------- */
@@ -143,6 +153,7 @@ static Err each_rest_stretch(Merge *m, StretchFn fn, void *arg)
                                   .first = first,
                                   .count = left < REST_STRETCH ? left : REST_STRETCH};
             int64_t *events = (int64_t *)arena_alloc(m->block, r.count + KERNEL_SLACK, 8);
+            TRY(go_on(m));
             TRY(read_events(m, &r, events));
             TRY(fn(m, &r, events, arg));
             arena_reset(m->block);
@@ -659,10 +670,12 @@ static Err merge_round(Merge *m, uint32_t block, bool *more)
     Stretch *stretches = ARENA_ARRAY(m->round, Stretch, m->in_count);
     for (uint32_t p = 0; p < m->in_count; p++) {
         InPart *in = &m->in[p];
-        stretches[p] = (Stretch){in->window + in->from, count_within(in, p, bound)};
+        stretches[p] = (Stretch){NULL, count_within(in, p, bound)};
+        if (stretches[p].count == 0) /* it may have no window in this block */
+            continue;
+        stretches[p].cells = in->window + in->from;
         in->from += stretches[p].count;
-        if (stretches[p].count > 0)
-            add_sources(m, in, stretches[p].cells, stretches[p].count);
+        add_sources(m, in, stretches[p].cells, stretches[p].count);
     }
     const Stretch rows = merge_all(m, stretches, m->in_count);
     *more = bound.part != UINT32_MAX;
@@ -674,6 +687,7 @@ static Err merge_block(Merge *m, uint32_t block)
     for (uint32_t p = 0; p < m->in_count; p++)
         TRY(begin_part(m, &m->in[p], block));
     for (bool more = true; more;) {
+        TRY(go_on(m));
         TRY(merge_round(m, block, &more));
         arena_reset(m->round);
     }
@@ -724,8 +738,8 @@ static uint32_t window_cells(uint32_t parts)
     return n > WINDOW_CELLS ? WINDOW_CELLS : n < WINDOW_CELLS_MIN ? WINDOW_CELLS_MIN : n;
 }
 
-Err parts_merge(Ctx *ctx, Part *const *parts, uint32_t count, uint64_t bytes_max, PartSink sink,
-                void *arg)
+Err parts_merge(Ctx *ctx, Part *const *parts, uint32_t count, uint64_t bytes_max,
+                const atomic_bool *stop, PartSink sink, void *arg)
 {
     CHECK(count > 0);
     Merge m = {.ctx = ctx,
@@ -734,7 +748,8 @@ Err parts_merge(Ctx *ctx, Part *const *parts, uint32_t count, uint64_t bytes_max
                .round = arena_new(ARENA_BYTES),
                .in_count = count,
                .bytes_max = bytes_max,
-               .window_cells = window_cells(count)};
+               .window_cells = window_cells(count),
+               .stop = stop};
     m.in = ARENA_ARRAY(m.life, InPart, count);
     for (uint32_t i = 0; i < count; i++) {
         CHECK(parts[i]->head->week_ms == parts[0]->head->week_ms);

@@ -19,8 +19,9 @@
  * Writes the merged part.  `count` >= 1; all of one week; their rows together at most PART_ROWS_MAX.
  * `bytes_max`: of a part that is made from several.  A column is as long as its list, so that sparse ones
  * can be much larger together than they were; one part alone never grows, and always goes.
- * Errors: TOO_LARGE "events.merge" before anything is written, INTERNAL "events.part_damaged", those of
- * part_builder_finish().
+ * `stop` (may be NULL): once it is true, the merge ends at the next rows.
+ * Errors: TOO_LARGE "events.merge" before anything is written, INTERNAL "events.part_damaged", CONFLICT
+ * "events.stopped", those of part_builder_finish().
  */
 MUST_USE Err parts_merge(Ctx *ctx, Part *const *parts, uint32_t count, uint64_t bytes_max,
-                         PartSink sink, void *arg);
+                         const atomic_bool *stop, PartSink sink, void *arg);

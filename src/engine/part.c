@@ -211,6 +211,7 @@ int64_t part_verify(Part *part, PartReportFn report, void *arg)
         if (crc32c_add(0, piece_of(part, piece)) == part->piece_crc[piece])
             continue;
         bad++;
+        atomic_store(&part->damaged, true);
         if (report != NULL)
             report((int64_t)(PART_DATA_AT + piece * PART_PIECE_BYTES), "checksum of 64 KiB", arg);
     }

@@ -238,6 +238,12 @@ static uint32_t extra_values(const Seen *s, const ListSeen *l, const Row *r, Row
     return n;
 }
 
+/* Rows without values may have no array at all. */
+static const RowValue *values_of(const Seen *s, const Row *r)
+{
+    return r->value_count == 0 ? NULL : s->b->values + r->values_at;
+}
+
 static ListSeen *list_for(const Seen *s, const Row *r)
 {
     return &s->lists[s->list_of[r->event]];
@@ -302,7 +308,7 @@ static void see_columns(Seen *s)
             RowValue extra[2];
             const uint32_t extras = extra_values(s, l, r, extra);
             see_values(s, l, extra, extras, pass == 0);
-            see_values(s, l, s->b->values + r->values_at, r->value_count, pass == 0);
+            see_values(s, l, values_of(s, r), r->value_count, pass == 0);
         }
     }
     for (uint32_t i = 0; i < s->list_count; i++)
@@ -366,7 +372,7 @@ static void write_piece(Writing *w, uint32_t list, const Row *const *rows, uint3
         RowValue extra[2];
         const uint32_t extras = extra_values(s, l, rows[i], extra);
         put_values(s, l, extra, extras, w->cells + i, n);
-        put_values(s, l, s->b->values + rows[i]->values_at, rows[i]->value_count, w->cells + i, n);
+        put_values(s, l, values_of(s, rows[i]), rows[i]->value_count, w->cells + i, n);
     }
     for (uint32_t c = 0; c < l->column_count; c++)
         part_builder_values(w->builder, list, c, w->cells + (size_t)c * n, n);

@@ -576,6 +576,14 @@ static Err still_reading(Ctx *ctx, EventsLog *log, uint64_t read)
     return err;
 }
 
+/* The engine makes a damaged file again from the log within seconds of the first question that meets it. */
+static Err being_mended(Ctx *ctx)
+{
+    const Err err = fail(ctx, ERR_BUSY, "query.mending", "a question met damage");
+    ctx->fault.retry_s = 5;
+    return err;
+}
+
 /* After a burst the engine is behind for a moment only. */
 static int64_t wait_until_us(int64_t deadline_us)
 {
@@ -609,7 +617,9 @@ static Err query(Work *work, Call *call)
     const Err err = ask(&a, &q, in);
     engine_view_done(view);
     a.answer->took_us = clock_mono_us() - began_us;
-    return err;
+    const bool is_damage =
+        err != ERR_OK && str_eq(str_of(ctx->fault.reason), STR("events.part_damaged"));
+    return is_damage ? being_mended(ctx) : err;
 }
 
 const Door ANALYSIS_DOORS[] = {{.operation = &API_OP_ANALYSIS_QUERY, .work = query}, {0}};

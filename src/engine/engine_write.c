@@ -1,0 +1,223 @@
+/*
+ * engine/engine_write.c
+ *
+ * New files are written and synced each, then the folder is synced once, then the manifest that names them
+ * takes the old one's place.  So whichever manifest a start finds, its files are there.
+ */
+#include "engine/engine_inside.h"
+#include "engine/merge.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+
+/* ---- one file and its ids ------------------------------------------------------------------------ */
+
+typedef struct Output {
+    Engine *e;
+    File file;
+    int64_t at;
+    const atomic_bool *stop; /* NULL = to the end */
+} Output;
+
+static Err write_piece(Ctx *ctx, Str bytes, void *arg)
+{
+    Output *o = arg;
+    if (o->stop != NULL && atomic_load(o->stop))
+        return fail(ctx, ERR_CONFLICT, "events.stopped", "at byte %" PRId64, o->at);
+    TRY(file_write_at(ctx, o->file, o->at, bytes));
+    o->at += (int64_t)bytes.len;
+    o->e->bytes_written += bytes.len;
+    return ERR_OK;
+}
+
+static Err write_part(Ctx *ctx, Engine *e, uint64_t number, const FileContent *c)
+{
+    char name[ENGINE_NAME_BYTES];
+    Output o = {.e = e, .stop = c->stop};
+    TRY(file_open(ctx, e->folder, engine_file_name(number, ".part", name), FILE_CREATE, &o.file));
+    Err err = parts_merge(ctx, c->parts, c->count, c->bytes_max, c->stop, write_piece, &o);
+    if (err == ERR_OK)
+        err = file_sync(ctx, o.file);
+    file_close(&o.file);
+    return err;
+}
+
+static Err write_ids(Ctx *ctx, Engine *e, uint64_t number, const FileContent *c)
+{
+    char name[ENGINE_NAME_BYTES];
+    Output o = {.e = e, .stop = c->stop};
+    TRY(file_open(ctx, e->folder, engine_file_name(number, ".ids", name), FILE_CREATE, &o.file));
+    Buf bytes = BUF_MAX((size_t)c->hash_count * 9 + (1 << 20));
+    ids_encode(c->hashes, c->hash_count, &bytes);
+    Err err = write_piece(ctx, buf_str(&bytes), &o);
+    if (err == ERR_OK)
+        err = file_sync(ctx, o.file);
+    file_close(&o.file);
+    buf_free(&bytes);
+    return err;
+}
+
+static void remove_files(Engine *e, uint64_t number)
+{
+    static const char *const suffixes[] = {".part", ".ids"};
+    Ctx ctx = {.arena = arena_new(4096)};
+    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+        char name[ENGINE_NAME_BYTES];
+        const Str file = engine_file_name(number, suffixes[i], name);
+        if (file_remove(&ctx, e->folder, file) != ERR_OK) /* the next start removes it */
+            LOG(LOG_WARN, "events.file_stays", LOG_C("reason", ctx.fault.reason));
+    }
+    arena_free(ctx.arena);
+}
+
+Err engine_file_write(Ctx *ctx, Engine *e, const FileContent *c, FilePart *out)
+{
+    const uint64_t number = e->next_number++;
+    Err err = write_part(ctx, e, number, c);
+    if (err == ERR_OK)
+        err = write_ids(ctx, e, number, c);
+    if (err == ERR_OK)
+        err = engine_file_open(ctx, e, number, out);
+    if (err == ERR_OK)
+        out->part->ids_are_sound = true; /* written just now */
+    if (err != ERR_OK)
+        remove_files(e, number);
+    return err;
+}
+
+void engine_file_retire(Engine *e, FilePart *f)
+{
+    remove_files(e, f->number);
+    engine_file_close(f);
+}
+
+/* ---- the list of files --------------------------------------------------------------------------- */
+
+FileList engine_files_copy(Ctx *ctx, Engine *e, uint32_t room)
+{
+    (void)pthread_mutex_lock(&e->lock); /* only the keeper changes it, but others read */
+    FileList l = {ARENA_ARRAY(ctx->arena, FilePart, (size_t)e->file_count + room), e->file_count};
+    if (e->file_count > 0)
+        memcpy(l.at, e->files, e->file_count * sizeof *l.at);
+    (void)pthread_mutex_unlock(&e->lock);
+    return l;
+}
+
+void engine_files_insert(FileList *l, const FilePart *f)
+{
+    uint32_t at = l->count++;
+    for (; at > 0 && part_order(f->part, l->at[at - 1].part) < 0; at--)
+        l->at[at] = l->at[at - 1];
+    l->at[at] = *f;
+}
+
+void engine_files_cut(FileList *l, uint32_t first, uint32_t n)
+{
+    memmove(l->at + first, l->at + first + n, (l->count - first - n) * sizeof *l->at);
+    l->count -= n;
+}
+
+void engine_files_take_over(Engine *e, const FileList *l)
+{
+    if (l->count > e->file_cap) {
+        e->file_cap = l->count * 2;
+        e->files = realloc(e->files, e->file_cap * sizeof *e->files);
+        CHECK(e->files != NULL);
+    }
+    if (l->count > 0)
+        memcpy(e->files, l->at, l->count * sizeof *e->files);
+    e->file_count = l->count;
+}
+
+enum { RETRY_FIRST_US = 1000000, RETRY_DOUBLINGS_MAX = 8 };
+
+void engine_files_put_aside(Engine *e, const FilePart *files, uint32_t n, const Fault *why)
+{
+    const int64_t now_us = clock_mono_us();
+    int64_t longest_us = 0;
+    (void)pthread_mutex_lock(&e->lock);
+    for (uint32_t i = 0; i < e->file_count; i++)
+        for (uint32_t j = 0; j < n; j++) {
+            FilePart *f = &e->files[i];
+            if (f->number != files[j].number)
+                continue;
+            const int64_t wait_us = (int64_t)RETRY_FIRST_US << f->failures;
+            f->failures += f->failures < RETRY_DOUBLINGS_MAX;
+            f->retry_at_us = now_us + wait_us;
+            longest_us = wait_us > longest_us ? wait_us : longest_us;
+        }
+    (void)pthread_mutex_unlock(&e->lock);
+    LOG(LOG_ERROR, "events.put_aside", LOG_C("reason", why->reason), LOG_C("detail", why->detail),
+        LOG_I64("files", n), LOG_I64("retry_s", longest_us / 1000000));
+}
+
+/* ---- what the manifest names --------------------------------------------------------------------- */
+
+/* A start may find a manifest that names this file; from the next one on that is saved, it may go. */
+static void keep_orphan(Engine *e, uint64_t number)
+{
+    if (e->orphan_count == e->orphan_cap) {
+        e->orphan_cap = e->orphan_cap == 0 ? 16 : e->orphan_cap * 2;
+        e->orphans = realloc(e->orphans, e->orphan_cap * sizeof *e->orphans);
+        CHECK(e->orphans != NULL);
+    }
+    e->orphans[e->orphan_count++] = number;
+}
+
+void engine_files_give_up(Engine *e, const FileList *made, bool named)
+{
+    for (uint32_t i = 0; i < made->count; i++) {
+        if (named)
+            keep_orphan(e, made->at[i].number);
+        else
+            remove_files(e, made->at[i].number);
+        engine_file_close(&made->at[i]);
+    }
+}
+
+static void remove_orphans(Engine *e)
+{
+    for (uint32_t i = 0; i < e->orphan_count; i++)
+        remove_files(e, e->orphans[i]);
+    e->orphan_count = 0;
+}
+
+/* Behind the names that count: what an older try left there is written over. */
+static Err write_names(Ctx *ctx, Engine *e)
+{
+    if (e->flush_names.len == 0)
+        return ERR_OK;
+    File file = FILE_NONE;
+    TRY(file_open(ctx, e->folder, STR("names"), FILE_WRITE, &file));
+    Err err = file_write_at(ctx, file, e->names_bytes, buf_str(&e->flush_names));
+    if (err == ERR_OK)
+        err = file_sync(ctx, file);
+    file_close(&file);
+    e->bytes_written += e->flush_names.len;
+    return err;
+}
+
+Err engine_files_save(Ctx *ctx, Engine *e, const FileList *l, const Durable *d,
+                      const FileList *made)
+{
+    Durable now = {.seq = e->durable_seq, .mark = e->durable_mark, .aside = e->durable_aside};
+    bool named = false;
+    now = d == NULL ? now : *d;
+    now.names_bytes = e->names_bytes + (int64_t)e->flush_names.len;
+    Err err = write_names(ctx, e);
+    if (err == ERR_OK)
+        err = engine_manifest_save(ctx, e, l->at, l->count, &now, &named);
+    if (err != ERR_OK) {
+        engine_files_give_up(e, made, named);
+        return err;
+    }
+    (void)pthread_mutex_lock(&e->lock); /* who offers looks at what the names take */
+    e->names_bytes = now.names_bytes;
+    buf_clear(&e->flush_names);
+    (void)pthread_cond_broadcast(&e->changed);
+    (void)pthread_mutex_unlock(&e->lock);
+    remove_orphans(e);
+    return ERR_OK;
+}
