@@ -94,7 +94,6 @@ const CANNOT = [
   (q) => q.query === 'ClickhouseFunnelTimeToConvert' && 'distribution of the times to convert',
   (q) => q.method === 'get_cached_result' && 'a cache of answers',
   (q) => ordered(q, 'Strict', 'strict') && 'order strict',
-  (q) => ordered(q, 'Unordered', 'unordered') && 'order any',
   (q) => Object.keys(FILTERS).filter((key) => q.filter[key]).map((key) => FILTERS[key]).join(' + '),
   (q) => ofFunnel(q) && q.filter.breakdown && 'breakdown of a funnel',
   (q) => ofFunnel(q) && entities(q.filter).length === 0 && 'a question without an event',
@@ -275,7 +274,8 @@ async function funnel(place, q, ask) {
   const all = entities(q.filter)
   const { from, to } = place.range(q, { by: 'day' })
   const steps = all.map((e) => ({ of: place.of(e, q.filter) }))
-  const question = { steps, from, to, window_s: windowOf(q.filter) }
+  const order = ordered(q, 'Unordered', 'unordered') ? 'any' : 'sequential'
+  const question = { steps, from, to, order, window_s: windowOf(q.filter) }
   const { funnel: plain } = await ask({ funnel: question })
   const persons = plain.steps.map((r) => r.persons)
   if (people(q)) return [null, Array(actors(q.filter, persons)).fill(null)]

@@ -123,6 +123,31 @@ test('a funnel counts persons who go all the way, online and in the shop', async
   )
 })
 
+test('a funnel in any order counts persons by how many different steps they did', async () => {
+  const steps = [{ of: '"Bought" where weight > 0' }, { of: '"Store Visited"' }, { of: '"Page Viewed"' }]
+  const question = { ...WEEK, steps, window_s: 86400, times: true }
+  const answer = async (more) => (await ask({ funnel: { ...question, ...more } })).funnel.steps
+  const rows = await answer({ order: 'any' })
+  assert.deepEqual(
+    rows.map((s) => s.persons),
+    [60, 30, 14],
+  )
+  assert.deepEqual(
+    rows.map((s) => s.average_s),
+    [0, 3600, 3600],
+  )
+  assert.deepEqual(
+    (await answer({ order: 'any', times: false })).map((s) => s.persons),
+    [60, 30, 14],
+  )
+  for (const sequential of [{}, { order: 'sequential' }])
+    assert.deepEqual(
+      (await answer(sequential)).map((s) => s.persons),
+      [14, 0, 0],
+    )
+  await refused('query.combination', { funnel: { ...question, order: 'any', entry: 'first' } }, '/funnel/entry')
+})
+
 test('retention counts who came back, by the day they started', async () => {
   const question = { ...WEEK, start: '"Page Viewed"', returns: '"Page Viewed"', by: 'day' }
   const { retention } = await ask({ retention: question })
