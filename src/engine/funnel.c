@@ -208,6 +208,36 @@ static uint32_t go_in_any_order(const Funnel *f, const Person *p, uint64_t *ms)
     return ways.depth;
 }
 
+/* ---- strictly: row by row ----------------------------------------------------------------------- */
+
+/* How many steps the rows from this one on are, one each; every event of the person is a row. */
+static uint32_t count_strictly(const Funnel *f, const Person *p, uint32_t row)
+{
+    const int64_t start = scan_ms(p->b, row);
+    uint32_t done = 0;
+    for (; row < p->to && done < f->step_count; row++, done++)
+        if ((p->b->rows[row].selects >> done & 1) == 0 || scan_ms(p->b, row) - start > f->window_ms)
+            break;
+    return done;
+}
+
+static uint32_t go_strictly(const Funnel *f, const Person *p, uint64_t *ms)
+{
+    uint32_t depth = 0, entry = p->from;
+    for (uint32_t row = p->from; row < p->to; row++) {
+        const uint32_t done = count_strictly(f, p, row);
+        if (done > depth) {
+            depth = done;
+            entry = row;
+        }
+        if (done > 0 && f->entry == FUNNEL_FIRST)
+            break;
+    }
+    for (uint32_t k = 1; f->times && k < depth; k++)
+        ms[k] += (uint64_t)(scan_ms(p->b, entry + k) - scan_ms(p->b, entry + k - 1));
+    return depth;
+}
+
 /* ---- in stretches ------------------------------------------------------------------------------- */
 
 /* Most events fill one step: then the move needs no branch.  starts[0] stands for the start that a first step
@@ -254,7 +284,9 @@ static void take_piece_in_stretches(uint32_t worker, uint32_t piece, void *arg)
 /* How many steps the person did; adds the times between them when they are wanted. */
 typedef uint32_t (*GoFn)(const Funnel *f, const Person *p, uint64_t *ms);
 
-static const GoFn GO[] = {[FUNNEL_SEQUENTIAL] = go_in_sequence, [FUNNEL_ANY] = go_in_any_order};
+static const GoFn GO[] = {[FUNNEL_SEQUENTIAL] = go_in_sequence,
+                          [FUNNEL_ANY] = go_in_any_order,
+                          [FUNNEL_STRICT] = go_strictly};
 
 static void take_piece(uint32_t worker, uint32_t piece, void *arg)
 {
@@ -302,25 +334,34 @@ static Err run_funnel(Ctx *ctx, const Query *q, FunnelRun *run, const ScanAsk *a
     return err;
 }
 
-Err query_funnel(Ctx *ctx, const Query *q, const Funnel *f, FunnelResult *out)
+/* One per step, and of a strict funnel one behind them that makes every other event a row. */
+static ScanAsk ask_steps(Ctx *ctx, const Funnel *f)
 {
-    if (f->step_count == 0 || f->step_count > QUERY_STEPS_MAX)
-        return fail(ctx, ERR_INVALID, "query.too_large", "%u steps", f->step_count);
-    CHECK(f->order != FUNNEL_ANY || f->entry == FUNNEL_BEST);
-    ScanSelect *selects = ARENA_ARRAY(ctx->arena, ScanSelect, f->step_count);
-    for (uint32_t k = 0; k < f->step_count; k++) {
-        selects[k] = f->steps[k];
+    const bool others = f->order == FUNNEL_STRICT;
+    const ScanSelect every = {.events = NULL};
+    const uint32_t count = f->step_count + others;
+    ScanSelect *selects = ARENA_ARRAY(ctx->arena, ScanSelect, count);
+    for (uint32_t k = 0; k < count; k++) {
+        selects[k] = k < f->step_count ? f->steps[k] : every;
         selects[k].from_ms = f->steps[0].from_ms;
         if (__builtin_add_overflow(f->steps[0].to_ms, f->window_ms, &selects[k].to_ms))
             selects[k].to_ms = INT64_MAX;
     }
     if (f->order != FUNNEL_ANY)
         selects[0].to_ms = f->steps[0].to_ms;
+    return (ScanAsk){.selects = selects, .select_count = count};
+}
+
+Err query_funnel(Ctx *ctx, const Query *q, const Funnel *f, FunnelResult *out)
+{
+    if (f->step_count == 0 || f->step_count > QUERY_STEPS_MAX)
+        return fail(ctx, ERR_INVALID, "query.too_large", "%u steps", f->step_count);
+    CHECK(f->order != FUNNEL_ANY || f->entry == FUNNEL_BEST);
+    const ScanAsk ask = ask_steps(ctx, f);
     FunnelRun run = {.f = f};
     run.workers = calloc(crew_size(q->crew), sizeof *run.workers);
     CHECK(run.workers != NULL);
-    const Err err =
-        run_funnel(ctx, q, &run, &(ScanAsk){.selects = selects, .select_count = f->step_count});
+    const Err err = run_funnel(ctx, q, &run, &ask);
     *out = (FunnelResult){0};
     for (uint32_t i = 0; err == ERR_OK && i < crew_size(q->crew); i++)
         for (uint32_t k = 0; k < f->step_count; k++) {

@@ -79,6 +79,7 @@ typedef enum FunnelEntry {
 typedef enum FunnelOrder {
     FUNNEL_SEQUENTIAL, /* in the order of the steps; what is between does not matter */
     FUNNEL_ANY,        /* in any order: step i of the result is the i-th done; FUNNEL_BEST only */
+    FUNNEL_STRICT,     /* in the order of the steps, and nothing else of the person between */
 } FunnelOrder;
 
 typedef struct Funnel {

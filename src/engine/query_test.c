@@ -379,10 +379,46 @@ static uint32_t slow_any(const Funnel *f, KitRow **rows, uint32_t n, uint64_t *m
     return best;
 }
 
+/* How many steps the rows from this one on are, and when. */
+static uint32_t slow_run(const Funnel *f, KitRow **rows, uint32_t n, int64_t *at)
+{
+    uint32_t done = 0;
+    while (done < n && done < f->step_count && takes(&f->steps[done], rows[done]) &&
+           rows[done]->time_ms <= rows[0]->time_ms + f->window_ms) {
+        at[done] = rows[done]->time_ms;
+        done++;
+    }
+    return done;
+}
+
+/* Tries every entry of the range; the longest way, of these the earliest. */
+static uint32_t slow_strict(const Funnel *f, KitRow **rows, uint32_t n, uint64_t *ms)
+{
+    uint32_t best = 0;
+    int64_t times[SLOW_STEPS_MAX];
+    for (uint32_t i = 0; i < n; i++) {
+        int64_t at[SLOW_STEPS_MAX];
+        const int64_t start = rows[i]->time_ms;
+        if (start < f->steps[0].from_ms || start >= f->steps[0].to_ms)
+            continue;
+        const uint32_t depth = slow_run(f, rows + i, n - i, at);
+        if (depth > best) {
+            best = depth;
+            memcpy(times, at, sizeof at);
+        }
+        if (depth > 0 && f->entry == FUNNEL_FIRST)
+            break;
+    }
+    add_between(times, best, ms);
+    return best;
+}
+
 static uint32_t slow_funnel(const Funnel *f, KitRow **rows, uint32_t n, uint64_t *ms)
 {
     if (f->order == FUNNEL_ANY)
         return slow_any(f, rows, n, ms);
+    if (f->order == FUNNEL_STRICT)
+        return slow_strict(f, rows, n, ms);
     return slow_sequence(f, rows, n, ms);
 }
 
@@ -446,6 +482,11 @@ static void random_any_orders(void)
     random_funnels(FUNNEL_ANY);
 }
 
+static void random_strict_ones(void)
+{
+    random_funnels(FUNNEL_STRICT);
+}
+
 static void with_every_kernel_and_crew(void (*questions)(void))
 {
     for (uint32_t size = 1; size <= 3; size++) {
@@ -463,6 +504,11 @@ TEST(funnels_are_those_of_the_slow_way_with_every_kernel_and_crew)
 TEST(funnels_in_any_order_are_those_of_the_slow_way_with_every_kernel_and_crew)
 {
     with_every_kernel_and_crew(random_any_orders);
+}
+
+TEST(strict_funnels_are_those_of_the_slow_way_with_every_kernel_and_crew)
+{
+    with_every_kernel_and_crew(random_strict_ones);
 }
 
 /* The first row at or behind `from` with this event that is not before `min_ms`. */
@@ -542,34 +588,73 @@ TEST(a_funnel_in_any_order_looks_at_each_row_of_a_person_once)
     kit_close(&k);
 }
 
+typedef struct SmallRow {
+    uint32_t event;
+    int64_t after_ms;
+} SmallRow;
+
+/* How far one person with three events gets. */
+static int64_t depth_of_three(const Funnel *f, const SmallRow *rows)
+{
+    Kit k = {.ctx.arena = arena_new(1 << 16), .view.person_count = PART_BLOCK_PERSONS + 1};
+    RowBuffer b = {0};
+    FunnelResult got;
+    int64_t depth = 0;
+    for (uint32_t i = 0; i < 3; i++)
+        rows_add(&b, KIT_ORIGIN_MS + rows[i].after_ms, PART_BLOCK_PERSONS, rows[i].event);
+    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    crew = crew_new(1);
+    CHECK(query_funnel(&k.ctx, &(Query){.view = &k.view, .crew = crew}, f, &got) == ERR_OK);
+    for (uint32_t s = 0; s < f->step_count; s++)
+        depth += (int64_t)got.persons[s];
+    crew_free(crew);
+    rows_free(&b);
+    kit_close(&k);
+    return depth;
+}
+
 /* Steps "1 or 2" and "1": only by giving up a step does the second event find its own. */
 TEST(an_event_leaves_its_step_to_another_in_any_order)
 {
     static const struct {
-        uint32_t events[3];
+        SmallRow rows[3];
         uint32_t depth;
-    } want[] = {{{1, 2, 3}, 2}, {{2, 1, 3}, 2}, {{2, 2, 3}, 1}, {{1, 3, 1}, 2}, {{1, 3, 3}, 1}};
+    } want[] = {{{{1, 0}, {2, 1000}, {3, 2000}}, 2}, {{{2, 0}, {1, 1000}, {3, 2000}}, 2},
+                {{{2, 0}, {2, 1000}, {3, 2000}}, 1}, {{{1, 0}, {3, 1000}, {1, 2000}}, 2},
+                {{{1, 0}, {3, 1000}, {1, 2001}}, 1}, {{{1, 0}, {3, 1000}, {3, 2000}}, 1}};
     static const uint32_t names[] = {1, 2};
     const ScanSelect steps[] = {
         {.events = names, .event_count = 2, .from_ms = 0, .to_ms = INT64_MAX},
         {.events = names, .event_count = 1}};
     const Funnel f = {.steps = steps, .step_count = 2, .window_ms = 2000, .order = FUNNEL_ANY};
-    crew = crew_new(1);
+    for (size_t i = 0; i < ARRAY_LEN(want); i++)
+        EXPECT_I64(depth_of_three(&f, want[i].rows), want[i].depth);
+}
+
+TEST(a_strict_funnel_goes_from_neighbour_to_neighbour_within_the_window)
+{
+    static const struct {
+        int64_t window_ms;
+        SmallRow rows[3];
+        uint32_t depth;
+    } want[] = {{2000, {{1, 0}, {2, 2000}, {3, 3000}}, 2},
+                {1999, {{1, 0}, {2, 2000}, {3, 3000}}, 1},
+                {2000, {{1, 0}, {3, 1000}, {2, 2000}}, 1},
+                {2000, {{1, 0}, {3, 0}, {2, 0}}, 1}, /* at one instant in the order of arrival */
+                {2000, {{1, 0}, {2, 0}, {3, 0}}, 2},
+                {2000, {{1, 0}, {1, 1000}, {2, 2000}}, 2},
+                {2000, {{2, 0}, {3, 1000}, {1, 2000}}, 1}};
+    static const uint32_t names[] = {1, 2};
+    const ScanSelect steps[] = {
+        {.events = names, .event_count = 1, .from_ms = 0, .to_ms = INT64_MAX},
+        {.events = names + 1, .event_count = 1}};
     for (size_t i = 0; i < ARRAY_LEN(want); i++) {
-        Kit k = {.ctx.arena = arena_new(1 << 16), .view.person_count = PART_BLOCK_PERSONS + 1};
-        RowBuffer b = {0};
-        FunnelResult got;
-        for (uint32_t e = 0; e < 3; e++)
-            rows_add(&b, KIT_ORIGIN_MS + (int64_t)e * 1000, PART_BLOCK_PERSONS, want[i].events[e]);
-        CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) ==
-              ERR_OK);
-        CHECK(query_funnel(&k.ctx, &(Query){.view = &k.view, .crew = crew}, &f, &got) == ERR_OK);
-        EXPECT_I64((int64_t)got.persons[0], 1);
-        EXPECT_I64((int64_t)got.persons[1], want[i].depth == 2);
-        rows_free(&b);
-        kit_close(&k);
+        const Funnel f = {.steps = steps,
+                          .step_count = 2,
+                          .window_ms = want[i].window_ms,
+                          .order = FUNNEL_STRICT};
+        EXPECT_I64(depth_of_three(&f, want[i].rows), want[i].depth);
     }
-    crew_free(crew);
 }
 
 /* ---- retention ----------------------------------------------------------------------------------- */

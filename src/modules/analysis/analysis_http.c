@@ -236,7 +236,7 @@ static void give_trend(const Asking *a, const TrendAsking *t, const TrendResult 
 
 /* ---- funnels ------------------------------------------------------------------------------------- */
 
-static const FunnelOrder FUNNEL_ORDERS[] = {FUNNEL_SEQUENTIAL, FUNNEL_ANY};
+static const FunnelOrder FUNNEL_ORDERS[] = {FUNNEL_SEQUENTIAL, FUNNEL_ANY, FUNNEL_STRICT};
 static const FunnelEntry FUNNEL_ENTRIES[] = {FUNNEL_BEST, FUNNEL_FIRST};
 
 static Err make_funnel(Asking *a, const ApiFunnelQuestion *q, ScanSelect *steps, Funnel *out)
