@@ -7,7 +7,8 @@
  * so the furthest step that was ever reached is the longest way of all entries, in one pass.
  *
  * That needs no more than the starts of each person: the rows are taken as they come, in stretches.  When
- * something went which way (times), or only the first entry counts, whole persons are looked at.
+ * something went which way (times), only the first entry counts, or the order is another one, whole persons are
+ * looked at.
  */
 #include "engine/query.h"
 
@@ -18,6 +19,7 @@
 typedef struct FunnelWorker {
     const Funnel *f;
     Scanner *scanner;
+    int64_t to_ms;   /* the end of the entries' range, behind the scanner's base */
     int64_t *starts; /* per person of the piece: step_count + 1, the first is scratch */
     uint64_t persons[QUERY_STEPS_MAX];
     uint64_t ms[QUERY_STEPS_MAX];
@@ -32,7 +34,10 @@ typedef struct FunnelRun {
 typedef struct Person {
     const ScanBatch *b;
     uint32_t from, to;
+    int64_t to_ms; /* entries are before it */
 } Person;
+
+/* ---- in the order of the steps ------------------------------------------------------------------ */
 
 /* An event that several steps would take fills the furthest that it can, none of them twice. */
 static void fill_steps(const Funnel *f, uint32_t steps, int64_t at, int64_t *start)
@@ -104,6 +109,135 @@ static void add_times(const Funnel *f, const Person *p, uint32_t depth, uint64_t
         ms[k] += (uint64_t)(at[k] - at[k - 1]);
 }
 
+static uint32_t go_in_sequence(const Funnel *f, const Person *p, uint64_t *ms)
+{
+    const uint32_t depth = depth_of(f, p);
+    if (f->times && depth > 1)
+        add_times(f, p, depth, ms);
+    return depth;
+}
+
+/* ---- in any order -------------------------------------------------------------------------------
+ *
+ * Events fill steps, one each: a matching.  Which sets of events can be matched at once is a matroid, so taking
+ * the soonest events one by one is the best at every size: of the events behind any instant, the soonest that
+ * fill k steps are the first k of the soonest that fill as many as can be.  Going from the last row to the
+ * first, each row is the soonest: it comes in, and the latest of those that it can stand for leaves.
+ */
+
+enum { NOWHERE = QUERY_STEPS_MAX };
+
+/* What fills one step now; without steps of its own the place is empty, and later than all. */
+typedef struct Filling {
+    int64_t at;
+    uint32_t steps; /* that it would fill */
+} Filling;
+
+/* Looks for the latest of those that would leave their step to another, or to this event, and so on. */
+static void fill_soonest(Filling *filled, Filling event)
+{
+    uint8_t mover[QUERY_STEPS_MAX]; /* the step whose filling would come here */
+    uint32_t latest = NOWHERE, seen = event.steps;
+    for (uint32_t left = event.steps; left != 0;) {
+        const uint32_t k = (uint32_t)__builtin_ctz(left);
+        const uint32_t more = filled[k].steps & ~seen;
+        left = (left & (left - 1)) | more;
+        seen |= more;
+        for (uint32_t next = more; next != 0; next &= next - 1)
+            mover[__builtin_ctz(next)] = (uint8_t)k;
+        if (latest == NOWHERE || filled[k].at > filled[latest].at)
+            latest = k;
+    }
+    for (; (event.steps >> latest & 1) == 0; latest = mover[latest])
+        filled[latest] = filled[mover[latest]];
+    filled[latest] = event;
+}
+
+__extension__ typedef unsigned __int128 WaySum;
+
+/* The longest ways of a person so far: each event may begin one. */
+typedef struct Ways {
+    uint32_t depth;
+    uint32_t count;
+    WaySum ms[QUERY_STEPS_MAX];
+} Ways;
+
+/* When steps were done until `end`, ascending.  How many. */
+static uint32_t sort_until(const Funnel *f, const Filling *filled, int64_t end, int64_t *at)
+{
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < f->step_count; k++) {
+        if (filled[k].at > end)
+            continue;
+        uint32_t i = n++;
+        for (; i > 0 && at[i - 1] > filled[k].at; i--)
+            at[i] = at[i - 1];
+        at[i] = filled[k].at;
+    }
+    return n;
+}
+
+/* The way that begins here. */
+static void add_way(const Funnel *f, const Filling *filled, int64_t start, Ways *ways)
+{
+    int64_t at[QUERY_STEPS_MAX];
+    const uint32_t depth = sort_until(f, filled, start + f->window_ms, at);
+    if (depth < ways->depth)
+        return;
+    if (depth > ways->depth)
+        *ways = (Ways){.depth = depth};
+    ways->count++;
+    for (uint32_t k = 1; k < depth; k++)
+        ways->ms[k] += (uint64_t)(at[k] - at[k - 1]);
+}
+
+static uint32_t go_in_any_order(const Funnel *f, const Person *p, uint64_t *ms)
+{
+    Filling filled[QUERY_STEPS_MAX];
+    Ways ways = {0};
+    for (uint32_t k = 0; k < f->step_count; k++)
+        filled[k] = (Filling){.at = INT64_MAX};
+    for (uint32_t row = p->to; row-- > p->from;) {
+        const int64_t at = scan_ms(p->b, row);
+        fill_soonest(filled, (Filling){at, p->b->rows[row].selects});
+        if (at < p->to_ms)
+            add_way(f, filled, at, &ways);
+    }
+    for (uint32_t k = 1; f->times && k < ways.depth; k++)
+        ms[k] += (uint64_t)(ways.ms[k] / ways.count);
+    return ways.depth;
+}
+
+/* ---- strictly: row by row ----------------------------------------------------------------------- */
+
+/* How many steps the rows from this one on are, one each; every event of the person is a row. */
+static uint32_t count_strictly(const Funnel *f, const Person *p, uint32_t row)
+{
+    const int64_t start = scan_ms(p->b, row);
+    uint32_t done = 0;
+    for (; row < p->to && done < f->step_count; row++, done++)
+        if ((p->b->rows[row].selects >> done & 1) == 0 || scan_ms(p->b, row) - start > f->window_ms)
+            break;
+    return done;
+}
+
+static uint32_t go_strictly(const Funnel *f, const Person *p, uint64_t *ms)
+{
+    uint32_t depth = 0, entry = p->from;
+    for (uint32_t row = p->from; row < p->to; row++) {
+        const uint32_t done = count_strictly(f, p, row);
+        if (done > depth) {
+            depth = done;
+            entry = row;
+        }
+        if (done > 0 && f->entry == FUNNEL_FIRST)
+            break;
+    }
+    for (uint32_t k = 1; f->times && k < depth; k++)
+        ms[k] += (uint64_t)(scan_ms(p->b, entry + k) - scan_ms(p->b, entry + k - 1));
+    return depth;
+}
+
 /* ---- in stretches ------------------------------------------------------------------------------- */
 
 /* Most events fill one step: then the move needs no branch.  starts[0] stands for the start that a first step
@@ -147,6 +281,13 @@ static void take_piece_in_stretches(uint32_t worker, uint32_t piece, void *arg)
 
 /* ---- person by person --------------------------------------------------------------------------- */
 
+/* How many steps the person did; adds the times between them when they are wanted. */
+typedef uint32_t (*GoFn)(const Funnel *f, const Person *p, uint64_t *ms);
+
+static const GoFn GO[] = {[FUNNEL_SEQUENTIAL] = go_in_sequence,
+                          [FUNNEL_ANY] = go_in_any_order,
+                          [FUNNEL_STRICT] = go_strictly};
+
 static void take_piece(uint32_t worker, uint32_t piece, void *arg)
 {
     const FunnelRun *run = arg;
@@ -155,23 +296,23 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     if (!scanner_batch(w->scanner, piece, &b))
         return;
     for (uint32_t i = 0; i < b.person_count; i++) {
-        const Person p = {&b, b.from[i], b.from[i + 1]};
-        const uint32_t depth = depth_of(run->f, &p);
+        const Person p = {&b, b.from[i], b.from[i + 1], w->to_ms};
+        const uint32_t depth = GO[run->f->order](run->f, &p, w->ms);
         for (uint32_t k = 0; k < depth; k++)
             w->persons[k]++;
-        if (run->f->times && depth > 1)
-            add_times(run->f, &p, depth, w->ms);
     }
 }
 
 static Err run_funnel(Ctx *ctx, const Query *q, FunnelRun *run, const ScanAsk *ask)
 {
     const uint32_t size = crew_size(q->crew);
-    const bool whole_persons = run->f->times || run->f->entry != FUNNEL_BEST;
+    const bool whole_persons =
+        run->f->times || run->f->entry != FUNNEL_BEST || run->f->order != FUNNEL_SEQUENTIAL;
     for (uint32_t i = 0; i < size; i++) {
         FunnelWorker *w = &run->workers[i];
         w->f = run->f;
         w->scanner = scanner_new(q->view, ask);
+        w->to_ms = run->f->steps[0].to_ms - scanner_base_ms(w->scanner);
         w->starts = malloc((size_t)SCAN_PIECE_PERSONS * (QUERY_STEPS_MAX + 1) * sizeof *w->starts);
         CHECK(w->starts != NULL);
     }
@@ -193,22 +334,34 @@ static Err run_funnel(Ctx *ctx, const Query *q, FunnelRun *run, const ScanAsk *a
     return err;
 }
 
+/* One per step, and of a strict funnel one behind them that makes every other event a row. */
+static ScanAsk ask_steps(Ctx *ctx, const Funnel *f)
+{
+    const bool others = f->order == FUNNEL_STRICT;
+    const ScanSelect every = {.events = NULL};
+    const uint32_t count = f->step_count + others;
+    ScanSelect *selects = ARENA_ARRAY(ctx->arena, ScanSelect, count);
+    for (uint32_t k = 0; k < count; k++) {
+        selects[k] = k < f->step_count ? f->steps[k] : every;
+        selects[k].from_ms = f->steps[0].from_ms;
+        if (__builtin_add_overflow(f->steps[0].to_ms, f->window_ms, &selects[k].to_ms))
+            selects[k].to_ms = INT64_MAX;
+    }
+    if (f->order != FUNNEL_ANY)
+        selects[0].to_ms = f->steps[0].to_ms;
+    return (ScanAsk){.selects = selects, .select_count = count};
+}
+
 Err query_funnel(Ctx *ctx, const Query *q, const Funnel *f, FunnelResult *out)
 {
     if (f->step_count == 0 || f->step_count > QUERY_STEPS_MAX)
         return fail(ctx, ERR_INVALID, "query.too_large", "%u steps", f->step_count);
-    ScanSelect *selects = ARENA_ARRAY(ctx->arena, ScanSelect, f->step_count);
-    for (uint32_t k = 0; k < f->step_count; k++) {
-        selects[k] = f->steps[k];
-        if (k > 0 && __builtin_add_overflow(selects[0].to_ms, f->window_ms, &selects[k].to_ms))
-            selects[k].to_ms = INT64_MAX;
-        selects[k].from_ms = selects[0].from_ms;
-    }
+    CHECK(f->order != FUNNEL_ANY || f->entry == FUNNEL_BEST);
+    const ScanAsk ask = ask_steps(ctx, f);
     FunnelRun run = {.f = f};
     run.workers = calloc(crew_size(q->crew), sizeof *run.workers);
     CHECK(run.workers != NULL);
-    const Err err =
-        run_funnel(ctx, q, &run, &(ScanAsk){.selects = selects, .select_count = f->step_count});
+    const Err err = run_funnel(ctx, q, &run, &ask);
     *out = (FunnelResult){0};
     for (uint32_t i = 0; err == ERR_OK && i < crew_size(q->crew); i++)
         for (uint32_t k = 0; k < f->step_count; k++) {

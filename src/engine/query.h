@@ -76,16 +76,24 @@ typedef enum FunnelEntry {
     FUNNEL_FIRST, /* only the person's earliest step 0 of the range starts */
 } FunnelEntry;
 
+typedef enum FunnelOrder {
+    FUNNEL_SEQUENTIAL, /* in the order of the steps; what is between does not matter */
+    FUNNEL_ANY,        /* in any order: step i of the result is the i-th done; FUNNEL_BEST only */
+    FUNNEL_STRICT,     /* in the order of the steps, and nothing else of the person between */
+} FunnelOrder;
+
 typedef struct Funnel {
     const ScanSelect
-        *steps; /* step 0's range is that of the entries; the others reach window_ms further */
+        *steps; /* step 0's range is that of the entries; what follows reaches window_ms further */
     uint32_t step_count;
     int64_t window_ms; /* from the first step to the last, inclusive */
+    FunnelOrder order;
     FunnelEntry entry;
     bool times; /* FunnelResult.ms is wanted: costs as much again */
 } Funnel;
 
-/* persons[i]: who got to step i or further.  ms[i]: from step i - 1 to step i, summed over them. */
+/* persons[i]: who got to step i or further.  ms[i]: from step i - 1 to step i, summed over them; of FUNNEL_ANY, of
+ * each person the mean of all longest ways, one from each event that one can begin with. */
 typedef struct FunnelResult {
     uint64_t persons[QUERY_STEPS_MAX];
     uint64_t ms[QUERY_STEPS_MAX];

@@ -291,9 +291,19 @@ TEST(a_person_who_comes_in_all_of_the_most_buckets_is_counted_there)
 
 /* ---- funnels ------------------------------------------------------------------------------------- */
 
-/* Tries every entry and every choice of later steps; gives the longest way, of these the earliest. */
-static uint32_t slow_depth(const Funnel *f, KitRow **rows, uint32_t n, int64_t *times)
+enum { SLOW_STEPS_MAX = 6 };
+
+/* Adds the times between the steps. */
+static void add_between(const int64_t *at, uint32_t depth, uint64_t *ms)
 {
+    for (uint32_t k = 1; k < depth; k++)
+        ms[k] += (uint64_t)(at[k] - at[k - 1]);
+}
+
+/* Tries every entry and every choice of later steps; gives the longest way, of these the earliest. */
+static uint32_t slow_sequence(const Funnel *f, KitRow **rows, uint32_t n, uint64_t *ms)
+{
+    int64_t times[QUERY_STEPS_MAX];
     uint32_t best = 0;
     for (uint32_t i = 0; i < n; i++) {
         const int64_t start = rows[i]->time_ms;
@@ -312,7 +322,104 @@ static uint32_t slow_depth(const Funnel *f, KitRow **rows, uint32_t n, int64_t *
         if (f->entry == FUNNEL_FIRST)
             break;
     }
+    add_between(times, best, ms);
     return best;
+}
+
+/* Which sets of steps can be done by the rows from this one on, row by row: the largest has done[n] steps at
+ * at[n - 1]. */
+static uint32_t slow_way(const Funnel *f, KitRow **rows, uint32_t n, int64_t *at)
+{
+    bool done[1 << SLOW_STEPS_MAX] = {true};
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < n && rows[i]->time_ms - rows[0]->time_ms <= f->window_ms; i++)
+        for (uint32_t set = (1U << f->step_count) - 1; set > 0;
+             set--) /* downwards: a row does one step */
+            for (uint32_t k = 0; k < f->step_count; k++) {
+                const bool does = (set >> k & 1) != 0 && done[set ^ (1U << k)];
+                if (!does || done[set] || !takes(&f->steps[k], rows[i]))
+                    continue;
+                done[set] = true;
+                if ((uint32_t)__builtin_popcount(set) > most)
+                    at[most++] = rows[i]->time_ms;
+            }
+    return most;
+}
+
+static bool takes_any(const Funnel *f, const KitRow *r)
+{
+    for (uint32_t k = 0; k < f->step_count; k++)
+        if (takes(&f->steps[k], r))
+            return true;
+    return false;
+}
+
+/* Tries every row that does any step as the entry; the times are the mean of all longest ways. */
+static uint32_t slow_any(const Funnel *f, KitRow **rows, uint32_t n, uint64_t *ms)
+{
+    uint32_t best = 0, ways = 0;
+    uint64_t sums[QUERY_STEPS_MAX] = {0};
+    for (uint32_t i = 0; i < n; i++) {
+        int64_t at[SLOW_STEPS_MAX];
+        const int64_t start = rows[i]->time_ms;
+        if (!takes_any(f, rows[i]) || start < f->steps[0].from_ms || start >= f->steps[0].to_ms)
+            continue;
+        const uint32_t depth = slow_way(f, rows + i, n - i, at);
+        if (depth > best) {
+            best = depth;
+            ways = 0;
+            memset(sums, 0, sizeof sums);
+        }
+        ways += depth == best;
+        if (depth == best)
+            add_between(at, depth, sums);
+    }
+    for (uint32_t k = 1; k < best; k++)
+        ms[k] += sums[k] / ways;
+    return best;
+}
+
+/* How many steps the rows from this one on are, and when. */
+static uint32_t slow_run(const Funnel *f, KitRow **rows, uint32_t n, int64_t *at)
+{
+    uint32_t done = 0;
+    while (done < n && done < f->step_count && takes(&f->steps[done], rows[done]) &&
+           rows[done]->time_ms <= rows[0]->time_ms + f->window_ms) {
+        at[done] = rows[done]->time_ms;
+        done++;
+    }
+    return done;
+}
+
+/* Tries every entry of the range; the longest way, of these the earliest. */
+static uint32_t slow_strict(const Funnel *f, KitRow **rows, uint32_t n, uint64_t *ms)
+{
+    uint32_t best = 0;
+    int64_t times[SLOW_STEPS_MAX];
+    for (uint32_t i = 0; i < n; i++) {
+        int64_t at[SLOW_STEPS_MAX];
+        const int64_t start = rows[i]->time_ms;
+        if (start < f->steps[0].from_ms || start >= f->steps[0].to_ms)
+            continue;
+        const uint32_t depth = slow_run(f, rows + i, n - i, at);
+        if (depth > best) {
+            best = depth;
+            memcpy(times, at, sizeof at);
+        }
+        if (depth > 0 && f->entry == FUNNEL_FIRST)
+            break;
+    }
+    add_between(times, best, ms);
+    return best;
+}
+
+static uint32_t slow_funnel(const Funnel *f, KitRow **rows, uint32_t n, uint64_t *ms)
+{
+    if (f->order == FUNNEL_ANY)
+        return slow_any(f, rows, n, ms);
+    if (f->order == FUNNEL_STRICT)
+        return slow_strict(f, rows, n, ms);
+    return slow_sequence(f, rows, n, ms);
 }
 
 static void compare_funnel(Kit *k, const Query *q, const Funnel *f)
@@ -323,17 +430,16 @@ static void compare_funnel(Kit *k, const Query *q, const Funnel *f)
     for (uint32_t from = 0, to = 0; from < k->count; from = to) {
         while (to < k->count && sorted[to]->person == sorted[from]->person)
             to++;
-        int64_t at[QUERY_STEPS_MAX];
-        const uint32_t depth = slow_depth(f, sorted + from, to - from, at);
-        for (uint32_t s = 0; s < depth; s++) {
+        const uint32_t depth = slow_funnel(f, sorted + from, to - from, want.ms);
+        for (uint32_t s = 0; s < depth; s++)
             want.persons[s]++;
-            want.ms[s] += s == 0 || !f->times ? 0 : (uint64_t)(at[s] - at[s - 1]);
-        }
     }
+    if (!f->times)
+        memset(want.ms, 0, sizeof want.ms);
     CHECK(memcmp(&got, &want, sizeof got) == 0);
 }
 
-static void random_funnels(void)
+static void random_funnels(FunnelOrder order)
 {
     static const KitShape shapes[] = {
         {.rows = 3000, .persons = 100, .events = 5, .weeks = 4, .ties = 20},
@@ -344,13 +450,14 @@ static void random_funnels(void)
         kit_open(&k, 70 + i, &shapes[i], 4);
         const Query q = {.view = &k.view, .crew = crew};
         for (int round = 0; round < 40; round++) {
-            ScanSelect steps[6] = {0};
-            uint32_t events[6][3];
+            ScanSelect steps[SLOW_STEPS_MAX] = {0};
+            uint32_t events[SLOW_STEPS_MAX][3];
             Funnel f = {.steps = steps,
-                        .step_count = 1 + kit_below(&k, 6),
+                        .step_count = 1 + kit_below(&k, SLOW_STEPS_MAX),
                         .window_ms =
                             (int64_t)kit_below(&k, kit_below(&k, 2) == 0 ? 3000 : 900000000),
-                        .entry = (FunnelEntry)kit_below(&k, 2),
+                        .order = order,
+                        .entry = order == FUNNEL_ANY ? FUNNEL_BEST : (FunnelEntry)kit_below(&k, 2),
                         .times = kit_below(&k, 2) == 0};
             for (uint32_t s = 0; s < f.step_count; s++) {
                 steps[s].events = events[s];
@@ -365,13 +472,43 @@ static void random_funnels(void)
     }
 }
 
-TEST(funnels_are_those_of_the_slow_way_with_every_kernel_and_crew)
+static void random_sequences(void)
+{
+    random_funnels(FUNNEL_SEQUENTIAL);
+}
+
+static void random_any_orders(void)
+{
+    random_funnels(FUNNEL_ANY);
+}
+
+static void random_strict_ones(void)
+{
+    random_funnels(FUNNEL_STRICT);
+}
+
+static void with_every_kernel_and_crew(void (*questions)(void))
 {
     for (uint32_t size = 1; size <= 3; size++) {
         crew = crew_new(size);
-        kit_each_kernel(random_funnels);
+        kit_each_kernel(questions);
         crew_free(crew);
     }
+}
+
+TEST(funnels_are_those_of_the_slow_way_with_every_kernel_and_crew)
+{
+    with_every_kernel_and_crew(random_sequences);
+}
+
+TEST(funnels_in_any_order_are_those_of_the_slow_way_with_every_kernel_and_crew)
+{
+    with_every_kernel_and_crew(random_any_orders);
+}
+
+TEST(strict_funnels_are_those_of_the_slow_way_with_every_kernel_and_crew)
+{
+    with_every_kernel_and_crew(random_strict_ones);
 }
 
 /* The first row at or behind `from` with this event that is not before `min_ms`. */
@@ -421,6 +558,103 @@ TEST(a_funnel_times_a_person_with_very_many_entries_in_one_pass)
     EXPECT_I64((int64_t)got.ms[2], rows[third]->time_ms - rows[second]->time_ms);
     crew_free(crew);
     kit_close(&k);
+}
+
+/* Every row begins a way, and most may stand for another: asking for the ways one by one is quadratic.  The
+ * thread's time is bounded as above. */
+TEST(a_funnel_in_any_order_looks_at_each_row_of_a_person_once)
+{
+    const KitShape shape = {.rows = 300000, .persons = 1, .events = 3, .weeks = 1};
+    static const uint32_t names[] = {1, 2, 3};
+    Kit k;
+    kit_open(&k, 76, &shape, 4);
+    crew = crew_new(1);
+    ScanSelect steps[QUERY_STEPS_MAX];
+    for (uint32_t s = 0; s < QUERY_STEPS_MAX; s++)
+        steps[s] = (ScanSelect){.events = names + s % 3, .event_count = 1};
+    steps[0].to_ms = INT64_MAX;
+    const Funnel f = {.steps = steps,
+                      .step_count = QUERY_STEPS_MAX,
+                      .window_ms = PART_WEEK_MS,
+                      .order = FUNNEL_ANY,
+                      .times = true};
+    const Query q = {.view = &k.view, .crew = crew};
+    FunnelResult got;
+    const int64_t began_ms = thread_cpu_ms();
+    EXPECT_I64(query_funnel(&k.ctx, &q, &f, &got), ERR_OK);
+    EXPECT_I64(thread_cpu_ms() - began_ms < 2000, 1);
+    EXPECT_I64((int64_t)got.persons[QUERY_STEPS_MAX - 1], 1);
+    crew_free(crew);
+    kit_close(&k);
+}
+
+typedef struct SmallRow {
+    uint32_t event;
+    int64_t after_ms;
+} SmallRow;
+
+/* How far one person with three events gets. */
+static int64_t depth_of_three(const Funnel *f, const SmallRow *rows)
+{
+    Kit k = {.ctx.arena = arena_new(1 << 16), .view.person_count = PART_BLOCK_PERSONS + 1};
+    RowBuffer b = {0};
+    FunnelResult got;
+    int64_t depth = 0;
+    for (uint32_t i = 0; i < 3; i++)
+        rows_add(&b, KIT_ORIGIN_MS + rows[i].after_ms, PART_BLOCK_PERSONS, rows[i].event);
+    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    crew = crew_new(1);
+    CHECK(query_funnel(&k.ctx, &(Query){.view = &k.view, .crew = crew}, f, &got) == ERR_OK);
+    for (uint32_t s = 0; s < f->step_count; s++)
+        depth += (int64_t)got.persons[s];
+    crew_free(crew);
+    rows_free(&b);
+    kit_close(&k);
+    return depth;
+}
+
+/* Steps "1 or 2" and "1": only by giving up a step does the second event find its own. */
+TEST(an_event_leaves_its_step_to_another_in_any_order)
+{
+    static const struct {
+        SmallRow rows[3];
+        uint32_t depth;
+    } want[] = {{{{1, 0}, {2, 1000}, {3, 2000}}, 2}, {{{2, 0}, {1, 1000}, {3, 2000}}, 2},
+                {{{2, 0}, {2, 1000}, {3, 2000}}, 1}, {{{1, 0}, {3, 1000}, {1, 2000}}, 2},
+                {{{1, 0}, {3, 1000}, {1, 2001}}, 1}, {{{1, 0}, {3, 1000}, {3, 2000}}, 1}};
+    static const uint32_t names[] = {1, 2};
+    const ScanSelect steps[] = {
+        {.events = names, .event_count = 2, .from_ms = 0, .to_ms = INT64_MAX},
+        {.events = names, .event_count = 1}};
+    const Funnel f = {.steps = steps, .step_count = 2, .window_ms = 2000, .order = FUNNEL_ANY};
+    for (size_t i = 0; i < ARRAY_LEN(want); i++)
+        EXPECT_I64(depth_of_three(&f, want[i].rows), want[i].depth);
+}
+
+TEST(a_strict_funnel_goes_from_neighbour_to_neighbour_within_the_window)
+{
+    static const struct {
+        int64_t window_ms;
+        SmallRow rows[3];
+        uint32_t depth;
+    } want[] = {{2000, {{1, 0}, {2, 2000}, {3, 3000}}, 2},
+                {1999, {{1, 0}, {2, 2000}, {3, 3000}}, 1},
+                {2000, {{1, 0}, {3, 1000}, {2, 2000}}, 1},
+                {2000, {{1, 0}, {3, 0}, {2, 0}}, 1}, /* at one instant in the order of arrival */
+                {2000, {{1, 0}, {2, 0}, {3, 0}}, 2},
+                {2000, {{1, 0}, {1, 1000}, {2, 2000}}, 2},
+                {2000, {{2, 0}, {3, 1000}, {1, 2000}}, 1}};
+    static const uint32_t names[] = {1, 2};
+    const ScanSelect steps[] = {
+        {.events = names, .event_count = 1, .from_ms = 0, .to_ms = INT64_MAX},
+        {.events = names + 1, .event_count = 1}};
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        const Funnel f = {.steps = steps,
+                          .step_count = 2,
+                          .window_ms = want[i].window_ms,
+                          .order = FUNNEL_STRICT};
+        EXPECT_I64(depth_of_three(&f, want[i].rows), want[i].depth);
+    }
 }
 
 /* ---- retention ----------------------------------------------------------------------------------- */

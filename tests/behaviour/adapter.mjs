@@ -69,7 +69,9 @@ const ofTrend = (q) => q.query === 'Trends' && q.filter.shown_as !== 'Lifecycle'
 const people = (q) => q.method === 'get_actors'
 const countsOnly = (q) => q.expect.every((x) => x.path.length === 2 && x.path[1] === '#len')
 const entities = (f) => [...(f.events ?? []), ...(f.actions ?? [])].sort((a, b) => (a.order ?? 0) - (b.order ?? 0))
-const ordered = (q, name, order) => ofFunnel(q) && (q.query.includes(name) || q.filter.funnel_order_type === order)
+const ordered = (q, name, order) => q.query.includes(name) || q.filter.funnel_order_type === order
+const orderOf = (q) =>
+  ordered(q, 'Unordered', 'unordered') ? 'any' : ordered(q, 'Strict', 'strict') ? 'strict' : 'sequential'
 
 const AT_ONCE = ['ActionsTable', 'ActionsBarValue', 'ActionsPie'] // one value of the whole range
 const DISPLAYED = [undefined, null, 'ActionsLineGraph', ...AT_ONCE]
@@ -93,8 +95,6 @@ const CANNOT = [
   (q) => q.query.startsWith('ClickhouseFunnelTrends') && 'funnel over time',
   (q) => q.query === 'ClickhouseFunnelTimeToConvert' && 'distribution of the times to convert',
   (q) => q.method === 'get_cached_result' && 'a cache of answers',
-  (q) => ordered(q, 'Strict', 'strict') && 'order strict',
-  (q) => ordered(q, 'Unordered', 'unordered') && 'order any',
   (q) => Object.keys(FILTERS).filter((key) => q.filter[key]).map((key) => FILTERS[key]).join(' + '),
   (q) => ofFunnel(q) && q.filter.breakdown && 'breakdown of a funnel',
   (q) => ofFunnel(q) && entities(q.filter).length === 0 && 'a question without an event',
@@ -275,7 +275,7 @@ async function funnel(place, q, ask) {
   const all = entities(q.filter)
   const { from, to } = place.range(q, { by: 'day' })
   const steps = all.map((e) => ({ of: place.of(e, q.filter) }))
-  const question = { steps, from, to, window_s: windowOf(q.filter) }
+  const question = { steps, from, to, order: orderOf(q), window_s: windowOf(q.filter) }
   const { funnel: plain } = await ask({ funnel: question })
   const persons = plain.steps.map((r) => r.persons)
   if (people(q)) return [null, Array(actors(q.filter, persons)).fill(null)]

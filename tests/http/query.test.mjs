@@ -123,6 +123,46 @@ test('a funnel counts persons who go all the way, online and in the shop', async
   )
 })
 
+test('a funnel in any order counts persons by how many different steps they did', async () => {
+  const steps = [{ of: '"Bought" where weight > 0' }, { of: '"Store Visited"' }, { of: '"Page Viewed"' }]
+  const question = { ...WEEK, steps, window_s: 86400, times: true }
+  const answer = async (more) => (await ask({ funnel: { ...question, ...more } })).funnel.steps
+  const rows = await answer({ order: 'any' })
+  assert.deepEqual(
+    rows.map((s) => s.persons),
+    [60, 30, 14],
+  )
+  assert.deepEqual(
+    rows.map((s) => s.average_s),
+    [0, 3600, 3600],
+  )
+  assert.deepEqual(
+    (await answer({ order: 'any', times: false })).map((s) => s.persons),
+    [60, 30, 14],
+  )
+  for (const sequential of [{}, { order: 'sequential' }])
+    assert.deepEqual(
+      (await answer(sequential)).map((s) => s.persons),
+      [14, 0, 0],
+    )
+  await refused('query.combination', { funnel: { ...question, order: 'any', entry: 'first' } }, '/funnel/entry')
+})
+
+test('a strict funnel ends at any other event of the person', async () => {
+  const [page, shop, bought] = [{ of: '"Page Viewed"' }, { of: '"Store Visited"' }, { of: '"Bought" where weight > 0' }]
+  const rows = async (steps, more) =>
+    (await ask({ funnel: { ...WEEK, steps, window_s: 86400, order: 'strict', ...more } })).funnel.steps
+  const persons = async (steps, more) => (await rows(steps, more)).map((s) => s.persons)
+  assert.deepEqual(await persons([page, shop, bought]), [60, 30, 14])
+  assert.deepEqual(await persons([page, bought]), [60, 0]) // the shop is between
+  assert.deepEqual(await persons([page, shop], { entry: 'first' }), [60, 6]) // an earlier page is followed by one
+  const timed = await rows([page, shop, bought], { times: true })
+  assert.deepEqual(
+    timed.map((s) => s.average_s),
+    [0, 3600, 3600],
+  )
+})
+
 test('retention counts who came back, by the day they started', async () => {
   const question = { ...WEEK, start: '"Page Viewed"', returns: '"Page Viewed"', by: 'day' }
   const { retention } = await ask({ retention: question })

@@ -236,11 +236,23 @@ static void give_trend(const Asking *a, const TrendAsking *t, const TrendResult 
 
 /* ---- funnels ------------------------------------------------------------------------------------- */
 
+static const FunnelOrder FUNNEL_ORDERS[] = {FUNNEL_SEQUENTIAL, FUNNEL_ANY, FUNNEL_STRICT};
+static const FunnelEntry FUNNEL_ENTRIES[] = {FUNNEL_BEST, FUNNEL_FIRST};
+
 static Err make_funnel(Asking *a, const ApiFunnelQuestion *q, ScanSelect *steps, Funnel *out)
 {
     const Settings *s = a->names.settings;
     int64_t *bounds = NULL;
     uint32_t count = 0;
+    *out = (Funnel){.steps = steps,
+                    .step_count = (uint32_t)q->steps_count,
+                    .window_ms = q->window_s * 1000,
+                    .times = q->times,
+                    .order = FUNNEL_ORDERS[q->order],
+                    .entry = FUNNEL_ENTRIES[q->entry]};
+    if (out->order == FUNNEL_ANY && out->entry != FUNNEL_BEST)
+        return fail_field(a->ctx, "/funnel/entry", "query.combination",
+                          "in any order there is no first step: entry must be best");
     TRY(analysis_buckets(a->ctx, s, q->from, q->to, ANALYSIS_BY_ALL, &bounds, &count));
     for (size_t i = 0; i < q->steps_count; i++) {
         char pointer[48];
@@ -249,12 +261,6 @@ static Err make_funnel(Asking *a, const ApiFunnelQuestion *q, ScanSelect *steps,
     }
     steps[0].from_ms = bounds[0];
     steps[0].to_ms = bounds[1];
-    *out =
-        (Funnel){.steps = steps,
-                 .step_count = (uint32_t)q->steps_count,
-                 .window_ms = q->window_s * 1000,
-                 .times = q->times,
-                 .entry = q->entry == API_FUNNEL_QUESTION_ENTRY_FIRST ? FUNNEL_FIRST : FUNNEL_BEST};
     return ERR_OK;
 }
 
