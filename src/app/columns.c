@@ -239,14 +239,13 @@ Err columns_open(App *app)
 
 static void stop_following(Columns *c)
 {
-    events_unfollow(c->app->log);
     engine_refuse_offers(c->app->engine);
     (void)pthread_mutex_lock(&c->lock);
     c->stopping = true;
     (void)pthread_cond_broadcast(&c->moved);
     (void)pthread_mutex_unlock(&c->lock);
     CHECK(pthread_join(c->thread, NULL) == 0);
-    events_unfollow(c->app->log); /* it may have begun again meanwhile */
+    events_unfollow(c->app->log);
     (void)pthread_mutex_destroy(&c->lock);
     (void)pthread_cond_destroy(&c->moved);
     free(c);

@@ -31,7 +31,7 @@ typedef struct LitePace {
     sqlite3_io_methods methods; /* SQLite's own, with a slower xWrite */
     const sqlite3_io_methods *plain;
     bool on;   /* with naps between slices */
-    int pages; /* written with naps */
+    int pages; /* written in this round */
 } LitePace;
 
 typedef struct LiteDatabase {

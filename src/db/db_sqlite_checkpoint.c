@@ -93,6 +93,7 @@ static bool copy_round(LiteDatabase *database, bool gently, int *done)
     sqlite3 *lite = database->checkpointer->lite;
     int frames = 0;
     database->pace.on = gently;
+    database->pace.pages = 0;
     (void)sqlite3_wal_checkpoint_v2(lite, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, done);
     database->pace.on = false;
     sync_or_stop(database_file(lite), database->pace.plain->xSync);

@@ -312,3 +312,12 @@ void kit_each_kernel(void (*body)(void))
             body();
     CHECK(kernels_force(str_of(before->name)));
 }
+
+void kit_each_kernel_and_crew(void (*body)(void), Crew **crew)
+{
+    for (uint32_t size = 1; size <= 3; size++) {
+        *crew = crew_new(size);
+        kit_each_kernel(body);
+        crew_free(*crew);
+    }
+}

@@ -6,6 +6,7 @@
 
 #include "base/rand.h"
 #include "base/test.h"
+#include "engine/crew.h"
 #include "engine/rows.h"
 #include "engine/scan.h"
 
@@ -56,3 +57,6 @@ bool kit_fulfils(const Filter *f, const KitRow *row);
 
 /* Runs `body` once with every version of the kernels that this processor has. */
 void kit_each_kernel(void (*body)(void));
+
+/* The same with crews of one to three, of which *crew is the one. */
+void kit_each_kernel_and_crew(void (*body)(void), Crew **crew);

@@ -209,11 +209,7 @@ static void random_trends(void)
 
 TEST(trends_are_those_of_the_slow_way_with_every_kernel_and_crew)
 {
-    for (uint32_t size = 1; size <= 3; size++) {
-        crew = crew_new(size);
-        kit_each_kernel(random_trends);
-        crew_free(crew);
-    }
+    kit_each_kernel_and_crew(random_trends, &crew);
 }
 
 /* ---- stickiness ---------------------------------------------------------------------------------- */
@@ -256,11 +252,7 @@ static void random_stickiness(void)
 
 TEST(stickiness_is_that_of_the_slow_way_with_every_kernel_and_crew)
 {
-    for (uint32_t size = 1; size <= 3; size++) {
-        crew = crew_new(size);
-        kit_each_kernel(random_stickiness);
-        crew_free(crew);
-    }
+    kit_each_kernel_and_crew(random_stickiness, &crew);
 }
 
 TEST(a_person_who_comes_in_all_of_the_most_buckets_is_counted_there)
@@ -487,28 +479,19 @@ static void random_strict_ones(void)
     random_funnels(FUNNEL_STRICT);
 }
 
-static void with_every_kernel_and_crew(void (*questions)(void))
-{
-    for (uint32_t size = 1; size <= 3; size++) {
-        crew = crew_new(size);
-        kit_each_kernel(questions);
-        crew_free(crew);
-    }
-}
-
 TEST(funnels_are_those_of_the_slow_way_with_every_kernel_and_crew)
 {
-    with_every_kernel_and_crew(random_sequences);
+    kit_each_kernel_and_crew(random_sequences, &crew);
 }
 
 TEST(funnels_in_any_order_are_those_of_the_slow_way_with_every_kernel_and_crew)
 {
-    with_every_kernel_and_crew(random_any_orders);
+    kit_each_kernel_and_crew(random_any_orders, &crew);
 }
 
 TEST(strict_funnels_are_those_of_the_slow_way_with_every_kernel_and_crew)
 {
-    with_every_kernel_and_crew(random_strict_ones);
+    kit_each_kernel_and_crew(random_strict_ones, &crew);
 }
 
 /* The first row at or behind `from` with this event that is not before `min_ms`. */
@@ -736,11 +719,7 @@ static void random_retentions(void)
 
 TEST(retention_is_that_of_the_slow_way_with_every_kernel_and_crew)
 {
-    for (uint32_t size = 1; size <= 3; size++) {
-        crew = crew_new(size);
-        kit_each_kernel(random_retentions);
-        crew_free(crew);
-    }
+    kit_each_kernel_and_crew(random_retentions, &crew);
 }
 
 /* ---- lifecycle ----------------------------------------------------------------------------------- */
@@ -808,11 +787,7 @@ static void random_lifecycles(void)
 
 TEST(lifecycles_are_those_of_the_slow_way_with_every_kernel_and_crew)
 {
-    for (uint32_t size = 1; size <= 3; size++) {
-        crew = crew_new(size);
-        kit_each_kernel(random_lifecycles);
-        crew_free(crew);
-    }
+    kit_each_kernel_and_crew(random_lifecycles, &crew);
 }
 
 TEST(a_person_lives_through_every_state_and_nobody_is_not_one)

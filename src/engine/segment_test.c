@@ -433,11 +433,7 @@ static void random_segments(void)
 
 TEST(segments_are_those_of_the_slow_way_with_every_kernel_and_crew)
 {
-    for (uint32_t size = 1; size <= 3; size++) {
-        crew = crew_new(size);
-        kit_each_kernel(random_segments);
-        crew_free(crew);
-    }
+    kit_each_kernel_and_crew(random_segments, &crew);
 }
 
 TEST(a_step_that_follows_after_the_whole_span_does_not_follow)

@@ -175,7 +175,7 @@ typedef struct EventsFollower {
 MUST_USE Err events_follow(Ctx *ctx, EventsLog *log, uint64_t from_seq,
                            const EventsFollower *follower);
 
-/* Afterwards `live` is not called any more. */
+/* Afterwards `live` is not called any more.  Not while events_follow() is under way. */
 void events_unfollow(EventsLog *log);
 
 /* *mark tells the log's histories up to `end_seq` apart: the checksum of the head of the frame that

@@ -22,7 +22,8 @@ typedef struct Following {
     uint64_t from_seq;   /* numbers below were handed on */
     uint64_t end_seq;    /* the files are read up to here; from here on batches wait */
     Batch *first, *last; /* guarded by the log's lock, as `bytes` and `lost` */
-    size_t bytes;
+    size_t bytes; /* of what waits and of what was taken last, which is gone when more is taken */
+    size_t taken;
     bool lost; /* there was no room for a batch */
 } Following;
 
@@ -111,7 +112,8 @@ static Batch *take_waiting(EventsLog *log, Following *f, bool *live)
         log->follow_arg = f->to->arg;
     }
     f->first = f->last = NULL;
-    f->bytes = 0;
+    f->bytes -= f->taken;
+    f->taken = f->bytes;
     (void)pthread_mutex_unlock(&log->lock);
     return taken;
 }
