@@ -1,0 +1,173 @@
+/*
+ * modules/analysis/analysis_ask.c -- what the questions share on their way in and out.
+ */
+#include "modules/analysis/analysis_ask.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+
+/* ---- conditions ---------------------------------------------------------------------------------- */
+
+static void keep_warnings(Asking *a, const Rule *rule)
+{
+    ApiQueryAnswer *out = a->answer;
+    for (uint32_t i = 0; i < rule->warning_count && out->warnings_count < ASK_WARNINGS_MAX; i++)
+        out->warnings[out->warnings_count++] = rule->warnings[i].text;
+}
+
+/* The rule's own words stay in the hint; the code and the place are the question's. */
+static Err blamed(Ctx *ctx, const char *pointer, Err err)
+{
+    if (err == ERR_OK)
+        return ERR_OK;
+    if (str_starts_with(str_of(ctx->fault.reason), STR("rule.")) ||
+        str_starts_with(str_of(ctx->fault.reason), STR("json.")))
+        ctx->fault.reason = "query.rule";
+    (void)snprintf(ctx->fault.pointer, sizeof ctx->fault.pointer, "%s", pointer);
+    return err;
+}
+
+static Err read_rule(Asking *a, Str json, RuleScope scope, Rule *out)
+{
+    const RuleSchema schema = analysis_rule_schema(&a->names);
+    JsonValue value;
+    Str text;
+    TRY(json_open(a->ctx, json, &value));
+    if (json_type(value) == JSON_STRING && json_text(value, &text) == JSON_FAULT_NONE)
+        return rule_parse(a->ctx, text, scope, &schema, out);
+    return rule_from_json(a->ctx, value, scope, &schema, out);
+}
+
+Err ask_select(Asking *a, Str json, const char *pointer, ScanSelect *out)
+{
+    Rule rule;
+    TRY(blamed(a->ctx, pointer, read_rule(a, json, RULE_SCOPE_STEP, &rule)));
+    keep_warnings(a, &rule);
+    return blamed(a->ctx, pointer, analysis_compile(a->ctx, &a->names, &rule, &a->texts, out));
+}
+
+Err ask_persons(Asking *a, Str json, const char *pointer, const Segment **out)
+{
+    Rule rule;
+    TRY(blamed(a->ctx, pointer, read_rule(a, json, RULE_SCOPE_PERSON, &rule)));
+    keep_warnings(a, &rule);
+    return blamed(a->ctx, pointer, analysis_segment(a->ctx, &a->names, &rule, &a->texts, out));
+}
+
+Err ask_texts(Asking *a, const Query *q, Err err)
+{
+    engine_schema_unlock(a->engine);
+    TRY(err);
+    return analysis_ask_texts(a->ctx, &a->texts, q->until_us);
+}
+
+/* ---- properties ---------------------------------------------------------------------------------- */
+
+Err ask_property(Asking *a, Str name, const char *pointer, AskProperty *out)
+{
+    static const struct {
+        Str name;
+        uint32_t prop;
+    } FIELDS[] = {
+        {{"event", 5}, PROP_EVENT}, {{"store", 5}, PROP_STORE}, {{"source", 6}, PROP_SOURCE}};
+    for (size_t i = 0; i < ARRAY_LEN(FIELDS); i++)
+        if (str_eq(name, FIELDS[i].name)) {
+            *out = (AskProperty){{FIELDS[i].prop, 0}, EVENT_TEXT};
+            return ERR_OK;
+        }
+    const bool is_context = str_starts_with(name, STR("context."));
+    const Str bare = is_context ? str_slice(name, sizeof "context." - 1, name.len) : name;
+    const SchemaProp *p =
+        schema_find_prop(a->names.schema, is_context ? SCHEMA_CONTEXT : SCHEMA_EVENT, bare);
+    if (p == NULL || p->type == EVENT_TEXTS || p->type == EVENT_ITEMS)
+        return fail_field(a->ctx, pointer, "query.property",
+                          p == NULL ? "no event has had this property" : "this property is a list");
+    *out = (AskProperty){{p->id, p->type == EVENT_NUMBER ? SCHEMA_SCALE_MAX : 0}, p->type};
+    return ERR_OK;
+}
+
+__extension__ typedef unsigned __int128 Magnitude;
+
+Str ask_decimal(Ctx *ctx, TrendSum value, int scale, bool keep_zeros)
+{
+    char digits[48];
+    size_t at = sizeof digits;
+    const bool negative = value < 0;
+    Magnitude left = negative ? -(Magnitude)value : (Magnitude)value;
+    int place = 0;
+    bool zeros = !keep_zeros;
+    for (; place <= scale || left > 0; place++, left /= 10) {
+        if (place == scale && scale > 0 && !zeros)
+            digits[--at] = '.';
+        const char digit = (char)('0' + (int)(left % 10));
+        zeros = zeros && digit == '0' && place < scale;
+        if (!zeros)
+            digits[--at] = digit;
+    }
+    if (negative)
+        digits[--at] = '-';
+    return arena_copy(ctx->arena, (Str){digits + at, sizeof digits - at});
+}
+
+Str ask_value_text(const Asking *a, const AskProperty *p, int64_t value)
+{
+    char time[CLOCK_TEXT_BYTES];
+    switch (p->type) {
+    case EVENT_TEXT:
+        return p->scan.prop == PROP_EVENT
+                   ? schema_event_name(a->names.schema, (uint32_t)value)
+                   : schema_text(a->names.schema, p->scan.prop, (uint32_t)value);
+    case EVENT_BOOL:
+        return value != 0 ? STR("true") : STR("false");
+    case EVENT_TIME:
+        clock_print(value, time);
+        return arena_copy(a->ctx->arena, str_of(time));
+    case EVENT_MONEY:
+        return ask_decimal(a->ctx, value, a->ctx->settings->exponent, true);
+    case EVENT_NUMBER:
+    case EVENT_NONE:
+    case EVENT_TEXTS:
+    case EVENT_ITEMS:
+    case EVENT_TYPE_COUNT:
+        break;
+    }
+    return ask_decimal(a->ctx, value, p->scan.scale, false);
+}
+
+const AnalysisBy ASK_INTERVALS[] = {ANALYSIS_BY_DAY, ANALYSIS_BY_WEEK, ANALYSIS_BY_MONTH};
+
+/* ---- series -------------------------------------------------------------------------------------- */
+
+Err ask_breakdown(Asking *a, const Str *names, size_t count, const char *pointer, AskTrend *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        TRY(ask_property(a, names[i], pointer, &out->breakdown[i]));
+        out->scan[i] = out->breakdown[i].scan;
+    }
+    out->trend.breakdown = out->scan;
+    out->trend.breakdown_count = (uint32_t)count;
+    return ERR_OK;
+}
+
+ApiBreakdownValue *ask_give_values(const Asking *a, const AskTrend *t, const TrendSeries *s,
+                                   size_t *count)
+{
+    *count = s->is_other ? 0 : t->trend.breakdown_count;
+    ApiBreakdownValue *out = ARENA_ARRAY(a->ctx->arena, ApiBreakdownValue, QUERY_BREAKDOWNS_MAX);
+    for (size_t i = 0; i < *count; i++) {
+        if (s->values[i] == SCAN_MISSING)
+            out[i].value_is = DTO_NULL;
+        else
+            DTO_SET(&out[i], value, ask_value_text(a, &t->breakdown[i], s->values[i]));
+    }
+    return out;
+}
+
+int64_t *ask_give_starts(Ctx *ctx, const Trend *t, size_t *count)
+{
+    *count = t->bucket_count;
+    int64_t *out = ARENA_ARRAY(ctx->arena, int64_t, t->bucket_count);
+    memcpy(out, t->bounds, t->bucket_count * sizeof *out);
+    return out;
+}

@@ -1,0 +1,83 @@
+/*
+ * modules/analysis/analysis_ask.h -- one question on its way: what the files of the questions share.  Private to
+ * analysis_http.c and analysis_ask*.c.
+ *
+ * Each question is a file: it makes numbers of names while it holds the engine's schema, asks the engine without
+ * it, and writes its answer.
+ *
+ * Owns: nothing; everything lives in ctx->arena.  Threads: any.
+ * Errors: INVALID "query.rule", "query.property", those of analysis.h and engine/query.h.
+ */
+#pragma once
+
+#include "analysis.api.h"
+#include "engine/query.h"
+#include "modules/analysis/analysis.h"
+
+enum { ASK_WARNINGS_MAX = 20 }; /* of the rules, in one answer */
+
+typedef struct Asking {
+    Ctx *ctx;
+    Engine *engine;
+    AnalysisNames names; /* its schema locked while the question is made */
+    AnalysisTexts texts; /* of all its conditions */
+    ApiQueryAnswer *answer;
+} Asking;
+
+/* ---- the questions: each answers its own part of `in` ------------------------------------------- */
+
+Err ask_trend(Asking *a, const Query *q, const ApiQuery *in);
+Err ask_funnel(Asking *a, const Query *q, const ApiQuery *in);
+Err ask_retention(Asking *a, const Query *q, const ApiQuery *in);
+Err ask_stickiness(Asking *a, const Query *q, const ApiQuery *in);
+Err ask_lifecycle(Asking *a, const Query *q, const ApiQuery *in);
+Err ask_segment(Asking *a, const Query *q, const ApiQuery *in);
+
+/* ---- on the way in, under the schema's lock ------------------------------------------------------ */
+
+/* A rule of scope step.  `pointer`: of whom an error tells.  The rule's warnings go to the answer. */
+MUST_USE Err ask_select(Asking *a, Str json, const char *pointer, ScanSelect *out);
+
+/* A rule of scope person. */
+MUST_USE Err ask_persons(Asking *a, Str json, const char *pointer, const Segment **out);
+
+/* A property by the name that people write: total, context.page, event, store, source. */
+typedef struct AskProperty {
+    ScanProp scan;
+    EventType type;
+} AskProperty;
+
+MUST_USE Err ask_property(Asking *a, Str name, const char *pointer, AskProperty *out);
+
+/* The values of `by` in all questions that have no hours. */
+extern const AnalysisBy ASK_INTERVALS[];
+
+/* What has series: a trend, with what its numbers are. */
+typedef struct AskTrend {
+    Trend trend;
+    AskProperty number;
+    AskProperty breakdown[QUERY_BREAKDOWNS_MAX];
+    ScanProp scan[QUERY_BREAKDOWNS_MAX];
+} AskTrend;
+
+MUST_USE Err ask_breakdown(Asking *a, const Str *names, size_t count, const char *pointer,
+                           AskTrend *out);
+
+/* `err` is how the making ended.  Names are numbers now: the lock is given up, and then the conditions on texts
+ * are looked at. */
+MUST_USE Err ask_texts(Asking *a, const Query *q, Err err);
+
+/* ---- on the way out ------------------------------------------------------------------------------ */
+
+/* A decimal, the zeros at its end taken off unless they are kept. */
+Str ask_decimal(Ctx *ctx, TrendSum value, int scale, bool keep_zeros);
+
+/* A value of the property, as text.  Not for SCAN_MISSING. */
+Str ask_value_text(const Asking *a, const AskProperty *p, int64_t value);
+
+/* The values of the breakdown; "other" has none. */
+ApiBreakdownValue *ask_give_values(const Asking *a, const AskTrend *t, const TrendSeries *s,
+                                   size_t *count);
+
+/* When the buckets begin. */
+int64_t *ask_give_starts(Ctx *ctx, const Trend *t, size_t *count);
