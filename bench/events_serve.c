@@ -9,14 +9,14 @@
  *
  * The answer is one line of JSON: "ms" and "cpu_ms" of everything from the line to the result, and
  *   trend   "series": [{"name", "value" (a text or null), "other", "cells": [...]}]
- *   funnel  "persons": [...], "ms_between": [...]
+ *   funnel  "persons": [...]
  */
 #include "events_bench.h"
 
 #include "base/clock.h"
 #include "engine/engine.h"
+#include "engine/funnel.h"
 #include "engine/kernels.h"
-#include "engine/query.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -277,8 +277,7 @@ static void serve_line(Server *s, Str line)
     printf("{\"ms\":%.3f,\"cpu_ms\":%.3f", (double)(clock_mono_us() - from_us) / 1e3,
            cpu_ms() - cpu_from);
     if (s->q.is_funnel) {
-        print_numbers("persons", s->funnel.persons, s->q.event_count);
-        print_numbers("ms_between", s->funnel.ms, s->q.event_count);
+        print_numbers("persons", s->funnel.total.persons, s->q.event_count);
     } else {
         print_trends(s);
     }
