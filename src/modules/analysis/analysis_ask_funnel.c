@@ -204,34 +204,39 @@ static ApiFunnelIntervalRow *give_intervals(Ctx *ctx, const Funnel *f, const Fun
     return out;
 }
 
-static ApiBreakdownValue *give_values(const Asking *a, const AskFunnel *f, const FunnelSeries *s,
-                                      size_t *count)
+/* All but its values. */
+static void give_series(Ctx *ctx, const Funnel *f, const FunnelSeries *s, ApiFunnelSeriesRow *out)
 {
-    TrendSeries series = {.is_other = s->is_other};
-    memcpy(series.values, s->values, sizeof series.values);
-    return ask_give_values(a, &f->breakdown, &series, count);
-}
-
-static void give_series(const Asking *a, const AskFunnel *f, const FunnelSeries *s,
-                        ApiFunnelSeriesRow *out)
-{
-    Ctx *ctx = a->ctx;
-    out->values = give_values(a, f, s, &out->values_count);
-    out->other = s->is_other;
-    out->steps = give_steps(ctx, &f->funnel, s, &out->steps_count);
+    out->steps = give_steps(ctx, f, s, &out->steps_count);
     if (s->times != NULL) {
         give_whole(ctx, &s->times[0], &out->whole);
         out->whole_is = DTO_VALUE;
     }
-    if (f->funnel.interval_count > 0)
-        DTO_SET(out, intervals, give_intervals(ctx, &f->funnel, s, &out->intervals_count));
+    if (f->interval_count > 0)
+        DTO_SET(out, intervals, give_intervals(ctx, f, s, &out->intervals_count));
+}
+
+static void give_breakdown(const Asking *a, const AskFunnel *f, const FunnelResult *r,
+                           ApiFunnelAnswer *out)
+{
+    DTO_SET(out, distinct, r->distinct);
+    DTO_SET(out, series, ARENA_ARRAY(a->ctx->arena, ApiFunnelSeriesRow, (size_t)r->count + 1));
+    out->series_count = r->count;
+    for (uint32_t i = 0; i < r->count; i++) {
+        ApiFunnelSeriesRow *row = &out->series[i];
+        TrendSeries values = {.is_other = r->series[i].is_other};
+        memcpy(values.values, r->series[i].values, sizeof values.values);
+        row->values = ask_give_values(a, &f->breakdown, &values, &row->values_count);
+        row->other = values.is_other;
+        give_series(a->ctx, &f->funnel, &r->series[i], row);
+    }
 }
 
 static void give_funnel(const Asking *a, const AskFunnel *f, const FunnelResult *r,
                         ApiFunnelAnswer *out)
 {
     ApiFunnelSeriesRow total = {0};
-    give_series(a, f, &r->total, &total);
+    give_series(a->ctx, &f->funnel, &r->total, &total);
     out->steps = total.steps;
     out->steps_count = total.steps_count;
     out->whole = total.whole;
@@ -239,13 +244,8 @@ static void give_funnel(const Asking *a, const AskFunnel *f, const FunnelResult 
     out->intervals = total.intervals;
     out->intervals_count = total.intervals_count;
     out->intervals_is = total.intervals_is;
-    if (f->funnel.breakdown_count == 0)
-        return;
-    DTO_SET(out, distinct, r->distinct);
-    DTO_SET(out, series, ARENA_ARRAY(a->ctx->arena, ApiFunnelSeriesRow, (size_t)r->count + 1));
-    out->series_count = r->count;
-    for (uint32_t i = 0; i < r->count; i++)
-        give_series(a, f, &r->series[i], &out->series[i]);
+    if (f->funnel.breakdown_count > 0)
+        give_breakdown(a, f, r, out);
 }
 
 /* ---- who they are -------------------------------------------------------------------------------- */
