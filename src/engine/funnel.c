@@ -98,20 +98,51 @@ static TallyKey key_of(const FunnelWorker *w, uint32_t row)
     return key;
 }
 
+static bool has_value(const FunnelWorker *w, uint32_t row)
+{
+    for (uint32_t i = 0; i < w->run->f->breakdown_count; i++)
+        if (w->b->values[i][row] != SCAN_MISSING)
+            return true;
+    return false;
+}
+
+/* The step that says which series the way is in; `depth`: none does. */
+static uint32_t credited_step(const FunnelWorker *w, uint32_t depth, const uint32_t *rows)
+{
+    const Funnel *f = w->run->f;
+    uint32_t step = 0;
+    switch (f->credit) {
+    case FUNNEL_LAST_STEP:
+        return depth - 1;
+    case FUNNEL_ONE_STEP:
+        return f->credit_step < depth ? f->credit_step : depth;
+    case FUNNEL_FIRST_KNOWN:
+        while (step < depth && !has_value(w, rows[step]))
+            step++;
+        return step < depth ? step : 0;
+    case FUNNEL_LAST_KNOWN:
+        step = depth - 1;
+        while (step > 0 && !has_value(w, rows[step]))
+            step--;
+        return step;
+    case FUNNEL_FIRST_STEP:
+    case FUNNEL_EACH_STEP:
+        break;
+    }
+    return 0;
+}
+
 /* `rows` and `ms` of the way, by step. */
 static void count_way(FunnelWorker *w, uint32_t scope, uint32_t depth, const uint32_t *rows,
                       const int64_t *ms)
 {
-    const Funnel *f = w->run->f;
     FunnelItem item = {.person = w->person, .scope = scope, .depth = depth, .ms = ms};
-    if (f->breakdown_count == 0) {
+    if (w->run->f->breakdown_count == 0) {
         funnel_count_way(&w->count, &item);
         return;
     }
-    uint32_t step = f->credit == FUNNEL_LAST_STEP ? depth - 1 : 0;
-    if (f->credit == FUNNEL_ONE_STEP)
-        step = f->credit_step;
-    if (step >= depth)
+    const uint32_t step = credited_step(w, depth, rows);
+    if (step == depth)
         return;
     const TallyKey key = key_of(w, rows[step]);
     item.key = &key;

@@ -38,7 +38,9 @@ typedef enum FunnelOrder {
 typedef enum FunnelCredit {
     FUNNEL_FIRST_STEP,
     FUNNEL_LAST_STEP, /* that the way reached */
-    FUNNEL_ONE_STEP,  /* credit_step; ways without it do not count at all */
+    FUNNEL_FIRST_KNOWN, /* the first one with any value; without one anywhere, as FUNNEL_FIRST_STEP */
+    FUNNEL_LAST_KNOWN,
+    FUNNEL_ONE_STEP, /* credit_step; ways without it do not count at all */
     FUNNEL_EACH_STEP, /* a series is the funnel of the events with its values: a person may be in several */
 } FunnelCredit;
 

@@ -177,6 +177,14 @@ static bool slow_values(const Funnel *f, KitRow **rows, const SlowWay *w, int64_
         step = w->depth - 1;
     if (f->credit == FUNNEL_ONE_STEP)
         step = f->credit_step;
+    for (uint32_t d = 0; d < w->depth; d++) { /* the first, then the last of those with a value */
+        const uint32_t at = f->credit == FUNNEL_LAST_KNOWN ? d : w->depth - 1 - d;
+        bool known = false;
+        for (uint32_t b = 0; b < f->breakdown_count; b++)
+            known = known || rows[w->rows[at]]->values[f->breakdown[b].prop - PROP_FIRST] != SCAN_MISSING;
+        if (known && (f->credit == FUNNEL_FIRST_KNOWN || f->credit == FUNNEL_LAST_KNOWN))
+            step = at;
+    }
     for (uint32_t b = 0; b < f->breakdown_count && step < w->depth; b++)
         values[b] = rows[w->rows[step]]->values[f->breakdown[b].prop - PROP_FIRST];
     return f->breakdown_count == 0 || step < w->depth;
@@ -597,7 +605,9 @@ static void random_breakdown(Kit *k, Asked *a)
 {
     a->f.breakdown_count = 1 + (kit_below(k, 4) == 0);
     a->f.top = 1 + kit_below(k, 9);
-    a->f.credit = (FunnelCredit)kit_below(k, 4);
+    a->f.credit = (FunnelCredit)kit_below(k, 6);
+    if (kit_below(k, 3) == 0)
+        a->f.breakdown = &PROPS[1 - (a->f.breakdown_count == 2)];
     a->f.credit_step = kit_below(k, a->f.step_count);
 }
 

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 
 /** What our answers do not have: it is left out, and counted. */
-export const NOT_GIVEN = { median_conversion_time: 'the median of the times to convert' }
+export const NOT_GIVEN = {}
 
 const plain = (value) => (value === undefined ? null : JSON.parse(JSON.stringify(value))) // -0 is 0
 const same = (a, b) => isDeepStrictEqual(plain(a), plain(b))
@@ -24,7 +24,11 @@ export function dig(value, path) {
   if (typeof step === 'number') return dig(value[step < 0 ? value.length + step : step], rest)
   if (step?.each) {
     const meant = (v) => step.each.every(([where, op, want]) => OPS[op](dig(v, where), { value: want }))
-    return value.filter(meant).map((v) => dig(v, rest))
+    // What is said of all of them stands behind what is taken of each.
+    const all = rest.findIndex((word) => typeof word === 'string' && AGGREGATES[word])
+    const own = all < 0 ? rest : rest.slice(0, all)
+    const list = value.filter(meant).map((v) => dig(v, own))
+    return all < 0 ? list : dig(list, rest.slice(all))
   }
   if (Array.isArray(step.slice)) return dig(value.slice(step.slice[0] ?? 0, step.slice[1] ?? undefined), rest)
   if (AGGREGATES[step]) return dig(AGGREGATES[step](value), rest)
