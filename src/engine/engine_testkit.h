@@ -18,7 +18,8 @@ typedef struct KitShape {
     uint32_t rows, persons, events, weeks;
     bool whole_seconds;
     uint32_t ties; /* of 100 rows: at the time of the row before */
-    uint32_t near; /* of 100 rows: of the person of the row before, up to a minute before or behind it */
+    uint32_t
+        near; /* of 100 rows: of the person of the row before, up to a minute before or behind it */
 } KitShape;
 
 typedef struct KitRow {

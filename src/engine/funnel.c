@@ -270,6 +270,23 @@ static int by_keys(const void *a, const void *b)
     return (x->event.row > y->event.row) - (x->event.row < y->event.row);
 }
 
+/* Most persons have few events. */
+static void sort_events(KeyedEvent *events, uint32_t count)
+{
+    enum { FEW = 24 };
+    if (count > FEW) {
+        qsort(events, count, sizeof *events, by_keys);
+        return;
+    }
+    for (uint32_t i = 1; i < count; i++) {
+        const KeyedEvent event = events[i];
+        uint32_t to = i;
+        for (; to > 0 && by_keys(&events[to - 1], &event) > 0; to--)
+            events[to] = events[to - 1];
+        events[to] = event;
+    }
+}
+
 /* False: a value that is held is missing. */
 static bool read_keys(const FunnelWorker *w, uint32_t row, int64_t *keys)
 {
@@ -299,7 +316,7 @@ static uint32_t key_events(FunnelWorker *w, uint32_t from, uint32_t to)
         w->keyed[n] = (KeyedEvent){.event = {scan_ms(w->b, row), w->b->rows[row].selects, row}};
         n += read_keys(w, row, w->keyed[n].keys);
     }
-    qsort(w->keyed, n, sizeof *w->keyed, by_keys);
+    sort_events(w->keyed, n);
     for (uint32_t i = 0; i < n; i++)
         w->events[i] = w->keyed[i].event;
     return n;

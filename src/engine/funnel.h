@@ -37,7 +37,7 @@ typedef enum FunnelOrder {
 /* Which step's value a way has in a breakdown. */
 typedef enum FunnelCredit {
     FUNNEL_FIRST_STEP,
-    FUNNEL_LAST_STEP, /* that the way reached */
+    FUNNEL_LAST_STEP,   /* that the way reached */
     FUNNEL_FIRST_KNOWN, /* the first one with any value; without one anywhere, as FUNNEL_FIRST_STEP */
     FUNNEL_LAST_KNOWN,
     FUNNEL_ONE_STEP, /* credit_step; ways without it do not count at all */
@@ -118,8 +118,9 @@ typedef struct FunnelResult {
 
 MUST_USE Err query_funnel(Ctx *ctx, const Query *q, const Funnel *funnel, FunnelResult *out);
 
+#define FUNNEL_WHOLE UINT32_MAX
+
 /* One number of a result. */
-enum { FUNNEL_WHOLE = UINT32_MAX };
 typedef struct FunnelBar {
     uint32_t step;
     bool

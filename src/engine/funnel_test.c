@@ -181,7 +181,8 @@ static bool slow_values(const Funnel *f, KitRow **rows, const SlowWay *w, int64_
         const uint32_t at = f->credit == FUNNEL_LAST_KNOWN ? d : w->depth - 1 - d;
         bool known = false;
         for (uint32_t b = 0; b < f->breakdown_count; b++)
-            known = known || rows[w->rows[at]]->values[f->breakdown[b].prop - PROP_FIRST] != SCAN_MISSING;
+            known = known ||
+                    rows[w->rows[at]]->values[f->breakdown[b].prop - PROP_FIRST] != SCAN_MISSING;
         if (known && (f->credit == FUNNEL_FIRST_KNOWN || f->credit == FUNNEL_LAST_KNOWN))
             step = at;
     }
