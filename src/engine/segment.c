@@ -427,6 +427,20 @@ static Err evaluate(Run *r, const Segment *s, uint32_t depth, uint64_t *bits)
     return ERR_OK;
 }
 
+/* Numbers of actors who are part of another person, or were erased, are nobody's: how many there are. */
+static uint64_t leave_out_gone(const ScanView *view, uint64_t *bits)
+{
+    uint64_t count = 0;
+    for (uint32_t piece = 0; piece < scan_pieces(view); piece++) {
+        const uint64_t *gone = moved_gone(view->moved, piece);
+        for (size_t i = 0; gone != NULL && i < PEOPLE_PIECE_WORDS; i++) {
+            bits[(size_t)piece * PEOPLE_PIECE_WORDS + i] &= ~gone[i];
+            count += (uint64_t)__builtin_popcountll(gone[i]);
+        }
+    }
+    return count;
+}
+
 Err query_segment(Ctx *ctx, const Query *q, const Segment *segment, SegmentResult *out)
 {
     const uint32_t persons = q->view->person_count;
@@ -436,7 +450,9 @@ Err query_segment(Ctx *ctx, const Query *q, const Segment *segment, SegmentResul
     for (uint32_t i = 0; i < SEGMENT_DEPTH_MAX; i++)
         free(r.spare[i]);
     TRY(err);
+    const uint64_t gone = leave_out_gone(q->view, people.bits);
     people_count(&people);
-    *out = (SegmentResult){people, persons > PART_BLOCK_PERSONS ? persons - PART_BLOCK_PERSONS : 0};
+    *out = (SegmentResult){people,
+                           persons > PART_BLOCK_PERSONS ? persons - PART_BLOCK_PERSONS - gone : 0};
     return ERR_OK;
 }
