@@ -485,16 +485,30 @@ static void compare_people(const SlowView *v, const Query *q, const FunnelResult
     CHECK(got.count == count);
 }
 
-/* One scope of one series; of every tenth or so, who they are. */
+static bool every_bar; /* who is behind it is asked of all numbers, not of one in a dozen */
+
+static void compare_bars(const SlowView *v, const Query *q, const FunnelResult *r, uint32_t series,
+                         const uint8_t *depths)
+{
+    for (uint32_t bar = 1; bar < 2 * v->s->f->step_count; bar++) {
+        const FunnelBar asked = {.step = bar / 2,
+                                 .dropped = bar % 2 == 0,
+                                 .series = series,
+                                 .interval = v->scope == 0 ? FUNNEL_WHOLE : v->scope - 1};
+        if (every_bar || kit_below(v->s->k, 24) == 0)
+            compare_people(v, q, r, depths, &asked);
+    }
+}
+
+/* One scope of one series. */
 static void compare_scope(const SlowView *v, const Query *q, const FunnelResult *r, uint32_t series,
                           const FunnelSeries *got)
 {
     const Funnel *f = v->s->f;
-    Kit *k = v->s->k;
     const uint8_t *depths = slow_depths(v);
     for (uint32_t step = 0; step < f->step_count; step++) {
         uint64_t persons = 0, ways = 0;
-        for (uint32_t p = 0; p < k->view.person_count; p++)
+        for (uint32_t p = 0; p < v->s->k->view.person_count; p++)
             persons += depths[p] > step;
         for (uint32_t i = 0; i < v->s->count; i++)
             ways += is_in_view(v, &v->s->items[i]) && v->s->items[i].depth > step;
@@ -504,14 +518,8 @@ static void compare_scope(const SlowView *v, const Query *q, const FunnelResult 
             CHECK((v->scope == 0 ? got->ways : got->by_ways)[cell] == ways);
         if (f->times && v->scope == 0)
             compare_time(v, step, &got->times[step]);
-        if (kit_below(k, 12) > 0)
-            continue;
-        const FunnelBar bar = {.step = step,
-                               .dropped = step > 0 && kit_below(k, 2) == 0,
-                               .series = series,
-                               .interval = v->scope == 0 ? FUNNEL_WHOLE : v->scope - 1};
-        compare_people(v, q, r, depths, &bar);
     }
+    compare_bars(v, q, r, series, depths);
 }
 
 static void compare_series(const Slow *s, const Query *q, const FunnelResult *got)
@@ -746,6 +754,13 @@ TEST(funnels_over_time_are_those_of_the_slow_way)
 TEST(funnels_with_all_of_it_are_those_of_the_slow_way)
 {
     try_funnels(0, 63, 60);
+}
+
+TEST(the_people_behind_every_number_of_a_funnel_are_those_that_it_counts)
+{
+    every_bar = true;
+    try_funnels(0, 63, 4);
+    every_bar = false;
 }
 
 /* ---- very many events of one person ---------------------------------------------------------------- */
