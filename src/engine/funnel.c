@@ -201,13 +201,14 @@ static void count_choices(FunnelWorker *w)
         Choice *c = &w->choices[scope];
         const bool timed = w->run->f->times && scope == 0;
         for (uint32_t k = 0; timed && k < c->depth; k++)
-            ms[k] = (int64_t)(c->ms[k] / c->count);
+            ms[k] = (int64_t)(c->count == 1 ? c->ms[k] : c->ms[k] / c->count);
         count_way(w, scope, c->depth, c->rows, timed ? ms : NULL);
         c->depth = c->unit = 0;
     }
     w->chosen_count = 0;
 }
 
+/* Forwards, no later way is better than the first one that did all steps. */
 static bool offer_way(const FunnelWay *way, void *arg)
 {
     FunnelWorker *w = arg;
@@ -217,8 +218,7 @@ static bool offer_way(const FunnelWay *way, void *arg)
         choose(w, interval_scope(w, way), way);
         return true;
     }
-    const bool forwards = f->order != FUNNEL_ANY;
-    return !forwards || (f->entry == FUNNEL_BEST && way->depth < f->step_count);
+    return f->order == FUNNEL_ANY || (f->entry == FUNNEL_BEST && way->depth < f->step_count);
 }
 
 static bool count_each_way(const FunnelWay *way, void *arg)
