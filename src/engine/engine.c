@@ -70,6 +70,7 @@ static void free_all(Engine *e)
     buf_free(&e->flush_names);
     schema_free(e->schema);
     arena_free(e->scratch);
+    arena_free(e->group);
     (void)pthread_mutex_destroy(&e->apply);
     (void)pthread_mutex_destroy(&e->lock);
     (void)pthread_cond_destroy(&e->changed);
@@ -94,6 +95,7 @@ Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out
     fill_options(&e->o);
     e->schema = schema_new(e->o.names);
     e->scratch = arena_new(1 << 20);
+    e->group = arena_new(1 << 18);
     e->flush_names = BUF_MAX(NAMES_BYTES_MAX);
     CHECK(pthread_mutex_init(&e->apply, NULL) == 0 && pthread_mutex_init(&e->lock, NULL) == 0 &&
           pthread_cond_init(&e->changed, NULL) == 0);

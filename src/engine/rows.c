@@ -50,9 +50,13 @@ static void note_prop(RowBuffer *b, uint32_t prop)
         memset(b->has_prop + b->prop_room / 64, 0, (room - b->prop_room) / 8);
         b->prop_room = room;
     }
-    const uint64_t bit = UINT64_C(1) << (prop & 63);
-    b->prop_count += (b->has_prop[prop / 64] & bit) == 0;
-    b->has_prop[prop / 64] |= bit;
+    b->prop_count++;
+    b->has_prop[prop / 64] |= UINT64_C(1) << (prop & 63);
+}
+
+static inline bool has_prop(const RowBuffer *b, uint32_t prop)
+{
+    return prop < b->prop_room && (b->has_prop[prop / 64] >> (prop & 63) & 1) != 0;
 }
 
 void rows_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t value)
@@ -61,7 +65,8 @@ void rows_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t v
         b->values = grown(b->values, &b->value_cap, sizeof *b->values);
     b->values[b->value_count++] = (RowValue){value, prop, (uint8_t)kind, (uint8_t)scale};
     b->rows[b->count - 1].value_count++;
-    note_prop(b, prop);
+    if (!has_prop(b, prop))
+        note_prop(b, prop);
 }
 
 uint64_t rows_cells(const RowBuffer *b)
@@ -123,33 +128,43 @@ static int by_i64(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The weeks of the rows, ascending; rows mostly belong to the week of the row before. */
+static bool is_in_week(int64_t time_ms, int64_t week_ms)
+{
+    return time_ms >= week_ms && time_ms - week_ms < PART_WEEK_MS;
+}
+
+/* When the weeks of the rows begin, ascending.  Rows mostly belong to the week of the row before. */
+static uint32_t list_weeks(const RowBuffer *b, int64_t origin_ms, int64_t *weeks)
+{
+    uint32_t count = 0, distinct = 0;
+    for (uint32_t i = 0; i < b->count; i++)
+        if (count == 0 || !is_in_week(b->rows[i].time_ms, weeks[count - 1]))
+            weeks[count++] = rows_week_ms(b->rows[i].time_ms, origin_ms);
+    qsort(weeks, count, sizeof *weeks, by_i64);
+    for (uint32_t i = 0; i < count; i++)
+        if (i == 0 || weeks[i] != weeks[i - 1])
+            weeks[distinct++] = weeks[i];
+    return distinct;
+}
+
 static uint32_t find_weeks(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, Ordered *rows,
                            int64_t **weeks)
 {
-    int64_t *const starts = ARENA_ARRAY(ctx->arena, int64_t, b->count);
-    for (uint32_t i = 0; i < b->count; i++)
-        starts[i] = rows_week_ms(b->rows[i].time_ms, origin_ms);
-    int64_t *const sorted = ARENA_ARRAY(ctx->arena, int64_t, b->count);
-    memcpy(sorted, starts, b->count * sizeof *sorted);
-    uint32_t count = 0;
-    int64_t last = INT64_MIN;
-    for (uint32_t i = 0; i < b->count; i++) /* most repetitions go without sorting */
-        if (starts[i] != last)
-            sorted[count++] = last = starts[i];
-    qsort(sorted, count, sizeof *sorted, by_i64);
-    uint32_t distinct = 0;
-    for (uint32_t i = 0; i < count; i++)
-        if (i == 0 || sorted[i] != sorted[i - 1])
-            sorted[distinct++] = sorted[i];
+    int64_t *const found = ARENA_ARRAY(ctx->arena, int64_t, b->count);
+    const uint32_t count = list_weeks(b, origin_ms, found);
+    uint32_t week = 0;
     for (uint32_t i = 0; i < b->count; i++) {
-        const int64_t *week = bsearch(&starts[i], sorted, distinct, sizeof *sorted, by_i64);
-        const int64_t within = b->rows[i].time_ms - starts[i];
-        rows[i] = (Ordered){(uint64_t)b->rows[i].person << MS_BITS | (uint64_t)within, i,
-                            (uint32_t)(week - sorted)};
+        const int64_t time_ms = b->rows[i].time_ms;
+        if (!is_in_week(time_ms, found[week])) {
+            const int64_t start_ms = rows_week_ms(time_ms, origin_ms);
+            const int64_t *at = bsearch(&start_ms, found, count, sizeof *found, by_i64);
+            week = (uint32_t)(at - found);
+        }
+        rows[i] = (Ordered){
+            (uint64_t)b->rows[i].person << MS_BITS | (uint64_t)(time_ms - found[week]), i, week};
     }
-    *weeks = sorted;
-    return distinct;
+    *weeks = found;
+    return count;
 }
 
 /* ---- what the lists of one part hold ----------------------------------------------------------- */
@@ -166,6 +181,7 @@ typedef struct ListSeen {
     uint32_t column_count, column_cap;
     PropIndex index;
     uint32_t hint; /* the column after the one found last: rows of one event look alike */
+    bool mixed;    /* a column has numbers of several scales */
 } ListSeen;
 
 typedef struct Seen {
@@ -173,6 +189,8 @@ typedef struct Seen {
     const RowBuffer *b;
     const Ordered *order;
     uint32_t n;
+    uint8_t *in_list;    /* which list each has, in that order */
+    const Row **by_list; /* the rows list by list, each in that order */
     int64_t week_ms;
     ListSeen *lists;
     uint32_t list_count;
@@ -196,24 +214,44 @@ static ColumnSeen *add_column(Seen *s, ListSeen *l, const RowValue *v)
     return c;
 }
 
-static ColumnSeen *column_for(Seen *s, ListSeen *l, const RowValue *v)
+static ColumnSeen *find_column(Seen *s, ListSeen *l, const RowValue *v)
 {
-    uint32_t at = l->hint;
     bool is_new = false;
-    if (at >= l->column_count || l->columns[at].plan.prop != v->prop)
-        at = prop_index_add(&l->index, s->arena, v->prop, l->column_count, &is_new);
-    l->hint = at + 1 == l->column_count ? 0 : at + 1;
+    const uint32_t at = prop_index_add(&l->index, s->arena, v->prop, l->column_count, &is_new);
+    l->hint = at + 1;
     return is_new ? add_column(s, l, v) : &l->columns[at];
 }
 
-/* The number at a larger scale; false when it does not fit. */
-static bool rescale(int64_t value, int from, int to, int64_t *out)
+static inline ColumnSeen *column_for(Seen *s, ListSeen *l, const RowValue *v)
+{
+    const uint32_t at = l->hint < l->column_count ? l->hint : 0;
+    if (at >= l->column_count || l->columns[at].plan.prop != v->prop)
+        return find_column(s, l, v);
+    l->hint = at + 1;
+    return &l->columns[at];
+}
+
+static bool fits(int64_t value)
+{
+    return (uint64_t)value + (uint64_t)ROWS_NUMBER_MAX <= 2 * (uint64_t)ROWS_NUMBER_MAX;
+}
+
+static bool multiply(int64_t value, int from, int to, int64_t *out)
 {
     for (; from < to; from++)
         if (__builtin_mul_overflow(value, 10, &value))
             return false;
     *out = value;
-    return value <= ROWS_NUMBER_MAX && value >= -ROWS_NUMBER_MAX;
+    return fits(value);
+}
+
+/* The number at a larger scale; false when it does not fit.  Mostly it has that scale. */
+static inline bool rescale(int64_t value, int from, int to, int64_t *out)
+{
+    if (from != to)
+        return multiply(value, from, to, out);
+    *out = value;
+    return fits(value);
 }
 
 static void widen(ColumnSeen *c, int64_t value)
@@ -229,7 +267,8 @@ static int64_t ms_of(const Seen *s, const Row *r)
 }
 
 /* The residual milliseconds and, in the list of the rest, the event are values like others. */
-static uint32_t extra_values(const Seen *s, const ListSeen *l, const Row *r, RowValue extra[2])
+static inline uint32_t extra_values(const Seen *s, const ListSeen *l, const Row *r,
+                                    RowValue extra[2])
 {
     uint32_t n = 0;
     extra[n++] = (RowValue){ms_of(s, r), PROP_MS, PART_NUMBERS, 0};
@@ -244,22 +283,19 @@ static const RowValue *values_of(const Seen *s, const Row *r)
     return r->value_count == 0 ? NULL : s->b->values + r->values_at;
 }
 
-static ListSeen *list_for(const Seen *s, const Row *r)
-{
-    return &s->lists[s->list_of[r->event]];
-}
-
 static void count_lists(Seen *s)
 {
-    s->lists = ARENA_ARRAY(s->arena, ListSeen, s->n);
+    uint32_t *events = (void *)arena_bytes(s->arena, s->n * sizeof *events);
     for (uint32_t i = 0; i < s->n; i++) {
         const uint32_t event = s->b->rows[s->order[i].row].event;
         if (s->rows_of[event]++ == 0)
-            s->lists[s->list_count++].event = event;
+            events[s->list_count++] = event;
     }
+    s->lists = ARENA_ARRAY(s->arena, ListSeen, s->list_count);
     for (uint32_t i = 0; i < s->list_count; i++) {
-        s->lists[i].rows = s->rows_of[s->lists[i].event];
-        s->rows_of[s->lists[i].event] = 0;
+        s->lists[i].event = events[i];
+        s->lists[i].rows = s->rows_of[events[i]];
+        s->rows_of[events[i]] = 0;
     }
 }
 
@@ -286,34 +322,74 @@ static void arrange_lists(Seen *s)
     s->list_count = own + 1;
 }
 
-static void see_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n, bool scales)
+/* List by list, whatever block they are of: a list's columns are then made in one go, which takes half of the time
+ * of many short pieces. */
+static void sort_by_list(Seen *s)
+{
+    uint32_t to[PART_LISTS_MAX], sum = 0;
+    s->in_list = (uint8_t *)arena_bytes(s->arena, s->n);
+    s->by_list = (void *)arena_bytes(s->arena, s->n * sizeof *s->by_list);
+    for (uint32_t l = 0; l < s->list_count; sum += s->lists[l++].rows)
+        to[l] = sum;
+    for (uint32_t i = 0; i < s->n; i++) {
+        const Row *r = &s->b->rows[s->order[i].row];
+        s->in_list[i] = (uint8_t)s->list_of[r->event];
+        s->by_list[to[s->in_list[i]]++] = r;
+    }
+}
+
+static void see_scale(ListSeen *l, ColumnSeen *c, uint8_t scale)
+{
+    l->mixed |= c->values > 0 || scale < c->plan.scale;
+    c->plan.scale = scale > c->plan.scale ? scale : c->plan.scale;
+}
+
+static void see_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         ColumnSeen *c = column_for(s, l, &values[i]);
         int64_t value = 0;
-        if (scales)
-            c->plan.scale = values[i].scale > c->plan.scale ? values[i].scale : c->plan.scale;
-        else if (rescale(values[i].value, values[i].scale, c->plan.scale, &value))
+        if (values[i].scale != c->plan.scale)
+            see_scale(l, c, values[i].scale);
+        if (rescale(values[i].value, values[i].scale, c->plan.scale, &value))
             widen(c, value);
     }
 }
 
-/* Which columns, how wide: once for the scales, once for the values at them. */
+static void see_rows(Seen *s, ListSeen *l, const Row *const *rows)
+{
+    for (uint32_t i = 0; i < l->rows; i++) {
+        RowValue extra[2];
+        const uint32_t extras = extra_values(s, l, rows[i], extra);
+        see_values(s, l, extra, extras);
+        see_values(s, l, values_of(s, rows[i]), rows[i]->value_count);
+    }
+}
+
+/* Only the scales are right so far. */
+static void forget_values(ListSeen *l)
+{
+    for (uint32_t c = 0; c < l->column_count; c++) {
+        l->columns[c].values = 0;
+        l->columns[c].plan.min = INT64_MAX;
+        l->columns[c].plan.max = INT64_MIN;
+    }
+}
+
+/* Which columns, how wide.  Where scales differ, once more for the values at the largest. */
 static void see_columns(Seen *s)
 {
-    for (int pass = 0; pass < 2; pass++) {
-        for (uint32_t i = 0; i < s->n; i++) {
-            const Row *r = &s->b->rows[s->order[i].row];
-            ListSeen *l = list_for(s, r);
-            RowValue extra[2];
-            const uint32_t extras = extra_values(s, l, r, extra);
-            see_values(s, l, extra, extras, pass == 0);
-            see_values(s, l, values_of(s, r), r->value_count, pass == 0);
+    const Row *const *rows = s->by_list;
+    for (uint32_t i = 0; i < s->list_count; rows += s->lists[i++].rows) {
+        ListSeen *l = &s->lists[i];
+        see_rows(s, l, rows);
+        if (l->mixed) {
+            forget_values(l);
+            see_rows(s, l, rows);
         }
+        for (uint32_t c = 0; c < l->column_count; c++)
+            l->columns[c].plan.nullable = l->columns[c].values < l->rows;
     }
-    for (uint32_t i = 0; i < s->list_count; i++)
-        for (uint32_t c = 0; c < s->lists[i].column_count; c++)
-            s->lists[i].columns[c].plan.nullable = s->lists[i].columns[c].values < s->lists[i].rows;
 }
 
 static int by_prop(const void *a, const void *b)
@@ -337,17 +413,16 @@ static void arrange_columns(Seen *s)
 
 /* ---- writing one part ------------------------------------------------------------------------- */
 
-/* Values that wait between rows and columns: pieces of lists, however many columns they have. */
-enum { PIECE_CELLS = 1 << 17 };
+/* Values that wait between rows and columns: pieces of lists, however many columns they have.  Of ordinary rows,
+ * what stays in the nearest cache. */
+enum { PIECE_CELLS = 1 << 17, PIECE_ROWS = 512 };
 _Static_assert((int)PIECE_CELLS >= (int)PART_COLUMNS_MAX, "one row at least");
 
 typedef struct Writing {
     Seen *seen;
     PartBuilder *builder;
-    uint8_t *lists;     /* of the block's rows */
-    const Row **sorted; /* the block's rows, list by list */
-    uint32_t *keys;     /* of one list */
-    int64_t *cells;     /* of a piece, column by column */
+    uint32_t *keys; /* of a block, list by list */
+    int64_t *cells; /* of a piece, column by column */
     uint64_t cell_room;
 } Writing;
 
@@ -366,8 +441,9 @@ static void write_piece(Writing *w, uint32_t list, const Row *const *rows, uint3
 {
     Seen *s = w->seen;
     ListSeen *l = &s->lists[list];
-    for (size_t i = 0; i < (size_t)n * l->column_count; i++)
-        w->cells[i] = PART_MISSING;
+    for (uint32_t c = 0; c < l->column_count; c++)
+        for (uint32_t i = 0; l->columns[c].plan.nullable && i < n; i++)
+            w->cells[(size_t)c * n + i] = PART_MISSING;
     for (uint32_t i = 0; i < n; i++) {
         RowValue extra[2];
         const uint32_t extras = extra_values(s, l, rows[i], extra);
@@ -378,37 +454,42 @@ static void write_piece(Writing *w, uint32_t list, const Row *const *rows, uint3
         part_builder_values(w->builder, list, c, w->cells + (size_t)c * n, n);
 }
 
-static void write_list(Writing *w, uint32_t list, const Row *const *rows, uint32_t n)
+/* The columns of all rows of a list. */
+static void write_list(Writing *w, uint32_t list, const Row *const *rows)
 {
-    const Seen *s = w->seen;
-    for (uint32_t i = 0; i < n; i++)
-        w->keys[i] = (rows[i]->person & (PART_BLOCK_PERSONS - 1)) << PART_SECOND_BITS |
-                     (uint32_t)((rows[i]->time_ms - s->week_ms) / 1000);
-    part_builder_keys(w->builder, list, w->keys, n);
-    const uint32_t piece = (uint32_t)(w->cell_room / s->lists[list].column_count);
-    for (uint32_t done = 0; done < n; done += piece)
-        write_piece(w, list, rows + done, n - done < piece ? n - done : piece);
+    const ListSeen *l = &w->seen->lists[list];
+    const uint64_t fit = w->cell_room / l->column_count;
+    const uint32_t piece = fit < PIECE_ROWS ? (uint32_t)fit : PIECE_ROWS;
+    for (uint32_t done = 0; done < l->rows; done += piece)
+        write_piece(w, list, rows + done, l->rows - done < piece ? l->rows - done : piece);
 }
 
-/* The rows of one block, which stand together. */
-static void write_block(Writing *w, const Ordered *rows, uint32_t n)
+static uint32_t key_in_block(uint64_t key)
+{
+    const uint32_t ms = (uint32_t)(key & ((UINT64_C(1) << MS_BITS) - 1));
+    return (uint32_t)(key >> MS_BITS & (PART_BLOCK_PERSONS - 1)) << PART_SECOND_BITS | ms / 1000;
+}
+
+/* The sequence and the keys of one block, whose rows stand together: order[first] and on. */
+static void write_block(Writing *w, uint32_t first, uint32_t n)
 {
     const Seen *s = w->seen;
+    const Ordered *rows = s->order + first;
+    const uint8_t *lists = s->in_list + first;
     uint32_t from[PART_LISTS_MAX + 1] = {0}, to[PART_LISTS_MAX];
-    for (uint32_t i = 0; i < n; i++) {
-        w->lists[i] = (uint8_t)s->list_of[s->b->rows[rows[i].row].event];
-        from[w->lists[i] + 1]++;
-    }
+    for (uint32_t i = 0; i < n; i++)
+        from[lists[i] + 1]++;
     for (uint32_t l = 0; l < s->list_count; l++) {
         from[l + 1] += from[l];
         to[l] = from[l];
     }
     for (uint32_t i = 0; i < n; i++)
-        w->sorted[to[w->lists[i]]++] = &s->b->rows[rows[i].row];
-    part_builder_block(w->builder, s->b->rows[rows[0].row].person >> PART_BLOCK_BITS, w->lists, n);
+        w->keys[to[lists[i]]++] = key_in_block(rows[i].key);
+    part_builder_block(w->builder, (uint32_t)(rows[0].key >> (MS_BITS + PART_BLOCK_BITS)), lists,
+                       n);
     for (uint32_t l = 0; l < s->list_count; l++)
         if (from[l + 1] > from[l])
-            write_list(w, l, w->sorted + from[l], from[l + 1] - from[l]);
+            part_builder_keys(w->builder, l, w->keys + from[l], from[l + 1] - from[l]);
 }
 
 static uint64_t cells_wanted(const Seen *s)
@@ -424,16 +505,17 @@ static uint64_t cells_wanted(const Seen *s)
 static void write_rows(Seen *s, PartBuilder *b)
 {
     Writing w = {.seen = s, .builder = b, .cell_room = cells_wanted(s)};
-    w.lists = ARENA_ARRAY(s->arena, uint8_t, s->n);
-    w.sorted = ARENA_ARRAY(s->arena, const Row *, s->n);
-    w.keys = ARENA_ARRAY(s->arena, uint32_t, s->n);
-    w.cells = ARENA_ARRAY(s->arena, int64_t, w.cell_room);
+    w.keys = (void *)arena_bytes(s->arena, s->n * sizeof *w.keys);
+    w.cells = (void *)arena_bytes(s->arena, w.cell_room * sizeof *w.cells);
     for (uint32_t first = 0, end = 0; first < s->n; first = end) {
         const uint64_t block = s->order[first].key >> (MS_BITS + PART_BLOCK_BITS);
         while (end < s->n && s->order[end].key >> (MS_BITS + PART_BLOCK_BITS) == block)
             end++;
-        write_block(&w, s->order + first, end - first);
+        write_block(&w, first, end - first);
     }
+    const Row *const *rows = s->by_list;
+    for (uint32_t l = 0; l < s->list_count; rows += s->lists[l++].rows)
+        write_list(&w, l, rows);
 }
 
 static const PartListPlan *plan_lists(const Seen *s)
@@ -453,6 +535,7 @@ static Err build_week(Ctx *ctx, Seen *s, const PartPlan *of, Part **out)
 {
     count_lists(s);
     arrange_lists(s);
+    sort_by_list(s);
     see_columns(s);
     arrange_columns(s);
     PartPlan plan = *of;
