@@ -1,5 +1,6 @@
 /*
- * events/event_again.c -- event_decode_checked(): reads once more what event_check() has accepted.
+ * events/event_again.c -- event_decode_checked() and event_read_head(): read once more what event_check() has
+ * accepted.
  *
  * Texts and values were good before, so this looks at lengths only, and keeps its place in a register: a
  * quarter of event_decode()'s instructions.  The format is docs/formats/events.md.
@@ -135,31 +136,55 @@ INLINE uint32_t next_props(Rest *r, Arena *arena, const EventProp **out)
     return n;
 }
 
-bool event_decode_checked(Str bytes, Arena *arena, Event *out, size_t *used)
+/* The stretch of one event, behind its version; an empty one when it is cut. */
+INLINE Rest open_event(Str bytes, size_t *used)
 {
     Rest r = {(const uint8_t *)bytes.ptr, (const uint8_t *)bytes.ptr + bytes.len};
     const uint64_t body = next_varint(&r);
     if (body > (uint64_t)(r.end - r.at))
-        return false;
-    const uint8_t *const end = r.end = r.at + body;
-    (void)next_byte(&r); /* version */
+        give_up(&r);
+    else
+        r.end = r.at + body;
+    *used = r.end == NULL ? 0 : (size_t)(r.end - (const uint8_t *)bytes.ptr);
+    (void)next_byte(&r);
+    return r;
+}
+
+bool event_decode_checked(Str bytes, Arena *arena, Event *out, size_t *used)
+{
+    Rest r = open_event(bytes, used);
     *out = (Event){.kind = (EventKind)next_byte(&r)};
-    *used = (size_t)(end - (const uint8_t *)bytes.ptr);
-    if (out->kind == EVENT_GONE)
-        return r.at == end;
-    out->time_ms = next_zigzag(&r);
-    out->received_ms = (int64_t)((uint64_t)out->time_ms + (uint64_t)next_zigzag(&r));
-    out->source = next_text(&r);
-    out->id = next_text(&r);
-    out->name = next_text(&r);
-    out->actor.kind = next_text(&r);
-    out->actor.value = next_text(&r);
-    out->store = next_text(&r);
-    if (event_has_other(out->kind)) {
-        out->other.kind = next_text(&r);
-        out->other.value = next_text(&r);
+    if (out->kind != EVENT_GONE) {
+        out->time_ms = next_zigzag(&r);
+        out->received_ms = (int64_t)((uint64_t)out->time_ms + (uint64_t)next_zigzag(&r));
+        out->source = next_text(&r);
+        out->id = next_text(&r);
+        out->name = next_text(&r);
+        out->actor.kind = next_text(&r);
+        out->actor.value = next_text(&r);
+        out->store = next_text(&r);
+        if (event_has_other(out->kind)) {
+            out->other.kind = next_text(&r);
+            out->other.value = next_text(&r);
+        }
+        out->prop_count = next_props(&r, arena, &out->props);
+        out->context_count = next_props(&r, arena, &out->context);
     }
-    out->prop_count = next_props(&r, arena, &out->props);
-    out->context_count = next_props(&r, arena, &out->context);
-    return r.at == end;
+    return r.at != NULL && r.at == r.end;
+}
+
+bool event_read_head(Str bytes, Event *out, size_t *used)
+{
+    Rest r = open_event(bytes, used);
+    *out = (Event){.kind = (EventKind)next_byte(&r)};
+    if (out->kind != EVENT_GONE) {
+        out->time_ms = next_zigzag(&r);
+        out->received_ms = (int64_t)((uint64_t)out->time_ms + (uint64_t)next_zigzag(&r));
+        (void)next_text(&r); /* source */
+        (void)next_text(&r); /* id */
+        out->name = next_text(&r);
+        out->actor.kind = next_text(&r);
+        out->actor.value = next_text(&r);
+    }
+    return r.at != NULL;
 }
