@@ -87,23 +87,33 @@ int64_t rows_week_ms(int64_t time_ms, int64_t origin_ms)
 typedef struct Ordered {
     uint64_t key; /* person, then milliseconds of the week */
     uint32_t row;
-    uint32_t week; /* its place among the weeks of this buffer */
+    uint32_t event;
 } Ordered;
 
 enum { MS_BITS = 30, DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS, ARENA_BYTES = 1 << 16 };
 
-/* Stable, by `key`, lowest digits first.  Digits that are all the same cost one look. */
-static void sort_by_key(Ordered *rows, Ordered *scratch, uint32_t n)
+/* Which bits of the keys differ. */
+static uint64_t differing(const Ordered *rows, uint32_t n)
 {
     uint64_t ones = 0, zeros = 0;
     for (uint32_t i = 0; i < n; i++) {
         ones |= rows[i].key;
         zeros |= ~rows[i].key;
     }
+    return ones & zeros;
+}
+
+/* Stable, by `key`, lowest digits first.  Bits that are all the same cost one look. */
+static void sort_by_key(Ordered *rows, Ordered *scratch, uint32_t n)
+{
+    const uint64_t differ = differing(rows, n);
     Ordered *from = rows, *to = scratch;
-    for (int shift = 0; shift < 64; shift += DIGIT_BITS) {
-        if (((ones & zeros) >> shift & (DIGITS - 1)) == 0)
+    int shift = 0;
+    while (differ >> shift != 0) {
+        if ((differ >> shift & 1) == 0) { /* a digit begins with a bit that says something */
+            shift++;
             continue;
+        }
         uint32_t at[DIGITS] = {0};
         for (uint32_t i = 0; i < n; i++)
             at[from[i].key >> shift & (DIGITS - 1)]++;
@@ -117,6 +127,7 @@ static void sort_by_key(Ordered *rows, Ordered *scratch, uint32_t n)
         Ordered *swap = from;
         from = to;
         to = swap;
+        shift += DIGIT_BITS;
     }
     if (from != rows)
         memcpy(rows, from, n * sizeof *rows);
@@ -147,24 +158,44 @@ static uint32_t list_weeks(const RowBuffer *b, int64_t origin_ms, int64_t *weeks
     return distinct;
 }
 
-static uint32_t find_weeks(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, Ordered *rows,
-                           int64_t **weeks)
+static Ordered ordered(const RowBuffer *b, uint32_t row, int64_t week_ms)
 {
-    int64_t *const found = ARENA_ARRAY(ctx->arena, int64_t, b->count);
-    const uint32_t count = list_weeks(b, origin_ms, found);
+    const Row *r = &b->rows[row];
+    return (Ordered){(uint64_t)r->person << MS_BITS | (uint64_t)(r->time_ms - week_ms), row,
+                     r->event};
+}
+
+/* The place of a row's week; `near`: that of the row before. */
+static uint32_t week_of(const Row *r, int64_t origin_ms, const int64_t *weeks, uint32_t count,
+                        uint32_t near)
+{
+    if (is_in_week(r->time_ms, weeks[near]))
+        return near;
+    const int64_t start_ms = rows_week_ms(r->time_ms, origin_ms);
+    const int64_t *at = bsearch(&start_ms, weeks, count, sizeof *weeks, by_i64);
+    return (uint32_t)(at - weeks);
+}
+
+/* The rows by week, in the order of arrival within it; where each week begins, and the last one ends. */
+static const uint32_t *group_by_week(Ctx *ctx, const RowBuffer *b, int64_t origin_ms,
+                                     const int64_t *weeks, uint32_t count, Ordered *out)
+{
+    uint32_t *at = ARENA_ARRAY(ctx->arena, uint32_t, count + 1);
+    uint32_t *to = ARENA_ARRAY(ctx->arena, uint32_t, count + 1);
     uint32_t week = 0;
-    for (uint32_t i = 0; i < b->count; i++) {
-        const int64_t time_ms = b->rows[i].time_ms;
-        if (!is_in_week(time_ms, found[week])) {
-            const int64_t start_ms = rows_week_ms(time_ms, origin_ms);
-            const int64_t *at = bsearch(&start_ms, found, count, sizeof *found, by_i64);
-            week = (uint32_t)(at - found);
-        }
-        rows[i] = (Ordered){
-            (uint64_t)b->rows[i].person << MS_BITS | (uint64_t)(time_ms - found[week]), i, week};
+    at[count] = b->count;
+    for (uint32_t i = 0; count > 1 && i < b->count; i++) {
+        week = week_of(&b->rows[i], origin_ms, weeks, count, week);
+        to[week]++;
     }
-    *weeks = found;
-    return count;
+    for (uint32_t w = 1; w < count; w++)
+        at[w] = at[w - 1] + to[w - 1];
+    memcpy(to, at, (count + 1) * sizeof *to);
+    for (uint32_t i = 0; i < b->count; i++) {
+        week = week_of(&b->rows[i], origin_ms, weeks, count, week);
+        out[to[week]++] = ordered(b, i, weeks[week]);
+    }
+    return at;
 }
 
 /* ---- what the lists of one part hold ----------------------------------------------------------- */
@@ -180,7 +211,7 @@ typedef struct ListSeen {
     ColumnSeen *columns;
     uint32_t column_count, column_cap;
     PropIndex index;
-    uint32_t hint; /* the column after the one found last: rows of one event look alike */
+    uint32_t hint; /* the column after the one found last of a row: rows of one event look alike */
     bool mixed;    /* a column has numbers of several scales */
 } ListSeen;
 
@@ -214,7 +245,7 @@ static ColumnSeen *add_column(Seen *s, ListSeen *l, const RowValue *v)
     return c;
 }
 
-static ColumnSeen *find_column(Seen *s, ListSeen *l, const RowValue *v)
+static ColumnSeen *column_for(Seen *s, ListSeen *l, const RowValue *v)
 {
     bool is_new = false;
     const uint32_t at = prop_index_add(&l->index, s->arena, v->prop, l->column_count, &is_new);
@@ -222,21 +253,13 @@ static ColumnSeen *find_column(Seen *s, ListSeen *l, const RowValue *v)
     return is_new ? add_column(s, l, v) : &l->columns[at];
 }
 
-static inline ColumnSeen *column_for(Seen *s, ListSeen *l, const RowValue *v)
-{
-    const uint32_t at = l->hint < l->column_count ? l->hint : 0;
-    if (at >= l->column_count || l->columns[at].plan.prop != v->prop)
-        return find_column(s, l, v);
-    l->hint = at + 1;
-    return &l->columns[at];
-}
-
-static bool fits(int64_t value)
+static inline bool fits(int64_t value)
 {
     return (uint64_t)value + (uint64_t)ROWS_NUMBER_MAX <= 2 * (uint64_t)ROWS_NUMBER_MAX;
 }
 
-static bool multiply(int64_t value, int from, int to, int64_t *out)
+/* The number at a larger scale; false when it does not fit. */
+static bool rescale(int64_t value, int from, int to, int64_t *out)
 {
     for (; from < to; from++)
         if (__builtin_mul_overflow(value, 10, &value))
@@ -245,16 +268,14 @@ static bool multiply(int64_t value, int from, int to, int64_t *out)
     return fits(value);
 }
 
-/* The number at a larger scale; false when it does not fit.  Mostly it has that scale. */
-static inline bool rescale(int64_t value, int from, int to, int64_t *out)
+/* The column behind the one found last, when the value is of it and at its scale: mostly it is. */
+static inline bool is_next(const ListSeen *l, uint32_t at, const RowValue *v)
 {
-    if (from != to)
-        return multiply(value, from, to, out);
-    *out = value;
-    return fits(value);
+    return at < l->column_count && l->columns[at].plan.prop == v->prop &&
+           l->columns[at].plan.scale == v->scale && fits(v->value);
 }
 
-static void widen(ColumnSeen *c, int64_t value)
+static inline void widen(ColumnSeen *c, int64_t value)
 {
     c->values++;
     c->plan.min = value < c->plan.min ? value : c->plan.min;
@@ -287,7 +308,7 @@ static void count_lists(Seen *s)
 {
     uint32_t *events = (void *)arena_bytes(s->arena, s->n * sizeof *events);
     for (uint32_t i = 0; i < s->n; i++) {
-        const uint32_t event = s->b->rows[s->order[i].row].event;
+        const uint32_t event = s->order[i].event;
         if (s->rows_of[event]++ == 0)
             events[s->list_count++] = event;
     }
@@ -332,9 +353,8 @@ static void sort_by_list(Seen *s)
     for (uint32_t l = 0; l < s->list_count; sum += s->lists[l++].rows)
         to[l] = sum;
     for (uint32_t i = 0; i < s->n; i++) {
-        const Row *r = &s->b->rows[s->order[i].row];
-        s->in_list[i] = (uint8_t)s->list_of[r->event];
-        s->by_list[to[s->in_list[i]]++] = r;
+        s->in_list[i] = (uint8_t)s->list_of[s->order[i].event];
+        s->by_list[to[s->in_list[i]]++] = &s->b->rows[s->order[i].row];
     }
 }
 
@@ -344,15 +364,26 @@ static void see_scale(ListSeen *l, ColumnSeen *c, uint8_t scale)
     c->plan.scale = scale > c->plan.scale ? scale : c->plan.scale;
 }
 
-static void see_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n)
+static void see_value(Seen *s, ListSeen *l, const RowValue *v)
+{
+    ColumnSeen *c = column_for(s, l, v);
+    int64_t value = 0;
+    if (v->scale != c->plan.scale)
+        see_scale(l, c, v->scale);
+    if (rescale(v->value, v->scale, c->plan.scale, &value))
+        widen(c, value);
+}
+
+static inline void see_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
-        ColumnSeen *c = column_for(s, l, &values[i]);
-        int64_t value = 0;
-        if (values[i].scale != c->plan.scale)
-            see_scale(l, c, values[i].scale);
-        if (rescale(values[i].value, values[i].scale, c->plan.scale, &value))
-            widen(c, value);
+        const uint32_t at = l->hint;
+        if (is_next(l, at, &values[i])) {
+            widen(&l->columns[at], values[i].value);
+            l->hint = at + 1;
+        } else {
+            see_value(s, l, &values[i]);
+        }
     }
 }
 
@@ -361,6 +392,7 @@ static void see_rows(Seen *s, ListSeen *l, const Row *const *rows)
     for (uint32_t i = 0; i < l->rows; i++) {
         RowValue extra[2];
         const uint32_t extras = extra_values(s, l, rows[i], extra);
+        l->hint = 0;
         see_values(s, l, extra, extras);
         see_values(s, l, values_of(s, rows[i]), rows[i]->value_count);
     }
@@ -426,14 +458,25 @@ typedef struct Writing {
     uint64_t cell_room;
 } Writing;
 
-static void put_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n, int64_t *cells,
-                       uint32_t stride)
+static void put_value(Seen *s, ListSeen *l, const RowValue *v, int64_t *cells, uint32_t stride)
+{
+    const ColumnSeen *c = column_for(s, l, v);
+    int64_t value = 0;
+    if (rescale(v->value, v->scale, c->plan.scale, &value))
+        cells[(size_t)(c - l->columns) * stride] = value;
+}
+
+static inline void put_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n,
+                              int64_t *cells, uint32_t stride)
 {
     for (uint32_t i = 0; i < n; i++) {
-        const ColumnSeen *c = column_for(s, l, &values[i]);
-        int64_t value = 0;
-        if (rescale(values[i].value, values[i].scale, c->plan.scale, &value))
-            cells[(size_t)(c - l->columns) * stride] = value;
+        const uint32_t at = l->hint;
+        if (is_next(l, at, &values[i])) {
+            cells[(size_t)at * stride] = values[i].value;
+            l->hint = at + 1;
+        } else {
+            put_value(s, l, &values[i], cells, stride);
+        }
     }
 }
 
@@ -447,6 +490,7 @@ static void write_piece(Writing *w, uint32_t list, const Row *const *rows, uint3
     for (uint32_t i = 0; i < n; i++) {
         RowValue extra[2];
         const uint32_t extras = extra_values(s, l, rows[i], extra);
+        l->hint = 0;
         put_values(s, l, extra, extras, w->cells + i, n);
         put_values(s, l, values_of(s, rows[i]), rows[i]->value_count, w->cells + i, n);
     }
@@ -549,22 +593,6 @@ static Err build_week(Ctx *ctx, Seen *s, const PartPlan *of, Part **out)
     return err != ERR_OK ? err : part_open(ctx, bytes, false, 0, out);
 }
 
-/* The rows by week, in their order within it; where each week begins and the last one ends. */
-static uint32_t *group_by_week(Ctx *ctx, const Ordered *rows, uint32_t n, uint32_t weeks,
-                               Ordered *out)
-{
-    uint32_t *at = ARENA_ARRAY(ctx->arena, uint32_t, weeks + 1);
-    uint32_t *to = ARENA_ARRAY(ctx->arena, uint32_t, weeks + 1);
-    for (uint32_t i = 0; i < n; i++)
-        at[rows[i].week + 1]++;
-    for (uint32_t w = 0; w < weeks; w++)
-        at[w + 1] += at[w];
-    memcpy(to, at, (weeks + 1) * sizeof *to);
-    for (uint32_t i = 0; i < n; i++)
-        out[to[rows[i].week]++] = rows[i];
-    return at;
-}
-
 static uint32_t event_max(const RowBuffer *b)
 {
     uint32_t max = 0;
@@ -576,11 +604,11 @@ static uint32_t event_max(const RowBuffer *b)
 Err rows_build(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, uint64_t from_seq, uint64_t to_seq,
                Part ***parts, uint32_t *count)
 {
-    Ordered *rows = ARENA_ARRAY(ctx->arena, Ordered, b->count);
-    Ordered *by_week = ARENA_ARRAY(ctx->arena, Ordered, b->count);
-    int64_t *weeks = NULL;
-    const uint32_t week_count = find_weeks(ctx, b, origin_ms, rows, &weeks);
-    const uint32_t *at = group_by_week(ctx, rows, b->count, week_count, by_week);
+    Ordered *scratch = (void *)arena_bytes(ctx->arena, b->count * sizeof *scratch);
+    Ordered *by_week = (void *)arena_bytes(ctx->arena, b->count * sizeof *by_week);
+    int64_t *weeks = (void *)arena_bytes(ctx->arena, b->count * sizeof *weeks);
+    const uint32_t week_count = list_weeks(b, origin_ms, weeks);
+    const uint32_t *at = group_by_week(ctx, b, origin_ms, weeks, week_count, by_week);
     Part **const made = ARENA_ARRAY(ctx->arena, Part *, week_count);
     Seen s = {.b = b, .arena = arena_new(ARENA_BYTES)};
     uint32_t *list_of = ARENA_ARRAY(ctx->arena, uint32_t, event_max(b) + 1);
@@ -592,7 +620,7 @@ Err rows_build(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, uint64_t from_se
         s.rows_of = rows_of;
         s.order = by_week + at[w];
         s.n = at[w + 1] - at[w];
-        sort_by_key(by_week + at[w], rows, s.n);
+        sort_by_key(by_week + at[w], scratch, s.n);
         err = build_week(ctx, &s, &(PartPlan){weeks[w], from_seq, to_seq, NULL, 0}, &made[w]);
         arena_reset(s.arena);
     }

@@ -83,11 +83,11 @@ INLINE void next_scalar(Rest *r, EventProp *p)
         p->scale = next_byte(r);
 }
 
-INLINE EventProp next_name_and_type(Rest *r)
+INLINE void next_name_and_type(Rest *r, EventProp *p)
 {
-    EventProp p = {.name = next_text(r)};
-    p.type = (EventType)next_byte(r);
-    return p;
+    *p = (EventProp){.type = EVENT_NONE};
+    p->name = next_text(r);
+    p->type = (EventType)next_byte(r);
 }
 
 static Rest take_texts(Rest r, Arena *arena, EventProp *p)
@@ -109,7 +109,7 @@ static Rest take_items(Rest r, Arena *arena, EventProp *p)
         const uint32_t count = next_count(&r);
         EventProp *fields = ARENA_ARRAY(arena, EventProp, count);
         for (uint32_t k = 0; k < count; k++) {
-            fields[k] = next_name_and_type(&r);
+            next_name_and_type(&r, &fields[k]);
             next_scalar(&r, &fields[k]);
         }
         items[i] = (EventItem){.fields = fields, .count = count};
@@ -124,7 +124,7 @@ INLINE uint32_t next_props(Rest *r, Arena *arena, const EventProp **out)
     const uint32_t n = next_count(r);
     EventProp *props = n == 0 ? NULL : (void *)arena_bytes(arena, n * sizeof *props);
     for (uint32_t i = 0; i < n; i++) {
-        props[i] = next_name_and_type(r);
+        next_name_and_type(r, &props[i]);
         if (props[i].type == EVENT_TEXTS)
             *r = take_texts(*r, arena, &props[i]);
         else if (props[i].type == EVENT_ITEMS)
