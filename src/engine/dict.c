@@ -18,10 +18,10 @@ enum {
 };
 
 /* A text: short ones stand here, so that a look-up needs one cache line less; of others, where and how long. */
-enum { NEAR_BYTES = 15, FAR = 255 };
+enum { NEAR_BYTES = 15, FORGOTTEN = 254, FAR = 255 };
 typedef struct Place {
     char bytes[NEAR_BYTES];
-    uint8_t len; /* FAR: `bytes` are a FarText */
+    uint8_t len; /* FAR: `bytes` are a FarText; FORGOTTEN: there is no text, whatever they are */
 } Place;
 
 typedef struct FarText {
@@ -103,8 +103,10 @@ static FarText far_text(const Place *p)
 
 static inline Str text_of(const Place *p)
 {
-    if (p->len != FAR)
+    if (p->len <= NEAR_BYTES)
         return (Str){p->bytes, p->len};
+    if (p->len == FORGOTTEN)
+        return (Str){NULL, 0};
     const FarText far = far_text(p);
     return (Str){far.ptr, far.len};
 }
@@ -115,14 +117,19 @@ Str dict_text(const Dict *d, uint32_t number)
     return text_of(place_of(d, number - 1));
 }
 
+/* What was forgotten is not even the empty text. */
+static inline bool is_text(const Place *place, Str text)
+{
+    return place->len != FORGOTTEN && str_same(text_of(place), text);
+}
+
 /* The slot that holds `text`, or the empty one where it belongs. */
 static inline uint32_t slot_of(const Dict *d, Str text, uint64_t hash)
 {
     const uint32_t mask = d->slot_count - 1;
     uint32_t slot = (uint32_t)hash & mask;
-    while (d->slots[slot] != 0 &&
-           (d->slots[slot] >> 32 != hash >> 32 ||
-            !str_same(text_of(place_of(d, (uint32_t)d->slots[slot] - 1)), text)))
+    while (d->slots[slot] != 0 && (d->slots[slot] >> 32 != hash >> 32 ||
+                                   !is_text(place_of(d, (uint32_t)d->slots[slot] - 1), text)))
         slot = (slot + 1) & mask;
     return slot;
 }
@@ -172,6 +179,8 @@ static void grow_slots(Dict *d)
     d->slots = calloc(d->slot_count, sizeof *d->slots);
     CHECK(d->slots != NULL);
     for (uint32_t i = 0; i < count; i++) {
+        if (place_of(d, i)->len == FORGOTTEN)
+            continue;
         const uint64_t hash = hash_bytes(text_of(place_of(d, i)), d->seed);
         uint32_t slot = (uint32_t)hash & (d->slot_count - 1);
         while (d->slots[slot] != 0)
@@ -200,6 +209,42 @@ static void put_on_shelf(Dict *d, uint32_t index, Str text)
     memcpy(place->bytes, &far, FAR_BYTES);
 }
 
+/* Its slot stays taken, by a number that no text finds. */
+void dict_forget(Dict *d, uint32_t number)
+{
+    DCHECK(number >= 1 && number <= dict_count(d));
+    place_of(d, number - 1)->len = FORGOTTEN;
+}
+
+uint32_t dict_add_forgotten(Dict *d)
+{
+    const uint32_t index = atomic_load_explicit(&d->count, memory_order_relaxed);
+    if (index >= d->count_max || DICT_TEXT_COST > d->cost_max - d->cost)
+        return 0;
+    d->cost += DICT_TEXT_COST;
+    put_on_shelf(d, index, STR(""));
+    atomic_store_explicit(&d->count, index + 1, memory_order_release);
+    dict_forget(d, index + 1);
+    return index + 1;
+}
+
+static void take_slot(Dict *d, uint32_t slot, uint64_t hash, uint32_t number)
+{
+    d->slots[slot] = slot_with(hash, number);
+    if (number * 2 > d->slot_count)
+        grow_slots(d);
+}
+
+void dict_recall(Dict *d, uint32_t number, Str text)
+{
+    const uint64_t hash = hash_bytes(text, d->seed);
+    const uint32_t slot = slot_of(d, text, hash);
+    CHECK(d->slots[slot] == 0);
+    put_on_shelf(d, number - 1, text);
+    d->cost += text.len;
+    take_slot(d, slot, hash, number);
+}
+
 uint32_t dict_add(Dict *d, Str text)
 {
     return dict_add_hashed(d, text, hash_bytes(text, d->seed));
@@ -217,8 +262,6 @@ uint32_t dict_add_hashed(Dict *d, Str text, uint64_t hash)
     d->cost += cost;
     put_on_shelf(d, index, text);
     atomic_store_explicit(&d->count, index + 1, memory_order_release);
-    d->slots[slot] = slot_with(hash, index + 1);
-    if ((index + 1) * 2 > d->slot_count)
-        grow_slots(d);
+    take_slot(d, slot, hash, index + 1);
     return index + 1;
 }
