@@ -648,12 +648,26 @@ static void random_grace(Kit *k, Asked *a)
                                              : 1 + kit_below(k, FUNNEL_GRACE_MS_MAX);
 }
 
+/* When the next event from there on happens. */
+static int64_t next_event(const Kit *k, int64_t from_ms)
+{
+    int64_t next = INT64_MAX;
+    for (uint32_t i = 0; i < k->count; i++)
+        if (k->rows[i].time_ms >= from_ms && k->rows[i].time_ms < next)
+            next = k->rows[i].time_ms;
+    return next == INT64_MAX ? from_ms : next;
+}
+
+/* Half of them begin and end with an event. */
 static void random_intervals(Kit *k, Asked *a)
 {
     a->f.interval_count = 1 + kit_below(k, SLOW_SCOPES_MAX - 1);
-    a->bounds[0] = a->steps[0].from_ms;
-    for (uint32_t i = 1; i <= a->f.interval_count; i++)
-        a->bounds[i] = a->bounds[i - 1] + 1 + kit_below(k, 300000000);
+    int64_t at = a->steps[0].from_ms;
+    for (uint32_t i = 0; i <= a->f.interval_count; i++) {
+        a->bounds[i] = kit_below(k, 2) == 0 ? at : next_event(k, at);
+        at = a->bounds[i] + 1 + kit_below(k, 300000000);
+    }
+    a->steps[0].from_ms = a->bounds[0];
     a->steps[0].to_ms = a->bounds[a->f.interval_count];
 }
 
