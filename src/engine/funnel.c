@@ -180,7 +180,7 @@ static void choose(FunnelWorker *w, uint32_t scope, const FunnelWay *way)
         if (!earlier)
             return;
         c->count = 0;
-        for (uint32_t k = 0; k < way->depth; k++)
+        for (uint32_t k = 0; f->times && k < way->depth; k++)
             c->ms[k] = 0;
     }
     c->depth = way->depth;

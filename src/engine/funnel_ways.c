@@ -168,7 +168,7 @@ static void go_in_sequence(const FunnelPlan *p, const FunnelLists *lists, const 
     go_on(&w, way);
 }
 
-/* The same where nothing but the window ends it: what leads no further is looked at once, too. */
+/* The same where nothing but the window ends it, in one look at each event: for ways that do not overlap. */
 static void go_plainly(const FunnelPlan *p, const FunnelLists *lists, const FunnelUnit *u,
                        uint32_t entry, uint32_t floor, FunnelWay *way)
 {
