@@ -411,6 +411,13 @@ void engine_health(Engine *e, EngineHealth *out)
     (void)pthread_mutex_unlock(&e->lock);
 }
 
+static void add_part(const Engine *e, Part *part, EngineStat *out)
+{
+    out->dead_rows += engine_count_dead(e, part);
+    for (uint32_t l = 0; l < part->head->list_count; l++)
+        out->attribute_rows += part->lists[l].event == PART_PERSON ? part->lists[l].rows : 0;
+}
+
 void engine_stat(Engine *e, EngineStat *out)
 {
     *out = (EngineStat){0};
@@ -430,15 +437,16 @@ void engine_stat(Engine *e, EngineStat *out)
     out->bytes_written = e->bytes_written;
     out->health = health_of(e);
     out->moves = persons_moved(schema_persons(e->schema))->generation;
+    out->attribute_rows = rows_of_event(&e->open, PART_PERSON);
     for (uint32_t i = 0; i < e->memory_count; i++)
-        out->dead_rows += engine_count_dead(e, e->memory[i]);
+        add_part(e, e->memory[i], out);
     for (uint32_t i = 0; i < e->file_count; i++) {
-        out->dead_rows += engine_count_dead(e, e->files[i].part);
+        add_part(e, e->files[i].part, out);
         out->events += e->files[i].part->head->rows;
         out->file_bytes += e->files[i].part->bytes.len;
         out->id_bytes += e->files[i].ids.bytes.len;
     }
-    out->events -= out->dead_rows;
+    out->events -= out->dead_rows + out->attribute_rows;
     (void)pthread_mutex_unlock(&e->lock);
     (void)pthread_mutex_unlock(&e->apply);
 }

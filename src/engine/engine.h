@@ -139,10 +139,12 @@ void engine_health(Engine *e, EngineHealth *out);
 typedef struct EngineStat {
     uint64_t next_seq;    /* offered */
     uint64_t durable_seq; /* in files */
-    uint64_t events;      /* rows, without those of who was erased */
-    uint64_t dead_rows;   /* of who was moved or erased since, in files that still have them */
-    uint32_t moves;       /* of persons, since ever */
-    uint64_t repeated;    /* came again and were passed over, since the start */
+    uint64_t events;      /* without those of who was erased */
+    uint64_t
+        attribute_rows; /* what was said of persons, also where it stands twice since they were moved */
+    uint64_t dead_rows; /* events of who was moved or erased since, in files that still have them */
+    uint32_t moves;     /* of persons, since ever */
+    uint64_t repeated;  /* came again and were passed over, since the start */
     uint64_t aside[ENGINE_ASIDE_COUNT]; /* events and values that are in the log only, since ever */
     uint64_t kept_aside;                /* all of them */
     uint32_t memory_rows, memory_parts, file_parts;
