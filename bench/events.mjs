@@ -166,7 +166,7 @@ export function questionsOf(world) {
       group by ${[...same, 'l'].join(', ')}`
   }
 
-  /** `same`: a property that stays the same over all steps, for now as one funnel per value. */
+  /** `same`: a property that stays the same over all steps: one funnel per value. */
   function funnel(title, { steps, from, to, window, same }) {
     const held = same === undefined ? [] : [column[same]]
     const span = { from, to }
