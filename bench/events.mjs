@@ -61,8 +61,9 @@ const cumulated = (rows, depth) => {
 // ---- questions: what Tongdian is asked, and the peers' SQL ------------------------------------------
 //
 // {name, ask, ours(replies), sql, theirs(rows), click, clicks(rows)}: the requests that together are the question, the
-// answer as cells; for each peer the ways to ask it and the answer as cells.  `least`: how many times faster than
-// DuckDB the answer should be.
+// answer as cells; for each peer the ways to ask it and the answer as cells.  `forms`: {ask, ours} that a server may not
+// know; the first one that it does is asked instead, and without any the question counts as not there yet.  `least`:
+// how many times faster than DuckDB the answer should be.
 
 export function questionsOf(world) {
   const code = (name) => world.names.indexOf(name)
@@ -166,7 +167,7 @@ export function questionsOf(world) {
       group by ${[...same, 'l'].join(', ')}`
   }
 
-  /** `same`: a property that stays the same over all steps: one funnel per value. */
+  /** `same`: a property that stays the same over all steps. */
   function funnel(title, { steps, from, to, window, same }) {
     const held = same === undefined ? [] : [column[same]]
     const span = { from, to }
@@ -175,8 +176,14 @@ export function questionsOf(world) {
       const both = [filter?.rule, value === undefined ? undefined : `${same} == ${quoted(value)}`].filter(Boolean)
       return { of: step({ event, filter: both.length > 0 ? { rule: both.join(' and ') } : undefined }) }
     }) } })
+    const holding = {
+      ask: [{ funnel: { ...one().funnel, hold_constant: [same], breakdown: [same], top: values.length } }],
+      ours: ([{ funnel: { series } }]) => cells(series.flatMap(({ values: [{ value }], steps: rows }) =>
+        rows.map(({ persons }, level) => [keyOf[same](value), level, persons]))),
+    }
     return {
       name: title,
+      forms: same === undefined ? [] : [holding], // else a funnel per value
       ask: values.map(one),
       ours: (replies) => cells(replies.flatMap(({ funnel: { steps: rows } }, i) =>
         rows.map(({ persons }, level) => (same === undefined ? [level, persons] : [i + 1, level, persons])))),
@@ -264,8 +271,10 @@ export function questionsOf(world) {
       group by all order by n desc limit ${top}`
     return {
       name: title,
-      ask: [{ paths: { of: 'any event', from, to, gap_s: gap, top } }],
-      ours: () => [],
+      forms: [{
+        ask: [{ transitions: { of: 'any event', from, to, gap_s: gap, repeats: true, top } }],
+        ours: ([{ transitions: { items } }]) => cells(items.map((row) => [code(row.from), code(row.to), row.count])),
+      }],
       sql: { 'time order': next('t'), 'person order': next('p') },
       theirs: numbers,
       click: { 'person order': `select pair.1 as a, pair.2 as b, count() as n from (select arrayJoin(arrayFilter(x -> x.3 <= ${gap},
@@ -284,9 +293,14 @@ export function questionsOf(world) {
     const order = code('Order Completed')
     return {
       name: title,
-      ask: [{ touch: { of: quoted('Order Completed'), touches: `[${TOUCHES.map(quoted)}]`, from, to, look_back_s: look,
-        model: 'last', breakdown: 'channel', number: 'amount' } }],
-      ours: () => [],
+      forms: [{
+        // The credits are those of one number, so the orders and their amounts are two questions.
+        ask: [undefined, 'amount'].map((sum) => ({ touch: { conversion: quoted('Order Completed'), touch: `[${TOUCHES.map(quoted)}]`,
+          from, to, look_back_s: look, model: 'last', breakdown: ['channel'], number: sum } })),
+        ours: ([counted, summed]) => cells([...counted.touch.items, { ...counted.touch.direct, values: [] }].map((row, i) => [
+          row.values.length === 0 ? 0 : keyOf.channel(row.values[0].value), row.conversions,
+          fen((summed.touch.items.find(({ values }) => values[0].value === row.values[0]?.value) ?? summed.touch.direct).credit)])),
+      }],
       sql: { 'asof join': `with o as (select person, at_s, amount from e where name = ${order} and ${within({ from, to })}),
         c as (select person, at_s, channel from e where name in (${touched}) and at_s >= ${begin(from) - look} and at_s < ${begin(to) + DAY})
         select case when o.at_s - c.at_s <= ${look} then channel else 0 end as credited, count(*), sum(o.amount)

@@ -104,12 +104,12 @@ export class Tongdian {
     await ended(this.child, signal)
   }
 
-  /** All questions of one request after the other; {ms, cpu_ms, replies}, or {missing} when there is no such question. */
-  async ask(questions) {
+  /** One question after the other; {ms, cpu_ms, replies}, or {missing} when it is refused and that `mayBeMissing`. */
+  async ask(questions, mayBeMissing = false) {
     const out = { ms: 0, cpu_ms: 0, replies: [] }
     for (const question of questions) {
       const { status, ms, cpu_ms, text } = await this.asker.ask('/v1/query', JSON.stringify(question))
-      if (status === 400 && text.includes('"request.unknown_field"')) return { missing: JSON.parse(text).errors[0].pointer }
+      if (mayBeMissing && (status === 400 || status === 422)) return { missing: text }
       if (status !== 200) throw new Error(`${status} ${text}\n${JSON.stringify(question)}`)
       out.ms += ms
       out.cpu_ms += cpu_ms
