@@ -329,7 +329,7 @@ async function random(o, sides, make) {
   heading('50 random questions of a kind, beside DuckDB', 'ms', 'worst ms', 'times', 'worst 10%', 'worst', 'cpu times', 'worst 10%', 'agree', 'at least')
   for (const kind of Object.keys(KINDS)) {
     const wall = [], cpu = [], ms = []
-    let agree = 0
+    let agree = 0, worst = { times: Infinity }
     for (const [i, each] of make(kind).entries()) {
       if (i % 10 === 0) progress(`random ${kind} ${i + 1}`)
       const before = differ
@@ -343,10 +343,12 @@ async function random(o, sides, make) {
       const our = medians(asked.mine), their = medians(asked.theirs[0] ?? [])
       ms.push(our.ms)
       wall.push(their.ms / our.ms)
+      if (their.ms / our.ms < worst.times) worst = { times: their.ms / our.ms, text: `${JSON.stringify(asked.question.ask[0])}: ${brief(our.ms)} ms, DuckDB ${brief(their.ms)}` }
       cpu.push(their.cpu / our.cpu)
     }
     line(`  ${kind}`, brief(median(ms)), brief(sorted(ms).at(-1)), ...[median(wall), tenth(wall), sorted(wall)[0], median(cpu), tenth(cpu)]
       .map((n) => n.toFixed(1)), `${agree}/${ms.length}`, sayReached(o, kind, wall, ms))
+    if (worst.text) console.log(`    worst: ${worst.text}`)
     row(`random ${kind}: median`, median(ms), 'ms')
     row(`random ${kind}: slowest`, sorted(ms).at(-1), 'ms')
     for (const [what, value] of [['median', median(wall)], ['worst tenth', tenth(wall)], ['worst', sorted(wall)[0]], ['processor, median', median(cpu)],

@@ -54,11 +54,14 @@ static bool read_question(const char *path, Buf *out)
 
 /* ---- out ------------------------------------------------------------------------------------------- */
 
-/* The words that a client of the server would get. */
+/* The words that a client of the server would get; but here nobody mends. */
 static void complain(const App *app)
 {
     const Fault *f = &app->ctx.fault;
-    const char *sentence = api_sentence(APP_CONTRACTS, f->reason);
+    const char *sentence =
+        str_eq(str_of(f->reason), STR("query.mending"))
+            ? "a file of the columns is damaged: a server with --engine 1 makes it again from the log"
+            : api_sentence(APP_CONTRACTS, f->reason);
     const char *words = f->hint[0] != '\0'     ? f->hint
                         : sentence != NULL     ? sentence
                         : f->detail[0] != '\0' ? f->detail

@@ -96,6 +96,21 @@ test('columns of another log are not asked', () => {
   renameSync(`${log}.away`, log)
 })
 
+test('damage that a question meets is said, and left to a server', () => {
+  const there = files()
+  for (const [name, text] of there.filter(([name]) => name.endsWith('.part'))) {
+    const bytes = Buffer.from(text, 'base64')
+    bytes[300] ^= 0x10
+    writeFileSync(join(folder, name), bytes)
+  }
+  const damaged = files()
+  const r = ask(QUESTIONS[1])
+  assert.equal(r.status, 1)
+  assert.match(r.err, /query\.mending: a file of the columns is damaged: a server with --engine 1 makes it again/)
+  assert.deepEqual(files(), damaged)
+  for (const [name, text] of there) writeFileSync(join(folder, name), Buffer.from(text, 'base64'))
+})
+
 test('a table has a line per bucket and a column per series, or a line per row', () => {
   const trend = { of: '["Name 1", "Name 2"]', from: '2020-01-01', to: '2100-01-01', by: 'all', breakdown: ['event'] }
   const { trend: { series } } = answer({ trend })
