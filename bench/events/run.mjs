@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, s
 import { cpus, loadavg, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { KINDS } from './random.mjs'
-import { ClickHouse, copyData, dropCache, DuckDb, removeData, THREADS, Tongdian } from './sides.mjs'
+import { ClickHouse, copyData, dropCache, DuckDb, removeData, spent, THREADS, Tongdian } from './sides.mjs'
 
 const HOME = 'build/bench-data'
 const PARTS = ['questions', 'random', 'cold', 'start', 'ingest', 'changed']
@@ -269,6 +269,15 @@ const medians = (runs) => (runs.length === 0 ? { ms: NaN, cpu: NaN } : { ms: med
 
 // ---- the parts of a run --------------------------------------------------------------------------------
 
+/** What else ran on the machine meanwhile: wall times are worth less then. */
+function sayOthers(from) {
+  const to = spent()
+  const others = (to.all - from.all - (to.own - from.own)) / ((performance.now() - from.at) / 1000) / cpus().length
+  const share = Math.max(0, others * 100)
+  row('processors that others used meanwhile', share, '%')
+  console.log(`\nothers used ${share.toFixed(0)} % of the processors during these rounds${share > 7 ? ': look at the processor times rather than at the wall times' : ''}`)
+}
+
 async function questions(o, sides, list, mark = '') {
   const peers = peersOf(sides)
   const all = []
@@ -277,10 +286,12 @@ async function questions(o, sides, list, mark = '') {
     progress(`warming up: ${question.name}`)
     all.push(await meet(sides, question, peers))
   }
+  const from = { ...spent(), at: performance.now() }
   for (let i = 0; i < o.rounds; i++) {
     progress(`round ${i + 1} of ${o.rounds}`)
     for (const asked of all) await round(sides, peers, asked)
   }
+  sayOthers(from)
   const columns = peers.flatMap(({ side }) => [side.name, 'times', 'cpu', 'times'])
   heading(`milliseconds, warm${mark}`, 'wall', 'cpu', ...columns, 'at least')
   for (const asked of all) printQuestion(o, peers, asked, mark)
@@ -310,7 +321,7 @@ function printQuestion(o, peers, { question, missing, mine, theirs, best }, mark
     row(`${name}: processor`, our.cpu, 'ms')
   }
   const duck = peers.findIndex(({ side }) => side.name === 'DuckDB')
-  line(name, ...shown, missing || mark !== '' ? '' : judge(o, question, our.ms, duck < 0 ? NaN : medians(theirs[duck]).ms))
+  line(question.name, ...shown, missing || mark !== '' ? '' : judge(o, question, our.ms, duck < 0 ? NaN : medians(theirs[duck]).ms))
   if (missing) console.log(`    ${missing.slice(0, 200)}`)
   if (process.env.TONGDIAN_BENCH_WAYS) console.log(`    ${peers.map(({ side }, i) => `${side.name}: ${best[i].name}`).join('; ')}`)
 }
@@ -438,23 +449,24 @@ async function starts(sides, data) {
 async function changed(o, sides, data, world, before, list) {
   const { every, linked, erased } = world.change
   progress('copying the data folder, linking and erasing')
+  const everybody = async (side) => (await side.ask([{ segment: { of: 'did(any event)' } }])).replies[0].segment.persons
+  const persons = await everybody(sides.ours)
   await sides.ours.stop()
   copyData(data.store, data.copy)
   data.bench('change', data.copy, o.persons, sides.ours.nowMs)
   const copy = new Tongdian({ ...sides.ours, data: data.copy })
   await copy.start()
-  const everybody = { segment: { of: 'did(any event)' } }
-  const { replies: [{ segment }] } = await copy.ask([everybody])
+  const after = await everybody(copy)
   const mark = ', 1 % linked, 1 % erased'
-  if (segment.persons === o.persons) {
+  if (after === persons) {
     console.log(`\n${mark.slice(2)}: not there yet: links and erasures in the log change nothing`)
   } else {
     const person = `case when person % ${every} = ${linked + 1} then person - 1 else person end as person`
     for (const table of ['e', 't', 'p'])
       if (sides.duck) await sides.duck.ask(`create or replace view ${table} as select * replace (${person}) from ${table}_file.${table}
         where person % ${every} <> ${erased}`)
-    const after = await questions(o, { ours: copy, duck: sides.duck }, list, mark)
-    for (const [i, { question, missing, mine }] of after.entries()) {
+    const again = await questions(o, { ours: copy, duck: sides.duck }, list, mark)
+    for (const [i, { question, missing, mine }] of again.entries()) {
       if (missing || before[i] === undefined) continue
       const slower = medians(mine).cpu / medians(before[i].mine).cpu
       row(`${question.name}${mark}: processor, as much as without`, slower, 'times')
@@ -504,6 +516,8 @@ function rates(events, { loaded, logOnly, duckdb, clickhouse }) {
   say('until every week is one file', loaded.events, loaded.settled_cpu_s, loaded.settled_s, peer(duckdb), peer(clickhouse))
   console.log(`  the processor's time is without encoding, ${number((loaded.encode_cpu_s / loaded.events) * 1e9)} ns per event, and with group fdatasync; ` +
     `wall time includes it.  DuckDB: from CSV, sorted.`)
+  const each = Object.entries({ 'appending and offering': loaded.appending_s, ...loaded.threads_s })
+  console.log(`  nanoseconds of processor per event, until all is merged: ${each.map(([name, s]) => `${name} ${number((s * 1e9) / events)}`).join(', ')}`)
   console.log(`  ${loaded.parts} files, ${number(loaded.written_bytes / events, 1)} bytes written per event into columns`)
   if (loaded.stored !== loaded.events) {
     differ++

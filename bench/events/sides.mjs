@@ -12,6 +12,19 @@ export const THREADS = 2
 
 const children = new Set()
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')))
+for (const [signal, status] of [['SIGINT', 130], ['SIGTERM', 143]]) process.on(signal, () => process.exit(status))
+
+/** Seconds of processor since the machine's start: of all that runs on it, and of this run. */
+export function spent() {
+  const TICK = 100 // per second, USER_HZ
+  const of = (pid) => {
+    const words = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ')
+    return Number(words[11]) + Number(words[12])
+  }
+  const [user, nice, system, , , irq, soft] = readFileSync('/proc/stat', 'utf8').split('\n')[0].split(/\s+/).slice(1).map(Number)
+  const own = [process.pid, ...[...children].map((child) => child.pid)].reduce((sum, pid) => sum + of(pid), 0)
+  return { all: (user + nice + system + irq + soft) / TICK, own: own / TICK }
+}
 
 function started(child) {
   children.add(child)
