@@ -272,8 +272,8 @@ export function questionsOf(world) {
     return {
       name: title,
       forms: [{
-        ask: [{ transitions: { of: 'any event', from, to, gap_s: gap, repeats: true, top } }],
-        ours: ([{ transitions: { items } }]) => cells(items.map((row) => [code(row.from), code(row.to), row.count])),
+        ask: [{ transitions: { from, to, gap_s: gap, collapse: false, top } }],
+        ours: ([{ transitions: { rows } }]) => cells(rows.map((row) => [code(row.from), code(row.to), row.count])),
       }],
       sql: { 'time order': next('t'), 'person order': next('p') },
       theirs: numbers,
@@ -294,12 +294,12 @@ export function questionsOf(world) {
     return {
       name: title,
       forms: [{
-        // The credits are those of one number, so the orders and their amounts are two questions.
-        ask: [undefined, 'amount'].map((sum) => ({ touch: { conversion: quoted('Order Completed'), touch: `[${TOUCHES.map(quoted)}]`,
-          from, to, look_back_s: look, model: 'last', breakdown: ['channel'], number: sum } })),
-        ours: ([counted, summed]) => cells([...counted.touch.items, { ...counted.touch.direct, values: [] }].map((row, i) => [
-          row.values.length === 0 ? 0 : keyOf.channel(row.values[0].value), row.conversions,
-          fen((summed.touch.items.find(({ values }) => values[0].value === row.values[0]?.value) ?? summed.touch.direct).credit)])),
+        ask: [{ touch: { conversion: quoted('Order Completed'), touch: `[${TOUCHES.map(quoted).join(', ')}]`, from, to,
+          look_back_s: look, model: 'last', breakdown: ['channel'], number: 'amount' } }],
+        ours: ([{ touch: { rows, direct } }]) => cells([
+          [0, direct.conversions, fen(direct.credit)],
+          ...rows.map(({ values: [{ value }], conversions, credit }) => [keyOf.channel(value), conversions, fen(credit)]),
+        ]),
       }],
       sql: { 'asof join': `with o as (select person, at_s, amount from e where name = ${order} and ${within({ from, to })}),
         c as (select person, at_s, channel from e where name in (${touched}) and at_s >= ${begin(from) - look} and at_s < ${begin(to) + DAY})
