@@ -177,7 +177,7 @@ export function questionsOf(world) {
       return { of: step({ event, filter: both.length > 0 ? { rule: both.join(' and ') } : undefined }) }
     }) } })
     const holding = {
-      ask: [{ funnel: { ...one().funnel, hold_constant: [same], breakdown: [same], top: values.length } }],
+      ask: [{ funnel: { ...one().funnel, hold_constant: [same], breakdown: [same], attribution: 'all', top: values.length } }],
       ours: ([{ funnel: { series } }]) => cells(series.flatMap(({ values: [{ value }], steps: rows }) =>
         rows.map(({ persons }, level) => [keyOf[same](value), level, persons]))),
     }

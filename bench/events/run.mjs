@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 import { join } from 'node:path'
-import { KINDS } from './random.mjs'
+import { KINDS, PER_KIND } from './random.mjs'
 import { ClickHouse, copyData, dropCache, DuckDb, removeData, spent, THREADS, Tongdian } from './sides.mjs'
 
 const HOME = 'build/bench-data'
@@ -70,6 +70,12 @@ function mustAgree(name, ours, theirs, peer) {
   console.log(`DIFFERENT from ${peer}: ${name}: ` + (at < 0 ? `${theirs.length} cells, Tongdian has ${ours.length}`
     : `Tongdian says "${ours[at]}", ${peer} "${theirs[at]}"; ${ours.length} and ${theirs.length} cells`))
   return false
+}
+
+/** A question that cannot be answered ends nothing but itself. */
+function fails(question, error) {
+  differ++
+  console.log(`FAILED: ${question.name}: ${error.message}`)
 }
 
 // ---- the data ----------------------------------------------------------------------------------------
@@ -285,7 +291,8 @@ async function questions(o, sides, list, mark = '') {
   for (const each of list) {
     const question = await settled(sides.duck, each)
     progress(`warming up: ${question.name}`)
-    all.push(await meet(sides, question, peers))
+    const asked = await meet(sides, question, peers).catch((error) => fails(question, error))
+    if (asked !== undefined) all.push(asked)
   }
   const from = { ...spent(), at: performance.now() }
   for (let i = 0; i < o.rounds; i++) {
@@ -346,9 +353,8 @@ async function random(o, sides, make) {
       if (i % 10 === 0) progress(`random ${kind} ${i + 1}`)
       const before = differ
       const question = await settled(sides.duck, each)
-      const asked = await meet(sides, question, peers).catch((error) => {
-        throw new Error(`${question.name} ${JSON.stringify(question.ask)}: ${error.message}`)
-      })
+      const asked = await meet(sides, question, peers).catch((error) => fails(question, error))
+      if (asked === undefined) continue
       if (differ > before) console.log(`    ${JSON.stringify(question.ask)}\n    ${asked.best[0]?.sql.replace(/\s+/g, ' ')}`)
       else agree++
       for (let k = 0; k < RANDOM_ROUNDS; k++) await round(sides, peers, asked)
@@ -358,15 +364,16 @@ async function random(o, sides, make) {
       if (their.ms / our.ms < worst.times) worst = { times: their.ms / our.ms, text: `${JSON.stringify(asked.question.ask[0])}: ${brief(our.ms)} ms, DuckDB ${brief(their.ms)}` }
       cpu.push(their.cpu / our.cpu)
     }
+    if (ms.length === 0) continue
     line(`  ${kind}`, brief(median(ms)), brief(sorted(ms).at(-1)), ...[median(wall), tenth(wall), sorted(wall)[0], median(cpu), tenth(cpu)]
-      .map((n) => n.toFixed(1)), `${agree}/${ms.length}`, sayReached(o, kind, wall, ms))
+      .map((n) => n.toFixed(1)), `${agree}/${PER_KIND}`, sayReached(o, kind, wall, ms))
     if (worst.text) console.log(`    worst: ${worst.text}`)
     row(`random ${kind}: median`, median(ms), 'ms')
     row(`random ${kind}: slowest`, sorted(ms).at(-1), 'ms')
     for (const [what, value] of [['median', median(wall)], ['worst tenth', tenth(wall)], ['worst', sorted(wall)[0]], ['processor, median', median(cpu)],
       ['processor, worst tenth', tenth(cpu)]])
       if (sides.duck) row(`random ${kind}: times faster than DuckDB, ${what}`, value, 'times')
-    row(`random ${kind}: answers that agree`, agree, `of ${ms.length}`)
+    row(`random ${kind}: answers that agree`, agree, `of ${PER_KIND}`)
   }
 }
 
@@ -469,7 +476,7 @@ async function changed(o, sides, data, world, before, list) {
     const again = await questions(o, { ours: copy, duck: sides.duck }, list, mark)
     heading('processor time, as much as without links and erasures', 'times')
     for (const [i, { question, missing, mine }] of again.entries()) {
-      if (missing || before[i] === undefined) continue
+      if (missing || before[i]?.question.name !== question.name) continue
       const slower = medians(mine).cpu / medians(before[i].mine).cpu
       row(`${question.name}${mark}: processor, as much as without`, slower, 'times')
       line(`  ${question.name}`, slower.toFixed(2), slower <= SLOWER_MAX ? '' : `OVER ${SLOWER_MAX}`)
@@ -558,7 +565,7 @@ async function runParts(o, data, sides, world, list, makeRandom) {
   if (/engine_made_again/.test(sides.ours.log)) console.log('THE COLUMNS WERE MADE AGAIN by the server: run with --fresh')
   if (wants('questions') || wants('cold') || wants('changed')) all = await questions(o, sides, list)
   const memory = { own: sides.ours.memory('RssAnon'), mapped: sides.ours.memory('RssFile') }
-  if (wants('random')) await random(o, sides, makeRandom)
+  if (wants('random') && sides.duck) await random(o, sides, makeRandom)
   row('memory of the server', memory.own, 'MB')
   row('page cache that it maps', memory.mapped, 'MB')
   console.log(`\nthe server has ${number(memory.own)} MB of its own after the questions, and maps ${number(memory.mapped)} MB of files that are in memory`)
