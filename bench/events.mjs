@@ -8,6 +8,7 @@
 //   --persons N  (a fiftieth of the events)       --rounds N  (5)
 //   --only WORD[,WORD...]  of: questions random cold start ingest changed (all)
 //   --fresh      makes the data again             --remove    removes the data of every size, and ends
+// TONGDIAN_BENCH_WAYS=1 also says which way to ask each peer was the fastest.
 //
 // Everything is asked end to end: Tongdian is a real server on a data folder that was loaded through the log, asked with
 // POST /v1/query over one kept connection; the time is from the first byte sent to the last one received, the processor's
