@@ -112,25 +112,31 @@ Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out
         return err;
     }
     e->applied = e->offered = e->open_from = e->durable_seq;
+    CHECK(pthread_create(&e->applier, NULL, engine_apply_main, e) == 0);
     if (!e->o.read_only)
-        CHECK(pthread_create(&e->applier, NULL, engine_apply_main, e) == 0 &&
-              pthread_create(&e->keeper, NULL, engine_keep_main, e) == 0);
+        CHECK(pthread_create(&e->keeper, NULL, engine_keep_main, e) == 0);
     *out = e;
     return ERR_OK;
 }
 
-static void stop_threads(Engine *e)
+static void flush_last(Engine *e)
 {
     Ctx ctx = {.arena = arena_new(4096)};
     atomic_store(&e->closing, true);
     if (engine_flush(&ctx, e) != ERR_OK) { /* the log has it: the next start offers it again */
     }
     arena_free(ctx.arena);
+}
+
+static void stop_threads(Engine *e)
+{
     (void)pthread_mutex_lock(&e->lock);
     e->stopping = true;
     (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
-    CHECK(pthread_join(e->applier, NULL) == 0 && pthread_join(e->keeper, NULL) == 0);
+    CHECK(pthread_join(e->applier, NULL) == 0);
+    if (!e->o.read_only)
+        CHECK(pthread_join(e->keeper, NULL) == 0);
 }
 
 void engine_close(Engine *e)
@@ -138,7 +144,8 @@ void engine_close(Engine *e)
     if (e == NULL)
         return;
     if (!e->o.read_only)
-        stop_threads(e);
+        flush_last(e);
+    stop_threads(e);
     free_all(e);
 }
 

@@ -68,15 +68,16 @@ typedef struct EngineOptions {
     uint32_t weeks_max;        /* 0 = 2,048: with events */
     const SchemaLimits *names; /* NULL = SCHEMA_LIMITS */
     Str log_folder;            /* of the log, to make damaged files again; empty = they stay */
-    bool read_only;            /* to look at it: nothing in the folder changes */
+    bool
+        read_only; /* to look at it: nothing in the folder changes, what is offered stays in memory */
     /* Makes sure that the log has everything below `end_seq` on disk, and says which history that is
      * (events_mark()).  Called before files that hold it count.  NULL = there is no log. */
     Err (*settle)(Ctx *ctx, uint64_t end_seq, uint32_t *mark, void *arg);
     void *settle_arg;
 } EngineOptions;
 
-/* With read_only there are no threads, a folder that is missing is an empty engine, and nothing may be offered,
- * flushed or settled.  Errors: INTERNAL "events.manifest_damaged", "events.names_damaged", "events.part_damaged",
+/* With read_only a folder that is missing is an empty engine, nothing may be flushed or settled, and
+ * engine_offer() waits for ever once memory is full: engine_offer_now() says so.  Errors: INTERNAL "events.manifest_damaged", "events.names_damaged", "events.part_damaged",
  * "disk.failed", BUSY "disk.full". */
 MUST_USE Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out);
 
