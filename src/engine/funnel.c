@@ -351,6 +351,80 @@ static void each_unit(FunnelWorker *w, uint32_t from, uint32_t to, void (*fn)(Fu
     }
 }
 
+/* ---- plain units ---------------------------------------------------------------------------------
+ *
+ * Where only persons are counted, and by the values of their units, the starts of each unit are enough: no event has
+ * to be put anywhere.
+ */
+
+enum { PLAIN_UNITS_MAX = 16 }; /* of one person; who has more is looked at as all others are */
+
+typedef struct PlainUnit {
+    int64_t keys[KEYS_MAX];
+    int64_t start[QUERY_STEPS_MAX];
+} PlainUnit;
+
+static bool has_plain_units(const Funnel *f)
+{
+    return funnel_is_plain(f) && !f->times && held_count(f) > 0 &&
+           (f->breakdown_count == 0 || f->credit == FUNNEL_EACH_STEP);
+}
+
+/* The unit with these keys; *count when it is a new one. */
+static uint32_t find_plain_unit(const PlainUnit *units, uint32_t count, const int64_t *keys,
+                                uint32_t key_count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t differ = 0;
+        for (uint32_t k = 0; k < key_count; k++)
+            differ |= units[i].keys[k] ^ keys[k];
+        if (differ == 0)
+            return i;
+    }
+    return count;
+}
+
+static void count_plain_unit(FunnelWorker *w, const PlainUnit *unit)
+{
+    const Funnel *f = w->run->f;
+    FunnelItem item = {.person = w->person};
+    TallyKey key = {{0}};
+    while (item.depth < f->step_count && unit->start[item.depth] != FUNNEL_NEVER)
+        item.depth++;
+    if (item.depth == 0)
+        return;
+    memcpy(key.of, unit->keys, f->breakdown_count * sizeof *key.of);
+    item.key = f->breakdown_count > 0 ? &key : NULL;
+    funnel_count_way(&w->count, &item);
+}
+
+/* False: the person has too many units; nothing was counted. */
+static bool take_plain_units(FunnelWorker *w, uint32_t from, uint32_t to)
+{
+    const Funnel *f = w->run->f;
+    const uint32_t key_count = held_count(f);
+    PlainUnit units[PLAIN_UNITS_MAX + 1];
+    uint32_t count = 0;
+    for (uint32_t row = from; row < to; row++) {
+        PlainUnit *const next = &units[count];
+        if (!read_keys(w, row, next->keys))
+            continue;
+        const uint32_t at = find_plain_unit(units, count, next->keys, key_count);
+        if (at == PLAIN_UNITS_MAX)
+            return false;
+        for (uint32_t k = 0; at == count && k < f->step_count; k++)
+            next->start[k] = FUNNEL_NEVER;
+        count += at == count;
+        funnel_fill_steps(w->b->rows[row].selects, scan_ms(w->b, row), f->window_ms,
+                          units[at].start);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        count_plain_unit(w, &units[i]);
+    return true;
+}
+
+/* ---- ends ---------------------------------------------------------------------------------------- */
+
 static bool find_end(const FunnelWay *way, void *arg)
 {
     FunnelWorker *w = arg;
@@ -389,7 +463,8 @@ static void take_person(FunnelWorker *w, uint32_t from, uint32_t to)
         each_unit(w, from, to, look_for_end);
     if (w->ended)
         return;
-    each_unit(w, from, to, take_unit);
+    if (!has_plain_units(run->f) || !take_plain_units(w, from, to))
+        each_unit(w, from, to, take_unit);
     if (run->bar != NULL && is_behind_bar(w, run->bar))
         people_add(run->people, w->person);
     funnel_count_next_person(&w->count);
