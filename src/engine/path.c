@@ -1,0 +1,351 @@
+/*
+ * engine/path.c -- paths: which nodes there are per step, then how often they and the ways between them occur.
+ *
+ * The first pass counts every node of every step, which says which ones are shown.  The second one counts those,
+ * the others as one, and what lies between two steps: as few cells as are shown, however many nodes there are.
+ */
+#include "engine/path.h"
+
+#include "engine/tally.h"
+
+#include <stdlib.h>
+
+/* Of paths, or of persons, each once: all of a person comes together. */
+typedef struct PathCount {
+    uint64_t n;
+    uint32_t person; /* counted last */
+} PathCount;
+
+enum { SHOWN_MAX = PATH_TOP_MAX + 1 }; /* with "other" */
+
+/* What the second pass counts. */
+typedef struct PathCells {
+    PathCount steps[PATH_STEPS_MAX], ends[PATH_STEPS_MAX];
+    PathCount nodes[PATH_STEPS_MAX][SHOWN_MAX], node_ends[PATH_STEPS_MAX][SHOWN_MAX];
+    PathCount edges[PATH_STEPS_MAX][SHOWN_MAX][SHOWN_MAX];
+} PathCells;
+
+typedef struct PathWorker {
+    const struct PathRun *run;
+    Scanner *scanner;
+    Tally nodes;
+    PathCells *cells;
+} PathWorker;
+
+typedef struct PathRun {
+    const Query *q;
+    const Path *p;
+    ScanAsk ask;
+    bool counting; /* the first pass */
+    Tally shown;   /* the nodes that are, step by step */
+    uint32_t first[PATH_STEPS_MAX + 1]; /* a step's are [first[k], first[k + 1]) of them */
+    uint32_t distinct[PATH_STEPS_MAX];
+    PathWorker *workers;
+} PathRun;
+
+/* The rows of one path that are its nodes, from where it begins. */
+typedef struct Trail {
+    uint32_t person;
+    uint32_t rows[PATH_STEPS_MAX];
+    uint32_t count;
+    bool goes_on; /* behind the last step that is asked for */
+} Trail;
+
+/* ---- one path ------------------------------------------------------------------------------------ */
+
+static int64_t value_at(const Path *p, const ScanBatch *b, uint32_t row)
+{
+    return p->prop == NULL ? 0 : b->values[0][row];
+}
+
+static bool alike(const Path *p, const ScanBatch *b, uint32_t x, uint32_t y)
+{
+    return b->events[x] == b->events[y] && value_at(p, b, x) == value_at(p, b, y);
+}
+
+static bool is_anchor(const Path *p, const ScanBatch *b, uint32_t row)
+{
+    return p->anchor == NULL || (b->rows[row].selects & 2) != 0;
+}
+
+/* Of rows [from, to), which lie together.  False: nothing is what it shall begin with. */
+static bool follow(const Path *p, const ScanBatch *b, uint32_t from, uint32_t to, Trail *out)
+{
+    const uint32_t n = to - from;
+    out->count = 0;
+    out->goes_on = false;
+    uint32_t i = 0;
+    while (i < n && !is_anchor(p, b, p->backward ? to - 1 - i : from + i))
+        i++;
+    for (; i < n && !out->goes_on; i++) {
+        const uint32_t row = p->backward ? to - 1 - i : from + i;
+        if (!p->repeats && out->count > 0 && alike(p, b, row, out->rows[out->count - 1]))
+            continue;
+        out->goes_on = out->count == p->steps;
+        if (!out->goes_on)
+            out->rows[out->count++] = row;
+    }
+    return out->count > 0;
+}
+
+static TallyKey node_at(const Path *p, const ScanBatch *b, const Trail *t, uint32_t step)
+{
+    const uint32_t row = t->rows[step];
+    return (TallyKey){{step, b->events[row], value_at(p, b, row)}};
+}
+
+static void count_nodes(PathWorker *w, const ScanBatch *b, const Trail *t)
+{
+    const Path *p = w->run->p;
+    for (uint32_t step = 0; step < t->count; step++) {
+        if (p->persons)
+            tally_add_person(&w->nodes, node_at(p, b, t, step), t->person);
+        else
+            tally_add(&w->nodes, node_at(p, b, t, step), 1);
+    }
+}
+
+/* ---- what is shown of it ------------------------------------------------------------------------- */
+
+static void count(const Path *p, PathCount *c, uint32_t person)
+{
+    if (p->persons && c->person == person)
+        return;
+    c->person = person;
+    c->n++;
+}
+
+/* Its place in its step; "other" stands behind those that are shown. */
+static uint32_t place_of(const PathRun *run, TallyKey node)
+{
+    const int64_t step = node.of[0];
+    const uint32_t number = tally_find(&run->shown, node);
+    return (number == TALLY_NONE ? run->first[step + 1] : number) - run->first[step];
+}
+
+static void count_trail(PathWorker *w, const ScanBatch *b, const Trail *t)
+{
+    const PathRun *run = w->run;
+    PathCells *c = w->cells;
+    uint32_t before = 0;
+    for (uint32_t step = 0; step < t->count; step++) {
+        const uint32_t place = place_of(run, node_at(run->p, b, t, step));
+        const bool ends = step + 1 == t->count && !t->goes_on;
+        count(run->p, &c->steps[step], t->person);
+        count(run->p, &c->nodes[step][place], t->person);
+        if (ends) {
+            count(run->p, &c->ends[step], t->person);
+            count(run->p, &c->node_ends[step][place], t->person);
+        }
+        if (step > 0)
+            count(run->p, &c->edges[step - 1][before][place], t->person);
+        before = place;
+    }
+}
+
+/* ---- persons ------------------------------------------------------------------------------------- */
+
+static uint32_t path_end(const Path *p, const ScanBatch *b, uint32_t from, uint32_t to)
+{
+    uint32_t row = from + 1;
+    while (row < to && scan_ms(b, row) - scan_ms(b, row - 1) <= p->gap_ms)
+        row++;
+    return row;
+}
+
+static void take_piece(uint32_t worker, uint32_t piece, void *arg)
+{
+    const PathRun *run = arg;
+    PathWorker *w = &run->workers[worker];
+    ScanBatch b;
+    Trail t;
+    if (!scanner_batch(w->scanner, piece, &b))
+        return;
+    for (uint32_t i = 0; i < b.person_count; i++) {
+        t.person = b.persons[i];
+        for (uint32_t from = b.from[i], to; from < b.from[i + 1]; from = to) {
+            to = path_end(run->p, &b, from, b.from[i + 1]);
+            if (!follow(run->p, &b, from, to, &t))
+                continue;
+            if (run->counting)
+                count_nodes(w, &b, &t);
+            else
+                count_trail(w, &b, &t);
+        }
+    }
+}
+
+static Err run_pass(Ctx *ctx, PathRun *run)
+{
+    const uint32_t size = crew_size(run->q->crew);
+    for (uint32_t i = 0; i < size; i++)
+        run->workers[i].scanner = scanner_new(run->q->view, &run->ask);
+    Err err = crew_run(ctx, run->q->crew,
+                       &(CrewJob){.pieces = scan_pieces(run->q->view),
+                                  .first_piece = 1, /* nobody goes nowhere */
+                                  .piece = take_piece,
+                                  .arg = run,
+                                  .until_us = run->q->until_us,
+                                  .stop = run->q->stop});
+    bool damaged = false;
+    for (uint32_t i = 0; i < size; i++) {
+        damaged = damaged || scanner_damaged(run->workers[i].scanner) > 0;
+        scanner_free(run->workers[i].scanner);
+    }
+    if (err == ERR_OK && damaged)
+        err = fail(ctx, ERR_INTERNAL, "events.part_damaged", "paths met damage");
+    return err;
+}
+
+/* ---- what is shown ------------------------------------------------------------------------------- */
+
+/* The most frequent nodes of each step: `all` is in that order. */
+static void choose_nodes(PathRun *run, const Tally *all)
+{
+    for (uint32_t step = 0; step < run->p->steps; step++) {
+        run->first[step] = run->shown.count;
+        for (uint32_t i = 0; i < all->count; i++) {
+            if (all->at[i].key.of[0] != step)
+                continue;
+            if (run->distinct[step]++ < run->p->top)
+                (void)tally_number(&run->shown, all->at[i].key);
+        }
+    }
+    run->first[run->p->steps] = run->shown.count;
+}
+
+static Err find_nodes(Ctx *ctx, PathRun *run)
+{
+    Tally all = {.limit = PATH_NODES_MAX};
+    run->counting = true;
+    TRY(run_pass(ctx, run));
+    run->counting = false;
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
+        tally_join(&all, &run->workers[i].nodes);
+    tally_sort(&all);
+    choose_nodes(run, &all);
+    const bool is_over = all.is_over;
+    tally_free(&all);
+    return is_over ? fail(ctx, ERR_INVALID, "query.too_large", "over %d nodes", PATH_NODES_MAX)
+                   : ERR_OK;
+}
+
+/* Both are nothing but counts: the persons of two workers are others. */
+static void join_cells(PathCells *into, const PathCells *from)
+{
+    PathCount *const to = (PathCount *)into;
+    const PathCount *const more = (const PathCount *)from;
+    for (size_t i = 0; i < sizeof *into / sizeof *to; i++)
+        to[i].n += more[i].n;
+}
+
+static int by_edge(const void *a, const void *b)
+{
+    const PathEdge *x = a, *y = b;
+    if (x->count != y->count)
+        return x->count < y->count ? 1 : -1;
+    return x->from != y->from ? (x->from < y->from ? -1 : 1) : (x->to > y->to) - (x->to < y->to);
+}
+
+static const PathEdge *give_edges(Ctx *ctx, const PathCells *c, uint32_t step, uint32_t *count)
+{
+    PathEdge *edges = ARENA_ARRAY(ctx->arena, PathEdge, SHOWN_MAX *SHOWN_MAX);
+    uint32_t n = 0;
+    for (uint32_t from = 0; from < SHOWN_MAX; from++)
+        for (uint32_t to = 0; to < SHOWN_MAX; to++)
+            if (c->edges[step][from][to].n > 0)
+                edges[n++] = (PathEdge){from, to, c->edges[step][from][to].n};
+    qsort(edges, n, sizeof *edges, by_edge);
+    *count = n;
+    return edges;
+}
+
+static const PathNode *give_nodes(Ctx *ctx, const PathRun *run, const PathCells *c, uint32_t step,
+                                  uint32_t *count)
+{
+    const uint32_t shown = run->first[step + 1] - run->first[step];
+    PathNode *nodes = ARENA_ARRAY(ctx->arena, PathNode, SHOWN_MAX);
+    *count = shown + (shown < run->distinct[step]);
+    for (uint32_t i = 0; i < *count; i++) {
+        nodes[i] = (PathNode){.value = SCAN_MISSING,
+                              .is_other = i == shown,
+                              .count = c->nodes[step][i].n,
+                              .ended = c->node_ends[step][i].n};
+        if (i == shown)
+            continue;
+        const TallyKey *key = &run->shown.at[run->first[step] + i].key;
+        nodes[i].event = (uint32_t)key->of[1];
+        nodes[i].value = run->p->prop == NULL ? SCAN_MISSING : key->of[2];
+    }
+    return nodes;
+}
+
+static void give_result(Ctx *ctx, const PathRun *run, const PathCells *c, PathResult *out)
+{
+    PathStep *steps = ARENA_ARRAY(ctx->arena, PathStep, PATH_STEPS_MAX);
+    *out = (PathResult){.steps = steps};
+    for (uint32_t k = 0; k < run->p->steps && c->steps[k].n > 0; k++, out->step_count++) {
+        PathStep *s = &steps[k];
+        *s = (PathStep){
+            .distinct = run->distinct[k], .count = c->steps[k].n, .ended = c->ends[k].n};
+        s->nodes = give_nodes(ctx, run, c, k, &s->node_count);
+        s->edges = give_edges(ctx, c, k, &s->edge_count);
+    }
+}
+
+static Err run_paths(Ctx *ctx, PathRun *run, PathResult *out)
+{
+    TRY(find_nodes(ctx, run));
+    TRY(run_pass(ctx, run));
+    PathCells *all = run->workers[0].cells;
+    for (uint32_t i = 1; i < crew_size(run->q->crew); i++)
+        join_cells(all, run->workers[i].cells);
+    give_result(ctx, run, all, out);
+    return ERR_OK;
+}
+
+static void open_workers(PathRun *run)
+{
+    run->workers = calloc(crew_size(run->q->crew), sizeof *run->workers);
+    CHECK(run->workers != NULL);
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
+        PathWorker *w = &run->workers[i];
+        *w = (PathWorker){.run = run, .nodes = {.limit = PATH_NODES_MAX}};
+        w->cells = calloc(1, sizeof *w->cells);
+        CHECK(w->cells != NULL);
+    }
+}
+
+static void close_workers(PathRun *run)
+{
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
+        tally_free(&run->workers[i].nodes);
+        free(run->workers[i].cells);
+    }
+    free(run->workers);
+    tally_free(&run->shown);
+}
+
+Err query_paths(Ctx *ctx, const Query *q, const Path *p, PathResult *out)
+{
+    if (p->steps == 0 || p->steps > PATH_STEPS_MAX || p->top == 0 || p->top > PATH_TOP_MAX)
+        return fail(ctx, ERR_INVALID, "query.too_large", "%u steps, top %u", p->steps, p->top);
+    ScanSelect selects[2] = {p->of};
+    if (p->anchor != NULL) {
+        selects[1] = *p->anchor;
+        selects[1].from_ms = p->of.from_ms;
+        selects[1].to_ms = p->of.to_ms;
+    }
+    PathRun run = {.q = q,
+                   .p = p,
+                   .ask = {.selects = selects,
+                           .select_count = p->anchor == NULL ? 1 : 2,
+                           .props = p->prop,
+                           .prop_count = p->prop != NULL,
+                           .wants_events = true},
+                   .shown = {.limit = PATH_NODES_MAX}};
+    open_workers(&run);
+    const Err err = run_paths(ctx, &run, out);
+    close_workers(&run);
+    return err;
+}

@@ -1,0 +1,110 @@
+/*
+ * engine/tally.c
+ */
+#include "engine/tally.h"
+
+#include "base/hash.h"
+
+#include <stdlib.h>
+
+static bool same(const TallyKey *a, const TallyKey *b)
+{
+    return a->of[0] == b->of[0] && a->of[1] == b->of[1] && a->of[2] == b->of[2];
+}
+
+static uint32_t slot_for(const Tally *t, const TallyKey *key)
+{
+    uint64_t hash = 0;
+    for (size_t i = 0; i < ARRAY_LEN(key->of); i++)
+        hash = hash_u64((uint64_t)key->of[i], hash);
+    uint32_t slot = (uint32_t)hash & (t->slot_count - 1);
+    while (t->slots[slot] != 0 && !same(&t->at[t->slots[slot] - 1].key, key))
+        slot = (slot + 1) & (t->slot_count - 1);
+    return slot;
+}
+
+static void grow(Tally *t)
+{
+    t->cap = t->cap == 0 ? 64 : t->cap * 2;
+    t->at = realloc(t->at, t->cap * sizeof *t->at);
+    free(t->slots);
+    t->slot_count = t->cap * 2;
+    t->slots = calloc(t->slot_count, sizeof *t->slots);
+    CHECK(t->at != NULL && t->slots != NULL);
+    for (uint32_t i = 0; i < t->count; i++)
+        t->slots[slot_for(t, &t->at[i].key)] = i + 1;
+}
+
+uint32_t tally_find(const Tally *t, TallyKey key)
+{
+    if (t->slot_count == 0)
+        return TALLY_NONE;
+    const uint32_t found = t->slots[slot_for(t, &key)];
+    return found == 0 ? TALLY_NONE : found - 1;
+}
+
+uint32_t tally_number(Tally *t, TallyKey key)
+{
+    const uint32_t known = tally_find(t, key);
+    if (known != TALLY_NONE)
+        return known;
+    if (t->count == t->limit) {
+        t->is_over = true;
+        return TALLY_NONE;
+    }
+    if (t->count == t->cap)
+        grow(t);
+    t->at[t->count] = (TallyEntry){.key = key};
+    t->slots[slot_for(t, &key)] = t->count + 1;
+    return t->count++;
+}
+
+void tally_add(Tally *t, TallyKey key, uint64_t amount)
+{
+    const uint32_t number = tally_number(t, key);
+    if (number != TALLY_NONE)
+        t->at[number].count += amount;
+}
+
+void tally_add_person(Tally *t, TallyKey key, uint32_t person)
+{
+    const uint32_t number = tally_number(t, key);
+    if (number == TALLY_NONE || (t->at[number].count > 0 && t->at[number].person == person))
+        return;
+    t->at[number].person = person;
+    t->at[number].count++;
+}
+
+void tally_join(Tally *into, const Tally *from)
+{
+    into->is_over = into->is_over || from->is_over;
+    for (uint32_t i = 0; i < from->count; i++)
+        tally_add(into, from->at[i].key, from->at[i].count);
+}
+
+static int by_count(const void *a, const void *b)
+{
+    const TallyEntry *x = a, *y = b;
+    if (x->count != y->count)
+        return x->count < y->count ? 1 : -1;
+    for (size_t i = 0; i < ARRAY_LEN(x->key.of); i++)
+        if (x->key.of[i] != y->key.of[i])
+            return x->key.of[i] < y->key.of[i] ? -1 : 1;
+    return 0;
+}
+
+void tally_sort(Tally *t)
+{
+    free(t->slots);
+    t->slots = NULL;
+    t->slot_count = 0;
+    if (t->count > 0)
+        qsort(t->at, t->count, sizeof *t->at, by_count);
+}
+
+void tally_free(Tally *t)
+{
+    free(t->at);
+    free(t->slots);
+    *t = (Tally){.limit = t->limit};
+}

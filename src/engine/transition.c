@@ -1,0 +1,413 @@
+/*
+ * engine/transition.c -- from an event to the very next one, counted for every pair of names.
+ *
+ * A pair lies within a week, or at the edge between two.  Where only names and times decide, a week is walked
+ * (engine/walk.h): then a step from one row to the next is a difference of two keys and a cell of a table, and only
+ * rows near the week's ends are looked at twice.  Other weeks are scanned.  What is kept of a person between two
+ * weeks is the last event.
+ */
+#include "engine/path.h"
+#include "engine/tally.h"
+#include "engine/walk.h"
+
+#include <stdlib.h>
+
+/* Two rows of different persons are further apart than this, whatever their seconds are. */
+enum { PERSONS_APART_S = (1 << PART_SECOND_BITS) - WALK_SECONDS };
+
+/* The parts of one week, and how they are gone through. */
+typedef struct WeekPlan {
+    ScanView view;
+    bool walked;
+    WalkAsk walk;
+} WeekPlan;
+
+typedef struct Last {
+    int64_t at_ms;
+    uint32_t event;
+} Last;
+
+typedef struct TransitionWorker {
+    const struct TransitionRun *run;
+    Walker **walkers;   /* [week], NULL where it is scanned */
+    Scanner **scanners; /* [week], NULL where it is walked */
+    uint64_t *cells;    /* [code of the first][code of the next]; NULL: there are too many names */
+    Tally pairs;        /* of the names that have no codes */
+    Last last[PART_BLOCK_PERSONS];
+} TransitionWorker;
+
+typedef struct TransitionRun {
+    const Query *q;
+    const Transitions *t;
+    uint8_t *codes; /* [event]: WALK_NONE = it has none */
+    uint32_t event_count;
+    uint32_t names[WALK_CODES_MAX]; /* [code] */
+    uint32_t name_count;
+    WeekPlan *weeks;
+    uint32_t week_count;
+    TransitionWorker *workers;
+} TransitionRun;
+
+#define NEVER (INT64_MIN / 2)
+
+/* ---- which names and weeks there are ------------------------------------------------------------- */
+
+static int by_number(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static bool is_wanted(const ScanSelect *s, uint32_t event)
+{
+    return s->events == NULL ||
+           bsearch(&event, s->events, s->event_count, sizeof event, by_number) != NULL;
+}
+
+static bool overlaps(const ScanSelect *s, const Part *part)
+{
+    return s->from_ms <= part->head->max_ms && s->to_ms > part->head->min_ms;
+}
+
+static bool has_rest(const Part *part)
+{
+    for (uint32_t list = 0; list < part->head->list_count; list++)
+        if (part->lists[list].event == PART_REST)
+            return true;
+    return false;
+}
+
+/* False: it would be one too many. */
+static bool add_name(TransitionRun *run, uint32_t event)
+{
+    if (run->codes[event] != WALK_NONE)
+        return true;
+    if (run->name_count == WALK_CODES_MAX)
+        return false;
+    run->names[run->name_count] = event;
+    run->codes[event] = (uint8_t)run->name_count++;
+    return true;
+}
+
+static uint32_t count_events(const ScanView *view)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < view->part_count; i++)
+        for (uint32_t list = 0; list < view->parts[i]->head->list_count; list++) {
+            const uint32_t event = view->parts[i]->lists[list].event;
+            count = event != PART_REST && event >= count ? event + 1 : count;
+        }
+    return count;
+}
+
+/* Every name that may occur gets a code.  False: there are too many, or a part does not say which it has. */
+static bool find_names(TransitionRun *run)
+{
+    const ScanView *view = run->q->view;
+    run->event_count = count_events(view);
+    run->codes = malloc((size_t)run->event_count + 1);
+    CHECK(run->codes != NULL);
+    memset(run->codes, WALK_NONE, (size_t)run->event_count + 1);
+    for (uint32_t i = 0; i < view->part_count; i++) {
+        const Part *part = view->parts[i];
+        if (!overlaps(&run->t->of, part))
+            continue;
+        if (has_rest(part))
+            return false;
+        for (uint32_t list = 0; list < part->head->list_count; list++)
+            if (is_wanted(&run->t->of, part->lists[list].event) &&
+                !add_name(run, part->lists[list].event))
+                return false;
+    }
+    return true;
+}
+
+static uint32_t second_in_week(int64_t at_ms, int64_t week_ms)
+{
+    if (at_ms <= week_ms)
+        return 0;
+    return at_ms >= week_ms + PART_WEEK_MS ? WALK_SECONDS : (uint32_t)((at_ms - week_ms) / 1000);
+}
+
+/* Whether seconds are all that decides: also at the edges of the range. */
+static bool seconds_decide(const Transitions *t)
+{
+    const bool whole = t->of.from_ms % 1000 == 0 && t->of.to_ms % 1000 == 0 && t->gap_ms % 1000 == 0;
+    return whole && t->of.filter == NULL && t->gap_ms > 0 &&
+           t->gap_ms < PERSONS_APART_S * INT64_C(1000);
+}
+
+static void plan_weeks(TransitionRun *run, bool has_codes)
+{
+    const ScanView *view = run->q->view;
+    const Transitions *t = run->t;
+    run->weeks = calloc((size_t)view->part_count + 1, sizeof *run->weeks);
+    CHECK(run->weeks != NULL);
+    for (uint32_t i = 0, n = 1; i < view->part_count; i += n, n = 1) {
+        const int64_t week_ms = view->parts[i]->head->week_ms;
+        bool in = overlaps(&t->of, view->parts[i]);
+        for (; i + n < view->part_count && view->parts[i + n]->head->week_ms == week_ms; n++)
+            in = in || overlaps(&t->of, view->parts[i + n]);
+        if (!in)
+            continue;
+        WeekPlan *week = &run->weeks[run->week_count++];
+        week->view.parts = view->parts + i;
+        week->view.part_count = n;
+        week->view.person_count = view->person_count;
+        week->walked = has_codes && seconds_decide(t) && n <= WALK_PARTS_MAX;
+        week->walk = (WalkAsk){.parts = view->parts + i,
+                               .part_count = n,
+                               .codes = run->codes,
+                               .event_count = run->event_count,
+                               .code_count = run->name_count,
+                               .from_s = second_in_week(t->of.from_ms, week_ms),
+                               .to_s = second_in_week(t->of.to_ms, week_ms)};
+    }
+}
+
+/* ---- counting ------------------------------------------------------------------------------------ */
+
+static void count_pair(TransitionWorker *w, uint32_t from, uint32_t to)
+{
+    const TransitionRun *run = w->run;
+    if (w->cells == NULL)
+        tally_add(&w->pairs, (TallyKey){{from, to, 0}}, 1);
+    else
+        w->cells[run->codes[from] * run->name_count + run->codes[to]]++;
+}
+
+/* ---- a week that is walked ----------------------------------------------------------------------- */
+
+/* Rows that lie together; which of their pairs count.  Where they are as far apart as may be, milliseconds tell. */
+static void count_neighbours(TransitionWorker *w, Walker *walker, const WalkRows *r)
+{
+    const uint32_t gap_s = (uint32_t)(w->run->t->gap_ms / 1000);
+    const uint32_t names = w->run->name_count;
+    const uint32_t *const keys = r->keys;
+    const uint8_t *const codes = r->codes;
+    uint64_t *const cells = w->cells;
+    uint32_t before = keys[0];
+    uint64_t *from = cells + (size_t)codes[0] * names;
+    for (uint32_t i = 1; i < r->count; i++) {
+        const uint32_t key = keys[i], apart = key - before, code = codes[i];
+        bool is_next = apart <= gap_s;
+        if (__builtin_expect(apart == gap_s, 0))
+            is_next = walker_ms(walker, i) <= walker_ms(walker, i - 1);
+        from[code] += is_next;
+        from = cells + (size_t)code * names;
+        before = key;
+    }
+}
+
+/* The first row of a person near the beginning of the week may go on where the week before ended. */
+static void look_back(TransitionWorker *w, Walker *walker, const WalkRows *r, uint32_t row,
+                      int64_t week_ms)
+{
+    const uint32_t person = r->keys[row] >> PART_SECOND_BITS;
+    const Last *last = &w->last[person];
+    if (row > 0 && r->keys[row - 1] >> PART_SECOND_BITS == person)
+        return;
+    const int64_t at_ms = week_ms + (int64_t)(r->keys[row] & PART_SECOND_MASK) * 1000;
+    if (at_ms - last->at_ms <= w->run->t->gap_ms &&
+        at_ms + walker_ms(walker, row) - last->at_ms <= w->run->t->gap_ms)
+        count_pair(w, last->event, w->run->names[r->codes[row]]);
+}
+
+static void keep_last(TransitionWorker *w, Walker *walker, const WalkRows *r, uint32_t row,
+                      int64_t week_ms)
+{
+    const uint32_t person = r->keys[row] >> PART_SECOND_BITS;
+    if (row + 1 < r->count && r->keys[row + 1] >> PART_SECOND_BITS == person)
+        return;
+    const int64_t second = r->keys[row] & PART_SECOND_MASK;
+    w->last[person] = (Last){week_ms + second * 1000 + walker_ms(walker, row),
+                             w->run->names[r->codes[row]]};
+}
+
+/* All of these first, then all of those: who has one row only goes on from the week before. */
+static void count_edges(TransitionWorker *w, Walker *walker, const WalkRows *r, int64_t week_ms)
+{
+    const uint32_t gap_s = (uint32_t)(w->run->t->gap_ms / 1000);
+    for (uint32_t row = 0; row < r->count; row++) {
+        const uint32_t second = r->keys[row] & PART_SECOND_MASK;
+        if (__builtin_expect(second < gap_s, 0))
+            look_back(w, walker, r, row, week_ms);
+        if (__builtin_expect(second + gap_s >= WALK_SECONDS, 0))
+            keep_last(w, walker, r, row, week_ms);
+    }
+}
+
+static void walk_week(TransitionWorker *w, Walker *walker, const WeekPlan *week, uint32_t piece)
+{
+    WalkRows rows;
+    if (!walker_rows(walker, piece, &rows))
+        return;
+    count_neighbours(w, walker, &rows);
+    count_edges(w, walker, &rows, week->view.parts[0]->head->week_ms);
+}
+
+/* ---- a week that is scanned ---------------------------------------------------------------------- */
+
+static void scan_week(TransitionWorker *w, Scanner *scanner, uint32_t piece)
+{
+    ScanBatch b;
+    if (!scanner_batch(scanner, piece, &b))
+        return;
+    const int64_t base_ms = scanner_base_ms(scanner);
+    for (uint32_t i = 0; i < b.person_count; i++) {
+        Last *last = &w->last[b.persons[i] % PART_BLOCK_PERSONS];
+        for (uint32_t row = b.from[i]; row < b.from[i + 1]; row++) {
+            const int64_t at_ms = base_ms + scan_ms(&b, row);
+            if (at_ms - last->at_ms <= w->run->t->gap_ms)
+                count_pair(w, last->event, b.events[row]);
+            *last = (Last){at_ms, b.events[row]};
+        }
+    }
+}
+
+/* ---- all weeks ----------------------------------------------------------------------------------- */
+
+static void take_piece(uint32_t worker, uint32_t piece, void *arg)
+{
+    const TransitionRun *run = arg;
+    TransitionWorker *w = &run->workers[worker];
+    for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
+        w->last[p].at_ms = NEVER;
+    for (uint32_t i = 0; i < run->week_count; i++) {
+        if (run->weeks[i].walked)
+            walk_week(w, w->walkers[i], &run->weeks[i], piece);
+        else
+            scan_week(w, w->scanners[i], piece);
+    }
+}
+
+static void open_worker(TransitionRun *run, TransitionWorker *w, const ScanAsk *ask, bool has_codes)
+{
+    const size_t cells = (size_t)run->name_count * run->name_count;
+    *w = (TransitionWorker){.run = run, .pairs = {.limit = PATH_PAIRS_MAX}};
+    w->walkers = calloc((size_t)run->week_count + 1, sizeof(Walker *));
+    w->scanners = calloc((size_t)run->week_count + 1, sizeof(Scanner *));
+    CHECK(w->walkers != NULL && w->scanners != NULL);
+    if (has_codes) {
+        w->cells = calloc(cells + 1, sizeof *w->cells);
+        CHECK(w->cells != NULL);
+    }
+    for (uint32_t i = 0; i < run->week_count; i++) {
+        if (run->weeks[i].walked)
+            w->walkers[i] = walker_new(&run->weeks[i].walk);
+        else
+            w->scanners[i] = scanner_new(&run->weeks[i].view, ask);
+    }
+}
+
+/* Whether it met damage. */
+static bool is_damaged(const TransitionWorker *w)
+{
+    uint64_t damaged = 0;
+    for (uint32_t i = 0; i < w->run->week_count; i++) {
+        damaged += w->walkers[i] != NULL ? walker_damaged(w->walkers[i]) : 0;
+        damaged += w->scanners[i] != NULL ? scanner_damaged(w->scanners[i]) : 0;
+    }
+    return damaged > 0;
+}
+
+static void close_worker(TransitionWorker *w)
+{
+    for (uint32_t i = 0; i < w->run->week_count; i++) {
+        walker_free(w->walkers[i]);
+        scanner_free(w->scanners[i]);
+    }
+    free(w->walkers);
+    free(w->scanners);
+    free(w->cells);
+    tally_free(&w->pairs);
+}
+
+static Err run_pieces(Ctx *ctx, TransitionRun *run)
+{
+    TRY(crew_run(ctx, run->q->crew,
+                 &(CrewJob){.pieces = scan_pieces(run->q->view),
+                            .first_piece = 1, /* nobody goes nowhere */
+                            .piece = take_piece,
+                            .arg = run,
+                            .until_us = run->q->until_us,
+                            .stop = run->q->stop}));
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
+        if (is_damaged(&run->workers[i]))
+            return fail(ctx, ERR_INTERNAL, "events.part_damaged", "transitions met damage");
+    return ERR_OK;
+}
+
+/* ---- the answer ---------------------------------------------------------------------------------- */
+
+static void add_cells(const TransitionRun *run, const uint64_t *cells, Tally *all)
+{
+    for (uint32_t from = 0; from < run->name_count; from++)
+        for (uint32_t to = 0; to < run->name_count; to++)
+            if (cells[from * run->name_count + to] > 0)
+                tally_add(all, (TallyKey){{run->names[from], run->names[to], 0}},
+                          cells[from * run->name_count + to]);
+}
+
+static void give_rows(Ctx *ctx, const Transitions *t, const Tally *all, TransitionsResult *out)
+{
+    Transition *rows = ARENA_ARRAY(ctx->arena, Transition, (size_t)t->top + 1);
+    *out = (TransitionsResult){.rows = rows};
+    for (uint32_t i = 0; i < all->count; i++) {
+        const TallyEntry *e = &all->at[i];
+        if (!t->repeats && e->key.of[0] == e->key.of[1])
+            continue;
+        out->distinct++;
+        out->total += e->count;
+        if (out->count < t->top)
+            rows[out->count++] =
+                (Transition){(uint32_t)e->key.of[0], (uint32_t)e->key.of[1], e->count};
+    }
+}
+
+static Err give_result(Ctx *ctx, const TransitionRun *run, TransitionsResult *out)
+{
+    Tally all = {.limit = PATH_PAIRS_MAX};
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
+        const TransitionWorker *w = &run->workers[i];
+        if (w->cells != NULL)
+            add_cells(run, w->cells, &all);
+        tally_join(&all, &w->pairs);
+    }
+    tally_sort(&all);
+    give_rows(ctx, run->t, &all, out);
+    const bool is_over = all.is_over;
+    tally_free(&all);
+    return is_over ? fail(ctx, ERR_INVALID, "query.too_large", "over %d pairs", PATH_PAIRS_MAX)
+                   : ERR_OK;
+}
+
+static Err run_transitions(Ctx *ctx, TransitionRun *run, TransitionsResult *out)
+{
+    const bool has_codes = find_names(run);
+    const ScanAsk ask = {.selects = &run->t->of, .select_count = 1, .wants_events = true};
+    const uint32_t size = crew_size(run->q->crew);
+    plan_weeks(run, has_codes);
+    run->workers = calloc(size, sizeof *run->workers);
+    CHECK(run->workers != NULL);
+    for (uint32_t i = 0; i < size; i++)
+        open_worker(run, &run->workers[i], &ask, has_codes);
+    Err err = run_pieces(ctx, run);
+    if (err == ERR_OK)
+        err = give_result(ctx, run, out);
+    for (uint32_t i = 0; i < size; i++)
+        close_worker(&run->workers[i]);
+    free(run->workers);
+    return err;
+}
+
+Err query_transitions(Ctx *ctx, const Query *q, const Transitions *t, TransitionsResult *out)
+{
+    if (t->top == 0 || t->top > PATH_ROWS_MAX)
+        return fail(ctx, ERR_INVALID, "query.too_large", "top %u", t->top);
+    TransitionRun run = {.q = q, .t = t};
+    const Err err = run_transitions(ctx, &run, out);
+    free(run.codes);
+    free(run.weeks);
+    return err;
+}
