@@ -7,6 +7,8 @@
  * weeks is the last event.
  */
 #include "engine/path.h"
+
+#include "engine/bits.h"
 #include "engine/tally.h"
 #include "engine/walk.h"
 
@@ -31,7 +33,9 @@ typedef struct TransitionWorker {
     const struct TransitionRun *run;
     Walker **walkers;   /* [week], NULL where it is scanned */
     Scanner **scanners; /* [week], NULL where it is walked */
-    uint64_t *cells;    /* [code of the first][code of the next]; NULL: there are too many names */
+    uint64_t *cells; /* two tables of run->cell_count, to be added up; NULL: there are too many names */
+    uint32_t *edges; /* of the rows of one week */
+    uint32_t edge_cap;
     Tally pairs;        /* of the names that have no codes */
     Last last[PART_BLOCK_PERSONS];
 } TransitionWorker;
@@ -39,10 +43,12 @@ typedef struct TransitionWorker {
 typedef struct TransitionRun {
     const Query *q;
     const Transitions *t;
+    uint32_t gap_s;
     uint8_t *codes; /* [event]: WALK_NONE = it has none */
     uint32_t event_count;
     uint32_t names[WALK_CODES_MAX]; /* [code] */
     uint32_t name_count;
+    uint32_t shift, cell_count; /* cell (from << shift) + to */
     WeekPlan *weeks;
     uint32_t week_count;
     TransitionWorker *workers;
@@ -173,31 +179,10 @@ static void count_pair(TransitionWorker *w, uint32_t from, uint32_t to)
     if (w->cells == NULL)
         tally_add(&w->pairs, (TallyKey){{from, to, 0}}, 1);
     else
-        w->cells[run->codes[from] * run->name_count + run->codes[to]]++;
+        w->cells[((uint32_t)run->codes[from] << run->shift) + run->codes[to]]++;
 }
 
 /* ---- a week that is walked ----------------------------------------------------------------------- */
-
-/* Rows that lie together; which of their pairs count.  Where they are as far apart as may be, milliseconds tell. */
-static void count_neighbours(TransitionWorker *w, Walker *walker, const WalkRows *r)
-{
-    const uint32_t gap_s = (uint32_t)(w->run->t->gap_ms / 1000);
-    const uint32_t names = w->run->name_count;
-    const uint32_t *const keys = r->keys;
-    const uint8_t *const codes = r->codes;
-    uint64_t *const cells = w->cells;
-    uint32_t before = keys[0];
-    uint64_t *from = cells + (size_t)codes[0] * names;
-    for (uint32_t i = 1; i < r->count; i++) {
-        const uint32_t key = keys[i], apart = key - before, code = codes[i];
-        bool is_next = apart <= gap_s;
-        if (__builtin_expect(apart == gap_s, 0))
-            is_next = walker_ms(walker, i) <= walker_ms(walker, i - 1);
-        from[code] += is_next;
-        from = cells + (size_t)code * names;
-        before = key;
-    }
-}
 
 /* The first row of a person near the beginning of the week may go on where the week before ended. */
 static void look_back(TransitionWorker *w, Walker *walker, const WalkRows *r, uint32_t row,
@@ -224,17 +209,43 @@ static void keep_last(TransitionWorker *w, Walker *walker, const WalkRows *r, ui
                              w->run->names[r->codes[row]]};
 }
 
-/* All of these first, then all of those: who has one row only goes on from the week before. */
-static void count_edges(TransitionWorker *w, Walker *walker, const WalkRows *r, int64_t week_ms)
+/*
+ * Two tables in turn: pairs repeat, and a cell that was just written is not free yet.  Two rows that are exactly as
+ * far apart as may be are told by their milliseconds.  `edges`: rows near an end of the week; how many.
+ */
+static uint32_t count_neighbours(TransitionWorker *w, Walker *walker, const WalkRows *r)
 {
-    const uint32_t gap_s = (uint32_t)(w->run->t->gap_ms / 1000);
-    for (uint32_t row = 0; row < r->count; row++) {
-        const uint32_t second = r->keys[row] & PART_SECOND_MASK;
-        if (__builtin_expect(second < gap_s, 0))
-            look_back(w, walker, r, row, week_ms);
-        if (__builtin_expect(second + gap_s >= WALK_SECONDS, 0))
-            keep_last(w, walker, r, row, week_ms);
+    const uint32_t gap_s = w->run->gap_s, shift = w->run->shift;
+    const uint32_t inner_s = WALK_SECONDS > 2 * gap_s ? WALK_SECONDS - 2 * gap_s : 0;
+    const uint32_t *const keys = r->keys;
+    const uint8_t *const codes = r->codes;
+    uint64_t *cells = w->cells, *others = w->cells + w->run->cell_count;
+    uint32_t before = keys[0] - gap_s - 1, from = 0, edges = 0; /* nothing is near before the first */
+    for (uint32_t i = 0; i < r->count; i++) {
+        const uint32_t key = keys[i], apart = key - before, code = codes[i];
+        bool is_next = apart <= gap_s;
+        if (__builtin_expect(apart == gap_s, 0))
+            is_next = walker_ms(walker, i) <= walker_ms(walker, i - 1);
+        cells[from + code] += is_next;
+        if (__builtin_expect((key & PART_SECOND_MASK) - gap_s >= inner_s, 0))
+            w->edges[edges++] = i;
+        uint64_t *const swap = cells;
+        cells = others;
+        others = swap;
+        from = code << shift;
+        before = key;
     }
+    return edges;
+}
+
+static void reserve_edges(TransitionWorker *w, uint32_t n)
+{
+    if (n <= w->edge_cap)
+        return;
+    w->edge_cap = n + n / 2;
+    free(w->edges);
+    w->edges = malloc(w->edge_cap * sizeof *w->edges);
+    CHECK(w->edges != NULL);
 }
 
 static void walk_week(TransitionWorker *w, Walker *walker, const WeekPlan *week, uint32_t piece)
@@ -242,8 +253,12 @@ static void walk_week(TransitionWorker *w, Walker *walker, const WeekPlan *week,
     WalkRows rows;
     if (!walker_rows(walker, piece, &rows))
         return;
-    count_neighbours(w, walker, &rows);
-    count_edges(w, walker, &rows, week->view.parts[0]->head->week_ms);
+    reserve_edges(w, rows.count);
+    const uint32_t edges = count_neighbours(w, walker, &rows);
+    for (uint32_t i = 0; i < edges; i++) {
+        look_back(w, walker, &rows, w->edges[i], week->view.parts[0]->head->week_ms);
+        keep_last(w, walker, &rows, w->edges[i], week->view.parts[0]->head->week_ms);
+    }
 }
 
 /* ---- a week that is scanned ---------------------------------------------------------------------- */
@@ -283,13 +298,12 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
 
 static void open_worker(TransitionRun *run, TransitionWorker *w, const ScanAsk *ask, bool has_codes)
 {
-    const size_t cells = (size_t)run->name_count * run->name_count;
     *w = (TransitionWorker){.run = run, .pairs = {.limit = PATH_PAIRS_MAX}};
     w->walkers = calloc((size_t)run->week_count + 1, sizeof(Walker *));
     w->scanners = calloc((size_t)run->week_count + 1, sizeof(Scanner *));
     CHECK(w->walkers != NULL && w->scanners != NULL);
     if (has_codes) {
-        w->cells = calloc(cells + 1, sizeof *w->cells);
+        w->cells = calloc(2 * (size_t)run->cell_count + 1, sizeof *w->cells);
         CHECK(w->cells != NULL);
     }
     for (uint32_t i = 0; i < run->week_count; i++) {
@@ -320,6 +334,7 @@ static void close_worker(TransitionWorker *w)
     free(w->walkers);
     free(w->scanners);
     free(w->cells);
+    free(w->edges);
     tally_free(&w->pairs);
 }
 
@@ -342,11 +357,13 @@ static Err run_pieces(Ctx *ctx, TransitionRun *run)
 
 static void add_cells(const TransitionRun *run, const uint64_t *cells, Tally *all)
 {
-    for (uint32_t from = 0; from < run->name_count; from++)
-        for (uint32_t to = 0; to < run->name_count; to++)
-            if (cells[from * run->name_count + to] > 0)
-                tally_add(all, (TallyKey){{run->names[from], run->names[to], 0}},
-                          cells[from * run->name_count + to]);
+    const uint32_t to_mask = (1U << run->shift) - 1;
+    for (uint32_t i = 0; i < 2 * run->cell_count; i++) {
+        const uint32_t pair = i % run->cell_count;
+        const TallyKey key = {{run->names[pair >> run->shift], run->names[pair & to_mask], 0}};
+        if (cells[i] > 0)
+            tally_add(all, key, cells[i]);
+    }
 }
 
 static void give_rows(Ctx *ctx, const Transitions *t, const Tally *all, TransitionsResult *out)
@@ -385,6 +402,8 @@ static Err give_result(Ctx *ctx, const TransitionRun *run, TransitionsResult *ou
 static Err run_transitions(Ctx *ctx, TransitionRun *run, TransitionsResult *out)
 {
     const bool has_codes = find_names(run);
+    run->shift = (uint32_t)bits_width(run->name_count);
+    run->cell_count = run->name_count << run->shift;
     const ScanAsk ask = {.selects = &run->t->of, .select_count = 1, .wants_events = true};
     const uint32_t size = crew_size(run->q->crew);
     plan_weeks(run, has_codes);
@@ -405,7 +424,7 @@ Err query_transitions(Ctx *ctx, const Query *q, const Transitions *t, Transition
 {
     if (t->top == 0 || t->top > PATH_ROWS_MAX)
         return fail(ctx, ERR_INVALID, "query.too_large", "top %u", t->top);
-    TransitionRun run = {.q = q, .t = t};
+    TransitionRun run = {.q = q, .t = t, .gap_s = (uint32_t)(t->gap_ms / 1000)};
     const Err err = run_transitions(ctx, &run, out);
     free(run.codes);
     free(run.weeks);
