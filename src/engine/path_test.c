@@ -44,9 +44,9 @@ static ScanSelect random_select(Kit *k, const KitShape *shape, uint32_t *events)
 }
 
 static const KitShape SHAPES[] = {
-    {.rows = 1500, .persons = 4000, .events = 5, .weeks = 3, .ties = 70},
-    {.rows = 1500, .persons = 40, .events = 6, .weeks = 2, .ties = 20},
-    {.rows = 1200, .persons = 6, .events = 400, .weeks = 2, .whole_seconds = true, .ties = 10}};
+    {.rows = 1500, .persons = 4000, .events = 5, .weeks = 3, .ties = 70, .nobody = 20},
+    {.rows = 1500, .persons = 40, .events = 6, .weeks = 2, .ties = 20, .nobody = 20},
+    {.rows = 1200, .persons = 6, .events = 400, .weeks = 2, .whole_seconds = true, .ties = 10, .nobody = 10}};
 
 /* ---- the slow way -------------------------------------------------------------------------------- */
 
@@ -97,7 +97,7 @@ static void slow_paths(Kit *k, const Path *p, Slow *s)
     *s = (Slow){p, ARENA_ARRAY(k->ctx.arena, SlowTrail, k->count + 1), 0};
     for (uint32_t i = 0, n = 0; i <= k->count; i++) {
         KitRow *r = i < k->count ? sorted[i] : NULL;
-        const bool in = r != NULL && r->time_ms >= p->of.from_ms && r->time_ms < p->of.to_ms &&
+        const bool in = r != NULL && r->person != 0 && r->time_ms >= p->of.from_ms && r->time_ms < p->of.to_ms &&
                         (takes(&p->of, r) || (p->anchor != NULL && takes(p->anchor, r)));
         const bool cut = n > 0 && (r == NULL || (in && (r->person != kept[n - 1]->person ||
                                                         r->time_ms - kept[n - 1]->time_ms > p->gap_ms)));
@@ -313,7 +313,7 @@ static uint32_t slow_pairs(Kit *k, const Transitions *t, SlowPair **out)
     uint32_t n = 0;
     for (uint32_t i = 0; i < k->count; i++) {
         const KitRow *r = sorted[i];
-        if (r->time_ms < t->of.from_ms || r->time_ms >= t->of.to_ms || !takes(&t->of, r))
+        if (r->person == 0 || r->time_ms < t->of.from_ms || r->time_ms >= t->of.to_ms || !takes(&t->of, r))
             continue;
         if (before != NULL && before->person == r->person &&
             r->time_ms - before->time_ms <= t->gap_ms &&
@@ -368,9 +368,9 @@ static Transitions random_transitions(Kit *k, const KitShape *shape, uint32_t *e
 
 /* Many within a second, at the ends of weeks too, so that milliseconds and parts decide. */
 static const KitShape CROWDS[] = {
-    {.rows = 3000, .persons = 2100, .events = 4, .weeks = 3, .ties = 60},
-    {.rows = 3000, .persons = 5, .events = 9, .weeks = 3, .ties = 5},
-    {.rows = 1000, .persons = 30, .events = 400, .weeks = 2, .whole_seconds = true, .ties = 30}};
+    {.rows = 3000, .persons = 2100, .events = 4, .weeks = 3, .ties = 60, .nobody = 20},
+    {.rows = 3000, .persons = 5, .events = 9, .weeks = 3, .ties = 5, .nobody = 20},
+    {.rows = 1000, .persons = 30, .events = 400, .weeks = 2, .whole_seconds = true, .ties = 30, .nobody = 10}};
 
 static void random_pairs(void)
 {

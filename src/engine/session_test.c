@@ -23,7 +23,7 @@ static bool takes(const Sessions *s, const KitRow *r)
     bool named = s->of.events == NULL;
     for (uint32_t i = 0; i < s->of.event_count; i++)
         named = named || s->of.events[i] == r->event;
-    return named && (s->of.filter == NULL || kit_fulfils(s->of.filter, r)) &&
+    return r->person != 0 && named && (s->of.filter == NULL || kit_fulfils(s->of.filter, r)) &&
            r->time_ms >= s->bounds[0] - DAY && r->time_ms < s->bounds[s->bucket_count] + DAY;
 }
 
@@ -185,9 +185,9 @@ static void random_bounds(Kit *k, int64_t *bounds, uint32_t n)
 static void random_sessions(void)
 {
     static const KitShape shapes[] = {
-        {.rows = 1500, .persons = 4000, .events = 5, .weeks = 3, .ties = 60},
-        {.rows = 2500, .persons = 4, .events = 6, .weeks = 2, .ties = 20},
-        {.rows = 1500, .persons = 9, .events = 400, .weeks = 3, .whole_seconds = true, .ties = 10}};
+        {.rows = 1500, .persons = 4000, .events = 5, .weeks = 3, .ties = 60, .nobody = 20},
+        {.rows = 2500, .persons = 4, .events = 6, .weeks = 2, .ties = 20, .nobody = 30},
+        {.rows = 1500, .persons = 9, .events = 400, .weeks = 3, .whole_seconds = true, .ties = 10, .nobody = 10}};
     static const ScanProp prop = {KIT_PROP(0), 0};
     static const uint32_t some[] = {1, 2, 4};
     const int64_t gaps[] = {0, 1800000, 3 * 3600000, 9 * 3600000, 2 * DAY};
