@@ -265,7 +265,7 @@ static void random_paths(void)
         Kit k;
         kit_open(&k, 80 + i, &SHAPES[i], 3);
         const Query q = {.view = &k.view, .crew = crew};
-        for (int round = 0; round < 16; round++) {
+        for (int round = 0; round < 24; round++) {
             uint32_t of[8], from[8];
             const ScanSelect anchor = random_select(&k, &SHAPES[i], from);
             const int64_t gaps[] = {0, 1800000, 86400000, 604800000};
