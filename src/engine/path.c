@@ -36,8 +36,8 @@ typedef struct PathRun {
     const Query *q;
     const Path *p;
     ScanAsk ask;
-    bool counting; /* the first pass */
-    Tally shown;   /* the nodes that are, step by step */
+    bool counting;                      /* the first pass */
+    Tally shown;                        /* the nodes that are, step by step */
     uint32_t first[PATH_STEPS_MAX + 1]; /* a step's are [first[k], first[k + 1]) of them */
     uint32_t distinct[PATH_STEPS_MAX];
     PathWorker *workers;
@@ -249,7 +249,7 @@ static int by_edge(const void *a, const void *b)
 
 static const PathEdge *give_edges(Ctx *ctx, const PathCells *c, uint32_t step, uint32_t *count)
 {
-    PathEdge *edges = ARENA_ARRAY(ctx->arena, PathEdge, SHOWN_MAX *SHOWN_MAX);
+    PathEdge *edges = ARENA_ARRAY(ctx->arena, PathEdge, SHOWN_MAX * SHOWN_MAX);
     uint32_t n = 0;
     for (uint32_t from = 0; from < SHOWN_MAX; from++)
         for (uint32_t to = 0; to < SHOWN_MAX; to++)
@@ -286,8 +286,8 @@ static void give_result(Ctx *ctx, const PathRun *run, const PathCells *c, PathRe
     *out = (PathResult){.steps = steps};
     for (uint32_t k = 0; k < run->p->steps && c->steps[k].n > 0; k++, out->step_count++) {
         PathStep *s = &steps[k];
-        *s = (PathStep){
-            .distinct = run->distinct[k], .count = c->steps[k].n, .ended = c->ends[k].n};
+        *s =
+            (PathStep){.distinct = run->distinct[k], .count = c->steps[k].n, .ended = c->ends[k].n};
         s->nodes = give_nodes(ctx, run, c, k, &s->node_count);
         s->edges = give_edges(ctx, c, k, &s->edge_count);
     }

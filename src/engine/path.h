@@ -19,10 +19,12 @@ enum {
 };
 
 typedef struct Path {
-    ScanSelect of;            /* the events that take part; its range is that of the question */
-    const ScanSelect *anchor; /* these take part, too, and a path goes from the first one of them on; NULL:
+    ScanSelect of; /* the events that take part; its range is that of the question */
+    const ScanSelect
+        *anchor; /* these take part, too, and a path goes from the first one of them on; NULL:
                                * from its first event */
-    bool backward; /* from the last one back to what was before; step 0 is always where it goes from */
+    bool
+        backward; /* from the last one back to what was before; step 0 is always where it goes from */
     uint32_t steps, top; /* nodes shown per step, the most frequent; the rest are "other" */
     int64_t gap_ms;
     bool repeats; /* what is like the node before it is a node of its own, otherwise the same one */
@@ -45,7 +47,8 @@ typedef struct PathEdge {
 } PathEdge;
 
 typedef struct PathStep {
-    const PathNode *nodes; /* by count, descending, then event and value; "other" last, when there is any */
+    const PathNode
+        *nodes; /* by count, descending, then event and value; "other" last, when there is any */
     uint32_t node_count;
     uint32_t distinct;     /* nodes there are */
     const PathEdge *edges; /* by count, descending, then places; none of the last step */

@@ -33,21 +33,21 @@ static Err ask_scanned_transitions(Ctx *ctx, const Query *q)
 static Err ask_sessions(Ctx *ctx, const Query *q)
 {
     SessionsResult out;
-    const Sessions s = {.of = ALL, .bounds = BOUNDS, .bucket_count = 1, .prop = &PROP, .top = 2,
-                        .median = true};
+    const Sessions s = {
+        .of = ALL, .bounds = BOUNDS, .bucket_count = 1, .prop = &PROP, .top = 2, .median = true};
     return query_sessions(ctx, q, &s, &out);
 }
 
 static Err ask_touches(Ctx *ctx, const Query *q)
 {
     TouchResult out;
-    const Touch t = {.conversion = ALL, .touch = ALL, .breakdown = &PROP, .breakdown_count = 1, .top = 2};
+    const Touch t = {
+        .conversion = ALL, .touch = ALL, .breakdown = &PROP, .breakdown_count = 1, .top = 2};
     return query_touch(ctx, q, &t, &out);
 }
 
-static Err (*const ASK[])(Ctx *ctx, const Query *q) = {ask_paths, ask_transitions,
-                                                       ask_scanned_transitions, ask_sessions,
-                                                       ask_touches};
+static Err (*const ASK[])(Ctx *ctx, const Query *q) = {
+    ask_paths, ask_transitions, ask_scanned_transitions, ask_sessions, ask_touches};
 
 TEST(paths_sessions_and_touches_end_at_their_deadline_or_when_they_are_stopped)
 {
@@ -144,7 +144,8 @@ static void open_values(Kit *k, uint32_t n)
         rows_add(&b, KIT_ORIGIN_MS + (int64_t)i * 4000, PART_BLOCK_PERSONS, 1);
         rows_value(&b, KIT_PROP(0), PART_NUMBERS, 0, i);
     }
-    CHECK(rows_build(&k->ctx, &b, KIT_ORIGIN_MS, 1, 2, &k->view.parts, &k->view.part_count) == ERR_OK);
+    CHECK(rows_build(&k->ctx, &b, KIT_ORIGIN_MS, 1, 2, &k->view.parts, &k->view.part_count) ==
+          ERR_OK);
     rows_free(&b);
 }
 
@@ -157,10 +158,14 @@ static void expect_values(uint32_t n, bool over)
     const Query q = {.view = &k.view, .crew = crew};
     const Err want = over ? ERR_INVALID : ERR_OK;
     const Path path = {.of = ALL, .steps = 2, .top = 1, .gap_ms = 10, .prop = &PROP};
-    const Sessions s = {.of = ALL, .bounds = BOUNDS, .bucket_count = 1, .gap_ms = 10,
-                        .prop = &PROP, .top = 1};
-    const Touch t = {.conversion = ALL, .touch = ALL, .look_back_ms = 4000, .breakdown = &PROP,
-                     .breakdown_count = 1, .top = 1};
+    const Sessions s = {
+        .of = ALL, .bounds = BOUNDS, .bucket_count = 1, .gap_ms = 10, .prop = &PROP, .top = 1};
+    const Touch t = {.conversion = ALL,
+                     .touch = ALL,
+                     .look_back_ms = 4000,
+                     .breakdown = &PROP,
+                     .breakdown_count = 1,
+                     .top = 1};
     PathResult paths;
     SessionsResult sessions;
     TouchResult touches;
@@ -177,7 +182,8 @@ static void expect_values(uint32_t n, bool over)
 
 TEST(so_many_different_values_are_counted_and_one_more_is_refused)
 {
-    _Static_assert((int)PATH_NODES_MAX == (int)SESSION_VALUES_MAX && (int)PATH_NODES_MAX == (int)TOUCH_VALUES_MAX,
+    _Static_assert((int)PATH_NODES_MAX == (int)SESSION_VALUES_MAX &&
+                       (int)PATH_NODES_MAX == (int)TOUCH_VALUES_MAX,
                    "they are tried together");
     expect_values(PATH_NODES_MAX, false);
     expect_values(PATH_NODES_MAX + 2, true);

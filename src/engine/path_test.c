@@ -46,7 +46,13 @@ static ScanSelect random_select(Kit *k, const KitShape *shape, uint32_t *events)
 static const KitShape SHAPES[] = {
     {.rows = 1500, .persons = 4000, .events = 5, .weeks = 3, .ties = 70, .nobody = 20},
     {.rows = 1500, .persons = 40, .events = 6, .weeks = 2, .ties = 20, .nobody = 20},
-    {.rows = 1200, .persons = 6, .events = 400, .weeks = 2, .whole_seconds = true, .ties = 10, .nobody = 10}};
+    {.rows = 1200,
+     .persons = 6,
+     .events = 400,
+     .weeks = 2,
+     .whole_seconds = true,
+     .ties = 10,
+     .nobody = 10}};
 
 /* ---- the slow way -------------------------------------------------------------------------------- */
 
@@ -97,10 +103,12 @@ static void slow_paths(Kit *k, const Path *p, Slow *s)
     *s = (Slow){p, ARENA_ARRAY(k->ctx.arena, SlowTrail, k->count + 1), 0};
     for (uint32_t i = 0, n = 0; i <= k->count; i++) {
         KitRow *r = i < k->count ? sorted[i] : NULL;
-        const bool in = r != NULL && r->person != 0 && r->time_ms >= p->of.from_ms && r->time_ms < p->of.to_ms &&
+        const bool in = r != NULL && r->person != 0 && r->time_ms >= p->of.from_ms &&
+                        r->time_ms < p->of.to_ms &&
                         (takes(&p->of, r) || (p->anchor != NULL && takes(p->anchor, r)));
-        const bool cut = n > 0 && (r == NULL || (in && (r->person != kept[n - 1]->person ||
-                                                        r->time_ms - kept[n - 1]->time_ms > p->gap_ms)));
+        const bool cut =
+            n > 0 && (r == NULL || (in && (r->person != kept[n - 1]->person ||
+                                           r->time_ms - kept[n - 1]->time_ms > p->gap_ms)));
         for (uint32_t a = 0; cut && p->backward && a < n / 2; a++) {
             KitRow *swap = kept[a];
             kept[a] = kept[n - 1 - a];
@@ -213,8 +221,7 @@ static void compare_step(const Slow *s, const Shown *shown, uint32_t k, const Pa
     for (uint32_t i = 0; i < got->node_count; i++) {
         const PathNode *n = &got->nodes[i];
         EXPECT_I64(n->is_other, i == shown[k].count);
-        CHECK(n->is_other ||
-              same_node((SlowNode){n->event, n->value}, shown[k].nodes[i]));
+        CHECK(n->is_other || same_node((SlowNode){n->event, n->value}, shown[k].nodes[i]));
         EXPECT_I64((int64_t)n->count, (int64_t)slow_count(s, shown, (Part2){NODE, k, i, 0}));
         EXPECT_I64((int64_t)n->ended, (int64_t)slow_count(s, shown, (Part2){NODE_END, k, i, 0}));
     }
@@ -313,7 +320,8 @@ static uint32_t slow_pairs(Kit *k, const Transitions *t, SlowPair **out)
     uint32_t n = 0;
     for (uint32_t i = 0; i < k->count; i++) {
         const KitRow *r = sorted[i];
-        if (r->person == 0 || r->time_ms < t->of.from_ms || r->time_ms >= t->of.to_ms || !takes(&t->of, r))
+        if (r->person == 0 || r->time_ms < t->of.from_ms || r->time_ms >= t->of.to_ms ||
+            !takes(&t->of, r))
             continue;
         if (before != NULL && before->person == r->person &&
             r->time_ms - before->time_ms <= t->gap_ms &&
@@ -370,7 +378,13 @@ static Transitions random_transitions(Kit *k, const KitShape *shape, uint32_t *e
 static const KitShape CROWDS[] = {
     {.rows = 3000, .persons = 2100, .events = 4, .weeks = 3, .ties = 60, .nobody = 20},
     {.rows = 3000, .persons = 5, .events = 9, .weeks = 3, .ties = 5, .nobody = 20},
-    {.rows = 1000, .persons = 30, .events = 400, .weeks = 2, .whole_seconds = true, .ties = 30, .nobody = 10}};
+    {.rows = 1000,
+     .persons = 30,
+     .events = 400,
+     .weeks = 2,
+     .whole_seconds = true,
+     .ties = 30,
+     .nobody = 10}};
 
 static void random_pairs(void)
 {

@@ -305,8 +305,8 @@ static void give_names(Ctx *ctx, const SessionRun *run, bool began, SessionNames
     SessionName *rows = ARENA_ARRAY(ctx->arena, SessionName, (size_t)run->s->names + 1);
     *out = (SessionNames){.rows = rows, .distinct = all.count};
     for (; out->count < all.count && out->count < run->s->names; out->count++)
-        rows[out->count] = (SessionName){(uint32_t)all.at[out->count].key.of[0],
-                                         all.at[out->count].count};
+        rows[out->count] =
+            (SessionName){(uint32_t)all.at[out->count].key.of[0], all.at[out->count].count};
     tally_free(&all);
 }
 

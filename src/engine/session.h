@@ -58,9 +58,10 @@ typedef struct SessionNames {
 } SessionNames;
 
 typedef struct SessionsResult {
-    const SessionSeries *series; /* by sessions, descending, then value; "other" last, when there is any */
+    const SessionSeries
+        *series; /* by sessions, descending, then value; "other" last, when there is any */
     uint32_t count;
-    uint32_t distinct;       /* series there are */
+    uint32_t distinct;         /* series there are */
     SessionNames began, ended; /* with which event */
 } SessionsResult;
 

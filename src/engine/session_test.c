@@ -158,9 +158,9 @@ static void compare_sessions(Kit *k, const Query *q, const Sessions *s)
         CHECK(i >= shown || got.series[i].value == series[i].value);
         for (uint32_t b = 0; b <= s->bucket_count; b++) {
             const bool is_total = b == s->bucket_count;
-            const SessionCell want = slow_cell(k, all, n, series, shown, i,
-                                               s->bounds[is_total ? 0 : b],
-                                               s->bounds[is_total ? b : b + 1]);
+            const SessionCell want =
+                slow_cell(k, all, n, series, shown, i, s->bounds[is_total ? 0 : b],
+                          s->bounds[is_total ? b : b + 1]);
             expect_cell(&got.series[i].cells[b], &want, s->median);
         }
     }
@@ -187,7 +187,13 @@ static void random_sessions(void)
     static const KitShape shapes[] = {
         {.rows = 1500, .persons = 4000, .events = 5, .weeks = 3, .ties = 60, .nobody = 20},
         {.rows = 2500, .persons = 4, .events = 6, .weeks = 2, .ties = 20, .nobody = 30},
-        {.rows = 1500, .persons = 9, .events = 400, .weeks = 3, .whole_seconds = true, .ties = 10, .nobody = 10}};
+        {.rows = 1500,
+         .persons = 9,
+         .events = 400,
+         .weeks = 3,
+         .whole_seconds = true,
+         .ties = 10,
+         .nobody = 10}};
     static const ScanProp prop = {KIT_PROP(0), 0};
     static const uint32_t some[] = {1, 2, 4};
     const int64_t gaps[] = {0, 1800000, 3 * 3600000, 9 * 3600000, 2 * DAY};

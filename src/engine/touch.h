@@ -24,9 +24,9 @@ enum {
 typedef enum TouchModel {
     TOUCH_LAST,
     TOUCH_FIRST,
-    TOUCH_LINEAR,        /* the same to each */
-    TOUCH_U,             /* 40 % to the first, 40 % to the last, 20 % to those between; two: half each */
-    TOUCH_J,             /* 20, 60, 20 */
+    TOUCH_LINEAR, /* the same to each */
+    TOUCH_U,      /* 40 % to the first, 40 % to the last, 20 % to those between; two: half each */
+    TOUCH_J,      /* 20, 60, 20 */
     TOUCH_INVERSE_J,     /* 60, 20, 20 */
     TOUCH_PARTICIPATION, /* all to each combination of values, once */
 } TouchModel;

@@ -217,7 +217,13 @@ static void random_touches(void)
     static const KitShape shapes[] = {
         {.rows = 1200, .persons = 3000, .events = 5, .weeks = 3, .ties = 70, .nobody = 20},
         {.rows = 1200, .persons = 40, .events = 6, .weeks = 3, .ties = 20, .nobody = 30},
-        {.rows = 900, .persons = 20, .events = 400, .weeks = 2, .whole_seconds = true, .ties = 10, .nobody = 10}};
+        {.rows = 900,
+         .persons = 20,
+         .events = 400,
+         .weeks = 2,
+         .whole_seconds = true,
+         .ties = 10,
+         .nobody = 10}};
     for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
         compare_some(&shapes[i], 110 + i);
 }
@@ -242,7 +248,8 @@ static void open_hand(Kit *k, const int64_t *channels, uint32_t n, int64_t worth
     }
     rows_add(&b, KIT_ORIGIN_MS + (int64_t)n * 60000, PART_BLOCK_PERSONS, 2);
     rows_value(&b, WORTH, PART_NUMBERS, 0, worth);
-    CHECK(rows_build(&k->ctx, &b, KIT_ORIGIN_MS, 1, 2, &k->view.parts, &k->view.part_count) == ERR_OK);
+    CHECK(rows_build(&k->ctx, &b, KIT_ORIGIN_MS, 1, 2, &k->view.parts, &k->view.part_count) ==
+          ERR_OK);
     rows_free(&b);
 }
 
@@ -293,8 +300,10 @@ TEST(a_conversion_is_shared_to_the_last_unit)
         {4, 1001, TOUCH_U, {401, 100, 100, 400}}, /* 400.4 and 100.1 */
         {4, 1001, TOUCH_J, {200, 100, 100, 601}}, /* 200.2 and 600.6 */
         {4, -1001, TOUCH_J, {-200, -100, -100, -601}},
-        {4, INT64_C(4000000000000000003), TOUCH_LINEAR, {1000000000000000001, 1000000000000000001,
-                                                         1000000000000000001, 1000000000000000000}},
+        {4,
+         INT64_C(4000000000000000003),
+         TOUCH_LINEAR,
+         {1000000000000000001, 1000000000000000001, 1000000000000000001, 1000000000000000000}},
         {4, 7, TOUCH_PARTICIPATION, {7, 7, 7, 7}},
         {4, 7, TOUCH_FIRST, {7, 0, 0, 0}},
         {4, 7, TOUCH_LAST, {0, 0, 0, 7}},

@@ -33,10 +33,11 @@ typedef struct TransitionWorker {
     const struct TransitionRun *run;
     Walker **walkers;   /* [week], NULL where it is scanned */
     Scanner **scanners; /* [week], NULL where it is walked */
-    uint64_t *cells; /* two tables of run->cell_count, to be added up; NULL: there are too many names */
+    uint64_t
+        *cells; /* two tables of run->cell_count, to be added up; NULL: there are too many names */
     uint32_t *edges; /* of the rows of one week */
     uint32_t edge_cap;
-    Tally pairs;        /* of the names that have no codes */
+    Tally pairs; /* of the names that have no codes */
     Last last[PART_BLOCK_PERSONS];
 } TransitionWorker;
 
@@ -138,7 +139,8 @@ static uint32_t second_in_week(int64_t at_ms, int64_t week_ms)
 /* Whether seconds are all that decides: also at the edges of the range. */
 static bool seconds_decide(const Transitions *t)
 {
-    const bool whole = t->of.from_ms % 1000 == 0 && t->of.to_ms % 1000 == 0 && t->gap_ms % 1000 == 0;
+    const bool whole =
+        t->of.from_ms % 1000 == 0 && t->of.to_ms % 1000 == 0 && t->gap_ms % 1000 == 0;
     return whole && t->of.filter == NULL && t->gap_ms > 0 &&
            t->gap_ms < PERSONS_APART_S * INT64_C(1000);
 }
@@ -205,8 +207,8 @@ static void keep_last(TransitionWorker *w, Walker *walker, const WalkRows *r, ui
     if (row + 1 < r->count && r->keys[row + 1] >> PART_SECOND_BITS == person)
         return;
     const int64_t second = r->keys[row] & PART_SECOND_MASK;
-    w->last[person] = (Last){week_ms + second * 1000 + walker_ms(walker, row),
-                             w->run->names[r->codes[row]]};
+    w->last[person] =
+        (Last){week_ms + second * 1000 + walker_ms(walker, row), w->run->names[r->codes[row]]};
 }
 
 /*
@@ -220,7 +222,8 @@ static uint32_t count_neighbours(TransitionWorker *w, Walker *walker, const Walk
     const uint32_t *const keys = r->keys;
     const uint8_t *const codes = r->codes;
     uint64_t *cells = w->cells, *others = w->cells + w->run->cell_count;
-    uint32_t before = keys[0] - gap_s - 1, from = 0, edges = 0; /* nothing is near before the first */
+    uint32_t before = keys[0] - gap_s - 1, from = 0,
+             edges = 0; /* nothing is near before the first */
     for (uint32_t i = 0; i < r->count; i++) {
         const uint32_t key = keys[i], apart = key - before, code = codes[i];
         bool is_next = apart <= gap_s;

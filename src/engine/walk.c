@@ -15,7 +15,7 @@
 
 /* The rows of one code in the part and block under way. */
 typedef struct WalkList {
-    uint32_t list;  /* of the part; part_list_count = it has none */
+    uint32_t list; /* of the part; part_list_count = it has none */
     uint32_t cursor;
     PartRows rows;
     uint32_t at; /* of its keys in Walker.raw */
@@ -35,8 +35,8 @@ struct Walker {
 
     uint32_t row_cap, sequence_cap;
     uint8_t *sequence;
-    uint32_t *raw;   /* keys, list by list */
-    uint32_t *keys;  /* in order, part by part */
+    uint32_t *raw;  /* keys, list by list */
+    uint32_t *keys; /* in order, part by part */
     uint8_t *codes;
     uint8_t *origin; /* which part each row is of */
     uint32_t *grouped_keys;
@@ -93,9 +93,9 @@ void walker_free(Walker *w)
         return;
     for (uint32_t i = 0; i < w->ask.part_count; i++)
         free(w->parts[i].lists);
-    void *const buffers[] = {w->parts,  w->sequence,     w->raw,           w->keys,
-                             w->codes,  w->origin,       w->grouped_keys,  w->grouped_codes,
-                             w->timed,  w->grouped_origin};
+    void *const buffers[] = {w->parts, w->sequence,      w->raw,          w->keys,
+                             w->codes, w->origin,        w->grouped_keys, w->grouped_codes,
+                             w->timed, w->grouped_origin};
     for (size_t i = 0; i < ARRAY_LEN(buffers); i++)
         free(buffers[i]);
     filter_scratch_free(&w->scratch);
@@ -249,8 +249,8 @@ static void order_person(Walker *w, uint32_t from, uint32_t n)
 static bool may_be_wrong(const Walker *w, uint32_t row)
 {
     const uint32_t *keys = w->grouped_keys;
-    return keys[row] < keys[row - 1] || (keys[row] == keys[row - 1] &&
-                                         w->grouped_origin[row] != w->grouped_origin[row - 1]);
+    return keys[row] < keys[row - 1] ||
+           (keys[row] == keys[row - 1] && w->grouped_origin[row] != w->grouped_origin[row - 1]);
 }
 
 static void order_rows(Walker *w, uint32_t count)
@@ -345,7 +345,8 @@ int64_t walker_ms(Walker *w, uint32_t row)
         return 0;
     const uint32_t place =
         first_place(w->raw + l->at, l->rows.count, w->given.keys[row]) + count_before(w, row);
-    const FilterRows one = {.part = p->part, .list = list, .first = l->rows.first + place, .count = 1};
+    const FilterRows one = {
+        .part = p->part, .list = list, .first = l->rows.first + place, .count = 1};
     int64_t ms = 0;
     filter_scratch_reserve(&w->scratch, 1);
     if (!filter_values(&one, c, 0, &w->scratch, &ms))

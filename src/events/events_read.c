@@ -36,7 +36,7 @@ typedef struct Reader {
     Sources sources;
     const EventsQuery *q;
     bool by_actor;
-    Bound from, below; /* [from, below) */
+    Bound from, below;              /* [from, below) */
     uint8_t key[SIPHASH_KEY_BYTES]; /* that `hash` was made with */
     uint64_t hash;
     FrameReader frames;

@@ -101,8 +101,8 @@ Err ask_paths(Asking *a, const Query *q, const ApiQuery *in)
 
 static Err make_transitions(Asking *a, const ApiTransitionsQuestion *q, Transitions *out)
 {
-    *out = (Transitions){
-        .gap_ms = q->gap_s * 1000, .repeats = !q->collapse, .top = (uint32_t)q->top};
+    *out =
+        (Transitions){.gap_ms = q->gap_s * 1000, .repeats = !q->collapse, .top = (uint32_t)q->top};
     TRY(ask_maybe_select(a, q->of_is, q->of, "/transitions/of", &out->of));
     return ask_range(a, q->from, q->to, &out->of);
 }
@@ -122,9 +122,9 @@ Err ask_transitions(Asking *a, const Query *q, const ApiQuery *in)
     out->rows_count = result.count;
     out->rows = ARENA_ARRAY(a->ctx->arena, ApiTransitionRow, (size_t)result.count + 1);
     for (uint32_t i = 0; i < result.count; i++)
-        out->rows[i] = (ApiTransitionRow){
-            .from = schema_event_name(a->names.schema, result.rows[i].from),
-            .to = schema_event_name(a->names.schema, result.rows[i].to),
-            .count = (int64_t)result.rows[i].count};
+        out->rows[i] =
+            (ApiTransitionRow){.from = schema_event_name(a->names.schema, result.rows[i].from),
+                               .to = schema_event_name(a->names.schema, result.rows[i].to),
+                               .count = (int64_t)result.rows[i].count};
     return ERR_OK;
 }
