@@ -10,7 +10,7 @@
 
 #include "base/base.h"
 
-enum { TALLY_NONE = UINT32_MAX };
+#define TALLY_NONE UINT32_MAX
 
 typedef struct TallyKey {
     int64_t of[3];
