@@ -3,10 +3,14 @@
  *
  * The first pass counts every node of every step, which says which ones are shown.  The second one counts those,
  * the others as one, and what lies between two steps: as few cells as are shown, however many nodes there are.
+ *
+ * Where nodes are event names, and few of them, the first pass counts everything per name.  That is all when paths
+ * are counted: the names that are not shown are added up.  Persons are not: one may be in several.
  */
 #include "engine/path.h"
 
 #include "engine/tally.h"
+#include "engine/walk.h"
 
 #include <stdlib.h>
 
@@ -16,29 +20,37 @@ typedef struct PathCount {
     uint32_t person; /* counted last */
 } PathCount;
 
-enum { SHOWN_MAX = PATH_TOP_MAX + 1 }; /* with "other" */
+enum {
+    SHOWN_MAX = PATH_TOP_MAX + 1, /* with "other" */
+    WIDE_MAX = 64,                /* names that are counted one by one */
+};
 
-/* What the second pass counts. */
+/* What is counted of `width` places per step. */
 typedef struct PathCells {
+    uint32_t width;
     PathCount steps[PATH_STEPS_MAX], ends[PATH_STEPS_MAX];
-    PathCount nodes[PATH_STEPS_MAX][SHOWN_MAX], node_ends[PATH_STEPS_MAX][SHOWN_MAX];
-    PathCount edges[PATH_STEPS_MAX][SHOWN_MAX][SHOWN_MAX];
+    PathCount *nodes, *node_ends; /* [step][place] */
+    PathCount *edges;             /* [step][place][place in the next step] */
 } PathCells;
 
 typedef struct PathWorker {
     const struct PathRun *run;
     Scanner *scanner;
     Tally nodes;
-    PathCells *cells;
+    PathCells cells;
 } PathWorker;
 
 typedef struct PathRun {
     const Query *q;
     const Path *p;
     ScanAsk ask;
-    bool counting;                      /* the first pass */
-    Tally shown;                        /* the nodes that are, step by step */
-    uint32_t first[PATH_STEPS_MAX + 1]; /* a step's are [first[k], first[k + 1]) of them */
+    bool counting; /* the first of two passes */
+    bool few;      /* nodes are names that have codes */
+    bool wide;     /* the pass that counts all of them: a place per code */
+    WalkNames names;
+    uint8_t places[PATH_STEPS_MAX][WIDE_MAX]; /* [step][code], once it is known what is shown */
+    Tally shown;                              /* the nodes that are, step by step */
+    uint32_t first[PATH_STEPS_MAX + 1];       /* a step's are [first[k], first[k + 1]) of them */
     uint32_t distinct[PATH_STEPS_MAX];
     PathWorker *workers;
 } PathRun;
@@ -105,6 +117,40 @@ static void count_nodes(PathWorker *w, const ScanBatch *b, const Trail *t)
     }
 }
 
+/* ---- cells --------------------------------------------------------------------------------------- */
+
+static size_t node_cell(const PathCells *c, uint32_t step, uint32_t place)
+{
+    return (size_t)step * c->width + place;
+}
+
+static size_t edge_cell(const PathCells *c, uint32_t step, uint32_t from, uint32_t to)
+{
+    return node_cell(c, step, from) * c->width + to;
+}
+
+static PathCount *zeros(size_t n)
+{
+    PathCount *cells = calloc(n, sizeof *cells);
+    CHECK(cells != NULL);
+    return cells;
+}
+
+static void open_cells(PathCells *c, uint32_t steps, uint32_t width)
+{
+    const size_t nodes = (size_t)steps * width;
+    *c = (PathCells){.width = width, .nodes = zeros(nodes + 1), .node_ends = zeros(nodes + 1)};
+    c->edges = zeros(nodes * width + 1);
+}
+
+static void close_cells(PathCells *c)
+{
+    free(c->nodes);
+    free(c->node_ends);
+    free(c->edges);
+    *c = (PathCells){0};
+}
+
 /* ---- what is shown of it ------------------------------------------------------------------------- */
 
 static void count(const Path *p, PathCount *c, uint32_t person)
@@ -116,29 +162,37 @@ static void count(const Path *p, PathCount *c, uint32_t person)
 }
 
 /* Its place in its step; "other" stands behind those that are shown. */
-static uint32_t place_of(const PathRun *run, TallyKey node)
+static uint32_t shown_place(const PathRun *run, TallyKey node)
 {
     const int64_t step = node.of[0];
     const uint32_t number = tally_find(&run->shown, node);
     return (number == TALLY_NONE ? run->first[step + 1] : number) - run->first[step];
 }
 
+static uint32_t place_of(const PathRun *run, const ScanBatch *b, const Trail *t, uint32_t step)
+{
+    if (!run->few)
+        return shown_place(run, node_at(run->p, b, t, step));
+    const uint8_t code = run->names.codes[b->events[t->rows[step]]];
+    return run->wide ? code : run->places[step][code];
+}
+
 static void count_trail(PathWorker *w, const ScanBatch *b, const Trail *t)
 {
     const PathRun *run = w->run;
-    PathCells *c = w->cells;
+    PathCells *c = &w->cells;
     uint32_t before = 0;
     for (uint32_t step = 0; step < t->count; step++) {
-        const uint32_t place = place_of(run, node_at(run->p, b, t, step));
+        const uint32_t place = place_of(run, b, t, step);
         const bool ends = step + 1 == t->count && !t->goes_on;
         count(run->p, &c->steps[step], t->person);
-        count(run->p, &c->nodes[step][place], t->person);
+        count(run->p, &c->nodes[node_cell(c, step, place)], t->person);
         if (ends) {
             count(run->p, &c->ends[step], t->person);
-            count(run->p, &c->node_ends[step][place], t->person);
+            count(run->p, &c->node_ends[node_cell(c, step, place)], t->person);
         }
         if (step > 0)
-            count(run->p, &c->edges[step - 1][before][place], t->person);
+            count(run->p, &c->edges[edge_cell(c, step - 1, before, place)], t->person);
         before = place;
     }
 }
@@ -230,14 +284,62 @@ static Err find_nodes(Ctx *ctx, PathRun *run)
                    : ERR_OK;
 }
 
-/* Both are nothing but counts: the persons of two workers are others. */
-static void join_cells(PathCells *into, const PathCells *from)
+/* ---- adding up ----------------------------------------------------------------------------------- */
+
+static void add_counts(PathCount *into, const PathCount *from, size_t n)
 {
-    PathCount *const to = (PathCount *)into;
-    const PathCount *const more = (const PathCount *)from;
-    for (size_t i = 0; i < sizeof *into / sizeof *to; i++)
-        to[i].n += more[i].n;
+    for (size_t i = 0; i < n; i++)
+        into[i].n += from[i].n;
 }
+
+/* The persons of two workers are others. */
+static void join_cells(PathCells *into, const PathCells *from, uint32_t steps)
+{
+    const size_t nodes = (size_t)steps * into->width;
+    add_counts(into->steps, from->steps, PATH_STEPS_MAX);
+    add_counts(into->ends, from->ends, PATH_STEPS_MAX);
+    add_counts(into->nodes, from->nodes, nodes);
+    add_counts(into->node_ends, from->node_ends, nodes);
+    add_counts(into->edges, from->edges, nodes * into->width);
+}
+
+/* choose_nodes() of what was counted per name. */
+static void choose_names(PathRun *run, const PathCells *wide)
+{
+    Tally all = {.limit = PATH_NODES_MAX};
+    for (uint32_t step = 0; step < run->p->steps; step++)
+        for (uint32_t code = 0; code < wide->width; code++) {
+            const uint64_t n = wide->nodes[node_cell(wide, step, code)].n;
+            if (n > 0)
+                tally_add(&all, (TallyKey){{step, run->names.names[code], 0}}, n);
+        }
+    tally_sort(&all);
+    choose_nodes(run, &all);
+    tally_free(&all);
+    for (uint32_t step = 0; step < run->p->steps; step++)
+        for (uint32_t code = 0; code < wide->width; code++)
+            run->places[step][code] =
+                (uint8_t)shown_place(run, (TallyKey){{step, run->names.names[code], 0}});
+}
+
+/* The names that are not shown become one. */
+static void narrow_cells(const PathRun *run, const PathCells *wide, PathCells *out)
+{
+    memcpy(out->steps, wide->steps, sizeof out->steps);
+    memcpy(out->ends, wide->ends, sizeof out->ends);
+    for (uint32_t step = 0; step < run->p->steps; step++)
+        for (uint32_t code = 0; code < wide->width; code++) {
+            const size_t from = node_cell(wide, step, code);
+            const uint32_t place = run->places[step][code];
+            out->nodes[node_cell(out, step, place)].n += wide->nodes[from].n;
+            out->node_ends[node_cell(out, step, place)].n += wide->node_ends[from].n;
+            for (uint32_t to = 0; to < wide->width && step + 1 < run->p->steps; to++)
+                out->edges[edge_cell(out, step, place, run->places[step + 1][to])].n +=
+                    wide->edges[edge_cell(wide, step, code, to)].n;
+        }
+}
+
+/* ---- the answer ---------------------------------------------------------------------------------- */
 
 static int by_edge(const void *a, const void *b)
 {
@@ -251,10 +353,10 @@ static const PathEdge *give_edges(Ctx *ctx, const PathCells *c, uint32_t step, u
 {
     PathEdge *edges = ARENA_ARRAY(ctx->arena, PathEdge, SHOWN_MAX * SHOWN_MAX);
     uint32_t n = 0;
-    for (uint32_t from = 0; from < SHOWN_MAX; from++)
-        for (uint32_t to = 0; to < SHOWN_MAX; to++)
-            if (c->edges[step][from][to].n > 0)
-                edges[n++] = (PathEdge){from, to, c->edges[step][from][to].n};
+    for (uint32_t from = 0; from < c->width; from++)
+        for (uint32_t to = 0; to < c->width; to++)
+            if (c->edges[edge_cell(c, step, from, to)].n > 0)
+                edges[n++] = (PathEdge){from, to, c->edges[edge_cell(c, step, from, to)].n};
     qsort(edges, n, sizeof *edges, by_edge);
     *count = n;
     return edges;
@@ -269,8 +371,8 @@ static const PathNode *give_nodes(Ctx *ctx, const PathRun *run, const PathCells 
     for (uint32_t i = 0; i < *count; i++) {
         nodes[i] = (PathNode){.value = SCAN_MISSING,
                               .is_other = i == shown,
-                              .count = c->nodes[step][i].n,
-                              .ended = c->node_ends[step][i].n};
+                              .count = c->nodes[node_cell(c, step, i)].n,
+                              .ended = c->node_ends[node_cell(c, step, i)].n};
         if (i == shown)
             continue;
         const TallyKey *key = &run->shown.at[run->first[step] + i].key;
@@ -293,14 +395,50 @@ static void give_result(Ctx *ctx, const PathRun *run, const PathCells *c, PathRe
     }
 }
 
-static Err run_paths(Ctx *ctx, PathRun *run, PathResult *out)
+/* Counts what is shown, or everything, per worker; the first one has it all then. */
+static Err count_cells(Ctx *ctx, PathRun *run, uint32_t width)
+{
+    const uint32_t size = crew_size(run->q->crew);
+    for (uint32_t i = 0; i < size; i++)
+        open_cells(&run->workers[i].cells, run->p->steps, width);
+    TRY(run_pass(ctx, run));
+    for (uint32_t i = 1; i < size; i++)
+        join_cells(&run->workers[0].cells, &run->workers[i].cells, run->p->steps);
+    return ERR_OK;
+}
+
+static void close_all_cells(PathRun *run)
+{
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
+        close_cells(&run->workers[i].cells);
+}
+
+/* A pass per name; of persons another one of what is shown. */
+static Err run_names(Ctx *ctx, PathRun *run, PathResult *out)
+{
+    PathCells narrow;
+    run->wide = true;
+    TRY(count_cells(ctx, run, run->names.count));
+    run->wide = false;
+    choose_names(run, &run->workers[0].cells);
+    if (run->p->persons) {
+        close_all_cells(run);
+        TRY(count_cells(ctx, run, SHOWN_MAX));
+        give_result(ctx, run, &run->workers[0].cells, out);
+        return ERR_OK;
+    }
+    open_cells(&narrow, run->p->steps, SHOWN_MAX);
+    narrow_cells(run, &run->workers[0].cells, &narrow);
+    give_result(ctx, run, &narrow, out);
+    close_cells(&narrow);
+    return ERR_OK;
+}
+
+static Err run_nodes(Ctx *ctx, PathRun *run, PathResult *out)
 {
     TRY(find_nodes(ctx, run));
-    TRY(run_pass(ctx, run));
-    PathCells *all = run->workers[0].cells;
-    for (uint32_t i = 1; i < crew_size(run->q->crew); i++)
-        join_cells(all, run->workers[i].cells);
-    give_result(ctx, run, all, out);
+    TRY(count_cells(ctx, run, SHOWN_MAX));
+    give_result(ctx, run, &run->workers[0].cells, out);
     return ERR_OK;
 }
 
@@ -308,22 +446,18 @@ static void open_workers(PathRun *run)
 {
     run->workers = calloc(crew_size(run->q->crew), sizeof *run->workers);
     CHECK(run->workers != NULL);
-    for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
-        PathWorker *w = &run->workers[i];
-        *w = (PathWorker){.run = run, .nodes = {.limit = PATH_NODES_MAX}};
-        w->cells = calloc(1, sizeof *w->cells);
-        CHECK(w->cells != NULL);
-    }
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
+        run->workers[i] = (PathWorker){.run = run, .nodes = {.limit = PATH_NODES_MAX}};
 }
 
 static void close_workers(PathRun *run)
 {
-    for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
+    close_all_cells(run);
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
         tally_free(&run->workers[i].nodes);
-        free(run->workers[i].cells);
-    }
     free(run->workers);
     tally_free(&run->shown);
+    walk_names_free(&run->names);
 }
 
 Err query_paths(Ctx *ctx, const Query *q, const Path *p, PathResult *out)
@@ -344,8 +478,10 @@ Err query_paths(Ctx *ctx, const Query *q, const Path *p, PathResult *out)
                            .prop_count = p->prop != NULL,
                            .wants_events = true},
                    .shown = {.limit = PATH_NODES_MAX}};
+    run.few = walk_names(q->view, selects, run.ask.select_count, &run.names) &&
+              run.names.count <= WIDE_MAX && p->prop == NULL;
     open_workers(&run);
-    const Err err = run_paths(ctx, &run, out);
+    const Err err = run.few ? run_names(ctx, &run, out) : run_nodes(ctx, &run, out);
     close_workers(&run);
     return err;
 }

@@ -12,12 +12,20 @@ static bool same(const TallyKey *a, const TallyKey *b)
     return a->of[0] == b->of[0] && a->of[1] == b->of[1] && a->of[2] == b->of[2];
 }
 
+/* One round for all three: they are multiplied by odd numbers first, so that none hides another. */
+static uint64_t hash_of(const TallyKey *key)
+{
+    static const uint64_t odd[] = {UINT64_C(0x9e3779b97f4a7c15), UINT64_C(0xc2b2ae3d27d4eb4f),
+                                   UINT64_C(0x165667b19e3779f9)};
+    uint64_t sum = 0;
+    for (size_t i = 0; i < ARRAY_LEN(odd); i++)
+        sum += (uint64_t)key->of[i] * odd[i];
+    return hash_u64(sum, 0);
+}
+
 static uint32_t slot_for(const Tally *t, const TallyKey *key)
 {
-    uint64_t hash = 0;
-    for (size_t i = 0; i < ARRAY_LEN(key->of); i++)
-        hash = hash_u64((uint64_t)key->of[i], hash);
-    uint32_t slot = (uint32_t)hash & (t->slot_count - 1);
+    uint32_t slot = (uint32_t)hash_of(key) & (t->slot_count - 1);
     while (t->slots[slot] != 0 && !same(&t->at[t->slots[slot] - 1].key, key))
         slot = (slot + 1) & (t->slot_count - 1);
     return slot;

@@ -45,10 +45,7 @@ typedef struct TransitionRun {
     const Query *q;
     const Transitions *t;
     uint32_t gap_s;
-    uint8_t *codes; /* [event]: WALK_NONE = it has none */
-    uint32_t event_count;
-    uint32_t names[WALK_CODES_MAX]; /* [code] */
-    uint32_t name_count;
+    WalkNames names;
     uint32_t shift, cell_count; /* cell (from << shift) + to */
     WeekPlan *weeks;
     uint32_t week_count;
@@ -57,76 +54,11 @@ typedef struct TransitionRun {
 
 #define NEVER (INT64_MIN / 2)
 
-/* ---- which names and weeks there are ------------------------------------------------------------- */
-
-static int by_number(const void *a, const void *b)
-{
-    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
-}
-
-static bool is_wanted(const ScanSelect *s, uint32_t event)
-{
-    return s->events == NULL ||
-           bsearch(&event, s->events, s->event_count, sizeof event, by_number) != NULL;
-}
+/* ---- which weeks there are ------------------------------------------------------------- */
 
 static bool overlaps(const ScanSelect *s, const Part *part)
 {
     return s->from_ms <= part->head->max_ms && s->to_ms > part->head->min_ms;
-}
-
-static bool has_rest(const Part *part)
-{
-    for (uint32_t list = 0; list < part->head->list_count; list++)
-        if (part->lists[list].event == PART_REST)
-            return true;
-    return false;
-}
-
-/* False: it would be one too many. */
-static bool add_name(TransitionRun *run, uint32_t event)
-{
-    if (run->codes[event] != WALK_NONE)
-        return true;
-    if (run->name_count == WALK_CODES_MAX)
-        return false;
-    run->names[run->name_count] = event;
-    run->codes[event] = (uint8_t)run->name_count++;
-    return true;
-}
-
-static uint32_t count_events(const ScanView *view)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < view->part_count; i++)
-        for (uint32_t list = 0; list < view->parts[i]->head->list_count; list++) {
-            const uint32_t event = view->parts[i]->lists[list].event;
-            count = event != PART_REST && event >= count ? event + 1 : count;
-        }
-    return count;
-}
-
-/* Every name that may occur gets a code.  False: there are too many, or a part does not say which it has. */
-static bool find_names(TransitionRun *run)
-{
-    const ScanView *view = run->q->view;
-    run->event_count = count_events(view);
-    run->codes = malloc((size_t)run->event_count + 1);
-    CHECK(run->codes != NULL);
-    memset(run->codes, WALK_NONE, (size_t)run->event_count + 1);
-    for (uint32_t i = 0; i < view->part_count; i++) {
-        const Part *part = view->parts[i];
-        if (!overlaps(&run->t->of, part))
-            continue;
-        if (has_rest(part))
-            return false;
-        for (uint32_t list = 0; list < part->head->list_count; list++)
-            if (is_wanted(&run->t->of, part->lists[list].event) &&
-                !add_name(run, part->lists[list].event))
-                return false;
-    }
-    return true;
 }
 
 static uint32_t second_in_week(int64_t at_ms, int64_t week_ms)
@@ -165,9 +97,9 @@ static void plan_weeks(TransitionRun *run, bool has_codes)
         week->walked = has_codes && seconds_decide(t) && n <= WALK_PARTS_MAX;
         week->walk = (WalkAsk){.parts = view->parts + i,
                                .part_count = n,
-                               .codes = run->codes,
-                               .event_count = run->event_count,
-                               .code_count = run->name_count,
+                               .codes = run->names.codes,
+                               .event_count = run->names.event_count,
+                               .code_count = run->names.count,
                                .from_s = second_in_week(t->of.from_ms, week_ms),
                                .to_s = second_in_week(t->of.to_ms, week_ms)};
     }
@@ -181,7 +113,7 @@ static void count_pair(TransitionWorker *w, uint32_t from, uint32_t to)
     if (w->cells == NULL)
         tally_add(&w->pairs, (TallyKey){{from, to, 0}}, 1);
     else
-        w->cells[((uint32_t)run->codes[from] << run->shift) + run->codes[to]]++;
+        w->cells[((uint32_t)run->names.codes[from] << run->shift) + run->names.codes[to]]++;
 }
 
 /* ---- a week that is walked ----------------------------------------------------------------------- */
@@ -197,7 +129,7 @@ static void look_back(TransitionWorker *w, Walker *walker, const WalkRows *r, ui
     const int64_t at_ms = week_ms + (int64_t)(r->keys[row] & PART_SECOND_MASK) * 1000;
     if (at_ms - last->at_ms <= w->run->t->gap_ms &&
         at_ms + walker_ms(walker, row) - last->at_ms <= w->run->t->gap_ms)
-        count_pair(w, last->event, w->run->names[r->codes[row]]);
+        count_pair(w, last->event, w->run->names.names[r->codes[row]]);
 }
 
 static void keep_last(TransitionWorker *w, Walker *walker, const WalkRows *r, uint32_t row,
@@ -207,8 +139,8 @@ static void keep_last(TransitionWorker *w, Walker *walker, const WalkRows *r, ui
     if (row + 1 < r->count && r->keys[row + 1] >> PART_SECOND_BITS == person)
         return;
     const int64_t second = r->keys[row] & PART_SECOND_MASK;
-    w->last[person] =
-        (Last){week_ms + second * 1000 + walker_ms(walker, row), w->run->names[r->codes[row]]};
+    w->last[person] = (Last){week_ms + second * 1000 + walker_ms(walker, row),
+                             w->run->names.names[r->codes[row]]};
 }
 
 /*
@@ -363,7 +295,8 @@ static void add_cells(const TransitionRun *run, const uint64_t *cells, Tally *al
     const uint32_t to_mask = (1U << run->shift) - 1;
     for (uint32_t i = 0; i < 2 * run->cell_count; i++) {
         const uint32_t pair = i % run->cell_count;
-        const TallyKey key = {{run->names[pair >> run->shift], run->names[pair & to_mask], 0}};
+        const TallyKey key = {
+            {run->names.names[pair >> run->shift], run->names.names[pair & to_mask], 0}};
         if (cells[i] > 0)
             tally_add(all, key, cells[i]);
     }
@@ -404,9 +337,9 @@ static Err give_result(Ctx *ctx, const TransitionRun *run, TransitionsResult *ou
 
 static Err run_transitions(Ctx *ctx, TransitionRun *run, TransitionsResult *out)
 {
-    const bool has_codes = find_names(run);
-    run->shift = (uint32_t)bits_width(run->name_count);
-    run->cell_count = run->name_count << run->shift;
+    const bool has_codes = walk_names(run->q->view, &run->t->of, 1, &run->names);
+    run->shift = (uint32_t)bits_width(run->names.count);
+    run->cell_count = run->names.count << run->shift;
     const ScanAsk ask = {.selects = &run->t->of, .select_count = 1, .wants_events = true};
     const uint32_t size = crew_size(run->q->crew);
     plan_weeks(run, has_codes);
@@ -429,7 +362,7 @@ Err query_transitions(Ctx *ctx, const Query *q, const Transitions *t, Transition
         return fail(ctx, ERR_INVALID, "query.too_large", "top %u", t->top);
     TransitionRun run = {.q = q, .t = t, .gap_s = (uint32_t)(t->gap_ms / 1000)};
     const Err err = run_transitions(ctx, &run, out);
-    free(run.codes);
+    walk_names_free(&run.names);
     free(run.weeks);
     return err;
 }

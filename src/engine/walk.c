@@ -55,6 +55,76 @@ static uint32_t person_of(uint32_t key)
     return key >> PART_SECOND_BITS;
 }
 
+/* ---- names --------------------------------------------------------------------------------------- */
+
+static int by_number(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static bool select_has(const ScanSelect *s, const Part *part, uint32_t event)
+{
+    if (s->from_ms > part->head->max_ms || s->to_ms <= part->head->min_ms)
+        return false;
+    return s->events == NULL || event == PART_REST ||
+           bsearch(&event, s->events, s->event_count, sizeof event, by_number) != NULL;
+}
+
+static uint32_t count_events(const ScanView *view)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < view->part_count; i++)
+        for (uint32_t list = 0; list < view->parts[i]->head->list_count; list++) {
+            const uint32_t event = view->parts[i]->lists[list].event;
+            count = event != PART_REST && event >= count ? event + 1 : count;
+        }
+    return count;
+}
+
+/* False: it would be one too many, or is several. */
+static bool add_name(WalkNames *n, uint32_t event)
+{
+    if (event != PART_REST && n->codes[event] != WALK_NONE)
+        return true;
+    if (event == PART_REST || n->count == WALK_CODES_MAX)
+        return false;
+    n->names[n->count] = event;
+    n->codes[event] = (uint8_t)n->count++;
+    return true;
+}
+
+static bool add_names(WalkNames *n, const Part *part, const ScanSelect *selects, uint32_t count)
+{
+    for (uint32_t list = 0; list < part->head->list_count; list++) {
+        const uint32_t event = part->lists[list].event;
+        bool wanted = false;
+        for (uint32_t i = 0; i < count; i++)
+            wanted = wanted || select_has(&selects[i], part, event);
+        if (wanted && !add_name(n, event))
+            return false;
+    }
+    return true;
+}
+
+bool walk_names(const ScanView *view, const ScanSelect *selects, uint32_t select_count,
+                WalkNames *out)
+{
+    *out = (WalkNames){.event_count = count_events(view)};
+    out->codes = malloc((size_t)out->event_count + 1);
+    CHECK(out->codes != NULL);
+    memset(out->codes, WALK_NONE, (size_t)out->event_count + 1);
+    for (uint32_t i = 0; i < view->part_count; i++)
+        if (!add_names(out, view->parts[i], selects, select_count))
+            return false;
+    return true;
+}
+
+void walk_names_free(WalkNames *names)
+{
+    free(names->codes);
+}
+
 /* ---- preparing ----------------------------------------------------------------------------------- */
 
 static void prepare_part(WalkPart *p, const WalkAsk *ask, Part *part)

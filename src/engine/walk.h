@@ -17,6 +17,19 @@ enum {
     WALK_SECONDS = 604800, /* of a week */
 };
 
+/* Small numbers for all event names that may occur. */
+typedef struct WalkNames {
+    uint8_t *codes; /* [event]: WALK_NONE = it cannot occur */
+    uint32_t event_count;
+    uint32_t names[WALK_CODES_MAX]; /* [code] */
+    uint32_t count;
+} WalkNames;
+
+/* Of these selects.  False: there are too many, or a part does not say which it has.  *out is to be freed either way. */
+MUST_USE bool walk_names(const ScanView *view, const ScanSelect *selects, uint32_t select_count,
+                         WalkNames *out);
+void walk_names_free(WalkNames *names);
+
 typedef struct WalkAsk {
     Part *const
         *parts; /* of one week, by arrival; at most WALK_PARTS_MAX, none with a wanted PART_REST */
