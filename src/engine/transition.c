@@ -94,6 +94,7 @@ static void plan_weeks(TransitionRun *run, bool has_codes)
         week->view.parts = view->parts + i;
         week->view.part_count = n;
         week->view.person_count = view->person_count;
+        week->view.moved = view->moved;
         week->walked = has_codes && seconds_decide(t) && n <= WALK_PARTS_MAX;
         week->walk = (WalkAsk){.parts = view->parts + i,
                                .part_count = n,
@@ -101,7 +102,8 @@ static void plan_weeks(TransitionRun *run, bool has_codes)
                                .event_count = run->names.event_count,
                                .code_count = run->names.count,
                                .from_s = second_in_week(t->of.from_ms, week_ms),
-                               .to_s = second_in_week(t->of.to_ms, week_ms)};
+                               .to_s = second_in_week(t->of.to_ms, week_ms),
+                               .moved = view->moved};
     }
 }
 

@@ -35,7 +35,8 @@ struct Walker {
 
     uint32_t row_cap, sequence_cap;
     uint8_t *sequence;
-    uint32_t *raw;  /* keys, list by list */
+    uint32_t *raw; /* keys, list by list */
+    uint32_t raw_count;
     uint32_t *keys; /* in order, part by part */
     uint8_t *codes;
     uint8_t *origin; /* which part each row is of */
@@ -248,13 +249,28 @@ static void weave_keys(Walker *w, const WalkPart *p, uint32_t at, uint32_t count
     kernels()->weave(w->codes + at, count, from, w->ask.code_count, w->keys + at);
 }
 
+/* Rows of persons who were moved elsewhere are left out.  How many stay. */
+static uint32_t drop_dead(Walker *w, const Part *part, uint32_t block, uint32_t at, uint32_t count)
+{
+    const uint32_t *moved = moved_block(w->ask.moved, block, part->generation);
+    if (moved == NULL)
+        return count;
+    uint32_t kept = at;
+    for (uint32_t i = at; i < at + count; i++) {
+        w->keys[kept] = w->keys[i];
+        w->codes[kept] = w->codes[i];
+        kept += moved[person_of(w->keys[i])] <= part->generation;
+    }
+    return kept - at;
+}
+
 /* Adds the part's rows behind the `at` that there are.  How many. */
 static uint32_t add_part(Walker *w, WalkPart *p, uint32_t block, uint32_t at)
 {
     uint32_t count = 0;
     for (uint32_t code = 0; code < w->ask.code_count; code++) {
         WalkList *l = &p->lists[code];
-        l->at = at + count;
+        l->at = w->raw_count + count;
         l->rows = (PartRows){0};
         if (l->list < p->part->head->list_count)
             l->rows = part_list_rows(p->part, &p->part->lists[l->list], block, &l->cursor);
@@ -262,13 +278,14 @@ static uint32_t add_part(Walker *w, WalkPart *p, uint32_t block, uint32_t at)
     }
     if (count == 0)
         return 0;
-    reserve_rows(w, at + count);
+    w->raw_count += count;
+    reserve_rows(w, w->raw_count); /* not less than rows, some of which may be dead */
     if (!read_keys(w, p) || !read_codes(w, p, block, at, count)) {
         w->damaged += count;
         return 0;
     }
     weave_keys(w, p, at, count);
-    return count;
+    return drop_dead(w, p->part, block, at, count);
 }
 
 /* ---- several parts ------------------------------------------------------------------------------- */
@@ -361,6 +378,7 @@ static void cut_rows(Walker *w)
 bool walker_rows(Walker *w, uint32_t piece, WalkRows *out)
 {
     uint32_t count = 0, parts = 0;
+    w->raw_count = 0;
     for (uint32_t i = 0; i < w->ask.part_count; i++) {
         const uint32_t n = add_part(w, &w->parts[i], piece, count);
         if (w->ask.part_count > 1 && n > 0)

@@ -39,6 +39,7 @@ typedef struct WalkAsk {
     uint32_t event_count;  /* events from here on take none, either */
     uint32_t code_count;   /* at most WALK_CODES_MAX */
     uint32_t from_s, to_s; /* of the week: [from, to) */
+    const Moved *moved;    /* the view's */
 } WalkAsk;
 
 /* Rows by (person, time, arrival). */
