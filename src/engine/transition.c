@@ -17,13 +17,6 @@
 /* Two rows of different persons are further apart than this, whatever their seconds are. */
 enum { PERSONS_APART_S = (1 << PART_SECOND_BITS) - WALK_SECONDS };
 
-/* The parts of one week, and how they are gone through. */
-typedef struct WeekPlan {
-    ScanView view;
-    bool walked;
-    WalkAsk walk;
-} WeekPlan;
-
 typedef struct Last {
     int64_t at_ms;
     uint32_t event;
@@ -47,64 +40,18 @@ typedef struct TransitionRun {
     uint32_t gap_s;
     WalkNames names;
     uint32_t shift, cell_count; /* cell (from << shift) + to */
-    WeekPlan *weeks;
+    WalkWeek *weeks;
     uint32_t week_count;
     TransitionWorker *workers;
 } TransitionRun;
 
 #define NEVER (INT64_MIN / 2)
 
-/* ---- which weeks there are ------------------------------------------------------------- */
-
-static bool overlaps(const ScanSelect *s, const Part *part)
-{
-    return s->from_ms <= part->head->max_ms && s->to_ms > part->head->min_ms;
-}
-
-static uint32_t second_in_week(int64_t at_ms, int64_t week_ms)
-{
-    if (at_ms <= week_ms)
-        return 0;
-    return at_ms >= week_ms + PART_WEEK_MS ? WALK_SECONDS : (uint32_t)((at_ms - week_ms) / 1000);
-}
-
-/* Whether seconds are all that decides: also at the edges of the range. */
+/* Whether seconds are all that decides: also between the rows of two persons. */
 static bool seconds_decide(const Transitions *t)
 {
-    const bool whole =
-        t->of.from_ms % 1000 == 0 && t->of.to_ms % 1000 == 0 && t->gap_ms % 1000 == 0;
-    return whole && t->of.filter == NULL && t->gap_ms > 0 &&
+    return walk_suffices(&t->of, 1, t->gap_ms) && t->gap_ms > 0 &&
            t->gap_ms < PERSONS_APART_S * INT64_C(1000);
-}
-
-static void plan_weeks(TransitionRun *run, bool has_codes)
-{
-    const ScanView *view = run->q->view;
-    const Transitions *t = run->t;
-    run->weeks = calloc((size_t)view->part_count + 1, sizeof *run->weeks);
-    CHECK(run->weeks != NULL);
-    for (uint32_t i = 0, n = 1; i < view->part_count; i += n, n = 1) {
-        const int64_t week_ms = view->parts[i]->head->week_ms;
-        bool in = overlaps(&t->of, view->parts[i]);
-        for (; i + n < view->part_count && view->parts[i + n]->head->week_ms == week_ms; n++)
-            in = in || overlaps(&t->of, view->parts[i + n]);
-        if (!in)
-            continue;
-        WeekPlan *week = &run->weeks[run->week_count++];
-        week->view.parts = view->parts + i;
-        week->view.part_count = n;
-        week->view.person_count = view->person_count;
-        week->view.moved = view->moved;
-        week->walked = has_codes && seconds_decide(t) && n <= WALK_PARTS_MAX;
-        week->walk = (WalkAsk){.parts = view->parts + i,
-                               .part_count = n,
-                               .codes = run->names.codes,
-                               .event_count = run->names.event_count,
-                               .code_count = run->names.count,
-                               .from_s = second_in_week(t->of.from_ms, week_ms),
-                               .to_s = second_in_week(t->of.to_ms, week_ms),
-                               .moved = view->moved};
-    }
 }
 
 /* ---- counting ------------------------------------------------------------------------------------ */
@@ -185,7 +132,7 @@ static void reserve_edges(TransitionWorker *w, uint32_t n)
     CHECK(w->edges != NULL);
 }
 
-static void walk_week(TransitionWorker *w, Walker *walker, const WeekPlan *week, uint32_t piece)
+static void walk_week(TransitionWorker *w, Walker *walker, const WalkWeek *week, uint32_t piece)
 {
     WalkRows rows;
     if (!walker_rows(walker, piece, &rows))
@@ -226,7 +173,7 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
         w->last[p].at_ms = NEVER;
     for (uint32_t i = 0; i < run->week_count; i++) {
-        if (run->weeks[i].walked)
+        if (w->walkers[i] != NULL)
             walk_week(w, w->walkers[i], &run->weeks[i], piece);
         else
             scan_week(w, w->scanners[i], piece);
@@ -244,10 +191,11 @@ static void open_worker(TransitionRun *run, TransitionWorker *w, const ScanAsk *
         CHECK(w->cells != NULL);
     }
     for (uint32_t i = 0; i < run->week_count; i++) {
-        if (run->weeks[i].walked)
-            w->walkers[i] = walker_new(&run->weeks[i].walk);
+        const WalkWeek *week = &run->weeks[i];
+        if (has_codes && seconds_decide(run->t) && week->ask.part_count <= WALK_PARTS_MAX)
+            w->walkers[i] = walker_new(&week->ask);
         else
-            w->scanners[i] = scanner_new(&run->weeks[i].view, ask);
+            w->scanners[i] = scanner_new(&week->view, ask);
     }
 }
 
@@ -344,7 +292,10 @@ static Err run_transitions(Ctx *ctx, TransitionRun *run, TransitionsResult *out)
     run->cell_count = run->names.count << run->shift;
     const ScanAsk ask = {.selects = &run->t->of, .select_count = 1, .wants_events = true};
     const uint32_t size = crew_size(run->q->crew);
-    plan_weeks(run, has_codes);
+    run->weeks = calloc((size_t)run->q->view->part_count + 1, sizeof *run->weeks);
+    CHECK(run->weeks != NULL);
+    run->week_count =
+        walk_weeks(run->q->view, run->t->of.from_ms, run->t->of.to_ms, &run->names, run->weeks);
     run->workers = calloc(size, sizeof *run->workers);
     CHECK(run->workers != NULL);
     for (uint32_t i = 0; i < size; i++)

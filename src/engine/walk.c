@@ -126,6 +126,51 @@ void walk_names_free(WalkNames *names)
     free(names->codes);
 }
 
+/* ---- weeks --------------------------------------------------------------------------------------- */
+
+bool walk_suffices(const ScanSelect *selects, uint32_t select_count, int64_t gap_ms)
+{
+    bool whole = gap_ms % 1000 == 0;
+    for (uint32_t i = 0; i < select_count; i++)
+        whole = whole && selects[i].filter == NULL && selects[i].from_ms % 1000 == 0 &&
+                selects[i].to_ms % 1000 == 0;
+    return whole;
+}
+
+static uint32_t second_in_week(int64_t at_ms, int64_t week_ms)
+{
+    if (at_ms <= week_ms)
+        return 0;
+    return at_ms >= week_ms + PART_WEEK_MS ? WALK_SECONDS : (uint32_t)((at_ms - week_ms) / 1000);
+}
+
+uint32_t walk_weeks(const ScanView *view, int64_t from_ms, int64_t to_ms, const WalkNames *names,
+                    WalkWeek *out)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0, n = 1; i < view->part_count; i += n, n = 1) {
+        const int64_t week_ms = view->parts[i]->head->week_ms;
+        while (i + n < view->part_count && view->parts[i + n]->head->week_ms == week_ms)
+            n++;
+        if (from_ms >= week_ms + PART_WEEK_MS || to_ms <= week_ms)
+            continue;
+        WalkWeek *week = &out[count++];
+        week->view = (ScanView){.parts = view->parts + i,
+                                .part_count = n,
+                                .person_count = view->person_count,
+                                .moved = view->moved};
+        week->ask = (WalkAsk){.parts = view->parts + i,
+                              .part_count = n,
+                              .codes = names->codes,
+                              .event_count = names->event_count,
+                              .code_count = names->count,
+                              .from_s = second_in_week(from_ms, week_ms),
+                              .to_s = second_in_week(to_ms, week_ms),
+                              .moved = view->moved};
+    }
+    return count;
+}
+
 /* ---- preparing ----------------------------------------------------------------------------------- */
 
 static void prepare_part(WalkPart *p, const WalkAsk *ask, Part *part)

@@ -42,6 +42,19 @@ typedef struct WalkAsk {
     const Moved *moved;    /* the view's */
 } WalkAsk;
 
+/* Whether names and seconds are all that these selects, and gaps of so long, ask for: no filters, and whole seconds. */
+bool walk_suffices(const ScanSelect *selects, uint32_t select_count, int64_t gap_ms);
+
+/* One week of a view. */
+typedef struct WalkWeek {
+    ScanView view; /* of it alone, for a Scanner; it borrows the parts */
+    WalkAsk ask;   /* for a Walker, when the week has not too many parts */
+} WalkWeek;
+
+/* The weeks that [from_ms, to_ms) touches, ascending; room for as many as the view has parts.  How many. */
+uint32_t walk_weeks(const ScanView *view, int64_t from_ms, int64_t to_ms, const WalkNames *names,
+                    WalkWeek *out);
+
 /* Rows by (person, time, arrival). */
 typedef struct WalkRows {
     uint32_t count;
