@@ -10,7 +10,7 @@
 #include "engine/path.h"
 
 #include "engine/tally.h"
-#include "engine/walk.h"
+#include "engine/walk_batch.h"
 
 #include <stdlib.h>
 
@@ -36,6 +36,7 @@ typedef struct PathCells {
 typedef struct PathWorker {
     const struct PathRun *run;
     Scanner *scanner;
+    WalkBatcher *walker; /* instead of it, where names and seconds are enough */
     Tally nodes;
     PathCells cells;
 } PathWorker;
@@ -45,6 +46,7 @@ typedef struct PathRun {
     const Path *p;
     ScanAsk ask;
     bool counting; /* the first of two passes */
+    bool walks;    /* names and seconds are enough */
     bool few;      /* nodes are names that have codes */
     bool wide;     /* the pass that counts all of them: a place per code */
     WalkNames names;
@@ -199,10 +201,19 @@ static void count_trail(PathWorker *w, const ScanBatch *b, const Trail *t)
 
 /* ---- persons ------------------------------------------------------------------------------------- */
 
-static uint32_t path_end(const Path *p, const ScanBatch *b, uint32_t from, uint32_t to)
+/* Whether the row lies near enough behind the one before it. */
+static bool goes_on(const PathWorker *w, const ScanBatch *b, uint32_t row)
+{
+    const int64_t apart_ms = scan_ms(b, row) - scan_ms(b, row - 1), gap_ms = w->run->p->gap_ms;
+    if (w->walker == NULL || apart_ms != gap_ms)
+        return apart_ms <= gap_ms;
+    return walk_batch_ms(w->walker, row) <= walk_batch_ms(w->walker, row - 1);
+}
+
+static uint32_t path_end(const PathWorker *w, const ScanBatch *b, uint32_t from, uint32_t to)
 {
     uint32_t row = from + 1;
-    while (row < to && scan_ms(b, row) - scan_ms(b, row - 1) <= p->gap_ms)
+    while (row < to && goes_on(w, b, row))
         row++;
     return row;
 }
@@ -213,12 +224,13 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     PathWorker *w = &run->workers[worker];
     ScanBatch b;
     Trail t;
-    if (!scanner_batch(w->scanner, piece, &b))
+    if (!(w->walker != NULL ? walk_batch(w->walker, piece, &b)
+                            : scanner_batch(w->scanner, piece, &b)))
         return;
     for (uint32_t i = 0; i < b.person_count; i++) {
         t.person = b.persons[i];
         for (uint32_t from = b.from[i], to; from < b.from[i + 1]; from = to) {
-            to = path_end(run->p, &b, from, b.from[i + 1]);
+            to = path_end(w, &b, from, b.from[i + 1]);
             if (!follow(run->p, &b, from, to, &t))
                 continue;
             if (run->counting)
@@ -229,11 +241,27 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     }
 }
 
+static void open_reader(PathRun *run, PathWorker *w)
+{
+    w->walker = run->walks ? walk_batcher_new(run->q->view, &run->ask, &run->names) : NULL;
+    w->scanner = w->walker == NULL ? scanner_new(run->q->view, &run->ask) : NULL;
+}
+
+/* Whether it met damage. */
+static bool close_reader(PathWorker *w)
+{
+    const uint64_t damaged =
+        w->walker != NULL ? walk_batch_damaged(w->walker) : scanner_damaged(w->scanner);
+    walk_batcher_free(w->walker);
+    scanner_free(w->scanner);
+    return damaged > 0;
+}
+
 static Err run_pass(Ctx *ctx, PathRun *run)
 {
     const uint32_t size = crew_size(run->q->crew);
     for (uint32_t i = 0; i < size; i++)
-        run->workers[i].scanner = scanner_new(run->q->view, &run->ask);
+        open_reader(run, &run->workers[i]);
     Err err = crew_run(ctx, run->q->crew,
                        &(CrewJob){.pieces = scan_pieces(run->q->view),
                                   .first_piece = 1, /* nobody goes nowhere */
@@ -242,10 +270,8 @@ static Err run_pass(Ctx *ctx, PathRun *run)
                                   .until_us = run->q->until_us,
                                   .stop = run->q->stop});
     bool damaged = false;
-    for (uint32_t i = 0; i < size; i++) {
-        damaged = damaged || scanner_damaged(run->workers[i].scanner) > 0;
-        scanner_free(run->workers[i].scanner);
-    }
+    for (uint32_t i = 0; i < size; i++)
+        damaged = close_reader(&run->workers[i]) || damaged;
     if (err == ERR_OK && damaged)
         err = fail(ctx, ERR_INTERNAL, "events.part_damaged", "paths met damage");
     return err;
@@ -478,8 +504,10 @@ Err query_paths(Ctx *ctx, const Query *q, const Path *p, PathResult *out)
                            .prop_count = p->prop != NULL,
                            .wants_events = true},
                    .shown = {.limit = PATH_NODES_MAX}};
-    run.few = walk_names(q->view, selects, run.ask.select_count, &run.names) &&
-              run.names.count <= WIDE_MAX && p->prop == NULL;
+    const bool has_codes = walk_names(q->view, selects, run.ask.select_count, &run.names);
+    run.few = has_codes && run.names.count <= WIDE_MAX && p->prop == NULL;
+    run.walks =
+        has_codes && p->prop == NULL && walk_suffices(selects, run.ask.select_count, p->gap_ms);
     open_workers(&run);
     const Err err = run.few ? run_names(ctx, &run, out) : run_nodes(ctx, &run, out);
     close_workers(&run);

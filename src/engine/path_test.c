@@ -29,8 +29,8 @@ static uint32_t random_events(Kit *k, const KitShape *shape, uint32_t *events)
 static ScanSelect random_select(Kit *k, const KitShape *shape, uint32_t *events)
 {
     const uint32_t seconds = shape->weeks * 604800;
-    ScanSelect s = {.from_ms = 0, .to_ms = INT64_MAX};
-    if (kit_below(k, 2) == 0)
+    ScanSelect s = {.from_ms = 0, .to_ms = KIT_ORIGIN_MS + 10 * PART_WEEK_MS};
+    if (kit_below(k, 3) == 0)
         s.filter = kit_filter(k, 2);
     if (kit_below(k, 2) == 0) {
         s.events = events;
@@ -212,6 +212,40 @@ static uint32_t slow_ranking(Kit *k, const Slow *s, uint32_t step, Shown *out)
     return n;
 }
 
+/* ---- moved persons ------------------------------------------------------------------------------- */
+
+enum { MOVES = 12 }; /* between two slices */
+
+static uint32_t slice_of(const Kit *k, const KitRow *r, uint32_t slices)
+{
+    uint32_t slice = 0;
+    while (r->seq + 1 > (uint64_t)k->count * (slice + 1) / slices)
+        slice++;
+    return slice;
+}
+
+/* Some persons' rows in the slices before they were moved are dead: those belong to nobody here, as if they had
+ * been erased. */
+static void move_some(Kit *k, uint32_t slices)
+{
+    Moved *m = moved_new();
+    for (uint32_t i = 0; i < MOVES * slices; i++) {
+        Moved *next = moved_next(m, k->rows[kit_below(k, k->count)].person);
+        moved_unref(m);
+        m = next;
+    }
+    for (uint32_t i = 0; i < k->view.part_count; i++)
+        k->view.parts[i]->generation = MOVES * (uint32_t)(k->view.parts[i]->head->from_seq - 1);
+    for (uint32_t i = 0; i < k->count; i++) {
+        KitRow *r = &k->rows[i];
+        const uint32_t generation = MOVES * slice_of(k, r, slices);
+        const uint32_t *at = moved_block(m, r->person / PART_BLOCK_PERSONS, generation);
+        if (at != NULL && at[r->person % PART_BLOCK_PERSONS] > generation)
+            r->person = 0;
+    }
+    k->view.moved = m;
+}
+
 /* ---- paths --------------------------------------------------------------------------------------- */
 
 static void compare_step(const Slow *s, const Shown *shown, uint32_t k, const PathStep *got)
@@ -264,29 +298,36 @@ static uint32_t compare_paths(Kit *k, const Query *q, const Path *p)
     return others;
 }
 
-static void random_paths(void)
+/* `gap_ms` decides what lies together; the rest by chance. */
+static uint32_t compare_random_path(Kit *k, const KitShape *shape, const Query *q, int64_t gap_ms)
 {
     static const ScanProp prop = {KIT_PROP(0), 0};
+    uint32_t of[8], from[8];
+    const ScanSelect anchor = random_select(k, shape, from);
+    const Path p = {.of = random_select(k, shape, of),
+                    .anchor = kit_below(k, 2) == 0 ? &anchor : NULL,
+                    .backward = kit_below(k, 2) == 0,
+                    .steps = 1 + kit_below(k, 6),
+                    .top = 1 + kit_below(k, 4),
+                    .gap_ms = gap_ms,
+                    .repeats = kit_below(k, 2) == 0,
+                    .persons = kit_below(k, 2) == 0,
+                    .prop = kit_below(k, 3) == 0 ? &prop : NULL};
+    return compare_paths(k, q, &p);
+}
+
+static void random_paths(void)
+{
     uint32_t others = 0;
     for (size_t i = 0; i < ARRAY_LEN(SHAPES); i++) {
         Kit k;
         kit_open(&k, 80 + i, &SHAPES[i], 3);
         const Query q = {.view = &k.view, .crew = crew};
-        for (int round = 0; round < 24; round++) {
-            uint32_t of[8], from[8];
-            const ScanSelect anchor = random_select(&k, &SHAPES[i], from);
-            const int64_t gaps[] = {0, 1800000, 86400000, 604800000};
-            const Path p = {.of = random_select(&k, &SHAPES[i], of),
-                            .anchor = kit_below(&k, 2) == 0 ? &anchor : NULL,
-                            .backward = kit_below(&k, 2) == 0,
-                            .steps = 1 + kit_below(&k, 6),
-                            .top = 1 + kit_below(&k, 4),
-                            .gap_ms = gaps[kit_below(&k, 4)],
-                            .repeats = kit_below(&k, 2) == 0,
-                            .persons = kit_below(&k, 2) == 0,
-                            .prop = kit_below(&k, 3) == 0 ? &prop : NULL};
-            others += compare_paths(&k, &q, &p);
-        }
+        const int64_t gaps[] = {0, 1800000, 86400000, 604800000, 1234567};
+        move_some(&k, 3);
+        for (int round = 0; round < 24; round++)
+            others += compare_random_path(&k, &SHAPES[i], &q, gaps[kit_below(&k, 5)]);
+        moved_unref(k.view.moved);
         kit_close(&k);
     }
     CHECK(others > 20); /* else little was shown */
@@ -295,40 +336,6 @@ static void random_paths(void)
 TEST(paths_are_those_of_the_slow_way_with_every_kernel_and_crew)
 {
     kit_each_kernel_and_crew(random_paths, &crew);
-}
-
-/* ---- moved persons ------------------------------------------------------------------------------- */
-
-enum { MOVES = 12 }; /* between two slices */
-
-static uint32_t slice_of(const Kit *k, const KitRow *r, uint32_t slices)
-{
-    uint32_t slice = 0;
-    while (r->seq + 1 > (uint64_t)k->count * (slice + 1) / slices)
-        slice++;
-    return slice;
-}
-
-/* Some persons' rows in the slices before they were moved are dead: those belong to nobody here, as if they had
- * been erased. */
-static void move_some(Kit *k, uint32_t slices)
-{
-    Moved *m = moved_new();
-    for (uint32_t i = 0; i < MOVES * slices; i++) {
-        Moved *next = moved_next(m, k->rows[kit_below(k, k->count)].person);
-        moved_unref(m);
-        m = next;
-    }
-    for (uint32_t i = 0; i < k->view.part_count; i++)
-        k->view.parts[i]->generation = MOVES * (uint32_t)(k->view.parts[i]->head->from_seq - 1);
-    for (uint32_t i = 0; i < k->count; i++) {
-        KitRow *r = &k->rows[i];
-        const uint32_t generation = MOVES * slice_of(k, r, slices);
-        const uint32_t *at = moved_block(m, r->person / PART_BLOCK_PERSONS, generation);
-        if (at != NULL && at[r->person % PART_BLOCK_PERSONS] > generation)
-            r->person = 0;
-    }
-    k->view.moved = m;
 }
 
 /* ---- transitions --------------------------------------------------------------------------------- */
@@ -402,8 +409,6 @@ static Transitions random_transitions(Kit *k, const KitShape *shape, uint32_t *e
                      .top = 1 + kit_below(k, 30)};
     if (kit_below(k, 3) > 0)
         t.of.filter = NULL;
-    if (t.of.to_ms == INT64_MAX)
-        t.of.to_ms = KIT_ORIGIN_MS + 10 * PART_WEEK_MS;
     t.of.from_ms += kit_below(k, 6) == 0 ? 500 : 0;
     return t;
 }
@@ -470,6 +475,8 @@ static void open_crowd(Kit *k, uint64_t seed, uint32_t slices)
                       .time_ms = KIT_ORIGIN_MS + (1 + kit_below(k, WEEKS)) * PART_WEEK_MS - 3000 +
                                  steps_ms[kit_below(k, ARRAY_LEN(steps_ms))] +
                                  steps_ms[kit_below(k, ARRAY_LEN(steps_ms))]};
+        for (int v = 0; v < KIT_PROPS; v++)
+            r->values[v] = SCAN_MISSING;
         rows_add(&b, r->time_ms, r->person, r->event);
         if ((i + 1) % (ROWS / slices) != 0)
             continue;
@@ -506,6 +513,25 @@ static void crowded_pairs(void)
         }
         kit_close(&k);
     }
+}
+
+static void crowded_paths(void)
+{
+    static const KitShape shape = {.events = 3, .weeks = 4};
+    for (uint64_t seed = 20; seed < 28; seed++) {
+        Kit k;
+        open_crowd(&k, seed, 1 + (uint32_t)seed % 5);
+        const Query q = {.view = &k.view, .crew = crew};
+        const int64_t gaps[] = {0, 1000, 2000, 3000, 999};
+        for (int round = 0; round < 12; round++)
+            compare_random_path(&k, &shape, &q, gaps[kit_below(&k, 5)]);
+        kit_close(&k);
+    }
+}
+
+TEST(paths_between_weeks_and_within_a_second_are_those_of_the_slow_way)
+{
+    kit_each_kernel_and_crew(crowded_paths, &crew);
 }
 
 TEST(transitions_between_weeks_and_within_a_second_are_those_of_the_slow_way)
