@@ -188,3 +188,39 @@ TEST(so_many_different_values_are_counted_and_one_more_is_refused)
     expect_values(PATH_NODES_MAX, false);
     expect_values(PATH_NODES_MAX + 2, true);
 }
+
+/* One person does every pair of `n` names once, but the one from the last row to the first: a sequence of
+ * de Bruijn. */
+static Err ask_pairs(uint32_t n, TransitionsResult *out)
+{
+    Kit k = {.ctx.arena = arena_new(1 << 20), .view.person_count = PART_BLOCK_PERSONS + 1};
+    RowBuffer b = {0};
+    int64_t at_ms = KIT_ORIGIN_MS;
+    for (uint32_t i = 0; i < n; i++) {
+        rows_add(&b, at_ms += 500, PART_BLOCK_PERSONS, 1 + i);
+        for (uint32_t j = i + 1; j < n; j++) {
+            rows_add(&b, at_ms += 500, PART_BLOCK_PERSONS, 1 + i);
+            rows_add(&b, at_ms += 500, PART_BLOCK_PERSONS, 1 + j);
+        }
+    }
+    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    rows_free(&b);
+    Crew *crew = crew_new(1);
+    const Transitions t = {.of = ALL, .gap_ms = 1000, .repeats = true, .top = 1};
+    const Err err = query_transitions(&k.ctx, &(Query){.view = &k.view, .crew = crew}, &t, out);
+    if (err != ERR_OK)
+        EXPECT_STREQ(k.ctx.fault.reason, "query.too_large");
+    crew_free(crew);
+    kit_close(&k);
+    return err;
+}
+
+TEST(so_many_different_transitions_are_counted_and_more_are_refused)
+{
+    _Static_assert(PATH_PAIRS_MAX == 1024 * 1024, "so many names have as many pairs");
+    TransitionsResult got;
+    EXPECT_I64(ask_pairs(1024, &got), ERR_OK);
+    EXPECT_I64(got.distinct, PATH_PAIRS_MAX - 1);
+    EXPECT_I64((int64_t)got.total, PATH_PAIRS_MAX - 1);
+    EXPECT_I64(ask_pairs(1025, &got), ERR_INVALID);
+}
