@@ -58,18 +58,11 @@ static uint32_t person_of(uint32_t key)
 
 /* ---- names --------------------------------------------------------------------------------------- */
 
-static int by_number(const void *a, const void *b)
-{
-    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
-}
-
 static bool select_has(const ScanSelect *s, const Part *part, uint32_t event)
 {
     if (s->from_ms > part->head->max_ms || s->to_ms <= part->head->min_ms)
         return false;
-    return s->events == NULL || event == PART_REST ||
-           bsearch(&event, s->events, s->event_count, sizeof event, by_number) != NULL;
+    return scan_has(s, event);
 }
 
 static uint32_t count_events(const ScanView *view)
