@@ -17,9 +17,9 @@ enum { KIT_PROPS = 4 };
 typedef struct KitShape {
     uint32_t rows, persons, events, weeks;
     bool whole_seconds;
-    uint32_t ties; /* of 100 rows: at the time of the row before */
-    uint32_t
-        near; /* of 100 rows: of the person of the row before, up to a minute before or behind it */
+    uint32_t ties;   /* of 100 rows: at the time of the row before */
+    uint32_t near;   /* of 100 rows: of the person of the row before, within a minute of it */
+    uint32_t nobody; /* of 100 rows: of person 0 */
 } KitShape;
 
 typedef struct KitRow {

@@ -7,17 +7,27 @@
 
 #include <stdlib.h>
 
+enum { DIRECT = 4096 };
+
 static bool same(const TallyKey *a, const TallyKey *b)
 {
     return a->of[0] == b->of[0] && a->of[1] == b->of[1] && a->of[2] == b->of[2];
 }
 
+/* One round for all three: they are multiplied by odd numbers first, so that none hides another. */
+static uint64_t hash_of(const TallyKey *key)
+{
+    static const uint64_t odd[] = {UINT64_C(0x9e3779b97f4a7c15), UINT64_C(0xc2b2ae3d27d4eb4f),
+                                   UINT64_C(0x165667b19e3779f9)};
+    uint64_t sum = 0;
+    for (size_t i = 0; i < ARRAY_LEN(odd); i++)
+        sum += (uint64_t)key->of[i] * odd[i];
+    return hash_u64(sum, 0);
+}
+
 static uint32_t slot_for(const Tally *t, const TallyKey *key)
 {
-    uint64_t hash = 0;
-    for (size_t i = 0; i < ARRAY_LEN(key->of); i++)
-        hash = hash_u64((uint64_t)key->of[i], hash);
-    uint32_t slot = (uint32_t)hash & (t->slot_count - 1);
+    uint32_t slot = (uint32_t)hash_of(key) & (t->slot_count - 1);
     while (t->slots[slot] != 0 && !same(&t->at[t->slots[slot] - 1].key, key))
         slot = (slot + 1) & (t->slot_count - 1);
     return slot;
@@ -30,15 +40,24 @@ static void grow(Tally *t)
     free(t->slots);
     t->slot_count = t->cap * 2;
     t->slots = calloc(t->slot_count, sizeof *t->slots);
-    CHECK(t->at != NULL && t->slots != NULL);
+    t->direct = t->direct != NULL ? t->direct : calloc(DIRECT, sizeof *t->direct);
+    CHECK(t->at != NULL && t->slots != NULL && t->direct != NULL);
     for (uint32_t i = 0; i < t->count; i++)
         t->slots[slot_for(t, &t->at[i].key)] = i + 1;
+}
+
+/* Event names and codes of texts are small: their numbers are found without a hash. */
+static bool is_direct(const TallyKey *key)
+{
+    return key->of[0] >= 0 && key->of[0] < DIRECT && key->of[1] == 0 && key->of[2] == 0;
 }
 
 uint32_t tally_find(const Tally *t, TallyKey key)
 {
     if (t->slot_count == 0)
         return TALLY_NONE;
+    if (is_direct(&key))
+        return t->direct[key.of[0]] == 0 ? TALLY_NONE : t->direct[key.of[0]] - 1;
     const uint32_t found = t->slots[slot_for(t, &key)];
     return found == 0 ? TALLY_NONE : found - 1;
 }
@@ -56,6 +75,8 @@ uint32_t tally_number(Tally *t, TallyKey key)
         grow(t);
     t->at[t->count] = (TallyEntry){.key = key};
     t->slots[slot_for(t, &key)] = t->count + 1;
+    if (is_direct(&key))
+        t->direct[key.of[0]] = t->count + 1;
     return t->count++;
 }
 
@@ -97,7 +118,7 @@ void tally_sort(Tally *t)
 {
     free(t->slots);
     t->slots = NULL;
-    t->slot_count = 0;
+    t->slot_count = 0; /* what is direct is not looked at, either */
     if (t->count > 0)
         qsort(t->at, t->count, sizeof *t->at, by_count);
 }
@@ -106,5 +127,6 @@ void tally_free(Tally *t)
 {
     free(t->at);
     free(t->slots);
+    free(t->direct);
     *t = (Tally){.limit = t->limit};
 }

@@ -30,6 +30,8 @@ typedef struct Tally {
     uint32_t count, cap;
     uint32_t *slots; /* number + 1 */
     uint32_t slot_count;
+    uint32_t
+        *direct; /* [small first number of a key without others]: number + 1, 0 = it has none */
 } Tally;
 
 /* The key's number; the next one when it is new, TALLY_NONE when it is one too many. */
