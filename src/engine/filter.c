@@ -53,6 +53,14 @@ static void read_wide(const FilterRows *r, const PartColumn *c, uint64_t *out)
     bits_unpack64(r->part->data + c->at, r->first, r->count, c->width, out);
 }
 
+bool filter_codes(const FilterRows *r, const PartColumn *c, uint32_t *out)
+{
+    if (!touch_rows(r, c))
+        return false;
+    read_narrow(r, c, out);
+    return true;
+}
+
 bool filter_values(const FilterRows *r, const PartColumn *c, int64_t missing, FilterScratch *s,
                    int64_t *out)
 {

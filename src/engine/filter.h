@@ -73,6 +73,9 @@ FilterNeeds filter_needs(const Filter *f); /* NULL: nothing */
 /* mask[i] = 1 when row i fulfils the filter, else 0.  False when the part is damaged there. */
 MUST_USE bool filter_rows(const Filter *f, const FilterRows *rows, FilterScratch *s, uint8_t *mask);
 
+/* Codes of a column of codes; 0 = there is none. */
+MUST_USE bool filter_codes(const FilterRows *rows, const PartColumn *column, uint32_t *out);
+
 /* Values of a column as numbers: out[i], or `missing` where there is none. */
 MUST_USE bool filter_values(const FilterRows *rows, const PartColumn *column, int64_t missing,
                             FilterScratch *s, int64_t *out);

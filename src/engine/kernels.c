@@ -55,6 +55,14 @@ void plain_weave(const uint8_t *lists, uint32_t n, const uint32_t **from, uint32
         out[i] = *from[lists[i]]++;
 }
 
+static uint64_t plain_count(const uint64_t *words, size_t n)
+{
+    uint64_t bits = 0;
+    for (size_t i = 0; i < n; i++)
+        bits += (uint64_t)__builtin_popcountll(words[i]);
+    return bits;
+}
+
 void plain_in_table(const uint8_t *src, uint64_t first, uint32_t n, int width,
                     const uint8_t table[256 + 4], uint64_t *out)
 {
@@ -90,23 +98,15 @@ uint32_t plain_rows_of(const uint64_t *set, uint32_t n, uint32_t *out)
     return found;
 }
 
-/* Halves what is left without a branch: which half cannot be foreseen. */
-static inline uint32_t rank_of(uint32_t value, const uint32_t *bounds, uint32_t bound_count)
-{
-    uint32_t below = 0;
-    for (uint32_t left = bound_count; left > 0;) {
-        const uint32_t half = (left + 1) / 2;
-        below += bounds[below + half - 1] <= value ? half : 0;
-        left -= half;
-    }
-    return below;
-}
-
 void plain_rank(const uint32_t *values, uint32_t n, uint32_t mask, const uint32_t *bounds,
                 uint32_t bound_count, uint16_t *out)
 {
-    for (uint32_t i = 0; i < n; i++)
-        out[i] = (uint16_t)rank_of(values[i] & mask, bounds, bound_count);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t below = 0;
+        for (uint32_t b = 0; b < bound_count; b++)
+            below += bounds[b] <= (values[i] & mask);
+        out[i] = (uint16_t)below;
+    }
 }
 
 void plain_count_from(const uint32_t *values, uint32_t n, const uint64_t *set, uint32_t mask,
@@ -120,17 +120,17 @@ void plain_count_from(const uint32_t *values, uint32_t n, const uint64_t *set, u
         }
 }
 
-uint32_t plain_places(const uint32_t *values, uint32_t n, const uint64_t *set,
+uint32_t plain_places(const uint32_t *values, uint32_t from, uint32_t to, const uint64_t *set,
                       const uint16_t *ranks, int width, int shift, uint32_t *out)
 {
     uint32_t found = 0;
-    for (uint32_t word = 0; word < kernel_words(n); word++)
-        for (uint64_t left = kernel_set_word(set, n, word); left != 0; left &= left - 1) {
-            const uint32_t i = 64 * word + (uint32_t)__builtin_ctzll(left);
-            const uint32_t place = (uint32_t)ranks[i] << width | values[i] >> shift;
-            out[found] = place;
-            found += found == 0 || out[found - 1] != place;
-        }
+    for (uint32_t i = from; i < to; i++) {
+        if (set != NULL && (set[i / 64] >> (i & 63) & 1) == 0)
+            continue;
+        const uint32_t place = (uint32_t)ranks[i] << width | values[i] >> shift;
+        out[found] = place;
+        found += found == 0 || out[found - 1] != place;
+    }
     return found;
 }
 
@@ -141,6 +141,7 @@ const Kernels KERNELS_PLAIN = {
     .keys = plain_keys,
     .pick = plain_pick,
     .weave = plain_weave,
+    .count = plain_count,
     .in_table = plain_in_table,
     .in_range = plain_in_range,
     .rows_of = plain_rows_of,

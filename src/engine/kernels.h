@@ -42,19 +42,23 @@ typedef struct Kernels {
     void (*weave)(const uint8_t *lists, uint32_t n, const uint32_t **from, uint32_t count,
                   uint32_t *out);
 
+    /* How many bits the words have. */
+    uint64_t (*count)(const uint64_t *words, size_t n);
+
     /* The set of values [first, first + n) of a row of `width`-bit codes whose table entry is 1; width 1 to 8,
      * entries 0 or 1. */
     void (*in_table)(const uint8_t *src, uint64_t first, uint32_t n, int width,
                      const uint8_t table[256 + 4], uint64_t *out);
 
     /* The set of values with (value & mask) - low <= span, below zero being very large. */
-    void (*in_range)(const uint32_t *values, uint32_t n, uint32_t mask, uint32_t low,
-                     uint32_t span, uint64_t *out);
+    void (*in_range)(const uint32_t *values, uint32_t n, uint32_t mask, uint32_t low, uint32_t span,
+                     uint64_t *out);
 
     /* The numbers of the rows in a set, ascending; gives how many. */
     uint32_t (*rows_of)(const uint64_t *set, uint32_t n, uint32_t *out);
 
-    /* out[i] = how many of the ascending bounds are at or below values[i] & mask; both below 2^31. */
+    /* out[i] = how many of the bounds are at or below values[i] & mask; both below 2^31.  Looks at each bound: for
+     * few of them. */
     void (*rank)(const uint32_t *values, uint32_t n, uint32_t mask, const uint32_t *bounds,
                  uint32_t bound_count, uint16_t *out);
 
@@ -63,9 +67,9 @@ typedef struct Kernels {
     void (*count_from)(const uint32_t *values, uint32_t n, const uint64_t *set, uint32_t mask,
                        const uint32_t *bounds, uint32_t bound_count, uint64_t *counts);
 
-    /* Of the set's rows (NULL = all), ranks[i] << width | values[i] >> shift, in order; of equal ones beside each
+    /* Of the set's rows (NULL = all) in [from, to), ranks[i] << width | values[i] >> shift, in order; of equal ones beside each
      * other only one is sure to come.  Gives how many. */
-    uint32_t (*places)(const uint32_t *values, uint32_t n, const uint64_t *set,
+    uint32_t (*places)(const uint32_t *values, uint32_t from, uint32_t to, const uint64_t *set,
                        const uint16_t *ranks, int width, int shift, uint32_t *out);
 } Kernels;
 

@@ -81,8 +81,8 @@ static void avx2_in_table(const uint8_t *src, uint64_t first, uint32_t n, int wi
         uint64_t word = 0;
         avx2_unpack32(src, first + i, 64, width, codes);
         for (uint32_t j = 0; j < 64; j += 8) {
-            const __m256i in = _mm256_i32gather_epi32((const int *)(const void *)table,
-                                                      load256(codes + j), 1);
+            const __m256i in =
+                _mm256_i32gather_epi32((const int *)(const void *)table, load256(codes + j), 1);
             const __m256i top = _mm256_slli_epi32(in, 31);
             word |= (uint64_t)(uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(top)) << j;
         }
@@ -116,19 +116,8 @@ static inline __m256i at_or_above(__m256i v, __m256i bound)
 static inline __m256i rank8(__m256i v, const uint32_t *bounds, uint32_t bound_count)
 {
     __m256i below = _mm256_setzero_si256();
-    if (bound_count <= FEW_BOUNDS) {
-        for (uint32_t b = 0; b < bound_count; b++)
-            below = _mm256_sub_epi32(below, at_or_above(v, _mm256_set1_epi32((int)bounds[b])));
-        return below;
-    }
-    for (uint32_t left = bound_count; left > 0;) {
-        const uint32_t half = (left + 1) / 2;
-        const __m256i middle = _mm256_add_epi32(below, _mm256_set1_epi32((int)half - 1));
-        const __m256i bound = _mm256_i32gather_epi32((const int *)bounds, middle, 4);
-        below = _mm256_add_epi32(
-            below, _mm256_and_si256(at_or_above(v, bound), _mm256_set1_epi32((int)half)));
-        left -= half;
-    }
+    for (uint32_t b = 0; b < bound_count; b++)
+        below = _mm256_sub_epi32(below, at_or_above(v, _mm256_set1_epi32((int)bounds[b])));
     return below;
 }
 
@@ -176,8 +165,8 @@ static void count_from4(const uint32_t *values, uint32_t n, const uint64_t *set,
         const __m256i in = set8(set, n, i);
 #pragma GCC unroll 4
         for (int b = 0; b < 4; b++)
-            found[b] = _mm256_sub_epi32(
-                found[b], _mm256_and_si256(in, _mm256_cmpgt_epi32(v, below[b])));
+            found[b] =
+                _mm256_sub_epi32(found[b], _mm256_and_si256(in, _mm256_cmpgt_epi32(v, below[b])));
     }
     for (int b = 0; b < 4; b++)
         counts[b] += sum8(found[b]);
@@ -198,6 +187,14 @@ static void avx2_count_from(const uint32_t *values, uint32_t n, const uint64_t *
     }
 }
 
+static uint64_t avx2_count(const uint64_t *words, size_t n)
+{
+    uint64_t bits = 0;
+    for (size_t i = 0; i < n; i++)
+        bits += (uint64_t)__builtin_popcountll(words[i]);
+    return bits;
+}
+
 const Kernels KERNELS_AVX2 = {
     .name = "avx2",
     .unpack32 = avx2_unpack32,
@@ -205,6 +202,7 @@ const Kernels KERNELS_AVX2 = {
     .keys = avx2_keys,
     .pick = plain_pick,
     .weave = plain_weave,
+    .count = avx2_count,
     .in_table = avx2_in_table,
     .in_range = avx2_in_range,
     .rows_of = plain_rows_of,

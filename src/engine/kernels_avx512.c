@@ -78,18 +78,14 @@ static void avx512_unpack8(const uint8_t *src, uint64_t first, uint32_t n, int w
         _mm512_storeu_si512(out + i, unpack8_next(&u));
 }
 
-/* Which data bytes go where for the keys of four control bytes, or of the last ones. */
+/* Which data bytes go where for the keys of four control bytes.  Behind the last keys stand data: without a branch,
+ * as most streams are short. */
 static inline uint64_t key_lanes(const uint8_t *control, uint32_t keys)
 {
-    if (keys >= 16)
-        return (uint64_t)kernel_key_lanes[control[0]] |
-               (uint64_t)kernel_key_lanes[control[1]] << 16 |
-               (uint64_t)kernel_key_lanes[control[2]] << 32 |
-               (uint64_t)kernel_key_lanes[control[3]] << 48;
-    uint64_t lanes = 0;
-    for (uint32_t j = 0; 4 * j < keys; j++)
-        lanes |= (uint64_t)kernel_key_lanes[control[j]] << 16 * j;
-    return lanes & ((UINT64_C(1) << 4 * keys) - 1);
+    const uint64_t lanes =
+        (uint64_t)kernel_key_lanes[control[0]] | (uint64_t)kernel_key_lanes[control[1]] << 16 |
+        (uint64_t)kernel_key_lanes[control[2]] << 32 | (uint64_t)kernel_key_lanes[control[3]] << 48;
+    return keys >= 16 ? lanes : lanes & ((UINT64_C(1) << 4 * keys) - 1);
 }
 
 /* Sixteen deltas at once: their bytes are spread to their lanes, then summed up in four steps.  What stands behind
@@ -160,10 +156,13 @@ static inline __mmask16 valid16(uint32_t left)
     return (__mmask16)(left >= 16 ? 0xFFFF : (1U << left) - 1);
 }
 
-/* Those of the sixteen rows from row i on that are in the set. */
+/* Those of the sixteen rows from row i on that are in the set and below n. */
 static inline __mmask16 set16(const uint64_t *set, uint32_t n, uint32_t i)
 {
-    return (__mmask16)(valid16(n - i) & (set == NULL ? 0xFFFF : set[i / 64] >> (i & 63)));
+    if (set == NULL)
+        return valid16(n - i);
+    const uint32_t bits = kernel_load32((const uint8_t *)set + i / 8) >> (i & 7);
+    return (__mmask16)(valid16(n - i) & bits);
 }
 
 static void avx512_in_table(const uint8_t *src, uint64_t first, uint32_t n, int width,
@@ -192,8 +191,7 @@ static void avx512_in_range(const uint32_t *values, uint32_t n, uint32_t mask, u
         uint64_t word = 0;
         for (uint32_t j = 0; j < 64 && i + j < n; j += 16) {
             const __m512i v = _mm512_and_si512(load512(values + i + j), masks);
-            word |=
-                (uint64_t)_mm512_cmple_epu32_mask(_mm512_sub_epi32(v, lows), spans) << j;
+            word |= (uint64_t)_mm512_cmple_epu32_mask(_mm512_sub_epi32(v, lows), spans) << j;
         }
         out[i / 64] = word;
     }
@@ -215,22 +213,11 @@ static uint32_t avx512_rows_of(const uint64_t *set, uint32_t n, uint32_t *out)
 
 static inline __m512i rank16(__m512i v, const uint32_t *bounds, uint32_t bound_count)
 {
+    const __m512i one = _mm512_set1_epi32(1);
     __m512i below = _mm512_setzero_si512();
-    if (bound_count <= FEW_BOUNDS) {
-        const __m512i one = _mm512_set1_epi32(1);
-        for (uint32_t b = 0; b < bound_count; b++) {
-            const __mmask16 at = _mm512_cmpge_epu32_mask(v, _mm512_set1_epi32((int)bounds[b]));
-            below = _mm512_mask_add_epi32(below, at, below, one);
-        }
-        return below;
-    }
-    for (uint32_t left = bound_count; left > 0;) {
-        const uint32_t half = (left + 1) / 2;
-        const __m512i middle = _mm512_add_epi32(below, _mm512_set1_epi32((int)half - 1));
-        const __m512i bound = _mm512_i32gather_epi32(middle, (const int *)bounds, 4);
-        below = _mm512_mask_add_epi32(below, _mm512_cmple_epu32_mask(bound, v), below,
-                                      _mm512_set1_epi32((int)half));
-        left -= half;
+    for (uint32_t b = 0; b < bound_count; b++) {
+        const __mmask16 at = _mm512_cmpge_epu32_mask(v, _mm512_set1_epi32((int)bounds[b]));
+        below = _mm512_mask_add_epi32(below, at, below, one);
     }
     return below;
 }
@@ -285,18 +272,19 @@ static void avx512_count_from(const uint32_t *values, uint32_t n, const uint64_t
 }
 
 /* A row goes when the one before it has the same place and is in the set, too. */
-static uint32_t avx512_places(const uint32_t *values, uint32_t n, const uint64_t *set,
-                              const uint16_t *ranks, int width, int shift, uint32_t *out)
+static uint32_t avx512_places(const uint32_t *values, uint32_t from, uint32_t to,
+                              const uint64_t *set, const uint16_t *ranks, int width, int shift,
+                              uint32_t *out)
 {
     const __m128i up = _mm_cvtsi32_si128(width), down = _mm_cvtsi32_si128(shift);
     __m512i before = _mm512_setzero_si512();
     uint32_t found = 0, in_before = 0;
-    for (uint32_t i = 0; i < n; i += 16) {
+    for (uint32_t i = from; i < to; i += 16) {
         const __m512i rank =
             _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(ranks + i)));
         const __m512i place = _mm512_or_si512(_mm512_sll_epi32(rank, up),
                                               _mm512_srl_epi32(load512(values + i), down));
-        const uint32_t in = set16(set, n, i);
+        const uint32_t in = set16(set, to, i);
         const uint32_t alike =
             _mm512_cmpeq_epi32_mask(place, _mm512_alignr_epi32(place, before, 15));
         const __mmask16 taken = (__mmask16)(in & ~(alike & (in << 1 | in_before)));
@@ -308,6 +296,14 @@ static uint32_t avx512_places(const uint32_t *values, uint32_t n, const uint64_t
     return found;
 }
 
+static uint64_t avx512_count(const uint64_t *words, size_t n)
+{
+    uint64_t bits = 0;
+    for (size_t i = 0; i < n; i++)
+        bits += (uint64_t)__builtin_popcountll(words[i]);
+    return bits;
+}
+
 const Kernels KERNELS_AVX512 = {
     .name = "avx512",
     .unpack32 = avx512_unpack32,
@@ -315,6 +311,7 @@ const Kernels KERNELS_AVX512 = {
     .keys = avx512_keys,
     .pick = avx512_pick,
     .weave = avx512_weave,
+    .count = avx512_count,
     .in_table = avx512_in_table,
     .in_range = avx512_in_range,
     .rows_of = avx512_rows_of,

@@ -45,10 +45,8 @@ void plain_rank(const uint32_t *values, uint32_t n, uint32_t mask, const uint32_
                 uint32_t bound_count, uint16_t *out);
 void plain_count_from(const uint32_t *values, uint32_t n, const uint64_t *set, uint32_t mask,
                       const uint32_t *bounds, uint32_t bound_count, uint64_t *counts);
-uint32_t plain_places(const uint32_t *values, uint32_t n, const uint64_t *set,
+uint32_t plain_places(const uint32_t *values, uint32_t from, uint32_t to, const uint64_t *set,
                       const uint16_t *ranks, int width, int shift, uint32_t *out);
-
-enum { FEW_BOUNDS = 24 }; /* are compared with one by one, more are halved */
 
 /* The set's bits of the 64 rows from row 64 * word on; NULL = all of them. */
 static inline uint64_t kernel_set_word(const uint64_t *set, uint32_t n, uint32_t word)
