@@ -17,7 +17,8 @@ enum {
     QUERY_BREAKDOWNS_MAX = 3,
     QUERY_VALUES_MAX = 1 << 20, /* distinct combinations that are counted to find the top ones */
     QUERY_CELLS_MAX = 1 << 16,  /* series times buckets */
-    QUERY_TALLY_MAX = 1 << 22,  /* different values of distinct and percentiles, of all cells together */
+    QUERY_TALLY_MAX =
+        1 << 22, /* different values of distinct and percentiles, of all cells together */
     QUERY_STEPS_MAX = 20,
     QUERY_INTERVALS_MAX = 400, /* of a retention, of a lifecycle */
 };
@@ -38,7 +39,7 @@ typedef enum TrendMeasure {
     TREND_PERSONS_SO_FAR, /* how many persons in this bucket or one before it in the range */
     TREND_STICKINESS, /* cell n - 1: how many persons have events of the series in exactly n buckets */
     TREND_SUM,        /* of a number, at `number.scale` */
-    TREND_DISTINCT,   /* values of `number`, which may be a text's codes */
+    TREND_DISTINCT, /* values of `number`, which may be a text's codes */
     /* of numbers, see TrendOf */
     TREND_AVERAGE,
     TREND_MIN,
@@ -65,6 +66,8 @@ typedef struct Trend {
     const ScanProp *breakdown; /* the series, by the values of these */
     uint32_t breakdown_count;
     uint32_t top; /* series that are shown, those with the most events; the rest are "other" */
+    const struct TrendSeries *
+        same_as; /* not NULL: the series are the values of these, `top` of them, and there is always "other" */
 } Trend;
 
 __extension__ typedef __int128 TrendSum;
@@ -73,7 +76,7 @@ __extension__ typedef __int128 TrendSum;
 typedef struct TrendSeries {
     int64_t values[QUERY_BREAKDOWNS_MAX];
     bool is_other;
-    uint64_t events;       /* in all buckets; 0 without a breakdown */
+    uint64_t events;       /* in all buckets; 0 without a breakdown, and with same_as */
     const TrendSum *cells; /* [bucket]; of TREND_STICKINESS, [number of buckets - 1] */
     const uint64_t *of;    /* cells are divided by these; 0: there is no value.  NULL: by 1 */
 } TrendSeries;

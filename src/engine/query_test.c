@@ -360,6 +360,115 @@ TEST(trends_are_those_of_the_slow_way_with_every_kernel_and_crew)
     kit_each_kernel_and_crew(random_trends, &crew);
 }
 
+/* The series of one question are those of another; whoever is in none of them is another. */
+static void same_series(void)
+{
+    static const KitShape shape = {.rows = 1200, .persons = 3000, .events = 5, .weeks = 2};
+    static const ScanProp props[] = {{KIT_PROP(0), 0}, {KIT_PROP(1), 0}};
+    const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + 86400000 * 6,
+                              KIT_ORIGIN_MS + 86400000 * 12};
+    Kit k;
+    kit_open(&k, 59, &shape, 2);
+    const Query q = {.view = &k.view, .crew = crew};
+    for (uint32_t round = 0; round < 20; round++) {
+        uint32_t event = 1 + kit_below(&k, shape.events);
+        TrendResult one, other;
+        Trend t = {.bounds = bounds, .bucket_count = 2, .breakdown = props, .top = 3};
+        t.breakdown_count = 1 + kit_below(&k, 2);
+        t.select = (ScanSelect){.events = &event, .event_count = 1};
+        CHECK(query_trend(&k.ctx, &q, &t, &one) == ERR_OK);
+        t.same_as = one.series;
+        t.top = one.count - (one.count > 0 && one.series[one.count - 1].is_other);
+        t.measure = round % 2 == 0 ? TREND_EVENTS : TREND_PERSONS;
+        t.select.filter = kit_filter(&k, 1);
+        event = 1 + kit_below(&k, shape.events);
+        CHECK(query_trend(&k.ctx, &q, &t, &other) == ERR_OK);
+        EXPECT_I64(other.count, t.top + 1);
+        CHECK(other.series[t.top].is_other);
+        SlowSeries series[3];
+        for (uint32_t s = 0; s < t.top; s++)
+            memcpy(series[s].values, one.series[s].values, sizeof series[s].values);
+        for (uint32_t s = 0; s <= t.top; s++)
+            for (uint32_t b = 0; b < 2; b++) {
+                uint64_t of = 0;
+                CHECK(other.series[s].cells[b] == slow_cell(&k, &t, series, s, t.top, b, &of));
+            }
+    }
+    kit_close(&k);
+}
+
+TEST(series_that_are_said_beforehand_are_those_of_the_slow_way)
+{
+    crew = crew_new(2);
+    kit_each_kernel(same_series);
+    crew_free(crew);
+}
+
+static TrendResult trend_of_two(Kit *k, const Trend *t)
+{
+    TrendResult got;
+    crew = crew_new(1);
+    CHECK(query_trend(&k->ctx, &(Query){.view = &k->view, .crew = crew}, t, &got) == ERR_OK);
+    crew_free(crew);
+    return got;
+}
+
+TEST(nobody_is_no_person_of_an_average_per_person_but_in_one_of_events)
+{
+    Kit k = {.ctx.arena = arena_new(1 << 20), .view.person_count = PART_BLOCK_PERSONS + 2};
+    const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + 1000};
+    const int64_t numbers[] = {100, 7, 1, 3, SCAN_MISSING};
+    const uint32_t persons[] = {0, 1, 1, 2, 2};
+    RowBuffer b = {0};
+    for (uint32_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        rows_add(&b, KIT_ORIGIN_MS, persons[i] == 0 ? 0 : PART_BLOCK_PERSONS + persons[i] - 1, 1);
+        if (numbers[i] != SCAN_MISSING)
+            rows_value(&b, KIT_PROP(2), PART_NUMBERS, 0, numbers[i]);
+    }
+    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    Trend t = {.measure = TREND_AVERAGE,
+               .number = {KIT_PROP(2), 0},
+               .bounds = bounds,
+               .bucket_count = 1,
+               .top = 1};
+    TrendResult got = trend_of_two(&k, &t);
+    CHECK(got.series[0].cells[0] == 111 && got.series[0].of[0] == 4);
+    t.of = TREND_OF_PERSON_EVENTS;
+    got = trend_of_two(&k, &t);
+    CHECK(got.series[0].cells[0] == 4 && got.series[0].of[0] == 2);
+    t.of = TREND_OF_PERSON_SUM;
+    got = trend_of_two(&k, &t);
+    CHECK(got.series[0].cells[0] == 11 && got.series[0].of[0] == 2);
+    rows_free(&b);
+    kit_close(&k);
+}
+
+TEST(a_persons_sum_beyond_all_numbers_is_an_error_and_no_number)
+{
+    Kit k = {.ctx.arena = arena_new(1 << 20), .view.person_count = PART_BLOCK_PERSONS + 1};
+    const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + 5000};
+    RowBuffer b = {0};
+    TrendResult got;
+    for (uint32_t i = 0; i < 3; i++) {
+        rows_add(&b, KIT_ORIGIN_MS + (int64_t)i * 1000, PART_BLOCK_PERSONS, 1);
+        rows_value(&b, KIT_PROP(2), PART_NUMBERS, 0, INT64_MAX / 2);
+    }
+    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    crew = crew_new(1);
+    const Trend t = {.measure = TREND_MAX,
+                     .of = TREND_OF_PERSON_SUM,
+                     .number = {KIT_PROP(2), 0},
+                     .bounds = bounds,
+                     .bucket_count = 1,
+                     .top = 1};
+    const Query q = {.view = &k.view, .crew = crew};
+    CHECK(query_trend(&k.ctx, &q, &t, &got) == ERR_INVALID);
+    CHECK(str_eq(str_of(k.ctx.fault.reason), STR("query.too_large")));
+    crew_free(crew);
+    rows_free(&b);
+    kit_close(&k);
+}
+
 /* More rows of one event, block and week than are looked at together. */
 static void long_lists(void)
 {

@@ -200,7 +200,8 @@ static void show_series(Ctx *ctx, TrendRun *run, const Combinations *all)
     for (uint32_t code = 0; code < run->codes; code++)
         run->cell_of_code[code] = shown * run->stride;
     for (uint32_t s = 0; run->codes > 0 && s < shown; s++)
-        run->cell_of_code[code_of(all->at[s].values[0])] = s * run->stride;
+        if (code_of(all->at[s].values[0]) < run->codes)
+            run->cell_of_code[code_of(all->at[s].values[0])] = s * run->stride;
 }
 
 /* Every code is a series. */
@@ -238,6 +239,15 @@ static void open_series(Ctx *ctx, const TrendRun *run, TrendSeries *out, TrendSu
     *out = (TrendSeries){.cells = *cells, .of = run->t->measure >= TREND_AVERAGE ? *of : NULL};
 }
 
+/* Combinations that were said beforehand. */
+static void take_series(TrendRun *run, Combinations *all)
+{
+    run->codes = dense_codes(run);
+    all->width = run->t->breakdown_count;
+    for (uint32_t s = 0; s < run->t->top; s++)
+        (void)combinations_index(all, run->t->same_as[s].values, true);
+}
+
 /* The combinations beyond those that are shown are "other": in one pass they have cells of their own. */
 static void give_series(Ctx *ctx, const TrendRun *run, const Combinations *all, const Tally *seen,
                         TrendResult *out)
@@ -258,7 +268,13 @@ static void give_series(Ctx *ctx, const TrendRun *run, const Combinations *all, 
         if (c < shown)
             memcpy(s->values, all->at[c].values, sizeof s->values);
     }
-    *out = (TrendResult){series, shown + (shown < all->count), all->count};
+    const bool has_other = shown < all->count || run->t->same_as != NULL;
+    if (shown == all->count && has_other) {
+        open_series(ctx, run, &series[shown], &cells, &of);
+        trend_give_cells(run, seen, shown, cells, of);
+        series[shown].is_other = true;
+    }
+    *out = (TrendResult){series, shown + has_other, all->count};
 }
 
 static void give_one(Ctx *ctx, const TrendRun *run, const Tally *seen, TrendResult *out)
@@ -285,22 +301,33 @@ static void open_cells(TrendRun *run)
     }
 }
 
+static Err find_series(Ctx *ctx, TrendRun *run, Combinations *all)
+{
+    if (run->t->same_as != NULL) {
+        take_series(run, all);
+        show_series(ctx, run, all);
+        return ERR_OK;
+    }
+    open_codes(run);
+    if (run->in_one_pass) {
+        show_codes(ctx, run);
+        return ERR_OK;
+    }
+    TRY(count_first(ctx, run));
+    join_counts(run, all);
+    show_series(ctx, run, all);
+    return ERR_OK;
+}
+
 static Err run_trend(Ctx *ctx, TrendRun *run, Combinations *all, Tally *seen, TrendResult *out)
 {
     const bool is_broken_down = run->t->breakdown_count > 0;
     if (is_broken_down)
-        open_codes(run);
-    if (is_broken_down && !run->in_one_pass) {
-        TRY(count_first(ctx, run));
-        join_counts(run, all);
-        show_series(ctx, run, all);
-    } else if (is_broken_down) {
-        show_codes(ctx, run);
-    }
+        TRY(find_series(ctx, run, all));
     choose_strips(run);
     open_cells(run);
     TRY(run_pass(ctx, run));
-    for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
+    for (uint32_t i = 0; run->in_one_pass && i < crew_size(run->q->crew); i++)
         trend_end_counting(&run->workers[i]);
     if (run->in_one_pass)
         join_counts(run, all);

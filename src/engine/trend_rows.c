@@ -275,7 +275,7 @@ static void count_events(TrendWorker *w, const Strip *strip, uint32_t series)
 void trend_end_counting(TrendWorker *w)
 {
     const TrendRun *run = w->run;
-    if (!run->in_one_pass || run->t->measure != TREND_EVENTS)
+    if (run->t->measure != TREND_EVENTS)
         return;
     for (uint32_t code = 0; code < run->codes; code++) {
         w->code_counts[code] = 0;
