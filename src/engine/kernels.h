@@ -54,6 +54,10 @@ typedef struct Kernels {
     void (*in_range)(const uint32_t *values, uint32_t n, uint32_t mask, uint32_t low, uint32_t span,
                      uint64_t *out);
 
+    /* Takes the rows in [from, to) out of the set whose entry in the table, at values[i] >> shift, is above `most`. */
+    void (*drop_above)(const uint32_t *values, uint32_t from, uint32_t to, const uint32_t *table,
+                       int shift, uint32_t most, uint64_t *set);
+
     /* The numbers of the rows in a set, ascending; gives how many. */
     uint32_t (*rows_of)(const uint64_t *set, uint32_t n, uint32_t *out);
 

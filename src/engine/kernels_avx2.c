@@ -205,6 +205,7 @@ const Kernels KERNELS_AVX2 = {
     .count = avx2_count,
     .in_table = avx2_in_table,
     .in_range = avx2_in_range,
+    .drop_above = plain_drop_above,
     .rows_of = plain_rows_of,
     .rank = avx2_rank,
     .count_from = avx2_count_from,

@@ -197,6 +197,25 @@ static void avx512_in_range(const uint32_t *values, uint32_t n, uint32_t mask, u
     }
 }
 
+/* Most of sixteen rows lose none. */
+static void avx512_drop_above(const uint32_t *values, uint32_t from, uint32_t to,
+                              const uint32_t *table, int shift, uint32_t most, uint64_t *set)
+{
+    const __m128i down = _mm_cvtsi32_si128(shift);
+    const __m512i mosts = _mm512_set1_epi32((int)most);
+    for (uint32_t i = from; i < to; i += 16) {
+        const __mmask16 valid = valid16(to - i);
+        const __m512i at = _mm512_srl_epi32(load512(values + i), down);
+        const __m512i entry = _mm512_mask_i32gather_epi32(mosts, valid, at, table, 4);
+        const uint32_t above = _mm512_cmpgt_epu32_mask(entry, mosts);
+        if (above == 0)
+            continue;
+        uint8_t *const bytes = (uint8_t *)set + i / 8;
+        const uint32_t left = kernel_load32(bytes) & ~(above << (i & 7));
+        memcpy(bytes, &left, sizeof left);
+    }
+}
+
 static uint32_t avx512_rows_of(const uint64_t *set, uint32_t n, uint32_t *out)
 {
     const __m512i step = _mm512_set1_epi32(16);
@@ -314,6 +333,7 @@ const Kernels KERNELS_AVX512 = {
     .count = avx512_count,
     .in_table = avx512_in_table,
     .in_range = avx512_in_range,
+    .drop_above = avx512_drop_above,
     .rows_of = avx512_rows_of,
     .rank = avx512_rank,
     .count_from = avx512_count_from,

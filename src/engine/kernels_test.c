@@ -270,6 +270,33 @@ static void placing(void)
     }
 }
 
+static void dropping(void)
+{
+    for (int round = 0; round < 300; round++) {
+        uint32_t values[N + KERNEL_SLACK], table[64];
+        uint64_t set[N / 64 + 2], before[N / 64 + 2];
+        const uint32_t n = below(N + 1), from = below(n + 1), to = from + below(n - from + 1);
+        const uint32_t most = below(4) == 0 ? UINT32_MAX - below(3) : below(40);
+        for (uint32_t i = 0; i < n; i++)
+            values[i] = below(64) << 9 | below(512);
+        for (uint32_t i = 0; i < ARRAY_LEN(table); i++)
+            table[i] = below(3) == 0 ? UINT32_MAX - below(5) : below(40);
+        (void)random_set(set);
+        memcpy(before, set, sizeof set);
+        kernels()->drop_above(values, from, to, table, 9, most, set);
+        for (uint32_t i = 0; i < n; i++) {
+            const bool drop = i >= from && i < to && table[values[i] >> 9] > most;
+            CHECK(is_in(set, i) == (is_in(before, i) && !drop));
+        }
+    }
+}
+
+TEST(rows_above_are_dropped_and_no_others)
+{
+    random_of = prng_of(7);
+    kit_each_kernel(dropping);
+}
+
 TEST(places_leave_out_only_what_came_just_before)
 {
     random_of = prng_of(6);

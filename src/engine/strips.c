@@ -9,6 +9,7 @@
 
 typedef struct StripList {
     uint32_t part, list, cursor;
+    bool has_dead; /* the part has: rows of persons who were moved since */
 } StripList;
 
 struct Strips {
@@ -44,6 +45,16 @@ static void filter_names(Strips *s)
         .kind = FILTER_CODES, .prop = PROP_EVENT, .codes = s->name_codes, .code_count = count};
 }
 
+static void add_lists(Strips *s, uint32_t number)
+{
+    const Part *part = s->view->parts[number];
+    const bool has_dead = !moved_spares(s->view->moved, part);
+    for (uint32_t list = 0; list < part->head->list_count; list++)
+        if (scan_select_has(s->ask.select, part, list))
+            s->lists[s->list_count++] =
+                (StripList){.part = number, .list = list, .has_dead = has_dead};
+}
+
 Strips *strips_new(const ScanView *view, const StripAsk *ask)
 {
     Strips *s = calloc(1, sizeof *s);
@@ -56,9 +67,7 @@ Strips *strips_new(const ScanView *view, const StripAsk *ask)
     s->lists = malloc((most + 1) * sizeof *s->lists);
     CHECK(s->lists != NULL);
     for (uint32_t part = 0; part < view->part_count; part++)
-        for (uint32_t list = 0; list < view->parts[part]->head->list_count; list++)
-            if (scan_select_has(ask->select, view->parts[part], list))
-                s->lists[s->list_count++] = (StripList){.part = part, .list = list};
+        add_lists(s, part);
     filter_names(s);
     s->needs = filter_needs(ask->select->filter);
     return s;
@@ -108,7 +117,7 @@ typedef struct ListRead {
     Part *part;
     const PartList *list;
     const Filter *filter, *names; /* NULL = all rows */
-    bool keys;
+    bool has_dead, keys;
 } ListRead;
 
 static ListRead list_read(const Strips *s, const StripList *l)
@@ -116,8 +125,12 @@ static ListRead list_read(const Strips *s, const StripList *l)
     Part *part = s->view->parts[l->part];
     const PartList *list = &part->lists[l->list];
     const bool names = list->event == PART_REST && s->name_codes != NULL;
-    return (ListRead){part, list, s->ask.select->filter, names ? &s->names : NULL,
-                      s->ask.keys[l->part] || s->needs.keys};
+    return (ListRead){part,
+                      list,
+                      s->ask.select->filter,
+                      names ? &s->names : NULL,
+                      l->has_dead,
+                      l->has_dead || s->ask.keys[l->part] || s->needs.keys};
 }
 
 /* Gathers rows up to STRIP_ROWS, or one block if that has more; the strip's first row in *first.  Gives how many
@@ -147,23 +160,46 @@ static uint32_t gather(Strips *s, const ListRead *r, StripList *l, uint32_t to, 
     return count;
 }
 
-/* The set of the strip's rows; false: damaged. */
-static bool find_set(Strips *s, const ListRead *r, const FilterRows *at)
+static void fill_set(uint64_t *set, uint32_t n)
 {
-    if (r->filter != NULL && !filter_set(r->filter, at, &s->scratch, s->set))
+    for (uint32_t i = 0; i < kernel_words(n); i++)
+        set[i] = n - 64 * i >= 64 ? UINT64_MAX : (UINT64_C(1) << (n - 64 * i)) - 1;
+}
+
+/* Rows of persons who were moved elsewhere match nothing. */
+static void drop_dead(Strips *s, const Strip *strip)
+{
+    for (uint32_t c = 0; c < strip->cut_count; c++) {
+        const StripCut *cut = &strip->cuts[c];
+        const uint32_t generation = strip->at.part->generation;
+        const uint32_t *moved = moved_block(s->view->moved, cut->block, generation);
+        if (moved != NULL)
+            kernels()->drop_above(strip->at.keys, cut[0].row, cut[1].row, moved, PART_SECOND_BITS,
+                                  generation, s->set);
+    }
+}
+
+/* The set of the strip's rows; false: damaged. */
+static bool find_set(Strips *s, const ListRead *r, const Strip *strip)
+{
+    const uint32_t n = strip->at.count;
+    if (r->filter == NULL)
+        fill_set(s->set, n);
+    else if (!filter_set(r->filter, &strip->at, &s->scratch, s->set))
         return false;
-    if (r->names == NULL)
-        return true;
-    if (!filter_set(r->names, at, &s->scratch, s->named))
+    if (r->names != NULL && !filter_set(r->names, &strip->at, &s->scratch, s->named))
         return false;
-    for (uint32_t i = 0; i < kernel_words(at->count); i++)
-        s->set[i] = r->filter == NULL ? s->named[i] : s->set[i] & s->named[i];
+    for (uint32_t i = 0; r->names != NULL && i < kernel_words(n); i++)
+        s->set[i] &= s->named[i];
+    if (r->has_dead)
+        drop_dead(s, strip);
     return true;
 }
 
 static void read_list(Strips *s, StripList *l, uint32_t from, uint32_t to, StripFn fn, void *arg)
 {
     const ListRead r = list_read(s, l);
+    const bool is_all = r.filter == NULL && r.names == NULL && !r.has_dead;
     (void)part_list_rows(r.part, r.list, from, &l->cursor);
     uint32_t first = 0, cuts = 0, count;
     bool good;
@@ -175,10 +211,10 @@ static void read_list(Strips *s, StripList *l, uint32_t from, uint32_t to, Strip
             const Strip strip = {.at = {r.part, r.list, first + done, some, s->cuts[0].block,
                                         r.keys ? s->keys + done : NULL},
                                  .part = l->part,
-                                 .set = r.filter == NULL && r.names == NULL ? NULL : s->set,
+                                 .set = is_all ? NULL : s->set,
                                  .cuts = s->cuts,
                                  .cut_count = cuts};
-            good = find_set(s, &r, &strip.at);
+            good = is_all || find_set(s, &r, &strip);
             if (good)
                 fn(&strip, arg);
         }
