@@ -17,6 +17,7 @@ enum {
     FLAG_BYTES_GOOD = 1 << 19, /* that stay near the processor */
     DENSE_CODES = 1 << 16,     /* below: codes index a table */
     CELLS_GOOD = 1 << 15,      /* of all codes: cheaper than a second pass */
+    SEEN_WORDS_GOOD = 1 << 17, /* of all cells: cheaper than a tally */
 };
 
 /* ---- the passes ---------------------------------------------------------------------------------- */
@@ -109,25 +110,27 @@ static uint32_t codes_of_list(const Part *part, const PartList *list, uint32_t p
     return c->kind == PART_CODES && c->width < 32 ? UINT32_C(1) << c->width : 0;
 }
 
-/* Below which the codes are that the breakdown's property has in the parts; 0 = it has others, or too large ones. */
-static uint32_t dense_codes(const TrendRun *run)
+/* Below which the codes are that a property has in the parts; 0 = it has others, or too large ones. */
+static uint32_t dense_codes(const TrendRun *run, uint32_t prop)
 {
     uint32_t most = 1;
-    if (run->t->breakdown_count != 1)
-        return 0;
     for (uint32_t p = 0; p < run->q->view->part_count; p++) {
         const Part *part = run->q->view->parts[p];
         for (uint32_t list = 0; list < part->head->list_count; list++) {
             if (!scan_select_has(&run->select, part, list))
                 continue;
-            const uint32_t codes =
-                codes_of_list(part, &part->lists[list], run->t->breakdown[0].prop);
+            const uint32_t codes = codes_of_list(part, &part->lists[list], prop);
             if (codes == 0 || codes > DENSE_CODES)
                 return 0;
             most = codes > most ? codes : most;
         }
     }
     return most;
+}
+
+static uint32_t breakdown_codes(const TrendRun *run)
+{
+    return run->t->breakdown_count == 1 ? dense_codes(run, run->t->breakdown[0].prop) : 0;
 }
 
 /* Of whom the others' cells are those of their series together. */
@@ -148,7 +151,7 @@ static uint32_t code_of(int64_t value)
 
 static void open_codes(TrendRun *run)
 {
-    run->codes = dense_codes(run);
+    run->codes = breakdown_codes(run);
     for (uint32_t i = 0; i < crew_size(run->q->crew) && run->codes > 0; i++) {
         run->workers[i].code_counts = calloc(run->codes, sizeof(uint64_t));
         CHECK(run->workers[i].code_counts != NULL);
@@ -242,7 +245,7 @@ static void open_series(Ctx *ctx, const TrendRun *run, TrendSeries *out, TrendSu
 /* Combinations that were said beforehand. */
 static void take_series(TrendRun *run, Combinations *all)
 {
-    run->codes = dense_codes(run);
+    run->codes = breakdown_codes(run);
     all->width = run->t->breakdown_count;
     for (uint32_t s = 0; s < run->t->top; s++)
         (void)combinations_index(all, run->t->same_as[s].values, true);
@@ -287,9 +290,19 @@ static void give_one(Ctx *ctx, const TrendRun *run, const Tally *seen, TrendResu
     *out = (TrendResult){series, 1, 1};
 }
 
+static void choose_seen(TrendRun *run)
+{
+    if (run->t->measure != TREND_DISTINCT)
+        return;
+    run->seen_codes = dense_codes(run, run->t->number.prop);
+    if (trend_cells(run) * trend_seen_words(run) > SEEN_WORDS_GOOD)
+        run->seen_codes = 0;
+}
+
 static void open_cells(TrendRun *run)
 {
     const size_t cells = trend_cells(run);
+    choose_seen(run);
     const size_t flags =
         trend_flags_persons(run->t) ? run->strip_blocks * cells * TREND_FLAG_WORDS : 0;
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
@@ -297,7 +310,8 @@ static void open_cells(TrendRun *run)
         w->cells = calloc(cells, sizeof *w->cells);
         w->counts = calloc(cells, sizeof *w->counts);
         w->flags = malloc((flags + 1) * sizeof *w->flags);
-        CHECK(w->cells != NULL && w->counts != NULL && w->flags != NULL);
+        w->seen_bits = calloc(cells * trend_seen_words(run) + 1, sizeof *w->seen_bits);
+        CHECK(w->cells != NULL && w->counts != NULL && w->flags != NULL && w->seen_bits != NULL);
     }
 }
 

@@ -24,7 +24,9 @@ typedef struct TrendRun {
     bool counting;        /* the first of two passes: which series there are */
     bool in_one_pass;     /* every code has cells: series i is code i */
     uint32_t codes; /* the breakdown is of one property with codes, below this; 0 = it is not */
-    uint32_t *cell_of_code;             /* where its series begins */
+    uint32_t *cell_of_code; /* where its series begins */
+    uint32_t
+        seen_codes; /* TREND_DISTINCT of few codes, below this: they are bits; 0 = they are tallied */
     uint32_t first_block, strip_blocks; /* piece i: strip_blocks of them */
     struct TrendWorker *workers;
 } TrendRun;
@@ -48,10 +50,11 @@ typedef struct TrendWorker {
     uint32_t *picked, *cell;
 
     TrendSum *cells;
-    uint64_t *counts; /* of cells: events, or the numbers in them */
-    uint64_t *flags;  /* of persons: [block of the piece][cell][TREND_FLAG_WORDS] */
-    Tally seen;       /* values, by cell */
-    Tally persons;    /* of the piece, by cell */
+    uint64_t *counts;    /* of cells: events, or the numbers in them */
+    uint64_t *flags;     /* of persons: [block of the piece][cell][TREND_FLAG_WORDS] */
+    uint64_t *seen_bits; /* of codes: [cell][word] */
+    Tally seen;          /* other values, by cell */
+    Tally persons;       /* of the piece, by cell */
     FilterScratch scratch;
 } TrendWorker;
 
@@ -76,6 +79,12 @@ static inline bool trend_has_number(const Trend *t)
 {
     return t->measure == TREND_SUM || t->measure == TREND_DISTINCT ||
            (t->measure >= TREND_AVERAGE && t->of != TREND_OF_PERSON_EVENTS);
+}
+
+/* Words of a cell's codes that were seen. */
+static inline uint32_t trend_seen_words(const TrendRun *run)
+{
+    return (run->seen_codes + 63) / 64;
 }
 
 static inline size_t trend_cells(const TrendRun *run)

@@ -62,6 +62,17 @@ static void add_numbers(TrendWorker *w, uint32_t n)
             add_number(w, w->cell[i], w->numbers[w->picked[i]]);
 }
 
+static void add_codes(TrendWorker *w, uint32_t n)
+{
+    const uint32_t words = trend_seen_words(w->run);
+    for (uint32_t i = 0; i < n; i++) {
+        const int64_t code = w->numbers[w->picked[i]];
+        if (code != SCAN_MISSING)
+            w->seen_bits[(size_t)w->cell[i] * words + (uint64_t)code / 64] |= UINT64_C(1)
+                                                                              << (code & 63);
+    }
+}
+
 static void add_flags(TrendWorker *w, const Strip *strip, uint32_t n)
 {
     const StripCut *cut = strip->cuts;
@@ -102,6 +113,8 @@ void trend_add_rows(TrendWorker *w, const Strip *strip, uint32_t n)
         add_flags(w, strip, n);
     else if (trend_is_per_person(t))
         add_persons(w, strip, n);
+    else if (w->run->seen_codes > 0)
+        add_codes(w, n);
     else
         add_numbers(w, n);
 }
@@ -276,10 +289,26 @@ static void give_seen(const TrendRun *run, const Tally *seen, uint32_t series, T
     }
 }
 
+/* How many codes any worker saw in each cell. */
+static void count_codes(const TrendRun *run, uint32_t series, TrendSum *cells)
+{
+    const uint32_t words = trend_seen_words(run);
+    for (uint32_t b = 0; b < run->t->bucket_count; b++)
+        for (uint32_t word = 0; word < words; word++) {
+            const size_t at = ((size_t)series * run->stride + 1 + b) * words + word;
+            uint64_t seen = 0;
+            for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
+                seen |= run->workers[i].seen_bits[at];
+            cells[b] += __builtin_popcountll(seen);
+        }
+}
+
 void trend_give_cells(const TrendRun *run, const Tally *seen, uint32_t series, TrendSum *cells,
                       uint64_t *of)
 {
-    if (trend_tallies(run->t))
+    if (run->seen_codes > 0)
+        count_codes(run, series, cells);
+    else if (trend_tallies(run->t))
         give_seen(run, seen, series, cells, of);
     else
         join_workers(run, series, cells, of);

@@ -34,9 +34,9 @@ void trend_close_worker(TrendWorker *w)
 {
     combinations_free(&w->counted);
     combinations_free(&w->shown);
-    void *const buffers[] = {w->code_counts, w->ranks,     w->codes,    w->picked, w->cell,
-                             w->numbers,     w->ms,        w->cells,    w->counts, w->flags,
-                             w->values[0],   w->values[1], w->values[2]};
+    void *const buffers[] = {w->code_counts, w->ranks,     w->codes,     w->picked,   w->cell,
+                             w->numbers,     w->ms,        w->cells,     w->counts,   w->flags,
+                             w->seen_bits,   w->values[0], w->values[1], w->values[2]};
     _Static_assert(QUERY_BREAKDOWNS_MAX == 3, "all are freed");
     for (size_t i = 0; i < ARRAY_LEN(buffers); i++)
         free(buffers[i]);
