@@ -44,12 +44,12 @@ struct Strips {
 static void filter_names(Strips *s)
 {
     const ScanSelect *select = s->ask.select;
-    if (select->events == NULL || select->event_count == 0)
+    if (select->events == NULL)
         return;
-    const uint32_t count = select->events[select->event_count - 1] + 1;
+    const uint32_t n = select->event_count, count = n > 0 ? select->events[n - 1] + 1 : 1;
     s->name_codes = calloc(count, 1);
     CHECK(s->name_codes != NULL);
-    for (uint32_t i = 0; i < select->event_count; i++)
+    for (uint32_t i = 0; i < n; i++)
         s->name_codes[select->events[i]] = 1;
     s->names = (Filter){
         .kind = FILTER_CODES, .prop = PROP_EVENT, .codes = s->name_codes, .code_count = count};
