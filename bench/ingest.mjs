@@ -15,7 +15,7 @@ const [program, soak] = process.argv.slice(2)
 const [events, batch, connections, engine] = [4000000, 200, 32, 1].map((n, i) => Number(process.argv[4 + i] ?? n))
 const folder = mkdtempSync(join(tmpdir(), 'tongdian-ingest-'))
 const data = join(folder, 'data')
-const LINES = 20
+const LINES = 20 // of the script; every request has ids of its own
 const PERSONS = 200000
 
 // ---- what is sent ----------------------------------------------------------------------------------
