@@ -43,10 +43,37 @@ INLINE uint64_t next_varint(Rest *r)
     return v;
 }
 
+INLINE int64_t unzigzag(uint64_t v)
+{
+    return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
+}
+
 INLINE int64_t next_zigzag(Rest *r)
 {
-    const uint64_t v = next_varint(r);
-    return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
+    return unzigzag(next_varint(r));
+}
+
+/* The seven bits of each byte of a word side by side, lowest byte first. */
+INLINE uint64_t squeeze(uint64_t word)
+{
+    word = (word & UINT64_C(0x007f007f007f007f)) | (word & UINT64_C(0x7f007f007f007f00)) >> 1;
+    word = (word & UINT64_C(0x00003fff00003fff)) | (word & UINT64_C(0x3fff00003fff0000)) >> 2;
+    return (word & UINT64_C(0x000000000fffffff)) | (word & UINT64_C(0x0fffffff00000000)) >> 4;
+}
+
+/* Six bytes or so, which are taken at once where eight may be read. */
+INLINE int64_t next_time(Rest *r)
+{
+    uint64_t word = 0;
+    if (r->end - r->at < (ptrdiff_t)sizeof word)
+        return next_zigzag(r);
+    memcpy(&word, r->at, sizeof word);
+    const uint64_t ends = ~word & UINT64_C(0x8080808080808080);
+    if (ends == 0)
+        return next_zigzag(r);
+    const uint64_t upto = ends ^ (ends - 1); /* up to the first byte that ends a number */
+    r->at += (__builtin_ctzll(ends) + 1) / 8;
+    return unzigzag(squeeze(word & upto));
 }
 
 INLINE Str next_text(Rest *r)
@@ -153,10 +180,14 @@ INLINE Rest open_event(Str bytes, size_t *used)
 bool event_decode_checked(Str bytes, Arena *arena, Event *out, size_t *used)
 {
     Rest r = open_event(bytes, used);
-    *out = (Event){.kind = (EventKind)next_byte(&r)};
-    if (out->kind != EVENT_GONE) {
-        out->time_ms = next_zigzag(&r);
-        out->received_ms = (int64_t)((uint64_t)out->time_ms + (uint64_t)next_zigzag(&r));
+    out->kind = (EventKind)next_byte(&r);
+    if (out->kind == EVENT_GONE) {
+        *out = (Event){.kind = EVENT_GONE};
+    } else { /* every field, since zeros before cost as much as these */
+        out->seq = 0;
+        out->other = (EventActor){{NULL, 0}, {NULL, 0}};
+        out->time_ms = next_time(&r);
+        out->received_ms = (int64_t)((uint64_t)out->time_ms + (uint64_t)next_time(&r));
         out->source = next_text(&r);
         out->id = next_text(&r);
         out->name = next_text(&r);
@@ -178,8 +209,8 @@ bool event_read_head(Str bytes, Event *out, size_t *used)
     Rest r = open_event(bytes, used);
     *out = (Event){.kind = (EventKind)next_byte(&r)};
     if (out->kind != EVENT_GONE) {
-        out->time_ms = next_zigzag(&r);
-        out->received_ms = (int64_t)((uint64_t)out->time_ms + (uint64_t)next_zigzag(&r));
+        out->time_ms = next_time(&r);
+        out->received_ms = (int64_t)((uint64_t)out->time_ms + (uint64_t)next_time(&r));
         (void)next_text(&r); /* source */
         (void)next_text(&r); /* id */
         out->name = next_text(&r);

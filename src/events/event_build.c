@@ -66,7 +66,7 @@ static void push(Ctx *ctx, PropList *list, const EventProp *p)
 {
     if (list->count == list->cap) {
         list->cap = list->cap == 0 ? LIST_FIRST : list->cap * 2;
-        EventProp *wider = ARENA_ARRAY(ctx->arena, EventProp, list->cap);
+        EventProp *wider = (void *)arena_bytes(ctx->arena, list->cap * sizeof *wider);
         if (list->count > 0)
             memcpy(wider, list->at, list->count * sizeof *wider);
         list->at = wider;
