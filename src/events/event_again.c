@@ -14,10 +14,12 @@ typedef struct Rest {
     const uint8_t *at, *end;
 } Rest;
 
-/* Cut off: nothing further is read. */
+/* Where a rest ends that was cut off: nothing further is read. */
+static const uint8_t NOTHING[1];
+
 INLINE void give_up(Rest *r)
 {
-    r->at = r->end = NULL;
+    r->at = r->end = NOTHING;
 }
 
 INLINE uint8_t next_byte(Rest *r)
@@ -166,13 +168,15 @@ INLINE uint32_t next_props(Rest *r, Arena *arena, const EventProp **out)
 /* The stretch of one event, behind its version; an empty one when it is cut. */
 INLINE Rest open_event(Str bytes, size_t *used)
 {
-    Rest r = {(const uint8_t *)bytes.ptr, (const uint8_t *)bytes.ptr + bytes.len};
+    Rest r = {NOTHING, NOTHING};
+    if (bytes.len > 0)
+        r = (Rest){(const uint8_t *)bytes.ptr, (const uint8_t *)bytes.ptr + bytes.len};
     const uint64_t body = next_varint(&r);
     if (body > (uint64_t)(r.end - r.at))
         give_up(&r);
     else
         r.end = r.at + body;
-    *used = r.end == NULL ? 0 : (size_t)(r.end - (const uint8_t *)bytes.ptr);
+    *used = r.end == NOTHING ? 0 : (size_t)(r.end - (const uint8_t *)bytes.ptr);
     (void)next_byte(&r);
     return r;
 }
@@ -201,7 +205,7 @@ bool event_decode_checked(Str bytes, Arena *arena, Event *out, size_t *used)
         out->prop_count = next_props(&r, arena, &out->props);
         out->context_count = next_props(&r, arena, &out->context);
     }
-    return r.at != NULL && r.at == r.end;
+    return r.end != NOTHING && r.at == r.end;
 }
 
 bool event_read_head(Str bytes, Event *out, size_t *used)
@@ -217,5 +221,5 @@ bool event_read_head(Str bytes, Event *out, size_t *used)
         out->actor.kind = next_text(&r);
         out->actor.value = next_text(&r);
     }
-    return r.at != NULL;
+    return r.end != NOTHING;
 }
