@@ -4,10 +4,10 @@
 // Usage: node bench/ingest.mjs PROGRAM SOAK [EVENTS] [BATCH] [CONNECTIONS] [ENGINE]
 //   PROGRAM  the tongdian binary (release build)   SOAK   the load generator (tests/soak)
 //   EVENTS (4000000), of BATCH (200) each, over CONNECTIONS (32); ENGINE 1 (default): the columns follow
-// Prints the rate, and the processor time of every kind of thread and of the load generator per event:
+// Prints the rate and the processor time of every kind of thread per event, and writes build/bench.json:
 // what is compared is the time, since who else runs on the machine changes the rate.
 import { spawn, spawnSync, execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -15,7 +15,7 @@ const [program, soak] = process.argv.slice(2)
 const [events, batch, connections, engine] = [4000000, 200, 32, 1].map((n, i) => Number(process.argv[4 + i] ?? n))
 const folder = mkdtempSync(join(tmpdir(), 'tongdian-ingest-'))
 const data = join(folder, 'data')
-const LINES = 20
+const LINES = 20 // of the script; every request has ids of its own
 const PERSONS = 200000
 
 // ---- what is sent ----------------------------------------------------------------------------------
@@ -87,6 +87,12 @@ if (run.status !== 0 || found === null) throw new Error(text)
 const each = Object.entries(after)
   .map(([name, ns]) => [name, Math.round((ns - (before[name] ?? 0)) / (requests * batch))])
   .filter(([, ns]) => ns > 0)
+const row = (name, value, unit) => ({ name, value, unit, peer: '', peer_value: null, ratio: null })
+mkdirSync('build', { recursive: true })
+writeFileSync('build/bench.json', JSON.stringify([
+  row(`events taken in over HTTP in batches of ${batch}`, Number(found[1]) * batch, '/s'),
+  ...each.map(([name, ns]) => row(`processor per event: ${name}`, ns, 'ns')),
+], null, 1) + '\n')
 console.log(`${Number(found[1]) * batch} events/s in batches of ${batch}, p50 ${found[2]} ms, p99 ${found[3]} ms; ` +
   `bytes per event ${Math.round(line().length / batch)}`)
 console.log(`processor, ns per event: ${each.map((e) => e.join(' ')).join(', ')}`)

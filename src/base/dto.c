@@ -654,6 +654,16 @@ static void write_text(JsonOut *out, DtoKind kind, const void *at)
         json_out_null(out);
 }
 
+static void write_tree(JsonOut *out, const void *at)
+{
+    JsonValue v;
+    memcpy(&v, at, sizeof v);
+    if (v.doc == NULL)
+        json_out_null(out);
+    else
+        json_out_raw(out, json_raw(v, NULL));
+}
+
 static void write_enum(JsonOut *out, const DtoType *t, const void *at)
 {
     unsigned v;
@@ -679,8 +689,10 @@ static void write_value(JsonOut *out, const DtoType *t, const void *at, size_t c
         break;
     case DTO_JSON:
     case DTO_STRING:
-        CHECK(!t->tree); /* of what comes in only: apigen sees to it */
-        write_text(out, t->kind, at);
+        if (t->tree)
+            write_tree(out, at);
+        else
+            write_text(out, t->kind, at);
         break;
     case DTO_ENUM:
         write_enum(out, t, at);

@@ -629,3 +629,39 @@ TEST(dto_survives_damaged_requests)
         EXPECT_STREQ(printed(&again), first);
     }
 }
+
+/* ---- trees -------------------------------------------------------------------------------------------- */
+
+typedef struct WithTree {
+    JsonValue tree;
+} WithTree;
+static const DtoType TREE = {.kind = DTO_JSON, .size = sizeof(JsonValue), .max = 20, .tree = true};
+static const DtoField TREE_FIELDS[] = {{.name = "tree",
+                                        .type = &TREE,
+                                        .at = offsetof(WithTree, tree),
+                                        .count_at = DTO_NOWHERE,
+                                        .state_at = DTO_NOWHERE,
+                                        .required = true}};
+static const DtoType WITH_TREE = {.kind = DTO_OBJECT,
+                                  .name = "WithTree",
+                                  .size = sizeof(WithTree),
+                                  .fields = TREE_FIELDS,
+                                  .count = 1};
+
+TEST(dto_a_tree_is_read_where_it_stands_with_what_is_wrong_inside)
+{
+    fresh();
+    WithTree got;
+    JsonValue item;
+    Str text;
+    EXPECT_I64(dto_parse(&ctx, &WITH_TREE, STR("{\"tree\": [1, \"\\ud800\"] }"), &got), ERR_OK);
+    CHECK(json_count(got.tree) == 2 && json_bytes(got.tree) == 13);
+    JsonIter items = json_items(got.tree);
+    CHECK(json_next_item(&items, &item) && json_next_item(&items, &item));
+    EXPECT_I64(json_text(item, &text), JSON_FAULT_SURROGATE);
+    EXPECT_I64(dto_parse(&ctx, &WITH_TREE, STR("{\"tree\":null}"), &got), ERR_OK);
+    EXPECT_I64(json_type(got.tree), JSON_NULL);
+    EXPECT_I64(dto_parse(&ctx, &WITH_TREE, STR("{\"tree\":[1,2,3,4,5,6,7,8,9,10]}"), &got),
+               ERR_INVALID);
+    EXPECT_STREQ(ctx.fault.reason, "request.range");
+}

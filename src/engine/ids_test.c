@@ -52,6 +52,25 @@ TEST(a_written_set_has_its_hashes_and_no_others)
     arena_free(ctx.arena);
 }
 
+TEST(a_set_of_hashes_that_stand_close_together_is_the_same_set)
+{
+    enum { N = 20000 };
+    Ctx ctx = {.arena = arena_new(1024)};
+    Prng r = prng_of(9);
+    uint64_t *hashes = random_hashes(&r, N), *back = random_hashes(&r, N);
+    for (uint32_t i = 0; i < N; i++) /* nearly all in one bucket, backwards */
+        hashes[i] = i < N - 100 ? UINT64_C(77) << 56 | (N - i) : hashes[i];
+    Ids ids = set_of(&ctx, hashes, N);
+    ids_read(&ids, back);
+    for (uint32_t i = 0; i < N; i++)
+        CHECK(ids_has(&ids, hashes[i]) && (i == 0 || back[i] > back[i - 1]));
+    CHECK(!ids_has(&ids, UINT64_C(77) << 56 | (N + 1)));
+    ids_free(&ids);
+    free(hashes);
+    free(back);
+    arena_free(ctx.arena);
+}
+
 TEST(a_set_stays_until_the_last_who_shares_it_gives_it_up)
 {
     Ctx ctx = {.arena = arena_new(1024)};
@@ -109,6 +128,13 @@ TEST(recent_hashes_are_added_once)
     for (uint32_t i = 0; i < 20000; i++)
         CHECK(!recent_ids_has(&recent, prng_u64(&r)));
     EXPECT_I64(recent.count, 20000);
+    recent_ids_free(&recent);
+    recent.expected = 20000; /* there is room from the first on */
+    CHECK(recent_ids_add(&recent, hashes[0]) && recent.slot_count >= 40000);
+    for (uint32_t i = 1; i < 20000; i++) {
+        recent_ids_near(&recent, hashes[i]);
+        CHECK(recent_ids_add(&recent, hashes[i]));
+    }
     recent_ids_free(&recent);
     free(hashes);
 }

@@ -144,6 +144,35 @@ TEST(a_dictionary_gives_each_text_one_number_and_the_text_back)
     arena_free(arena);
 }
 
+TEST(a_dictionary_gives_texts_of_every_length_back_also_looked_up_many_at_once)
+{
+    enum { LENGTH_MAX = 300, ROUNDS = 20 };
+    static char bytes[LENGTH_MAX * 2];
+    Dict *d = dict_new(LENGTH_MAX * ROUNDS + 1, UINT64_MAX);
+    Prng r = prng_of(21);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (char)prng_u64(&r);
+    uint32_t count = 0;
+    for (uint32_t round = 0; round < ROUNDS; round++)
+        for (uint32_t len = round == 0 ? 0 : 3; len < LENGTH_MAX; len++) {
+            const Str text = {bytes + round, len};
+            const uint64_t hash = dict_hash(d, text);
+            for (DictStep step = DICT_SLOT; step < DICT_STEPS; step++)
+                dict_near(d, hash, step);
+            EXPECT_I64(dict_find_hashed(d, text, hash), 0);
+            EXPECT_I64(dict_add_hashed(d, text, hash), ++count);
+            EXPECT_I64(dict_add(d, text), count);
+        }
+    CHECK(dict_is_large(d));
+    count = 0;
+    for (uint32_t round = 0; round < ROUNDS; round++)
+        for (uint32_t len = round == 0 ? 0 : 3; len < LENGTH_MAX; len++) {
+            const Str text = {bytes + round, len};
+            CHECK(str_eq(dict_text(d, ++count), text) && dict_find(d, text) == count);
+        }
+    dict_free(d);
+}
+
 TEST(a_dictionary_takes_no_text_beyond_its_bytes_and_still_finds_the_others)
 {
     Dict *d = dict_new(100, 2 * DICT_TEXT_COST + 10);

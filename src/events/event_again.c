@@ -14,10 +14,12 @@ typedef struct Rest {
     const uint8_t *at, *end;
 } Rest;
 
-/* Cut off: nothing further is read. */
+/* Where a rest ends that was cut off: nothing further is read. */
+static const uint8_t NOTHING[1];
+
 INLINE void give_up(Rest *r)
 {
-    r->at = r->end = NULL;
+    r->at = r->end = NOTHING;
 }
 
 INLINE uint8_t next_byte(Rest *r)
@@ -43,10 +45,37 @@ INLINE uint64_t next_varint(Rest *r)
     return v;
 }
 
+INLINE int64_t unzigzag(uint64_t v)
+{
+    return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
+}
+
 INLINE int64_t next_zigzag(Rest *r)
 {
-    const uint64_t v = next_varint(r);
-    return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
+    return unzigzag(next_varint(r));
+}
+
+/* The seven bits of each byte of a word side by side, lowest byte first. */
+INLINE uint64_t squeeze(uint64_t word)
+{
+    word = (word & UINT64_C(0x007f007f007f007f)) | (word & UINT64_C(0x7f007f007f007f00)) >> 1;
+    word = (word & UINT64_C(0x00003fff00003fff)) | (word & UINT64_C(0x3fff00003fff0000)) >> 2;
+    return (word & UINT64_C(0x000000000fffffff)) | (word & UINT64_C(0x0fffffff00000000)) >> 4;
+}
+
+/* Six bytes or so, which are taken at once where eight may be read. */
+INLINE int64_t next_time(Rest *r)
+{
+    uint64_t word = 0;
+    if (r->end - r->at < (ptrdiff_t)sizeof word)
+        return next_zigzag(r);
+    memcpy(&word, r->at, sizeof word);
+    const uint64_t ends = ~word & UINT64_C(0x8080808080808080);
+    if (ends == 0)
+        return next_zigzag(r);
+    const uint64_t upto = ends ^ (ends - 1); /* up to the first byte that ends a number */
+    r->at += (__builtin_ctzll(ends) + 1) / 8;
+    return unzigzag(squeeze(word & upto));
 }
 
 INLINE Str next_text(Rest *r)
@@ -139,13 +168,15 @@ INLINE uint32_t next_props(Rest *r, Arena *arena, const EventProp **out)
 /* The stretch of one event, behind its version; an empty one when it is cut. */
 INLINE Rest open_event(Str bytes, size_t *used)
 {
-    Rest r = {(const uint8_t *)bytes.ptr, (const uint8_t *)bytes.ptr + bytes.len};
+    Rest r = {NOTHING, NOTHING};
+    if (bytes.len > 0)
+        r = (Rest){(const uint8_t *)bytes.ptr, (const uint8_t *)bytes.ptr + bytes.len};
     const uint64_t body = next_varint(&r);
     if (body > (uint64_t)(r.end - r.at))
         give_up(&r);
     else
         r.end = r.at + body;
-    *used = r.end == NULL ? 0 : (size_t)(r.end - (const uint8_t *)bytes.ptr);
+    *used = r.end == NOTHING ? 0 : (size_t)(r.end - (const uint8_t *)bytes.ptr);
     (void)next_byte(&r);
     return r;
 }
@@ -153,10 +184,14 @@ INLINE Rest open_event(Str bytes, size_t *used)
 bool event_decode_checked(Str bytes, Arena *arena, Event *out, size_t *used)
 {
     Rest r = open_event(bytes, used);
-    *out = (Event){.kind = (EventKind)next_byte(&r)};
-    if (out->kind != EVENT_GONE) {
-        out->time_ms = next_zigzag(&r);
-        out->received_ms = (int64_t)((uint64_t)out->time_ms + (uint64_t)next_zigzag(&r));
+    out->kind = (EventKind)next_byte(&r);
+    if (out->kind == EVENT_GONE) {
+        *out = (Event){.kind = EVENT_GONE};
+    } else { /* every field, since zeros before cost as much as these */
+        out->seq = 0;
+        out->other = (EventActor){{NULL, 0}, {NULL, 0}};
+        out->time_ms = next_time(&r);
+        out->received_ms = (int64_t)((uint64_t)out->time_ms + (uint64_t)next_time(&r));
         out->source = next_text(&r);
         out->id = next_text(&r);
         out->name = next_text(&r);
@@ -170,7 +205,7 @@ bool event_decode_checked(Str bytes, Arena *arena, Event *out, size_t *used)
         out->prop_count = next_props(&r, arena, &out->props);
         out->context_count = next_props(&r, arena, &out->context);
     }
-    return r.at != NULL && r.at == r.end;
+    return r.end != NOTHING && r.at == r.end;
 }
 
 bool event_read_head(Str bytes, Event *out, size_t *used)
@@ -178,13 +213,13 @@ bool event_read_head(Str bytes, Event *out, size_t *used)
     Rest r = open_event(bytes, used);
     *out = (Event){.kind = (EventKind)next_byte(&r)};
     if (out->kind != EVENT_GONE) {
-        out->time_ms = next_zigzag(&r);
-        out->received_ms = (int64_t)((uint64_t)out->time_ms + (uint64_t)next_zigzag(&r));
+        out->time_ms = next_time(&r);
+        out->received_ms = (int64_t)((uint64_t)out->time_ms + (uint64_t)next_time(&r));
         (void)next_text(&r); /* source */
         (void)next_text(&r); /* id */
         out->name = next_text(&r);
         out->actor.kind = next_text(&r);
         out->actor.value = next_text(&r);
     }
-    return r.at != NULL;
+    return r.end != NOTHING;
 }

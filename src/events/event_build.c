@@ -66,7 +66,7 @@ static void push(Ctx *ctx, PropList *list, const EventProp *p)
 {
     if (list->count == list->cap) {
         list->cap = list->cap == 0 ? LIST_FIRST : list->cap * 2;
-        EventProp *wider = ARENA_ARRAY(ctx->arena, EventProp, list->cap);
+        EventProp *wider = (void *)arena_bytes(ctx->arena, list->cap * sizeof *wider);
         if (list->count > 0)
             memcpy(wider, list->at, list->count * sizeof *wider);
         list->at = wider;
@@ -99,58 +99,58 @@ static const char *prop_reason(const EventBuilder *b, const PropList *list, cons
     return text_reason(p->text, EVENT_TEXT_BYTES_MAX);
 }
 
-static void add(EventBuilder *b, EventProp p)
+static void add(EventBuilder *b, const EventProp *p)
 {
     if (b->err != ERR_OK)
         return;
     PropList *list = current_list(b);
     const bool open_list = b->in_items && !b->in_item;
-    const bool list_value = p.type == EVENT_TEXTS || p.type == EVENT_ITEMS;
-    const char *reason = prop_reason(b, list, &p);
-    if (open_list || (b->in_item && (list_value || p.type == EVENT_NONE)))
+    const bool list_value = p->type == EVENT_TEXTS || p->type == EVENT_ITEMS;
+    const char *reason = prop_reason(b, list, p);
+    if (open_list || (b->in_item && (list_value || p->type == EVENT_NONE)))
         reason = "event.value";
     if (reason != NULL) {
-        refuse_prop(b, reason, p.name);
+        refuse_prop(b, reason, p->name);
         return;
     }
-    b->bytes += p.name.len + p.text.len + 4 * VARINT_BYTES_MAX;
-    push(b->ctx, list, &p);
+    b->bytes += p->name.len + p->text.len + 4 * VARINT_BYTES_MAX;
+    push(b->ctx, list, p);
 }
 
 void event_prop_text(EventBuilder *b, Str name, Str value)
 {
-    add(b, (EventProp){.name = name, .type = EVENT_TEXT, .text = value});
+    add(b, &(EventProp){.name = name, .type = EVENT_TEXT, .text = value});
 }
 
 void event_prop_i64(EventBuilder *b, Str name, int64_t value)
 {
-    add(b, (EventProp){.name = name, .type = EVENT_NUMBER, .i64 = value});
+    add(b, &(EventProp){.name = name, .type = EVENT_NUMBER, .i64 = value});
 }
 
 void event_prop_decimal(EventBuilder *b, Str name, int64_t coefficient, int scale)
 {
     const uint8_t stored = scale < 0 || scale > EVENT_SCALE_MAX ? UINT8_MAX : (uint8_t)scale;
-    add(b, (EventProp){.name = name, .type = EVENT_NUMBER, .i64 = coefficient, .scale = stored});
+    add(b, &(EventProp){.name = name, .type = EVENT_NUMBER, .i64 = coefficient, .scale = stored});
 }
 
 void event_prop_money(EventBuilder *b, Str name, int64_t fen)
 {
-    add(b, (EventProp){.name = name, .type = EVENT_MONEY, .i64 = fen});
+    add(b, &(EventProp){.name = name, .type = EVENT_MONEY, .i64 = fen});
 }
 
 void event_prop_bool(EventBuilder *b, Str name, bool value)
 {
-    add(b, (EventProp){.name = name, .type = EVENT_BOOL, .i64 = value});
+    add(b, &(EventProp){.name = name, .type = EVENT_BOOL, .i64 = value});
 }
 
 void event_prop_time(EventBuilder *b, Str name, int64_t at_ms)
 {
-    add(b, (EventProp){.name = name, .type = EVENT_TIME, .i64 = at_ms});
+    add(b, &(EventProp){.name = name, .type = EVENT_TIME, .i64 = at_ms});
 }
 
 void event_prop_none(EventBuilder *b, Str name)
 {
-    add(b, (EventProp){.name = name, .type = EVENT_NONE});
+    add(b, &(EventProp){.name = name, .type = EVENT_NONE});
 }
 
 void event_prop_texts(EventBuilder *b, Str name, const Str *values, size_t count)
@@ -170,7 +170,7 @@ void event_prop_texts(EventBuilder *b, Str name, const Str *values, size_t count
         b->bytes += values[i].len + VARINT_BYTES_MAX;
     }
     add(b,
-        (EventProp){.name = name, .type = EVENT_TEXTS, .texts = texts, .count = (uint32_t)count});
+        &(EventProp){.name = name, .type = EVENT_TEXTS, .texts = texts, .count = (uint32_t)count});
 }
 
 void event_items_begin(EventBuilder *b, Str name)
@@ -222,7 +222,7 @@ void event_items_end(EventBuilder *b)
     }
     b->in_items = false;
     add(b,
-        (EventProp){
+        &(EventProp){
             .name = b->items_name, .type = EVENT_ITEMS, .items = b->items, .count = b->item_count});
 }
 

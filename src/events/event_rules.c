@@ -16,23 +16,24 @@ static const struct {
     [EVENT_ERASE] = {.actor = true},
 };
 
-static EventProblem text_problem(Str s, size_t max, bool needed, const char *pointer)
+/* What is wrong with a text, NULL = nothing. */
+static const char *text_reason(Str s, size_t max, bool needed)
 {
     if (needed && s.len == 0)
-        return (EventProblem){"event.missing", pointer};
+        return "event.missing";
     if (s.len > max)
-        return (EventProblem){"event.length", pointer};
-    return (EventProblem){str_is_utf8(s) ? NULL : "event.text", pointer};
+        return "event.length";
+    return str_is_utf8(s) ? NULL : "event.text";
 }
 
-static EventProblem actor_problem(EventActor a, bool needed, const char *pointer)
+static const char *actor_reason(EventActor a, bool needed)
 {
     if ((a.kind.len == 0) != (a.value.len == 0))
-        return (EventProblem){"event.actor", pointer};
-    const EventProblem kind = text_problem(a.kind, EVENT_ACTOR_KIND_BYTES_MAX, needed, pointer);
-    if (kind.reason != NULL)
-        return kind;
-    return text_problem(a.value, EVENT_ACTOR_VALUE_BYTES_MAX, needed, pointer);
+        return "event.actor";
+    if (!needed && a.kind.len == 0)
+        return NULL;
+    const char *reason = text_reason(a.kind, EVENT_ACTOR_KIND_BYTES_MAX, needed);
+    return reason != NULL ? reason : text_reason(a.value, EVENT_ACTOR_VALUE_BYTES_MAX, needed);
 }
 
 static bool instant_is_good(int64_t at_ms)
@@ -40,26 +41,47 @@ static bool instant_is_good(int64_t at_ms)
     return at_ms >= 0 && at_ms <= EVENT_TIME_MS_MAX;
 }
 
+/* The texts of a head: where they stand, how long they may be, whether they are needed; of the name, NEEDS says it. */
+enum { HEAD_NAME = 2 };
+static const struct {
+    const char *pointer;
+    size_t at, max;
+    bool needed;
+} TEXTS[] = {{"/source", offsetof(Event, source), EVENT_SOURCE_BYTES_MAX, true},
+             {"/id", offsetof(Event, id), EVENT_ID_BYTES_MAX, true},
+             {"/name", offsetof(Event, name), EVENT_NAME_BYTES_MAX, false},
+             {"/store", offsetof(Event, store), EVENT_STORE_BYTES_MAX, false}};
+
+/* What is wrong beside those texts. */
+static EventProblem other_problem(const Event *e)
+{
+    const bool other = NEEDS[e->kind].other;
+    const char *actor = actor_reason(e->actor, NEEDS[e->kind].actor);
+    if (actor != NULL)
+        return (EventProblem){actor, "/actor"};
+    const char *second = actor_reason(e->other, other);
+    if (second != NULL)
+        return (EventProblem){second, "/other"};
+    if (!other && e->other.kind.len != 0)
+        return (EventProblem){"event.actor", "/other"};
+    if (!instant_is_good(e->time_ms))
+        return (EventProblem){"event.time", "/time"};
+    return (EventProblem){instant_is_good(e->received_ms) ? NULL : "event.time", "/received"};
+}
+
 EventProblem event_head_problem(const Event *e)
 {
     if (e->kind <= EVENT_GONE || e->kind >= EVENT_KIND_COUNT)
         return (EventProblem){"event.value", "/kind"};
-    const bool other = NEEDS[e->kind].other;
-    const EventProblem parts[] = {
-        text_problem(e->source, EVENT_SOURCE_BYTES_MAX, true, "/source"),
-        text_problem(e->id, EVENT_ID_BYTES_MAX, true, "/id"),
-        text_problem(e->name, EVENT_NAME_BYTES_MAX, NEEDS[e->kind].name, "/name"),
-        text_problem(e->store, EVENT_STORE_BYTES_MAX, false, "/store"),
-        actor_problem(e->actor, NEEDS[e->kind].actor, "/actor"),
-        actor_problem(e->other, other, "/other"),
-        {!other && e->other.kind.len != 0 ? "event.actor" : NULL, "/other"},
-        {instant_is_good(e->time_ms) ? NULL : "event.time", "/time"},
-        {instant_is_good(e->received_ms) ? NULL : "event.time", "/received"},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-        if (parts[i].reason != NULL)
-            return parts[i];
-    return (EventProblem){NULL, ""};
+    for (size_t i = 0; i < ARRAY_LEN(TEXTS); i++) {
+        Str text;
+        memcpy(&text, (const char *)e + TEXTS[i].at, sizeof text);
+        const bool needed = i == HEAD_NAME ? NEEDS[e->kind].name : TEXTS[i].needed;
+        const char *reason = text_reason(text, TEXTS[i].max, needed);
+        if (reason != NULL)
+            return (EventProblem){reason, TEXTS[i].pointer};
+    }
+    return other_problem(e);
 }
 
 bool event_value_is_good(EventKind kind, const EventProp *p)

@@ -226,6 +226,85 @@ TEST(event_decoding_refuses_every_cut_and_never_reads_past_it)
     kit_close(&k);
 }
 
+static void expect_same_bytes(const Event *e, Str bytes)
+{
+    Buf again = BUF_MAX(EVENT_BYTES_MAX + 16);
+    event_encode(e, &again);
+    CHECK(str_eq(buf_str(&again), bytes));
+    buf_free(&again);
+}
+
+TEST(event_what_was_checked_is_read_once_more_to_the_same_event)
+{
+    Kit k;
+    kit_open(&k, 11);
+    for (int round = 0; round < 500; round++) {
+        Event e, again, head;
+        size_t used = 0, head_used = 0;
+        kit_random_event(&k, arena_printf(k.ctx.arena, "id %d", round), &e);
+        const Str bytes = kit_encode(&k, &e);
+        Buf longer = BUF_MAX(EVENT_BYTES_MAX + 16);
+        buf_add(&longer, bytes);
+        buf_add_char(&longer, '!'); /* it ends by itself */
+        CHECK(event_decode_checked(buf_str(&longer), k.ctx.arena, &again, &used));
+        CHECK(used == bytes.len);
+        expect_same_bytes(&again, bytes);
+        buf_free(&longer);
+        CHECK(event_read_head(bytes, &head, &head_used));
+        CHECK(head_used == bytes.len);
+        CHECK(head.kind == e.kind && head.time_ms == e.time_ms &&
+              head.received_ms == e.received_ms && str_eq(head.name, e.name) &&
+              str_eq(head.actor.kind, e.actor.kind) && str_eq(head.actor.value, e.actor.value));
+    }
+    kit_close(&k);
+}
+
+TEST(event_reading_once_more_never_leaves_the_bytes_whatever_they_say)
+{
+    Kit k;
+    kit_open(&k, 12);
+    for (int round = 0; round < 300; round++) {
+        Event e, back;
+        size_t used = 0;
+        kit_random_event(&k, STR("cut"), &e);
+        const Str bytes = kit_encode(&k, &e);
+        const size_t n = kit_below(&k, (uint32_t)bytes.len);
+        char *exact = malloc(n + 1); /* so that a sanitizer sees one byte too many */
+        CHECK(exact != NULL);
+        memcpy(exact, bytes.ptr, n);
+        CHECK(!event_decode_checked((Str){exact, n}, k.ctx.arena, &back, &used));
+        CHECK(!event_read_head((Str){exact, n}, &back, &used));
+        free(exact);
+        exact = malloc(bytes.len);
+        CHECK(exact != NULL);
+        memcpy(exact, bytes.ptr, bytes.len);
+        exact[kit_below(&k, (uint32_t)bytes.len)] = (char)kit_below(&k, 256);
+        (void)!event_decode_checked((Str){exact, bytes.len}, k.ctx.arena, &back, &used);
+        (void)!event_read_head((Str){exact, bytes.len}, &back, &used);
+        free(exact);
+    }
+    kit_close(&k);
+}
+
+TEST(event_encoding_fits_into_a_buffer_of_exactly_its_bytes)
+{
+    Kit k;
+    kit_open(&k, 13);
+    for (int round = 0; round < 100; round++) {
+        Event e;
+        kit_random_event(&k, STR("exact"), &e);
+        const Str bytes = kit_encode(&k, &e);
+        Buf exact = BUF_MAX(bytes.len), less = BUF_MAX(bytes.len - 1);
+        event_encode(&e, &exact);
+        event_encode(&e, &less);
+        CHECK(!exact.overflowed && str_eq(buf_str(&exact), bytes));
+        CHECK(less.overflowed && less.len == 0);
+        buf_free(&exact);
+        buf_free(&less);
+    }
+    kit_close(&k);
+}
+
 TEST(crc32c_gives_the_published_values_both_ways)
 {
     static const char zeros[32];

@@ -2,6 +2,7 @@
  * events/events_log_test.c -- the log against the model, concurrency, limits, damage.
  */
 #include "base/clock.h"
+#include "base/rand.h"
 #include "events/crc32c.h"
 #include "events/eventlog.h"
 #include "events/events_testkit.h"
@@ -485,4 +486,60 @@ TEST(events_a_flipped_byte_before_the_start_loses_at_most_its_frame)
     }
     kit_remove_folder(&k, copy);
     kit_close(&k);
+}
+
+/* ---- order ----------------------------------------------------------------------------------- */
+
+typedef uint64_t (*KeyFn)(Prng *r, uint32_t i);
+
+static uint64_t key_random(Prng *r, uint32_t i)
+{
+    (void)i;
+    return prng_u64(r);
+}
+static uint64_t key_of_few(Prng *r, uint32_t i)
+{
+    (void)i;
+    return prng_below(r, 3);
+}
+static uint64_t key_ascending(Prng *r, uint32_t i)
+{
+    (void)r;
+    return i;
+}
+static uint64_t key_with_outliers(Prng *r, uint32_t i)
+{
+    return i % 1000 == 0 ? prng_u64(r) : UINT64_C(1) << 63 | prng_below(r, 30000);
+}
+static uint64_t key_same(Prng *r, uint32_t i)
+{
+    (void)r;
+    (void)i;
+    return 7;
+}
+
+TEST(run_sort_is_right_and_stable_whatever_the_keys_look_like)
+{
+    static const KeyFn KEYS[] = {key_random, key_of_few, key_ascending, key_with_outliers,
+                                 key_same};
+    static const uint32_t COUNTS[] = {0, 1, 2, 47, 48, 49, 1000, 70000};
+    Prng r = prng_of(17);
+    for (size_t k = 0; k < ARRAY_LEN(KEYS) * ARRAY_LEN(COUNTS); k++) {
+        const uint32_t n = COUNTS[k % ARRAY_LEN(COUNTS)];
+        uint64_t *keys = malloc((n + 1) * sizeof *keys);
+        uint32_t *order = malloc((n + 1) * sizeof *order),
+                 *scratch = malloc((n + 1) * sizeof *scratch);
+        CHECK(keys != NULL && order != NULL && scratch != NULL);
+        for (uint32_t i = 0; i < n; i++) {
+            keys[i] = KEYS[k / ARRAY_LEN(COUNTS)](&r, i);
+            order[i] = i;
+        }
+        run_sort(keys, n, order, scratch);
+        for (uint32_t i = 1; i < n; i++)
+            CHECK(keys[order[i - 1]] < keys[order[i]] ||
+                  (keys[order[i - 1]] == keys[order[i]] && order[i - 1] < order[i]));
+        free(keys);
+        free(order);
+        free(scratch);
+    }
 }

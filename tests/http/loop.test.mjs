@@ -142,6 +142,24 @@ test('the contract that is served names every operation', async () => {
   assert.deepEqual(served.paths, ours.paths)
 })
 
+test('an event with a text that is no Unicode costs itself, and not its batch', async () => {
+  const time = new Date(w.now()).toISOString()
+  const event = (id, more) => ({ id, name: 'Half Emoji', time, ...more })
+  const receipt = await w.want(200, 'POST', '/v1/events', {
+    source: 'shop-app',
+    events: [
+      event('h1', { properties: { 'caf\u00e9 "quoted"': '\u6c34\n', weight: 12.5, large: 1e3, third: 0.125 } }),
+      event('h2', { properties: { text: '\ud83d' } }),
+      event('h3', { properties: { ['\ud83d']: 1 } }),
+      event('h4', { properties: { list: ['fine', '\ude00'] } }),
+      event('h5', { properties: { text: 'a\0b' } }),
+      event('h6'),
+    ],
+  })
+  assert.equal(receipt.accepted, 2)
+  assert.deepEqual(receipt.refused.map((r) => [r.index, r.code]), [1, 2, 3, 4].map((i) => [i, 'event.text']))
+})
+
 test('events are collected, the bad ones listed, and counted by day', async () => {
   const time = new Date(w.now()).toISOString()
   const receipt = await w.want(200, 'POST', '/v1/events', {

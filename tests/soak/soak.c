@@ -34,6 +34,7 @@ enum {
     STATUSES_MAX = 8,
     IN_BYTES_MAX = 64 << 20,
     OUT_BYTES_MAX = 8 << 20,
+    SCRIPT_BYTES_MAX = 16 << 20,
     BUCKETS_PER_OCTAVE = 64,
     OCTAVES = 40,
     COMPLAINTS_MAX = 20
@@ -156,13 +157,13 @@ static bool parse_line(Str line)
 
 static bool load_script(const char *file)
 {
-    static Buf text = {.max_bytes = 1 << 20}; /* the steps point into it */
+    static Buf text = {.max_bytes = SCRIPT_BYTES_MAX}; /* the steps point into it */
     const int fd = open(file, O_RDONLY | O_CLOEXEC);
-    char *at = buf_reserve(&text, (1 << 20) - 1);
-    const ssize_t n = fd < 0 || at == NULL ? -1 : read(fd, at, (1 << 20) - 1);
+    char *at = buf_reserve(&text, SCRIPT_BYTES_MAX);
+    const ssize_t n = fd < 0 || at == NULL ? -1 : read(fd, at, SCRIPT_BYTES_MAX);
     if (fd >= 0)
         (void)close(fd);
-    if (n < 0)
+    if (n < 0 || n == SCRIPT_BYTES_MAX) /* it may be longer */
         return false;
     text.len = (size_t)n;
     for (size_t from = 0; from < text.len;) {
