@@ -183,6 +183,37 @@ void events_unfollow(EventsLog *log);
  * INTERNAL "disk.failed". */
 MUST_USE Err events_mark(Ctx *ctx, EventsLog *log, uint64_t end_seq, uint32_t *mark);
 
+/* ---- erasing --------------------------------------------------------------------------------- */
+
+typedef struct EventsErase {
+    const struct CryptoKey *key; /* who was erased is remembered as a hash under it; not the log's */
+    int64_t now_ms;
+    int64_t wait_ms;     /* nothing is rewritten before somebody has waited that long; 0 = at once */
+    uint64_t heard_seq;  /* whoever makes something of the log knows, for good, of every EVENT_ERASE below */
+} EventsErase;
+
+/* What one step did. */
+typedef struct EventsErased {
+    bool more;          /* call again; false: nobody waits any more, or not long enough, or see heard_seq */
+    int64_t records;    /* became EVENT_GONE */
+    int64_t rewritten;  /* segments */
+} EventsErased;
+
+/*
+ * One step, a second or so: writes one full segment again in which every record of an erased actor (also as the
+ * other one of a link) with a number below its EVENT_ERASE, and that record itself, is an EVENT_GONE.  The first
+ * step looks for who asked since, and closes the newest segment when there is something to erase in it.  Sequence
+ * numbers, other records, batches and marks stay; events_count() and the counts per day are without what is gone.
+ * Reading and appending go on.  A crash at any point, or an error, costs the steps since the first one.
+ * Errors: BUSY "disk.full", INTERNAL "disk.failed", INVALID "events.erased_key", BUSY "events.erased_full".
+ */
+MUST_USE Err events_erase(Ctx *ctx, EventsLog *log, const EventsErase *options, EventsErased *out);
+
+/* Puts the ledger of erasures of `from` (a log's folder) into `to`, the folder of a log that nobody has open and that
+ * was put back to an older backup: all its erasures are done there once more, before anybody reads it.
+ * NOT_FOUND "file.missing" when nobody was ever erased in `from`. */
+MUST_USE Err events_erase_again(Ctx *ctx, Str from, Str to);
+
 /* ---- looking after it ------------------------------------------------------------------------ */
 
 typedef struct EventsStat {
@@ -195,6 +226,10 @@ typedef struct EventsStat {
     int64_t applied_ranges; /* 1 = no gaps */
     int64_t unsynced_bytes;
     int64_t index_bytes; /* heap held by the newest segments' indexes */
+    int64_t erased;      /* actors whose records are gone */
+    int64_t erase_waiting, erase_since_ms; /* actors whose records may still be there; since when, 0 = none */
+    uint64_t erase_gone_seq; /* an EVENT_ERASE below this number may be gone: who has not heard of it never will */
+    bool erase_again;        /* see events_erase_again(): not done yet */
 } EventsStat;
 void events_stat(EventsLog *log, EventsStat *out);
 
