@@ -111,6 +111,7 @@ struct Engine {
     uint64_t memory_bytes; /* of the slices */
     uint64_t new_names;    /* bytes of names that no flush has taken */
     uint32_t flush_count;  /* of them: the first ones are on their way to files */
+    bool flush_begun;      /* with none it is for who is whom alone */
     Buf flush_names;       /* names that no file has yet; the keeper's own, as what follows */
     Buf flush_changes;     /* of who is whom: those that the flush's rows know of */
     Moved *flush_moved;    /* as it is with them */

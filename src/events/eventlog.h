@@ -8,13 +8,18 @@
  *   events_verify.c  checksums and figures
  *   events_survey.c  the files seen from outside, beside the log's owner
  *   events_follow.c  every batch once more, for whoever makes something of them
+ *   events_erase.c   full segments written again without what was erased
  *
  * States of a segment file:
  *   spare --rename--> newest (frames are added) --full, synced--> unsealed --N.idx--> sealed
+ *                                                           sealed --N.log.tmp, rename, N.idx--> sealed
  * Only the newest segment can have a torn tail: it is synced before the next one exists.
+ * A file that is rewritten and the run over it change places under the lock together, so what a reader opened is of
+ * its run when that one is current afterwards (log_is_current()); else the reader begins anew with the new run.
  */
 #pragma once
 
+#include "events/erased.h"
 #include "events/idset.h"
 #include "events/run.h"
 
@@ -50,8 +55,16 @@ struct EventsLog {
     _Atomic int64_t queued_bytes;
     atomic_bool stop;
     pthread_t syncer, keeper;
+    pthread_mutex_t rework; /* whoever makes files of sealed segments again; taken before `lock` */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* syncing, unsealed, spare: whatever somebody may wait for */
+
+    /* Guarded by `rework`; where it says so, both are needed to write and either to read. */
+    Erased erased;         /* both */
+    uint64_t looked_saved; /* of `erased`, on disk */
+    bool sweeping;         /* segments are being gone through; both */
+    uint64_t sweep_at;     /* those that begin below are done */
+    uint64_t sweep_top;    /* those that begin above hold nothing to erase */
 
     /* Everything below is guarded by `lock`. */
     File active; /* the newest segment */
@@ -76,6 +89,7 @@ struct EventsLog {
     Fault keeper_fault;
     bool keeper_stop;
     bool spare_ready, spare_making;
+    bool spare_wanted; /* although the newest segment is not half full */
 
     IdSet durable_ids;  /* outbox ids on disk */
     int64_t highest_id; /* in durable_ids or pending */
@@ -123,7 +137,13 @@ void log_close_open_run(EventsLog *log); /* afterwards an empty open run at next
 /* Replaces the runs of one segment in the list by `sealed`, the run over all of it. */
 void log_swap_runs(EventsLog *log, Run *sealed);
 
+/* Whether the run's file has not been rewritten since.  Takes the lock. */
+bool log_is_current(EventsLog *log, const Run *run);
+
 /* ---- segments -------------------------------------------------------------------------------- */
+
+/* The newest segment is full, or shall be: syncs it and starts the next one.  Under the lock, nobody syncing. */
+MUST_USE Err log_roll(Ctx *ctx, EventsLog *log);
 
 /* Makes "spare": zeros, on disk. */
 MUST_USE Err log_make_spare(Ctx *ctx, EventsLog *log);
@@ -134,6 +154,16 @@ MUST_USE Err log_start_segment(Ctx *ctx, EventsLog *log);
 /* Reads a full segment and writes its index; *out is the run over it, mapped when it could be
  * written.  Not under the lock. */
 MUST_USE Err log_seal_segment(Ctx *ctx, EventsLog *log, FullSegment segment, Run **out);
+
+/* Reads a full segment's file, whatever its name is; *out is the run over it.  *damaged = some of it is. */
+MUST_USE Err log_index_file(Ctx *ctx, EventsLog *log, FullSegment segment, File file, Run **out,
+                            bool *damaged);
+
+/* Writes the run's index; *run is mapped then. */
+MUST_USE Err log_write_index(Ctx *ctx, EventsLog *log, FullSegment segment, Run **run);
+
+/* Whether the index is that of the segment's file as it is.  NOT_FOUND when not. */
+MUST_USE Err log_index_fits(Ctx *ctx, EventsLog *log, FullSegment segment, const RunHead *head);
 
 /* The run over an existing index.  NOT_FOUND when it is missing, damaged or of other content. */
 MUST_USE Err log_open_index(Ctx *ctx, EventsLog *log, FullSegment segment, Run **out);

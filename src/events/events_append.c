@@ -178,8 +178,7 @@ Err log_sync_file(Ctx *ctx, File file, bool again, int64_t from, int64_t tail)
 
 /* ---- appending, under the lock --------------------------------------------------------------- */
 
-/* The newest segment is full: syncs it and starts the next one. */
-static Err roll(Ctx *ctx, EventsLog *log)
+Err log_roll(Ctx *ctx, EventsLog *log)
 {
     const FullSegment full = {log->active_first, log->next_seq};
     const Err err = log_sync_file(ctx, log->active, log->sync_failed, log->durable_tail, log->tail);
@@ -215,7 +214,7 @@ static Err make_room(Ctx *ctx, EventsLog *log, uint32_t bytes, uint32_t count)
         if (keeper_is_behind || log->spare_making || log->syncing)
             (void)pthread_cond_wait(&log->changed, &log->lock);
         else
-            TRY(roll(ctx, log));
+            TRY(log_roll(ctx, log));
     }
     return ERR_OK;
 }

@@ -23,6 +23,7 @@ int fdatasync(int fd)
         errno = EIO;
         return -1;
     }
+    kit_dirty_fd = kit_dirty_fd == fd ? -1 : kit_dirty_fd;
     return (int)syscall(SYS_fdatasync, fd);
 }
 

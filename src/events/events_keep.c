@@ -148,6 +148,23 @@ static Err index_frame(Ctx *ctx, const Frame *f, void *arg)
     return ERR_OK;
 }
 
+Err log_index_fits(Ctx *ctx, EventsLog *log, FullSegment segment, const RunHead *head)
+{
+    char name[LOG_NAME_BYTES];
+    FrameHead last = {.head_crc = 0};
+    size_t got = 0;
+    File data = FILE_NONE;
+    const Str data_name = log_file_name(segment.first_seq, LOG_SUFFIX, name);
+    Err read = file_open(ctx, log->folder, data_name, FILE_READ, &data);
+    if (read == ERR_OK)
+        read = file_read_at(ctx, data, head->last_frame_at, (char *)&last, sizeof last, &got);
+    file_close(&data);
+    const bool fits = read == ERR_OK && head->first_seq == segment.first_seq &&
+                      head->first_seq + head->count <= segment.end_seq &&
+                      (head->frame_count == 0 || last.head_crc == head->last_frame_crc);
+    return fits ? ERR_OK : fail(ctx, ERR_NOT_FOUND, "events.index", "of other content");
+}
+
 Err log_open_index(Ctx *ctx, EventsLog *log, FullSegment segment, Run **out)
 {
     char name[LOG_NAME_BYTES];
@@ -163,35 +180,25 @@ Err log_open_index(Ctx *ctx, EventsLog *log, FullSegment segment, Run **out)
         file_unmap(map);
         return fail(ctx, ERR_NOT_FOUND, "events.index", "damaged head");
     }
-    FrameHead last = {.head_crc = 0};
-    size_t got = 0;
-    File data = FILE_NONE;
-    const Str data_name = log_file_name(segment.first_seq, LOG_SUFFIX, name);
-    Err read = file_open(ctx, log->folder, data_name, FILE_READ, &data);
-    if (read == ERR_OK)
-        read = file_read_at(ctx, data, run->head.last_frame_at, (char *)&last, sizeof last, &got);
-    file_close(&data);
-    const bool fits = read == ERR_OK && run->first_seq == segment.first_seq &&
-                      run->first_seq + run->count <= segment.end_seq &&
-                      (run->frame_count == 0 || last.head_crc == run->head.last_frame_crc);
-    if (!fits) {
+    const Err fits = log_index_fits(ctx, log, segment, &run->head);
+    if (fits != ERR_OK) {
         run_unref(run);
-        return fail(ctx, ERR_NOT_FOUND, "events.index", "of other content");
+        return fits;
     }
     *out = run;
     return ERR_OK;
 }
 
 /* The zeros behind the last frame are of no more use. */
-static void trim_segment(Ctx *ctx, File file, const Indexing *x, int64_t end)
+static void trim_segment(Ctx *ctx, File file, int64_t end)
 {
     int64_t bytes = 0;
     const bool longer = file_size(ctx, file, &bytes) == ERR_OK && bytes > end;
-    if (longer && !x->damaged && file_truncate(ctx, file, end) != ERR_OK)
+    if (longer && file_truncate(ctx, file, end) != ERR_OK)
         LOG(LOG_WARN, "events.not_trimmed", LOG_C("detail", ctx->fault.detail));
 }
 
-static Err write_index(Ctx *ctx, EventsLog *log, FullSegment segment, Run **run)
+Err log_write_index(Ctx *ctx, EventsLog *log, FullSegment segment, Run **run)
 {
     char name[LOG_NAME_BYTES];
     TRY(file_replace(ctx, log->folder, log_file_name(segment.first_seq, IDX_SUFFIX, name),
@@ -203,7 +210,8 @@ static Err write_index(Ctx *ctx, EventsLog *log, FullSegment segment, Run **run)
     return ERR_OK;
 }
 
-static Err seal_file(Ctx *ctx, EventsLog *log, FullSegment segment, File file, Run **out)
+Err log_index_file(Ctx *ctx, EventsLog *log, FullSegment segment, File file, Run **out,
+                   bool *damaged)
 {
     Indexing x = {.log = log,
                   .columns = run_columns_new(ROWS_GUESS, RUN_FRAMES),
@@ -217,22 +225,31 @@ static Err seal_file(Ctx *ctx, EventsLog *log, FullSegment segment, File file, R
     FrameReader reader;
     FrameWalkEnd end;
     frame_reader_init(&reader, file, FRAME_SCAN_BYTES);
-    Err err = frame_walk(ctx, &reader, &walk, &end);
+    const Err err = frame_walk(ctx, &reader, &walk, &end);
     frame_reader_clear(&reader);
     arena_free(x.scratch);
     if (err == ERR_OK) {
+        *damaged = x.damaged;
         *out = run_build(x.columns, &(RunOf){.segment = segment.first_seq,
                                              .first_seq = segment.first_seq,
                                              .key = log->key,
                                              .last_frame_crc = x.last_frame_crc,
                                              .last_frame_at = x.last_frame_at,
                                              .end_offset = (uint32_t)end.offset});
-        err = write_index(ctx, log, segment, out);
-        if (err == ERR_OK)
-            trim_segment(ctx, file, &x, end.offset);
     }
     run_columns_free(x.columns);
     return err;
+}
+
+static Err seal_file(Ctx *ctx, EventsLog *log, FullSegment segment, File file, Run **out)
+{
+    bool damaged = false;
+    TRY(log_index_file(ctx, log, segment, file, out, &damaged));
+    const int64_t end = (*out)->head.end_offset;
+    TRY(log_write_index(ctx, log, segment, out));
+    if (!damaged)
+        trim_segment(ctx, file, end);
+    return ERR_OK;
 }
 
 Err log_seal_segment(Ctx *ctx, EventsLog *log, FullSegment segment, Run **out)
@@ -329,6 +346,8 @@ void log_swap_runs(EventsLog *log, Run *sealed)
     for (size_t from = 0; from < log->run_count; from++) {
         Run *run = log->runs[from];
         const bool covered = run->segment == sealed->segment;
+        if (covered && run->version > sealed->version)
+            sealed->version = run->version;
         if (covered)
             run_unref(run);
         if (!covered || !placed)
@@ -337,6 +356,24 @@ void log_swap_runs(EventsLog *log, Run *sealed)
     }
     CHECK(placed);
     log->run_count = to;
+}
+
+/* Runs of one segment stand together. */
+bool log_is_current(EventsLog *log, const Run *run)
+{
+    (void)pthread_mutex_lock(&log->lock);
+    size_t low = 0, high = log->run_count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (log->runs[middle]->segment < run->segment)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    const bool current = low < log->run_count && log->runs[low]->segment == run->segment &&
+                         log->runs[low]->version == run->version;
+    (void)pthread_mutex_unlock(&log->lock);
+    return current;
 }
 
 static Err seal_oldest(Ctx *ctx, EventsLog *log)
@@ -375,7 +412,8 @@ static bool wants_spare(const EventsLog *log)
 {
     const uint64_t held = log->next_seq - log->active_first;
     return !log->spare_ready && !log->keeper_stop &&
-           (log->tail > log->active_bytes / 2 || held > EVENTS_SEGMENT_COUNT_MAX / 2);
+           (log->spare_wanted || log->tail > log->active_bytes / 2 ||
+            held > EVENTS_SEGMENT_COUNT_MAX / 2);
 }
 
 /* Sleeps until something changes, at most RETRY_S.  Under the lock. */

@@ -29,6 +29,7 @@ static Err init_log(Ctx *ctx, EventsLog *log, Str folder, const EventsOptions *o
     log->frame = BUF_MAX(EVENTS_BATCH_BYTES_MAX + FRAME_HEAD_BYTES + FRAME_ALIGN_BYTES);
     log->next_seq = log->durable_seq = 1;
     idset_init(&log->durable_ids);
+    CHECK(pthread_mutex_init(&log->rework, NULL) == 0);
     CHECK(pthread_mutex_init(&log->lock, NULL) == 0);
     CHECK(pthread_cond_init(&log->changed, NULL) == 0);
     TRY(file_make_folder(ctx, log->folder));
@@ -42,9 +43,11 @@ static void free_log(EventsLog *log)
     free(log->runs);
     free(log->pending);
     idset_clear(&log->durable_ids);
+    erased_clear(&log->erased);
     buf_free(&log->frame);
     file_close(&log->active);
     file_close(&log->lock_file);
+    (void)pthread_mutex_destroy(&log->rework);
     (void)pthread_mutex_destroy(&log->lock);
     (void)pthread_cond_destroy(&log->changed);
     free(log);
@@ -224,6 +227,8 @@ static Err load(Ctx *ctx, EventsLog *log)
     Manifest m;
     bool damaged = false;
     TRY(list_segments(ctx, log, &firsts, &count));
+    TRY(erased_load(ctx, log->folder, &log->erased));
+    log->looked_saved = log->erased.looked;
     TRY(log_load_manifest(ctx, log->folder, &m, &damaged));
     if (damaged)
         LOG(LOG_ERROR, "events.manifest_damaged", LOG_STR("folder", log->folder));

@@ -3,12 +3,14 @@
  *
  * A query takes the list of runs under the lock and works without it: runs are immutable, or grow
  * behind what was seen.  In each run the matching positions are one stretch of a sorted order; the
- * page is the merge of these stretches, newest first.
+ * page is the merge of these stretches, newest first.  When a segment's file turns out to have been
+ * rewritten since, the rest of the page is found with the new runs.
  */
 #include "events/eventlog.h"
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "events/crc32c.h"
 
 #include <stdlib.h>
 
@@ -43,6 +45,7 @@ typedef struct Reader {
     uint64_t segment; /* whose file is open, 0 = none */
     Frame frame;      /* the last one read, when has_frame */
     bool has_frame;
+    bool stale;     /* a file was rewritten: its run is another one now */
     Arena *scratch; /* the event given to `fn` */
 } Reader;
 
@@ -73,8 +76,20 @@ static void give_sources(const Sources *s)
         run_unref(s->at[i].run);
 }
 
-/* A sealed run whose file turned out to be damaged is made again from its segment. */
-static Err repair(Ctx *ctx, EventsLog *log, Source *s)
+/* The run of the segment that is in the list now. */
+static Run *run_now(EventsLog *log, uint64_t segment)
+{
+    Run *run = NULL;
+    (void)pthread_mutex_lock(&log->lock);
+    for (size_t i = 0; i < log->run_count && run == NULL; i++)
+        if (log->runs[i]->segment == segment)
+            run = run_ref(log->runs[i]);
+    (void)pthread_mutex_unlock(&log->lock);
+    CHECK(run != NULL);
+    return run;
+}
+
+static Err make_again(Ctx *ctx, EventsLog *log, Source *s)
 {
     Run *again = NULL;
     const FullSegment segment = {s->run->segment, s->run->first_seq + s->run->count};
@@ -83,11 +98,24 @@ static Err repair(Ctx *ctx, EventsLog *log, Source *s)
     if (again == NULL)
         return err;
     run_unref(s->run);
-    *s = source_of(again);
     (void)pthread_mutex_lock(&log->lock);
+    *s = source_of(again);
     log_swap_runs(log, again);
     (void)pthread_mutex_unlock(&log->lock);
     return ERR_OK;
+}
+
+/* A sealed run whose file turned out to be damaged is made again from its segment, unless somebody did. */
+static Err repair(Ctx *ctx, EventsLog *log, Source *s)
+{
+    (void)pthread_mutex_lock(&log->rework);
+    Run *now = run_now(log, s->run->segment);
+    run_unref(s->run);
+    *s = source_of(now);
+    run_unref(now);
+    const Err err = run_is_trusted(s->run) ? ERR_OK : make_again(ctx, log, s);
+    (void)pthread_mutex_unlock(&log->rework);
+    return err;
 }
 
 static Err make_trusted(Ctx *ctx, EventsLog *log, Source *s)
@@ -241,13 +269,23 @@ static const RunFrame *frame_of(const Source *s, uint32_t position)
     return lo == 0 ? NULL : &s->frames[lo - 1];
 }
 
-static Err open_segment(Ctx *ctx, Reader *r, uint64_t segment)
+/* *stale = the file may not be the one that the run was made of. */
+static Err open_file_of(Ctx *ctx, EventsLog *log, const Run *run, File *file, bool *stale)
 {
+    char name[LOG_NAME_BYTES];
+    TRY(file_open(ctx, log->folder, log_file_name(run->segment, LOG_SUFFIX, name), FILE_READ,
+                  file));
+    *stale = !log_is_current(log, run);
+    return ERR_OK;
+}
+
+static Err open_segment(Ctx *ctx, Reader *r, const Run *run)
+{
+    const uint64_t segment = run->segment;
     if (r->segment == segment)
         return ERR_OK;
-    char name[LOG_NAME_BYTES];
     File file;
-    TRY(file_open(ctx, r->log->folder, log_file_name(segment, LOG_SUFFIX, name), FILE_READ, &file));
+    TRY(open_file_of(ctx, r->log, run, &file, &r->stale));
     file_close(&r->frames.file);
     frame_reader_switch(&r->frames, file);
     r->segment = segment;
@@ -262,8 +300,8 @@ static Err read_event(Ctx *ctx, Reader *r, const Source *s, uint32_t position, E
     const RunFrame *where = frame_of(s, position);
     if (where == NULL)
         return ERR_OK;
-    const Err opened = open_segment(ctx, r, s->run->segment);
-    if (opened != ERR_OK)
+    const Err opened = open_segment(ctx, r, s->run);
+    if (opened != ERR_OK || r->stale)
         return opened == ERR_NOT_FOUND ? ERR_OK : opened; /* a lost file is damage */
     if (!r->has_frame || r->frame.offset != where->offset) {
         FrameState state;
@@ -300,6 +338,8 @@ static Err give_page(Ctx *ctx, Reader *r, EventFn fn, void *arg, EventsPage *pag
         Event e = {.kind = EVENT_GONE};
         bool good = false;
         TRY(read_event(ctx, r, s, position, &e, &good));
+        if (r->stale)
+            return ERR_OK;
         page->next = next_of(r, s);
         if (r->q->oldest_first)
             s->lo++;
@@ -315,24 +355,40 @@ static Err give_page(Ctx *ctx, Reader *r, EventFn fn, void *arg, EventsPage *pag
     return ERR_OK;
 }
 
-static Bound upper_bound(const EventsQuery *q)
+static Bound upper_bound(const EventsQuery *q, EventsCursor after)
 {
     const Bound to = {q->to_ms == 0 ? INT64_MAX : q->to_ms, 0};
-    return q->oldest_first || q->after.seq == 0 || is_newer(q->after, to) ? to : q->after;
+    return q->oldest_first || after.seq == 0 || is_newer(after, to) ? to : after;
 }
 
-static Bound lower_bound(const EventsQuery *q)
+static Bound lower_bound(const EventsQuery *q, EventsCursor after)
 {
     const Bound from = {q->from_ms < 0 ? 0 : q->from_ms, 0};
-    const Bound behind = {q->after.time_ms, q->after.seq + 1};
-    return !q->oldest_first || q->after.seq == 0 || is_newer(from, behind) ? from : behind;
+    const Bound behind = {after.time_ms, after.seq + 1};
+    return !q->oldest_first || after.seq == 0 || is_newer(from, behind) ? from : behind;
 }
 
-static Err read_page(Ctx *ctx, Reader *r, EventFn fn, void *arg, EventsPage *page)
+static Err read_with(Ctx *ctx, Reader *r, EventFn fn, void *arg, EventsPage *page)
 {
     for (size_t i = 0; i < r->sources.count; i++)
         TRY(find_stretch(ctx, r, &r->sources.at[i]));
     return give_page(ctx, r, fn, arg, page);
+}
+
+/* What was given stays given; the rest comes from the runs of now. */
+static Err read_page(Ctx *ctx, Reader *r, EventFn fn, void *arg, EventsPage *page)
+{
+    Err err = ERR_OK;
+    do {
+        r->stale = false;
+        r->below = upper_bound(r->q, page->next);
+        r->from = lower_bound(r->q, page->next);
+        r->sources = take_sources(ctx, r->log);
+        err = read_with(ctx, r, fn, arg, page);
+        give_sources(&r->sources);
+        r->segment = r->stale ? 0 : r->segment;
+    } while (err == ERR_OK && r->stale);
+    return err;
 }
 
 static Err query(Ctx *ctx, EventsLog *log, const EventsQuery *q, bool by_actor, EventFn fn,
@@ -345,13 +401,7 @@ static Err query(Ctx *ctx, EventsLog *log, const EventsQuery *q, bool by_actor, 
                              q->actor.value.len > EVENT_ACTOR_VALUE_BYTES_MAX;
     if (by_actor && no_such_key)
         return ERR_OK;
-    Reader r = {.log = log,
-                .sources = take_sources(ctx, log),
-                .q = q,
-                .by_actor = by_actor,
-                .below = upper_bound(q),
-                .from = lower_bound(q),
-                .scratch = arena_new(FRAME_PICK_BYTES)};
+    Reader r = {.log = log, .q = q, .by_actor = by_actor, .scratch = arena_new(FRAME_PICK_BYTES)};
     memcpy(r.key, log->key, sizeof r.key);
     r.hash = by_actor ? run_actor_hash(r.key, q->actor) : 0;
     frame_reader_init(&r.frames, FILE_NONE, FRAME_PICK_BYTES);
@@ -359,7 +409,6 @@ static Err query(Ctx *ctx, EventsLog *log, const EventsQuery *q, bool by_actor, 
     file_close(&r.frames.file);
     frame_reader_clear(&r.frames);
     arena_free(r.scratch);
-    give_sources(&r.sources);
     return err;
 }
 
@@ -377,28 +426,40 @@ Err events_by_time(Ctx *ctx, EventsLog *log, const EventsQuery *q, EventFn fn, v
 
 /* ---- histories --------------------------------------------------------------------------------- */
 
-static Err read_mark(Ctx *ctx, const EventsLog *log, const Source *s, uint64_t end_seq,
-                     uint32_t *mark)
+/* Of what a rewriting leaves as it is. */
+static uint32_t mark_of(const FrameHead *h)
+{
+    const FrameHead stays = {.first_seq = h->first_seq,
+                             .count = h->count,
+                             .outbox_id = h->outbox_id,
+                             .written_ms = h->written_ms,
+                             .durable_seq = h->durable_seq,
+                             .origin = h->origin};
+    const uint32_t crc = crc32c_add(0, (Str){(const char *)&stays, sizeof stays});
+    return crc == 0 ? 1 : crc;
+}
+
+static Err read_mark(Ctx *ctx, EventsLog *log, const Source *s, uint64_t end_seq, uint32_t *mark,
+                     bool *stale)
 {
     const RunFrame *where = frame_of(s, (uint32_t)(end_seq - 1 - s->run->first_seq));
     if (where == NULL)
         return ERR_OK;
-    char name[LOG_NAME_BYTES];
     FrameHead head = {0};
     File file;
-    TRY(file_open(ctx, log->folder, log_file_name(s->run->segment, LOG_SUFFIX, name), FILE_READ,
-                  &file));
+    TRY(open_file_of(ctx, log, s->run, &file, stale));
     size_t got = 0;
     const Err err = file_read_at(ctx, file, where->offset, (char *)&head, sizeof head, &got);
     file_close(&file);
     if (err == ERR_OK && got == sizeof head && head.magic == FRAME_MAGIC)
-        *mark = head.head_crc;
+        *mark = mark_of(&head);
     return err;
 }
 
-Err events_mark(Ctx *ctx, EventsLog *log, uint64_t end_seq, uint32_t *mark)
+static Err find_mark(Ctx *ctx, EventsLog *log, uint64_t end_seq, uint32_t *mark, bool *stale)
 {
     *mark = 0;
+    *stale = false;
     Err err = ERR_OK;
     Sources sources = take_sources(ctx, log);
     for (size_t i = 0; i < sources.count && err == ERR_OK; i++) {
@@ -407,10 +468,18 @@ Err events_mark(Ctx *ctx, EventsLog *log, uint64_t end_seq, uint32_t *mark)
             continue;
         err = make_trusted(ctx, log, s);
         if (err == ERR_OK)
-            err = read_mark(ctx, log, s, end_seq, mark);
+            err = read_mark(ctx, log, s, end_seq, mark, stale);
     }
     give_sources(&sources);
     return err == ERR_NOT_FOUND ? ERR_OK : err; /* a lost file has no history */
+}
+
+Err events_mark(Ctx *ctx, EventsLog *log, uint64_t end_seq, uint32_t *mark)
+{
+    bool stale = true;
+    while (stale)
+        TRY(find_mark(ctx, log, end_seq, mark, &stale));
+    return ERR_OK;
 }
 
 /* ---- counts ---------------------------------------------------------------------------------- */

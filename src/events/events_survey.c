@@ -255,6 +255,19 @@ static Err read_index(Ctx *ctx, SurveyRead *r, const EventsSurveySegment *segmen
     return ERR_OK;
 }
 
+static Err read_erased(Ctx *ctx, SurveyRead *r)
+{
+    Erased e = {.count = 0};
+    const Err err = erased_read(ctx, r->survey->folder, ERASED_FILE, &e);
+    r->file = "erased";
+    if (err == ERR_INTERNAL && str_eq(str_of(ctx->fault.reason), STR("events.erased_damaged")))
+        found(r, 0, "the ledger of erasures is damaged: put that of the last backup in its place");
+    else if (err != ERR_NOT_FOUND)
+        TRY(err);
+    erased_clear(&e);
+    return ERR_OK;
+}
+
 static Err read_all(Ctx *ctx, SurveyRead *r)
 {
     const EventsSurvey *s = r->survey;
@@ -271,7 +284,7 @@ static Err read_all(Ctx *ctx, SurveyRead *r)
               s->manifest_there
                   ? "the manifest is damaged or of other files: the next start makes it again"
                   : "the manifest is missing: the next start makes it again");
-    return ERR_OK;
+    return read_erased(ctx, r);
 }
 
 Err events_survey_read(Ctx *ctx, const EventsSurvey *survey, const EventsSurveyVisit *visit,

@@ -14,6 +14,8 @@ enum { FILE_BYTES_MAX = 1 << 26, DAYS = 9 };
 
 static const int64_t BASE_MS = INT64_C(1750000000000);
 
+_Thread_local int kit_dirty_fd = -1;
+
 void kit_open(Kit *k, uint64_t seed)
 {
     *k = (Kit){.path = "/tmp/events_test.XXXXXX", .random = seed, .ctx.arena = arena_new(65536)};

@@ -14,6 +14,10 @@ typedef struct Kit {
     uint64_t random;
 } Kit;
 
+/* The file that this thread wrote to last, unless it was synced since; -1 = none.  Kept by the functions of libc that
+ * the tests replace. */
+extern _Thread_local int kit_dirty_fd;
+
 void kit_open(Kit *k, uint64_t seed);
 void kit_close(Kit *k);
 uint32_t kit_below(Kit *k, uint32_t n); /* random, [0, n) */

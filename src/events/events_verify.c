@@ -152,6 +152,19 @@ static Err verify_manifest(Ctx *ctx, Verify *v)
     return ERR_OK;
 }
 
+static Err verify_erased(Ctx *ctx, Verify *v)
+{
+    Erased e = {.count = 0};
+    const Err err = erased_read(ctx, v->log->folder, ERASED_FILE, &e);
+    v->file = "erased";
+    if (err == ERR_INTERNAL && str_eq(str_of(ctx->fault.reason), STR("events.erased_damaged")))
+        found(v, 0, "the ledger of erasures is damaged");
+    else if (err != ERR_NOT_FOUND)
+        TRY(err);
+    erased_clear(&e);
+    return ERR_OK;
+}
+
 /* The segments as the log knows them: a run's file is there, or it is named as missing. */
 static Err verify_all(Ctx *ctx, Verify *v, const FullSegment *segments, size_t count)
 {
@@ -167,7 +180,8 @@ static Err verify_all(Ctx *ctx, Verify *v, const FullSegment *segments, size_t c
         TRY(err);
         TRY(verify_index(ctx, v, segments[i]));
     }
-    return verify_manifest(ctx, v);
+    TRY(verify_manifest(ctx, v));
+    return verify_erased(ctx, v);
 }
 
 Err events_verify(Ctx *ctx, EventsLog *log, EventsReportFn report, void *arg, int64_t *bad)
@@ -218,5 +232,11 @@ void events_stat(EventsLog *log, EventsStat *out)
     out->applied_highest = log->highest_id;
     out->applied_ranges = (int64_t)log->durable_ids.count;
     out->unsynced_bytes = log->tail - log->durable_tail;
+    const ErasedWaiting waiting = erased_waiting(&log->erased);
+    out->erased = (int64_t)log->erased.count - waiting.count;
+    out->erase_waiting = waiting.count;
+    out->erase_since_ms = waiting.since_ms;
+    out->erase_gone_seq = log->erased.gone;
+    out->erase_again = log->erased.again;
     (void)pthread_mutex_unlock(&log->lock);
 }
