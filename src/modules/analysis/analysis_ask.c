@@ -47,12 +47,21 @@ Err ask_select(Asking *a, Str json, const char *pointer, ScanSelect *out)
     return blamed(a->ctx, pointer, analysis_compile(a->ctx, &a->names, &rule, &a->texts, out));
 }
 
-Err ask_persons(Asking *a, Str json, const char *pointer, const Segment **out)
+static Err make_persons(Asking *a, Str json, const char *pointer, const Segment **out)
 {
     Rule rule;
     TRY(blamed(a->ctx, pointer, read_rule(a, json, RULE_SCOPE_PERSON, &rule)));
     keep_warnings(a, &rule);
     return blamed(a->ctx, pointer, analysis_segment(a->ctx, &a->names, &rule, &a->texts, out));
+}
+
+Err ask_persons(Asking *a, Str json, const char *pointer, const Segment **out)
+{
+    const AnalysisCalendar asked = a->names.calendar;
+    a->names.calendar = analysis_calendar(a->ctx->arena, a->names.settings);
+    const Err err = make_persons(a, json, pointer, out);
+    a->names.calendar = asked;
+    return err;
 }
 
 Err ask_texts(Asking *a, const Query *q, Err err)

@@ -33,12 +33,21 @@ Err ask_stickiness(Asking *a, const Query *q, const ApiQuery *in);
 Err ask_lifecycle(Asking *a, const Query *q, const ApiQuery *in);
 Err ask_segment(Asking *a, const Query *q, const ApiQuery *in);
 
+/* ---- the calendar ------------------------------------------------------------------------------- */
+
+/* Reads it from the question into a->names: what it does not say is the chain's.  Errors: INVALID "query.zone",
+ * "query.cut_over". */
+MUST_USE Err ask_calendar(Asking *a, const ApiQuery *in);
+
+/* INVALID "query.combination" when the question names one; `what` cannot have one. */
+MUST_USE Err ask_without_calendar(Asking *a, const ApiQuery *in, const char *what);
+
 /* ---- on the way in, under the schema's lock ------------------------------------------------------ */
 
 /* A rule of scope step.  `pointer`: of whom an error tells.  The rule's warnings go to the answer. */
 MUST_USE Err ask_select(Asking *a, Str json, const char *pointer, ScanSelect *out);
 
-/* A rule of scope person. */
+/* A rule of scope person: who fulfils it does not depend on the question's calendar, it is the chain's. */
 MUST_USE Err ask_persons(Asking *a, Str json, const char *pointer, const Segment **out);
 
 /* A property by the name that people write: total, context.page, event, store, source. */

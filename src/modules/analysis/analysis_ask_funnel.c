@@ -10,7 +10,7 @@ static const FunnelEntry FUNNEL_ENTRIES[] = {FUNNEL_BEST, FUNNEL_FIRST};
 
 static Err make_funnel(Asking *a, const ApiFunnelQuestion *q, ScanSelect *steps, Funnel *out)
 {
-    const Settings *s = a->names.settings;
+    const AnalysisCalendar *calendar = &a->names.calendar;
     int64_t *bounds = NULL;
     uint32_t count = 0;
     *out = (Funnel){.steps = steps,
@@ -22,7 +22,7 @@ static Err make_funnel(Asking *a, const ApiFunnelQuestion *q, ScanSelect *steps,
     if (out->order == FUNNEL_ANY && out->entry != FUNNEL_BEST)
         return fail_field(a->ctx, "/funnel/entry", "query.combination",
                           "in any order there is no first step: entry must be best");
-    TRY(analysis_buckets(a->ctx, s, q->from, q->to, ANALYSIS_BY_ALL, &bounds, &count));
+    TRY(analysis_buckets(a->ctx, calendar, q->from, q->to, ANALYSIS_BY_ALL, &bounds, &count));
     for (size_t i = 0; i < q->steps_count; i++) {
         char pointer[48];
         (void)snprintf(pointer, sizeof pointer, "/funnel/steps/%zu/of", i);

@@ -17,8 +17,8 @@ static Err make_lifecycle(Asking *a, const ApiLifecycleQuestion *q, LifecycleAsk
     TRY(ask_select(a, q->of, "/lifecycle/of", &l->select));
     l->look_back = ever ? 0 : (uint32_t)q->look_back;
     out->earlier = ever ? 2 : l->look_back;
-    TRY(analysis_whole_buckets(a->ctx, a->names.settings, q->from, q->to, ASK_INTERVALS[q->by],
-                               out->earlier, &bounds, &l->interval_count));
+    TRY(analysis_whole_buckets(a->ctx, &a->names.calendar, q->from, q->to, ASK_INTERVALS[q->by],
+                               &out->earlier, &bounds, &l->interval_count));
     if (l->interval_count > QUERY_INTERVALS_MAX)
         return fail_field(a->ctx, "/lifecycle/to", "query.too_large",
                           "at most %d intervals, with those looked back at", QUERY_INTERVALS_MAX);

@@ -8,7 +8,7 @@ static Err make_retention(Asking *a, const ApiRetentionQuestion *q, Retention *o
     int64_t *bounds = NULL;
     TRY(ask_select(a, q->start, "/retention/start", &out->start));
     TRY(ask_select(a, q->returns, "/retention/returns", &out->comes_back));
-    TRY(analysis_buckets(a->ctx, a->names.settings, q->from, q->to, ASK_INTERVALS[q->by], &bounds,
+    TRY(analysis_buckets(a->ctx, &a->names.calendar, q->from, q->to, ASK_INTERVALS[q->by], &bounds,
                          &out->interval_count));
     if (out->interval_count > QUERY_INTERVALS_MAX)
         return fail_field(a->ctx, "/retention/to", "query.too_large", "at most %d intervals",

@@ -49,6 +49,7 @@ Err ask_segment(Asking *a, const Query *q, const ApiQuery *in)
     const Segment *segment = NULL;
     SegmentResult result;
     Page page;
+    TRY(ask_without_calendar(a, in, "a segment"));
     TRY(read_page(a->ctx, question, &page));
     a->names.schema = engine_schema_lock(a->engine);
     const Err err = ask_persons(a, question->of, "/segment/of", &segment);

@@ -7,7 +7,7 @@ static Err make_stickiness(Asking *a, const ApiStickinessQuestion *q, AskTrend *
 {
     int64_t *bounds = NULL;
     TRY(ask_select(a, q->of, "/stickiness/of", &out->trend.select));
-    TRY(analysis_buckets(a->ctx, a->names.settings, q->from, q->to, ASK_INTERVALS[q->by], &bounds,
+    TRY(analysis_buckets(a->ctx, &a->names.calendar, q->from, q->to, ASK_INTERVALS[q->by], &bounds,
                          &out->trend.bucket_count));
     out->trend.bounds = bounds;
     out->trend.measure = TREND_STICKINESS;

@@ -8,7 +8,7 @@ static Err make_trend(Asking *a, const ApiTrendQuestion *q, AskTrend *out)
     static const TrendMeasure MEASURES[] = {TREND_EVENTS, TREND_PERSONS, TREND_SUM};
     int64_t *bounds = NULL;
     TRY(ask_select(a, q->of, "/trend/of", &out->trend.select));
-    TRY(analysis_buckets(a->ctx, a->names.settings, q->from, q->to, (AnalysisBy)q->by, &bounds,
+    TRY(analysis_buckets(a->ctx, &a->names.calendar, q->from, q->to, (AnalysisBy)q->by, &bounds,
                          &out->trend.bucket_count));
     out->trend.bounds = bounds;
     out->trend.measure = MEASURES[q->measure];
