@@ -53,6 +53,14 @@ void plain_weave(const uint8_t *lists, uint32_t n, const uint32_t **from, uint32
         out[i] = *from[lists[i]]++;
 }
 
+static uint64_t plain_count_both(const uint64_t *a, const uint64_t *b, uint32_t words)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < words; i++)
+        count += (uint64_t)__builtin_popcountll(a[i] & b[i]);
+    return count;
+}
+
 const Kernels KERNELS_PLAIN = {
     .name = "plain",
     .unpack32 = plain_unpack32,
@@ -60,6 +68,7 @@ const Kernels KERNELS_PLAIN = {
     .keys = plain_keys,
     .pick = plain_pick,
     .weave = plain_weave,
+    .count_both = plain_count_both,
 };
 
 uint8_t kernel_key_shuffle[256][16];

@@ -33,6 +33,9 @@ typedef struct Kernels {
      * `count` lists and is moved on. */
     void (*weave)(const uint8_t *lists, uint32_t n, const uint32_t **from, uint32_t count,
                   uint32_t *out);
+
+    /* How many bits are set in both. */
+    uint64_t (*count_both)(const uint64_t *a, const uint64_t *b, uint32_t words);
 } Kernels;
 
 const Kernels *kernels(void);

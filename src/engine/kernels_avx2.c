@@ -56,6 +56,14 @@ static void avx2_keys(const uint8_t *src, uint32_t n, uint32_t *out)
     }
 }
 
+static uint64_t avx2_count_both(const uint64_t *a, const uint64_t *b, uint32_t words)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < words; i++)
+        count += (uint64_t)__builtin_popcountll(a[i] & b[i]);
+    return count;
+}
+
 const Kernels KERNELS_AVX2 = {
     .name = "avx2",
     .unpack32 = avx2_unpack32,
@@ -63,5 +71,6 @@ const Kernels KERNELS_AVX2 = {
     .keys = avx2_keys,
     .pick = plain_pick,
     .weave = plain_weave,
+    .count_both = avx2_count_both,
 };
 #endif

@@ -127,6 +127,14 @@ static void avx512_weave(const uint8_t *lists, uint32_t n, const uint32_t **from
     }
 }
 
+static uint64_t avx512_count_both(const uint64_t *a, const uint64_t *b, uint32_t words)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < words; i++)
+        count += (uint64_t)__builtin_popcountll(a[i] & b[i]);
+    return count;
+}
+
 const Kernels KERNELS_AVX512 = {
     .name = "avx512",
     .unpack32 = avx512_unpack32,
@@ -134,5 +142,6 @@ const Kernels KERNELS_AVX512 = {
     .keys = avx512_keys,
     .pick = avx512_pick,
     .weave = avx512_weave,
+    .count_both = avx512_count_both,
 };
 #endif

@@ -125,9 +125,9 @@ test('an event counts on the day of its zone, in every question', async () => {
   const { stickiness } = await ask({ stickiness: { of, ...range }, zone })
   assert.deepEqual(stickiness.series[0].exactly, [0, 1, 0])
   const { lifecycle } = await ask({ lifecycle: { of, ...range }, zone })
-  assert.deepEqual(lifecycle.intervals.map((r) => [r.new, r.returning]), [[0, 0], [1, 0], [0, 1]])
+  assert.deepEqual(lifecycle.series[0].intervals.map((r) => [r.new, r.returning]), [[0, 0], [1, 0], [0, 1]])
   const { retention } = await ask({ retention: { start: of, returns: of, ...range }, zone, cut_over: '4' })
-  assert.equal(retention.cohorts[0].start, '2026-10-31T08:00:00.000Z')
+  assert.equal(retention.series[0].cohorts[0].start, '2026-10-31T08:00:00.000Z')
 })
 
 test('dates in a rule are those of the zone that the question names', async () => {
@@ -152,4 +152,170 @@ test('a zone or a cut-over that is none is refused, with the one that was meant'
   await refused('request.choice', { trend, week_start: 'someday' }, '/week_start')
   await refused('query.range', { trend: { ...trend, from: '2011-12-30', to: '2011-12-30' }, zone: 'Pacific/Apia' })
   await refused('query.combination', { segment: { of: 'did("Looked")' }, zone: 'UTC' })
+})
+
+// ---- retention and lifecycle, against a slow model ----------------------------------------------------
+
+const VISITS = 600
+
+/** Visits and purchases of 40 persons in three weeks, with a shop and an amount. */
+function visits() {
+  let seed = 7
+  const below = (n) => (seed = (seed * 48271) % 2147483647) % n
+  return Array.from({ length: VISITS }, (_, i) => ({
+    id: `v-${i}`,
+    name: below(3) > 0 ? 'Visited' : 'Paid',
+    time: new Date(NOON - 1 - below(21 * 24 * 60) * MINUTE).toISOString(),
+    actor: { kind: 'member', value: `r-${below(40)}` },
+    properties: { shop: ['a', 'b', 'c', 'd'][Math.min(below(4), below(4))], amount: below(50) },
+  }))
+}
+
+const RANGE = { from: '2026-11-04', to: '2026-11-17' }
+const ZONE = 'Europe/London'
+
+/** Cohorts of one series by the definitions, person by person. */
+function slowRetention(events, q, isOf = () => true) {
+  const days = starts({ zone: ZONE, ...RANGE, by: 'day' }).map((t) => Date.parse(t))
+  const end = firstShown(Date.parse(RANGE.to) + DAY, ZONE)
+  const after = Array.from({ length: (q.follow ?? 0) + 1 }, (_, i) => firstShown(Date.parse(RANGE.to) + (i + 1) * DAY, ZONE))
+  const bounds = [...days, ...after]
+  const people = [...new Set(events.map((e) => e.actor.value))].map((value) =>
+    events
+      .filter((e) => e.actor.value === value)
+      .map((e) => ({ ...e, at: Date.parse(e.time) }))
+      .sort((a, b) => a.at - b.at),
+  )
+  const count = bounds.length - 1
+  const brackets = q.brackets
+  const z = brackets || q.zero ? 0 : 1
+  return days.map((start, i) => {
+    const columns = brackets ? brackets.length : count - i
+    const row = { persons: 0, returned: Array(columns - z).fill(0), sums: Array(columns - z).fill(0) }
+    for (const rows of people) {
+      const all = rows.filter((e) => e.name === 'Visited')
+      const first = q.cohort === 'first' ? all.find((e) => e.at >= days[0] && e.at < end) : all[0]
+      const own = all.filter((e) => isOf(e) && e.at >= start && e.at < bounds[i + 1])
+      const began = q.cohort && q.cohort !== 'recurring' ? own.find((e) => e === first) : own[0]
+      if (!began) continue
+      row.persons++
+      const edge = (k) => (q.rolling ? began.at - (began.at % HOUR) + k * DAY : bounds[i + k])
+      const back = (k) =>
+        rows.filter((e) => rows.indexOf(e) > rows.indexOf(began) && e.name === 'Paid' && e.at >= edge(k) && e.at < edge(k + 1) &&
+          (!q.same_value || e.properties.shop === began.properties.shop))
+      for (let c = z; c < columns; c++) {
+        const [from, to] = {
+          on: [c, c], on_or_after: [c, count - i - 1], on_or_before: [z, c], streak: [z, c],
+          bracket: brackets && [brackets[c].first, Math.min(brackets[c].last, count - i - 1)],
+        }[q.comes ?? 'on']
+        const found = Array.from({ length: Math.max(0, to - from + 1) }, (_, k) => back(from + k))
+        const some = q.comes === 'streak' ? found.every((f) => f.length > 0) : found.some((f) => f.length > 0)
+        if (!some || found.length === 0) continue
+        row.returned[c - z]++
+        row.sums[c - z] += found.flat().reduce((sum, e) => sum + e.properties.amount, 0)
+      }
+    }
+    return row
+  })
+}
+
+test('every kind of retention is that of the slow way, in a zone of its own', async () => {
+  const events = visits()
+  await w.want(200, 'POST', '/v1/events', { events })
+  const questions = [
+    {}, { cohort: 'first' }, { cohort: 'first_ever' }, { comes: 'on_or_after' }, { comes: 'on_or_before', zero: true },
+    { comes: 'streak' }, { comes: 'streak', zero: true, rolling: true }, { rolling: true, follow: 2 }, { follow: 5 },
+    { comes: 'bracket', brackets: [{ first: 0, last: 0 }, { first: 1, last: 3 }, { first: 2, last: 9 }], cohort: 'first' },
+    { comes: 'on_or_before', rolling: true, cohort: 'first_ever' },
+  ]
+  for (const q of questions) {
+    const asked = { start: '"Visited"', returns: '"Paid"', ...RANGE, by: 'day', number: 'amount', ...q }
+    const { retention } = await ask({ retention: asked, zone: ZONE })
+    const rows = retention.series[0].cohorts.map(({ persons, returned, sums }) => ({ persons, returned, sums: sums.map(Number) }))
+    assert.deepEqual(rows, slowRetention(events, q), JSON.stringify(q))
+    const { number, ...without } = asked // another way through the engine, where nothing needs an order
+    const { retention: plain } = await ask({ retention: without, zone: ZONE })
+    assert.equal(number, 'amount')
+    assert.deepEqual(plain.series[0].cohorts.map((r) => r.returned), rows.map((r) => r.returned), JSON.stringify(q))
+  }
+})
+
+test('the series of a retention are of what the start had, and of the return when that is asked for', async () => {
+  const events = visits()
+  for (const same_value of [false, true]) {
+    const question = { start: '"Visited"', returns: '"Paid"', ...RANGE, by: 'day', breakdown: ['shop'], top: 2, same_value }
+    const { retention } = await ask({ retention: question, zone: ZONE })
+    assert.equal(retention.distinct, 4)
+    assert.equal(retention.series.length, 3)
+    const shown = retention.series.slice(0, 2)
+    for (const s of shown) {
+      const want = slowRetention(events, { same_value }, (e) => e.properties.shop === s.values[0].value)
+      assert.deepEqual(s.cohorts.map((r) => [r.persons, r.returned]), want.map((r) => [r.persons, r.returned]))
+    }
+    assert.deepEqual(retention.series[2].values, [])
+    if (same_value) continue
+    const names = shown.map((s) => s.values[0].value)
+    const others = slowRetention(events, {}, (e) => !names.includes(e.properties.shop))
+    assert.deepEqual(retention.series[2].cohorts.map((r) => r.returned), others.map((r) => r.returned))
+  }
+})
+
+test('means are of the cohorts whose column is over, pooled and simple', async () => {
+  const question = { start: '"Visited"', returns: '"Paid"', from: '2026-11-15', to: '2026-11-21', by: 'day' }
+  const { retention } = await ask({ retention: question, zone: ZONE })
+  const { cohorts, mean } = retention.series[0]
+  assert.deepEqual(cohorts.map((r) => r.complete), [5, 4, 3, 2, 1, 0, 0]) // today is not over
+  assert.equal(mean.length, 6)
+  mean.forEach((m, c) => {
+    const rows = cohorts.filter((r) => r.complete > c && r.persons > 0)
+    const sum = (of) => rows.reduce((all, r) => all + of(r), 0)
+    assert.equal(m.persons, sum((r) => r.persons))
+    assert.equal(m.returned, sum((r) => r.returned[c]))
+    if (rows.length === 0) assert.deepEqual([m.pooled, m.simple], [null, null])
+    else {
+      assert.ok(Math.abs(m.pooled - m.returned / m.persons) < 1e-6)
+      assert.ok(Math.abs(m.simple - sum((r) => r.returned[c] / r.persons) / rows.length) < 1e-6)
+    }
+  })
+  const rolling = await ask({ retention: { ...question, rolling: true }, zone: ZONE })
+  assert.deepEqual(rolling.retention.series[0].cohorts.map((r) => r.complete), [4, 3, 2, 1, 0, 0, 0])
+})
+
+test('a lifecycle has series, and a pulse', async () => {
+  const events = visits()
+  const question = { of: '"Visited"', from: '2026-11-10', to: '2026-11-16', by: 'week', breakdown: ['shop'], top: 3 }
+  const { lifecycle } = await ask({ lifecycle: question, week_start: 'tuesday', zone: ZONE })
+  assert.equal(lifecycle.series.length, 4)
+  for (const s of lifecycle.series) {
+    assert.equal(s.intervals.length, 1)
+    const [row] = s.intervals
+    assert.equal(row.start, '2026-11-10T00:00:00.000Z')
+    const shop = s.values[0]?.value
+    const known = lifecycle.series.flatMap((o) => o.values.map((v) => v.value))
+    const mine = events.filter((e) => e.name === 'Visited' && (s.other ? !known.includes(e.properties.shop) : e.properties.shop === shop))
+    const who = (from, to) => new Set(mine.filter((e) => e.time >= from && e.time < to).map((e) => e.actor.value))
+    const [now, before] = [who('2026-11-10', '2026-11-17'), who('2026-11-03', '2026-11-10')]
+    const earlier = who('2026-10', '2026-11-10')
+    assert.equal(row.new, [...now].filter((p) => !earlier.has(p)).length)
+    assert.equal(row.returning, [...now].filter((p) => before.has(p)).length)
+    assert.equal(row.resurrecting, [...now].filter((p) => earlier.has(p) && !before.has(p)).length)
+    assert.equal(row.dormant, -[...before].filter((p) => !now.has(p)).length || 0)
+    const pulse = (row.new + row.resurrecting) / -row.dormant
+    if (row.dormant === 0) assert.equal(row.pulse, null)
+    else assert.ok(Math.abs(row.pulse - pulse) <= 0.005)
+  }
+})
+
+test('settings of a retention that do not go together are refused', async () => {
+  const question = { start: 'any event', returns: 'any event', ...RANGE }
+  const no = (code, q, pointer) => refused(code, { retention: { ...question, ...q } }, `/retention/${pointer}`)
+  await no('query.combination', { comes: 'bracket' }, 'brackets')
+  await no('query.combination', { brackets: [{ first: 1, last: 2 }] }, 'brackets')
+  await no('query.combination', { rolling: true, by: 'quarter' }, 'rolling')
+  await no('query.combination', { same_value: true }, 'same_value')
+  await no('query.range', { comes: 'bracket', brackets: [{ first: 3, last: 2 }] }, 'brackets/0')
+  await no('query.range', { comes: 'bracket', brackets: [{ first: 1, last: 5 }, { first: 2, last: 3 }] }, 'brackets/1')
+  await no('query.too_large', { by: 'day', follow: 399 }, 'to')
+  await no('query.property', { number: 'shop' }, 'number')
+  await no('query.property', { breakdown: ['never_seen'] }, 'breakdown')
 })

@@ -119,6 +119,10 @@ AnalysisRange analysis_window(const AnalysisCalendar *c, int64_t now_ms, const R
 MUST_USE Err analysis_buckets(Ctx *ctx, const AnalysisCalendar *c, int32_t from, int32_t to,
                               AnalysisBy by, int64_t **bounds, uint32_t *count);
 
+/* The last day of the bucket that lies `later` buckets behind the one of `day`; of hours and less, of the day that
+ * surely has it. */
+int32_t analysis_bucket_end(const AnalysisCalendar *c, int32_t day, AnalysisBy by, uint32_t later);
+
 /*
  * The same, all of them whole: those that the range touches, and *earlier ones before them, which come first and are
  * in the count (*earlier then: how many they are, fewer where a zone left out a day).  Not ANALYSIS_BY_ALL.

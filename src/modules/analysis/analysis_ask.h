@@ -58,15 +58,24 @@ typedef struct AskProperty {
 
 MUST_USE Err ask_property(Asking *a, Str name, const char *pointer, AskProperty *out);
 
-/* The values of `by` in all questions that have no hours. */
+/* The values of `by` in retention, stickiness and lifecycle. */
 extern const AnalysisBy ASK_INTERVALS[];
+
+/* Properties that make series. */
+typedef struct AskSeries {
+    AskProperty by[QUERY_BREAKDOWNS_MAX];
+    ScanProp scan[QUERY_BREAKDOWNS_MAX];
+    uint32_t count;
+} AskSeries;
+
+MUST_USE Err ask_series(Asking *a, const Str *names, size_t count, const char *pointer,
+                        AskSeries *out);
 
 /* What has series: a trend, with what its numbers are. */
 typedef struct AskTrend {
     Trend trend;
     AskProperty number;
-    AskProperty breakdown[QUERY_BREAKDOWNS_MAX];
-    ScanProp scan[QUERY_BREAKDOWNS_MAX];
+    AskSeries series;
 } AskTrend;
 
 MUST_USE Err ask_breakdown(Asking *a, const Str *names, size_t count, const char *pointer,
@@ -84,7 +93,11 @@ Str ask_decimal(Ctx *ctx, TrendSum value, int scale, bool keep_zeros);
 /* A value of the property, as text.  Not for SCAN_MISSING. */
 Str ask_value_text(const Asking *a, const AskProperty *p, int64_t value);
 
-/* The values of the breakdown; "other" has none. */
+/* The values of a series; NULL, which "other" has, are none. */
+ApiBreakdownValue *ask_give_series(const Asking *a, const AskSeries *by, const int64_t *values,
+                                   size_t *count);
+
+/* The same of a trend. */
 ApiBreakdownValue *ask_give_values(const Asking *a, const AskTrend *t, const TrendSeries *s,
                                    size_t *count);
 

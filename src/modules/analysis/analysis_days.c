@@ -212,6 +212,16 @@ Err analysis_buckets(Ctx *ctx, const AnalysisCalendar *c, int32_t from, int32_t 
     return ERR_OK;
 }
 
+int32_t analysis_bucket_end(const AnalysisCalendar *c, int32_t day, AnalysisBy by, uint32_t later)
+{
+    const int64_t step_ms = clock_step_ms(by);
+    if (step_ms > 0) /* the longest day has 25 hours, and some zones left out one */
+        return analysis_day_add(day, later == 0 ? 0 : later * step_ms / (23 * HOUR_MS) + 2);
+    for (uint32_t i = 0; i < later; i++)
+        day = next_day(c, day, by);
+    return analysis_day_add(next_day(c, day, by), -1);
+}
+
 /* Whole steps of the clock from `start_ms` to `end_ms`, and the `earlier` last ones before: it has at least as many in
  * as many steps. */
 static Err walk_whole_clock(Walk *w, uint32_t earlier, int64_t *start_ms, int64_t *end_ms)
