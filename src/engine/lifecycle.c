@@ -47,6 +47,15 @@ static void take_rows(const ScanLoose *l, void *arg)
     }
 }
 
+/* Without a breakdown: then what a row has does not matter. */
+static void take_whole(const ScanWhole *whole, void *arg)
+{
+    LifecycleWorker *w = arg;
+    uint64_t *active = w->active + (size_t)buckets_at(&w->intervals, whole->at_ms) * WORDS;
+    for (uint32_t word = 0; word < WORDS; word++)
+        active[word] |= whole->persons[word];
+}
+
 /* tails[k]: active in any of the last n - k of the n intervals that end before `end`. */
 static void find_tails(const uint64_t *active, uint32_t end, uint32_t n, uint64_t *tails)
 {
@@ -97,7 +106,11 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     const size_t n = run->l->interval_count;
     LifecycleWorker *w = &run->workers[worker];
     memset(w->active, 0, cells_of(run) * WORDS * sizeof *w->active);
-    scanner_loose(w->scanner, piece, take_rows, w);
+    if (run->l->breakdown_count > 0)
+        scanner_loose(w->scanner, piece, take_rows, w);
+    else
+        scanner_whole(w->scanner, piece, (ScanBounds){run->l->bounds, run->l->interval_count},
+                      take_whole, take_rows, w);
     for (uint32_t s = 0; s < run->series.count; s++)
         for (uint32_t word = 0; word < WORDS; word++)
             add_persons(run, w->active + s * n * WORDS + word, w->rows + s * n);

@@ -88,10 +88,17 @@ static void random_lifecycles(void)
                            .top = 1 + kit_below(&k, 4)};
             l.look_back = kit_below(&k, kit_below(&k, 2) == 0 ? 5 : l.interval_count + 2);
             bounds[0] = KIT_ORIGIN_MS + (int64_t)kit_below(&k, 300000000);
-            for (uint32_t b = 1; b <= l.interval_count; b++)
+            const bool weeks = kit_below(&k, 4) == 0; /* of the parts */
+            if (weeks)
+                bounds[0] = KIT_ORIGIN_MS - PART_WEEK_MS;
+            for (uint32_t b = 1; b <= l.interval_count && weeks; b++)
+                bounds[b] = bounds[b - 1] + PART_WEEK_MS;
+            for (uint32_t b = 1; b <= l.interval_count && !weeks; b++)
                 bounds[b] =
                     bounds[b - 1] + 1 + (int64_t)kit_below(&k, 3 * PART_WEEK_MS / l.interval_count);
             kit_select(&k, &shapes[i], 1, events, &l.select);
+            if (weeks && kit_below(&k, 2) == 0)
+                l.select = (ScanSelect){.events = NULL};
             compare_lifecycle(&k, &q, &l);
         }
         kit_close(&k);

@@ -126,8 +126,9 @@ typedef struct Part {
     const uint8_t *data; /* the whole file */
     Str bytes;
     bool is_mapped;
-    uint64_t number;           /* of its file; 0 = in memory */
-    _Atomic uint64_t *good;    /* one bit per piece whose checksum was found right */
+    uint64_t number;                   /* of its file; 0 = in memory */
+    _Atomic uint64_t *good;            /* one bit per piece whose checksum was found right */
+    struct PartActive *_Atomic active; /* part_active.h; NULL until it is asked for */
     atomic_bool damaged;       /* a piece, or the ids beside it: the engine makes both again */
     atomic_bool ids_are_sound; /* of the ids beside it, the engine's: looked at, and right */
 } Part;

@@ -67,13 +67,20 @@ static void take_rows(const ScanLoose *l, void *arg)
     }
 }
 
-/* ---- columns --------------------------------------------------------------------------------------- */
-
-static void unite(Persons *to, const Persons *from)
+static void unite(Persons *to, const uint64_t *from)
 {
     for (int w = 0; w < WORDS; w++)
-        to->bits[w] |= from->bits[w];
+        to->bits[w] |= from[w];
 }
+
+static void take_whole(const ScanWhole *whole, void *arg)
+{
+    RetentionBits *b = arg;
+    unite((whole->select == 0 ? b->started : b->back) + buckets_at(&b->buckets, whole->at_ms),
+          whole->persons);
+}
+
+/* ---- columns --------------------------------------------------------------------------------------- */
 
 static void intersect(Persons *to, const Persons *from)
 {
@@ -86,11 +93,11 @@ static void find_columns(const Retention *r, const Persons *back, uint32_t count
 {
     Persons so_far = {{0}};
     for (uint32_t k = count; r->comes == RETENTION_ON_OR_AFTER && k-- > 1;) {
-        unite(&so_far, &back[k]);
+        unite(&so_far, back[k].bits);
         column[k] = so_far;
     }
     for (uint32_t k = 1; r->comes == RETENTION_ON_OR_BEFORE && k < count; k++) {
-        unite(&so_far, &back[k]);
+        unite(&so_far, back[k].bits);
         column[k] = so_far;
     }
     for (uint32_t k = 1; r->comes == RETENTION_STREAK && k < count; k++) {
@@ -101,7 +108,7 @@ static void find_columns(const Retention *r, const Persons *back, uint32_t count
     for (uint32_t c = 0; r->comes == RETENTION_BRACKETS && c < r->bracket_count; c++) {
         column[c] = (Persons){{0}};
         for (uint32_t k = r->brackets[c].first; k <= r->brackets[c].last && k < count; k++)
-            unite(&column[c], &back[k]);
+            unite(&column[c], back[k].bits);
     }
 }
 
@@ -130,13 +137,13 @@ void retention_bits_piece(RetentionWorker *w, uint32_t piece)
     const uint32_t buckets = r->interval_count + 1;
     memset(b->started, 0, buckets * sizeof *b->started);
     memset(b->back, 0, buckets * sizeof *b->back);
-    scanner_loose(w->scanner, piece, take_rows, b);
+    scanner_whole(w->scanner, piece, (ScanBounds){b->bounds, buckets}, take_whole, take_rows, b);
     Persons earlier = b->started[0];
     for (uint32_t i = 0; i < r->cohort_count; i++) {
         Persons who = b->started[i + 1];
         for (int word = 0; r->cohort != RETENTION_RECURRING && word < WORDS; word++)
             who.bits[word] &= ~earlier.bits[word];
-        unite(&earlier, &b->started[i + 1]);
+        unite(&earlier, b->started[i + 1].bits);
         add_cohort(w, i, &who);
     }
 }

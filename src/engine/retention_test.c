@@ -187,7 +187,12 @@ static void random_bounds(Kit *k, const KitShape *shape, Random *q)
         kit_below(k, 2) == 0 ? r->interval_count : 1 + kit_below(k, r->interval_count);
     q->bounds[0] = KIT_ORIGIN_MS + (int64_t)kit_below(k, 300000000);
     const int64_t step = (int64_t)shape->weeks * PART_WEEK_MS / r->interval_count;
-    for (uint32_t b = 1; b <= r->interval_count; b++)
+    const bool weeks = kit_below(k, 4) == 0; /* of the parts */
+    if (weeks)
+        q->bounds[0] = KIT_ORIGIN_MS - PART_WEEK_MS * (int64_t)kit_below(k, 2);
+    for (uint32_t b = 1; b <= r->interval_count && weeks; b++)
+        q->bounds[b] = q->bounds[b - 1] + PART_WEEK_MS;
+    for (uint32_t b = 1; b <= r->interval_count && !weeks; b++)
         q->bounds[b] = q->bounds[b - 1] + 1 + (int64_t)kit_below(k, (uint32_t)step);
     r->starts_end_ms = q->bounds[r->cohort_count];
     if (kit_below(k, 3) == 0)
@@ -220,7 +225,9 @@ static void random_question(Kit *k, const KitShape *shape, Random *q)
     }
     kit_select(k, shape, 1, q->events[0], &r->start);
     kit_select(k, shape, 1, q->events[1], &r->comes_back);
-    if (kit_below(k, 4) == 0)
+    if (kit_below(k, 3) == 0)
+        r->start = (ScanSelect){.events = NULL};
+    if (kit_below(k, 3) == 0)
         r->comes_back = r->start;
 }
 

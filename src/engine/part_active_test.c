@@ -1,0 +1,200 @@
+/*
+ * engine/part_active_test.c -- who is active in parts, and the scan that asks for them in place of rows.
+ */
+#include "engine/part_active.h"
+
+#include "engine/engine_testkit.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+/* ---- one part ------------------------------------------------------------------------------------- */
+
+/* Bits of all persons who have rows that the parts of this week hold. */
+static uint64_t *slow_active(Kit *k, const Part *part)
+{
+    uint64_t *bits =
+        ARENA_ARRAY(k->ctx.arena, uint64_t, k->view.person_count / 64 + PART_ACTIVE_WORDS);
+    for (uint32_t i = 0; i < k->count; i++) {
+        const KitRow *r = &k->rows[i];
+        if (r->time_ms >= part->head->week_ms && r->time_ms < part->head->week_ms + PART_WEEK_MS)
+            bits[r->person / 64] |= UINT64_C(1) << (r->person & 63);
+    }
+    return bits;
+}
+
+typedef struct Asker {
+    pthread_t thread;
+    Part *part;
+    const uint64_t *want;
+} Asker;
+
+static void *ask_all(void *arg)
+{
+    const Asker *a = arg;
+    for (uint32_t i = 0; i < a->part->head->block_count; i++) {
+        uint64_t got[PART_ACTIVE_WORDS];
+        CHECK(part_active(a->part, i, got));
+        CHECK(memcmp(got, a->want + (size_t)a->part->blocks[i].block * PART_ACTIVE_WORDS,
+                     sizeof got) == 0);
+    }
+    return NULL;
+}
+
+static void active_persons(void)
+{
+    static const KitShape shapes[] = {{.rows = 3000, .persons = 60000, .events = 300, .weeks = 2},
+                                      {.rows = 3000, .persons = 9000, .events = 5, .weeks = 2}};
+    for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+        Kit k;
+        kit_open(&k, 300 + i, &shapes[i], 1);
+        for (uint32_t p = 0; p < k.view.part_count; p++) {
+            const uint64_t *want = slow_active(&k, k.view.parts[p]);
+            Asker askers[4];
+            for (size_t a = 0; a < ARRAY_LEN(askers); a++) {
+                askers[a] = (Asker){.part = k.view.parts[p], .want = want};
+                CHECK(pthread_create(&askers[a].thread, NULL, ask_all, &askers[a]) == 0);
+            }
+            for (size_t a = 0; a < ARRAY_LEN(askers); a++)
+                CHECK(pthread_join(askers[a].thread, NULL) == 0);
+            ask_all(&askers[0]); /* once more, of what is kept */
+        }
+        kit_close(&k);
+    }
+}
+
+TEST(who_is_active_in_a_part_is_the_same_for_everybody_who_asks_at_once)
+{
+    kit_each_kernel(active_persons);
+}
+
+/* The part once more, with a bit of its first key turned when that is wanted. */
+static Part *copy_of(Kit *k, const Part *part, uint8_t turned)
+{
+    char *bytes = malloc(part->bytes.len);
+    Part *copy = NULL;
+    CHECK(bytes != NULL);
+    memcpy(bytes, part->bytes.ptr, part->bytes.len);
+    bytes[part->lists[0].keys_at] ^= (char)turned;
+    CHECK(part_open(&k->ctx, (Str){bytes, part->bytes.len}, false, 1, &copy) == ERR_OK);
+    for (uint32_t i = 0; i <= copy->head->piece_count / 64; i++)
+        atomic_store(&copy->good[i], 0); /* as of a file */
+    return copy;
+}
+
+TEST(who_is_active_in_a_damaged_part_is_not_said)
+{
+    const KitShape shape = {.rows = 3000, .persons = 100, .events = 5, .weeks = 1};
+    Kit k;
+    kit_open(&k, 303, &shape, 1);
+    for (uint8_t turned = 0; turned < 2; turned++) {
+        uint64_t got[PART_ACTIVE_WORDS];
+        Part *part = copy_of(&k, k.view.parts[0], turned);
+        CHECK(part_active(part, 0, got) == (turned == 0));
+        CHECK(part_active(part, 0, got) == (turned == 0)); /* nothing of the damage is kept */
+        CHECK(atomic_load(&part->damaged) == (turned != 0));
+        part_unref(part);
+    }
+    kit_close(&k);
+}
+
+/* ---- the scan --------------------------------------------------------------------------------------- */
+
+enum { BOUNDS_MAX = 12 };
+
+/* What came, as bits: [select][bucket][person]. */
+typedef struct Got {
+    const Kit *k;
+    int64_t bounds[BOUNDS_MAX + 1];
+    uint32_t buckets;
+    uint8_t *seen;
+    uint32_t wholes, loose;
+} Got;
+
+static uint8_t *seen_of(const Got *g, uint32_t select, int64_t at_ms, uint32_t person)
+{
+    uint32_t bucket = 0;
+    while (g->bounds[bucket + 1] <= at_ms)
+        bucket++;
+    CHECK(bucket < g->buckets && at_ms >= g->bounds[0] && person < g->k->view.person_count);
+    return &g->seen[((size_t)select * g->buckets + bucket) * g->k->view.person_count + person];
+}
+
+static void take_whole(const ScanWhole *w, void *arg)
+{
+    Got *g = arg;
+    for (uint32_t i = 0; i < SCAN_PIECE_PERSONS; i++)
+        if ((w->persons[i / 64] >> (i & 63) & 1) != 0)
+            *seen_of(g, w->select, w->at_ms, w->first_person + i) = 1;
+    g->wholes++;
+}
+
+static void take_rows(const ScanLoose *l, void *arg)
+{
+    Got *g = arg;
+    for (uint32_t i = 0; i < l->count; i++)
+        if (l->mask == NULL || l->mask[i] != 0)
+            *seen_of(g, l->select,
+                     l->base_ms + (int64_t)(l->keys[i] & PART_SECOND_MASK) * 1000 +
+                         (l->ms == NULL ? 0 : l->ms[i]),
+                     l->first_person + (l->keys[i] >> PART_SECOND_BITS)) = 1;
+    g->loose++;
+}
+
+static void compare_whole(Kit *k, const KitShape *shape, Got *sum)
+{
+    uint32_t events[2][KIT_EVENTS];
+    ScanSelect selects[2];
+    Got got = {.k = k, .buckets = 1 + kit_below(k, BOUNDS_MAX)};
+    got.bounds[0] = KIT_ORIGIN_MS - PART_WEEK_MS + (int64_t)kit_below(k, 2) * 86400000;
+    for (uint32_t b = 1; b <= got.buckets; b++)
+        got.bounds[b] =
+            got.bounds[b - 1] + (1 + kit_below(k, 2)) * (PART_WEEK_MS / (1 + kit_below(k, 2)));
+    for (uint32_t s = 0; s < ARRAY_LEN(selects); s++) {
+        kit_select(k, shape, 1, events[s], &selects[s]);
+        if (kit_below(k, 2) == 0)
+            selects[s] = (ScanSelect){.events = NULL};
+        selects[s].from_ms = got.bounds[0];
+        selects[s].to_ms = got.bounds[got.buckets];
+    }
+    const size_t cells = ARRAY_LEN(selects) * got.buckets * k->view.person_count;
+    got.seen = ARENA_ARRAY(k->ctx.arena, uint8_t, cells);
+    uint8_t *want = ARENA_ARRAY(k->ctx.arena, uint8_t, cells);
+    Scanner *s =
+        scanner_new(&k->view, &(ScanAsk){.selects = selects, .select_count = ARRAY_LEN(selects)});
+    for (uint32_t piece = 0; piece < scan_pieces(&k->view); piece++)
+        scanner_whole(s, piece, (ScanBounds){got.bounds, got.buckets}, take_whole, take_rows, &got);
+    EXPECT_I64((int64_t)scanner_damaged(s), 0);
+    scanner_free(s);
+    uint8_t *seen = got.seen;
+    got.seen = want;
+    for (uint32_t i = 0; i < k->count; i++)
+        for (uint32_t select = 0; select < ARRAY_LEN(selects); select++)
+            if (k->rows[i].time_ms >= got.bounds[0] &&
+                k->rows[i].time_ms < got.bounds[got.buckets] &&
+                kit_takes(&selects[select], &k->rows[i]))
+                *seen_of(&got, select, k->rows[i].time_ms, k->rows[i].person) = 1;
+    CHECK(memcmp(seen, want, cells) == 0);
+    sum->wholes += got.wholes;
+    sum->loose += got.loose;
+}
+
+static void whole_scans(void)
+{
+    static const KitShape shapes[] = {{.rows = 1500, .persons = 4000, .events = 300, .weeks = 3},
+                                      {.rows = 1500, .persons = 100, .events = 5, .weeks = 3}};
+    for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+        Got sum = {.wholes = 0};
+        Kit k;
+        kit_open(&k, 310 + i, &shapes[i], 3);
+        for (int round = 0; round < 40; round++)
+            compare_whole(&k, &shapes[i], &sum);
+        CHECK(sum.wholes > 0 && sum.loose > 0);
+        kit_close(&k);
+    }
+}
+
+TEST(persons_in_place_of_rows_are_those_who_have_rows_in_the_bucket)
+{
+    kit_each_kernel(whole_scans);
+}
