@@ -6,7 +6,6 @@
 #include "engine/bits.h"
 #include "engine/kernels.h"
 #include "engine/order.h"
-#include "engine/part_active.h"
 
 #include <stdlib.h>
 
@@ -23,8 +22,6 @@ typedef struct PartScan {
     Wanted *wanted;
     uint32_t wanted_count;
     uint32_t sequence_cursor;
-    uint32_t selects;  /* bits: some row may match */
-    uint32_t whole;    /* of them: every row of the part matches */
     uint8_t pick[256]; /* list -> place in `wanted` */
 } PartScan;
 
@@ -114,12 +111,9 @@ static bool prepare_part(PartScan *p, const ScanAsk *ask, Part *part)
     *p = (PartScan){.part = part};
     p->wanted = calloc(part->head->list_count, sizeof *p->wanted);
     CHECK(p->wanted != NULL);
-    p->whole = ~0U;
     memset(p->pick, KERNEL_PICK_NONE, sizeof p->pick);
     for (uint32_t list = 0; list < part->head->list_count; list++) {
         const Wanted w = want_list(ask, part, list);
-        p->selects |= w.selects;
-        p->whole &= w.sure;
         if (w.selects == 0)
             continue;
         p->pick[list] = (uint8_t)p->wanted_count;
@@ -760,71 +754,4 @@ void scanner_loose(Scanner *s, uint32_t piece, ScanLooseFn fn, void *arg)
     for (uint32_t i = 0; i < s->part_count; i++)
         for (uint32_t w = 0; w < s->parts[i].wanted_count; w++)
             loose_list(s, &s->parts[i], &s->parts[i].wanted[w], piece, fn, arg);
-}
-
-/* ---- whole parts ------------------------------------------------------------------------------- */
-
-/* Both instants lie in one bucket. */
-static bool in_one_bucket(ScanBounds b, int64_t from_ms, int64_t to_ms)
-{
-    uint32_t low = 0, high = b.count;
-    if (from_ms < b.bounds[0] || to_ms >= b.bounds[b.count])
-        return false;
-    while (high - low > 1) {
-        const uint32_t middle = low + (high - low) / 2;
-        if (b.bounds[middle] <= from_ms)
-            low = middle;
-        else
-            high = middle;
-    }
-    return to_ms < b.bounds[low + 1];
-}
-
-static void give_whole(Scanner *s, PartScan *p, uint32_t block, ScanWholeFn fn, void *arg)
-{
-    uint64_t persons[PART_ACTIVE_WORDS];
-    uint32_t first = 0;
-    const uint32_t rows = part_sequence_rows(p->part, block, &p->sequence_cursor, &first);
-    if (rows == 0)
-        return;
-    if (!part_active(p->part, p->sequence_cursor, persons)) {
-        s->damaged += rows;
-        return;
-    }
-    for (uint32_t left = p->whole; left != 0; left &= left - 1)
-        fn(&(ScanWhole){.first_person = block << PART_BLOCK_BITS,
-                        .persons = persons,
-                        .at_ms = p->part->head->min_ms,
-                        .select = (uint32_t)__builtin_ctz(left)},
-           arg);
-}
-
-/* The lists of the selects that are not `done`. */
-static void loose_rest(Scanner *s, PartScan *p, uint32_t block, uint32_t done, ScanLooseFn fn,
-                       void *arg)
-{
-    for (uint32_t w = 0; w < p->wanted_count; w++) {
-        Wanted rest = p->wanted[w];
-        rest.selects &= ~done;
-        rest.sure &= ~done;
-        if (rest.selects == 0)
-            continue;
-        loose_list(s, p, &rest, block, fn, arg);
-        p->wanted[w].cursor = rest.cursor;
-    }
-}
-
-void scanner_whole(Scanner *s, uint32_t piece, ScanBounds bounds, ScanWholeFn whole,
-                   ScanLooseFn rows, void *arg)
-{
-    for (uint32_t i = 0; i < s->part_count; i++) {
-        PartScan *p = &s->parts[i];
-        const PartHead *h = p->part->head;
-        const bool is_whole = p->whole != 0 && in_one_bucket(bounds, h->min_ms, h->max_ms);
-        const uint32_t done = is_whole ? p->whole : 0;
-        if (done != 0)
-            give_whole(s, p, piece, whole, arg);
-        if ((p->selects & ~done) != 0)
-            loose_rest(s, p, piece, done, rows, arg);
-    }
 }

@@ -115,25 +115,5 @@ MUST_USE bool scan_values(const ScanLoose *rows, ScanProp prop, FilterScratch *s
 
 void scanner_loose(Scanner *s, uint32_t piece, ScanLooseFn fn, void *arg);
 
-/* Everybody who has rows of a select in a part of which all rows match and lie in one of the buckets. */
-typedef struct ScanWhole {
-    uint32_t first_person;
-    const uint64_t *persons; /* SCAN_PIECE_PERSONS bits from first_person on */
-    int64_t at_ms;           /* an instant of the bucket */
-    uint32_t select;
-} ScanWhole;
-
-/* Bucket i is [bounds[i], bounds[i + 1]): count + 1 of them, ascending. */
-typedef struct ScanBounds {
-    const int64_t *bounds;
-    uint32_t count;
-} ScanBounds;
-
-/* Loose rows, and of parts whose rows are all alike to the question persons in their place: who was active in a week
- * is known without its rows.  For what asks who has rows in which bucket, and not how many or which. */
-typedef void (*ScanWholeFn)(const ScanWhole *whole, void *arg);
-void scanner_whole(Scanner *s, uint32_t piece, ScanBounds bounds, ScanWholeFn whole,
-                   ScanLooseFn rows, void *arg);
-
 /* Rows that could not be read because of damage, so far. */
 uint64_t scanner_damaged(const Scanner *s);
