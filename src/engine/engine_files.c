@@ -24,7 +24,7 @@ typedef struct ManifestHead {
     uint64_t aside[ENGINE_ASIDE_COUNT]; /* of what lies below durable_seq */
     uint64_t file_count;                /* their numbers follow, u64 each */
 } ManifestHead;
-_Static_assert(sizeof(ManifestHead) == 160, "on-disk layout");
+_Static_assert(sizeof(ManifestHead) == 168, "on-disk layout");
 
 enum { MANIFEST_BYTES_MAX = 1 << 24, CRC_FROM = offsetof(ManifestHead, crc) + 4 };
 
@@ -224,5 +224,7 @@ Err engine_load(Ctx *ctx, Engine *e)
     e->names_bytes = head.names_bytes;
     TRY(open_files(ctx, e, str_slice(bytes, sizeof head, bytes.len)));
     TRY(load_names(ctx, e));
+    moved_unref(e->durable_moved);
+    e->durable_moved = moved_ref(persons_moved(schema_persons(e->schema)));
     return remove_strays(ctx, e);
 }

@@ -6,6 +6,7 @@
  */
 #include "engine/buckets.h"
 #include "engine/query.h"
+#include "engine/scan_whole.h"
 #include "engine/series.h"
 
 #include <stdlib.h>
@@ -13,7 +14,8 @@
 enum { WORDS = PART_BLOCK_PERSONS / 64 };
 
 typedef struct LifecycleWorker {
-    Scanner *scanner;
+    Scanner *scanner; /* with a breakdown; otherwise */
+    WholeScan *whole;
     Buckets intervals;
     SeriesRows series;
     uint64_t *active;   /* [series][interval][WORDS] of the piece */
@@ -48,7 +50,7 @@ static void take_rows(const ScanLoose *l, void *arg)
 }
 
 /* Without a breakdown: then what a row has does not matter. */
-static void take_whole(const ScanWhole *whole, void *arg)
+static void take_whole(const WholePart *whole, void *arg)
 {
     LifecycleWorker *w = arg;
     uint64_t *active = w->active + (size_t)buckets_at(&w->intervals, whole->at_ms) * WORDS;
@@ -106,19 +108,28 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     const size_t n = run->l->interval_count;
     LifecycleWorker *w = &run->workers[worker];
     memset(w->active, 0, cells_of(run) * WORDS * sizeof *w->active);
-    if (run->l->breakdown_count > 0)
+    if (w->scanner != NULL)
         scanner_loose(w->scanner, piece, take_rows, w);
     else
-        scanner_whole(w->scanner, piece, (ScanBounds){run->l->bounds, run->l->interval_count},
-                      take_whole, take_rows, w);
+        whole_scan(w->whole, piece, take_whole, take_rows, w);
     for (uint32_t s = 0; s < run->series.count; s++)
         for (uint32_t word = 0; word < WORDS; word++)
             add_persons(run, w->active + s * n * WORDS + word, w->rows + s * n);
 }
 
+static bool is_damaged(const LifecycleWorker *w)
+{
+    return w->damaged ||
+           (w->scanner != NULL ? scanner_damaged(w->scanner) : whole_scan_damaged(w->whole)) > 0;
+}
+
 static void open_worker(LifecycleWorker *w, const Query *q, const LifecycleRun *run)
 {
-    w->scanner = scanner_new(q->view, &(ScanAsk){.selects = &run->select, .select_count = 1});
+    if (run->l->breakdown_count > 0)
+        w->scanner = scanner_new(q->view, &(ScanAsk){.selects = &run->select, .select_count = 1});
+    else
+        w->whole = whole_scan_new(
+            q->view, &(WholeAsk){&run->select, 1, run->l->bounds, run->l->interval_count});
     w->intervals = (Buckets){.bounds = run->l->bounds, .count = run->l->interval_count};
     series_rows_open(&w->series, &run->series);
     w->active = malloc((cells_of(run) + 1) * WORDS * sizeof *w->active);
@@ -129,6 +140,7 @@ static void open_worker(LifecycleWorker *w, const Query *q, const LifecycleRun *
 static void close_worker(LifecycleWorker *w)
 {
     scanner_free(w->scanner);
+    whole_scan_free(w->whole);
     buckets_free(&w->intervals);
     series_rows_free(&w->series);
     free(w->active);
@@ -166,7 +178,7 @@ static Err run_lifecycle(Ctx *ctx, const Query *q, LifecycleRun *run, LifecycleR
                             .until_us = q->until_us,
                             .stop = q->stop}));
     for (uint32_t i = 0; i < size; i++)
-        if (run->workers[i].damaged || scanner_damaged(run->workers[i].scanner) > 0)
+        if (is_damaged(&run->workers[i]))
             return fail(ctx, ERR_INTERNAL, "events.part_damaged", "a lifecycle met damage");
     LifecycleSeries *series =
         ARENA_ARRAY(ctx->arena, LifecycleSeries, (size_t)run->series.count + 1);

@@ -133,6 +133,8 @@ Err part_open(Ctx *ctx, Str bytes, bool is_mapped, uint64_t number, Part **out)
                   .bytes = bytes,
                   .is_mapped = is_mapped,
                   .number = number};
+    if (bytes.len >= sizeof(PartHead))
+        found.generation = found.head->generation;
     TRY(check_part(ctx, &found));
     Part *p = malloc(sizeof *p);
     CHECK(p != NULL);
@@ -170,7 +172,12 @@ int part_order(const Part *a, const Part *b)
     const PartHead *x = a->head, *y = b->head;
     if (x->week_ms != y->week_ms)
         return x->week_ms < y->week_ms ? -1 : 1;
-    return (x->from_seq > y->from_seq) - (x->from_seq < y->from_seq);
+    if (x->from_seq != y->from_seq)
+        return x->from_seq < y->from_seq ? -1 : 1;
+    if (x->to_seq !=
+        y->to_seq) /* rows that were moved, and no events, arrived between two numbers */
+        return x->to_seq < y->to_seq ? -1 : 1;
+    return (a->number > b->number) - (a->number < b->number);
 }
 
 /* ---- checksums -------------------------------------------------------------------------------- */

@@ -110,7 +110,8 @@ typedef struct PartHead {
     uint32_t piece_count;
     uint32_t tables_crc; /* of the tables and the checksums of the pieces */
     int64_t min_ms, max_ms;
-    uint8_t zero[256 - 136];
+    uint32_t generation; /* moves of persons that it has behind it (engine/moved.h) */
+    uint8_t zero[256 - 140];
 } PartHead;
 _Static_assert(sizeof(PartHead) == 256, "on-disk layout");
 enum { PART_DATA_AT = 256 };
@@ -126,7 +127,10 @@ typedef struct Part {
     const uint8_t *data; /* the whole file */
     Str bytes;
     bool is_mapped;
-    uint64_t number;                   /* of its file; 0 = in memory */
+    uint64_t number;       /* of its file; 0 = in memory */
+    uint32_t generation;   /* of a file as its head says; in memory set by who made it */
+    _Atomic uint32_t dead; /* rows of persons who were moved since, once they were counted */
+    atomic_bool dead_known;
     _Atomic uint64_t *good;            /* one bit per piece whose checksum was found right */
     struct PartActive *_Atomic active; /* part_active.h; NULL until it is asked for */
     atomic_bool damaged;       /* a piece, or the ids beside it: the engine makes both again */

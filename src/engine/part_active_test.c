@@ -4,6 +4,7 @@
 #include "engine/part_active.h"
 
 #include "engine/engine_testkit.h"
+#include "engine/scan_whole.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -120,7 +121,7 @@ static uint8_t *seen_of(const Got *g, uint32_t select, int64_t at_ms, uint32_t p
     return &g->seen[((size_t)select * g->buckets + bucket) * g->k->view.person_count + person];
 }
 
-static void take_whole(const ScanWhole *w, void *arg)
+static void take_whole(const WholePart *w, void *arg)
 {
     Got *g = arg;
     for (uint32_t i = 0; i < SCAN_PIECE_PERSONS; i++)
@@ -160,12 +161,12 @@ static void compare_whole(Kit *k, const KitShape *shape, Got *sum)
     const size_t cells = ARRAY_LEN(selects) * got.buckets * k->view.person_count;
     got.seen = ARENA_ARRAY(k->ctx.arena, uint8_t, cells);
     uint8_t *want = ARENA_ARRAY(k->ctx.arena, uint8_t, cells);
-    Scanner *s =
-        scanner_new(&k->view, &(ScanAsk){.selects = selects, .select_count = ARRAY_LEN(selects)});
+    const WholeAsk ask = {selects, ARRAY_LEN(selects), got.bounds, got.buckets};
+    WholeScan *s = whole_scan_new(&k->view, &ask);
     for (uint32_t piece = 0; piece < scan_pieces(&k->view); piece++)
-        scanner_whole(s, piece, (ScanBounds){got.bounds, got.buckets}, take_whole, take_rows, &got);
-    EXPECT_I64((int64_t)scanner_damaged(s), 0);
-    scanner_free(s);
+        whole_scan(s, piece, take_whole, take_rows, &got);
+    EXPECT_I64((int64_t)whole_scan_damaged(s), 0);
+    whole_scan_free(s);
     uint8_t *seen = got.seen;
     got.seen = want;
     for (uint32_t i = 0; i < k->count; i++)
@@ -192,6 +193,37 @@ static void whole_scans(void)
         CHECK(sum.wholes > 0 && sum.loose > 0);
         kit_close(&k);
     }
+}
+
+static void count_rows(const ScanLoose *l, void *arg)
+{
+    CHECK(l->select == 1);
+    ++*(uint32_t *)arg;
+}
+
+static void count_persons(const WholePart *w, void *arg)
+{
+    (void)arg;
+    CHECK(w->select == 0);
+}
+
+TEST(rows_that_came_as_persons_do_not_come_again)
+{
+    const KitShape shape = {.rows = 1500, .persons = 4000, .events = 5, .weeks = 3};
+    static const uint32_t events[] = {1};
+    const int64_t bounds[] = {0, INT64_MAX};
+    const ScanSelect selects[] = {
+        {.from_ms = 0, .to_ms = INT64_MAX},
+        {.events = events, .event_count = 1, .from_ms = 0, .to_ms = INT64_MAX}};
+    uint32_t rows = 0;
+    Kit k;
+    kit_open(&k, 320, &shape, 2);
+    WholeScan *s = whole_scan_new(&k.view, &(WholeAsk){selects, 2, bounds, 1});
+    for (uint32_t piece = 0; piece < scan_pieces(&k.view); piece++)
+        whole_scan(s, piece, count_persons, count_rows, &rows);
+    CHECK(rows > 0);
+    whole_scan_free(s);
+    kit_close(&k);
 }
 
 TEST(persons_in_place_of_rows_are_those_who_have_rows_in_the_bucket)

@@ -84,6 +84,7 @@ PartBuilder *part_builder_new(const PartPlan *plan)
                          .from_seq = plan->from_seq,
                          .to_seq = plan->to_seq,
                          .list_count = plan->list_count,
+                         .generation = plan->generation,
                          .column_count = columns,
                          .min_ms = INT64_MAX,
                          .max_ms = INT64_MIN,

@@ -34,6 +34,7 @@ typedef struct PartPlan {
     uint64_t from_seq, to_seq;
     const PartListPlan *lists;
     uint32_t list_count; /* at most PART_LISTS_MAX */
+    uint32_t generation; /* as in PartHead */
 } PartPlan;
 
 typedef struct PartBuilder PartBuilder;

@@ -87,25 +87,28 @@ static size_t persons_of(const RetentionRun *run)
     return (size_t)run->series.count * run->r->cohort_count;
 }
 
-static void open_worker(RetentionWorker *w, const RetentionRun *run, const Query *q,
-                        const ScanAsk *ask)
+static void open_worker(RetentionWorker *w, const RetentionRun *run, const Query *q)
 {
     const size_t persons = persons_of(run), cells = persons * run->columns;
     w->run = run;
-    w->scanner = scanner_new(q->view, ask);
     w->persons = calloc(persons + 1, sizeof *w->persons);
     w->cells = calloc(cells + 1, sizeof *w->cells);
     w->sums = run->r->sums ? calloc(cells + 1, sizeof *w->sums) : NULL;
     CHECK(w->persons != NULL && w->cells != NULL && (w->sums != NULL || !run->r->sums));
     if (retention_is_by_person(run->r))
-        w->by_person = retention_persons_new(run);
+        w->by_person = retention_persons_new(run, q->view);
     else
-        w->bits = retention_bits_new(run->r);
+        w->bits = retention_bits_new(run, q->view);
+}
+
+static uint64_t damaged_of(const RetentionWorker *w)
+{
+    return w->bits != NULL ? retention_bits_damaged(w->bits)
+                           : retention_persons_damaged(w->by_person);
 }
 
 static void close_worker(RetentionWorker *w)
 {
-    scanner_free(w->scanner);
     free(w->persons);
     free(w->cells);
     free(w->sums);
@@ -133,7 +136,7 @@ static Err run_workers(Ctx *ctx, const Query *q, RetentionRun *run)
                             .until_us = q->until_us,
                             .stop = q->stop}));
     for (uint32_t i = 0; i < crew_size(q->crew); i++)
-        if (scanner_damaged(run->workers[i].scanner) > 0)
+        if (damaged_of(&run->workers[i]) > 0)
             return fail(ctx, ERR_INTERNAL, "events.part_damaged", "a retention met damage");
     return ERR_OK;
 }
@@ -183,17 +186,8 @@ static void give_result(Ctx *ctx, const RetentionRun *run, uint32_t size, Retent
 static Err run_retention(Ctx *ctx, const Query *q, RetentionRun *run, RetentionResult *out)
 {
     const uint32_t size = crew_size(q->crew);
-    const Retention *r = run->r;
-    ScanProp props[QUERY_BREAKDOWNS_MAX + 1];
-    for (uint32_t b = 0; b < r->breakdown_count; b++)
-        props[b] = r->breakdown[b];
-    props[r->breakdown_count] = r->number;
-    const ScanAsk ask = {.selects = run->selects,
-                         .select_count = run->select_count,
-                         .props = props,
-                         .prop_count = r->breakdown_count + r->sums};
     for (uint32_t i = 0; i < size; i++)
-        open_worker(&run->workers[i], run, q, &ask);
+        open_worker(&run->workers[i], run, q);
     TRY(run_workers(ctx, q, run));
     give_result(ctx, run, size, out);
     return ERR_OK;

@@ -7,6 +7,7 @@
  */
 #include "engine/kernels.h"
 #include "engine/retention_inside.h"
+#include "engine/scan_whole.h"
 
 #include <stdlib.h>
 
@@ -17,6 +18,7 @@ typedef struct Persons {
 } Persons;
 
 typedef struct RetentionBits {
+    WholeScan *scan;
     Buckets buckets;
     int64_t *bounds;  /* of the time before the range, and of the intervals */
     Persons *started; /* [bucket]: 0 is the time before */
@@ -24,8 +26,9 @@ typedef struct RetentionBits {
     Persons *column;  /* of one cohort: who is in its columns */
 } RetentionBits;
 
-RetentionBits *retention_bits_new(const Retention *r)
+RetentionBits *retention_bits_new(const RetentionRun *run, const ScanView *view)
 {
+    const Retention *r = run->r;
     RetentionBits *b = calloc(1, sizeof *b);
     CHECK(b != NULL);
     const uint32_t buckets = r->interval_count + 1;
@@ -37,6 +40,10 @@ RetentionBits *retention_bits_new(const Retention *r)
     b->bounds[0] = INT64_MIN;
     memcpy(b->bounds + 1, r->bounds, buckets * sizeof *b->bounds);
     b->buckets = (Buckets){.bounds = b->bounds, .count = buckets};
+    b->scan = whole_scan_new(view, &(WholeAsk){.selects = run->selects,
+                                               .select_count = run->select_count,
+                                               .bounds = b->bounds,
+                                               .count = buckets});
     return b;
 }
 
@@ -44,12 +51,18 @@ void retention_bits_free(RetentionBits *b)
 {
     if (b == NULL)
         return;
+    whole_scan_free(b->scan);
     buckets_free(&b->buckets);
     free(b->bounds);
     free(b->started);
     free(b->back);
     free(b->column);
     free(b);
+}
+
+uint64_t retention_bits_damaged(const RetentionBits *b)
+{
+    return whole_scan_damaged(b->scan);
 }
 
 /* ---- rows ----------------------------------------------------------------------------------------- */
@@ -73,7 +86,7 @@ static void unite(Persons *to, const uint64_t *from)
         to->bits[w] |= from[w];
 }
 
-static void take_whole(const ScanWhole *whole, void *arg)
+static void take_whole(const WholePart *whole, void *arg)
 {
     RetentionBits *b = arg;
     unite((whole->select == 0 ? b->started : b->back) + buckets_at(&b->buckets, whole->at_ms),
@@ -137,7 +150,7 @@ void retention_bits_piece(RetentionWorker *w, uint32_t piece)
     const uint32_t buckets = r->interval_count + 1;
     memset(b->started, 0, buckets * sizeof *b->started);
     memset(b->back, 0, buckets * sizeof *b->back);
-    scanner_whole(w->scanner, piece, (ScanBounds){b->bounds, buckets}, take_whole, take_rows, b);
+    whole_scan(b->scan, piece, take_whole, take_rows, b);
     Persons earlier = b->started[0];
     for (uint32_t i = 0; i < r->cohort_count; i++) {
         Persons who = b->started[i + 1];

@@ -39,7 +39,6 @@ typedef struct RetentionRun {
 
 typedef struct RetentionWorker {
     const RetentionRun *run;
-    Scanner *scanner;
     uint64_t *persons;          /* [series][cohort] */
     uint64_t *cells;            /* [series][cohort][column] */
     TrendSum *sums;             /* the same, or NULL */
@@ -56,10 +55,12 @@ static inline uint32_t retention_first_column(const Retention *r)
 /* Whether anything that was asked for needs more of a person than two sets of intervals. */
 bool retention_is_by_person(const Retention *r);
 
-struct RetentionBits *retention_bits_new(const Retention *r);
+struct RetentionBits *retention_bits_new(const RetentionRun *run, const ScanView *view);
 void retention_bits_free(struct RetentionBits *b);
 void retention_bits_piece(RetentionWorker *w, uint32_t piece);
+uint64_t retention_bits_damaged(const struct RetentionBits *b);
 
-struct RetentionPersons *retention_persons_new(const RetentionRun *run);
+struct RetentionPersons *retention_persons_new(const RetentionRun *run, const ScanView *view);
 void retention_persons_free(struct RetentionPersons *p);
 void retention_persons_piece(RetentionWorker *w, uint32_t piece);
+uint64_t retention_persons_damaged(const struct RetentionPersons *p);

@@ -26,6 +26,8 @@ typedef struct Return {
 } Return;
 
 typedef struct RetentionPersons {
+    Scanner *scanner;
+    ScanProp props[QUERY_BREAKDOWNS_MAX + 1]; /* of the breakdown, and the number */
     SeriesRows series;
     uint32_t *rows; /* of a person, as they are grouped */
     Start *starts;
@@ -41,10 +43,19 @@ typedef struct RetentionPersons {
     TrendSum *sums;        /* [interval] of the cell row at hand */
 } RetentionPersons;
 
-RetentionPersons *retention_persons_new(const RetentionRun *run)
+RetentionPersons *retention_persons_new(const RetentionRun *run, const ScanView *view)
 {
+    const Retention *r = run->r;
     RetentionPersons *p = calloc(1, sizeof *p);
     CHECK(p != NULL);
+    for (uint32_t b = 0; b < r->breakdown_count; b++)
+        p->props[b] = r->breakdown[b];
+    p->props[r->breakdown_count] = r->number;
+    const ScanAsk ask = {.selects = run->selects,
+                         .select_count = run->select_count,
+                         .props = p->props,
+                         .prop_count = r->breakdown_count + r->sums};
+    p->scanner = scanner_new(view, &ask);
     series_rows_open(&p->series, &run->series);
     p->opened = calloc((size_t)run->series.count + 1, sizeof *p->opened);
     p->other = calloc(run->r->cohort_count, sizeof *p->other);
@@ -60,6 +71,7 @@ void retention_persons_free(RetentionPersons *p)
 {
     if (p == NULL)
         return;
+    scanner_free(p->scanner);
     series_rows_free(&p->series);
     free(p->rows);
     free(p->starts);
@@ -70,6 +82,11 @@ void retention_persons_free(RetentionPersons *p)
     free(p->placed_sums);
     free(p->sums);
     free(p);
+}
+
+uint64_t retention_persons_damaged(const RetentionPersons *p)
+{
+    return scanner_damaged(p->scanner);
 }
 
 static void reserve(RetentionPersons *p, uint32_t n)
@@ -295,7 +312,7 @@ static void split_rows(RetentionWorker *w, const ScanBatch *b, const uint32_t *r
 {
     RetentionPersons *p = w->by_person;
     const Retention *r = w->run->r;
-    const int64_t base_ms = scanner_base_ms(w->scanner);
+    const int64_t base_ms = scanner_base_ms(p->scanner);
     const int64_t *numbers = r->sums ? b->values[r->breakdown_count] : NULL;
     uint32_t starts = 0, returns = 0;
     TrendSum sum = 0;
@@ -401,14 +418,14 @@ static bool find_starts(const RetentionWorker *w, const ScanBatch *b, uint32_t f
     while (row < to && (b->rows[row].selects & RETENTION_START) == 0)
         row++;
     *only = r->cohort == RETENTION_RECURRING ? EVERY_START : row;
-    return row < to && scanner_base_ms(w->scanner) + scan_ms(b, row) >= r->bounds[0];
+    return row < to && scanner_base_ms(w->by_person->scanner) + scan_ms(b, row) >= r->bounds[0];
 }
 
 void retention_persons_piece(RetentionWorker *w, uint32_t piece)
 {
     RetentionPersons *p = w->by_person;
     ScanBatch b;
-    if (!scanner_batch(w->scanner, piece, &b))
+    if (!scanner_batch(p->scanner, piece, &b))
         return;
     for (uint32_t i = 0; i < b.person_count; i++) {
         const uint32_t n = b.from[i + 1] - b.from[i];

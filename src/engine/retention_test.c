@@ -231,7 +231,7 @@ static void random_question(Kit *k, const KitShape *shape, Random *q)
         r->comes_back = r->start;
 }
 
-static void random_retentions(void)
+static void ask_random(int rounds, uint64_t seed)
 {
     static const KitShape shapes[] = {
         {.rows = 1200, .persons = 100, .events = 4, .weeks = 4, .ties = 20},
@@ -239,9 +239,9 @@ static void random_retentions(void)
         {.rows = 1200, .persons = 5000, .events = 300, .weeks = 2}};
     for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
         Kit k;
-        kit_open(&k, 80 + i, &shapes[i], 3);
+        kit_open(&k, seed + i, &shapes[i], 3);
         const Query q = {.view = &k.view, .crew = crew};
-        for (int round = 0; round < 15; round++) {
+        for (int round = 0; round < rounds; round++) {
             Random question;
             random_question(&k, &shapes[i], &question);
             compare_retention(&k, &q, &question.r);
@@ -250,9 +250,22 @@ static void random_retentions(void)
     }
 }
 
+static void random_retentions(void)
+{
+    ask_random(6, 80);
+}
+
 TEST(retention_is_that_of_the_slow_way_with_every_kernel_and_crew)
 {
     kit_each_kernel_and_crew(random_retentions, &crew);
+}
+
+TEST(retention_is_that_of_the_slow_way_in_very_many_questions)
+{
+    crew = crew_new(2);
+    for (uint64_t seed = 0; seed < 4; seed++)
+        ask_random(40, 500 + 10 * seed);
+    crew_free(crew);
 }
 
 /* ---- by hand --------------------------------------------------------------------------------------- */

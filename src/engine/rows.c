@@ -64,6 +64,28 @@ void rows_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t v
     note_prop(b, prop);
 }
 
+static void copy_row(const RowBuffer *from, const Row *r, RowBuffer *to)
+{
+    rows_add(to, r->time_ms, r->person, r->event);
+    for (uint32_t i = 0; i < r->value_count; i++) {
+        const RowValue *v = &from->values[r->values_at + i];
+        rows_value(to, v->prop, (PartKind)v->kind, v->scale, v->value);
+    }
+}
+
+/* The values of what was taken stay where they are, and count for nothing. */
+void rows_take(RowBuffer *from, uint32_t person, RowBuffer *to)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < from->count; i++) {
+        if (from->rows[i].person == person)
+            copy_row(from, &from->rows[i], to);
+        else
+            from->rows[kept++] = from->rows[i];
+    }
+    from->count = kept;
+}
+
 uint64_t rows_cells(const RowBuffer *b)
 {
     const uint32_t of_every_row = 2; /* milliseconds, and the event name in the rest */

@@ -56,3 +56,6 @@ int64_t rows_week_ms(int64_t time_ms, int64_t origin_ms);
  */
 MUST_USE Err rows_build(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, uint64_t from_seq,
                         uint64_t to_seq, Part ***parts, uint32_t *count);
+
+/* Takes the rows of one person out of `from`, to the end of `to`; both keep their order. */
+void rows_take(RowBuffer *from, uint32_t person, RowBuffer *to);
