@@ -76,17 +76,17 @@ static void reserve(Buckets *b, uint32_t n)
     CHECK(b->rows != NULL);
 }
 
-/* The bucket that has the whole week: the history behind a range, a month. */
-static uint16_t bucket_of_week(const Buckets *b, int64_t week_ms)
+/* The history behind a range, a month. */
+uint16_t buckets_of_week(const Buckets *b, const ScanLoose *rows)
 {
-    const uint16_t first = buckets_at(b, week_ms);
-    return first == buckets_at(b, week_ms + PART_WEEK_MS - 1) ? first : BUCKETS_NONE;
+    const uint16_t first = buckets_at(b, rows->base_ms);
+    return first == buckets_at(b, rows->base_ms + PART_WEEK_MS - 1) ? first : BUCKETS_NONE;
 }
 
 const uint16_t *buckets_of(Buckets *b, const ScanLoose *rows)
 {
     reserve(b, rows->count);
-    const uint16_t only = bucket_of_week(b, rows->base_ms);
+    const uint16_t only = buckets_of_week(b, rows);
     if (only != BUCKETS_NONE) {
         for (uint32_t i = 0; i < rows->count; i++)
             b->rows[i] = only;

@@ -34,12 +34,17 @@ typedef struct LifecycleRun {
 static void take_rows(const ScanLoose *l, void *arg)
 {
     LifecycleWorker *w = arg;
-    const uint16_t *interval = buckets_of(&w->intervals, l);
     const uint32_t *series = NULL;
     if (!series_of_rows(&w->series, l, &series)) {
         w->damaged = true;
         return;
     }
+    const uint16_t only = buckets_of_week(&w->intervals, l);
+    if (only != BUCKETS_NONE && series == NULL) {
+        whole_add_rows(l, w->active + (size_t)only * WORDS);
+        return;
+    }
+    const uint16_t *interval = buckets_of(&w->intervals, l);
     for (uint32_t i = 0; i < l->count; i++) {
         if ((l->mask != NULL && l->mask[i] == 0) || interval[i] == BUCKETS_NONE)
             continue;

@@ -260,3 +260,30 @@ TEST(persons_in_place_of_rows_are_those_who_have_rows_in_the_bucket)
 {
     kit_each_kernel(whole_scans);
 }
+
+TEST(persons_of_few_and_of_many_rows_are_those_of_the_rows)
+{
+    enum { ROWS = 3000 };
+    static uint32_t keys[ROWS];
+    static uint8_t mask[ROWS];
+    Prng random = prng_of(33);
+    for (int round = 0; round < 200; round++) {
+        uint64_t got[PART_ACTIVE_WORDS], want[PART_ACTIVE_WORDS];
+        const uint32_t n = (uint32_t)prng_below(&random, round % 2 == 0 ? 300 : ROWS);
+        for (uint32_t i = 0; i < PART_ACTIVE_WORDS; i++)
+            got[i] = want[i] =
+                prng_below(&random, 3) == 0 ? prng_u64(&random) & prng_u64(&random) : 0;
+        for (uint32_t i = 0; i < n; i++) {
+            keys[i] = (uint32_t)prng_below(&random, UINT64_C(1) << 31);
+            mask[i] = prng_below(&random, 2) == 0;
+        }
+        const ScanLoose rows = {.count = n, .keys = keys, .mask = round % 3 == 0 ? NULL : mask};
+        for (uint32_t i = 0; i < n; i++) {
+            const uint32_t person = keys[i] >> PART_SECOND_BITS;
+            if (rows.mask == NULL || mask[i] != 0)
+                want[person / 64] |= UINT64_C(1) << (person % 64);
+        }
+        whole_add_rows(&rows, got);
+        CHECK(memcmp(got, want, sizeof got) == 0);
+    }
+}

@@ -71,6 +71,11 @@ static void take_rows(const ScanLoose *l, void *arg)
 {
     RetentionBits *b = arg;
     Persons *const to = l->select == 0 ? b->started : b->back;
+    const uint16_t only = buckets_of_week(&b->buckets, l);
+    if (only != BUCKETS_NONE) {
+        whole_add_rows(l, to[only].bits);
+        return;
+    }
     const uint16_t *bucket = buckets_of(&b->buckets, l);
     for (uint32_t i = 0; i < l->count; i++) {
         if ((l->mask != NULL && l->mask[i] == 0) || bucket[i] == BUCKETS_NONE)

@@ -187,3 +187,46 @@ void whole_scan(WholeScan *s, uint32_t piece, WholePartFn part, ScanLooseFn rows
         scanner_loose(s->rests[i].scanner, piece, give_rows, &s->rests[i]);
     }
 }
+
+/* ---- rows to persons --------------------------------------------------------------------------------- */
+
+enum { MANY_ROWS = 256 }; /* from here on a byte per person is cheaper than its bit */
+
+static void add_few(const ScanLoose *rows, uint64_t *persons)
+{
+    for (uint32_t i = 0; i < rows->count; i++) {
+        const uint32_t person = rows->keys[i] >> PART_SECOND_BITS;
+        const uint64_t is_in = rows->mask == NULL || rows->mask[i] != 0;
+        persons[person / 64] |= is_in << (person & 63);
+    }
+}
+
+/* The lowest bits of eight bytes, as one byte: the products meet nowhere but in the highest one. */
+static uint64_t pack_eight(const uint8_t *bytes)
+{
+    uint64_t eight;
+    memcpy(&eight, bytes, sizeof eight);
+    return eight * UINT64_C(0x0102040810204080) >> 56;
+}
+
+/* A byte is written and never read before, so that no row waits for the one before it. */
+static void add_many(const ScanLoose *rows, uint64_t *persons)
+{
+    uint8_t is_in[SCAN_PIECE_PERSONS + 1] = {0}; /* the last: rows that do not match */
+    for (uint32_t i = 0; rows->mask == NULL && i < rows->count; i++)
+        is_in[rows->keys[i] >> PART_SECOND_BITS] = 1;
+    for (uint32_t i = 0; rows->mask != NULL && i < rows->count; i++) {
+        const uint32_t person = rows->keys[i] >> PART_SECOND_BITS;
+        is_in[rows->mask[i] != 0 ? person : SCAN_PIECE_PERSONS] = 1;
+    }
+    for (uint32_t i = 0; i < SCAN_PIECE_PERSONS; i += 8)
+        persons[i / 64] |= pack_eight(is_in + i) << (i & 63);
+}
+
+void whole_add_rows(const ScanLoose *rows, uint64_t persons[SCAN_PIECE_PERSONS / 64])
+{
+    if (rows->count < MANY_ROWS)
+        add_few(rows, persons);
+    else
+        add_many(rows, persons);
+}

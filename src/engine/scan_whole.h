@@ -36,5 +36,8 @@ void whole_scan_free(WholeScan *s); /* NULL is nothing to do */
 typedef void (*WholePartFn)(const WholePart *part, void *arg);
 void whole_scan(WholeScan *s, uint32_t piece, WholePartFn part, ScanLooseFn rows, void *arg);
 
+/* Adds who has rows that match: bits from the rows' first person on. */
+void whole_add_rows(const ScanLoose *rows, uint64_t persons[SCAN_PIECE_PERSONS / 64]);
+
 /* Rows that could not be read because of damage, so far. */
 uint64_t whole_scan_damaged(const WholeScan *s);
