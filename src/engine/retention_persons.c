@@ -303,7 +303,7 @@ static void open_row(RetentionWorker *w, const Start *start)
 
 /* ---- groups ----------------------------------------------------------------------------------------- */
 
-enum { EVERY_START = UINT32_MAX };
+#define EVERY_START UINT32_MAX
 
 /* Starts and returns of these rows, which ascend; of the starts only row `only`.  What is none is written, too, and then
  * written over: it is as often one as the other, and a processor that guesses is wrong half of the time. */
