@@ -69,7 +69,7 @@ static void set_selects(RetentionRun *run)
     back->to_ms = end_of_returns(r);
     const bool same =
         same_events(start, back) && start->from_ms == back->from_ms && start->to_ms == back->to_ms;
-    run->select_count = same && !retention_is_by_person(r) ? 1 : 2;
+    run->select_count = same && r->breakdown_count == 0 && !retention_is_by_person(r) ? 1 : 2;
 }
 
 bool retention_is_by_person(const Retention *r)
@@ -77,7 +77,8 @@ bool retention_is_by_person(const Retention *r)
     bool zero = r->from_zero;
     for (uint32_t c = 0; r->comes == RETENTION_BRACKETS && c < r->bracket_count; c++)
         zero = zero || r->brackets[c].first == 0;
-    return zero || r->rolling_ms > 0 || r->sums || r->breakdown_count > 0;
+    return zero || r->rolling_ms > 0 || r->sums || r->same_value ||
+           (r->breakdown_count > 0 && r->cohort != RETENTION_RECURRING);
 }
 
 /* ---- workers ------------------------------------------------------------------------------------- */

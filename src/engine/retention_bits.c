@@ -19,10 +19,12 @@ typedef struct Persons {
 
 typedef struct RetentionBits {
     WholeScan *scan;
+    SeriesRows series;
+    bool damaged; /* in the values of a breakdown */
     Buckets buckets;
     int64_t *bounds;  /* of the time before the range, and of the intervals */
-    Persons *started; /* [bucket]: 0 is the time before */
-    Persons *back;    /* the same; of one select, `started` */
+    Persons *started; /* [series][bucket]: 0 is the time before */
+    Persons *back;    /* [bucket]; of one select, `started` */
     Persons *column;  /* of one cohort: who is in its columns */
 } RetentionBits;
 
@@ -33,7 +35,7 @@ RetentionBits *retention_bits_new(const RetentionRun *run, const ScanView *view)
     CHECK(b != NULL);
     const uint32_t buckets = r->interval_count + 1;
     b->bounds = malloc((buckets + 1) * sizeof *b->bounds);
-    b->started = malloc(buckets * sizeof *b->started);
+    b->started = malloc((run->series.count + 1) * (size_t)buckets * sizeof *b->started);
     b->back = malloc(buckets * sizeof *b->back);
     b->column = malloc(QUERY_INTERVALS_MAX * sizeof *b->column);
     CHECK(b->bounds != NULL && b->started != NULL && b->back != NULL && b->column != NULL);
@@ -43,7 +45,9 @@ RetentionBits *retention_bits_new(const RetentionRun *run, const ScanView *view)
     b->scan = whole_scan_new(view, &(WholeAsk){.selects = run->selects,
                                                .select_count = run->select_count,
                                                .bounds = b->bounds,
-                                               .count = buckets});
+                                               .count = buckets,
+                                               .rows_only = r->breakdown_count > 0});
+    series_rows_open(&b->series, &run->series);
     return b;
 }
 
@@ -52,6 +56,7 @@ void retention_bits_free(RetentionBits *b)
     if (b == NULL)
         return;
     whole_scan_free(b->scan);
+    series_rows_free(&b->series);
     buckets_free(&b->buckets);
     free(b->bounds);
     free(b->started);
@@ -62,14 +67,36 @@ void retention_bits_free(RetentionBits *b)
 
 uint64_t retention_bits_damaged(const RetentionBits *b)
 {
-    return whole_scan_damaged(b->scan);
+    return whole_scan_damaged(b->scan) + b->damaged;
 }
 
 /* ---- rows ----------------------------------------------------------------------------------------- */
 
+/* Starts with a breakdown: each in its series. */
+static void take_starts(const ScanLoose *l, RetentionBits *b)
+{
+    const uint32_t *series = NULL;
+    if (!series_of_rows(&b->series, l, &series)) {
+        b->damaged = true;
+        return;
+    }
+    const uint16_t *bucket = buckets_of(&b->buckets, l);
+    for (uint32_t i = 0; i < l->count; i++) {
+        if ((l->mask != NULL && l->mask[i] == 0) || bucket[i] == BUCKETS_NONE)
+            continue;
+        const uint32_t person = l->keys[i] >> PART_SECOND_BITS;
+        Persons *to = &b->started[series[i] * b->buckets.count + bucket[i]];
+        to->bits[person / 64] |= UINT64_C(1) << (person & 63);
+    }
+}
+
 static void take_rows(const ScanLoose *l, void *arg)
 {
     RetentionBits *b = arg;
+    if (l->select == 0 && b->series.series->ask.breakdown_count > 0) {
+        take_starts(l, b);
+        return;
+    }
     Persons *const to = l->select == 0 ? b->started : b->back;
     const uint16_t only = buckets_of_week(&b->buckets, l);
     if (only != BUCKETS_NONE) {
@@ -130,22 +157,34 @@ static void find_columns(const Retention *r, const Persons *back, uint32_t count
     }
 }
 
-static void add_cohort(const RetentionWorker *w, uint32_t cohort, const Persons *who)
+/* Who of a series is in the columns of a cohort. */
+static void add_cells(const RetentionWorker *w, size_t row, uint32_t left, const Persons *who,
+                      const Persons *column)
+{
+    const Retention *r = w->run->r;
+    const bool brackets = r->comes == RETENTION_BRACKETS;
+    const uint64_t count = kernels()->count_both(who->bits, who->bits, WORDS);
+    uint64_t *cells = w->cells + row * w->run->columns;
+    w->persons[row] += count;
+    for (uint32_t c = !brackets; count > 0 && c < (brackets ? r->bracket_count : left); c++)
+        cells[c] += kernels()->count_both(who->bits, column[c].bits, WORDS);
+}
+
+/* With several series every start counts: there is nobody to leave out. */
+static void add_cohort(const RetentionWorker *w, uint32_t cohort, const Persons *left_out)
 {
     const Retention *r = w->run->r;
     RetentionBits *b = w->bits;
-    const uint32_t left = r->interval_count - cohort;
+    const uint32_t left = r->interval_count - cohort, buckets = r->interval_count + 1;
     const Persons *back = (w->run->select_count == 1 ? b->started : b->back) + 1 + cohort;
-    const bool brackets = r->comes == RETENTION_BRACKETS;
-    const uint64_t count = kernels()->count_both(who->bits, who->bits, WORDS);
-    uint64_t *cells = w->cells + (size_t)cohort * w->run->columns;
-    w->persons[cohort] += count;
-    if (count == 0)
-        return;
     find_columns(r, back, left, b->column);
-    const Persons *column = r->comes == RETENTION_ON ? back : b->column;
-    for (uint32_t c = !brackets; c < (brackets ? r->bracket_count : left); c++)
-        cells[c] += kernels()->count_both(who->bits, column[c].bits, WORDS);
+    for (uint32_t s = 0; s < w->run->series.count; s++) {
+        Persons who = b->started[s * buckets + cohort + 1];
+        for (int word = 0; word < WORDS; word++)
+            who.bits[word] &= ~left_out->bits[word];
+        add_cells(w, (size_t)s * r->cohort_count + cohort, left, &who,
+                  r->comes == RETENTION_ON ? back : b->column);
+    }
 }
 
 void retention_bits_piece(RetentionWorker *w, uint32_t piece)
@@ -153,15 +192,14 @@ void retention_bits_piece(RetentionWorker *w, uint32_t piece)
     const Retention *r = w->run->r;
     RetentionBits *b = w->bits;
     const uint32_t buckets = r->interval_count + 1;
-    memset(b->started, 0, buckets * sizeof *b->started);
+    memset(b->started, 0, (size_t)w->run->series.count * buckets * sizeof *b->started);
     memset(b->back, 0, buckets * sizeof *b->back);
     whole_scan(b->scan, piece, take_whole, take_rows, b);
-    Persons earlier = b->started[0];
+    Persons left_out = {{0}};
     for (uint32_t i = 0; i < r->cohort_count; i++) {
-        Persons who = b->started[i + 1];
-        for (int word = 0; r->cohort != RETENTION_RECURRING && word < WORDS; word++)
-            who.bits[word] &= ~earlier.bits[word];
-        unite(&earlier, b->started[i + 1].bits);
-        add_cohort(w, i, &who);
+        if (r->cohort != RETENTION_RECURRING)
+            unite(&left_out,
+                  b->started[i].bits); /* of bucket i: interval i - 1, or the time before */
+        add_cohort(w, i, &left_out);
     }
 }

@@ -3,7 +3,7 @@
  *
  *   retention.c          limits, workers, sums of what they found
  *   retention_bits.c     64 persons at once: where what a person did is enough, and not in which order
- *   retention_persons.c  person by person: rolling intervals, returns behind the start, sums, breakdowns
+ *   retention_persons.c  person by person: rolling intervals, returns behind the start, sums, a first start's values
  */
 #pragma once
 

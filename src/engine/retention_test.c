@@ -210,7 +210,12 @@ static void random_question(Kit *k, const KitShape *shape, Random *q)
                         .top = 1 + kit_below(k, 4),
                         .brackets = q->brackets}};
     random_bounds(k, shape, q);
-    const bool plain = kit_below(k, 2) == 0; /* 64 persons at once */
+    const bool plain =
+        kit_below(k, 2) == 0; /* 64 persons at once, also by what they had at each start */
+    if (plain && kit_below(k, 2) == 0) {
+        r->cohort = RETENTION_RECURRING;
+        r->breakdown_count = 1 + kit_below(k, 2);
+    }
     if (!plain) {
         r->from_zero = kit_below(k, 2) == 0;
         r->rolling_ms = kit_below(k, 2) == 0 ? 0 : (int64_t)(1 + kit_below(k, 60)) * HOUR_MS;

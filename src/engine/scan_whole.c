@@ -66,7 +66,7 @@ static uint32_t whole_selects(const WholeAsk *ask, const Part *part)
         return 0;
     for (uint32_t i = 0; i < ask->select_count; i++)
         bits |= takes_all(&ask->selects[i], part->head) ? 1U << i : 0;
-    return bits;
+    return bits & ~ask->rows_only;
 }
 
 /* A scan of `count` selects, of the parts that are not whole to the first of them. */

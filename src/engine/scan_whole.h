@@ -25,6 +25,7 @@ typedef struct WholeAsk {
     uint32_t select_count;
     const int64_t *bounds;
     uint32_t count;
+    uint32_t rows_only; /* bits: selects whose rows matter, too */
 } WholeAsk;
 
 typedef struct WholeScan WholeScan;

@@ -5,6 +5,9 @@
 
 #include <stdlib.h>
 
+/* Codes of one property are mostly small: a table says what a search would. */
+enum { DIRECT = 1 << 12 };
+
 /* ---- the values of loose rows -------------------------------------------------------------------- */
 
 static bool read_values(SeriesRows *r, const ScanLoose *l)
@@ -40,8 +43,15 @@ typedef struct Counter {
     SeriesRows rows;
     Scanner *scanner;
     Combinations counted;
+    uint64_t *direct; /* events of one small code */
     bool damaged;
 } Counter;
+
+static void add_direct(Counter *c)
+{
+    for (int64_t code = 0; c->direct != NULL && code < DIRECT; code++)
+        combinations_count(&c->counted, &code, c->direct[code]);
+}
 
 static void count_rows(const ScanLoose *l, void *arg)
 {
@@ -55,7 +65,10 @@ static void count_rows(const ScanLoose *l, void *arg)
         if (l->mask != NULL && l->mask[i] == 0)
             continue;
         values_of(&c->rows, i, values);
-        combinations_count(&c->counted, values, 1);
+        if (c->direct != NULL && values[0] >= 0 && values[0] < DIRECT)
+            c->direct[values[0]]++;
+        else
+            combinations_count(&c->counted, values, 1);
     }
 }
 
@@ -72,6 +85,9 @@ static Err count_all(Ctx *ctx, const Query *q, const Series *s, Counter *counter
         counters[i].rows.series = s;
         counters[i].counted.width = s->ask.breakdown_count;
         counters[i].scanner = scanner_new(q->view, &ask);
+        if (s->ask.breakdown_count == 1)
+            counters[i].direct = calloc(DIRECT, sizeof(uint64_t));
+        CHECK(s->ask.breakdown_count != 1 || counters[i].direct != NULL);
     }
     TRY(crew_run(ctx, q->crew,
                  &(CrewJob){.pieces = scan_pieces(q->view),
@@ -86,13 +102,15 @@ static Err count_all(Ctx *ctx, const Query *q, const Series *s, Counter *counter
     return ERR_OK;
 }
 
-static void choose(Series *s, const Counter *counters, uint32_t size)
+static void choose(Series *s, Counter *counters, uint32_t size)
 {
     s->all.width = s->ask.breakdown_count;
-    for (uint32_t i = 0; i < size; i++)
+    for (uint32_t i = 0; i < size; i++) {
+        add_direct(&counters[i]);
         for (uint32_t c = 0; c < counters[i].counted.count; c++)
             combinations_count(&s->all, counters[i].counted.at[c].values,
                                counters[i].counted.at[c].events);
+    }
     combinations_sort(&s->all);
     s->shown = s->all.count < s->ask.top ? s->all.count : s->ask.top;
     s->count = s->shown + (s->shown < s->all.count);
@@ -112,6 +130,7 @@ Err series_find(Ctx *ctx, const Query *q, const SeriesAsk *ask, Series *out)
     for (uint32_t i = 0; i < size; i++) {
         scanner_free(counters[i].scanner);
         combinations_free(&counters[i].counted);
+        free(counters[i].direct);
         series_rows_free(&counters[i].rows);
     }
     free(counters);
@@ -149,11 +168,20 @@ void series_rows_open(SeriesRows *r, const Series *s)
     *r = (SeriesRows){.series = s, .shown.width = s->ask.breakdown_count};
     for (uint32_t i = 0; s->ask.breakdown_count > 0 && i < s->shown; i++)
         (void)combinations_index(&r->shown, s->all.at[i].values, true);
+    if (s->ask.breakdown_count != 1)
+        return;
+    r->direct = malloc(DIRECT * sizeof *r->direct);
+    CHECK(r->direct != NULL);
+    for (int64_t code = 0; code < DIRECT; code++) {
+        const uint32_t at = combinations_index(&r->shown, &code, false);
+        r->direct[code] = at < s->shown ? at : s->shown;
+    }
 }
 
 void series_rows_free(SeriesRows *r)
 {
     combinations_free(&r->shown);
+    free(r->direct);
     filter_scratch_free(&r->scratch);
     for (int b = 0; b < QUERY_BREAKDOWNS_MAX; b++)
         free(r->values[b]);
@@ -164,6 +192,8 @@ uint32_t series_of(SeriesRows *r, const int64_t *values)
 {
     if (r->series->ask.breakdown_count == 0)
         return 0;
+    if (r->direct != NULL && values[0] >= 0 && values[0] < DIRECT)
+        return r->direct[values[0]];
     const uint32_t at = combinations_index(&r->shown, values, false);
     return at < r->series->shown ? at : r->series->shown;
 }

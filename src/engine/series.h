@@ -42,6 +42,7 @@ static inline bool series_is_other(const Series *s, uint32_t at)
 typedef struct SeriesRows {
     const Series *series;
     Combinations shown;
+    uint32_t *direct; /* of one small code: its series */
     FilterScratch scratch;
     int64_t *values[QUERY_BREAKDOWNS_MAX];
     uint32_t *of_row;
