@@ -128,6 +128,15 @@ test('an event counts on the day of its zone, in every question', async () => {
   assert.deepEqual(lifecycle.series[0].intervals.map((r) => [r.new, r.returning]), [[0, 0], [1, 0], [0, 1]])
   const { retention } = await ask({ retention: { start: of, returns: of, ...range }, zone, cut_over: '4' })
   assert.equal(retention.series[0].cohorts[0].start, '2026-10-31T08:00:00.000Z')
+
+  const year = { of, from: '2026-01-01', to: '2026-12-31' }
+  const quarters = await ask({ stickiness: { ...year, by: 'quarter' }, zone })
+  assert.deepEqual(quarters.stickiness.intervals.map((t) => t.slice(0, 13)), ['2026-01-01T05', '2026-04-01T04', '2026-07-01T04', '2026-10-01T04'])
+  assert.deepEqual(quarters.stickiness.series[0].exactly, [1, 0, 0, 0])
+  const hours = await ask({ lifecycle: { of, ...day, by: 'hour', look_back: 3 }, zone })
+  assert.equal(hours.lifecycle.series[0].intervals.length, 25)
+  assert.deepEqual(hours.lifecycle.series[0].intervals.flatMap((r, i) => (r.new > 0 ? [i] : [])), [0, 24]) // 00:30, 23:30
+  assert.equal(hours.lifecycle.series[0].intervals[2].resurrecting, 1) // 01:30 for the second time
 })
 
 test('dates in a rule are those of the zone that the question names', async () => {
