@@ -103,7 +103,8 @@ static bool has_avx512(void)
 {
     return __builtin_cpu_supports("avx512vbmi2") != 0 &&
            __builtin_cpu_supports("avx512vbmi") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
-           __builtin_cpu_supports("avx512vl") != 0;
+           __builtin_cpu_supports("avx512vl") != 0 &&
+           __builtin_cpu_supports("avx512vpopcntdq") != 0;
 }
 #endif
 

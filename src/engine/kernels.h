@@ -2,7 +2,7 @@
  * engine/kernels.h -- the inner loops that the instruction set decides about: packed integers, key
  * streams, the sequence of codes.
  *
- * Three versions ("plain" C, "avx2", "avx512" with VBMI2) give the same bytes; the best that this
+ * Three versions ("plain" C, "avx2", "avx512" with VBMI2 and VPOPCNTDQ) give the same bytes; the best that this
  * processor has is chosen at the first call, kernels_force() chooses another.  Owns: nothing.  Threads: any; kernels_force() before others run.
  *
  * Slack: sources may be read up to KERNEL_SLACK bytes behind their end, results are written up to
