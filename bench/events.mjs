@@ -223,7 +223,7 @@ export function questionsOf(world) {
     return {
       name: title,
       ask: [{ retention: { start: step(start), returns: step(returns), from, to, by, cohort } }],
-      ours: ([{ retention: { cohorts } }]) =>
+      ours: ([{ retention: { series: [{ cohorts }] } }]) =>
         cells(cohorts.flatMap(({ persons, returned }, i) => [persons, ...returned].map((n, k) => [i, k, n]))),
       sql: any ? { 'bits, person order': bits('p'), 'bits, time order': bits('t') }
         : { 'bits, event order': bits('e'), 'distinct and join': joined },

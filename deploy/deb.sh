@@ -41,7 +41,7 @@ Version: $version
 Architecture: $arch
 Maintainer: The Tongdian authors <noreply@localhost>
 Installed-Size: $(du -sk --exclude=DEBIAN "$stage" | cut -f1)
-Depends: $depends
+Depends: $depends, tzdata
 Section: web
 Priority: optional
 Description: O2O marketing of a retail chain: one program, one data folder

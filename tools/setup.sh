@@ -31,6 +31,7 @@ build libyaml-dev             contracts and import maps
 build libzip-dev              xlsx is a zip
 build libexpat1-dev           of XML
 build libqrencode-dev         QR codes that a phone scans
+build tzdata                  time zones
 build libgnutls28-dev         a TLS client in the tests of http; libmicrohttpd's TLS
 web   nodejs                  builds the pages
 web   npm                     fetches what they are built with

@@ -18,8 +18,7 @@ typedef struct BucketWeek {
 
 enum { WEEKS_MAX = 128 }; /* beyond, every row looks for its bucket */
 
-/* The last bound at or below the instant; BUCKETS_NONE outside. */
-static uint16_t bucket_at(const Buckets *b, int64_t at_ms)
+uint16_t buckets_at(const Buckets *b, int64_t at_ms)
 {
     if (at_ms < b->bounds[0] || at_ms >= b->bounds[b->count])
         return BUCKETS_NONE;
@@ -80,17 +79,17 @@ static void reserve(Buckets *b, uint32_t n)
     CHECK(b->rows != NULL);
 }
 
-/* The bucket that has the whole week: the history behind a range, a month. */
-static uint16_t bucket_of_week(const Buckets *b, int64_t week_ms)
+/* The history behind a range, a month. */
+uint16_t buckets_of_week(const Buckets *b, const ScanLoose *rows)
 {
-    const uint16_t first = bucket_at(b, week_ms);
-    return first == bucket_at(b, week_ms + PART_WEEK_MS - 1) ? first : BUCKETS_NONE;
+    const uint16_t first = buckets_at(b, rows->base_ms);
+    return first == buckets_at(b, rows->base_ms + PART_WEEK_MS - 1) ? first : BUCKETS_NONE;
 }
 
 const uint16_t *buckets_of(Buckets *b, const ScanLoose *rows)
 {
     reserve(b, rows->count);
-    const uint16_t only = bucket_of_week(b, rows->base_ms);
+    const uint16_t only = buckets_of_week(b, rows);
     if (only != BUCKETS_NONE) {
         for (uint32_t i = 0; i < rows->count; i++)
             b->rows[i] = only;
@@ -104,7 +103,7 @@ const uint16_t *buckets_of(Buckets *b, const ScanLoose *rows)
     }
     for (uint32_t i = 0; i < rows->count; i++) {
         const int64_t second = rows->keys[i] & PART_SECOND_MASK;
-        b->rows[i] = bucket_at(b, rows->base_ms + second * 1000 + (rows->ms ? rows->ms[i] : 0));
+        b->rows[i] = buckets_at(b, rows->base_ms + second * 1000 + (rows->ms ? rows->ms[i] : 0));
     }
     return b->rows;
 }

@@ -23,6 +23,12 @@ typedef struct Buckets {
 /* The bucket of each row, matching or not; BUCKETS_NONE outside.  Valid until the next call. */
 const uint16_t *buckets_of(Buckets *b, const ScanLoose *rows);
 
+/* The bucket of an instant; BUCKETS_NONE outside. */
+uint16_t buckets_at(const Buckets *b, int64_t at_ms);
+
+/* The bucket that has the rows' whole week; BUCKETS_NONE when it lies in several, or outside. */
+uint16_t buckets_of_week(const Buckets *b, const ScanLoose *rows);
+
 void buckets_free(Buckets *b);
 
 /*

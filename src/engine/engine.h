@@ -19,7 +19,8 @@
  * Memory:   rows that are not in files and their new names (EngineOptions.memory_rows_max and
  *           memory_bytes_max; beyond by what is queued, one slice and the largest batch), dictionaries and
  *           actors (SchemaLimits), 10 bits per event of the weeks that get events, 8 bytes per event that
- *           no file has, mapped pages; while a file is made again, it and 40 bytes per event of it.
+ *           no file has, mapped pages, a bit per person and
+ *           file that a question about any activity asked; while a file is made again, it and 40 bytes per event of it.
  * Threads:  every function may be called from any thread; engine_offer() in the order of the log.
  */
 #pragma once

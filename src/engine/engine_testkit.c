@@ -313,6 +313,110 @@ bool kit_fulfils(const Filter *f, const KitRow *row)
     return holds;
 }
 
+bool kit_takes(const ScanSelect *s, const KitRow *row)
+{
+    bool named = s->events == NULL;
+    for (uint32_t i = 0; i < s->event_count; i++)
+        named = named || s->events[i] == row->event;
+    return named && (s->filter == NULL || kit_fulfils(s->filter, row));
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+uint32_t kit_events(Kit *k, const KitShape *shape, uint32_t events[KIT_EVENTS])
+{
+    const uint32_t n = 1 + kit_below(k, KIT_EVENTS);
+    for (uint32_t i = 0; i < n; i++)
+        events[i] = 1 + kit_below(k, shape->events);
+    qsort(events, n, sizeof *events, by_number);
+    return n;
+}
+
+void kit_select(Kit *k, const KitShape *shape, int depth, uint32_t events[KIT_EVENTS],
+                ScanSelect *out)
+{
+    *out = (ScanSelect){.filter = kit_below(k, 2) == 0 ? NULL : kit_filter(k, depth)};
+    if (kit_below(k, 3) == 0)
+        return;
+    out->events = events;
+    out->event_count = kit_events(k, shape, events);
+}
+
+static bool has_values(const KitSeries *s, const KitRow *row)
+{
+    for (uint32_t b = 0; b < s->width; b++)
+        if (row->values[s->breakdown[b].prop - PROP_FIRST] != s->values[b])
+            return false;
+    return true;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const KitSeries *x = a, *y = b;
+    if (x->events != y->events)
+        return x->events < y->events ? 1 : -1;
+    for (uint32_t i = 0; i < x->width; i++)
+        if (x->values[i] != y->values[i])
+            return x->values[i] < y->values[i] ? -1 : 1;
+    return 0;
+}
+
+static uint32_t add_series(KitSeries *all, uint32_t n, const KitRow *row, const ScanProp *breakdown,
+                           uint32_t width)
+{
+    uint32_t at = 0;
+    while (at < n && !has_values(&all[at], row))
+        at++;
+    if (at == n)
+        all[n] = (KitSeries){.width = width, .breakdown = breakdown};
+    for (uint32_t b = 0; b < width; b++)
+        all[at].values[b] = row->values[breakdown[b].prop - PROP_FIRST];
+    all[at].events++;
+    return n + (at == n);
+}
+
+uint32_t kit_series(Kit *k, const ScanSelect *select, const ScanProp *breakdown, uint32_t width,
+                    uint32_t top, KitSeries **out, const uint32_t *distinct)
+{
+    KitSeries *all = ARENA_ARRAY(k->ctx.arena, KitSeries, (size_t)k->count + 2);
+    uint32_t n = width == 0;
+    for (uint32_t i = 0; i < k->count && width > 0; i++) {
+        const KitRow *r = &k->rows[i];
+        if (r->person > 0 && kit_takes(select, r) && r->time_ms >= select->from_ms &&
+            r->time_ms < select->to_ms)
+            n = add_series(all, n, r, breakdown, width);
+    }
+    EXPECT_I64(*distinct, n);
+    qsort(all, n, sizeof *all, by_size);
+    KitSeries *shown = ARENA_ARRAY(k->ctx.arena, KitSeries, (size_t)n + 1);
+    const uint32_t count = width == 0 ? 1 : n < top ? n : top;
+    memcpy(shown, all, count * sizeof *shown);
+    shown[count] = (KitSeries){.all = all, .shown = count, .is_other = true};
+    for (uint32_t i = count; i < n; i++)
+        shown[count].events += all[i].events;
+    *out = shown;
+    return count + (count < n);
+}
+
+bool kit_in_series(const KitSeries *s, const KitRow *row)
+{
+    for (uint32_t i = 0; s->is_other && i < s->shown; i++)
+        if (has_values(&s->all[i], row))
+            return false;
+    return s->is_other || has_values(s, row);
+}
+
+void kit_expect_series(const KitSeries *s, const int64_t *values, bool is_other, uint64_t events)
+{
+    CHECK(is_other == s->is_other && events == s->events);
+    for (uint32_t b = 0; b < s->width; b++)
+        EXPECT_I64(values[b], s->values[b]);
+}
+
 void kit_each_kernel(void (*body)(void))
 {
     static const char *const names[] = {"plain", "avx2", "avx512"};

@@ -57,6 +57,34 @@ KitRow **kit_sorted(Kit *k);
 const Filter *kit_filter(Kit *k, int depth);
 bool kit_fulfils(const Filter *f, const KitRow *row);
 
+/* Whether the row is one of the select's events; its time is not looked at. */
+bool kit_takes(const ScanSelect *s, const KitRow *row);
+
+/* One to three of the events, ascending; how many. */
+enum { KIT_EVENTS = 3 };
+uint32_t kit_events(Kit *k, const KitShape *shape, uint32_t events[KIT_EVENTS]);
+
+/* Names and filter of a random select; `events` belongs to it. */
+void kit_select(Kit *k, const KitShape *shape, int depth, uint32_t events[KIT_EVENTS],
+                ScanSelect *out);
+
+/* The slow way to series: every row of the select in its range is compared with every combination found so far. */
+typedef struct KitSeries {
+    const struct KitSeries
+        *all; /* those with values, of which the first `shown` have no other one */
+    uint32_t shown, width;
+    const ScanProp *breakdown;
+    int64_t values[3];
+    uint64_t events;
+    bool is_other;
+} KitSeries;
+
+/* How many there are, "other" among them; `distinct` is what is expected.  Events of nobody do not count. */
+uint32_t kit_series(Kit *k, const ScanSelect *select, const ScanProp *breakdown, uint32_t width,
+                    uint32_t top, KitSeries **out, const uint32_t *distinct);
+bool kit_in_series(const KitSeries *s, const KitRow *row);
+void kit_expect_series(const KitSeries *s, const int64_t *values, bool is_other, uint64_t events);
+
 /* Runs `body` once with every version of the kernels that this processor has. */
 void kit_each_kernel(void (*body)(void));
 

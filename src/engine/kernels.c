@@ -143,6 +143,14 @@ uint32_t plain_places(const uint32_t *values, uint32_t from, uint32_t to, const 
     return found;
 }
 
+static uint64_t plain_count_both(const uint64_t *a, const uint64_t *b, uint32_t words)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < words; i++)
+        count += (uint64_t)__builtin_popcountll(a[i] & b[i]);
+    return count;
+}
+
 const Kernels KERNELS_PLAIN = {
     .name = "plain",
     .unpack32 = plain_unpack32,
@@ -158,6 +166,7 @@ const Kernels KERNELS_PLAIN = {
     .rank = plain_rank,
     .count_from = plain_count_from,
     .places = plain_places,
+    .count_both = plain_count_both,
 };
 
 uint8_t kernel_key_shuffle[256][16];
@@ -192,7 +201,8 @@ static bool has_avx512(void)
 {
     return __builtin_cpu_supports("avx512vbmi2") != 0 &&
            __builtin_cpu_supports("avx512vbmi") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
-           __builtin_cpu_supports("avx512vl") != 0;
+           __builtin_cpu_supports("avx512vl") != 0 &&
+           __builtin_cpu_supports("avx512vpopcntdq") != 0;
 }
 #endif
 

@@ -2,7 +2,7 @@
  * engine/kernels.h -- the inner loops that the instruction set decides about: packed integers, key
  * streams, the sequence of codes.
  *
- * Three versions ("plain" C, "avx2", "avx512" with VBMI2) give the same bytes; the best that this
+ * Three versions ("plain" C, "avx2", "avx512" with VBMI2 and VPOPCNTDQ) give the same bytes; the best that this
  * processor has is chosen at the first call, kernels_force() chooses another.  Owns: nothing.  Threads: any; kernels_force() before others run.
  *
  * Slack: sources may be read up to KERNEL_SLACK bytes behind their end, results are written up to
@@ -75,6 +75,9 @@ typedef struct Kernels {
      * other only one is sure to come.  Gives how many. */
     uint32_t (*places)(const uint32_t *values, uint32_t from, uint32_t to, const uint64_t *set,
                        const uint16_t *ranks, int width, int shift, uint32_t *out);
+
+    /* How many bits are set in both. */
+    uint64_t (*count_both)(const uint64_t *a, const uint64_t *b, uint32_t words);
 } Kernels;
 
 const Kernels *kernels(void);

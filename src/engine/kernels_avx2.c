@@ -232,6 +232,14 @@ static uint64_t avx2_count(const uint64_t *words, size_t n)
     return bits;
 }
 
+static uint64_t avx2_count_both(const uint64_t *a, const uint64_t *b, uint32_t words)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < words; i++)
+        count += (uint64_t)__builtin_popcountll(a[i] & b[i]);
+    return count;
+}
+
 const Kernels KERNELS_AVX2 = {
     .name = "avx2",
     .unpack32 = avx2_unpack32,
@@ -247,5 +255,6 @@ const Kernels KERNELS_AVX2 = {
     .rank = avx2_rank,
     .count_from = avx2_count_from,
     .places = avx2_places,
+    .count_both = avx2_count_both,
 };
 #endif

@@ -1,5 +1,5 @@
 /*
- * engine/kernels_avx512.c -- the kernels for processors with AVX-512 and VBMI2 (Ice Lake, Zen 4 and on).
+ * engine/kernels_avx512.c -- the kernels for processors with AVX-512, VBMI2 and VPOPCNTDQ (Ice Lake, Zen 4 and on).
  */
 #include "engine/kernels_plain.h"
 
@@ -330,6 +330,18 @@ static uint64_t avx512_count(const uint64_t *words, size_t n)
     return bits;
 }
 
+static uint64_t avx512_count_both(const uint64_t *a, const uint64_t *b, uint32_t words)
+{
+    __m512i count = _mm512_setzero_si512();
+    for (uint32_t i = 0; i < words; i += 8) {
+        const __mmask8 there = (__mmask8)(words - i >= 8 ? 0xFF : (1U << (words - i)) - 1);
+        const __m512i both = _mm512_and_si512(_mm512_maskz_loadu_epi64(there, a + i),
+                                              _mm512_maskz_loadu_epi64(there, b + i));
+        count = _mm512_add_epi64(count, _mm512_popcnt_epi64(both));
+    }
+    return (uint64_t)_mm512_reduce_add_epi64(count);
+}
+
 const Kernels KERNELS_AVX512 = {
     .name = "avx512",
     .unpack32 = avx512_unpack32,
@@ -345,5 +357,6 @@ const Kernels KERNELS_AVX512 = {
     .rank = avx512_rank,
     .count_from = avx512_count_from,
     .places = avx512_places,
+    .count_both = avx512_count_both,
 };
 #endif

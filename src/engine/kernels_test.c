@@ -308,3 +308,26 @@ TEST(a_version_that_does_not_exist_is_not_chosen)
     CHECK(!kernels_force(STR("sse9")));
     CHECK(kernels() == before);
 }
+
+static void counting(void)
+{
+    for (int round = 0; round < 300; round++) {
+        uint64_t a[40], b[40];
+        const uint32_t words = below(40);
+        uint64_t want = 0;
+        for (uint32_t i = 0; i < ARRAY_LEN(a); i++) {
+            a[i] = prng_u64(&random_of);
+            b[i] = below(4) == 0 ? 0 : prng_u64(&random_of);
+        }
+        for (uint32_t i = 0; i < words; i++)
+            for (int bit = 0; bit < 64; bit++)
+                want += (a[i] & b[i]) >> bit & 1;
+        CHECK(kernels()->count_both(a, b, words) == want);
+    }
+}
+
+TEST(bits_that_two_sets_share_are_counted)
+{
+    random_of = prng_of(4);
+    kit_each_kernel(counting);
+}

@@ -6,20 +6,27 @@
  */
 #include "engine/buckets.h"
 #include "engine/query.h"
+#include "engine/scan_whole.h"
+#include "engine/series.h"
 
 #include <stdlib.h>
 
 enum { WORDS = PART_BLOCK_PERSONS / 64 };
 
 typedef struct LifecycleWorker {
-    Scanner *scanner;
+    Scanner *scanner; /* with a breakdown; otherwise */
+    WholeScan *whole;
     Buckets intervals;
-    uint64_t *active; /* [interval][WORDS] of the piece */
-    LifecycleRow *rows;
+    SeriesRows series;
+    uint64_t *active;   /* [series][interval][WORDS] of the piece */
+    LifecycleRow *rows; /* [series][interval] */
+    bool damaged;
 } LifecycleWorker;
 
 typedef struct LifecycleRun {
     const Lifecycle *l;
+    ScanSelect select;
+    Series series;
     uint32_t look_back; /* 1 to interval_count */
     LifecycleWorker *workers;
 } LifecycleRun;
@@ -27,13 +34,33 @@ typedef struct LifecycleRun {
 static void take_rows(const ScanLoose *l, void *arg)
 {
     LifecycleWorker *w = arg;
+    const uint32_t *series = NULL;
+    if (!series_of_rows(&w->series, l, &series)) {
+        w->damaged = true;
+        return;
+    }
+    const uint16_t only = buckets_of_week(&w->intervals, l);
+    if (only != BUCKETS_NONE && series == NULL) {
+        whole_add_rows(l, w->active + (size_t)only * WORDS);
+        return;
+    }
     const uint16_t *interval = buckets_of(&w->intervals, l);
     for (uint32_t i = 0; i < l->count; i++) {
         if ((l->mask != NULL && l->mask[i] == 0) || interval[i] == BUCKETS_NONE)
             continue;
         const uint32_t person = l->keys[i] >> PART_SECOND_BITS;
-        w->active[(uint32_t)interval[i] * WORDS + person / 64] |= UINT64_C(1) << (person & 63);
+        const uint32_t cell = (series == NULL ? 0 : series[i]) * w->intervals.count + interval[i];
+        w->active[(size_t)cell * WORDS + person / 64] |= UINT64_C(1) << (person & 63);
     }
+}
+
+/* Without a breakdown: then what a row has does not matter. */
+static void take_whole(const WholePart *whole, void *arg)
+{
+    LifecycleWorker *w = arg;
+    uint64_t *active = w->active + (size_t)buckets_at(&w->intervals, whole->at_ms) * WORDS;
+    for (uint32_t word = 0; word < WORDS; word++)
+        active[word] |= whole->persons[word];
 }
 
 /* tails[k]: active in any of the last n - k of the n intervals that end before `end`. */
@@ -75,37 +102,79 @@ static void add_persons(const LifecycleRun *run, const uint64_t *active, Lifecyc
     }
 }
 
+static size_t cells_of(const LifecycleRun *run)
+{
+    return (size_t)run->series.count * run->l->interval_count;
+}
+
 static void take_piece(uint32_t worker, uint32_t piece, void *arg)
 {
     const LifecycleRun *run = arg;
+    const size_t n = run->l->interval_count;
     LifecycleWorker *w = &run->workers[worker];
-    memset(w->active, 0, (size_t)run->l->interval_count * WORDS * sizeof *w->active);
-    scanner_loose(w->scanner, piece, take_rows, w);
-    for (uint32_t word = 0; word < WORDS; word++)
-        add_persons(run, w->active + word, w->rows);
+    memset(w->active, 0, cells_of(run) * WORDS * sizeof *w->active);
+    if (w->scanner != NULL)
+        scanner_loose(w->scanner, piece, take_rows, w);
+    else
+        whole_scan(w->whole, piece, take_whole, take_rows, w);
+    for (uint32_t s = 0; s < run->series.count; s++)
+        for (uint32_t word = 0; word < WORDS; word++)
+            add_persons(run, w->active + s * n * WORDS + word, w->rows + s * n);
 }
 
-static void open_worker(LifecycleWorker *w, const Query *q, const Lifecycle *l,
-                        const ScanSelect *select)
+static bool is_damaged(const LifecycleWorker *w)
 {
-    const size_t n = l->interval_count;
-    w->scanner = scanner_new(q->view, &(ScanAsk){.selects = select, .select_count = 1});
-    w->intervals = (Buckets){.bounds = l->bounds, .count = l->interval_count};
-    w->active = malloc(n * WORDS * sizeof *w->active);
-    w->rows = calloc(n, sizeof *w->rows);
+    return w->damaged ||
+           (w->scanner != NULL ? scanner_damaged(w->scanner) : whole_scan_damaged(w->whole)) > 0;
+}
+
+static void open_worker(LifecycleWorker *w, const Query *q, const LifecycleRun *run)
+{
+    if (run->l->breakdown_count > 0)
+        w->scanner = scanner_new(q->view, &(ScanAsk){.selects = &run->select, .select_count = 1});
+    else
+        w->whole = whole_scan_new(
+            q->view, &(WholeAsk){&run->select, 1, run->l->bounds, run->l->interval_count});
+    w->intervals = (Buckets){.bounds = run->l->bounds, .count = run->l->interval_count};
+    series_rows_open(&w->series, &run->series);
+    w->active = malloc((cells_of(run) + 1) * WORDS * sizeof *w->active);
+    w->rows = calloc(cells_of(run) + 1, sizeof *w->rows);
     CHECK(w->active != NULL && w->rows != NULL);
 }
 
 static void close_worker(LifecycleWorker *w)
 {
     scanner_free(w->scanner);
+    whole_scan_free(w->whole);
     buckets_free(&w->intervals);
+    series_rows_free(&w->series);
     free(w->active);
     free(w->rows);
 }
 
-static Err run_lifecycle(Ctx *ctx, const Query *q, LifecycleRun *run)
+static void give_series(Ctx *ctx, const LifecycleRun *run, uint32_t size, uint32_t s,
+                        LifecycleSeries *out)
 {
+    const uint32_t n = run->l->interval_count;
+    LifecycleRow *sums = ARENA_ARRAY(ctx->arena, LifecycleRow, n);
+    for (uint32_t i = 0; i < size; i++)
+        for (uint32_t at = 0; at < n; at++) {
+            const LifecycleRow *row = &run->workers[i].rows[(size_t)s * n + at];
+            sums[at].fresh += row->fresh;
+            sums[at].returning += row->returning;
+            sums[at].resurrecting += row->resurrecting;
+            sums[at].dormant += row->dormant;
+        }
+    out->is_other = series_is_other(&run->series, s);
+    out->events = series_events(&run->series, s, out->values);
+    out->rows = sums;
+}
+
+static Err run_lifecycle(Ctx *ctx, const Query *q, LifecycleRun *run, LifecycleResult *out)
+{
+    const uint32_t size = crew_size(q->crew);
+    for (uint32_t i = 0; i < size; i++)
+        open_worker(&run->workers[i], q, run);
     TRY(crew_run(ctx, q->crew,
                  &(CrewJob){.pieces = scan_pieces(q->view),
                             .first_piece = 1, /* nobody has no life */
@@ -113,45 +182,45 @@ static Err run_lifecycle(Ctx *ctx, const Query *q, LifecycleRun *run)
                             .arg = run,
                             .until_us = q->until_us,
                             .stop = q->stop}));
-    for (uint32_t i = 0; i < crew_size(q->crew); i++)
-        if (scanner_damaged(run->workers[i].scanner) > 0)
+    for (uint32_t i = 0; i < size; i++)
+        if (is_damaged(&run->workers[i]))
             return fail(ctx, ERR_INTERNAL, "events.part_damaged", "a lifecycle met damage");
+    LifecycleSeries *series =
+        ARENA_ARRAY(ctx->arena, LifecycleSeries, (size_t)run->series.count + 1);
+    for (uint32_t s = 0; s < run->series.count; s++)
+        give_series(ctx, run, size, s, &series[s]);
+    *out = (LifecycleResult){series, run->series.count, series_distinct(&run->series)};
     return ERR_OK;
 }
 
-static void give_result(Ctx *ctx, const Query *q, const LifecycleRun *run, LifecycleResult *out)
+static Err check_limits(Ctx *ctx, const Lifecycle *l)
 {
-    const uint32_t n = run->l->interval_count;
-    LifecycleRow *sums = ARENA_ARRAY(ctx->arena, LifecycleRow, n);
-    for (uint32_t i = 0; i < crew_size(q->crew); i++)
-        for (uint32_t at = 0; at < n; at++) {
-            const LifecycleRow *row = &run->workers[i].rows[at];
-            sums[at].fresh += row->fresh;
-            sums[at].returning += row->returning;
-            sums[at].resurrecting += row->resurrecting;
-            sums[at].dormant += row->dormant;
-        }
-    out->rows = sums;
+    const uint64_t series = l->breakdown_count == 0 ? 1 : (uint64_t)l->top + 1;
+    if (l->interval_count > 0 && l->interval_count <= QUERY_INTERVALS_MAX &&
+        l->breakdown_count <= QUERY_BREAKDOWNS_MAX && l->top <= QUERY_GROUPS_MAX &&
+        series * l->interval_count <= QUERY_CELLS_MAX)
+        return ERR_OK;
+    return fail(ctx, ERR_INVALID, "query.too_large", "%u intervals, %u series", l->interval_count,
+                l->top);
 }
 
 Err query_lifecycle(Ctx *ctx, const Query *q, const Lifecycle *l, LifecycleResult *out)
 {
-    if (l->interval_count == 0 || l->interval_count > QUERY_INTERVALS_MAX)
-        return fail(ctx, ERR_INVALID, "query.too_large", "%u intervals", l->interval_count);
+    TRY(check_limits(ctx, l));
     const bool all = l->look_back == 0 || l->look_back > l->interval_count;
-    ScanSelect select = l->select;
-    select.from_ms = l->bounds[0];
-    select.to_ms = l->bounds[l->interval_count];
     LifecycleRun run = {.l = l, .look_back = all ? l->interval_count : l->look_back};
+    run.select = l->select;
+    run.select.from_ms = l->bounds[0];
+    run.select.to_ms = l->bounds[l->interval_count];
+    const SeriesAsk ask = {&run.select, l->breakdown, l->breakdown_count, l->top, true};
+    Err err = series_find(ctx, q, &ask, &run.series);
     run.workers = calloc(crew_size(q->crew), sizeof *run.workers);
     CHECK(run.workers != NULL);
-    for (uint32_t i = 0; i < crew_size(q->crew); i++)
-        open_worker(&run.workers[i], q, l, &select);
-    const Err err = run_lifecycle(ctx, q, &run);
     if (err == ERR_OK)
-        give_result(ctx, q, &run, out);
+        err = run_lifecycle(ctx, q, &run, out);
     for (uint32_t i = 0; i < crew_size(q->crew); i++)
         close_worker(&run.workers[i]);
     free(run.workers);
+    series_free(&run.series);
     return err;
 }

@@ -5,6 +5,7 @@
 
 #include "engine/bits.h"
 #include "engine/kernels.h"
+#include "engine/part_active.h"
 #include "events/crc32c.h"
 
 #include <stdlib.h>
@@ -162,6 +163,7 @@ void part_unref(Part *part)
     else
         free((void *)(uintptr_t)part->bytes.ptr);
     free((void *)(uintptr_t)part->good);
+    part_active_free(part);
     free(part);
 }
 

@@ -133,7 +133,8 @@ typedef struct Part {
     uint32_t generation;   /* of a file as its head says; in memory set by who made it */
     _Atomic uint32_t dead; /* events of persons who were moved since, once they were counted */
     atomic_bool dead_known;
-    _Atomic uint64_t *good;    /* one bit per piece whose checksum was found right */
+    _Atomic uint64_t *good;            /* one bit per piece whose checksum was found right */
+    struct PartActive *_Atomic active; /* part_active.h; NULL until it is asked for */
     atomic_bool damaged;       /* a piece, or the ids beside it: the engine makes both again */
     atomic_bool ids_are_sound; /* of the ids beside it, the engine's: looked at, and right */
 } Part;

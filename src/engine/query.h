@@ -20,7 +20,8 @@ enum {
     QUERY_VALUE_CELLS_MAX =
         1 << 22, /* different values of distinct and percentiles, of all cells together */
     QUERY_STEPS_MAX = 20,
-    QUERY_INTERVALS_MAX = 400, /* of a retention, of a lifecycle */
+    QUERY_INTERVALS_MAX = 400,           /* of a retention, of a lifecycle */
+    QUERY_RETENTION_CELLS_MAX = 1 << 18, /* series times cohorts times columns */
 };
 
 /* What every question is asked with. */
@@ -95,26 +96,62 @@ MUST_USE Err query_trend(Ctx *ctx, const Query *q, const Trend *trend, TrendResu
 typedef enum RetentionCohort {
     RETENTION_RECURRING, /* who starts in several intervals is in the cohort of each */
     RETENTION_FIRST,     /* only in that of the first start in the range */
+    RETENTION_FIRST_EVER, /* only in that of the first start of all time, when it lies in the range */
 } RetentionCohort;
 
+/* Whom a column counts, of a cohort that started in interval i.  Interval k of a person is interval i + k, of which
+ * interval 0 counts behind the start only.  Z is 0 with from_zero, otherwise 1. */
 typedef enum RetentionReturn {
-    RETENTION_ON,          /* in the interval */
-    RETENTION_ON_OR_AFTER, /* in it, or in any later one of the range */
+    RETENTION_ON,           /* column k: who came back in interval k */
+    RETENTION_ON_OR_AFTER,  /* in it, or in any later one */
+    RETENTION_ON_OR_BEFORE, /* in any of Z to k */
+    RETENTION_STREAK,       /* in each of Z to k */
+    RETENTION_BRACKETS,     /* column c: in any of bracket c */
 } RetentionReturn;
 
+/* Intervals behind the start, the last one among them. */
+typedef struct RetentionBracket {
+    uint32_t first, last;
+} RetentionBracket;
+
 typedef struct Retention {
-    ScanSelect start, comes_back; /* their time range is that of the bounds */
+    ScanSelect start, comes_back; /* their time ranges are told by what follows */
     const int64_t
         *bounds; /* interval i is [bounds[i], bounds[i + 1]): interval_count + 1, ascending */
     uint32_t interval_count;
+    uint32_t cohort_count; /* the first of them, in which people start; returns count in all */
+    int64_t starts_end_ms; /* starts lie before it, too; in the last interval that starts cohorts */
     RetentionCohort cohort;
     RetentionReturn comes;
+    bool from_zero;
+    /* Not 0: interval k of a person begins k times as long after the full hour (UTC) of the cohort's first start of
+     * theirs, and has this length; returns count as far as the last cell needs. */
+    int64_t rolling_ms;
+    const RetentionBracket *brackets; /* RETENTION_BRACKETS: at most QUERY_INTERVALS_MAX */
+    uint32_t bracket_count;
+    bool sums; /* of `number` over the returns of those counted, in the column's intervals */
+    ScanProp number;
+    const ScanProp *breakdown; /* the series, by what the start has; a person may be in several */
+    uint32_t breakdown_count;
+    uint32_t top;    /* series that are shown, those with the most starts; the rest are "other" */
+    bool same_value; /* a return counts for starts with the same values only */
 } Retention;
 
-/* cells[i * interval_count + k]: of the persons who started in interval i, how many came back in interval
- * i + k; k = 0: how many there are.  Cells behind the range are 0. */
-typedef struct RetentionResult {
+/* One series.  Cohort i has persons[i], of whom cells[i * columns + c] are in column c (0 behind the intervals, and
+ * before Z) with sums[i * columns + c] (NULL: nobody asked). */
+typedef struct RetentionSeries {
+    int64_t values[QUERY_BREAKDOWNS_MAX];
+    bool is_other;
+    uint64_t starts; /* events; 0 without a breakdown */
+    const uint64_t *persons;
     const uint64_t *cells;
+    const TrendSum *sums;
+} RetentionSeries;
+
+typedef struct RetentionResult {
+    const RetentionSeries *series; /* as of a trend */
+    uint32_t count, distinct;
+    uint32_t columns; /* interval_count, or bracket_count */
 } RetentionResult;
 
 MUST_USE Err query_retention(Ctx *ctx, const Query *q, const Retention *r, RetentionResult *out);
@@ -127,6 +164,10 @@ typedef struct Lifecycle {
     const int64_t *bounds;
     uint32_t interval_count; /* at most QUERY_INTERVALS_MAX */
     uint32_t look_back; /* intervals: who was active in none of them is new; 0 = all there are */
+    const ScanProp
+        *breakdown; /* the series, by the values of these: of each its own events count */
+    uint32_t breakdown_count;
+    uint32_t top; /* series that are shown, those with the most events; the rest are "other" */
 } Lifecycle;
 
 /* Persons of one interval; nobody is not one.  The first three are those who are active in it. */
@@ -137,10 +178,18 @@ typedef struct LifecycleRow {
     uint64_t dormant;      /* active in the interval before, but not in this one */
 } LifecycleRow;
 
+typedef struct LifecycleSeries {
+    int64_t values[QUERY_BREAKDOWNS_MAX];
+    bool is_other;
+    uint64_t events; /* 0 without a breakdown */
+    const LifecycleRow *rows;
+} LifecycleSeries;
+
 /* One row per interval.  Nothing is known of what was before bounds[0]: who wants the first rows to know it begins
  * earlier and leaves out the rows of that time. */
 typedef struct LifecycleResult {
-    const LifecycleRow *rows;
+    const LifecycleSeries *series; /* as of a trend */
+    uint32_t count, distinct;
 } LifecycleResult;
 
 MUST_USE Err query_lifecycle(Ctx *ctx, const Query *q, const Lifecycle *l, LifecycleResult *out);

@@ -1,153 +1,226 @@
 /*
  * engine/retention.c -- who comes back, by the interval they started in.
- *
- * Of each person two sets of intervals are needed, as bits: where they started and where they came back.
- * Each start then adds the rest of the second set, moved so that it begins there.
  */
-#include "engine/query.h"
+#include "engine/retention_inside.h"
 
 #include <stdlib.h>
 
-enum { WORDS = (QUERY_INTERVALS_MAX + 63) / 64, START = 1, BACK = 2 };
+#define EVER_MS                                                                                    \
+    (-(INT64_C(1) << 60)) /* before everything; differences of instants stay in their type */
 
-typedef struct Intervals {
-    uint64_t bits[WORDS];
-} Intervals;
+/* ---- limits -------------------------------------------------------------------------------------- */
 
-typedef struct RetentionWorker {
-    Scanner *scanner;
-    uint64_t *cells;
-} RetentionWorker;
-
-typedef struct RetentionRun {
-    const Retention *r;
-    RetentionWorker *workers;
-} RetentionRun;
-
-static void set(Intervals *s, uint32_t i)
+static bool brackets_are_good(const Retention *r)
 {
-    s->bits[i / 64] |= UINT64_C(1) << (i & 63);
+    if (r->comes != RETENTION_BRACKETS)
+        return true;
+    for (uint32_t c = 0; c < r->bracket_count && c < QUERY_INTERVALS_MAX; c++)
+        if (r->brackets[c].first > r->brackets[c].last)
+            return false;
+    return r->bracket_count > 0 && r->bracket_count <= QUERY_INTERVALS_MAX;
 }
 
-/* The first interval at or behind `from` that is in the set, or `count`. */
-static uint32_t next_of(const Intervals *s, uint32_t from, uint32_t count)
+static Err check_limits(Ctx *ctx, const Retention *r, uint32_t columns)
 {
-    for (uint32_t i = from; i < count; i = (i / 64 + 1) * 64) {
-        const uint64_t left = s->bits[i / 64] >> (i & 63);
-        if (left != 0)
-            return i + (uint32_t)__builtin_ctzll(left);
+    const uint64_t series = r->breakdown_count == 0 ? 1 : (uint64_t)r->top + 1;
+    if (r->interval_count == 0 || r->interval_count > QUERY_INTERVALS_MAX || r->cohort_count == 0 ||
+        r->cohort_count > r->interval_count || !brackets_are_good(r) ||
+        r->starts_end_ms > r->bounds[r->cohort_count])
+        return fail(ctx, ERR_INVALID, "query.too_large", "%u intervals, %u columns",
+                    r->interval_count, columns);
+    if (r->breakdown_count > QUERY_BREAKDOWNS_MAX || r->top > QUERY_GROUPS_MAX ||
+        series * r->cohort_count * columns > QUERY_RETENTION_CELLS_MAX)
+        return fail(ctx, ERR_INVALID, "query.too_large", "%u series of %u times %u", r->top,
+                    r->cohort_count, columns);
+    return ERR_OK;
+}
+
+/* ---- what is looked at ----------------------------------------------------------------------------- */
+
+/* Behind the last instant that a return may have. */
+static int64_t end_of_returns(const Retention *r)
+{
+    int64_t end = r->bounds[r->interval_count];
+    for (uint32_t i = 0; r->rolling_ms > 0 && i < r->cohort_count; i++) {
+        const int64_t last = r->bounds[i + 1] + (int64_t)(r->interval_count - i) * r->rolling_ms;
+        end = last > end ? last : end;
     }
-    return count;
+    return end;
 }
 
-static uint32_t last_of(const Intervals *s, uint32_t count)
+static bool same_events(const ScanSelect *a, const ScanSelect *b)
 {
-    for (uint32_t w = (count + 63) / 64; w-- > 0;)
-        if (s->bits[w] != 0)
-            return w * 64 + 63 - (uint32_t)__builtin_clzll(s->bits[w]);
-    return count;
+    if (a->filter != b->filter || (a->events == NULL) != (b->events == NULL))
+        return false;
+    return a->events == NULL ||
+           (a->event_count == b->event_count &&
+            memcmp(a->events, b->events, a->event_count * sizeof *a->events) == 0);
 }
 
-/* The rows of a person ascend in time, so the interval only moves on. */
-static void find_intervals(const RetentionRun *run, const Scanner *scanner, const ScanBatch *b,
-                           uint32_t person, Intervals *started, Intervals *back)
+static void set_selects(RetentionRun *run)
 {
     const Retention *r = run->r;
-    const int64_t base_ms = scanner_base_ms(scanner);
-    uint32_t at = 0;
-    for (uint32_t row = b->from[person]; row < b->from[person + 1]; row++) {
-        const int64_t ms = base_ms + scan_ms(b, row);
-        while (ms >= r->bounds[at + 1])
-            at++;
-        if ((b->rows[row].selects & START) != 0)
-            set(started, at);
-        if ((b->rows[row].selects & BACK) != 0)
-            set(back, at);
-    }
+    ScanSelect *start = &run->selects[0], *back = &run->selects[1];
+    *start = r->start;
+    *back = r->comes_back;
+    start->from_ms = r->cohort == RETENTION_FIRST_EVER ? EVER_MS : r->bounds[0];
+    start->to_ms = r->starts_end_ms;
+    back->from_ms = r->bounds[0];
+    back->to_ms = end_of_returns(r);
+    const bool same =
+        same_events(start, back) && start->from_ms == back->from_ms && start->to_ms == back->to_ms;
+    run->select_count = same && r->breakdown_count == 0 && !retention_is_by_person(r) ? 1 : 2;
 }
 
-static void add_start(const Retention *r, uint32_t from, const Intervals *back, uint64_t *cells)
+bool retention_is_by_person(const Retention *r)
 {
-    uint64_t *row = cells + (size_t)from * r->interval_count;
-    row[0]++;
-    if (r->comes == RETENTION_ON_OR_AFTER) {
-        const uint32_t last = last_of(back, r->interval_count);
-        for (uint32_t k = 1; last < r->interval_count && from + k <= last; k++)
-            row[k]++;
-        return;
-    }
-    for (uint32_t i = next_of(back, from + 1, r->interval_count); i < r->interval_count;
-         i = next_of(back, i + 1, r->interval_count))
-        row[i - from]++;
+    bool zero = r->from_zero;
+    for (uint32_t c = 0; r->comes == RETENTION_BRACKETS && c < r->bracket_count; c++)
+        zero = zero || r->brackets[c].first == 0;
+    return zero || r->rolling_ms > 0 || r->sums || r->same_value ||
+           (r->breakdown_count > 0 && r->cohort != RETENTION_RECURRING);
+}
+
+/* ---- workers ------------------------------------------------------------------------------------- */
+
+static size_t persons_of(const RetentionRun *run)
+{
+    return (size_t)run->series.count * run->r->cohort_count;
+}
+
+static void open_worker(RetentionWorker *w, const RetentionRun *run, const Query *q)
+{
+    const size_t persons = persons_of(run), cells = persons * run->columns;
+    w->run = run;
+    w->persons = calloc(persons + 1, sizeof *w->persons);
+    w->cells = calloc(cells + 1, sizeof *w->cells);
+    w->sums = run->r->sums ? calloc(cells + 1, sizeof *w->sums) : NULL;
+    CHECK(w->persons != NULL && w->cells != NULL && (w->sums != NULL || !run->r->sums));
+    if (retention_is_by_person(run->r))
+        w->by_person = retention_persons_new(run, q->view);
+    else
+        w->bits = retention_bits_new(run, q->view);
+}
+
+static uint64_t damaged_of(const RetentionWorker *w)
+{
+    return w->bits != NULL ? retention_bits_damaged(w->bits)
+                           : retention_persons_damaged(w->by_person);
+}
+
+static void close_worker(RetentionWorker *w)
+{
+    free(w->persons);
+    free(w->cells);
+    free(w->sums);
+    retention_bits_free(w->bits);
+    retention_persons_free(w->by_person);
 }
 
 static void take_piece(uint32_t worker, uint32_t piece, void *arg)
 {
     const RetentionRun *run = arg;
     RetentionWorker *w = &run->workers[worker];
-    const uint32_t count = run->r->interval_count;
-    ScanBatch b;
-    if (!scanner_batch(w->scanner, piece, &b))
-        return;
-    for (uint32_t i = 0; i < b.person_count; i++) {
-        Intervals started = {0}, back = {0};
-        find_intervals(run, w->scanner, &b, i, &started, &back);
-        for (uint32_t at = next_of(&started, 0, count); at < count;
-             at = next_of(&started, at + 1, count)) {
-            add_start(run->r, at, &back, w->cells);
-            if (run->r->cohort == RETENTION_FIRST)
-                break;
-        }
-    }
+    if (w->bits != NULL)
+        retention_bits_piece(w, piece);
+    else
+        retention_persons_piece(w, piece);
 }
 
-static Err run_retention(Ctx *ctx, const Query *q, RetentionRun *run, const ScanAsk *ask)
+static Err run_workers(Ctx *ctx, const Query *q, RetentionRun *run)
+{
+    TRY(crew_run(ctx, q->crew,
+                 &(CrewJob){.pieces = scan_pieces(q->view),
+                            .first_piece = 1, /* nobody does not come back */
+                            .piece = take_piece,
+                            .arg = run,
+                            .until_us = q->until_us,
+                            .stop = q->stop}));
+    for (uint32_t i = 0; i < crew_size(q->crew); i++)
+        if (damaged_of(&run->workers[i]) > 0)
+            return fail(ctx, ERR_INTERNAL, "events.part_damaged", "a retention met damage");
+    return ERR_OK;
+}
+
+/* ---- the result ---------------------------------------------------------------------------------- */
+
+static void add_all(uint64_t *sums, const uint64_t *from, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sums[i] += from[i];
+}
+
+static void give_series(Ctx *ctx, const RetentionRun *run, uint32_t size, uint32_t at,
+                        RetentionSeries *out)
+{
+    const uint32_t cohorts = run->r->cohort_count;
+    const size_t n = (size_t)cohorts * run->columns;
+    uint64_t *persons = ARENA_ARRAY(ctx->arena, uint64_t, cohorts);
+    uint64_t *cells = ARENA_ARRAY(ctx->arena, uint64_t, n);
+    TrendSum *sums = run->r->sums ? ARENA_ARRAY(ctx->arena, TrendSum, n) : NULL;
+    for (uint32_t i = 0; i < size; i++) {
+        const RetentionWorker *w = &run->workers[i];
+        add_all(persons, w->persons + (size_t)at * cohorts, cohorts);
+        add_all(cells, w->cells + at * n, n);
+        for (size_t cell = 0; sums != NULL && cell < n; cell++)
+            sums[cell] += w->sums[at * n + cell];
+    }
+    out->is_other = series_is_other(&run->series, at);
+    out->starts = series_events(&run->series, at, out->values);
+    out->persons = persons;
+    out->cells = cells;
+    out->sums = sums;
+}
+
+static void give_result(Ctx *ctx, const RetentionRun *run, uint32_t size, RetentionResult *out)
+{
+    RetentionSeries *series =
+        ARENA_ARRAY(ctx->arena, RetentionSeries, (size_t)run->series.count + 1);
+    for (uint32_t s = 0; s < run->series.count; s++)
+        give_series(ctx, run, size, s, &series[s]);
+    *out =
+        (RetentionResult){series, run->series.count, series_distinct(&run->series), run->columns};
+}
+
+/* ---- the question ---------------------------------------------------------------------------------- */
+
+static Err run_retention(Ctx *ctx, const Query *q, RetentionRun *run, RetentionResult *out)
 {
     const uint32_t size = crew_size(q->crew);
-    const size_t cells = (size_t)run->r->interval_count * run->r->interval_count;
-    for (uint32_t i = 0; i < size; i++) {
-        run->workers[i].scanner = scanner_new(q->view, ask);
-        run->workers[i].cells = calloc(cells, sizeof(uint64_t));
-        CHECK(run->workers[i].cells != NULL);
-    }
-    Err err = crew_run(ctx, q->crew,
-                       &(CrewJob){.pieces = scan_pieces(q->view),
-                                  .first_piece = 1, /* nobody does not come back */
-                                  .piece = take_piece,
-                                  .arg = run,
-                                  .until_us = q->until_us,
-                                  .stop = q->stop});
-    bool damaged = false;
     for (uint32_t i = 0; i < size; i++)
-        damaged = damaged || scanner_damaged(run->workers[i].scanner) > 0;
-    if (err == ERR_OK && damaged)
-        err = fail(ctx, ERR_INTERNAL, "events.part_damaged", "a retention met damage");
-    return err;
+        open_worker(&run->workers[i], run, q);
+    TRY(run_workers(ctx, q, run));
+    give_result(ctx, run, size, out);
+    return ERR_OK;
+}
+
+/* Starts that no cohort can have do not make a series large. */
+static Err find_series(Ctx *ctx, const Query *q, RetentionRun *run)
+{
+    ScanSelect starts = run->selects[0];
+    starts.from_ms = run->r->bounds[0];
+    const SeriesAsk ask = {.select = &starts,
+                           .breakdown = run->r->breakdown,
+                           .breakdown_count = run->r->breakdown_count,
+                           .top = run->r->top,
+                           .persons = true};
+    return series_find(ctx, q, &ask, &run->series);
 }
 
 Err query_retention(Ctx *ctx, const Query *q, const Retention *r, RetentionResult *out)
 {
-    if (r->interval_count == 0 || r->interval_count > QUERY_INTERVALS_MAX)
-        return fail(ctx, ERR_INVALID, "query.too_large", "%u intervals", r->interval_count);
-    ScanSelect selects[2] = {r->start, r->comes_back};
-    for (size_t i = 0; i < ARRAY_LEN(selects); i++) {
-        selects[i].from_ms = r->bounds[0];
-        selects[i].to_ms = r->bounds[r->interval_count];
-    }
-    const size_t cells = (size_t)r->interval_count * r->interval_count;
-    const uint32_t size = crew_size(q->crew);
-    RetentionRun run = {.r = r};
-    run.workers = calloc(size, sizeof *run.workers);
+    RetentionRun run = {
+        .r = r, .columns = r->comes == RETENTION_BRACKETS ? r->bracket_count : r->interval_count};
+    TRY(check_limits(ctx, r, run.columns));
+    set_selects(&run);
+    Err err = find_series(ctx, q, &run);
+    run.workers = calloc(crew_size(q->crew), sizeof *run.workers);
     CHECK(run.workers != NULL);
-    const Err err = run_retention(ctx, q, &run, &(ScanAsk){.selects = selects, .select_count = 2});
-    uint64_t *sums = ARENA_ARRAY(ctx->arena, uint64_t, cells);
-    for (uint32_t i = 0; i < size; i++) {
-        for (size_t cell = 0; cell < cells; cell++)
-            sums[cell] += run.workers[i].cells[cell];
-        free(run.workers[i].cells);
-        scanner_free(run.workers[i].scanner);
-    }
+    if (err == ERR_OK)
+        err = run_retention(ctx, q, &run, out);
+    for (uint32_t i = 0; i < crew_size(q->crew); i++)
+        close_worker(&run.workers[i]);
     free(run.workers);
-    out->cells = sums;
+    series_free(&run.series);
     return err;
 }

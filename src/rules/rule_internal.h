@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "base/nearest.h"
 #include "rules/rule.h"
 
 enum {
@@ -76,14 +77,6 @@ Str draft_place(const Draft *d, size_t at);
 
 /* `s` in quotes, escaped, at most RULE_QUOTE_MAX bytes of it: for people.  In the arena. */
 Str draft_quote(const Draft *d, Str s);
-
-/* The nearest of what is known: a few typos away at most, upper and lower case alike; "" = none is. */
-typedef struct Nearest {
-    Str wanted, best;
-    uint32_t best_distance;
-} Nearest;
-Nearest nearest_to(Str wanted);
-void nearest_try(Nearest *n, Str candidate);
 
 /* `; did you mean "total"?`, or nothing. */
 Str nearest_text(const Draft *d, const Nearest *n);

@@ -2,8 +2,7 @@
 //
 // Nothing is computed here that a question answers: the adapter translates, cuts and labels.  What our
 // questions cannot say is a Skip with its reason.  All cases live in one server: every name, property, actor
-// and id begins with a tag of the case.  Days of a case's zone are days of the chain: events move by the
-// difference, so that they keep their civil time.
+// and id begins with a tag of the case.  Every question names the case's zone.
 
 import assert from 'node:assert/strict'
 
@@ -13,7 +12,6 @@ const skip = (reason) => {
 }
 
 const DAY = 24 * 3600e3
-const CHAIN = DAY / 3 // the folder's zone: China, which has no summer time
 
 // ---- time -------------------------------------------------------------------------------------------
 
@@ -40,7 +38,8 @@ const monthsOn = (ms, n) => Date.UTC(new Date(ms).getUTCFullYear(), new Date(ms)
 const START = {
   hour: dayStart,
   day: dayStart,
-  week: (ms) => dayStart(ms) - ((new Date(ms).getUTCDay() + 6) % 7) * DAY,
+  week: (ms) => dayStart(ms) - new Date(ms).getUTCDay() * DAY, // theirs begin on Sunday, but those of a lifecycle
+  lifecycle_week: (ms) => dayStart(ms) - ((new Date(ms).getUTCDay() + 6) % 7) * DAY,
   month: (ms) => monthsOn(ms, 0),
 }
 
@@ -65,7 +64,8 @@ const withinADay = (end, q) => HOURS.test(end) && (q.query !== 'Retention' || q.
 // ---- what we cannot say, by rule ------------------------------------------------------------------------
 
 const ofFunnel = (q) => /^ClickhouseFunnel/.test(q.query)
-const ofTrend = (q) => q.query === 'Trends' && q.filter.shown_as !== 'Lifecycle'
+const ofLifecycle = (q) => q.query === 'Trends' && q.filter.shown_as === 'Lifecycle'
+const ofTrend = (q) => q.query === 'Trends' && !ofLifecycle(q)
 const people = (q) => q.method === 'get_actors'
 const actionsOf = (f) => (f.actions ?? []).map((a) => ({ type: 'actions', ...a }))
 const entities = (f) => [...(f.events ?? []), ...actionsOf(f)].sort((a, b) => (a.order ?? 0) - (b.order ?? 0))
@@ -78,7 +78,7 @@ const DISPLAYED = [undefined, null, 'ActionsLineGraph', ...AT_ONCE]
 const MEASURES = { total: 'events', dau: 'persons', sum: 'sum' }
 const DAILY = ['day', 'week', 'month']
 const HOURLY = ['hour', ...DAILY]
-const PERIODS = { Day: 'day', Month: 'month' }
+const PERIODS = { Day: 'day', Week: 'week', Month: 'month' }
 const BREAKDOWNS = { person: 'attribute of the person', cohort: 'cohort', group: 'group' }
 const FILTERS = {
   formula: 'formulas',
@@ -107,10 +107,8 @@ const CANNOT = [
   (q) => ofTrend(q) && !['Volume', undefined].includes(q.filter.shown_as) && `shown as ${q.filter.shown_as}`,
   (q) => ofTrend(q) && entities(q.filter).map((e) => !MEASURES[e.math ?? 'total'] && `measure ${e.math}`).find(Boolean),
   (q) => ofTrend(q) && !DISPLAYED.includes(q.filter.display) && `display ${q.filter.display}`,
-  (q) => ofTrend(q) && q.filter.interval === 'week' && 'weeks from Sunday',
-  (q) => q.filter.period === 'Week' && 'weeks from Sunday',
   (q) => q.filter.interval && !(ofTrend(q) ? HOURLY : DAILY).includes(q.filter.interval) && `by ${q.filter.interval}`,
-  (q) => !['Week', ...Object.keys(PERIODS)].includes(q.filter.period ?? 'Day') && `by ${q.filter.period.toLowerCase()}`,
+  (q) => !PERIODS[q.filter.period ?? 'Day'] && `by ${q.filter.period.toLowerCase()}`,
   (q) => ['date_from', 'date_to'].some((end) => withinADay(q.filter[end], q)) && 'a range of parts of days',
   (q) => q.active_overrides.some(([name]) => /BY_DISTINCT_IDS/.test(name)) && 'identifiers counted, not persons',
 ]
@@ -181,7 +179,7 @@ export class Place {
     const fresh = given.map((e, i) => ({
       id: this.name(this.sent + i),
       name: this.name(e.event),
-      time: new Date(this.time(e) - CHAIN).toISOString(),
+      time: new Date(instant(e.timestamp)).toISOString(),
       actor: { kind: 'member', value: this.name(this.persons[e.distinct_id] ?? e.distinct_id) },
       properties: Object.fromEntries(
         Object.entries(e.properties ?? {}).filter(([, v]) => v !== null).map(([k, v]) => [this.name(k), this.value(k, v)]),
@@ -194,6 +192,11 @@ export class Place {
   /** Theirs are all texts; ours have the type of the first one. */
   value(key, v) {
     return this.types(key).length > 1 ? String(v) : v
+  }
+
+  /** The civil time of an answer's instant. */
+  at(start) {
+    return civil(Date.parse(start), this.zone)
   }
 
   values(key) {
@@ -267,10 +270,11 @@ export class Place {
 
   /** The civil days of a question, and its interval. */
   range(q, { by = q.filter.interval ?? 'day', from = q.filter.date_from } = {}) {
-    const now = civil(instant(q.now), this.zone)
+    const now = instant(q.now) // theirs count days back from today as UTC has it
     const clock = { now, first: Math.min(now, ...this.c.events.map((e) => this.time(e))) }
     const to = day(q.filter.date_to, clock, now)
-    return { by, from: dayOf(START[by](day(from, clock, now - 7 * DAY))), to: dayOf(to) }
+    const start = START[by === 'week' && ofLifecycle(q) ? 'lifecycle_week' : by]
+    return { by, from: dayOf(start(day(from, clock, now - 7 * DAY))), to: dayOf(to) }
   }
 }
 
@@ -419,7 +423,6 @@ async function funnelOverTime(place, q, ask) {
   return [null, place.people(lost ? began.filter((p) => !reached.includes(p)) : reached, q.filter)]
 }
 
-const at = (start) => Date.parse(start) + CHAIN
 const label = (ms, by) => {
   const t = new Date(ms)
   const date = `${t.getUTCDate()}-${MONTHS[t.getUTCMonth()]}-${t.getUTCFullYear()}`
@@ -440,7 +443,7 @@ async function trend(place, q, ask) {
     }
     const { trend } = await ask({ trend: question })
     const { trend: whole } = await ask({ trend: { ...question, by: 'all' } })
-    const times = trend.buckets.map(at)
+    const times = trend.buckets.map((start) => place.at(start))
     trend.series.forEach((s, i) => {
       if (s.other) return // their answers have no such series
       const [value] = s.values.map((v) => v.value ?? '')
@@ -462,11 +465,11 @@ async function trend(place, q, ask) {
 
 async function lifecycle(place, q, ask) {
   const answer = await ask({ lifecycle: { ...place.range(q), of: place.of(entities(q.filter)[0], q.filter) } })
-  const rows = answer.lifecycle.intervals
+  const rows = answer.lifecycle.series[0].intervals
   return ['new', 'returning', 'resurrecting', 'dormant'].map((status) => ({
     status,
     data: rows.map((r) => r[status]),
-    days: rows.map((r) => dayOf(at(r.start))),
+    days: rows.map((r) => dayOf(place.at(r.start))),
   }))
 }
 
@@ -476,22 +479,23 @@ async function retention(place, q, ask) {
   const f = q.filter
   const { period = 'Day', total_intervals: count = 11 } = f
   const first = f.retention_type === 'retention_first_time'
-  const { by, from: ever, to } = place.range(q, { by: PERIODS[period], from: 'all' })
-  const last = Date.parse(to)
-  const from = dayOf(by === 'month' ? monthsOn(last, 1 - count) : last - (count - 1) * DAY)
+  const { by, to: day } = place.range(q, { by: PERIODS[period] })
+  const later = (ms, n) => (by === 'month' ? monthsOn(ms, n) : ms + n * (by === 'week' ? 7 : 1) * DAY)
+  const last = START[by](Date.parse(day)) // theirs are whole intervals
+  const [from, to] = [dayOf(later(last, 1 - count)), dayOf(later(last, 1) - DAY)]
   const answer = await ask({
     retention: {
       by,
-      from: first && ever < from ? ever : from, // a first time is one of all time
+      from,
       to,
       start: place.of(entity(f.target_entity), f),
       returns: place.of(entity(f.returning_entity ?? f.target_entity), f),
-      cohort: first ? 'first' : 'recurring',
+      cohort: first ? 'first_ever' : 'recurring',
     },
   })
-  return answer.retention.cohorts.slice(-count).map((row, i) => ({
+  return answer.retention.series[0].cohorts.map((row, i) => ({
     label: `${period} ${i}`,
-    date: new Date(at(row.start)).toISOString().replace('.000Z', '+00:00'),
+    date: new Date(place.at(row.start)).toISOString().replace('.000Z', '+00:00'),
     values: [row.persons, ...row.returned].map((n) => ({ count: n })),
   }))
 }
@@ -515,12 +519,13 @@ const KINDS = [
   [(q) => q.query.startsWith('ClickhouseFunnelTrends'), funnelOverTime],
   [(q) => ofFunnel(q), funnel],
   [(q) => q.query === 'Retention', retention],
-  [(q) => q.filter.shown_as === 'Lifecycle', lifecycle],
+  [(q) => ofLifecycle(q), lifecycle],
   [(q) => q.query === 'Trends', trend],
 ]
 
 /** The answer to the case's question, in the case's shape. */
 export function answerTo(place, q, ask) {
   const [, kind] = KINDS.find(([is]) => is(q)) ?? skip(`questions ${q.query}`)
-  return kind(place, q, ask)
+  const week_start = ofLifecycle(q) ? 'monday' : 'sunday'
+  return kind(place, q, (question) => ask({ ...question, zone: place.zone, week_start }))
 }

@@ -261,14 +261,14 @@ test('retention counts who came back, by the day they started', async () => {
   const { retention } = await ask({ retention: question })
   // 60 people; i % 5 + 1 days up to today
   assert.deepEqual(
-    retention.cohorts.map((c) => c.persons),
+    retention.series[0].cohorts.map((c) => c.persons),
     [0, 0, 12, 24, 36, 48, 60],
   )
-  assert.deepEqual(retention.cohorts[3].returned, [24, 24, 24])
-  assert.equal(retention.cohorts[3].complete, 2) // today is not over
+  assert.deepEqual(retention.series[0].cohorts[3].returned, [24, 24, 24])
+  assert.equal(retention.series[0].cohorts[3].complete, 2) // today is not over
   const first = await ask({ retention: { ...question, cohort: 'first', comes: 'on_or_after' } })
   assert.deepEqual(
-    first.retention.cohorts.map((c) => c.persons),
+    first.retention.series[0].cohorts.map((c) => c.persons),
     [0, 0, 12, 12, 12, 12, 12],
   )
 })
@@ -356,7 +356,7 @@ test('a lifecycle says who is new, returns, comes again and stays away', async (
   await w.want(200, 'POST', '/v1/events', { events: [...events, nobody] })
   const lives = async (question) => {
     const { lifecycle } = await ask({ lifecycle: { ...WEEK, of: '"Came"', by: 'day', ...question } })
-    return lifecycle.intervals
+    return lifecycle.series[0].intervals
   }
   const counts = (rows) => rows.map((r) => [r.new, r.returning, r.resurrecting, r.dormant])
   const ever = await lives({})
@@ -400,14 +400,14 @@ test('a condition on parts of texts holds in every question', async () => {
   )
   const { retention } = await ask({ retention: { ...WEEK, start: of, returns: of, by: 'day' } })
   assert.deepEqual(
-    retention.cohorts.map((c) => c.persons),
+    retention.series[0].cohorts.map((c) => c.persons),
     [0, 0, 4, 8, 12, 16, 20],
   )
   const { stickiness } = await ask({ stickiness: { ...WEEK, of } })
   assert.deepEqual(stickiness.series[0].exactly, [4, 4, 4, 4, 4, 0, 0])
   const { lifecycle } = await ask({ lifecycle: { ...WEEK, of, by: 'day' } })
   assert.deepEqual(
-    lifecycle.intervals.map((r) => [r.new, r.returning]),
+    lifecycle.series[0].intervals.map((r) => [r.new, r.returning]),
     [0, 0, 4, 4, 4, 4, 4].map((fresh, i) => [fresh, Math.max(0, 4 * (i - 2))]),
   )
   assert.equal((await segment(`did(${of})`)).persons, 20)

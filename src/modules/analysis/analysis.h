@@ -14,10 +14,23 @@
  */
 #pragma once
 
+#include "base/zone.h"
 #include "engine/engine.h"
 #include "engine/segment.h"
 #include "modules/setting/setting.h"
 #include "rules/rule.h"
+
+/* ---- calendars ----------------------------------------------------------------------------------- */
+
+/* What days, weeks and months are: a business day begins when clocks first show its cut-over or a later time. */
+typedef struct AnalysisCalendar {
+    const Zone *zone;
+    int64_t cut_over_ms; /* behind civil midnight, below a day */
+    int32_t week_start;  /* 0 = Monday to 6 = Sunday */
+} AnalysisCalendar;
+
+/* The chain's: its fixed offset, its cut-over hour, weeks from Monday. */
+AnalysisCalendar analysis_calendar(Arena *arena, const Settings *s);
 
 /* ---- conditions ---------------------------------------------------------------------------------- */
 
@@ -25,7 +38,11 @@
 typedef struct AnalysisNames {
     const Schema *schema;
     const Settings *settings;
+    AnalysisCalendar calendar; /* that dates in rules are meant in */
 } AnalysisNames;
+
+/* With the chain's calendar. */
+AnalysisNames analysis_names(Arena *arena, const Schema *schema, const Settings *s);
 
 /* What a property of that type is in rules. */
 RuleType analysis_rule_type(EventType type);
@@ -76,15 +93,19 @@ MUST_USE Err analysis_segment(Ctx *ctx, const AnalysisNames *names, const Rule *
 /* ---- days ---------------------------------------------------------------------------------------- */
 
 typedef enum AnalysisBy {
+    ANALYSIS_BY_MINUTE, /* these three are of the clock, and begin anew where it is turned */
+    ANALYSIS_BY_QUARTER_HOUR,
     ANALYSIS_BY_HOUR,
     ANALYSIS_BY_DAY,
-    ANALYSIS_BY_WEEK, /* Monday to Sunday */
+    ANALYSIS_BY_WEEK,
     ANALYSIS_BY_MONTH,
+    ANALYSIS_BY_QUARTER,
+    ANALYSIS_BY_YEAR,
     ANALYSIS_BY_ALL, /* one bucket */
 } AnalysisBy;
 
 /* The first instant of the business day yyyymmdd. */
-int64_t analysis_day_start_ms(const Settings *s, int32_t yyyymmdd);
+int64_t analysis_day_start_ms(const AnalysisCalendar *c, int32_t yyyymmdd);
 
 /* yyyymmdd, `days` later. */
 int32_t analysis_day_add(int32_t yyyymmdd, int64_t days);
@@ -95,20 +116,25 @@ typedef struct AnalysisRange {
 } AnalysisRange;
 
 /* A window of the rule language as seen from now; without an end on one side, that of the numbers. */
-AnalysisRange analysis_window(const Settings *s, int64_t now_ms, const RuleWindow *w);
+AnalysisRange analysis_window(const AnalysisCalendar *c, int64_t now_ms, const RuleWindow *w);
 
 /*
  * The bounds of the buckets from the start of `from` to the end of `to` (both yyyymmdd): the first and the
- * last may be shorter than the others.  *bounds in the arena, *count buckets.
+ * last may be shorter than the others.  *bounds in the arena, ascending, *count buckets.
  * Errors: INVALID "query.range", "query.too_large" (over QUERY_BUCKETS_MAX).
  */
-MUST_USE Err analysis_buckets(Ctx *ctx, const Settings *s, int32_t from, int32_t to, AnalysisBy by,
-                              int64_t **bounds, uint32_t *count);
+MUST_USE Err analysis_buckets(Ctx *ctx, const AnalysisCalendar *c, int32_t from, int32_t to,
+                              AnalysisBy by, int64_t **bounds, uint32_t *count);
+
+/* The last day of the bucket that lies `later` buckets behind the one of `day`; of hours and less, of the day that
+ * surely has it. */
+int32_t analysis_bucket_end(const AnalysisCalendar *c, int32_t day, AnalysisBy by, uint32_t later);
 
 /*
- * The same of days, weeks or months, all of them whole: those that the range touches, and `earlier` ones before
- * them, which come first and are in the count.  Errors as above; the earlier ones must not be before 1970 either.
+ * The same, all of them whole: those that the range touches, and *earlier ones before them, which come first and are
+ * in the count (*earlier then: how many they are, fewer where a zone left out a day).  Not ANALYSIS_BY_ALL.
+ * Errors as above; the earlier ones must not be before 1970 either.
  */
-MUST_USE Err analysis_whole_buckets(Ctx *ctx, const Settings *s, int32_t from, int32_t to,
-                                    AnalysisBy by, uint32_t earlier, int64_t **bounds,
+MUST_USE Err analysis_whole_buckets(Ctx *ctx, const AnalysisCalendar *c, int32_t from, int32_t to,
+                                    AnalysisBy by, uint32_t *earlier, int64_t **bounds,
                                     uint32_t *count);

@@ -56,18 +56,27 @@ Err ask_range(Asking *a, int32_t from, int32_t to, ScanSelect *out)
 {
     int64_t *bounds = NULL;
     uint32_t count = 0;
-    TRY(analysis_buckets(a->ctx, a->names.settings, from, to, ANALYSIS_BY_ALL, &bounds, &count));
+    TRY(analysis_buckets(a->ctx, &a->names.calendar, from, to, ANALYSIS_BY_ALL, &bounds, &count));
     out->from_ms = bounds[0];
     out->to_ms = bounds[1];
     return ERR_OK;
 }
 
-Err ask_persons(Asking *a, Str json, const char *pointer, const Segment **out)
+static Err make_persons(Asking *a, Str json, const char *pointer, const Segment **out)
 {
     Rule rule;
     TRY(blamed(a->ctx, pointer, read_rule(a, json, RULE_SCOPE_PERSON, &rule)));
     keep_warnings(a, &rule);
     return blamed(a->ctx, pointer, analysis_segment(a->ctx, &a->names, &rule, &a->texts, out));
+}
+
+Err ask_persons(Asking *a, Str json, const char *pointer, const Segment **out)
+{
+    const AnalysisCalendar asked = a->names.calendar;
+    a->names.calendar = analysis_calendar(a->ctx->arena, a->names.settings);
+    const Err err = make_persons(a, json, pointer, out);
+    a->names.calendar = asked;
+    return err;
 }
 
 Err ask_texts(Asking *a, const Query *q, Err err)
@@ -151,33 +160,47 @@ Str ask_value_text(const Asking *a, const AskProperty *p, int64_t value)
     return ask_decimal(a->ctx, value, p->scan.scale, false);
 }
 
-const AnalysisBy ASK_INTERVALS[] = {ANALYSIS_BY_DAY, ANALYSIS_BY_WEEK, ANALYSIS_BY_MONTH};
+const AnalysisBy ASK_INTERVALS[] = {ANALYSIS_BY_HOUR,  ANALYSIS_BY_DAY,     ANALYSIS_BY_WEEK,
+                                    ANALYSIS_BY_MONTH, ANALYSIS_BY_QUARTER, ANALYSIS_BY_YEAR};
 
 /* ---- series -------------------------------------------------------------------------------------- */
 
-Err ask_breakdown(Asking *a, const Str *names, size_t count, const char *pointer, AskTrend *out)
+Err ask_series(Asking *a, const Str *names, size_t count, const char *pointer, AskSeries *out)
 {
     for (size_t i = 0; i < count; i++) {
-        TRY(ask_property(a, names[i], pointer, &out->breakdown[i]));
-        out->scan[i] = out->breakdown[i].scan;
+        TRY(ask_property(a, names[i], pointer, &out->by[i]));
+        out->scan[i] = out->by[i].scan;
     }
-    out->trend.breakdown = out->scan;
-    out->trend.breakdown_count = (uint32_t)count;
+    out->count = (uint32_t)count;
     return ERR_OK;
+}
+
+Err ask_breakdown(Asking *a, const Str *names, size_t count, const char *pointer, AskTrend *out)
+{
+    TRY(ask_series(a, names, count, pointer, &out->series));
+    out->trend.breakdown = out->series.scan;
+    out->trend.breakdown_count = out->series.count;
+    return ERR_OK;
+}
+
+ApiBreakdownValue *ask_give_series(const Asking *a, const AskSeries *by, const int64_t *values,
+                                   size_t *count)
+{
+    *count = values == NULL ? 0 : by->count;
+    ApiBreakdownValue *out = ARENA_ARRAY(a->ctx->arena, ApiBreakdownValue, QUERY_BREAKDOWNS_MAX);
+    for (size_t i = 0; i < *count; i++) {
+        if (values[i] == SCAN_MISSING)
+            out[i].value_is = DTO_NULL;
+        else
+            DTO_SET(&out[i], value, ask_value_text(a, &by->by[i], values[i]));
+    }
+    return out;
 }
 
 ApiBreakdownValue *ask_give_values(const Asking *a, const AskTrend *t, const TrendSeries *s,
                                    size_t *count)
 {
-    *count = s->is_other ? 0 : t->trend.breakdown_count;
-    ApiBreakdownValue *out = ARENA_ARRAY(a->ctx->arena, ApiBreakdownValue, QUERY_BREAKDOWNS_MAX);
-    for (size_t i = 0; i < *count; i++) {
-        if (s->values[i] == SCAN_MISSING)
-            out[i].value_is = DTO_NULL;
-        else
-            DTO_SET(&out[i], value, ask_value_text(a, &t->breakdown[i], s->values[i]));
-    }
-    return out;
+    return ask_give_series(a, &t->series, s->is_other ? NULL : s->values, count);
 }
 
 int64_t *ask_give_starts(Ctx *ctx, const Trend *t, size_t *count)

@@ -38,6 +38,15 @@ Err ask_transitions(Asking *a, const Query *q, const ApiQuery *in);
 Err ask_sessions(Asking *a, const Query *q, const ApiQuery *in);
 Err ask_touch(Asking *a, const Query *q, const ApiQuery *in);
 
+/* ---- the calendar ------------------------------------------------------------------------------- */
+
+/* Reads it from the question into a->names: what it does not say is the chain's.  Errors: INVALID "query.zone",
+ * "query.cut_over". */
+MUST_USE Err ask_calendar(Asking *a, const ApiQuery *in);
+
+/* INVALID "query.combination" when the question names one; `what` cannot have one. */
+MUST_USE Err ask_without_calendar(Asking *a, const ApiQuery *in, const char *what);
+
 /* ---- on the way in, under the schema's lock ------------------------------------------------------ */
 
 /* A rule of scope step.  `pointer`: of whom an error tells.  The rule's warnings go to the answer. */
@@ -50,7 +59,7 @@ MUST_USE Err ask_maybe_select(Asking *a, DtoState is, Str json, const char *poin
 /* From the start of `from` to the end of `to`, both yyyymmdd. */
 MUST_USE Err ask_range(Asking *a, int32_t from, int32_t to, ScanSelect *out);
 
-/* A rule of scope person. */
+/* A rule of scope person: who fulfils it does not depend on the question's calendar, it is the chain's. */
 MUST_USE Err ask_persons(Asking *a, Str json, const char *pointer, const Segment **out);
 
 /* A property by the name that people write: total, context.page, event, store, source. */
@@ -61,15 +70,24 @@ typedef struct AskProperty {
 
 MUST_USE Err ask_property(Asking *a, Str name, const char *pointer, AskProperty *out);
 
-/* The values of `by` in all questions that have no hours. */
+/* The values of `by` in retention, stickiness and lifecycle. */
 extern const AnalysisBy ASK_INTERVALS[];
+
+/* Properties that make series. */
+typedef struct AskSeries {
+    AskProperty by[QUERY_BREAKDOWNS_MAX];
+    ScanProp scan[QUERY_BREAKDOWNS_MAX];
+    uint32_t count;
+} AskSeries;
+
+MUST_USE Err ask_series(Asking *a, const Str *names, size_t count, const char *pointer,
+                        AskSeries *out);
 
 /* What has series: a trend, with what its numbers are. */
 typedef struct AskTrend {
     Trend trend;
     AskProperty number;
-    AskProperty breakdown[QUERY_BREAKDOWNS_MAX];
-    ScanProp scan[QUERY_BREAKDOWNS_MAX];
+    AskSeries series;
 } AskTrend;
 
 MUST_USE Err ask_breakdown(Asking *a, const Str *names, size_t count, const char *pointer,
@@ -87,7 +105,11 @@ Str ask_decimal(Ctx *ctx, TrendSum value, int scale, bool keep_zeros);
 /* A value of the property, as text.  Not for SCAN_MISSING. */
 Str ask_value_text(const Asking *a, const AskProperty *p, int64_t value);
 
-/* The values of the breakdown; "other" has none. */
+/* The values of a series; NULL, which "other" has, are none. */
+ApiBreakdownValue *ask_give_series(const Asking *a, const AskSeries *by, const int64_t *values,
+                                   size_t *count);
+
+/* The same of a trend. */
 ApiBreakdownValue *ask_give_values(const Asking *a, const AskTrend *t, const TrendSeries *s,
                                    size_t *count);
 

@@ -16,7 +16,7 @@ static const AnalysisBy BYS[] = {ANALYSIS_BY_ALL, ANALYSIS_BY_DAY, ANALYSIS_BY_W
 /* The question, with what it points to. */
 typedef struct AskFunnel {
     Funnel funnel;
-    AskTrend breakdown; /* only its properties */
+    AskSeries breakdown;
     ScanProp hold[FUNNEL_HOLDS_MAX];
     FunnelExclude excludes[FUNNEL_EXCLUDES_MAX];
     ScanSelect steps[QUERY_STEPS_MAX];
@@ -55,7 +55,7 @@ static Err make_steps(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
         (void)snprintf(pointer, sizeof pointer, "/funnel/steps/%zu/of", i);
         TRY(ask_select(a, q->steps[i].of, pointer, &out->steps[i]));
     }
-    TRY(analysis_buckets(a->ctx, a->names.settings, q->from, q->to, by, &bounds, &count));
+    TRY(analysis_buckets(a->ctx, &a->names.calendar, q->from, q->to, by, &bounds, &count));
     if (count > QUERY_INTERVALS_MAX)
         return fail_field(a->ctx, "/funnel/by", "query.too_large", "at most %d intervals",
                           QUERY_INTERVALS_MAX);
@@ -118,7 +118,7 @@ static Err make_funnel(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
     TRY(make_steps(a, q, out));
     TRY(make_excludes(a, q, out));
     TRY(make_hold(a, q, out));
-    return ask_breakdown(a, q->breakdown, q->breakdown_count, "/funnel/breakdown", &out->breakdown);
+    return ask_series(a, q->breakdown, q->breakdown_count, "/funnel/breakdown", &out->breakdown);
 }
 
 /* ---- on the way out ------------------------------------------------------------------------------ */
@@ -224,10 +224,10 @@ static void give_breakdown(const Asking *a, const AskFunnel *f, const FunnelResu
     out->series_count = r->count;
     for (uint32_t i = 0; i < r->count; i++) {
         ApiFunnelSeriesRow *row = &out->series[i];
-        TrendSeries values = {.is_other = r->series[i].is_other};
-        memcpy(values.values, r->series[i].values, sizeof values.values);
-        row->values = ask_give_values(a, &f->breakdown, &values, &row->values_count);
-        row->other = values.is_other;
+        row->values =
+            ask_give_series(a, &f->breakdown, r->series[i].is_other ? NULL : r->series[i].values,
+                            &row->values_count);
+        row->other = r->series[i].is_other;
         give_series(a->ctx, &f->funnel, &r->series[i], row);
     }
 }

@@ -5,6 +5,7 @@
 
 typedef struct LifecycleAsking {
     Lifecycle lifecycle;
+    AskSeries series;
     uint32_t earlier; /* intervals that are looked back at and not shown */
 } LifecycleAsking;
 
@@ -17,31 +18,55 @@ static Err make_lifecycle(Asking *a, const ApiLifecycleQuestion *q, LifecycleAsk
     TRY(ask_select(a, q->of, "/lifecycle/of", &l->select));
     l->look_back = ever ? 0 : (uint32_t)q->look_back;
     out->earlier = ever ? 2 : l->look_back;
-    TRY(analysis_whole_buckets(a->ctx, a->names.settings, q->from, q->to, ASK_INTERVALS[q->by],
-                               out->earlier, &bounds, &l->interval_count));
+    TRY(analysis_whole_buckets(a->ctx, &a->names.calendar, q->from, q->to, ASK_INTERVALS[q->by],
+                               &out->earlier, &bounds, &l->interval_count));
     if (l->interval_count > QUERY_INTERVALS_MAX)
         return fail_field(a->ctx, "/lifecycle/to", "query.too_large",
                           "at most %d intervals, with those looked back at", QUERY_INTERVALS_MAX);
     if (ever && bounds[0] > 0)
         bounds[0] = 0;
     l->bounds = bounds;
+    TRY(ask_series(a, q->breakdown, q->breakdown_count, "/lifecycle/breakdown", &out->series));
+    l->breakdown = out->series.scan;
+    l->breakdown_count = out->series.count;
+    l->top = (uint32_t)q->top;
     return ERR_OK;
 }
 
-static void give_lifecycle(Ctx *ctx, const LifecycleAsking *asked, const LifecycleResult *r,
-                           ApiLifecycleAnswer *out)
+enum { PULSE_PLACES = 2 };
+
+/* How many come for each who goes, rounded. */
+static Str pulse(Ctx *ctx, const LifecycleRow *row)
+{
+    const TrendSum come = (TrendSum)(row->fresh + row->resurrecting), go = (TrendSum)row->dormant;
+    return ask_decimal(ctx, (come * 100 + go / 2) / go, PULSE_PLACES, false);
+}
+
+static void give_row(Ctx *ctx, const LifecycleRow *row, const int64_t *bounds, ApiLifecycleRow *out)
+{
+    *out = (ApiLifecycleRow){.start = bounds[0],
+                             .new = (int64_t)row->fresh,
+                             .returning = (int64_t)row->returning,
+                             .resurrecting = (int64_t)row->resurrecting,
+                             .dormant = -(int64_t)row->dormant,
+                             .complete = bounds[1] <= ctx->now_ms};
+    if (row->dormant == 0)
+        out->pulse_is = DTO_NULL;
+    else
+        DTO_SET(out, pulse, pulse(ctx, row));
+}
+
+static void give_series(const Asking *a, const LifecycleAsking *asked, const LifecycleSeries *s,
+                        ApiLifecycleSeriesRow *out)
 {
     const int64_t *bounds = asked->lifecycle.bounds + asked->earlier;
-    const LifecycleRow *rows = r->rows + asked->earlier;
+    out->other = s->is_other;
+    out->values =
+        ask_give_series(a, &asked->series, s->is_other ? NULL : s->values, &out->values_count);
     out->intervals_count = asked->lifecycle.interval_count - asked->earlier;
-    out->intervals = ARENA_ARRAY(ctx->arena, ApiLifecycleRow, out->intervals_count);
+    out->intervals = ARENA_ARRAY(a->ctx->arena, ApiLifecycleRow, out->intervals_count);
     for (size_t i = 0; i < out->intervals_count; i++)
-        out->intervals[i] = (ApiLifecycleRow){.start = bounds[i],
-                                              .new = (int64_t)rows[i].fresh,
-                                              .returning = (int64_t)rows[i].returning,
-                                              .resurrecting = (int64_t)rows[i].resurrecting,
-                                              .dormant = -(int64_t)rows[i].dormant,
-                                              .complete = bounds[i + 1] <= ctx->now_ms};
+        give_row(a->ctx, &s->rows[asked->earlier + i], bounds + i, &out->intervals[i]);
 }
 
 Err ask_lifecycle(Asking *a, const Query *q, const ApiQuery *in)
@@ -53,7 +78,12 @@ Err ask_lifecycle(Asking *a, const Query *q, const ApiQuery *in)
     const Err err = make_lifecycle(a, question, &asked);
     TRY(ask_texts(a, q, err));
     TRY(query_lifecycle(a->ctx, q, &asked.lifecycle, &result));
+    ApiLifecycleAnswer *out = &a->answer->lifecycle;
     a->answer->lifecycle_is = DTO_VALUE;
-    give_lifecycle(a->ctx, &asked, &result, &a->answer->lifecycle);
+    out->distinct = result.distinct;
+    out->series_count = result.count;
+    out->series = ARENA_ARRAY(a->ctx->arena, ApiLifecycleSeriesRow, (size_t)result.count + 1);
+    for (uint32_t i = 0; i < result.count; i++)
+        give_series(a, &asked, &result.series[i], &out->series[i]);
     return ERR_OK;
 }

@@ -22,6 +22,7 @@ Err ask_segment(Asking *a, const Query *q, const ApiQuery *in)
     const Segment *segment = NULL;
     SegmentResult result;
     AskPage page = {0};
+    TRY(ask_without_calendar(a, in, "a segment"));
     if (question->limit > 0)
         TRY(ask_page(a->ctx, question->limit,
                      question->cursor_is == DTO_VALUE ? &question->cursor : NULL, &page));

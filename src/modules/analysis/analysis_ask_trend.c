@@ -1,5 +1,5 @@
 /*
- * modules/analysis/analysis_ask_trend.c -- trends, and stickiness: a trend that counts buckets per person.
+ * modules/analysis/analysis_ask_trend.c -- trends.
  */
 #include "modules/analysis/analysis_ask.h"
 #include "modules/analysis/analysis_formula.h"
@@ -76,7 +76,7 @@ static Err make_part(Asking *a, const ApiTrendQuestion *q, const ApiTrendPart *p
     int64_t *bounds = NULL;
     out->number.type = EVENT_NONE;
     TRY(ask_select(a, part->of, below(a, base, "of"), &out->trend.select));
-    TRY(analysis_buckets(a->ctx, a->names.settings, q->from, q->to, (AnalysisBy)q->by, &bounds,
+    TRY(analysis_buckets(a->ctx, &a->names.calendar, q->from, q->to, (AnalysisBy)q->by, &bounds,
                          &out->trend.bucket_count));
     out->trend.bounds = bounds;
     out->trend.top = (uint32_t)q->top;
@@ -272,59 +272,4 @@ Err ask_trend(Asking *a, const Query *q, const ApiQuery *in)
     TRY(ask_parts(a, q, parts));
     a->answer->trend_is = DTO_VALUE;
     return give_trend(a, parts, &a->answer->trend);
-}
-
-/* ---- stickiness ---------------------------------------------------------------------------------- */
-
-static Err make_stickiness(Asking *a, const ApiStickinessQuestion *q, AskTrend *out)
-{
-    int64_t *bounds = NULL;
-    TRY(ask_select(a, q->of, "/stickiness/of", &out->trend.select));
-    TRY(analysis_buckets(a->ctx, a->names.settings, q->from, q->to, ASK_INTERVALS[q->by], &bounds,
-                         &out->trend.bucket_count));
-    out->trend.bounds = bounds;
-    out->trend.measure = TREND_STICKINESS;
-    out->trend.top = (uint32_t)q->top;
-    return ask_breakdown(a, q->breakdown, q->breakdown_count, "/stickiness/breakdown", out);
-}
-
-static void give_sticky_series(const Asking *a, const AskTrend *t, const TrendSeries *s,
-                               ApiStickinessSeriesRow *out)
-{
-    const uint32_t n = t->trend.bucket_count;
-    out->other = s->is_other;
-    out->values = ask_give_values(a, t, s, &out->values_count);
-    out->exactly_count = out->at_least_count = n;
-    out->exactly = ARENA_ARRAY(a->ctx->arena, int64_t, n);
-    out->at_least = ARENA_ARRAY(a->ctx->arena, int64_t, n);
-    int64_t persons = 0;
-    for (uint32_t i = n; i-- > 0;) {
-        out->exactly[i] = (int64_t)s->cells[i];
-        out->at_least[i] = persons += out->exactly[i];
-    }
-}
-
-static void give_stickiness(const Asking *a, const AskTrend *t, const TrendResult *r,
-                            ApiStickinessAnswer *out)
-{
-    out->intervals = ask_give_starts(a->ctx, &t->trend, &out->intervals_count);
-    out->distinct = r->distinct;
-    out->series_count = r->count;
-    out->series = ARENA_ARRAY(a->ctx->arena, ApiStickinessSeriesRow, (size_t)r->count + 1);
-    for (uint32_t i = 0; i < r->count; i++)
-        give_sticky_series(a, t, &r->series[i], &out->series[i]);
-}
-
-Err ask_stickiness(Asking *a, const Query *q, const ApiQuery *in)
-{
-    const ApiStickinessQuestion *question = &in->stickiness;
-    AskTrend t = {.number = {.type = EVENT_NONE}};
-    TrendResult result;
-    a->names.schema = engine_schema_lock(a->engine);
-    const Err err = make_stickiness(a, question, &t);
-    TRY(ask_texts(a, q, err));
-    TRY(query_trend(a->ctx, q, &t.trend, &result));
-    a->answer->stickiness_is = DTO_VALUE;
-    give_stickiness(a, &t, &result, &a->answer->stickiness);
-    return ERR_OK;
 }

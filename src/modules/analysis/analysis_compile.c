@@ -401,7 +401,7 @@ static Err when(Compiler *c, const RuleNode *n, const Filter **out)
 {
     Operand o;
     TRY(operand(c, n->args[0], RULE_TYPE_TIME, &o));
-    const AnalysisRange r = analysis_window(c->names->settings, c->ctx->now_ms, &n->window);
+    const AnalysisRange r = analysis_window(&c->names->calendar, c->ctx->now_ms, &n->window);
     *out = o.kind == OPERAND_MISSING ? new_filter(c, FILTER_NONE)
                                      : range(c, &o, r.from_ms, (Wide)r.to_ms - 1);
     return ERR_OK;

@@ -82,7 +82,7 @@ static Err query(Work *work, Call *call)
     const ApiQuery *in = call->body;
     Asking a = {.ctx = ctx,
                 .engine = work->engine,
-                .names = {.settings = ctx->settings},
+                .names = analysis_names(ctx->arena, NULL, ctx->settings),
                 .answer = call->reply};
     uint64_t read = 0;
     if (work->engine == NULL)
@@ -93,6 +93,7 @@ static Err query(Work *work, Call *call)
     const int asked = find_questions(in, &question);
     if (asked != 1)
         return fail_field(ctx, "", "query.one", "ask one question at a time, not %d", asked);
+    TRY(ask_calendar(&a, in));
     a.answer->warnings = ARENA_ARRAY(ctx->arena, Str, ASK_WARNINGS_MAX);
     const int64_t began_us = clock_mono_us();
     ScanView *view = engine_view(work->engine);

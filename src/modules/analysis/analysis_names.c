@@ -51,7 +51,12 @@ static bool known(void *arg, const RuleAsk *ask, size_t i, Str *name)
 
 static int64_t to_utc(void *arg, int64_t local_ms)
 {
-    return local_ms - ((const AnalysisNames *)arg)->settings->offset_min * INT64_C(60000);
+    return zone_to_utc(((const AnalysisNames *)arg)->calendar.zone, local_ms);
+}
+
+AnalysisNames analysis_names(Arena *arena, const Schema *schema, const Settings *s)
+{
+    return (AnalysisNames){schema, s, analysis_calendar(arena, s)};
 }
 
 RuleSchema analysis_rule_schema(const AnalysisNames *names)

@@ -60,7 +60,7 @@ static Err select_in(const Maker *m, const RuleNode *step, AnalysisRange range, 
 
 static AnalysisRange window_of(const Maker *m, const RuleNode *leaf)
 {
-    return analysis_window(m->names->settings, m->ctx->now_ms, &leaf->window);
+    return analysis_window(&m->names->calendar, m->ctx->now_ms, &leaf->window);
 }
 
 /* A leaf with room for that many selects. */

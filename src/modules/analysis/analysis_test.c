@@ -46,8 +46,7 @@ TEST(analysis_a_condition_selects_the_events_that_it_holds_for)
     Matches *m = calloc(1, sizeof *m);
     CHECK(m != NULL);
     ScanView *view = engine_view(s.engine);
-    const AnalysisNames names = {engine_schema_lock(s.engine), &s.settings};
-    engine_schema_unlock(s.engine); /* nobody else is here */
+    const AnalysisNames names = shop_names(&s);
     Crew *crew = crew_new(1);
     uint32_t asked = 0, some = 0;
     for (int i = 0; i < RULES; i++) {
@@ -107,8 +106,7 @@ TEST(analysis_what_cannot_be_asked_of_all_events_is_refused)
     Shop s;
     shop_open(&s, 77);
     engine_view_done(engine_view(s.engine));
-    const AnalysisNames names = {engine_schema_lock(s.engine), &s.settings};
-    engine_schema_unlock(s.engine);
+    const AnalysisNames names = shop_names(&s);
     static const char *const refused[] = {
         "any event where segment(\"vip\")",
         "any event where consents(\"sms\", \"marketing\")",
@@ -153,7 +151,7 @@ static void open_pages(Pages *p)
     *p = (Pages){.ctx.arena = arena_new(1 << 16),
                  .schema = schema_new(&SCHEMA_LIMITS),
                  .settings = setting_default()};
-    p->names = (AnalysisNames){p->schema, &p->settings};
+    p->names = analysis_names(p->ctx.arena, p->schema, &p->settings);
     p->prop = schema_prop(p->schema, SCHEMA_CONTEXT, STR("page"), EVENT_TEXT)->id;
     add_pages(p, 0, PAGES);
 }
@@ -268,103 +266,4 @@ TEST(analysis_leaves_of_a_segment_share_the_texts_of_their_question)
     EXPECT_I64(analysis_segment(&p.ctx, &p.names, &rule, &nearly, &either), ERR_INVALID);
     EXPECT_STREQ(p.ctx.fault.reason, "query.too_large");
     close_pages(&p);
-}
-
-/* ---- days ---------------------------------------------------------------------------------------- */
-
-static uint32_t buckets(Ctx *ctx, const Settings *s, int32_t from, int32_t to, AnalysisBy by,
-                        int64_t **bounds)
-{
-    uint32_t count = 0;
-    CHECK(analysis_buckets(ctx, s, from, to, by, bounds, &count) == ERR_OK);
-    return count;
-}
-
-TEST(analysis_buckets_are_hours_business_days_weeks_from_monday_and_months)
-{
-    Ctx ctx = {.arena = arena_new(1 << 16)};
-    Settings s = setting_default();
-    s.cutover_hour = 4;
-    int64_t *b = NULL;
-    const int64_t day = INT64_C(86400000), start = analysis_day_start_ms(&s, 20240226);
-    EXPECT_I64(start, clock_day_start_ms(20240226, 480) + 4 * 3600000);
-    EXPECT_I64(buckets(&ctx, &s, 20240226, 20240301, ANALYSIS_BY_DAY, &b), 5); /* a leap year */
-    for (int i = 0; i <= 5; i++)
-        EXPECT_I64(b[i], start + i * day);
-    EXPECT_I64(buckets(&ctx, &s, 20240226, 20240226, ANALYSIS_BY_HOUR, &b), 24);
-    EXPECT_I64(b[24], start + day);
-    EXPECT_I64(buckets(&ctx, &s, 20240228, 20240312, ANALYSIS_BY_WEEK, &b), 3); /* a Wednesday */
-    EXPECT_I64(b[0], start + 2 * day);
-    EXPECT_I64(b[1], start + 7 * day);
-    EXPECT_I64(b[2], start + 14 * day);
-    EXPECT_I64(b[3], start + 16 * day);
-    EXPECT_I64(buckets(&ctx, &s, 20231215, 20240301, ANALYSIS_BY_MONTH, &b), 4);
-    EXPECT_I64(b[1], analysis_day_start_ms(&s, 20240101));
-    EXPECT_I64(b[3], analysis_day_start_ms(&s, 20240301));
-    EXPECT_I64(b[4], analysis_day_start_ms(&s, 20240302));
-    EXPECT_I64(buckets(&ctx, &s, 20240226, 20240312, ANALYSIS_BY_ALL, &b), 1);
-    EXPECT_I64(b[1], start + 16 * day);
-    arena_free(ctx.arena);
-}
-
-TEST(analysis_whole_buckets_are_not_cut_and_begin_earlier_when_asked)
-{
-    Ctx ctx = {.arena = arena_new(1 << 16)};
-    const Settings s = setting_default();
-    int64_t *b = NULL;
-    uint32_t n = 0;
-    CHECK(analysis_whole_buckets(&ctx, &s, 20240228, 20240312, ANALYSIS_BY_WEEK, 2, &b, &n) ==
-          ERR_OK);
-    EXPECT_I64(n, 5); /* a Wednesday to a Tuesday: three weeks, and two before */
-    for (uint32_t i = 0; i <= n; i++)
-        EXPECT_I64(b[i], analysis_day_start_ms(&s, analysis_day_add(20240212, 7 * i)));
-    CHECK(analysis_whole_buckets(&ctx, &s, 20240115, 20240229, ANALYSIS_BY_MONTH, 1, &b, &n) ==
-          ERR_OK);
-    EXPECT_I64(n, 3);
-    EXPECT_I64(b[0], analysis_day_start_ms(&s, 20231201));
-    EXPECT_I64(b[3], analysis_day_start_ms(&s, 20240301));
-    CHECK(analysis_whole_buckets(&ctx, &s, 20240301, 20240301, ANALYSIS_BY_DAY, 1, &b, &n) ==
-          ERR_OK);
-    EXPECT_I64(n, 2);
-    EXPECT_I64(b[0], analysis_day_start_ms(&s, 20240229));
-    arena_free(ctx.arena);
-}
-
-TEST(analysis_whole_buckets_before_the_first_day_are_refused)
-{
-    Ctx ctx = {.arena = arena_new(1 << 16)};
-    const Settings s = setting_default();
-    int64_t *b = NULL;
-    uint32_t n = 0;
-    EXPECT_I64(analysis_whole_buckets(&ctx, &s, 19700101, 19700102, ANALYSIS_BY_WEEK, 0, &b, &n),
-               ERR_INVALID);
-    EXPECT_STREQ(ctx.fault.reason, "query.range");
-    EXPECT_I64(analysis_whole_buckets(&ctx, &s, 19700201, 19700228, ANALYSIS_BY_MONTH, 399, &b, &n),
-               ERR_INVALID);
-    EXPECT_I64(analysis_whole_buckets(&ctx, &s, 20240102, 20240101, ANALYSIS_BY_DAY, 1, &b, &n),
-               ERR_INVALID);
-    EXPECT_I64(analysis_whole_buckets(&ctx, &s, 10101, 20240101, ANALYSIS_BY_DAY, 1, &b, &n),
-               ERR_INVALID);
-    EXPECT_STREQ(ctx.fault.reason, "query.range");
-    arena_free(ctx.arena);
-}
-
-TEST(analysis_a_range_that_is_turned_round_or_too_long_is_refused)
-{
-    Ctx ctx = {.arena = arena_new(1 << 16)};
-    const Settings s = setting_default();
-    int64_t *b = NULL;
-    uint32_t n = 0;
-    EXPECT_I64(analysis_buckets(&ctx, &s, 20240102, 20240101, ANALYSIS_BY_DAY, &b, &n),
-               ERR_INVALID);
-    EXPECT_STREQ(ctx.fault.reason, "query.range");
-    EXPECT_I64(analysis_buckets(&ctx, &s, 19691231, 20240101, ANALYSIS_BY_WEEK, &b, &n),
-               ERR_INVALID);
-    EXPECT_I64(analysis_buckets(&ctx, &s, 21051231, 99991231, ANALYSIS_BY_HOUR, &b, &n),
-               ERR_INVALID);
-    EXPECT_STREQ(ctx.fault.reason, "query.range");
-    EXPECT_I64(analysis_buckets(&ctx, &s, 20000101, 20240101, ANALYSIS_BY_DAY, &b, &n),
-               ERR_INVALID);
-    EXPECT_STREQ(ctx.fault.reason, "query.too_large");
-    arena_free(ctx.arena);
 }

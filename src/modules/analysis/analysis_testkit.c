@@ -98,7 +98,8 @@ RuleCalendar shop_calendar(Shop *s)
 
 AnalysisNames shop_names(const Shop *s)
 {
-    const AnalysisNames names = {engine_schema_lock(s->engine), &s->settings};
+    const AnalysisNames names =
+        analysis_names(s->kit.ctx.arena, engine_schema_lock(s->engine), &s->settings);
     engine_schema_unlock(s->engine);
     return names;
 }

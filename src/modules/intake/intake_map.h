@@ -41,7 +41,7 @@ typedef struct IntakeExpr {
     Str fallback;     /* `default:`, for an empty cell; goes through the parser too */
     Str parse;        /* a date pattern, or empty */
     Str zone_name;
-    const IntakeZone *zone;
+    const Zone *zone;
     bool keep_blanks; /* trim: false */
     bool required;
     bool optional;    /* the file may lack the column altogether */
@@ -98,7 +98,7 @@ typedef struct IntakeMap {
     Str currency; /* ISO 4217 */
     int64_t exponent;
     Str zone_name;
-    const IntakeZone *zone;
+    const Zone *zone;
     IntakeMapFile *file;
     size_t files;
 } IntakeMap;

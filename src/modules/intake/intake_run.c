@@ -441,7 +441,7 @@ Err intake_settings(Ctx *ctx, Database *database, const IntakeMap *map, Settings
             wanted.currency[0] = '\0';
         wanted.exponent = (int)map->exponent;
         wanted.offset_min =
-            (int32_t)((intake_zone_to_local(map->zone, ctx->now_ms) - ctx->now_ms) / 60000);
+            (int32_t)((zone_to_local(map->zone, ctx->now_ms) - ctx->now_ms) / 60000);
         const Err err = database_write(database, ctx, "setting.save", save_settings, &wanted);
         if (err != ERR_CONFLICT) {
             TRY(err);

@@ -27,12 +27,12 @@ static Str text_of(IntakeStep *s, const IntakeValue *v)
 /* Midnight that begins a local day of the map. */
 static int64_t day_start(const IntakeStep *s, int64_t day)
 {
-    return intake_zone_to_utc(s->feed->map->zone, clock_day_start_ms((int32_t)day, 0));
+    return zone_to_utc(s->feed->map->zone, clock_day_start_ms((int32_t)day, 0));
 }
 
 static int64_t day_end(const IntakeStep *s, int64_t day)
 {
-    return intake_zone_to_utc(s->feed->map->zone, clock_day_start_ms((int32_t)day, 0) + DAY_MS);
+    return zone_to_utc(s->feed->map->zone, clock_day_start_ms((int32_t)day, 0) + DAY_MS);
 }
 
 /* Ids ascend, so a thing with a larger id than `mark` was made after it. */

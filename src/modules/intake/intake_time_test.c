@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-static const IntakeZone *zone(Ctx *ctx, const char *name)
+static const Zone *zone(Ctx *ctx, const char *name)
 {
-    const IntakeZone *z = NULL;
+    const Zone *z = NULL;
     CHECK(intake_zone_load(ctx, str_of(name), &z) == ERR_OK);
     return z;
 }
@@ -98,17 +98,17 @@ TEST(time_zones_agree_with_the_c_library_on_random_instants)
     uint64_t seed = 7;
     Ctx ctx = {.arena = arena_new(1 << 20)};
     for (size_t n = 0; n < ARRAY_LEN(NAMES); n++) {
-        const IntakeZone *z = zone(&ctx, NAMES[n]);
+        const Zone *z = zone(&ctx, NAMES[n]);
         CHECK(setenv("TZ", NAMES[n], 1) == 0);
         tzset();
         for (int i = 0; i < 3000; i++) {
             const time_t at = (time_t)random_below(&seed, 2000000000) * 2 - 500000000; /* to 2080 */
             struct tm tm;
             CHECK(localtime_r(&at, &tm) != NULL);
-            const int64_t local = intake_zone_to_local(z, (int64_t)at * 1000);
+            const int64_t local = zone_to_local(z, (int64_t)at * 1000);
             EXPECT_I64(local, ((int64_t)at + tm.tm_gmtoff) * 1000);
-            const int64_t back = intake_zone_to_utc(z, local);
-            EXPECT_I64(intake_zone_to_local(z, back), local);
+            const int64_t back = zone_to_utc(z, local);
+            EXPECT_I64(zone_to_local(z, back), local);
         }
     }
     CHECK(unsetenv("TZ") == 0);
@@ -121,10 +121,10 @@ TEST(time_zone_names_are_checked)
                                       "+25:00", "+8",           "tzdata.zi",   "Asia",
                                       "utc+8"};
     Ctx ctx = {.arena = arena_new(1 << 20)};
-    const IntakeZone *z = NULL;
+    const Zone *z = NULL;
     for (size_t i = 0; i < ARRAY_LEN(BAD); i++)
         EXPECT_I64(intake_zone_load(&ctx, str_of(BAD[i]), &z), ERR_INVALID);
     EXPECT_STREQ(ctx.fault.reason, "intake.zone_unknown");
-    EXPECT_I64(intake_zone_to_utc(zone(&ctx, "-03:30"), 0), INT64_C(12600000));
+    EXPECT_I64(zone_to_utc(zone(&ctx, "-03:30"), 0), INT64_C(12600000));
     arena_free(ctx.arena);
 }
