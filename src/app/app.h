@@ -102,6 +102,23 @@ MUST_USE Err columns_open(App *app);
 MUST_USE Err columns_look(App *app);
 void columns_close(App *app); /* before the log */
 
+/* ---- erase.c --------------------------------------------------------------------------------------- */
+
+/* Segments are rewritten when somebody has waited for a day; a job works this long every ten minutes. */
+enum { ERASE_WAIT_MS = 86400000, ERASE_WORK_MS = 20000, ERASE_EVERY_MS = 600000 };
+
+typedef struct EraseHow {
+    int64_t wait_ms; /* 0 = nobody waits */
+    int64_t work_ms; /* so long at most; 0 = until all is done */
+} EraseHow;
+
+/* *sum: of all steps, see events_erase(), whose errors these are; CONFLICT "file.locked" while a backup is made. */
+MUST_USE Err erase_run(App *app, Ctx *ctx, const EraseHow *how, EventsErased *sum);
+MUST_USE Err erase_job(Ctx *ctx, Database *database, Str payload, void *app);
+
+/* Whom a newer log had erased is erased in this older one before anybody reads it. */
+MUST_USE Err erase_after_restore(App *app);
+
 /* ---- routes.c -------------------------------------------------------------------------------------- */
 
 extern const Door *const APP_DOORS[];

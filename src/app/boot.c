@@ -165,6 +165,10 @@ static bool open_parts(App *app, BootLevel level)
         app_complain(app, "reading the outbox");
         return false;
     }
+    if (log && erase_after_restore(app) != ERR_OK) {
+        app_complain(app, "erasing once more who was erased since this backup");
+        return false;
+    }
     return true;
 }
 
@@ -263,6 +267,7 @@ static Err job_sessions(Ctx *ctx, Database *database, Str payload, void *arg)
 }
 
 static JobKind job_kinds[] = {{"audit.seal", job_seal, NULL, 60000},
+                              {"events.erase", erase_job, NULL, ERASE_EVERY_MS},
                               {"outbox.tend", job_outbox, NULL, 5000},
                               {"reply.rotate", job_rotate, NULL, 3600000},
                               {"session.purge", job_sessions, NULL, 3600000},

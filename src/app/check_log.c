@@ -41,6 +41,7 @@ typedef struct Pass {
     size_t outbox_count, outbox_cap;
     Suspect *suspects;
     size_t suspect_count, suspect_cap;
+    bool excused; /* rows without an event are as few as erased records are */
 } Pass;
 
 /* Doubles; what is looked at is bounded by what is wrong and by a minute of outbox rows. */
@@ -104,6 +105,7 @@ static bool note_records(Pass *p, Str records, bool counts)
         if (!event_check(str_slice(records, at, records.len), &e, &used))
             return gone;
         gone |= e.kind == EVENT_GONE;
+        p->check->erased += !p->collecting && e.kind == EVENT_GONE;
         p->check->events += !p->collecting;
         if (counts)
             note_event(p, &e);
@@ -260,20 +262,41 @@ static void report_suspect(Pass *p, const CheckEvent *e, int64_t id, int64_t row
     p->check->report(p->check->arg, what.ptr, id);
 }
 
+/* The rows and events of the suspect at `i`; gives the place of the next one. */
+static size_t count_sides(const Pass *p, size_t i, int64_t *rows, int64_t *events)
+{
+    const Suspect *s = &p->suspects[i];
+    *rows = *events = 0;
+    for (; i < p->suspect_count && order_suspects(s, &p->suspects[i]) == 0; i++) {
+        *rows += p->suspects[i].side < 0;
+        *events += p->suspects[i].side > 0;
+    }
+    return i;
+}
+
+/* An erased record does not say whose event it was: as many rows may be without theirs. */
+static void excuse_erased(Pass *p)
+{
+    int64_t without = 0, rows = 0, events = 0;
+    for (size_t i = 0; i < p->suspect_count;) {
+        i = count_sides(p, i, &rows, &events);
+        without += events == 0 ? rows : 0;
+    }
+    p->excused = without <= p->check->erased;
+}
+
 static void report_suspects(Pass *p)
 {
-    int64_t told[CHECK_LOG_KINDS_MAX] = {0};
+    int64_t told[CHECK_LOG_KINDS_MAX] = {0}, rows = 0, events = 0;
     if (p->suspect_count > 0)
         qsort(p->suspects, p->suspect_count, sizeof *p->suspects, order_suspects);
+    excuse_erased(p);
     for (size_t i = 0, next = 0; i < p->suspect_count; i = next) {
         const Suspect *s = &p->suspects[i];
-        int64_t rows = 0, events = 0;
-        for (next = i; next < p->suspect_count && order_suspects(s, &p->suspects[next]) == 0;
-             next++) {
-            rows += p->suspects[next].side < 0;
-            events += p->suspects[next].side > 0;
-        }
-        if (rows != events && told[s->kind]++ < CHECK_LOG_FINDINGS_MAX)
+        next = count_sides(p, i, &rows, &events);
+        if (rows == events || (p->excused && events == 0))
+            continue;
+        if (told[s->kind]++ < CHECK_LOG_FINDINGS_MAX)
             report_suspect(p, p->check->kinds[s->kind].event, s->id, rows, events);
     }
 }

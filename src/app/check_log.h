@@ -7,6 +7,8 @@
  *   every row in S has its event in the log below E1, or in an outbox row of S;
  *   every event below E0, and every one whose outbox row is in S, has its row in S;
  *   what lies between E0 and E1 and is not in S's outbox came after S: it is not looked at.
+ * An erased record does not say of which row it was: rows without event are findings only when there are more of them
+ * than erased records.
  * Memory does not grow with the log: ids go into 4,096 sums per kind of event, and only where a sum
  * is off are the ids themselves collected, in a second pass.
  */
@@ -35,6 +37,7 @@ typedef struct CheckLog {
     CheckLogKind kinds[CHECK_LOG_KINDS_MAX];
     size_t kind_count;
     int64_t events;  /* records below E1 */
+    int64_t erased;  /* of these, erased: as many rows may be without their event */
     int64_t waiting; /* outbox rows of S that the log does not hold yet: the server's next step */
 } CheckLog;
 

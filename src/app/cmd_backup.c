@@ -124,6 +124,11 @@ static Err copy_log(Backup *b)
         TRY(file_replace(ctx, to, STR("manifest"), survey.manifest));
         backup_add(ctx->arena, &b->list, LOG_FOLDER, STR("manifest"));
     }
+    const Err ledger = backup_copy(ctx, from, to, STR("erased"), 0);
+    if (ledger == ERR_OK)
+        backup_add(ctx->arena, &b->list, LOG_FOLDER, STR("erased"));
+    else if (ledger != ERR_NOT_FOUND) /* of nobody: there is no file */
+        return ledger;
     return file_sync_folder(ctx, to);
 }
 
@@ -219,6 +224,7 @@ int cmd_backup(Config *config, int argc, char **argv)
 typedef struct Restore {
     Ctx *ctx;
     Str from, to, partial;
+    Str newer; /* the newest data folder or backup: it knows who was erased since; empty = none was named */
     BackupList list;
     Progress progress;
 } Restore;
@@ -239,6 +245,22 @@ static Err verify_files(Restore *r)
     return ERR_OK;
 }
 
+/* Done once more at the first start. */
+static Err take_erasures(Restore *r, Str log)
+{
+    Ctx *ctx = r->ctx;
+    if (r->newer.len == 0)
+        return ERR_OK;
+    const Str from = backup_folder(ctx->arena, r->newer, LOG_FOLDER);
+    if (!exists(from.ptr)) {
+        (void)snprintf(ctx->fault.hint, sizeof ctx->fault.hint,
+                       "%.*s is neither a data folder nor a backup", STR_ARG(r->newer));
+        return ERR_NOT_FOUND;
+    }
+    const Err err = events_erase_again(ctx, from, log);
+    return err == ERR_NOT_FOUND ? ERR_OK : err; /* nobody was */
+}
+
 static Err copy_files(Restore *r)
 {
     Ctx *ctx = r->ctx;
@@ -251,6 +273,7 @@ static Err copy_files(Restore *r)
         TRY(backup_copy(ctx, backup_folder(ctx->arena, r->from, f->folder),
                         backup_folder(ctx->arena, r->partial, f->folder), f->name, 0));
     }
+    TRY(take_erasures(r, log));
     TRY(file_sync_folder(ctx, log));
     TRY(file_sync_folder(ctx, r->partial));
     return finish_folder(ctx, r->partial, r->to);
@@ -300,7 +323,7 @@ static Err run_restore(Restore *r)
 
 int cmd_restore(Config *config, int argc, char **argv)
 {
-    static const ArgOption OPTIONS[] = {{"--from", true}};
+    static const ArgOption OPTIONS[] = {{"--from", true}, {"--erased", true}};
     const char *value[ARRAY_LEN(OPTIONS)];
     Args args;
     if (!args_read(argc, argv, OPTIONS, ARRAY_LEN(OPTIONS), value, &args))
@@ -316,6 +339,7 @@ int cmd_restore(Config *config, int argc, char **argv)
                  .from = without_slash(value[0]),
                  .to = to,
                  .partial = arena_printf(app.arena, "%.*s.partial", STR_ARG(to)),
+                 .newer = value[1] == NULL ? STR("") : without_slash(value[1]),
                  .progress = progress_start(stderr)};
     const bool may = may_restore(&r);
     const Err err = may ? run_restore(&r) : ERR_CONFLICT;
@@ -323,6 +347,9 @@ int cmd_restore(Config *config, int argc, char **argv)
     if (err == ERR_OK) {
         print_sum(app.arena, &r.list, "Restored to", to);
         tell_about_keys(&r, config);
+        if (r.newer.len == 0)
+            printf("Was anybody erased after this backup?  Then restore with --erased FOLDER, the "
+                   "newest data folder or backup that there is.\n");
         printf("Now run `tongdian check --data %.*s`, then start the server.\n", STR_ARG(to));
     } else if (may) {
         app_complain(&app, "restoring");

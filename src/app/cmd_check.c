@@ -151,6 +151,7 @@ static void print_json(Checking *c)
         json_out_i64(o, c->log.kinds[i].rows);
     }
     json_out_key(o, STR("events")), json_out_i64(o, c->log.events);
+    json_out_key(o, STR("erased")), json_out_i64(o, c->log.erased);
     json_out_key(o, STR("outbox_waiting")), json_out_i64(o, c->log.waiting);
     json_out_end(o);
     json_out_end(o);
@@ -171,6 +172,9 @@ static void print_text(Checking *c)
     if (c->log.waiting > 0)
         printf("%" PRId64 " outbox rows go into the log at the server's next step or start.\n",
                c->log.waiting);
+    if (c->log.erased > 0)
+        printf("%" PRId64 " records of the log are erased: as many rows may be without their event.\n",
+               c->log.erased);
     if (c->findings == 0)
         printf("All well: every balance equals its ledger, every count its rows, every event its "
                "row.\n");

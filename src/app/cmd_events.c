@@ -5,10 +5,14 @@
 #include "app/args.h"
 #include "app/terminal.h"
 #include "base/clock.h"
+#include "base/hash.h"
+#include "base/id.h"
 #include "engine/engine.h"
+#include "modules/person/person.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* ---- stat ---------------------------------------------------------------------------------------- */
 
@@ -119,6 +123,18 @@ static void print_aside(App *app, const EngineStat *stat)
                    engine_aside_text((EngineAside)why));
 }
 
+static void print_erasures(App *app, const EventsStat *log)
+{
+    char since[CLOCK_TEXT_BYTES];
+    if (log->erased > 0)
+        printf("Erased: %s actors.\n", terminal_count(app->arena, log->erased).ptr);
+    if (log->erase_waiting == 0)
+        return;
+    clock_print(log->erase_since_ms, since);
+    printf("To be erased: %s actors, the first since %.10s.\n",
+           terminal_count(app->arena, log->erase_waiting).ptr, since);
+}
+
 static int show_stat(App *app)
 {
     EngineStat stat;
@@ -140,6 +156,7 @@ static int show_stat(App *app)
            terminal_count(app->arena, (int64_t)stat.events).ptr, stat.file_parts,
            terminal_count(app->arena, (int64_t)(stat.file_bytes + stat.id_bytes)).ptr,
            terminal_count(app->arena, (int64_t)(log.next_seq - stat.next_seq)).ptr);
+    print_erasures(app, &log);
     print_aside(app, &stat);
     print_days(&s);
     if (stat.events > 0)
@@ -180,32 +197,115 @@ static int verify(App *app)
     return log + engine == 0 ? 0 : 1;
 }
 
+/* ---- erase --------------------------------------------------------------------------------------- */
+
+/* The key under which events have the actor: a phone number is stored as its keyed hash. */
+static Err actor_named(App *app, const char *kind, const char *value, EventActor *out)
+{
+    PersonKey key;
+    *out = (EventActor){str_of(kind), str_of(value)};
+    if (!str_eq(out->kind, STR("phone")))
+        return ERR_OK;
+    TRY(person_key_phone(&app->ctx, out->value, &key));
+    out->value = hex_encode(app->arena, (Str){(const char *)key.hash, sizeof key.hash});
+    return ERR_OK;
+}
+
+static Err ask_to_erase(App *app, const char *kind, const char *value)
+{
+    Ctx *ctx = &app->ctx;
+    Event head = {.kind = EVENT_ERASE,
+                  .source = STR("command"),
+                  .id = arena_printf(app->arena, "erase-%" PRId64, id_next(ctx->now_ms)),
+                  .time_ms = ctx->now_ms,
+                  .received_ms = ctx->now_ms};
+    Event event;
+    Buf bytes = BUF_MAX(EVENT_BYTES_MAX);
+    TRY(actor_named(app, kind, value, &head.actor));
+    TRY(event_end(event_begin(ctx, &head), &event));
+    event_encode(&event, &bytes);
+    const Err err = events_append(ctx, app->log, buf_str(&bytes), NULL);
+    buf_free(&bytes);
+    return err;
+}
+
+static int erase(App *app, int argc, char **argv)
+{
+    EventsErased sum;
+    EventsStat log;
+    if ((argc > 0 && ask_to_erase(app, argv[0], argv[1]) != ERR_OK) ||
+        erase_run(app, &app->ctx, &(EraseHow){0}, &sum) != ERR_OK) {
+        app_complain(app, "erasing");
+        return 1;
+    }
+    events_stat(app->log, &log);
+    printf("Erased %s records; %s segments of the log were written again.\n",
+           terminal_count(app->arena, sum.records).ptr,
+           terminal_count(app->arena, sum.rewritten).ptr);
+    print_erasures(app, &log);
+    if (log.erase_waiting > 0)
+        printf("The columns have not read so far yet: start the server, its job goes on.\n");
+    return log.erase_waiting > 0 ? 1 : 0;
+}
+
+/* Columns that are there hear of it first, else they would have to be made again. */
+static Err open_to_erase(App *app)
+{
+    const Str folder = arena_printf(app->arena, "%s/events/engine", app->config.data);
+    app->config.engine = access(folder.ptr, F_OK) == 0;
+    return columns_open(app);
+}
+
 /* ---- the command --------------------------------------------------------------------------------- */
 
-static const struct {
+static int stat_verb(App *app, int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    return show_stat(app);
+}
+
+static int verify_verb(App *app, int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    return verify(app);
+}
+
+typedef struct Verb {
     Str name;
-    int (*run)(App *app);
-} VERBS[] = {{{"stat", 4}, show_stat}, {{"verify", 6}, verify}};
+    int words; /* that may follow: all or none */
+    Err (*open)(App *app);
+    int (*run)(App *app, int argc, char **argv);
+} Verb;
+
+static const Verb VERBS[] = {{{"stat", 4}, 0, columns_look, stat_verb},
+                             {{"verify", 6}, 0, columns_look, verify_verb},
+                             {{"erase", 5}, 2, open_to_erase, erase}};
+
+static int run_verb(const Verb *verb, const Config *config, int argc, char **argv)
+{
+    App app;
+    int status = 1;
+    if (!app_open(&app, config, BOOT_READ))
+        return 1;
+    if (verb->open(&app) == ERR_OK) {
+        status = verb->run(&app, argc, argv);
+    } else {
+        app_complain(&app, "opening the event engine");
+        say_cure(&app);
+    }
+    app_close(&app);
+    return status;
+}
 
 int cmd_events(Config *config, int argc, char **argv)
 {
-    App app;
     const Str wanted = argc > 1 ? str_of(argv[1]) : STR("stat");
-    for (size_t i = 0; i < ARRAY_LEN(VERBS); i++) {
-        if (!str_eq(VERBS[i].name, wanted) || argc > 2)
-            continue;
-        if (!app_open(&app, config, BOOT_READ))
-            return 1;
-        int status = 1;
-        if (columns_look(&app) == ERR_OK) {
-            status = VERBS[i].run(&app);
-        } else {
-            app_complain(&app, "opening the event engine");
-            say_cure(&app);
-        }
-        app_close(&app);
-        return status;
-    }
-    fprintf(stderr, "tongdian events takes stat or verify; see tongdian events --help\n");
+    const int words = argc > 2 ? argc - 2 : 0;
+    for (size_t i = 0; i < ARRAY_LEN(VERBS); i++)
+        if (str_eq(VERBS[i].name, wanted) && (words == 0 || words == VERBS[i].words))
+            return run_verb(&VERBS[i], config, words, argv + 2);
+    fprintf(stderr, "tongdian events takes stat, verify, or erase; see tongdian events --help\n");
     return 2;
 }

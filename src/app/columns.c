@@ -103,7 +103,7 @@ static Err open_engine(App *app, Str folder)
     return err;
 }
 
-/* Whether its files were made of this log. */
+/* Whether its files were made of this log, and it has heard of every erasure whose record is gone. */
 static Err is_of_this_log(App *app, bool *same)
 {
     uint64_t end_seq = 0;
@@ -112,7 +112,8 @@ static Err is_of_this_log(App *app, bool *same)
     events_stat(app->log, &log);
     engine_history(app->engine, &end_seq, &mark);
     TRY(events_mark(&app->ctx, app->log, end_seq, &mark_of_log));
-    *same = end_seq == 1 || (end_seq <= log.next_seq && mark == mark_of_log);
+    *same = end_seq == 1 || (end_seq <= log.next_seq && mark == mark_of_log &&
+                             end_seq >= log.erase_gone_seq);
     return ERR_OK;
 }
 
@@ -125,7 +126,7 @@ static Err open_of_this_log(App *app, Str folder)
         return ERR_OK;
     engine_close(app->engine);
     app->engine = NULL;
-    TRY(throw_away(&app->ctx, folder, "it was made of another log"));
+    TRY(throw_away(&app->ctx, folder, "it was made of another log, or has not heard of an erasure"));
     return open_engine(app, folder);
 }
 

@@ -3,6 +3,7 @@
  */
 #include "app/app.h"
 #include "app/pages.h"
+#include "base/clock.h"
 #include "engine/engine.h"
 
 #include "http/http_static.h"
@@ -90,6 +91,7 @@ static void print_metrics(Buf *out)
     database_stats(running->database, &d);
     http_stats(request_http(running->server), &h);
     events_stat(running->log, &e);
+    const int64_t waited_ms = e.erase_since_ms == 0 ? 0 : clock_now_ms() - e.erase_since_ms;
     const struct {
         const char *name, *type, *help;
         int64_t v;
@@ -108,6 +110,10 @@ static void print_metrics(Buf *out)
         {"db_queue_depth", "gauge", "Writes that wait.", d.queue_depth},
         {"events", "gauge", "Events in the log.", e.events},
         {"events_unsynced_bytes", "gauge", "Bytes not yet synced.", e.unsynced_bytes},
+        {"events_erasures_waiting", "gauge", "Actors whose erased events are still in the log.",
+         e.erase_waiting},
+        {"events_erasures_waiting_seconds", "gauge", "How long the first of them has waited.",
+         waited_ms / 1000},
         {"outbox_behind", "gauge", "Outbox rows not yet in the log.",
          outbox_behind(running->outbox)},
     };

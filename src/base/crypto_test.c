@@ -297,7 +297,8 @@ TEST(keyring_derived_keys_never_change)
                                                       [KEY_LAST_FOUR] = "9f132186a3de2779",
                                                       [KEY_NAME_INDEX] = "551e53208f99a12e",
                                                       [KEY_COUPON_CODE] = "3b0414895561e3b5",
-                                                      [KEY_BACKUP] = "07a0cfdd9fdef7a6"};
+                                                      [KEY_BACKUP] = "07a0cfdd9fdef7a6",
+                                                      [KEY_ERASED] = "a8a378e250a36d34"};
     begin_files();
     CHECK(file_replace(&ctx, str_of(folder), STR("keys"), STR("0 " KEY "\n1 " KEY "\n")) == ERR_OK);
     Keyring *keys = load();

@@ -26,7 +26,8 @@ static const char *const LABELS[KEY_USES] = {[KEY_PHONE_INDEX] = "phone.index",
                                              [KEY_LAST_FOUR] = "phone.last_four",
                                              [KEY_NAME_INDEX] = "name.index",
                                              [KEY_COUPON_CODE] = "coupon.code",
-                                             [KEY_BACKUP] = "backup.check"};
+                                             [KEY_BACKUP] = "backup.check",
+                                             [KEY_ERASED] = "events.erased"};
 
 /* ---- the file ---- */
 

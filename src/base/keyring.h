@@ -29,6 +29,7 @@ typedef enum KeyUse {
     KEY_NAME_INDEX,
     KEY_COUPON_CODE,
     KEY_BACKUP, /* tells the right key file from a wrong one */
+    KEY_ERASED, /* who was erased, in the ledger that outlives them */
     KEY_USES
 } KeyUse;
 

@@ -1,0 +1,127 @@
+// tests/ops/erase.test.mjs -- somebody is erased: no byte of them is left in the log or the outbox, the others are as
+// they were, the columns answer the same, also when they are made again, and an older backup forgets them too.
+import assert from 'node:assert/strict'
+import { copyFileSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { mustBeWell, openShop, run, sql } from './shop.mjs'
+
+const MARK = 'Zhuque-7731'
+const quiet = ['--log-level', 'off']
+let w, log
+before(async () => {
+  w = await openShop({ arguments: ['--engine', '1', '--engine-rows', '256'] })
+  log = join(w.data, 'events', 'log')
+})
+after(() => w.close())
+
+const at = (name) => join(w.folder, name)
+const who = (value) => ({ kind: 'member', value })
+const send = (events) => w.want(200, 'POST', '/v1/events', { events })
+const event = (id, value, more) => ({ id, name: 'Page Viewed', time: new Date(w.now()).toISOString(), actor: who(value), ...more })
+const marked = (i) => event(`${MARK}-${i}`, MARK, {
+  name: i % 5 ? 'Page Viewed' : `Seen ${MARK}`, store: MARK,
+  properties: { text: MARK, [MARK]: i, texts: ['a', MARK], lines: [{ sku: MARK }] }, context: { page: MARK },
+})
+
+/** Files below the folder in which the text stands. */
+function filesWith(folder, text) {
+  return readdirSync(folder, { recursive: true }).filter((name) => {
+    const path = join(folder, name)
+    return statSync(path).isFile() && readFileSync(path).includes(text)
+  })
+}
+
+const erase = (data, words = []) => run(['events', 'erase', ...words, '--data', data, ...quiet])
+const exported = (data) => run(['export', 'events', '--format', 'jsonl', '--data', data, ...quiet]).out.split('\n').filter((l) => l)
+const others = (lines) => lines.filter((l) => !l.includes(MARK))
+
+async function answers() {
+  const trend = { of: 'any event', from: '2020-01-01', to: '2100-01-01', by: 'all', breakdown: ['event'], top: 50 }
+  const r = await w.want(200, 'POST', '/v1/query', { trend })
+  return r.trend.series.map((s) => JSON.stringify(s)).sort()
+}
+
+const trimmed = async () => {
+  await new Promise((resolve) => setTimeout(resolve, 1500)) // the lazy sync of the log
+  sql(w.db, 'UPDATE outbox SET at_ms = 0')
+  for (let i = 0; i < 60 && sql(w.db, 'SELECT count(*) FROM outbox') !== '0'; i++) await new Promise((resolve) => setTimeout(resolve, 250))
+  assert.equal(sql(w.db, 'SELECT count(*) FROM outbox'), '0')
+}
+
+let lines, want
+test('who is erased leaves no byte in any file of the log, and nobody else changes', async () => {
+  for (let i = 0; i < 40; i++) await send([event(`o${i}`, `m${i % 7}`), marked(i), event(`p${i}`, `m${i % 5}`)])
+  await trimmed()
+  await w.stop()
+  const made = run(['backup', '--out', at('older'), '--data', w.data, ...quiet])
+  assert.equal(made.status, 0, made.err)
+  const before = exported(w.data)
+  assert.ok(filesWith(log, MARK).length > 0)
+  const r = erase(w.data, ['member', MARK])
+  assert.equal(r.status, 0, r.out + r.err)
+  assert.match(r.out, /Erased 41 records/) // and what asked for it
+  assert.deepEqual(filesWith(log, MARK), [])
+  lines = exported(w.data)
+  assert.deepEqual(lines, others(before))
+  assert.equal(lines.length, before.length - 40)
+  const json = mustBeWell(w.data)
+  assert.equal(json.counted.erased, 41)
+  assert.match(run(['events', 'stat', '--data', w.data, ...quiet]).out, /^Erased: 1 actors/m)
+  assert.equal(run(['events', 'verify', '--data', w.data, ...quiet]).status, 0)
+})
+
+test('the columns that heard of it stay, and columns made again from the log answer the same', async () => {
+  const said = w.log.length
+  await w.start()
+  want = await answers()
+  assert.ok(!want.some((s) => s.includes('Seen')), want)
+  await w.stop()
+  assert.doesNotMatch(w.log.slice(said), /engine_made_again/)
+  rmSync(join(w.data, 'events', 'engine'), { recursive: true })
+  await w.start()
+  assert.deepEqual(await answers(), want)
+  await w.stop()
+})
+
+test('columns that never heard of an erasure are made again', async () => {
+  await w.start()
+  await send([event('x1', 'once'), event('x2', 'm1')])
+  want = await answers()
+  await w.stop()
+  const engine = join(w.data, 'events', 'engine'), aside = at('engine-aside')
+  renameSync(engine, aside)
+  assert.match(erase(w.data, ['member', 'once']).out, /Erased 2 records/)
+  renameSync(aside, engine)
+  const said = w.log.length
+  await w.start()
+  assert.notDeepEqual(await answers(), want)
+  await w.stop()
+  assert.match(w.log.slice(said), /engine_made_again.*not heard of an erasure/)
+})
+
+test('an older backup forgets whom the newer log forgot, before it serves', async () => {
+  const data = at('again')
+  copyFileSync(`${w.data}.key`, `${data}.key`)
+  const wrong = run(['restore', '--from', at('older'), '--data', data, '--erased', at('nowhere'), ...quiet])
+  assert.equal(wrong.status, 1)
+  assert.match(wrong.err, /neither a data folder nor a backup/)
+  rmSync(`${data}.partial`, { recursive: true, force: true })
+  const r = run(['restore', '--from', at('older'), '--data', data, '--erased', w.data, ...quiet])
+  assert.equal(r.status, 0, r.err)
+  assert.ok(filesWith(join(data, 'events', 'log'), MARK).length > 0)
+  assert.equal(run(['migrate', '--data', data, ...quiet]).status, 0) // what a start does first
+  assert.deepEqual(filesWith(join(data, 'events', 'log'), MARK), [])
+  assert.equal(exported(data).filter((l) => l.includes('"o1"')).length, 1)
+  mustBeWell(data)
+  const without = run(['restore', '--from', at('older'), '--data', at('without'), ...quiet])
+  assert.match(without.out, /restore with --erased/)
+})
+
+test('how many wait, and since when, is said while the server runs', async () => {
+  await w.start()
+  const text = await (await fetch(`${w.url}/metrics`)).text()
+  assert.match(text, /^tongdian_events_erasures_waiting 0$/m)
+  assert.match(text, /^tongdian_events_erasures_waiting_seconds 0$/m)
+  await w.stop()
+})
