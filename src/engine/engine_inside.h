@@ -56,6 +56,12 @@ typedef struct Shape {
     SchemaProp *props[SHAPE_PROPS];
 } Shape;
 
+/* A text that came last, and its code: the next one mostly is the same.  0: none yet. */
+typedef struct LastText {
+    Str text;
+    uint32_t code;
+} LastText;
+
 /* A batch that waits to be applied. */
 typedef struct Offer {
     struct Offer *next;
@@ -85,7 +91,10 @@ struct Engine {
     uint32_t week_count, week_cap;
     Part **peek; /* parts of the open slice, made for a view; guarded by apply */
     uint32_t peek_count, peek_rows;
+    Week *week_near; /* of the last event; guarded by apply */
+    LastText last_source, last_store;
     Arena *scratch; /* guarded by apply */
+    Arena *group;   /* of events that are applied together; the applier's own */
     uint64_t repeated;
     uint64_t aside[ENGINE_ASIDE_COUNT]; /* guarded by apply */
     uint32_t aside_said;                /* bit i: the log has heard of reason i */
@@ -102,6 +111,7 @@ struct Engine {
     uint64_t memory_bytes; /* of the slices */
     uint64_t new_names;    /* bytes of names that no flush has taken */
     uint32_t flush_count;  /* of them: the first ones are on their way to files */
+    bool flush_begun;      /* with none it is for who is whom alone */
     Buf flush_names;       /* names that no file has yet; the keeper's own, as what follows */
     Buf flush_changes;     /* of who is whom: those that the flush's rows know of */
     Moved *flush_moved;    /* as it is with them */
@@ -152,10 +162,17 @@ void engine_close_slice(Engine *e);
 /* Names that no file has, into `flush_names`.  Under `apply` and `lock`. */
 void engine_take_names(Engine *e);
 
+/* What is known of a value before its row is made: its property, and the hash of its text there. */
+typedef struct Known {
+    SchemaProp *prop; /* NULL: it must be looked for */
+    uint64_t hash;
+} Known;
+
 /* Where an event goes: `ordinal` says which of the person's actors it was. */
 typedef struct Home {
     uint32_t name, person, ordinal;
     Week *week;
+    const Known *known; /* of its properties, then of its context; NULL: of none */
 } Home;
 
 /* Why the event has no place in the columns; ENGINE_ASIDE_COUNT = it has.  Under `apply`. */

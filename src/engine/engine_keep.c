@@ -37,14 +37,15 @@ enum {
 static void begin_flush(Engine *e)
 {
     (void)pthread_mutex_lock(&e->apply);
-    if (e->flush_count == 0)
+    if (!e->flush_begun)
         engine_close_slice(e);
-    if (e->flush_count == 0 && e->memory_count > 0) {
+    if (!e->flush_begun && (e->memory_count > 0 || e->open_from > e->durable_seq)) {
         for (uint32_t i = 0; i < e->week_count; i++) {
             CHECK(e->weeks[i]->flushing.count == 0);
             recent_ids_free(&e->weeks[i]->flushing);
             e->weeks[i]->flushing = e->weeks[i]->recent;
-            e->weeks[i]->recent = (RecentIds){0};
+            /* Growing to the same size again would move every hash twice. */
+            e->weeks[i]->recent = (RecentIds){.expected = e->weeks[i]->flushing.count};
         }
         e->flush_weeks = realloc(e->flush_weeks, (e->week_count + 1) * sizeof(Week *));
         CHECK(e->flush_weeks != NULL);
@@ -59,6 +60,7 @@ static void begin_flush(Engine *e)
         moved_unref(e->flush_moved);
         e->flush_moved = moved_ref(persons_moved(schema_persons(e->schema)));
         e->flush_count = e->memory_count;
+        e->flush_begun = true;
         (void)pthread_mutex_unlock(&e->lock);
     }
     (void)pthread_mutex_unlock(&e->apply);
@@ -134,6 +136,7 @@ static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq, ui
     e->memory_count -= e->flush_count;
     memmove(e->memory, e->memory + e->flush_count, e->memory_count * sizeof(Part *));
     e->flush_count = 0;
+    e->flush_begun = false;
     e->durable_seq = durable_seq;
     e->durable_mark = mark;
     moved_unref(e->durable_moved);
@@ -151,17 +154,18 @@ static Err flush(Ctx *ctx, Engine *e)
 {
     begin_flush(e);
     const uint32_t count = e->flush_count;
-    if (count == 0)
+    if (!e->flush_begun)
         return ERR_OK;
-    Part **slices = ARENA_ARRAY(ctx->arena, Part *, count);
+    Part **slices = ARENA_ARRAY(ctx->arena, Part *, (size_t)count + 1);
     (void)pthread_mutex_lock(&e->lock);
-    memcpy(slices, e->memory, count * sizeof(Part *));
+    if (count > 0)
+        memcpy(slices, e->memory, count * sizeof(Part *));
     (void)pthread_mutex_unlock(&e->lock);
     const uint64_t durable_seq = e->flush_end;
     FileList files = engine_files_copy(ctx, e, count);
     if (files.count >= FILES_MAX)
         return fail(ctx, ERR_BUSY, TOO_MANY_FILES, "%u files", files.count);
-    FileList made = {ARENA_ARRAY(ctx->arena, FilePart, count), 0};
+    FileList made = {ARENA_ARRAY(ctx->arena, FilePart, (size_t)count + 1), 0};
     uint32_t mark = 0;
     Err err = e->o.settle == NULL ? ERR_OK : e->o.settle(ctx, durable_seq, &mark, e->o.settle_arg);
     if (err == ERR_OK)

@@ -50,9 +50,13 @@ static void note_prop(RowBuffer *b, uint32_t prop)
         memset(b->has_prop + b->prop_room / 64, 0, (room - b->prop_room) / 8);
         b->prop_room = room;
     }
-    const uint64_t bit = UINT64_C(1) << (prop & 63);
-    b->prop_count += (b->has_prop[prop / 64] & bit) == 0;
-    b->has_prop[prop / 64] |= bit;
+    b->prop_count++;
+    b->has_prop[prop / 64] |= UINT64_C(1) << (prop & 63);
+}
+
+static inline bool has_prop(const RowBuffer *b, uint32_t prop)
+{
+    return prop < b->prop_room && (b->has_prop[prop / 64] >> (prop & 63) & 1) != 0;
 }
 
 void rows_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t value)
@@ -61,7 +65,8 @@ void rows_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t v
         b->values = grown(b->values, &b->value_cap, sizeof *b->values);
     b->values[b->value_count++] = (RowValue){value, prop, (uint8_t)kind, (uint8_t)scale};
     b->rows[b->count - 1].value_count++;
-    note_prop(b, prop);
+    if (!has_prop(b, prop))
+        note_prop(b, prop);
 }
 
 static void copy_row(const RowBuffer *from, const Row *r, RowBuffer *to)
@@ -104,23 +109,33 @@ int64_t rows_week_ms(int64_t time_ms, int64_t origin_ms)
 typedef struct Ordered {
     uint64_t key; /* person, then milliseconds of the week */
     uint32_t row;
-    uint32_t week; /* its place among the weeks of this buffer */
+    uint32_t event;
 } Ordered;
 
 enum { MS_BITS = 30, DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS, ARENA_BYTES = 1 << 16 };
 
-/* Stable, by `key`, lowest digits first.  Digits that are all the same cost one look. */
-static void sort_by_key(Ordered *rows, Ordered *scratch, uint32_t n)
+/* Which bits of the keys differ. */
+static uint64_t differing(const Ordered *rows, uint32_t n)
 {
     uint64_t ones = 0, zeros = 0;
     for (uint32_t i = 0; i < n; i++) {
         ones |= rows[i].key;
         zeros |= ~rows[i].key;
     }
+    return ones & zeros;
+}
+
+/* Stable, by `key`, lowest digits first.  Bits that are all the same cost one look. */
+static void sort_by_key(Ordered *rows, Ordered *scratch, uint32_t n)
+{
+    const uint64_t differ = differing(rows, n);
     Ordered *from = rows, *to = scratch;
-    for (int shift = 0; shift < 64; shift += DIGIT_BITS) {
-        if (((ones & zeros) >> shift & (DIGITS - 1)) == 0)
+    int shift = 0;
+    while (differ >> shift != 0) {
+        if ((differ >> shift & 1) == 0) { /* a digit begins with a bit that says something */
+            shift++;
             continue;
+        }
         uint32_t at[DIGITS] = {0};
         for (uint32_t i = 0; i < n; i++)
             at[from[i].key >> shift & (DIGITS - 1)]++;
@@ -134,6 +149,7 @@ static void sort_by_key(Ordered *rows, Ordered *scratch, uint32_t n)
         Ordered *swap = from;
         from = to;
         to = swap;
+        shift += DIGIT_BITS;
     }
     if (from != rows)
         memcpy(rows, from, n * sizeof *rows);
@@ -145,33 +161,63 @@ static int by_i64(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The weeks of the rows, ascending; rows mostly belong to the week of the row before. */
-static uint32_t find_weeks(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, Ordered *rows,
-                           int64_t **weeks)
+static bool is_in_week(int64_t time_ms, int64_t week_ms)
 {
-    int64_t *const starts = ARENA_ARRAY(ctx->arena, int64_t, b->count);
+    return time_ms >= week_ms && time_ms - week_ms < PART_WEEK_MS;
+}
+
+/* When the weeks of the rows begin, ascending.  Rows mostly belong to the week of the row before. */
+static uint32_t list_weeks(const RowBuffer *b, int64_t origin_ms, int64_t *weeks)
+{
+    uint32_t count = 0, distinct = 0;
     for (uint32_t i = 0; i < b->count; i++)
-        starts[i] = rows_week_ms(b->rows[i].time_ms, origin_ms);
-    int64_t *const sorted = ARENA_ARRAY(ctx->arena, int64_t, b->count);
-    memcpy(sorted, starts, b->count * sizeof *sorted);
-    uint32_t count = 0;
-    int64_t last = INT64_MIN;
-    for (uint32_t i = 0; i < b->count; i++) /* most repetitions go without sorting */
-        if (starts[i] != last)
-            sorted[count++] = last = starts[i];
-    qsort(sorted, count, sizeof *sorted, by_i64);
-    uint32_t distinct = 0;
+        if (count == 0 || !is_in_week(b->rows[i].time_ms, weeks[count - 1]))
+            weeks[count++] = rows_week_ms(b->rows[i].time_ms, origin_ms);
+    qsort(weeks, count, sizeof *weeks, by_i64);
     for (uint32_t i = 0; i < count; i++)
-        if (i == 0 || sorted[i] != sorted[i - 1])
-            sorted[distinct++] = sorted[i];
-    for (uint32_t i = 0; i < b->count; i++) {
-        const int64_t *week = bsearch(&starts[i], sorted, distinct, sizeof *sorted, by_i64);
-        const int64_t within = b->rows[i].time_ms - starts[i];
-        rows[i] = (Ordered){(uint64_t)b->rows[i].person << MS_BITS | (uint64_t)within, i,
-                            (uint32_t)(week - sorted)};
-    }
-    *weeks = sorted;
+        if (i == 0 || weeks[i] != weeks[i - 1])
+            weeks[distinct++] = weeks[i];
     return distinct;
+}
+
+static Ordered ordered(const RowBuffer *b, uint32_t row, int64_t week_ms)
+{
+    const Row *r = &b->rows[row];
+    return (Ordered){(uint64_t)r->person << MS_BITS | (uint64_t)(r->time_ms - week_ms), row,
+                     r->event};
+}
+
+/* The place of a row's week; `near`: that of the row before. */
+static uint32_t week_of(const Row *r, int64_t origin_ms, const int64_t *weeks, uint32_t count,
+                        uint32_t near)
+{
+    if (is_in_week(r->time_ms, weeks[near]))
+        return near;
+    const int64_t start_ms = rows_week_ms(r->time_ms, origin_ms);
+    const int64_t *at = bsearch(&start_ms, weeks, count, sizeof *weeks, by_i64);
+    return (uint32_t)(at - weeks);
+}
+
+/* The rows by week, in the order of arrival within it; where each week begins, and the last one ends. */
+static const uint32_t *group_by_week(Ctx *ctx, const RowBuffer *b, int64_t origin_ms,
+                                     const int64_t *weeks, uint32_t count, Ordered *out)
+{
+    uint32_t *at = ARENA_ARRAY(ctx->arena, uint32_t, count + 1);
+    uint32_t *to = ARENA_ARRAY(ctx->arena, uint32_t, count + 1);
+    uint32_t week = 0;
+    at[count] = b->count;
+    for (uint32_t i = 0; count > 1 && i < b->count; i++) {
+        week = week_of(&b->rows[i], origin_ms, weeks, count, week);
+        to[week]++;
+    }
+    for (uint32_t w = 1; w < count; w++)
+        at[w] = at[w - 1] + to[w - 1];
+    memcpy(to, at, (count + 1) * sizeof *to);
+    for (uint32_t i = 0; i < b->count; i++) {
+        week = week_of(&b->rows[i], origin_ms, weeks, count, week);
+        out[to[week]++] = ordered(b, i, weeks[week]);
+    }
+    return at;
 }
 
 /* ---- what the lists of one part hold ----------------------------------------------------------- */
@@ -187,7 +233,8 @@ typedef struct ListSeen {
     ColumnSeen *columns;
     uint32_t column_count, column_cap;
     PropIndex index;
-    uint32_t hint; /* the column after the one found last: rows of one event look alike */
+    uint32_t hint; /* the column after the one found last of a row: rows of one event look alike */
+    bool mixed;    /* a column has numbers of several scales */
 } ListSeen;
 
 typedef struct Seen {
@@ -195,6 +242,8 @@ typedef struct Seen {
     const RowBuffer *b;
     const Ordered *order;
     uint32_t n;
+    uint8_t *in_list;    /* which list each has, in that order */
+    const Row **by_list; /* the rows list by list, each in that order */
     int64_t week_ms;
     ListSeen *lists;
     uint32_t list_count;
@@ -220,12 +269,15 @@ static ColumnSeen *add_column(Seen *s, ListSeen *l, const RowValue *v)
 
 static ColumnSeen *column_for(Seen *s, ListSeen *l, const RowValue *v)
 {
-    uint32_t at = l->hint;
     bool is_new = false;
-    if (at >= l->column_count || l->columns[at].plan.prop != v->prop)
-        at = prop_index_add(&l->index, s->arena, v->prop, l->column_count, &is_new);
-    l->hint = at + 1 == l->column_count ? 0 : at + 1;
+    const uint32_t at = prop_index_add(&l->index, s->arena, v->prop, l->column_count, &is_new);
+    l->hint = at + 1;
     return is_new ? add_column(s, l, v) : &l->columns[at];
+}
+
+static inline bool fits(int64_t value)
+{
+    return (uint64_t)value + (uint64_t)ROWS_NUMBER_MAX <= 2 * (uint64_t)ROWS_NUMBER_MAX;
 }
 
 /* The number at a larger scale; false when it does not fit. */
@@ -235,10 +287,17 @@ static bool rescale(int64_t value, int from, int to, int64_t *out)
         if (__builtin_mul_overflow(value, 10, &value))
             return false;
     *out = value;
-    return value <= ROWS_NUMBER_MAX && value >= -ROWS_NUMBER_MAX;
+    return fits(value);
 }
 
-static void widen(ColumnSeen *c, int64_t value)
+/* The column behind the one found last, when the value is of it and at its scale: mostly it is. */
+static inline bool is_next(const ListSeen *l, uint32_t at, const RowValue *v)
+{
+    return at < l->column_count && l->columns[at].plan.prop == v->prop &&
+           l->columns[at].plan.scale == v->scale && fits(v->value);
+}
+
+static inline void widen(ColumnSeen *c, int64_t value)
 {
     c->values++;
     c->plan.min = value < c->plan.min ? value : c->plan.min;
@@ -251,7 +310,8 @@ static int64_t ms_of(const Seen *s, const Row *r)
 }
 
 /* The residual milliseconds and, in the list of the rest, the event are values like others. */
-static uint32_t extra_values(const Seen *s, const ListSeen *l, const Row *r, RowValue extra[2])
+static inline uint32_t extra_values(const Seen *s, const ListSeen *l, const Row *r,
+                                    RowValue extra[2])
 {
     uint32_t n = 0;
     extra[n++] = (RowValue){ms_of(s, r), PROP_MS, PART_NUMBERS, 0};
@@ -266,22 +326,19 @@ static const RowValue *values_of(const Seen *s, const Row *r)
     return r->value_count == 0 ? NULL : s->b->values + r->values_at;
 }
 
-static ListSeen *list_for(const Seen *s, const Row *r)
-{
-    return &s->lists[s->list_of[r->event]];
-}
-
 static void count_lists(Seen *s)
 {
-    s->lists = ARENA_ARRAY(s->arena, ListSeen, s->n);
+    uint32_t *events = (void *)arena_bytes(s->arena, s->n * sizeof *events);
     for (uint32_t i = 0; i < s->n; i++) {
-        const uint32_t event = s->b->rows[s->order[i].row].event;
+        const uint32_t event = s->order[i].event;
         if (s->rows_of[event]++ == 0)
-            s->lists[s->list_count++].event = event;
+            events[s->list_count++] = event;
     }
+    s->lists = ARENA_ARRAY(s->arena, ListSeen, s->list_count);
     for (uint32_t i = 0; i < s->list_count; i++) {
-        s->lists[i].rows = s->rows_of[s->lists[i].event];
-        s->rows_of[s->lists[i].event] = 0;
+        s->lists[i].event = events[i];
+        s->lists[i].rows = s->rows_of[events[i]];
+        s->rows_of[events[i]] = 0;
     }
 }
 
@@ -308,34 +365,85 @@ static void arrange_lists(Seen *s)
     s->list_count = own + 1;
 }
 
-static void see_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n, bool scales)
+/* List by list, whatever block they are of: a list's columns are then made in one go, which takes half of the time
+ * of many short pieces. */
+static void sort_by_list(Seen *s)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        ColumnSeen *c = column_for(s, l, &values[i]);
-        int64_t value = 0;
-        if (scales)
-            c->plan.scale = values[i].scale > c->plan.scale ? values[i].scale : c->plan.scale;
-        else if (rescale(values[i].value, values[i].scale, c->plan.scale, &value))
-            widen(c, value);
+    uint32_t to[PART_LISTS_MAX], sum = 0;
+    s->in_list = (uint8_t *)arena_bytes(s->arena, s->n);
+    s->by_list = (void *)arena_bytes(s->arena, s->n * sizeof *s->by_list);
+    for (uint32_t l = 0; l < s->list_count; sum += s->lists[l++].rows)
+        to[l] = sum;
+    for (uint32_t i = 0; i < s->n; i++) {
+        s->in_list[i] = (uint8_t)s->list_of[s->order[i].event];
+        s->by_list[to[s->in_list[i]]++] = &s->b->rows[s->order[i].row];
     }
 }
 
-/* Which columns, how wide: once for the scales, once for the values at them. */
-static void see_columns(Seen *s)
+static void see_scale(ListSeen *l, ColumnSeen *c, uint8_t scale)
 {
-    for (int pass = 0; pass < 2; pass++) {
-        for (uint32_t i = 0; i < s->n; i++) {
-            const Row *r = &s->b->rows[s->order[i].row];
-            ListSeen *l = list_for(s, r);
-            RowValue extra[2];
-            const uint32_t extras = extra_values(s, l, r, extra);
-            see_values(s, l, extra, extras, pass == 0);
-            see_values(s, l, values_of(s, r), r->value_count, pass == 0);
+    l->mixed |= c->values > 0 || scale < c->plan.scale;
+    c->plan.scale = scale > c->plan.scale ? scale : c->plan.scale;
+}
+
+static void see_value(Seen *s, ListSeen *l, const RowValue *v)
+{
+    ColumnSeen *c = column_for(s, l, v);
+    int64_t value = 0;
+    if (v->scale != c->plan.scale)
+        see_scale(l, c, v->scale);
+    if (rescale(v->value, v->scale, c->plan.scale, &value))
+        widen(c, value);
+}
+
+static inline void see_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t at = l->hint;
+        if (is_next(l, at, &values[i])) {
+            widen(&l->columns[at], values[i].value);
+            l->hint = at + 1;
+        } else {
+            see_value(s, l, &values[i]);
         }
     }
-    for (uint32_t i = 0; i < s->list_count; i++)
-        for (uint32_t c = 0; c < s->lists[i].column_count; c++)
-            s->lists[i].columns[c].plan.nullable = s->lists[i].columns[c].values < s->lists[i].rows;
+}
+
+static void see_rows(Seen *s, ListSeen *l, const Row *const *rows)
+{
+    for (uint32_t i = 0; i < l->rows; i++) {
+        RowValue extra[2];
+        const uint32_t extras = extra_values(s, l, rows[i], extra);
+        l->hint = 0;
+        see_values(s, l, extra, extras);
+        see_values(s, l, values_of(s, rows[i]), rows[i]->value_count);
+    }
+}
+
+/* Only the scales are right so far. */
+static void forget_values(ListSeen *l)
+{
+    for (uint32_t c = 0; c < l->column_count; c++) {
+        l->columns[c].values = 0;
+        l->columns[c].plan.min = INT64_MAX;
+        l->columns[c].plan.max = INT64_MIN;
+    }
+}
+
+/* Which columns, how wide.  Where scales differ, once more for the values at the largest. */
+static void see_columns(Seen *s)
+{
+    const Row *const *rows = s->by_list;
+    for (uint32_t i = 0; i < s->list_count; rows += s->lists[i++].rows) {
+        ListSeen *l = &s->lists[i];
+        see_rows(s, l, rows);
+        if (l->mixed) {
+            forget_values(l);
+            see_rows(s, l, rows);
+        }
+        for (uint32_t c = 0; c < l->column_count; c++)
+            l->columns[c].plan.nullable = l->columns[c].values < l->rows;
+    }
 }
 
 static int by_prop(const void *a, const void *b)
@@ -359,28 +467,38 @@ static void arrange_columns(Seen *s)
 
 /* ---- writing one part ------------------------------------------------------------------------- */
 
-/* Values that wait between rows and columns: pieces of lists, however many columns they have. */
-enum { PIECE_CELLS = 1 << 17 };
+/* Values that wait between rows and columns: pieces of lists, however many columns they have.  Of ordinary rows,
+ * what stays in the nearest cache. */
+enum { PIECE_CELLS = 1 << 17, PIECE_ROWS = 512 };
 _Static_assert((int)PIECE_CELLS >= (int)PART_COLUMNS_MAX, "one row at least");
 
 typedef struct Writing {
     Seen *seen;
     PartBuilder *builder;
-    uint8_t *lists;     /* of the block's rows */
-    const Row **sorted; /* the block's rows, list by list */
-    uint32_t *keys;     /* of one list */
-    int64_t *cells;     /* of a piece, column by column */
+    uint32_t *keys; /* of a block, list by list */
+    int64_t *cells; /* of a piece, column by column */
     uint64_t cell_room;
 } Writing;
 
-static void put_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n, int64_t *cells,
-                       uint32_t stride)
+static void put_value(Seen *s, ListSeen *l, const RowValue *v, int64_t *cells, uint32_t stride)
+{
+    const ColumnSeen *c = column_for(s, l, v);
+    int64_t value = 0;
+    if (rescale(v->value, v->scale, c->plan.scale, &value))
+        cells[(size_t)(c - l->columns) * stride] = value;
+}
+
+static inline void put_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n,
+                              int64_t *cells, uint32_t stride)
 {
     for (uint32_t i = 0; i < n; i++) {
-        const ColumnSeen *c = column_for(s, l, &values[i]);
-        int64_t value = 0;
-        if (rescale(values[i].value, values[i].scale, c->plan.scale, &value))
-            cells[(size_t)(c - l->columns) * stride] = value;
+        const uint32_t at = l->hint;
+        if (is_next(l, at, &values[i])) {
+            cells[(size_t)at * stride] = values[i].value;
+            l->hint = at + 1;
+        } else {
+            put_value(s, l, &values[i], cells, stride);
+        }
     }
 }
 
@@ -388,11 +506,13 @@ static void write_piece(Writing *w, uint32_t list, const Row *const *rows, uint3
 {
     Seen *s = w->seen;
     ListSeen *l = &s->lists[list];
-    for (size_t i = 0; i < (size_t)n * l->column_count; i++)
-        w->cells[i] = PART_MISSING;
+    for (uint32_t c = 0; c < l->column_count; c++)
+        for (uint32_t i = 0; l->columns[c].plan.nullable && i < n; i++)
+            w->cells[(size_t)c * n + i] = PART_MISSING;
     for (uint32_t i = 0; i < n; i++) {
         RowValue extra[2];
         const uint32_t extras = extra_values(s, l, rows[i], extra);
+        l->hint = 0;
         put_values(s, l, extra, extras, w->cells + i, n);
         put_values(s, l, values_of(s, rows[i]), rows[i]->value_count, w->cells + i, n);
     }
@@ -400,37 +520,42 @@ static void write_piece(Writing *w, uint32_t list, const Row *const *rows, uint3
         part_builder_values(w->builder, list, c, w->cells + (size_t)c * n, n);
 }
 
-static void write_list(Writing *w, uint32_t list, const Row *const *rows, uint32_t n)
+/* The columns of all rows of a list. */
+static void write_list(Writing *w, uint32_t list, const Row *const *rows)
 {
-    const Seen *s = w->seen;
-    for (uint32_t i = 0; i < n; i++)
-        w->keys[i] = (rows[i]->person & (PART_BLOCK_PERSONS - 1)) << PART_SECOND_BITS |
-                     (uint32_t)((rows[i]->time_ms - s->week_ms) / 1000);
-    part_builder_keys(w->builder, list, w->keys, n);
-    const uint32_t piece = (uint32_t)(w->cell_room / s->lists[list].column_count);
-    for (uint32_t done = 0; done < n; done += piece)
-        write_piece(w, list, rows + done, n - done < piece ? n - done : piece);
+    const ListSeen *l = &w->seen->lists[list];
+    const uint64_t fit = w->cell_room / l->column_count;
+    const uint32_t piece = fit < PIECE_ROWS ? (uint32_t)fit : PIECE_ROWS;
+    for (uint32_t done = 0; done < l->rows; done += piece)
+        write_piece(w, list, rows + done, l->rows - done < piece ? l->rows - done : piece);
 }
 
-/* The rows of one block, which stand together. */
-static void write_block(Writing *w, const Ordered *rows, uint32_t n)
+static uint32_t key_in_block(uint64_t key)
+{
+    const uint32_t ms = (uint32_t)(key & ((UINT64_C(1) << MS_BITS) - 1));
+    return (uint32_t)(key >> MS_BITS & (PART_BLOCK_PERSONS - 1)) << PART_SECOND_BITS | ms / 1000;
+}
+
+/* The sequence and the keys of one block, whose rows stand together: order[first] and on. */
+static void write_block(Writing *w, uint32_t first, uint32_t n)
 {
     const Seen *s = w->seen;
+    const Ordered *rows = s->order + first;
+    const uint8_t *lists = s->in_list + first;
     uint32_t from[PART_LISTS_MAX + 1] = {0}, to[PART_LISTS_MAX];
-    for (uint32_t i = 0; i < n; i++) {
-        w->lists[i] = (uint8_t)s->list_of[s->b->rows[rows[i].row].event];
-        from[w->lists[i] + 1]++;
-    }
+    for (uint32_t i = 0; i < n; i++)
+        from[lists[i] + 1]++;
     for (uint32_t l = 0; l < s->list_count; l++) {
         from[l + 1] += from[l];
         to[l] = from[l];
     }
     for (uint32_t i = 0; i < n; i++)
-        w->sorted[to[w->lists[i]]++] = &s->b->rows[rows[i].row];
-    part_builder_block(w->builder, s->b->rows[rows[0].row].person >> PART_BLOCK_BITS, w->lists, n);
+        w->keys[to[lists[i]]++] = key_in_block(rows[i].key);
+    part_builder_block(w->builder, (uint32_t)(rows[0].key >> (MS_BITS + PART_BLOCK_BITS)), lists,
+                       n);
     for (uint32_t l = 0; l < s->list_count; l++)
         if (from[l + 1] > from[l])
-            write_list(w, l, w->sorted + from[l], from[l + 1] - from[l]);
+            part_builder_keys(w->builder, l, w->keys + from[l], from[l + 1] - from[l]);
 }
 
 static uint64_t cells_wanted(const Seen *s)
@@ -446,16 +571,17 @@ static uint64_t cells_wanted(const Seen *s)
 static void write_rows(Seen *s, PartBuilder *b)
 {
     Writing w = {.seen = s, .builder = b, .cell_room = cells_wanted(s)};
-    w.lists = ARENA_ARRAY(s->arena, uint8_t, s->n);
-    w.sorted = ARENA_ARRAY(s->arena, const Row *, s->n);
-    w.keys = ARENA_ARRAY(s->arena, uint32_t, s->n);
-    w.cells = ARENA_ARRAY(s->arena, int64_t, w.cell_room);
+    w.keys = (void *)arena_bytes(s->arena, s->n * sizeof *w.keys);
+    w.cells = (void *)arena_bytes(s->arena, w.cell_room * sizeof *w.cells);
     for (uint32_t first = 0, end = 0; first < s->n; first = end) {
         const uint64_t block = s->order[first].key >> (MS_BITS + PART_BLOCK_BITS);
         while (end < s->n && s->order[end].key >> (MS_BITS + PART_BLOCK_BITS) == block)
             end++;
-        write_block(&w, s->order + first, end - first);
+        write_block(&w, first, end - first);
     }
+    const Row *const *rows = s->by_list;
+    for (uint32_t l = 0; l < s->list_count; rows += s->lists[l++].rows)
+        write_list(&w, l, rows);
 }
 
 static const PartListPlan *plan_lists(const Seen *s)
@@ -475,6 +601,7 @@ static Err build_week(Ctx *ctx, Seen *s, const PartPlan *of, Part **out)
 {
     count_lists(s);
     arrange_lists(s);
+    sort_by_list(s);
     see_columns(s);
     arrange_columns(s);
     PartPlan plan = *of;
@@ -488,22 +615,6 @@ static Err build_week(Ctx *ctx, Seen *s, const PartPlan *of, Part **out)
     return err != ERR_OK ? err : part_open(ctx, bytes, false, 0, out);
 }
 
-/* The rows by week, in their order within it; where each week begins and the last one ends. */
-static uint32_t *group_by_week(Ctx *ctx, const Ordered *rows, uint32_t n, uint32_t weeks,
-                               Ordered *out)
-{
-    uint32_t *at = ARENA_ARRAY(ctx->arena, uint32_t, weeks + 1);
-    uint32_t *to = ARENA_ARRAY(ctx->arena, uint32_t, weeks + 1);
-    for (uint32_t i = 0; i < n; i++)
-        at[rows[i].week + 1]++;
-    for (uint32_t w = 0; w < weeks; w++)
-        at[w + 1] += at[w];
-    memcpy(to, at, (weeks + 1) * sizeof *to);
-    for (uint32_t i = 0; i < n; i++)
-        out[to[rows[i].week]++] = rows[i];
-    return at;
-}
-
 static uint32_t event_max(const RowBuffer *b)
 {
     uint32_t max = 0;
@@ -515,11 +626,11 @@ static uint32_t event_max(const RowBuffer *b)
 Err rows_build(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, uint64_t from_seq, uint64_t to_seq,
                Part ***parts, uint32_t *count)
 {
-    Ordered *rows = ARENA_ARRAY(ctx->arena, Ordered, b->count);
-    Ordered *by_week = ARENA_ARRAY(ctx->arena, Ordered, b->count);
-    int64_t *weeks = NULL;
-    const uint32_t week_count = find_weeks(ctx, b, origin_ms, rows, &weeks);
-    const uint32_t *at = group_by_week(ctx, rows, b->count, week_count, by_week);
+    Ordered *scratch = (void *)arena_bytes(ctx->arena, b->count * sizeof *scratch);
+    Ordered *by_week = (void *)arena_bytes(ctx->arena, b->count * sizeof *by_week);
+    int64_t *weeks = (void *)arena_bytes(ctx->arena, b->count * sizeof *weeks);
+    const uint32_t week_count = list_weeks(b, origin_ms, weeks);
+    const uint32_t *at = group_by_week(ctx, b, origin_ms, weeks, week_count, by_week);
     Part **const made = ARENA_ARRAY(ctx->arena, Part *, week_count);
     Seen s = {.b = b, .arena = arena_new(ARENA_BYTES)};
     uint32_t *list_of = ARENA_ARRAY(ctx->arena, uint32_t, event_max(b) + 1);
@@ -531,7 +642,7 @@ Err rows_build(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, uint64_t from_se
         s.rows_of = rows_of;
         s.order = by_week + at[w];
         s.n = at[w + 1] - at[w];
-        sort_by_key(by_week + at[w], rows, s.n);
+        sort_by_key(by_week + at[w], scratch, s.n);
         err = build_week(ctx, &s, &(PartPlan){weeks[w], from_seq, to_seq, NULL, 0}, &made[w]);
         arena_reset(s.arena);
     }
