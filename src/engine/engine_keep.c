@@ -134,7 +134,8 @@ static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq, ui
         part_unref(e->memory[i]);
     }
     e->memory_count -= e->flush_count;
-    memmove(e->memory, e->memory + e->flush_count, e->memory_count * sizeof(Part *));
+    if (e->memory_count > 0)
+        memmove(e->memory, e->memory + e->flush_count, e->memory_count * sizeof(Part *));
     e->flush_count = 0;
     e->flush_begun = false;
     e->durable_seq = durable_seq;

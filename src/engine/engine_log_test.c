@@ -4,6 +4,7 @@
 #include "engine/engine.h"
 #include "engine/ids.h"
 
+#include "base/crypto.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/rand.h"
@@ -32,6 +33,7 @@ typedef struct Pair {
     int64_t events;  /* with ids of their own */
     uint32_t repeat; /* of 100 more events, so many have an id that came before */
     uint32_t links;  /* so many links and unlinks behind 100 events */
+    uint32_t erasures; /* of 1,000 of these, so many ask to erase the first one */
 } Pair;
 
 static bool offer(uint64_t first_seq, uint32_t count, Str records, void *arg)
@@ -80,13 +82,16 @@ static void add_event(Pair *p, int64_t id, Buf *records)
 static void add_link(Pair *p, Buf *records)
 {
     const int64_t a = (int64_t)prng_below(&p->random, 50), b = (int64_t)prng_below(&p->random, 50);
-    const Event head = {.kind = prng_below(&p->random, 4) == 0 ? EVENT_UNLINK : EVENT_LINK,
+    const bool erase = prng_below(&p->random, 1000) < p->erasures;
+    const EventKind link = prng_below(&p->random, 4) == 0 ? EVENT_UNLINK : EVENT_LINK;
+    const Event head = {.kind = erase ? EVENT_ERASE : link,
                         .source = STR("web"),
                         .id = arena_printf(p->ctx.arena, "link-%u", (unsigned)records->len),
                         .time_ms = SMALL.origin_ms,
                         .received_ms = SMALL.origin_ms,
                         .actor = {STR("person"), arena_i64(p->ctx.arena, a)},
-                        .other = {STR("person"), arena_i64(p->ctx.arena, b)}};
+                        .other = {erase ? STR("") : STR("person"),
+                                  erase ? STR("") : arena_i64(p->ctx.arena, b)}};
     Event e;
     CHECK(event_end(event_begin(&p->ctx, &head), &e) == ERR_OK);
     event_encode(&e, records);
@@ -587,4 +592,107 @@ TEST(of_files_that_were_written_together_each_is_made_again_exactly_as_it_was)
 TEST(files_that_were_written_together_are_made_again_also_when_they_grew_with_others)
 {
     mend_split(22, 2, SPLIT_BYTES);
+}
+
+/* ---- erased records --------------------------------------------------------------------------------- */
+
+enum { NUMBERS = 1 << 16 };
+
+/* Who did what together, whatever numbers the persons have. */
+static uint64_t look_at_persons(Pair *p, uint64_t *rows)
+{
+    uint64_t *sums = calloc(NUMBERS, sizeof *sums), all = 0;
+    CHECK(sums != NULL);
+    *rows = 0;
+    ScanView *view = engine_view(p->engine);
+    Schema *names = engine_schema_lock(p->engine);
+    const SchemaProp *amount = schema_find_prop(names, SCHEMA_EVENT, STR("amount"));
+    engine_schema_unlock(p->engine);
+    const ScanProp props[] = {{amount->id, 0}};
+    const ScanSelect select = {.from_ms = 0, .to_ms = INT64_MAX};
+    Scanner *scanner = scanner_new(view, &(ScanAsk){&select, 1, props, 1, true});
+    ScanBatch b;
+    for (uint32_t piece = 0; piece < scan_pieces(view); piece++) {
+        if (!scanner_batch(scanner, piece, &b))
+            continue;
+        for (uint32_t i = 0; i < b.person_count; i++)
+            for (uint32_t row = b.from[i]; row < b.from[i + 1]; row++, ++*rows)
+                sums[b.persons[i] % NUMBERS] +=
+                    hash_u64((uint64_t)(scanner_base_ms(scanner) + scan_ms(&b, row)),
+                             (uint64_t)b.values[0][row]);
+    }
+    CHECK(scanner_damaged(scanner) == 0);
+    scanner_free(scanner);
+    engine_view_done(view);
+    for (uint32_t i = 0; i < NUMBERS; i++)
+        all += sums[i] == 0 ? 0 : hash_u64(sums[i], 1);
+    free(sums);
+    return all;
+}
+
+static int64_t erase_what_was_asked(Pair *p)
+{
+    static const CryptoKey key = {{7}};
+    EventsErased one = {.more = true};
+    EventsErase how = {.key = &key, .now_ms = SMALL.origin_ms};
+    uint32_t mark = 0;
+    int64_t records = 0;
+    CHECK(engine_flush(&p->ctx, p->engine) == ERR_OK);
+    engine_history(p->engine, &how.heard_seq, &mark);
+    for (; one.more; records += one.records)
+        CHECK(events_erase(&p->ctx, p->log, &how, &one) == ERR_OK);
+    return records;
+}
+
+TEST(columns_made_again_from_a_log_whose_erased_records_are_gone_answer_as_before)
+{
+    for (uint64_t seed = 51; seed < 55; seed++) {
+        Pair p;
+        uint64_t rows = 0, rows_again = 0;
+        pair_open(&p, seed);
+        p.links = 8;
+        p.erasures = 150;
+        append_some(&p, 40);
+        start_engine(&p);
+        for (int i = 0; i < 3; i++) {
+            append_some(&p, 30);
+            const uint64_t before = look_at_persons(&p, &rows);
+            CHECK(erase_what_was_asked(&p) > 20);
+            EXPECT_I64(events_count(p.log), (int64_t)rows);
+            CHECK(look_at_persons(&p, &rows_again) == before);
+            events_close(p.log);
+            engine_close(p.engine);
+            remove_folder(&p, p.engine_folder);
+            start_log(&p);
+            start_engine(&p);
+            CHECK(look_at_persons(&p, &rows_again) == before);
+            EXPECT_I64((int64_t)rows_again, (int64_t)rows);
+        }
+        pair_close(&p);
+    }
+}
+
+TEST(an_erasure_with_nothing_else_to_write_is_durable_after_a_flush)
+{
+    Pair p;
+    uint64_t end_seq = 0;
+    uint32_t mark = 0;
+    pair_open(&p, 61);
+    append_some(&p, 20);
+    start_engine(&p);
+    CHECK(engine_flush(&p.ctx, p.engine) == ERR_OK);
+    p.links = 100;
+    p.erasures = 1000;
+    Buf records = BUF_MAX(1 << 16);
+    add_link(&p, &records);
+    CHECK(events_append(&p.ctx, p.log, buf_str(&records), NULL) == ERR_OK);
+    buf_free(&records);
+    CHECK(engine_flush(&p.ctx, p.engine) == ERR_OK);
+    engine_history(p.engine, &end_seq, &mark);
+    EXPECT_I64((int64_t)end_seq, (int64_t)engine_next_seq(p.engine));
+    const Seen before = look(&p);
+    CHECK((int64_t)before.rows < p.events);
+    restart_engine(&p);
+    expect_as_before(&p, before);
+    pair_close(&p);
 }
