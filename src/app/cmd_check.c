@@ -173,7 +173,8 @@ static void print_text(Checking *c)
         printf("%" PRId64 " outbox rows go into the log at the server's next step or start.\n",
                c->log.waiting);
     if (c->log.erased > 0)
-        printf("%" PRId64 " records of the log are erased: as many rows may be without their event.\n",
+        printf("%" PRId64
+               " records of the log are erased: as many rows may be without their event.\n",
                c->log.erased);
     if (c->findings == 0)
         printf("All well: every balance equals its ledger, every count its rows, every event its "

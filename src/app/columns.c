@@ -112,8 +112,8 @@ static Err is_of_this_log(App *app, bool *same)
     events_stat(app->log, &log);
     engine_history(app->engine, &end_seq, &mark);
     TRY(events_mark(&app->ctx, app->log, end_seq, &mark_of_log));
-    *same = end_seq == 1 || (end_seq <= log.next_seq && mark == mark_of_log &&
-                             end_seq >= log.erase_gone_seq);
+    *same = end_seq == 1 ||
+            (end_seq <= log.next_seq && mark == mark_of_log && end_seq >= log.erase_gone_seq);
     return ERR_OK;
 }
 
@@ -126,7 +126,8 @@ static Err open_of_this_log(App *app, Str folder)
         return ERR_OK;
     engine_close(app->engine);
     app->engine = NULL;
-    TRY(throw_away(&app->ctx, folder, "it was made of another log, or has not heard of an erasure"));
+    TRY(throw_away(&app->ctx, folder,
+                   "it was made of another log, or has not heard of an erasure"));
     return open_engine(app, folder);
 }
 

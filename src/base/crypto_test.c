@@ -293,12 +293,10 @@ TEST(keyring_that_is_missing_or_malformed_is_refused_with_the_line)
  * nobody would be found any more. */
 TEST(keyring_derived_keys_never_change)
 {
-    static const char *const FIRST_EIGHT[KEY_USES] = {[KEY_PHONE_INDEX] = "75ec2f20471a58e3",
-                                                      [KEY_LAST_FOUR] = "9f132186a3de2779",
-                                                      [KEY_NAME_INDEX] = "551e53208f99a12e",
-                                                      [KEY_COUPON_CODE] = "3b0414895561e3b5",
-                                                      [KEY_BACKUP] = "07a0cfdd9fdef7a6",
-                                                      [KEY_ERASED] = "a8a378e250a36d34"};
+    static const char *const FIRST_EIGHT[KEY_USES] = {
+        [KEY_PHONE_INDEX] = "75ec2f20471a58e3", [KEY_LAST_FOUR] = "9f132186a3de2779",
+        [KEY_NAME_INDEX] = "551e53208f99a12e",  [KEY_COUPON_CODE] = "3b0414895561e3b5",
+        [KEY_BACKUP] = "07a0cfdd9fdef7a6",      [KEY_ERASED] = "a8a378e250a36d34"};
     begin_files();
     CHECK(file_replace(&ctx, str_of(folder), STR("keys"), STR("0 " KEY "\n1 " KEY "\n")) == ERR_OK);
     Keyring *keys = load();

@@ -22,12 +22,10 @@ struct Keyring {
 };
 
 /* The labels are part of the keys: never change one. */
-static const char *const LABELS[KEY_USES] = {[KEY_PHONE_INDEX] = "phone.index",
-                                             [KEY_LAST_FOUR] = "phone.last_four",
-                                             [KEY_NAME_INDEX] = "name.index",
-                                             [KEY_COUPON_CODE] = "coupon.code",
-                                             [KEY_BACKUP] = "backup.check",
-                                             [KEY_ERASED] = "events.erased"};
+static const char *const LABELS[KEY_USES] = {
+    [KEY_PHONE_INDEX] = "phone.index", [KEY_LAST_FOUR] = "phone.last_four",
+    [KEY_NAME_INDEX] = "name.index",   [KEY_COUPON_CODE] = "coupon.code",
+    [KEY_BACKUP] = "backup.check",     [KEY_ERASED] = "events.erased"};
 
 /* ---- the file ---- */
 

@@ -30,9 +30,9 @@ typedef struct Pair {
     Engine *engine;
     uint32_t fan; /* 0 = as SMALL says */
     uint64_t merge_bytes_max;
-    int64_t events;  /* with ids of their own */
-    uint32_t repeat; /* of 100 more events, so many have an id that came before */
-    uint32_t links;  /* so many links and unlinks behind 100 events */
+    int64_t events;    /* with ids of their own */
+    uint32_t repeat;   /* of 100 more events, so many have an id that came before */
+    uint32_t links;    /* so many links and unlinks behind 100 events */
     uint32_t erasures; /* of 1,000 of these, so many ask to erase the first one */
 } Pair;
 
@@ -84,14 +84,14 @@ static void add_link(Pair *p, Buf *records)
     const int64_t a = (int64_t)prng_below(&p->random, 50), b = (int64_t)prng_below(&p->random, 50);
     const bool erase = prng_below(&p->random, 1000) < p->erasures;
     const EventKind link = prng_below(&p->random, 4) == 0 ? EVENT_UNLINK : EVENT_LINK;
-    const Event head = {.kind = erase ? EVENT_ERASE : link,
-                        .source = STR("web"),
-                        .id = arena_printf(p->ctx.arena, "link-%u", (unsigned)records->len),
-                        .time_ms = SMALL.origin_ms,
-                        .received_ms = SMALL.origin_ms,
-                        .actor = {STR("person"), arena_i64(p->ctx.arena, a)},
-                        .other = {erase ? STR("") : STR("person"),
-                                  erase ? STR("") : arena_i64(p->ctx.arena, b)}};
+    const Event head = {
+        .kind = erase ? EVENT_ERASE : link,
+        .source = STR("web"),
+        .id = arena_printf(p->ctx.arena, "link-%u", (unsigned)records->len),
+        .time_ms = SMALL.origin_ms,
+        .received_ms = SMALL.origin_ms,
+        .actor = {STR("person"), arena_i64(p->ctx.arena, a)},
+        .other = {erase ? STR("") : STR("person"), erase ? STR("") : arena_i64(p->ctx.arena, b)}};
     Event e;
     CHECK(event_end(event_begin(&p->ctx, &head), &e) == ERR_OK);
     event_encode(&e, records);

@@ -24,9 +24,9 @@ typedef struct Erased {
     ErasedActor *at; /* by hash */
     size_t count, cap;
     uint8_t key_check[ERASED_HASH_BYTES]; /* zeros: nobody is in it */
-    uint64_t looked; /* the asking records below this number are in it */
-    uint64_t gone;   /* asking records below this number may have become EVENT_GONE */
-    bool again;      /* of a log that knew more than this one: it is to be rewritten as a whole */
+    uint64_t looked;                      /* the asking records below this number are in it */
+    uint64_t gone; /* asking records below this number may have become EVENT_GONE */
+    bool again;    /* of a log that knew more than this one: it is to be rewritten as a whole */
 } Erased;
 
 /* Of a missing file: nobody.  One that is damaged is put aside as "erased.damaged" and logged: whoever asked below

@@ -60,11 +60,11 @@ struct EventsLog {
     pthread_cond_t changed; /* syncing, unsealed, spare: whatever somebody may wait for */
 
     /* Guarded by `rework`; where it says so, both are needed to write and either to read. */
-    Erased erased;     /* both */
+    Erased erased;         /* both */
     uint64_t looked_saved; /* of `erased`, on disk */
-    bool sweeping;     /* segments are being gone through; both */
-    uint64_t sweep_at; /* those that begin below are done */
-    uint64_t sweep_top; /* those that begin above hold nothing to erase */
+    bool sweeping;         /* segments are being gone through; both */
+    uint64_t sweep_at;     /* those that begin below are done */
+    uint64_t sweep_top;    /* those that begin above hold nothing to erase */
 
     /* Everything below is guarded by `lock`. */
     File active; /* the newest segment */

@@ -2,7 +2,7 @@
  * events/events.h -- the durable event log and its first readers.
  *
  * Owns:     the folder that it is opened on (normally DATA/events/log/): segments "N.log" named by
- *           their first sequence number, their indexes "N.idx", "manifest", "lock".  Formats:
+ *           their first sequence number, their indexes "N.idx", "manifest", "erased", "lock".  Formats:
  *           docs/formats/event-log.md.  One EventsLog per folder: a second open is refused.
  * Promises: what was acknowledged is on disk and visible to the next query, in arrival order, also
  *           after a crash at any point; a batch is in the log whole or not at all; an outbox record
@@ -11,7 +11,9 @@
  * Memory:   at most about 120 MiB however large the log is, and mapped index pages that the kernel
  *           may drop: 45 bytes per event of the newest segment and of at most two that wait to be
  *           sealed, 100 per event of the one being sealed (EVENTS_SEGMENT_COUNT_MAX limits them),
- *           a window of at most 16 MiB per reader and 32 MiB of queued batches.
+ *           a window of at most 16 MiB per reader and 32 MiB of queued batches.  Beyond it 32 bytes
+ *           per actor that was ever erased; and while a segment is rewritten as much as sealing one
+ *           takes, with two windows more.
  * Threads:  every function may be called from any thread.
  * Depends:  base.
  */
@@ -186,18 +188,20 @@ MUST_USE Err events_mark(Ctx *ctx, EventsLog *log, uint64_t end_seq, uint32_t *m
 
 /* ---- erasing --------------------------------------------------------------------------------- */
 
+/* `key`: who was erased is remembered as a hash under it; it lies apart from the log.  `heard_seq`: whoever makes
+ * something of the log knows, for good, of every EVENT_ERASE below; one behind it, and nothing is rewritten. */
 typedef struct EventsErase {
-    const struct CryptoKey *key; /* who was erased is remembered as a hash under it; not the log's */
+    const struct CryptoKey *key;
     int64_t now_ms;
-    int64_t wait_ms;     /* nothing is rewritten before somebody has waited that long; 0 = at once */
-    uint64_t heard_seq;  /* whoever makes something of the log knows, for good, of every EVENT_ERASE below */
+    int64_t wait_ms; /* nothing is rewritten before somebody has waited that long; 0 = at once */
+    uint64_t heard_seq;
 } EventsErase;
 
 /* What one step did. */
 typedef struct EventsErased {
-    bool more;          /* call again; false: nobody waits any more, or not long enough, or see heard_seq */
-    int64_t records;    /* became EVENT_GONE */
-    int64_t rewritten;  /* segments */
+    bool more; /* call again; false: nobody waits any more, or not long enough, or see heard_seq */
+    int64_t records;   /* became EVENT_GONE */
+    int64_t rewritten; /* segments */
 } EventsErased;
 
 /*
@@ -226,10 +230,11 @@ typedef struct EventsStat {
     int64_t applied_through, applied_highest;
     int64_t applied_ranges; /* 1 = no gaps */
     int64_t unsynced_bytes;
-    int64_t index_bytes; /* heap held by the newest segments' indexes */
-    int64_t erased;      /* actors whose records are gone */
-    int64_t erase_waiting, erase_since_ms; /* actors whose records may still be there; since when, 0 = none */
-    uint64_t erase_gone_seq; /* an EVENT_ERASE below this number may be gone: who has not heard of it never will */
+    int64_t index_bytes;     /* heap held by the newest segments' indexes */
+    int64_t erased;          /* actors whose records are gone */
+    int64_t erase_waiting;   /* actors whose records may still be there */
+    int64_t erase_since_ms;  /* when the first of them asked, 0 = none */
+    uint64_t erase_gone_seq; /* an EVENT_ERASE below may be gone: who has not heard never will */
     bool erase_again;        /* see events_erase_again(): not done yet */
 } EventsStat;
 void events_stat(EventsLog *log, EventsStat *out);

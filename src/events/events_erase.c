@@ -23,7 +23,7 @@
 enum {
     WRITE_BYTES = 1 << 20,
     HOLE_BYTES = FRAME_HEAD_BYTES,
-    LOOK_EVENTS = 4 << 20,                 /* of one step */
+    LOOK_EVENTS = 4 << 20,                /* of one step */
     LOOK_SAVE = EVENTS_SEGMENT_COUNT_MAX, /* so many are looked at again by a start at most */
 };
 
@@ -44,7 +44,7 @@ static Err look_at(Ctx *ctx, uint64_t first_seq, int64_t outbox_id, Str records,
     uint64_t seq = first_seq;
     l->reached = first_seq;
     if (first_seq >= l->from_seq + LOOK_EVENTS)
-        return ERR_CONFLICT; /* enough for now */
+        return ERR_CONFLICT; /* enough of them */
     for (size_t used = 0; records.len > 0 && seq < l->end_seq; seq++) {
         Event e;
         CHECK(event_check(records, &e, &used)); /* the survey did the same */
@@ -390,8 +390,7 @@ static Err swap_file(Ctx *ctx, const Sweep *s, Run *run)
     (void)pthread_mutex_lock(&log->lock);
     const Err err = file_rename(ctx, log->folder, from_name, to_name);
     const Fault fault = ctx->fault;
-    const bool done =
-        err == ERR_OK || log_index_fits(ctx, log, s->segment, &run->head) == ERR_OK;
+    const bool done = err == ERR_OK || log_index_fits(ctx, log, s->segment, &run->head) == ERR_OK;
     ctx->fault = fault;
     run->version = s->run->version + 1;
     if (done)

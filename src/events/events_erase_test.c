@@ -5,8 +5,8 @@
  * The functions of libc that write are replaced for this program, so that a test can look at the folder whenever the
  * thread that erases is about to change it.
  */
-#include "events/eventlog.h"
 #include "events/event_rules.h"
+#include "events/eventlog.h"
 #include "events/events_survey.h"
 #include "events/events_testkit.h"
 
@@ -87,8 +87,8 @@ static void add_change(World *w, EventKind kind, uint32_t a, uint32_t b)
                         .time_ms = NOW_MS - 5000,
                         .received_ms = NOW_MS - 1000 + w->count,
                         .actor = actor_of(w, a),
-                        .other = kind == EVENT_ERASE ? (EventActor){STR(""), STR("")}
-                                                     : actor_of(w, b)};
+                        .other =
+                            kind == EVENT_ERASE ? (EventActor){STR(""), STR("")} : actor_of(w, b)};
     CHECK(event_end(event_begin(&w->k.ctx, &head), &e) == ERR_OK);
     add_record(w, &e);
 }
@@ -118,10 +118,9 @@ static void append_random(World *w, uint32_t records, uint32_t erasures_of_1000)
             add_some(w, erasures_of_1000);
         for (uint32_t i = first; i < w->count; i++)
             buf_add(&batch, w->at[i].bytes);
-        const Err err =
-            kit_below(&w->k, 3) == 0
-                ? events_append(&w->k.ctx, w->log, buf_str(&batch), NULL)
-                : events_apply_outbox(&w->k.ctx, w->log, buf_str(&batch), ++w->outbox);
+        const Err err = kit_below(&w->k, 3) == 0
+                            ? events_append(&w->k.ctx, w->log, buf_str(&batch), NULL)
+                            : events_apply_outbox(&w->k.ctx, w->log, buf_str(&batch), ++w->outbox);
         CHECK(err == ERR_OK);
         buf_free(&batch);
     }
@@ -196,7 +195,8 @@ static void expect_sound(Kit *k, EventsLog *log)
     CHECK(events_verify(&k->ctx, log, NULL, NULL, &bad) == ERR_OK);
     EXPECT_I64(bad, 0);
     CHECK(events_survey(&k->ctx, log->folder, &survey) == ERR_OK);
-    CHECK(events_survey_read(&k->ctx, &survey, &(EventsSurveyVisit){.from_seq = 0}, &bad) == ERR_OK);
+    CHECK(events_survey_read(&k->ctx, &survey, &(EventsSurveyVisit){.from_seq = 0}, &bad) ==
+          ERR_OK);
     EXPECT_I64(bad, 0);
 }
 
@@ -447,7 +447,8 @@ TEST(events_a_ledger_that_is_damaged_is_put_aside_and_who_still_asks_is_found_ag
     kit_write(&w->k, w->k.folder, ERASED_FILE, bytes);
     w->log = kit_log(&w->k, w->k.folder, SMALL);
     EXPECT_I64(stat_of(w->log).erase_waiting, 0);
-    EXPECT_I64((int64_t)kit_read(&w->k, w->k.folder, STR("erased.damaged")).len, (int64_t)bytes.len);
+    EXPECT_I64((int64_t)kit_read(&w->k, w->k.folder, STR("erased.damaged")).len,
+               (int64_t)bytes.len);
     (void)erase_all(&w->k, w->log, &later);
     EXPECT_I64(stat_of(w->log).erase_waiting, waiting);
     EXPECT_I64(erase_all(&w->k, w->log, &AT_ONCE).records, erase_in_list(w));
@@ -582,26 +583,33 @@ int unlink(const char *path)
 static World *crashing;
 static uint32_t crash_count;
 
-/* The disk as it is now, but of what is not synced a part is missing. */
+/* One file of the disk as it is now; of one that is not synced a part is missing. */
+static void keep_file(Kit *k, Str folder, Str name, bool synced)
+{
+    Str bytes;
+    const Err err = file_load(&k->ctx, k->folder, name, 1 << 26, &bytes);
+    if (err == ERR_NOT_FOUND) /* the keeper has just renamed it */
+        return;
+    CHECK(err == ERR_OK);
+    if (!synced && bytes.len > 0 && str_ends_with(name, STR(".tmp"))) {
+        bytes.len = kit_below(k, (uint32_t)bytes.len) + 1;
+        ((char *)(uintptr_t)bytes.ptr)[kit_below(k, (uint32_t)bytes.len)] = 0;
+    }
+    kit_write(k, folder, name, bytes);
+}
+
 static void crash_here(void)
 {
     Kit *k = &crashing->k;
     Str *names = NULL;
     size_t n = 0;
-    char folder[32];
-    CHECK(crash_count < CRASHES_MAX);
-    (void)snprintf(folder, sizeof folder, "crash%u", crash_count++);
     const bool synced = kit_dirty_fd == -1;
-    const Str copy = kit_subfolder(k, folder);
-    kit_copy_folder(k, k->folder, copy);
-    CHECK(file_list(&k->ctx, copy, &names, &n) == ERR_OK);
-    for (size_t i = 0; i < n; i++) {
-        const Str bytes = str_ends_with(names[i], STR(".tmp")) ? kit_read(k, copy, names[i]) : STR("");
-        if (bytes.len == 0 || synced)
-            continue;
-        memset((char *)(uintptr_t)bytes.ptr + kit_below(k, (uint32_t)bytes.len), 0, 1);
-        kit_write(k, copy, names[i], str_slice(bytes, 0, kit_below(k, (uint32_t)bytes.len)));
-    }
+    CHECK(crash_count < CRASHES_MAX);
+    const Str copy = kit_subfolder(k, arena_printf(k->ctx.arena, "crash%u", crash_count++).ptr);
+    CHECK(file_list(&k->ctx, k->folder, &names, &n) == ERR_OK);
+    for (size_t i = 0; i < n; i++)
+        if (!str_eq(names[i], LOG_SPARE))
+            keep_file(k, copy, names[i], synced);
     kit_dirty_fd = synced ? -1 : kit_dirty_fd;
 }
 
@@ -652,6 +660,7 @@ typedef struct Beside {
     atomic_bool stop;
     uint32_t steady; /* events of an actor that nobody erases, in the list when this began */
     atomic_int pages;
+    Str record; /* that is appended meanwhile */
 } Beside;
 
 static Err count_steady(Ctx *ctx, const Event *e, void *arg)
@@ -714,9 +723,8 @@ static void *append_beside(void *arg)
 {
     Beside *b = arg;
     Ctx ctx = {.arena = arena_new(65536)};
-    Str record = kit_record(&b->w->k, "beside");
     while (!atomic_load(&b->stop))
-        CHECK(events_append(&ctx, b->w->log, record, NULL) == ERR_OK);
+        CHECK(events_append(&ctx, b->w->log, b->record, NULL) == ERR_OK);
     arena_free(ctx.arena);
     return NULL;
 }
@@ -739,7 +747,7 @@ static void add_steady(World *w)
 TEST(events_whoever_reads_or_appends_while_segments_are_rewritten_sees_nothing_amiss)
 {
     World *w = world_new(30);
-    Beside b = {.w = w, .steady = 100};
+    Beside b = {.w = w, .steady = 100, .record = kit_record(&w->k, "beside")};
     for (uint32_t i = 0; i < b.steady; i++) {
         append_random(w, 10, 0);
         add_steady(w);

@@ -65,7 +65,8 @@ typedef struct Run {
     atomic_int trust;
     uint64_t segment;   /* first_seq of its file */
     uint64_t first_seq; /* of position 0 */
-    uint64_t version;   /* of its file: higher each time that it is rewritten; constant once it is shared */
+    uint64_t
+        version; /* of its file: higher each time that it is rewritten; constant once it is shared */
     uint8_t key[SIPHASH_KEY_BYTES];
     bool is_open;
     /* open: guarded by the log's lock; closed: constant */

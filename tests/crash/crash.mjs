@@ -8,6 +8,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
+import { cutErasings } from './erase.mjs'
 import { Chance } from './load.mjs'
 import { Finding, Machine } from './machine.mjs'
 import { codeOf } from './model.mjs'
@@ -348,6 +349,14 @@ async function firstStart() {
   await discard(world)
 }
 
+async function erasings() {
+  const chance = new Chance(firstSeed)
+  const world = newWorld(chance)
+  const note = await cutErasings(world.machine, chance)
+  await discard(world)
+  return note
+}
+
 async function faults() {
   await proof('faults: a folder whose first start was cut off starts', firstStart)
   await proof('faults: a full disk is said clearly, and service comes back with the room', () =>
@@ -359,6 +368,7 @@ async function faults() {
     withWorld(failingSync, { LOSSY_FAIL_ONLY: '*[!b]' }))
   await proof('faults: a checkpoint whose sync fails loses nothing', () =>
     withWorld(failingCheckpoint, { LOSSY_FAIL_ONLY: '*/tongdian.db' }))
+  await proof('faults: an erasing that is cut loses nobody else, and is done by the next one', erasings)
   await proof('faults: a slow disk loses nothing', () => withWorld(slowDisk))
 }
 
