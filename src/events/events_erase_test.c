@@ -492,6 +492,9 @@ TEST(events_a_log_that_was_put_back_to_an_older_backup_forgets_whom_the_newer_on
     for (uint32_t i = count - 8; i < count; i++)
         w->at[i].gone = true;
     add_marked(w, EVENT_HAPPENED); /* with a number that the newer log had before its erasure */
+    add_change(w, EVENT_ERASE, 5, 0);
+    CHECK(events_append(&w->k.ctx, w->log, w->at[w->count - 1].bytes, NULL) == ERR_OK);
+    (void)erase_in_list(w);
     (void)erase_all(&w->k, w->log, &AT_ONCE);
     expect_world(w, w->log);
     CHECK(files_with(&w->k, backup, MARKER) > 0);
