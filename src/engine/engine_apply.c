@@ -381,10 +381,25 @@ static EngineAside put_prop(Engine *e, RowBuffer *to, const Place *at, const Eve
     return why;
 }
 
+/* Says that the person has the attribute no longer, when anybody ever had it. */
+static EngineAside put_gone(Engine *e, RowBuffer *to, const Place *at, Str name)
+{
+    if (schema_find_prop(e->schema, SCHEMA_PERSON, name) == NULL)
+        return ASIDE_NOT;
+    const SchemaProp *gone = schema_prop(e->schema, SCHEMA_GONE, name, EVENT_BOOL);
+    if (gone == NULL)
+        return ENGINE_ASIDE_PROPS;
+    if (!schema_pair(e->schema, at->event, gone))
+        return ENGINE_ASIDE_PAIRS;
+    rows_value(to, gone->id, PART_NUMBERS, 0, 1);
+    return ASIDE_NOT;
+}
+
 static void put_props(Engine *e, RowBuffer *to, Place at, const EventProp *props, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++, at.place++) {
-        const EngineAside why = put_prop(e, to, &at, &props[i]);
+        const EngineAside why = props[i].type == EVENT_NONE ? put_gone(e, to, &at, props[i].name)
+                                                            : put_prop(e, to, &at, &props[i]);
         if (why != ASIDE_NOT && to == &e->open)
             engine_keep_aside(e, why);
     }
@@ -417,7 +432,9 @@ void engine_put_row(Engine *e, RowBuffer *to, const Event *event, const Home *ho
     put_text(e, to, PROP_SOURCE, &e->last_source, event->source);
     put_text(e, to, PROP_STORE, &e->last_store, event->store);
     rows_value(to, PROP_RECEIVED, PART_NUMBERS, 0, event->received_ms - event->time_ms);
-    Place at = {shape_of(e, home->name), home->known, home->name, 0, SCHEMA_EVENT};
+    const bool is_person = event->kind == EVENT_PERSON;
+    Place at = {shape_of(e, home->name), home->known, home->name, 0,
+                is_person ? SCHEMA_PERSON : SCHEMA_EVENT};
     put_props(e, to, at, event->props, event->prop_count);
     at.place = event->prop_count;
     at.space = SCHEMA_CONTEXT;
@@ -449,12 +466,17 @@ static EngineAside find_week(Engine *e, const Event *event, Week **out)
     return *out == NULL ? ENGINE_ASIDE_WEEKS : ASIDE_NOT;
 }
 
-/* Its name, when it is not known, and its person. */
-static EngineAside find_numbers(Engine *e, Str name, const ActorKey *actor, Home *out)
+bool engine_has_row(const Event *event)
 {
-    if (out->name == 0)
-        out->name = schema_event(e->schema, name);
-    if (out->name == 0)
+    return event->kind == EVENT_HAPPENED || event->kind == EVENT_PERSON;
+}
+
+/* Its name, when it is not known, and its person. */
+static EngineAside find_numbers(Engine *e, const Event *event, const ActorKey *actor, Home *out)
+{
+    const bool has_name = event->kind == EVENT_HAPPENED;
+    out->name = has_name && out->name == 0 ? schema_event(e->schema, event->name) : out->name;
+    if (has_name && out->name == 0)
         return ENGINE_ASIDE_NAMES;
     uint32_t who = 0;
     if (!schema_actor_of_key(e->schema, actor, &who))
@@ -473,7 +495,7 @@ EngineAside engine_find_home(Engine *e, const Event *event, Home *out)
     if (why != ASIDE_NOT)
         return why;
     const ActorKey actor = schema_actor_key(e->schema, event->actor, room);
-    return find_numbers(e, event->name, &actor, out);
+    return find_numbers(e, event, &actor, out);
 }
 
 /* ---- many at once ------------------------------------------------------------------------------- */
@@ -507,9 +529,10 @@ typedef struct Group {
     Week *lacks; /* the week of the event behind the last one: its ids must be read first */
 } Group;
 
+/* It becomes a row, and has an id. */
 static bool is_event(const Coming *c)
 {
-    return c->event.kind == EVENT_HAPPENED;
+    return engine_has_row(&c->event);
 }
 
 static bool has_week(const Coming *c)
@@ -551,7 +574,8 @@ static void know_event(Engine *e, Group *g, Coming *c)
     char *room = arena_bytes(e->group, who.kind.len + 1 + who.value.len);
     c->actor = schema_actor_key(e->schema, who, room);
     c->id = engine_id_hash(e, &c->event);
-    c->name = schema_find_event(e->schema, c->event.name);
+    c->name =
+        c->event.kind == EVENT_PERSON ? PART_PERSON : schema_find_event(e->schema, c->event.name);
     c->known = NULL;
     if (c->actor.key.len > 0)
         want(g, schema_actors(e->schema), c->actor.hash);
@@ -608,7 +632,7 @@ static void apply_event(Engine *e, const Coming *c)
     Home home = {.name = c->name, .week = c->week, .known = c->known};
     EngineAside why = c->why;
     if (why == ASIDE_NOT)
-        why = find_numbers(e, c->event.name, &c->actor, &home);
+        why = find_numbers(e, &c->event, &c->actor, &home);
     if (why != ASIDE_NOT)
         engine_keep_aside(e, why);
     else if (is_new(e, home.week, c->id))

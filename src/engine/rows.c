@@ -91,6 +91,14 @@ void rows_take(RowBuffer *from, uint32_t person, RowBuffer *to)
     from->count = kept;
 }
 
+uint32_t rows_of_event(const RowBuffer *b, uint32_t event)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < b->count; i++)
+        n += b->rows[i].event == event;
+    return n;
+}
+
 uint64_t rows_cells(const RowBuffer *b)
 {
     const uint32_t of_every_row = 2; /* milliseconds, and the event name in the rest */
@@ -345,6 +353,8 @@ static void count_lists(Seen *s)
 static int by_rows(const void *a, const void *b)
 {
     const ListSeen *x = a, *y = b;
+    if ((x->event == PART_PERSON) != (y->event == PART_PERSON)) /* never among the rest */
+        return x->event == PART_PERSON ? -1 : 1;
     if (x->rows != y->rows)
         return x->rows < y->rows ? 1 : -1;
     return (x->event > y->event) - (x->event < y->event);

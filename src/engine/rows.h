@@ -57,5 +57,8 @@ int64_t rows_week_ms(int64_t time_ms, int64_t origin_ms);
 MUST_USE Err rows_build(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, uint64_t from_seq,
                         uint64_t to_seq, Part ***parts, uint32_t *count);
 
+/* How many rows are of this event name. */
+uint32_t rows_of_event(const RowBuffer *b, uint32_t event);
+
 /* Takes the rows of one person out of `from`, to the end of `to`; both keep their order. */
 void rows_take(RowBuffer *from, uint32_t person, RowBuffer *to);

@@ -29,7 +29,7 @@ typedef struct ScanView {
 } ScanView;
 
 typedef struct ScanSelect {
-    const uint32_t *events; /* ascending; NULL = every event */
+    const uint32_t *events; /* ascending; NULL = every event, which PART_PERSON is none */
     uint32_t event_count;
     int64_t from_ms, to_ms; /* [from, to) */
     const Filter *filter;   /* NULL = all */
@@ -90,6 +90,9 @@ typedef struct ScanLoose {
     uint32_t select;
     const FilterRows *at; /* for scan_values() */
 } ScanLoose;
+
+/* Whether events of this name, or some of PART_REST, may be among what is selected. */
+bool scan_has(const ScanSelect *s, uint32_t event);
 
 typedef struct Scanner Scanner;
 

@@ -46,6 +46,8 @@ extern const SchemaLimits SCHEMA_LIMITS;
 typedef enum SchemaSpace {
     SCHEMA_EVENT = 'e',   /* of the event */
     SCHEMA_CONTEXT = 'c', /* of its context */
+    SCHEMA_PERSON = 'p',  /* of its person: in rows of PART_PERSON */
+    SCHEMA_GONE = 'g',    /* there, true: the person has the attribute of this name no longer */
 } SchemaSpace;
 
 typedef struct SchemaProp {
@@ -69,7 +71,7 @@ uint32_t schema_event(Schema *s, Str name);
 /* The property with this name, made with `type` when there is none.  NULL: too many. */
 SchemaProp *schema_prop(Schema *s, SchemaSpace space, Str name, EventType type);
 
-/* Whether events of this name may have the property; the first ones that ask may. */
+/* Whether events of this name, or rows of PART_PERSON, may have the property; the first ones that ask may. */
 MUST_USE bool schema_pair(Schema *s, uint32_t event, const SchemaProp *prop);
 
 /* The code of a text, 0 = too many.  `prop` is of EVENT_TEXT, PROP_SOURCE or PROP_STORE. */
