@@ -697,7 +697,9 @@ static void *read_beside(void *arg)
     Beside *b = arg;
     Ctx ctx = {.arena = arena_new(65536)};
     while (!atomic_load(&b->stop)) {
-        EventsQuery q = {.actor = {STR("card"), STR("steady")}, .limit = 7};
+        EventsQuery q = {.actor = {STR("card"), STR("steady")},
+                         .limit = 7,
+                         .oldest_first = atomic_load(&b->pages) % 2 == 1};
         EventsPage page = {.more = true};
         uint32_t n = 0;
         while (page.more) {

@@ -401,10 +401,7 @@ static Err query(Ctx *ctx, EventsLog *log, const EventsQuery *q, bool by_actor, 
                              q->actor.value.len > EVENT_ACTOR_VALUE_BYTES_MAX;
     if (by_actor && no_such_key)
         return ERR_OK;
-    Reader r = {.log = log,
-                .q = q,
-                .by_actor = by_actor,
-                .scratch = arena_new(FRAME_PICK_BYTES)};
+    Reader r = {.log = log, .q = q, .by_actor = by_actor, .scratch = arena_new(FRAME_PICK_BYTES)};
     memcpy(r.key, log->key, sizeof r.key);
     r.hash = by_actor ? run_actor_hash(r.key, q->actor) : 0;
     frame_reader_init(&r.frames, FILE_NONE, FRAME_PICK_BYTES);
