@@ -1,7 +1,7 @@
 /*
  * engine/query_test.c -- every kind of question against slow obvious code, on random rows and questions.
  */
-#include "engine/query.h"
+#include "engine/funnel.h"
 
 #include "base/clock.h"
 #include "engine/engine_testkit.h"
@@ -98,24 +98,123 @@ static bool belongs(const Trend *t, const KitRow *r, const SlowSeries *series, u
     return true;
 }
 
-static TrendSum slow_cell(Kit *k, const Trend *t, const SlowSeries *series, uint32_t s,
-                          uint32_t top, uint32_t bucket)
+static bool is_in_cell(const Trend *t, const KitRow *r, const SlowSeries *series, uint32_t s,
+                       uint32_t top, int64_t from_ms, int64_t to_ms)
+{
+    return takes(&t->select, r) && r->time_ms >= from_ms && r->time_ms < to_ms &&
+           belongs(t, r, series, s, top);
+}
+
+static int64_t number_of_row(const Trend *t, const KitRow *r)
+{
+    return r->values[t->number.prop - PROP_FIRST];
+}
+
+/* The numbers that a measure is of, of the cell's rows: of each event or of each person. */
+static uint32_t slow_numbers(Kit *k, const Trend *t, KitRow **rows, uint32_t n, TrendSum *out)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const int64_t number = number_of_row(t, rows[i]);
+        const bool counts = t->of == TREND_OF_PERSON_EVENTS;
+        uint32_t before = 0;
+        if (!counts && number == SCAN_MISSING)
+            continue;
+        if (t->of == TREND_OF_EVENT) {
+            out[count++] = number;
+            continue;
+        }
+        while (before < i && (rows[before]->person != rows[i]->person ||
+                              (!counts && number_of_row(t, rows[before]) == SCAN_MISSING)))
+            before++;
+        if (before < i) /* the person's first row has all of them */
+            continue;
+        out[count] = 0;
+        for (uint32_t j = i; j < n; j++)
+            if (rows[j]->person == rows[i]->person)
+                out[count] += counts ? 1
+                              : number_of_row(t, rows[j]) == SCAN_MISSING
+                                  ? 0
+                                  : number_of_row(t, rows[j]);
+        count++;
+    }
+    (void)k;
+    return count;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const TrendSum x = *(const TrendSum *)a, y = *(const TrendSum *)b;
+    return (x > y) - (x < y);
+}
+
+static TrendSum slow_percentile(const TrendSum *sorted, uint32_t n, uint32_t bps)
+{
+    TrendSum weighted = 0;
+    for (uint32_t i = 0; i < n; i++) { /* how near the place is to the number's, if less than one */
+        const int64_t away = (int64_t)(n - 1) * bps - (int64_t)i * 10000;
+        const int64_t near = 10000 - (away < 0 ? -away : away);
+        weighted += near > 0 ? sorted[i] * near : 0;
+    }
+    return weighted;
+}
+
+static uint32_t slow_distinct(const TrendSum *sorted, uint32_t n)
+{
+    uint32_t distinct = 0;
+    for (uint32_t i = 0; i < n; i++)
+        distinct += i == 0 || sorted[i] != sorted[i - 1];
+    return distinct;
+}
+
+static uint32_t slow_persons(KitRow **rows, uint32_t n)
+{
+    uint32_t persons = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t before = 0;
+        while (before < i && rows[before]->person != rows[i]->person)
+            before++;
+        persons += before == i;
+    }
+    return persons;
+}
+
+static TrendSum sum_of(const TrendSum *numbers, uint32_t n)
 {
     TrendSum sum = 0;
-    uint8_t *seen = ARENA_ARRAY(k->ctx.arena, uint8_t, k->view.person_count);
-    for (uint32_t i = 0; i < k->count; i++) {
-        const KitRow *r = &k->rows[i];
-        if (!takes(&t->select, r) || r->time_ms < t->bounds[bucket] ||
-            r->time_ms >= t->bounds[bucket + 1] || !belongs(t, r, series, s, top))
-            continue;
-        const int64_t number = r->values[2];
-        if (t->measure == TREND_SUM)
-            sum += number == SCAN_MISSING ? 0 : (TrendSum)number;
-        else if (t->measure == TREND_EVENTS || seen[r->person] == 0)
-            sum++;
-        seen[r->person] = 1;
-    }
+    for (uint32_t i = 0; i < n; i++)
+        sum += numbers[i];
     return sum;
+}
+
+/* What stands in the cell, and what it is divided by. */
+static TrendSum slow_cell(Kit *k, const Trend *t, const SlowSeries *series, uint32_t s,
+                          uint32_t top, uint32_t bucket, uint64_t *of)
+{
+    KitRow **rows = malloc((k->count + 1) * sizeof *rows);
+    TrendSum *numbers = malloc((k->count + 1) * sizeof *numbers);
+    const bool so_far = t->measure == TREND_PERSONS_SO_FAR;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < k->count; i++)
+        if (is_in_cell(t, &k->rows[i], series, s, top, t->bounds[so_far ? 0 : bucket],
+                       t->bounds[bucket + 1]))
+            rows[n++] = &k->rows[i];
+    const uint32_t count = t->measure >= TREND_SUM ? slow_numbers(k, t, rows, n, numbers) : 0;
+    qsort(numbers, count, sizeof *numbers, by_number);
+    *of = t->measure == TREND_AVERAGE ? count : t->measure == TREND_PERCENTILE ? 10000 : 1;
+    *of = count == 0 ? 0 : *of;
+    const TrendSum cell =
+        t->measure == TREND_EVENTS                               ? n
+        : t->measure == TREND_PERSONS || so_far                  ? slow_persons(rows, n)
+        : t->measure == TREND_SUM || t->measure == TREND_AVERAGE ? sum_of(numbers, count)
+        : t->measure == TREND_DISTINCT                           ? slow_distinct(numbers, count)
+        : count == 0                                             ? 0
+        : t->measure == TREND_MIN                                ? numbers[0]
+        : t->measure == TREND_MAX                                ? numbers[count - 1]
+                                  : slow_percentile(numbers, count, t->percentile_bps);
+    free(rows);
+    free(numbers);
+    return cell;
 }
 
 /* In how many buckets each person is. */
@@ -140,14 +239,14 @@ static void slow_stickiness(Kit *k, const Trend *t, const SlowSeries *series, ui
 }
 
 static void slow_cells(Kit *k, const Trend *t, const SlowSeries *series, uint32_t s, uint32_t top,
-                       TrendSum *cells)
+                       TrendSum *cells, uint64_t *of)
 {
     if (t->measure == TREND_STICKINESS) {
         slow_stickiness(k, t, series, s, top, cells);
         return;
     }
     for (uint32_t bucket = 0; bucket < t->bucket_count; bucket++)
-        cells[bucket] = slow_cell(k, t, series, s, top, bucket);
+        cells[bucket] = slow_cell(k, t, series, s, top, bucket, &of[bucket]);
 }
 
 static void compare_trend(Kit *k, const Query *q, const Trend *t)
@@ -165,44 +264,114 @@ static void compare_trend(Kit *k, const Query *q, const Trend *t)
         for (uint32_t b = 0; b < t->breakdown_count && !other; b++)
             EXPECT_I64(got.series[s].values[b], series[s].values[b]);
         TrendSum *cells = ARENA_ARRAY(k->ctx.arena, TrendSum, t->bucket_count);
-        slow_cells(k, t, series, s, top, cells);
+        uint64_t *of = ARENA_ARRAY(k->ctx.arena, uint64_t, t->bucket_count);
+        slow_cells(k, t, series, s, top, cells, of);
         CHECK(memcmp(got.series[s].cells, cells, t->bucket_count * sizeof *cells) == 0);
+        CHECK((got.series[s].of != NULL) == (t->measure >= TREND_AVERAGE));
+        CHECK(got.series[s].of == NULL ||
+              memcmp(got.series[s].of, of, t->bucket_count * sizeof *of) == 0);
     }
+}
+
+/* Every measure but stickiness; numbers are property 2, distinct values those of any but the widest. */
+static Trend random_measure(Kit *k)
+{
+    static const TrendMeasure measures[] = {TREND_EVENTS,   TREND_EVENTS,         TREND_PERSONS,
+                                            TREND_PERSONS,  TREND_PERSONS_SO_FAR, TREND_SUM,
+                                            TREND_DISTINCT, TREND_AVERAGE,        TREND_MIN,
+                                            TREND_MAX,      TREND_PERCENTILE,     TREND_PERCENTILE};
+    static const uint32_t percentiles[] = {0, 2500, 5000, 9990, 10000};
+    Trend t = {.measure = measures[kit_below(k, ARRAY_LEN(measures))],
+               .number = {KIT_PROP(2), 2},
+               .percentile_bps = percentiles[kit_below(k, ARRAY_LEN(percentiles))]};
+    if (t.measure >= TREND_AVERAGE)
+        t.of = (TrendOf)kit_below(k, 3);
+    if (t.measure == TREND_DISTINCT && kit_below(k, 3) > 0)
+        t.number = (ScanProp){KIT_PROP(kit_below(k, 2)), 0};
+    return t;
+}
+
+enum { TREND_BUCKETS = 9, MANY_BUCKETS = 80 };
+
+static int by_time(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Bounds anywhere, at whole seconds or minutes, some at a row's. */
+static void random_bounds(Kit *k, Trend *t, int64_t *bounds)
+{
+    static const int64_t units[] = {1, 1000, 60000};
+    const bool many = kit_below(k, 3) == 0;
+    const int64_t unit = units[kit_below(k, ARRAY_LEN(units))];
+    const uint32_t seconds = (1 + kit_below(k, 3)) * 604800;
+    const int64_t from_ms = KIT_ORIGIN_MS + (int64_t)kit_below(k, 300000) * 1000;
+    t->bucket_count = 1 + kit_below(k, many ? MANY_BUCKETS : TREND_BUCKETS);
+    for (uint32_t b = 0; b <= t->bucket_count; b++) {
+        const int64_t at_ms = from_ms + (int64_t)kit_below(k, seconds) * 1000 + kit_below(k, 1000);
+        bounds[b] = kit_below(k, 2) == 0 ? k->rows[kit_below(k, k->count)].time_ms : at_ms;
+        bounds[b] -= bounds[b] % unit;
+    }
+    qsort(bounds, t->bucket_count + 1, sizeof *bounds, by_time);
+    for (uint32_t b = 1; b <= t->bucket_count; b++)
+        bounds[b] = bounds[b] > bounds[b - 1] ? bounds[b] : bounds[b - 1] + unit;
+    t->bounds = bounds;
+}
+
+/* Persons whose rows stand elsewhere now, that is nowhere here: the model forgets them. */
+static void move_some(Kit *k)
+{
+    Moved *moved = moved_new();
+    for (uint32_t n = 1 + kit_below(k, 40); n > 0; n--) {
+        const uint32_t person = k->rows[kit_below(k, k->count)].person;
+        Moved *next = moved_next(moved, person);
+        moved_unref(moved);
+        moved = next;
+        uint32_t left = 0;
+        for (uint32_t i = 0; i < k->count; i++)
+            if (k->rows[i].person != person)
+                k->rows[left++] = k->rows[i];
+        k->count = left;
+    }
+    k->view.moved = moved;
 }
 
 static void random_trends(void)
 {
-    static const KitShape shapes[] = {
-        {.rows = 1500, .persons = 4000, .events = 8, .weeks = 3, .ties = 10},
-        {.rows = 600, .persons = 60, .events = 400, .weeks = 2, .whole_seconds = true}};
+    static const struct {
+        KitShape shape;
+        int rounds;
+    } of[] = {
+        {{.rows = 1500, .persons = 4000, .events = 8, .weeks = 3, .ties = 10}, 60},
+        {{.rows = 600, .persons = 60, .events = 400, .weeks = 2, .whole_seconds = true}, 60},
+        {{.rows = 900, .persons = 150000, .events = 2, .weeks = 2, .ties = 50}, 30},
+    };
     static const ScanProp props[] = {{KIT_PROP(0), 0}, {KIT_PROP(1), 0}};
-    for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(of); i++) {
         Kit k;
-        kit_open(&k, 50 + i, &shapes[i], 3);
+        kit_open(&k, 50 + i, &of[i].shape, 3);
+        if (i == 2)
+            kit_merge(&k, 3);
         const Query q = {.view = &k.view, .crew = crew};
-        for (int round = 0; round < 25; round++) {
+        for (int round = 0; round < of[i].rounds; round++) {
+            if (round == of[i].rounds / 2)
+                move_some(&k);
             uint32_t events[3];
-            int64_t bounds[10];
-            const bool whole_minutes = kit_below(&k, 2) == 0;
-            bounds[0] = KIT_ORIGIN_MS + (int64_t)kit_below(&k, 700000) * 1000;
-            for (size_t b = 1; b < ARRAY_LEN(bounds); b++)
-                bounds[b] = bounds[b - 1] + 1 + (int64_t)kit_below(&k, 90 * 3600 * 1000);
-            for (size_t b = 0; whole_minutes && b < ARRAY_LEN(bounds); b++)
-                bounds[b] = bounds[b] / 60000 * 60000 + (int64_t)b * 60000;
-            Trend t = {.measure = (TrendMeasure)kit_below(&k, 3),
-                       .number = {KIT_PROP(2), 2},
-                       .bounds = bounds,
-                       .bucket_count = 1 + kit_below(&k, ARRAY_LEN(bounds) - 1),
-                       .breakdown = props,
-                       .breakdown_count = kit_below(&k, 3),
-                       .top = 1 + kit_below(&k, 6)};
+            int64_t bounds[MANY_BUCKETS + 1];
+            Trend t = random_measure(&k);
+            random_bounds(&k, &t, bounds);
+            t.breakdown = props;
+            t.breakdown_count = kit_below(&k, 3);
+            t.top = 1 + kit_below(&k, 6);
             t.select.filter = kit_below(&k, 2) == 0 ? NULL : kit_filter(&k, 2);
             if (kit_below(&k, 3) > 0) {
                 t.select.events = events;
-                t.select.event_count = random_events(&k, &shapes[i], events);
+                t.select.event_count = random_events(&k, &of[i].shape, events);
             }
             compare_trend(&k, &q, &t);
         }
+        moved_unref(k.view.moved);
         kit_close(&k);
     }
 }
@@ -210,6 +379,148 @@ static void random_trends(void)
 TEST(trends_are_those_of_the_slow_way_with_every_kernel_and_crew)
 {
     kit_each_kernel_and_crew(random_trends, &crew);
+}
+
+/* The series of one question are those of another; whoever is in none of them is another. */
+static void same_series(void)
+{
+    static const KitShape shape = {.rows = 1200, .persons = 3000, .events = 5, .weeks = 2};
+    static const ScanProp props[] = {{KIT_PROP(0), 0}, {KIT_PROP(1), 0}};
+    const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + 86400000 * 6,
+                              KIT_ORIGIN_MS + 86400000 * 12};
+    Kit k;
+    kit_open(&k, 59, &shape, 2);
+    const Query q = {.view = &k.view, .crew = crew};
+    for (uint32_t round = 0; round < 20; round++) {
+        uint32_t event = 1 + kit_below(&k, shape.events);
+        TrendResult one, other;
+        Trend t = {.bounds = bounds, .bucket_count = 2, .breakdown = props, .top = 3};
+        t.breakdown_count = 1 + kit_below(&k, 2);
+        t.select = (ScanSelect){.events = &event, .event_count = 1};
+        CHECK(query_trend(&k.ctx, &q, &t, &one) == ERR_OK);
+        t.same_as = one.series;
+        t.top = one.count - (one.count > 0 && one.series[one.count - 1].is_other);
+        t.measure = round % 2 == 0 ? TREND_EVENTS : TREND_PERSONS;
+        t.select.filter = kit_filter(&k, 1);
+        event = 1 + kit_below(&k, shape.events);
+        CHECK(query_trend(&k.ctx, &q, &t, &other) == ERR_OK);
+        EXPECT_I64(other.count, t.top + 1);
+        CHECK(other.series[t.top].is_other);
+        SlowSeries series[3];
+        for (uint32_t s = 0; s < t.top; s++)
+            memcpy(series[s].values, one.series[s].values, sizeof series[s].values);
+        for (uint32_t s = 0; s <= t.top; s++)
+            for (uint32_t b = 0; b < 2; b++) {
+                uint64_t of = 0;
+                CHECK(other.series[s].cells[b] == slow_cell(&k, &t, series, s, t.top, b, &of));
+            }
+    }
+    kit_close(&k);
+}
+
+TEST(series_that_are_said_beforehand_are_those_of_the_slow_way)
+{
+    crew = crew_new(2);
+    kit_each_kernel(same_series);
+    crew_free(crew);
+}
+
+static TrendResult trend_of_two(Kit *k, const Trend *t)
+{
+    TrendResult got;
+    crew = crew_new(1);
+    CHECK(query_trend(&k->ctx, &(Query){.view = &k->view, .crew = crew}, t, &got) == ERR_OK);
+    crew_free(crew);
+    return got;
+}
+
+TEST(nobody_is_no_person_of_an_average_per_person_but_in_one_of_events)
+{
+    Kit k = {.ctx.arena = arena_new(1 << 20), .view.person_count = PART_BLOCK_PERSONS + 2};
+    const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + 1000};
+    const int64_t numbers[] = {100, 7, 1, 3, SCAN_MISSING};
+    const uint32_t persons[] = {0, 1, 1, 2, 2};
+    RowBuffer b = {0};
+    for (uint32_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        rows_add(&b, KIT_ORIGIN_MS, persons[i] == 0 ? 0 : PART_BLOCK_PERSONS + persons[i] - 1, 1);
+        if (numbers[i] != SCAN_MISSING)
+            rows_value(&b, KIT_PROP(2), PART_NUMBERS, 0, numbers[i]);
+    }
+    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    Trend t = {.measure = TREND_AVERAGE,
+               .number = {KIT_PROP(2), 0},
+               .bounds = bounds,
+               .bucket_count = 1,
+               .top = 1};
+    TrendResult got = trend_of_two(&k, &t);
+    CHECK(got.series[0].cells[0] == 111 && got.series[0].of[0] == 4);
+    t.of = TREND_OF_PERSON_EVENTS;
+    got = trend_of_two(&k, &t);
+    CHECK(got.series[0].cells[0] == 4 && got.series[0].of[0] == 2);
+    t.of = TREND_OF_PERSON_SUM;
+    got = trend_of_two(&k, &t);
+    CHECK(got.series[0].cells[0] == 11 && got.series[0].of[0] == 2);
+    rows_free(&b);
+    kit_close(&k);
+}
+
+TEST(a_persons_sum_beyond_all_numbers_is_an_error_and_no_number)
+{
+    Kit k = {.ctx.arena = arena_new(1 << 20), .view.person_count = PART_BLOCK_PERSONS + 1};
+    const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + 5000};
+    RowBuffer b = {0};
+    TrendResult got;
+    for (uint32_t i = 0; i < 3; i++) {
+        rows_add(&b, KIT_ORIGIN_MS + (int64_t)i * 1000, PART_BLOCK_PERSONS, 1);
+        rows_value(&b, KIT_PROP(2), PART_NUMBERS, 0, INT64_MAX / 2);
+    }
+    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    crew = crew_new(1);
+    const Trend t = {.measure = TREND_MAX,
+                     .of = TREND_OF_PERSON_SUM,
+                     .number = {KIT_PROP(2), 0},
+                     .bounds = bounds,
+                     .bucket_count = 1,
+                     .top = 1};
+    const Query q = {.view = &k.view, .crew = crew};
+    CHECK(query_trend(&k.ctx, &q, &t, &got) == ERR_INVALID);
+    CHECK(str_eq(str_of(k.ctx.fault.reason), STR("query.too_large")));
+    crew_free(crew);
+    rows_free(&b);
+    kit_close(&k);
+}
+
+/* More rows of one event, block and week than are looked at together. */
+static void long_lists(void)
+{
+    static const KitShape shape = {.rows = 20000, .persons = 40, .events = 1, .weeks = 1};
+    static const ScanProp by = {KIT_PROP(0), 0};
+    Kit k;
+    kit_open(&k, 58, &shape, 1);
+    const Query q = {.view = &k.view, .crew = crew};
+    const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + 2 * 86400000,
+                              KIT_ORIGIN_MS + 4 * 86400000};
+    for (uint32_t breakdown = 0; breakdown < 2; breakdown++)
+        for (int m = TREND_EVENTS; m <= TREND_PERCENTILE; m++) {
+            Trend t = {.measure = (TrendMeasure)m,
+                       .number = {KIT_PROP(2), 2},
+                       .percentile_bps = 5000,
+                       .bounds = bounds,
+                       .bucket_count = 2,
+                       .breakdown = &by,
+                       .breakdown_count = breakdown,
+                       .top = 3};
+            t.select.filter = kit_filter(&k, 1);
+            compare_trend(&k, &q, &t);
+        }
+    kit_close(&k);
+}
+
+TEST(trends_of_a_list_longer_than_a_strip_are_those_of_the_slow_way)
+{
+    crew = crew_new(2);
+    kit_each_kernel(long_lists);
+    crew_free(crew);
 }
 
 /* ---- stickiness ---------------------------------------------------------------------------------- */
@@ -279,365 +590,6 @@ TEST(a_person_who_comes_in_all_of_the_most_buckets_is_counted_there)
     crew_free(crew);
     rows_free(&b);
     kit_close(&k);
-}
-
-/* ---- funnels ------------------------------------------------------------------------------------- */
-
-enum { SLOW_STEPS_MAX = 6 };
-
-/* Adds the times between the steps. */
-static void add_between(const int64_t *at, uint32_t depth, uint64_t *ms)
-{
-    for (uint32_t k = 1; k < depth; k++)
-        ms[k] += (uint64_t)(at[k] - at[k - 1]);
-}
-
-/* Tries every entry and every choice of later steps; gives the longest way, of these the earliest. */
-static uint32_t slow_sequence(const Funnel *f, KitRow **rows, uint32_t n, uint64_t *ms)
-{
-    int64_t times[QUERY_STEPS_MAX];
-    uint32_t best = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        const int64_t start = rows[i]->time_ms;
-        if (!takes(&f->steps[0], rows[i]) || start < f->steps[0].from_ms ||
-            start >= f->steps[0].to_ms)
-            continue;
-        int64_t at[QUERY_STEPS_MAX] = {start};
-        uint32_t done = 1;
-        for (uint32_t j = i + 1; j < n && done < f->step_count; j++)
-            if (takes(&f->steps[done], rows[j]) && rows[j]->time_ms - start <= f->window_ms)
-                at[done++] = rows[j]->time_ms;
-        if (done > best) {
-            best = done;
-            memcpy(times, at, sizeof at);
-        }
-        if (f->entry == FUNNEL_FIRST)
-            break;
-    }
-    add_between(times, best, ms);
-    return best;
-}
-
-/* Which sets of steps can be done by the rows from this one on, row by row: the largest has done[n] steps at
- * at[n - 1]. */
-static uint32_t slow_way(const Funnel *f, KitRow **rows, uint32_t n, int64_t *at)
-{
-    bool done[1 << SLOW_STEPS_MAX] = {true};
-    uint32_t most = 0;
-    for (uint32_t i = 0; i < n && rows[i]->time_ms - rows[0]->time_ms <= f->window_ms; i++)
-        for (uint32_t set = (1U << f->step_count) - 1; set > 0;
-             set--) /* downwards: a row does one step */
-            for (uint32_t k = 0; k < f->step_count; k++) {
-                const bool does = (set >> k & 1) != 0 && done[set ^ (1U << k)];
-                if (!does || done[set] || !takes(&f->steps[k], rows[i]))
-                    continue;
-                done[set] = true;
-                if ((uint32_t)__builtin_popcount(set) > most)
-                    at[most++] = rows[i]->time_ms;
-            }
-    return most;
-}
-
-static bool takes_any(const Funnel *f, const KitRow *r)
-{
-    for (uint32_t k = 0; k < f->step_count; k++)
-        if (takes(&f->steps[k], r))
-            return true;
-    return false;
-}
-
-/* Tries every row that does any step as the entry; the times are the mean of all longest ways. */
-static uint32_t slow_any(const Funnel *f, KitRow **rows, uint32_t n, uint64_t *ms)
-{
-    uint32_t best = 0, ways = 0;
-    uint64_t sums[QUERY_STEPS_MAX] = {0};
-    for (uint32_t i = 0; i < n; i++) {
-        int64_t at[SLOW_STEPS_MAX];
-        const int64_t start = rows[i]->time_ms;
-        if (!takes_any(f, rows[i]) || start < f->steps[0].from_ms || start >= f->steps[0].to_ms)
-            continue;
-        const uint32_t depth = slow_way(f, rows + i, n - i, at);
-        if (depth > best) {
-            best = depth;
-            ways = 0;
-            memset(sums, 0, sizeof sums);
-        }
-        ways += depth == best;
-        if (depth == best)
-            add_between(at, depth, sums);
-    }
-    for (uint32_t k = 1; k < best; k++)
-        ms[k] += sums[k] / ways;
-    return best;
-}
-
-/* How many steps the rows from this one on are, and when. */
-static uint32_t slow_run(const Funnel *f, KitRow **rows, uint32_t n, int64_t *at)
-{
-    uint32_t done = 0;
-    while (done < n && done < f->step_count && takes(&f->steps[done], rows[done]) &&
-           rows[done]->time_ms <= rows[0]->time_ms + f->window_ms) {
-        at[done] = rows[done]->time_ms;
-        done++;
-    }
-    return done;
-}
-
-/* Tries every entry of the range; the longest way, of these the earliest. */
-static uint32_t slow_strict(const Funnel *f, KitRow **rows, uint32_t n, uint64_t *ms)
-{
-    uint32_t best = 0;
-    int64_t times[SLOW_STEPS_MAX];
-    for (uint32_t i = 0; i < n; i++) {
-        int64_t at[SLOW_STEPS_MAX];
-        const int64_t start = rows[i]->time_ms;
-        if (start < f->steps[0].from_ms || start >= f->steps[0].to_ms)
-            continue;
-        const uint32_t depth = slow_run(f, rows + i, n - i, at);
-        if (depth > best) {
-            best = depth;
-            memcpy(times, at, sizeof at);
-        }
-        if (depth > 0 && f->entry == FUNNEL_FIRST)
-            break;
-    }
-    add_between(times, best, ms);
-    return best;
-}
-
-static uint32_t slow_funnel(const Funnel *f, KitRow **rows, uint32_t n, uint64_t *ms)
-{
-    if (f->order == FUNNEL_ANY)
-        return slow_any(f, rows, n, ms);
-    if (f->order == FUNNEL_STRICT)
-        return slow_strict(f, rows, n, ms);
-    return slow_sequence(f, rows, n, ms);
-}
-
-static void compare_funnel(Kit *k, const Query *q, const Funnel *f)
-{
-    FunnelResult got, want = {0};
-    CHECK(query_funnel(&k->ctx, q, f, &got) == ERR_OK);
-    KitRow **sorted = kit_sorted(k);
-    for (uint32_t from = 0, to = 0; from < k->count; from = to) {
-        while (to < k->count && sorted[to]->person == sorted[from]->person)
-            to++;
-        const uint32_t depth = slow_funnel(f, sorted + from, to - from, want.ms);
-        for (uint32_t s = 0; s < depth; s++)
-            want.persons[s]++;
-    }
-    if (!f->times)
-        memset(want.ms, 0, sizeof want.ms);
-    CHECK(memcmp(&got, &want, sizeof got) == 0);
-}
-
-static void random_funnels(FunnelOrder order)
-{
-    static const KitShape shapes[] = {
-        {.rows = 3000, .persons = 100, .events = 5, .weeks = 4, .ties = 20},
-        {.rows = 3000, .persons = 5000, .events = 3, .weeks = 3},
-        {.rows = 800, .persons = 4, .events = 300, .weeks = 2, .ties = 60, .whole_seconds = true}};
-    for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
-        Kit k;
-        kit_open(&k, 70 + i, &shapes[i], 4);
-        const Query q = {.view = &k.view, .crew = crew};
-        for (int round = 0; round < 40; round++) {
-            ScanSelect steps[SLOW_STEPS_MAX] = {0};
-            uint32_t events[SLOW_STEPS_MAX][3];
-            Funnel f = {.steps = steps,
-                        .step_count = 1 + kit_below(&k, SLOW_STEPS_MAX),
-                        .window_ms =
-                            (int64_t)kit_below(&k, kit_below(&k, 2) == 0 ? 3000 : 900000000),
-                        .order = order,
-                        .entry = order == FUNNEL_ANY ? FUNNEL_BEST : (FunnelEntry)kit_below(&k, 2),
-                        .times = kit_below(&k, 2) == 0};
-            for (uint32_t s = 0; s < f.step_count; s++) {
-                steps[s].events = events[s];
-                steps[s].event_count = random_events(&k, &shapes[i], events[s]);
-                steps[s].filter = kit_below(&k, 2) == 0 ? NULL : kit_filter(&k, 1);
-            }
-            steps[0].from_ms = KIT_ORIGIN_MS + (int64_t)kit_below(&k, 400000000);
-            steps[0].to_ms = steps[0].from_ms + (int64_t)kit_below(&k, 1500000000);
-            compare_funnel(&k, &q, &f);
-        }
-        kit_close(&k);
-    }
-}
-
-static void random_sequences(void)
-{
-    random_funnels(FUNNEL_SEQUENTIAL);
-}
-
-static void random_any_orders(void)
-{
-    random_funnels(FUNNEL_ANY);
-}
-
-static void random_strict_ones(void)
-{
-    random_funnels(FUNNEL_STRICT);
-}
-
-TEST(funnels_are_those_of_the_slow_way_with_every_kernel_and_crew)
-{
-    kit_each_kernel_and_crew(random_sequences, &crew);
-}
-
-TEST(funnels_in_any_order_are_those_of_the_slow_way_with_every_kernel_and_crew)
-{
-    kit_each_kernel_and_crew(random_any_orders, &crew);
-}
-
-TEST(strict_funnels_are_those_of_the_slow_way_with_every_kernel_and_crew)
-{
-    kit_each_kernel_and_crew(random_strict_ones, &crew);
-}
-
-/* The first row at or behind `from` with this event that is not before `min_ms`. */
-static uint32_t next_row(KitRow **rows, uint32_t from, uint32_t event, int64_t min_ms)
-{
-    while (rows[from]->event != event || rows[from]->time_ms < min_ms)
-        from++;
-    return from;
-}
-
-static int64_t thread_cpu_ms(void)
-{
-    struct timespec at;
-    CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at) == 0);
-    return (int64_t)at.tv_sec * 1000 + at.tv_nsec / 1000000;
-}
-
-/* Nearly every entry goes a long way that fails in the end.  Nothing counts the steps of a funnel, so the
- * thread's time is bounded: a hundred times what one pass needs, a fifth of what trying every entry does. */
-TEST(a_funnel_times_a_person_with_very_many_entries_in_one_pass)
-{
-    enum { HOUR = 3600000, WINDOW_MS = 70 * HOUR };
-    const KitShape shape = {.rows = 300000, .persons = 1, .events = 3, .weeks = 1};
-    Kit k;
-    kit_open(&k, 75, &shape, 4);
-    crew = crew_new(1);
-    const int64_t late_ms = KIT_ORIGIN_MS + 160 * HOUR;
-    const Filter late = {.kind = FILTER_TIME, .min = late_ms, .max = INT64_MAX};
-    static const uint32_t names[] = {1, 2, 3};
-    const ScanSelect steps[] = {
-        {.events = names, .event_count = 1, .from_ms = 0, .to_ms = INT64_MAX},
-        {.events = names + 1, .event_count = 1},
-        {.events = names + 2, .event_count = 1, .filter = &late}};
-    const Funnel f = {.steps = steps, .step_count = 3, .window_ms = WINDOW_MS, .times = true};
-    const Query q = {.view = &k.view, .crew = crew};
-    FunnelResult got;
-    const int64_t began_ms = thread_cpu_ms();
-    EXPECT_I64(query_funnel(&k.ctx, &q, &f, &got), ERR_OK);
-    const int64_t took_ms = thread_cpu_ms() - began_ms;
-    KitRow **rows = kit_sorted(&k);
-    const uint32_t third = next_row(rows, 0, 3, late_ms);
-    const uint32_t first = next_row(rows, 0, 1, rows[third]->time_ms - WINDOW_MS);
-    const uint32_t second = next_row(rows, first + 1, 2, 0);
-    EXPECT_I64(took_ms < 2000, 1);
-    EXPECT_I64((int64_t)got.persons[2], 1);
-    EXPECT_I64((int64_t)got.ms[1], rows[second]->time_ms - rows[first]->time_ms);
-    EXPECT_I64((int64_t)got.ms[2], rows[third]->time_ms - rows[second]->time_ms);
-    crew_free(crew);
-    kit_close(&k);
-}
-
-/* Every row begins a way, and most may stand for another: asking for the ways one by one is quadratic.  The
- * thread's time is bounded as above. */
-TEST(a_funnel_in_any_order_looks_at_each_row_of_a_person_once)
-{
-    const KitShape shape = {.rows = 300000, .persons = 1, .events = 3, .weeks = 1};
-    static const uint32_t names[] = {1, 2, 3};
-    Kit k;
-    kit_open(&k, 76, &shape, 4);
-    crew = crew_new(1);
-    ScanSelect steps[QUERY_STEPS_MAX];
-    for (uint32_t s = 0; s < QUERY_STEPS_MAX; s++)
-        steps[s] = (ScanSelect){.events = names + s % 3, .event_count = 1};
-    steps[0].to_ms = INT64_MAX;
-    const Funnel f = {.steps = steps,
-                      .step_count = QUERY_STEPS_MAX,
-                      .window_ms = PART_WEEK_MS,
-                      .order = FUNNEL_ANY,
-                      .times = true};
-    const Query q = {.view = &k.view, .crew = crew};
-    FunnelResult got;
-    const int64_t began_ms = thread_cpu_ms();
-    EXPECT_I64(query_funnel(&k.ctx, &q, &f, &got), ERR_OK);
-    EXPECT_I64(thread_cpu_ms() - began_ms < 2000, 1);
-    EXPECT_I64((int64_t)got.persons[QUERY_STEPS_MAX - 1], 1);
-    crew_free(crew);
-    kit_close(&k);
-}
-
-typedef struct SmallRow {
-    uint32_t event;
-    int64_t after_ms;
-} SmallRow;
-
-/* How far one person with three events gets. */
-static int64_t depth_of_three(const Funnel *f, const SmallRow *rows)
-{
-    Kit k = {.ctx.arena = arena_new(1 << 16), .view.person_count = PART_BLOCK_PERSONS + 1};
-    RowBuffer b = {0};
-    FunnelResult got;
-    int64_t depth = 0;
-    for (uint32_t i = 0; i < 3; i++)
-        rows_add(&b, KIT_ORIGIN_MS + rows[i].after_ms, PART_BLOCK_PERSONS, rows[i].event);
-    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
-    crew = crew_new(1);
-    CHECK(query_funnel(&k.ctx, &(Query){.view = &k.view, .crew = crew}, f, &got) == ERR_OK);
-    for (uint32_t s = 0; s < f->step_count; s++)
-        depth += (int64_t)got.persons[s];
-    crew_free(crew);
-    rows_free(&b);
-    kit_close(&k);
-    return depth;
-}
-
-/* Steps "1 or 2" and "1": only by giving up a step does the second event find its own. */
-TEST(an_event_leaves_its_step_to_another_in_any_order)
-{
-    static const struct {
-        SmallRow rows[3];
-        uint32_t depth;
-    } want[] = {{{{1, 0}, {2, 1000}, {3, 2000}}, 2}, {{{2, 0}, {1, 1000}, {3, 2000}}, 2},
-                {{{2, 0}, {2, 1000}, {3, 2000}}, 1}, {{{1, 0}, {3, 1000}, {1, 2000}}, 2},
-                {{{1, 0}, {3, 1000}, {1, 2001}}, 1}, {{{1, 0}, {3, 1000}, {3, 2000}}, 1}};
-    static const uint32_t names[] = {1, 2};
-    const ScanSelect steps[] = {
-        {.events = names, .event_count = 2, .from_ms = 0, .to_ms = INT64_MAX},
-        {.events = names, .event_count = 1}};
-    const Funnel f = {.steps = steps, .step_count = 2, .window_ms = 2000, .order = FUNNEL_ANY};
-    for (size_t i = 0; i < ARRAY_LEN(want); i++)
-        EXPECT_I64(depth_of_three(&f, want[i].rows), want[i].depth);
-}
-
-TEST(a_strict_funnel_goes_from_neighbour_to_neighbour_within_the_window)
-{
-    static const struct {
-        int64_t window_ms;
-        SmallRow rows[3];
-        uint32_t depth;
-    } want[] = {{2000, {{1, 0}, {2, 2000}, {3, 3000}}, 2},
-                {1999, {{1, 0}, {2, 2000}, {3, 3000}}, 1},
-                {2000, {{1, 0}, {3, 1000}, {2, 2000}}, 1},
-                {2000, {{1, 0}, {3, 0}, {2, 0}}, 1}, /* at one instant in the order of arrival */
-                {2000, {{1, 0}, {2, 0}, {3, 0}}, 2},
-                {2000, {{1, 0}, {1, 1000}, {2, 2000}}, 2},
-                {2000, {{2, 0}, {3, 1000}, {1, 2000}}, 1}};
-    static const uint32_t names[] = {1, 2};
-    const ScanSelect steps[] = {
-        {.events = names, .event_count = 1, .from_ms = 0, .to_ms = INT64_MAX},
-        {.events = names + 1, .event_count = 1}};
-    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
-        const Funnel f = {.steps = steps,
-                          .step_count = 2,
-                          .window_ms = want[i].window_ms,
-                          .order = FUNNEL_STRICT};
-        EXPECT_I64(depth_of_three(&f, want[i].rows), want[i].depth);
-    }
 }
 
 /* ---- retention ----------------------------------------------------------------------------------- */
@@ -883,9 +835,7 @@ TEST(a_question_beyond_the_limits_is_refused)
     crew = crew_new(1);
     const Query q = {.view = &k.view, .crew = crew};
     const int64_t bounds[] = {0, 1000};
-    const ScanSelect steps[QUERY_STEPS_MAX + 1] = {{0}};
     TrendResult trend;
-    FunnelResult funnel;
     const Trend trends[] = {
         {.bounds = bounds, .bucket_count = 0},
         {.bounds = bounds, .bucket_count = QUERY_BUCKETS_MAX + 1},
@@ -896,10 +846,6 @@ TEST(a_question_beyond_the_limits_is_refused)
         EXPECT_I64(query_trend(&k.ctx, &q, &trends[i], &trend), ERR_INVALID);
         EXPECT_STREQ(k.ctx.fault.reason, "query.too_large");
     }
-    const Funnel none = {.steps = steps},
-                 many = {.steps = steps, .step_count = QUERY_STEPS_MAX + 1};
-    EXPECT_I64(query_funnel(&k.ctx, &q, &none, &funnel), ERR_INVALID);
-    EXPECT_I64(query_funnel(&k.ctx, &q, &many, &funnel), ERR_INVALID);
     RetentionResult retention;
     const Retention no_intervals = {.bounds = bounds};
     const Retention too_many = {.bounds = bounds, .interval_count = QUERY_INTERVALS_MAX + 1};

@@ -232,7 +232,7 @@ static void take_nobody(const ScanLoose *rows, void *arg)
         w->numbers = malloc(((size_t)w->number_cap + KERNEL_SLACK) * sizeof *w->numbers);
         CHECK(w->numbers != NULL);
     }
-    if (t->number != NULL && !scan_values(rows, *t->number, &w->scratch, w->numbers)) {
+    if (t->number != NULL && !scan_values(rows->at, *t->number, &w->scratch, w->numbers)) {
         w->is_damaged = true;
         return;
     }
