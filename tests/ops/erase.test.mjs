@@ -131,6 +131,14 @@ test('an older backup forgets whom the newer log forgot, before it serves', asyn
   assert.match(without.out, /restore with --erased/)
 })
 
+test('rows stay well without the events of who was erased', () => {
+  const claimed = exported(w.data).map((l) => JSON.parse(l)).find((e) => e.name === 'Coupon Claimed')
+  const r = erase(w.data, ['person', String(claimed.person)])
+  assert.match(r.out, /Erased ([2-9]|\d\d+) records/, r.err) // more than what asked for it
+  assert.ok(!exported(w.data).some((l) => JSON.parse(l).person === claimed.person))
+  mustBeWell(w.data)
+})
+
 test('how many wait, and since when, is said while the server runs', async () => {
   await w.start()
   const text = await (await fetch(`${w.url}/metrics`)).text()
