@@ -234,16 +234,16 @@ const char *engine_aside_text(EngineAside why)
         [ENGINE_ASIDE_TYPE] = "values of another type than the first one",
         [ENGINE_ASIDE_NUMBER] = "numbers too large or with too many decimal places",
         [ENGINE_ASIDE_TEXTS] = "texts beyond what dictionaries may hold",
-        [ENGINE_ASIDE_LISTS] = "lists, which have no column",
+        [ENGINE_ASIDE_FIELDS] = "values of too many fields of one list of records",
     };
     return texts[why];
 }
 
-/* The log hears of each reason once: odd events come in thousands.  Lists are not odd. */
+/* The log hears of each reason once: odd events come in thousands. */
 static void keep_aside(Engine *e, EngineAside why)
 {
     e->aside[why]++;
-    if (why == ENGINE_ASIDE_LISTS || (e->aside_said >> why & 1) != 0)
+    if ((e->aside_said >> why & 1) != 0)
         return;
     e->aside_said |= 1U << why;
     LOG(LOG_WARN, "events.kept_aside", LOG_C("what", engine_aside_text(why)),
@@ -274,37 +274,37 @@ static void shorten(int64_t *value, int *scale)
 
 static const EngineAside ASIDE_NOT = ENGINE_ASIDE_COUNT; /* it has a place */
 
+/* A value that is one, as the columns have it. */
+typedef struct PlainValue {
+    int64_t value;
+    PartKind kind;
+    int scale;
+} PlainValue;
+
 /* Why the value stays in the log only, ASIDE_NOT = it does not. */
-static EngineAside put_value(Engine *e, RowBuffer *to, const SchemaProp *prop, const EventProp *p)
+static EngineAside plain_value(Engine *e, const SchemaProp *prop, const EventProp *p,
+                               PlainValue *out)
 {
-    int64_t value = p->i64;
-    int scale = 0;
+    *out = (PlainValue){p->i64, PART_NUMBERS, 0};
     switch (p->type) {
     case EVENT_TEXT:
-        value = schema_code(e->schema, prop->id, p->text);
-        if (value == 0)
-            return ENGINE_ASIDE_TEXTS;
-        rows_value(to, prop->id, PART_CODES, 0, value);
-        return ASIDE_NOT;
+        *out = (PlainValue){schema_code(e->schema, prop->id, p->text), PART_CODES, 0};
+        return out->value == 0 ? ENGINE_ASIDE_TEXTS : ASIDE_NOT;
     case EVENT_NUMBER:
-        scale = p->scale;
-        shorten(&value, &scale);
-        if (!number_fits(value, scale))
-            return ENGINE_ASIDE_NUMBER;
-        break;
+        out->scale = p->scale;
+        shorten(&out->value, &out->scale);
+        return number_fits(out->value, out->scale) ? ASIDE_NOT : ENGINE_ASIDE_NUMBER;
     case EVENT_MONEY:
     case EVENT_BOOL:
     case EVENT_TIME:
-        break;
+        return ASIDE_NOT;
     case EVENT_TEXTS:
     case EVENT_ITEMS:
-        return ENGINE_ASIDE_LISTS;
     case EVENT_NONE:
     case EVENT_TYPE_COUNT:
-        return ENGINE_ASIDE_TYPE;
+        break;
     }
-    rows_value(to, prop->id, PART_NUMBERS, scale, value);
-    return ASIDE_NOT;
+    return ENGINE_ASIDE_TYPE;
 }
 
 static Shape *shape_of(Engine *e, uint32_t name)
@@ -338,37 +338,119 @@ typedef struct Place {
     SchemaSpace space;
 } Place;
 
-/* A shape holds what its event name may have, and lists: that needs no second look. */
-static EngineAside put_prop(Engine *e, RowBuffer *to, const Place *at, const EventProp *p)
+/* What has no place is counted when it comes for the first time. */
+static void count_aside(Engine *e, const RowBuffer *to, SchemaProp *prop, EngineAside why)
 {
-    SchemaProp *prop = same_as_last(e, at->shape, at->place, at->space, p->name);
-    const bool is_list = p->type == EVENT_TEXTS || p->type == EVENT_ITEMS;
-    const bool needs_pair = prop == NULL && !is_list;
-    if (prop == NULL)
-        prop = schema_prop(e->schema, at->space, p->name, p->type);
-    EngineAside why = ENGINE_ASIDE_PROPS;
-    if (prop == NULL)
-        return why;
-    if (prop->type != p->type)
+    if (why == ASIDE_NOT || to != &e->open)
+        return;
+    if (prop != NULL)
+        prop->conflicts++;
+    keep_aside(e, why);
+}
+
+static void put_texts(Engine *e, RowBuffer *to, SchemaProp *list, const EventProp *p)
+{
+    rows_list(to, list->id, p->count);
+    for (uint32_t i = 0; i < p->count; i++) {
+        const uint32_t code = schema_code(e->schema, list->id, p->texts[i]);
+        rows_item(to);
+        if (code != 0)
+            rows_item_value(to, list->id, PART_CODES, 0, code);
+        else
+            count_aside(e, to, list, ENGINE_ASIDE_TEXTS);
+    }
+}
+
+/* The field that stood at this place of a record last time, when it is the one. */
+static SchemaProp *same_field(const Engine *e, const Shape *shape, uint32_t place,
+                              const SchemaProp *list, Str name)
+{
+    SchemaProp *near = place < SHAPE_PROPS ? shape->fields[place] : NULL;
+    return near != NULL && near->list == list->id &&
+                   str_eq(schema_prop_name(e->schema, near->id), name)
+               ? near
+               : NULL;
+}
+
+/* As put_prop(). */
+static void put_field(Engine *e, RowBuffer *to, const Place *at, SchemaProp *list,
+                      const EventProp *p)
+{
+    SchemaProp *field = same_field(e, at->shape, at->place, list, p->name);
+    const bool needs_pair = field == NULL;
+    PlainValue v;
+    EngineAside why = ENGINE_ASIDE_FIELDS;
+    if (field == NULL)
+        field = schema_field(e->schema, list, p->name, p->type);
+    if (field == NULL)
+        why = schema_fields_are_full(e->schema, list) ? why : ENGINE_ASIDE_PROPS;
+    else if (field->type != p->type)
         why = ENGINE_ASIDE_TYPE;
-    else if (needs_pair && !schema_pair(e->schema, at->event, prop))
+    else if (needs_pair && !schema_pair(e->schema, at->event, field))
         why = ENGINE_ASIDE_PAIRS;
     else
-        why = put_value(e, to, prop, p);
-    if (why != ASIDE_NOT && to == &e->open)
-        prop->conflicts++;
-    if ((why == ASIDE_NOT || why == ENGINE_ASIDE_LISTS) && at->place < SHAPE_PROPS)
-        at->shape->props[at->place] = prop;
+        why = plain_value(e, field, p, &v);
+    count_aside(e, to, field, why);
+    if (why != ASIDE_NOT)
+        return;
+    rows_item_value(to, field->id, v.kind, v.scale, v.value);
+    if (at->place < SHAPE_PROPS)
+        at->shape->fields[at->place] = field;
+}
+
+static void put_items(Engine *e, RowBuffer *to, const Place *of, SchemaProp *list,
+                      const EventProp *p)
+{
+    rows_list(to, list->id, p->count);
+    for (uint32_t i = 0; i < p->count; i++) {
+        Place at = *of;
+        rows_item(to);
+        for (at.place = 0; at.place < p->items[i].count; at.place++)
+            put_field(e, to, &at, list, &p->items[i].fields[at.place]);
+    }
+}
+
+static EngineAside put_value(Engine *e, RowBuffer *to, const Place *at, SchemaProp *prop,
+                             const EventProp *p)
+{
+    PlainValue v;
+    if (p->type == EVENT_TEXTS) {
+        put_texts(e, to, prop, p);
+        return ASIDE_NOT;
+    }
+    if (p->type == EVENT_ITEMS) {
+        put_items(e, to, at, prop, p);
+        return ASIDE_NOT;
+    }
+    const EngineAside why = plain_value(e, prop, p, &v);
+    if (why == ASIDE_NOT)
+        rows_value(to, prop->id, v.kind, v.scale, v.value);
     return why;
+}
+
+/* A shape holds what its event name may have: that needs no second look. */
+static void put_prop(Engine *e, RowBuffer *to, const Place *at, const EventProp *p)
+{
+    SchemaProp *prop = same_as_last(e, at->shape, at->place, at->space, p->name);
+    const bool needs_pair = prop == NULL;
+    EngineAside why = ENGINE_ASIDE_PROPS;
+    if (prop == NULL)
+        prop = schema_prop(e->schema, at->space, p->name, p->type);
+    if (prop != NULL && prop->type != p->type)
+        why = ENGINE_ASIDE_TYPE;
+    else if (prop != NULL && needs_pair && !schema_pair(e->schema, at->event, prop))
+        why = ENGINE_ASIDE_PAIRS;
+    else if (prop != NULL)
+        why = put_value(e, to, at, prop, p);
+    count_aside(e, to, prop, why);
+    if (why == ASIDE_NOT && at->place < SHAPE_PROPS)
+        at->shape->props[at->place] = prop;
 }
 
 static void put_props(Engine *e, RowBuffer *to, Place at, const EventProp *props, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++, at.place++) {
-        const EngineAside why = put_prop(e, to, &at, &props[i]);
-        if (why != ASIDE_NOT && to == &e->open)
-            keep_aside(e, why);
-    }
+    for (uint32_t i = 0; i < count; i++, at.place++)
+        put_prop(e, to, &at, &props[i]);
 }
 
 static void put_text(Engine *e, RowBuffer *to, uint32_t prop, Str text)

@@ -305,7 +305,7 @@ TEST(a_list_takes_no_column_from_the_properties_of_its_event_name)
         offer(&o, &(Like){.name = 1, .count = 2, .lists = 5});
     }
     const EngineStat stat = stat_of(&o);
-    EXPECT_I64((int64_t)stat.aside[ENGINE_ASIDE_LISTS], 20);
+    EXPECT_I64((int64_t)stat.aside[ENGINE_ASIDE_FIELDS], 20);
     EXPECT_I64((int64_t)stat.kept_aside, 20);
     EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p1")), 2);
     odd_close(&o);

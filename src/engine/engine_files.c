@@ -124,12 +124,19 @@ Err engine_manifest_save(Ctx *ctx, Engine *e, const FilePart *files, uint32_t co
     return err;
 }
 
+/* Version 4 had lists in the log only, and counted them: without any, its files hold everything. */
+static bool version_is_good(const ManifestHead *head)
+{
+    return head->version == ENGINE_MANIFEST_VERSION ||
+           (head->version == 4 && head->aside[ENGINE_ASIDE_FIELDS] == 0);
+}
+
 static bool manifest_is_good(Str bytes, ManifestHead *head)
 {
     if (bytes.len < sizeof *head)
         return false;
     memcpy(head, bytes.ptr, sizeof *head);
-    return memcmp(head->magic, "TDEVENG1", 8) == 0 && head->version == ENGINE_MANIFEST_VERSION &&
+    return memcmp(head->magic, "TDEVENG1", 8) == 0 && version_is_good(head) &&
            crc32c_add(0, str_slice(bytes, CRC_FROM, bytes.len)) == head->crc &&
            head->file_count == (bytes.len - sizeof *head) / sizeof(uint64_t) &&
            head->names_bytes >= 0;

@@ -20,7 +20,7 @@
 
 #include <pthread.h>
 
-enum { ENGINE_MANIFEST_VERSION = 4, ENGINE_NAME_BYTES = 40 };
+enum { ENGINE_MANIFEST_VERSION = 5, ENGINE_NAME_BYTES = 40 };
 
 /* A part in a file, with the ids of its events. */
 typedef struct FilePart {
@@ -49,10 +49,12 @@ typedef struct Week {
     IdFilter filter;    /* before the files; made when the week gets its first event */
 } Week;
 
-/* The properties that the last event of a name had, in their order: the next one mostly has the same. */
+/* The properties that the last event of a name had, and the fields of its last record, in their order: the next one
+ * mostly has the same. */
 enum { SHAPE_PROPS = 16 };
 typedef struct Shape {
     SchemaProp *props[SHAPE_PROPS];
+    SchemaProp *fields[SHAPE_PROPS];
 } Shape;
 
 /* A batch that waits to be applied. */

@@ -423,7 +423,7 @@ static void expect_mends(Pair *p, Seen before, Wounds w)
 {
     start_engine(p);
     const EngineStat sound = stat_of(p);
-    EXPECT_I64((int64_t)sound.aside[ENGINE_ASIDE_LISTS], p->events);
+    EXPECT_I64((int64_t)sound.aside[ENGINE_ASIDE_FIELDS], p->events);
     events_close(p->log);
     engine_close(p->engine);
     start_log(p);
@@ -444,7 +444,7 @@ static void expect_mends(Pair *p, Seen before, Wounds w)
     EXPECT_I64(now.file_parts, sound.file_parts);
     EXPECT_I64(ids_in_files(p).count, p->events);
     EXPECT_I64((int64_t)now.file_bytes, (int64_t)sound.file_bytes);
-    EXPECT_I64((int64_t)now.aside[ENGINE_ASIDE_LISTS], p->events);
+    EXPECT_I64((int64_t)now.aside[ENGINE_ASIDE_FIELDS], p->events);
     events_close(p->log);
     engine_close(p->engine);
     start_log(p);

@@ -13,17 +13,30 @@ void rows_free(RowBuffer *b)
 {
     free(b->rows);
     free(b->values);
-    free(b->has_prop);
+    free(b->props.has);
+    free(b->lists);
+    free(b->items);
+    free(b->item_values);
+    free(b->item_props.has);
     *b = (RowBuffer){0};
+}
+
+static void forget_props(RowProps *p)
+{
+    p->count = 0;
+    if (p->room > 0)
+        memset(p->has, 0, p->room / 8);
 }
 
 void rows_clear(RowBuffer *b)
 {
     b->count = 0;
     b->value_count = 0;
-    b->prop_count = 0;
-    if (b->prop_room > 0)
-        memset(b->has_prop, 0, b->prop_room / 8);
+    b->list_count = 0;
+    b->item_count = 0;
+    b->item_value_count = 0;
+    forget_props(&b->props);
+    forget_props(&b->item_props);
 }
 
 static void *grown(void *array, uint32_t *cap, size_t size)
@@ -41,18 +54,18 @@ void rows_add(RowBuffer *b, int64_t time_ms, uint32_t person, uint32_t event)
     b->rows[b->count++] = (Row){time_ms, person, event, b->value_count, 0};
 }
 
-static void note_prop(RowBuffer *b, uint32_t prop)
+static void note_prop(RowProps *p, uint32_t prop)
 {
-    if (prop >= b->prop_room) {
+    if (prop >= p->room) {
         const uint32_t room = (prop / 1024 + 1) * 1024;
-        b->has_prop = realloc(b->has_prop, room / 8);
-        CHECK(b->has_prop != NULL);
-        memset(b->has_prop + b->prop_room / 64, 0, (room - b->prop_room) / 8);
-        b->prop_room = room;
+        p->has = realloc(p->has, room / 8);
+        CHECK(p->has != NULL);
+        memset(p->has + p->room / 64, 0, (room - p->room) / 8);
+        p->room = room;
     }
     const uint64_t bit = UINT64_C(1) << (prop & 63);
-    b->prop_count += (b->has_prop[prop / 64] & bit) == 0;
-    b->has_prop[prop / 64] |= bit;
+    p->count += (p->has[prop / 64] & bit) == 0;
+    p->has[prop / 64] |= bit;
 }
 
 void rows_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t value)
@@ -61,13 +74,38 @@ void rows_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t v
         b->values = grown(b->values, &b->value_cap, sizeof *b->values);
     b->values[b->value_count++] = (RowValue){value, prop, (uint8_t)kind, (uint8_t)scale};
     b->rows[b->count - 1].value_count++;
-    note_prop(b, prop);
+    note_prop(&b->props, prop);
+}
+
+void rows_list(RowBuffer *b, uint32_t prop, uint32_t count)
+{
+    if (b->list_count == b->list_cap)
+        b->lists = grown(b->lists, &b->list_cap, sizeof *b->lists);
+    b->lists[b->list_count++] = (RowList){b->count - 1, prop, b->item_count, count};
+    rows_value(b, prop, PART_NUMBERS, 0, count);
+}
+
+void rows_item(RowBuffer *b)
+{
+    if (b->item_count == b->item_cap)
+        b->items = grown(b->items, &b->item_cap, sizeof *b->items);
+    b->items[b->item_count++] = (RowItem){b->item_value_count, 0};
+}
+
+void rows_item_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t value)
+{
+    if (b->item_value_count == b->item_value_cap)
+        b->item_values = grown(b->item_values, &b->item_value_cap, sizeof *b->item_values);
+    b->item_values[b->item_value_count++] = (RowValue){value, prop, (uint8_t)kind, (uint8_t)scale};
+    b->items[b->item_count - 1].value_count++;
+    note_prop(&b->item_props, prop);
 }
 
 uint64_t rows_cells(const RowBuffer *b)
 {
     const uint32_t of_every_row = 2; /* milliseconds, and the event name in the rest */
-    return (uint64_t)b->count * (b->prop_count + of_every_row);
+    return (uint64_t)b->count * (b->props.count + of_every_row) +
+           (uint64_t)b->item_count * (b->item_props.count + 1);
 }
 
 int64_t rows_week_ms(int64_t time_ms, int64_t origin_ms)
@@ -166,7 +204,16 @@ typedef struct ListSeen {
     uint32_t column_count, column_cap;
     PropIndex index;
     uint32_t hint; /* the column after the one found last: rows of one event look alike */
+    PropIndex items_index;
+    uint32_t first_items, items_count; /* of what its rows have several of; in order at the end */
 } ListSeen;
+
+/* What the rows of one list have in one list property: a list of its own. */
+typedef struct ItemsSeen {
+    uint32_t of; /* which list */
+    uint32_t prop;
+    ListSeen rows;
+} ItemsSeen;
 
 typedef struct Seen {
     Arena *arena; /* of this part */
@@ -178,6 +225,9 @@ typedef struct Seen {
     uint32_t list_count;
     uint32_t *list_of; /* event -> list; of the whole buffer, as the next one */
     uint32_t *rows_of; /* event -> rows, all 0 between two parts */
+    ItemsSeen *items;  /* by list, then property, at the end */
+    uint32_t items_count, items_cap;
+    const uint32_t *lists_at; /* row -> its first list of the buffer; NULL: the buffer has none */
 } Seen;
 
 static ColumnSeen *add_column(Seen *s, ListSeen *l, const RowValue *v)
@@ -298,6 +348,89 @@ static void see_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n,
     }
 }
 
+/* ---- items ---------------------------------------------------------------------------------------- */
+
+/* Which lists each row has: those of row r begin at [r]. */
+static const uint32_t *find_lists(Ctx *ctx, const RowBuffer *b)
+{
+    if (b->list_count == 0)
+        return NULL;
+    uint32_t *at = ARENA_ARRAY(ctx->arena, uint32_t, (size_t)b->count + 1);
+    for (uint32_t row = 0, list = 0; row <= b->count; row++) {
+        at[row] = list;
+        while (list < b->list_count && b->lists[list].row == row)
+            list++;
+    }
+    return at;
+}
+
+static ItemsSeen *items_for(Seen *s, uint32_t list, uint32_t prop)
+{
+    bool is_new = false;
+    const uint32_t at =
+        prop_index_add(&s->lists[list].items_index, s->arena, prop, s->items_count, &is_new);
+    if (!is_new)
+        return &s->items[at];
+    if (s->items_count == s->items_cap) {
+        const uint32_t cap = s->items_cap == 0 ? 16 : s->items_cap * 2;
+        ItemsSeen *more = ARENA_ARRAY(s->arena, ItemsSeen, cap);
+        if (s->items_count > 0)
+            memcpy(more, s->items, s->items_count * sizeof *more);
+        s->items = more;
+        s->items_cap = cap;
+    }
+    ItemsSeen *items = &s->items[s->items_count++];
+    *items = (ItemsSeen){.of = list, .prop = prop};
+    return items;
+}
+
+static void see_items(Seen *s, const Row *r, bool scales)
+{
+    const RowBuffer *b = s->b;
+    const uint32_t row = (uint32_t)(r - b->rows);
+    for (uint32_t i = s->lists_at[row]; i < s->lists_at[row + 1]; i++) {
+        const RowList *list = &b->lists[i];
+        if (list->count == 0)
+            continue;
+        ItemsSeen *items = items_for(s, s->list_of[r->event], list->prop);
+        items->rows.rows += scales ? list->count : 0;
+        for (uint32_t k = list->first; k < list->first + list->count; k++)
+            see_values(s, &items->rows, b->item_values + b->items[k].values_at,
+                       b->items[k].value_count, scales);
+    }
+}
+
+static int by_list(const void *a, const void *b)
+{
+    const ItemsSeen *x = a, *y = b;
+    if (x->of != y->of)
+        return x->of < y->of ? -1 : 1;
+    return (x->prop > y->prop) - (x->prop < y->prop);
+}
+
+static void arrange_items(Seen *s)
+{
+    bool is_new = false;
+    if (s->items_count == 0)
+        return;
+    qsort(s->items, s->items_count, sizeof *s->items, by_list);
+    for (uint32_t i = 0; i < s->list_count; i++)
+        s->lists[i].items_index = (PropIndex){0};
+    for (uint32_t i = 0; i < s->items_count; i++) {
+        ListSeen *of = &s->lists[s->items[i].of];
+        of->first_items = of->items_count++ == 0 ? i : of->first_items;
+        (void)prop_index_add(&of->items_index, s->arena, s->items[i].prop, i, &is_new);
+    }
+}
+
+/* ---- columns -------------------------------------------------------------------------------------- */
+
+static void set_nullable(ListSeen *l)
+{
+    for (uint32_t c = 0; c < l->column_count; c++)
+        l->columns[c].plan.nullable = l->columns[c].values < l->rows;
+}
+
 /* Which columns, how wide: once for the scales, once for the values at them. */
 static void see_columns(Seen *s)
 {
@@ -309,11 +442,14 @@ static void see_columns(Seen *s)
             const uint32_t extras = extra_values(s, l, r, extra);
             see_values(s, l, extra, extras, pass == 0);
             see_values(s, l, values_of(s, r), r->value_count, pass == 0);
+            if (s->lists_at != NULL)
+                see_items(s, r, pass == 0);
         }
     }
     for (uint32_t i = 0; i < s->list_count; i++)
-        for (uint32_t c = 0; c < s->lists[i].column_count; c++)
-            s->lists[i].columns[c].plan.nullable = s->lists[i].columns[c].values < s->lists[i].rows;
+        set_nullable(&s->lists[i]);
+    for (uint32_t i = 0; i < s->items_count; i++)
+        set_nullable(&s->items[i].rows);
 }
 
 static int by_prop(const void *a, const void *b)
@@ -323,16 +459,22 @@ static int by_prop(const void *a, const void *b)
 }
 
 /* Ascending, as parts promise; mostly they are already. */
+static void sort_columns(const Seen *s, ListSeen *l)
+{
+    bool is_new = false;
+    if (l->column_count > 0)
+        qsort(l->columns, l->column_count, sizeof *l->columns, by_prop);
+    l->index = (PropIndex){0};
+    for (uint32_t c = 0; c < l->column_count; c++)
+        (void)prop_index_add(&l->index, s->arena, l->columns[c].plan.prop, c, &is_new);
+}
+
 static void arrange_columns(Seen *s)
 {
-    for (uint32_t i = 0; i < s->list_count; i++) {
-        ListSeen *l = &s->lists[i];
-        bool is_new = false;
-        qsort(l->columns, l->column_count, sizeof *l->columns, by_prop);
-        l->index = (PropIndex){0};
-        for (uint32_t c = 0; c < l->column_count; c++)
-            (void)prop_index_add(&l->index, s->arena, l->columns[c].plan.prop, c, &is_new);
-    }
+    for (uint32_t i = 0; i < s->list_count; i++)
+        sort_columns(s, &s->lists[i]);
+    for (uint32_t i = 0; i < s->items_count; i++)
+        sort_columns(s, &s->items[i].rows);
 }
 
 /* ---- writing one part ------------------------------------------------------------------------- */
@@ -349,6 +491,7 @@ typedef struct Writing {
     uint32_t *keys;     /* of one list */
     int64_t *cells;     /* of a piece, column by column */
     uint64_t cell_room;
+    const RowList **row_lists; /* of one list's rows of a block, property by property */
 } Writing;
 
 static void put_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n, int64_t *cells,
@@ -378,6 +521,81 @@ static void write_piece(Writing *w, uint32_t list, const Row *const *rows, uint3
         part_builder_values(w->builder, list, c, w->cells + (size_t)c * n, n);
 }
 
+enum { ITEMS_TOGETHER = 4096 };
+
+static void write_items_piece(Writing *w, uint32_t number, const RowItem *const *items, uint32_t n)
+{
+    Seen *s = w->seen;
+    ListSeen *l = &s->items[number].rows;
+    for (size_t i = 0; i < (size_t)n * l->column_count; i++)
+        w->cells[i] = PART_MISSING;
+    for (uint32_t i = 0; i < n; i++)
+        put_values(s, l, s->b->item_values + items[i]->values_at, items[i]->value_count,
+                   w->cells + i, n);
+    for (uint32_t c = 0; c < l->column_count; c++)
+        part_builder_values(w->builder, s->list_count + number, c, w->cells + (size_t)c * n, n);
+}
+
+/* The items of one property, in the order of their rows. */
+static void write_items_of(Writing *w, uint32_t number, const RowList *const *lists, uint32_t count)
+{
+    const RowBuffer *b = w->seen->b;
+    const uint32_t columns = w->seen->items[number].rows.column_count;
+    const RowItem *items[ITEMS_TOGETHER];
+    uint32_t n = 0;
+    if (columns == 0)
+        return;
+    const uint64_t fits = w->cell_room / columns;
+    const uint32_t most = fits < ITEMS_TOGETHER ? (uint32_t)fits : ITEMS_TOGETHER;
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t k = 0; k < lists[i]->count; k++) {
+            items[n++] = &b->items[lists[i]->first + k];
+            if (n < most)
+                continue;
+            write_items_piece(w, number, items, n);
+            n = 0;
+        }
+    write_items_piece(w, number, items, n);
+}
+
+/* The rows' lists, property by property; where those of the list's i-th property end stands in ends[i]. */
+static void sort_row_lists(Writing *w, ListSeen *l, const Row *const *rows, uint32_t n,
+                           uint32_t *ends)
+{
+    const Seen *s = w->seen;
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < n; i++) {
+            const uint32_t row = (uint32_t)(rows[i] - s->b->rows);
+            for (uint32_t k = s->lists_at[row]; k < s->lists_at[row + 1]; k++) {
+                const RowList *list = &s->b->lists[k];
+                if (list->count == 0)
+                    continue;
+                const uint32_t at = prop_index_find(&l->items_index, list->prop) - l->first_items;
+                if (pass == 0)
+                    ends[at]++;
+                else
+                    w->row_lists[ends[at]++] = list;
+            }
+        }
+        for (uint32_t at = 0, sum = 0; pass == 0 && at < l->items_count; at++) {
+            const uint32_t here = ends[at];
+            ends[at] = sum;
+            sum += here;
+        }
+    }
+}
+
+static void write_items(Writing *w, uint32_t list, const Row *const *rows, uint32_t n)
+{
+    ListSeen *l = &w->seen->lists[list];
+    uint32_t *ends = calloc((size_t)l->items_count + 1, sizeof *ends);
+    CHECK(ends != NULL);
+    sort_row_lists(w, l, rows, n, ends);
+    for (uint32_t i = 0, from = 0; i < l->items_count; from = ends[i++])
+        write_items_of(w, l->first_items + i, w->row_lists + from, ends[i] - from);
+    free(ends);
+}
+
 static void write_list(Writing *w, uint32_t list, const Row *const *rows, uint32_t n)
 {
     const Seen *s = w->seen;
@@ -388,6 +606,8 @@ static void write_list(Writing *w, uint32_t list, const Row *const *rows, uint32
     const uint32_t piece = (uint32_t)(w->cell_room / s->lists[list].column_count);
     for (uint32_t done = 0; done < n; done += piece)
         write_piece(w, list, rows + done, n - done < piece ? n - done : piece);
+    if (s->lists[list].items_count > 0)
+        write_items(w, list, rows, n);
 }
 
 /* The rows of one block, which stand together. */
@@ -418,6 +638,11 @@ static uint64_t cells_wanted(const Seen *s)
         const uint64_t cells = (uint64_t)s->lists[i].rows * s->lists[i].column_count;
         most = cells > most ? cells : most;
     }
+    for (uint32_t i = 0; i < s->items_count; i++) {
+        const ListSeen *l = &s->items[i].rows;
+        const uint64_t cells = (uint64_t)l->rows * l->column_count;
+        most = cells > most ? cells : most;
+    }
     return most < PIECE_CELLS ? most : PIECE_CELLS;
 }
 
@@ -428,6 +653,8 @@ static void write_rows(Seen *s, PartBuilder *b)
     w.sorted = ARENA_ARRAY(s->arena, const Row *, s->n);
     w.keys = ARENA_ARRAY(s->arena, uint32_t, s->n);
     w.cells = ARENA_ARRAY(s->arena, int64_t, w.cell_room);
+    if (s->items_count > 0)
+        w.row_lists = ARENA_ARRAY(s->arena, const RowList *, s->b->list_count);
     for (uint32_t first = 0, end = 0; first < s->n; first = end) {
         const uint64_t block = s->order[first].key >> (MS_BITS + PART_BLOCK_BITS);
         while (end < s->n && s->order[end].key >> (MS_BITS + PART_BLOCK_BITS) == block)
@@ -436,17 +663,31 @@ static void write_rows(Seen *s, PartBuilder *b)
     }
 }
 
-static const PartListPlan *plan_lists(const Seen *s)
+static const PartColumnPlan *plan_columns(const Seen *s, const ListSeen *l)
 {
-    PartListPlan *plans = ARENA_ARRAY(s->arena, PartListPlan, s->list_count);
+    PartColumnPlan *columns = ARENA_ARRAY(s->arena, PartColumnPlan, (size_t)l->column_count + 1);
+    for (uint32_t c = 0; c < l->column_count; c++)
+        columns[c] = l->columns[c].plan;
+    return columns;
+}
+
+static void plan_lists(const Seen *s, PartPlan *plan)
+{
+    PartListPlan *lists = ARENA_ARRAY(s->arena, PartListPlan, s->list_count);
+    PartItemsPlan *items = ARENA_ARRAY(s->arena, PartItemsPlan, (size_t)s->items_count + 1);
     for (uint32_t i = 0; i < s->list_count; i++) {
         const ListSeen *l = &s->lists[i];
-        PartColumnPlan *columns = ARENA_ARRAY(s->arena, PartColumnPlan, l->column_count);
-        for (uint32_t c = 0; c < l->column_count; c++)
-            columns[c] = l->columns[c].plan;
-        plans[i] = (PartListPlan){l->event, columns, l->column_count};
+        lists[i] = (PartListPlan){l->event, plan_columns(s, l), l->column_count};
     }
-    return plans;
+    for (uint32_t i = 0; i < s->items_count; i++) {
+        const ItemsSeen *x = &s->items[i];
+        items[i] =
+            (PartItemsPlan){x->of, x->prop, plan_columns(s, &x->rows), x->rows.column_count};
+    }
+    plan->lists = lists;
+    plan->list_count = s->list_count;
+    plan->items = items;
+    plan->items_count = s->items_count;
 }
 
 static Err build_week(Ctx *ctx, Seen *s, const PartPlan *of, Part **out)
@@ -454,10 +695,10 @@ static Err build_week(Ctx *ctx, Seen *s, const PartPlan *of, Part **out)
     count_lists(s);
     arrange_lists(s);
     see_columns(s);
+    arrange_items(s);
     arrange_columns(s);
     PartPlan plan = *of;
-    plan.lists = plan_lists(s);
-    plan.list_count = s->list_count;
+    plan_lists(s, &plan);
     PartBuilder *builder = part_builder_new(&plan);
     write_rows(s, builder);
     Str bytes = {0};
@@ -502,15 +743,18 @@ Err rows_build(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, uint64_t from_se
     Seen s = {.b = b, .arena = arena_new(ARENA_BYTES)};
     uint32_t *list_of = ARENA_ARRAY(ctx->arena, uint32_t, event_max(b) + 1);
     uint32_t *rows_of = ARENA_ARRAY(ctx->arena, uint32_t, event_max(b) + 1);
+    const uint32_t *lists_at = find_lists(ctx, b);
     Err err = ERR_OK;
     uint32_t w = 0;
     for (; w < week_count && err == ERR_OK; w++) {
         s = (Seen){.arena = s.arena, .b = b, .week_ms = weeks[w], .list_of = list_of};
         s.rows_of = rows_of;
+        s.lists_at = lists_at;
         s.order = by_week + at[w];
         s.n = at[w + 1] - at[w];
         sort_by_key(by_week + at[w], rows, s.n);
-        err = build_week(ctx, &s, &(PartPlan){weeks[w], from_seq, to_seq, NULL, 0}, &made[w]);
+        err = build_week(ctx, &s, &(PartPlan){.week_ms = weeks[w], .from_seq = from_seq, .to_seq = to_seq},
+                         &made[w]);
         arena_reset(s.arena);
     }
     arena_free(s.arena);

@@ -29,7 +29,8 @@ enum {
 typedef struct SchemaLimits {
     uint32_t events;      /* at most SCHEMA_EVENTS_MAX */
     uint32_t props;       /* at most SCHEMA_PROPS_MAX */
-    uint32_t event_props; /* of one event name */
+    uint32_t event_props; /* of one event name, with the fields of its lists */
+    uint32_t list_fields; /* of one list of records */
     uint32_t pairs;       /* of an event name and a property */
     uint32_t values;      /* distinct texts of one property */
     uint64_t values_cost; /* of the texts of one property */
@@ -44,13 +45,16 @@ extern const SchemaLimits SCHEMA_LIMITS;
 typedef enum SchemaSpace {
     SCHEMA_EVENT = 'e',   /* of the event */
     SCHEMA_CONTEXT = 'c', /* of its context */
+    SCHEMA_FIELD = 'i',   /* of the records of a list */
 } SchemaSpace;
 
 typedef struct SchemaProp {
     uint32_t id;
     SchemaSpace space;
     EventType type;     /* as the first value was */
-    Dict *values;       /* EVENT_TEXT: its texts; else NULL */
+    uint32_t list;      /* SCHEMA_FIELD: the property that holds the records */
+    uint32_t fields;    /* EVENT_ITEMS: how many its records have */
+    Dict *values;       /* EVENT_TEXT, EVENT_TEXTS: its texts; else NULL */
     uint64_t conflicts; /* values of it that were kept aside, since the start */
     uint32_t saved_values;
 } SchemaProp;
@@ -66,10 +70,14 @@ uint32_t schema_event(Schema *s, Str name);
 /* The property with this name, made with `type` when there is none.  NULL: too many. */
 SchemaProp *schema_prop(Schema *s, SchemaSpace space, Str name, EventType type);
 
+/* The same of the records of `list`, whose type is EVENT_ITEMS.  NULL: too many, of this list or of all. */
+SchemaProp *schema_field(Schema *s, SchemaProp *list, Str name, EventType type);
+bool schema_fields_are_full(const Schema *s, const SchemaProp *list); /* no other may come */
+
 /* Whether events of this name may have the property; the first ones that ask may. */
 MUST_USE bool schema_pair(Schema *s, uint32_t event, const SchemaProp *prop);
 
-/* The code of a text, 0 = too many.  `prop` is of EVENT_TEXT, PROP_SOURCE or PROP_STORE. */
+/* The code of a text, 0 = too many.  `prop` is of EVENT_TEXT, EVENT_TEXTS, PROP_SOURCE or PROP_STORE. */
 uint32_t schema_code(Schema *s, uint32_t prop, Str text);
 
 /* The number of an actor: 0 for nobody, else from PART_BLOCK_PERSONS.  False = there are too many. */
@@ -77,6 +85,7 @@ MUST_USE bool schema_actor(Schema *s, EventActor actor, uint32_t *out);
 
 uint32_t schema_find_event(const Schema *s, Str name);                      /* 0 = unknown */
 SchemaProp *schema_find_prop(const Schema *s, SchemaSpace space, Str name); /* NULL = unknown */
+SchemaProp *schema_find_field(const Schema *s, const SchemaProp *list, Str name); /* the same */
 SchemaProp *schema_prop_at(const Schema *s, uint32_t id);            /* also the built-in texts */
 uint32_t schema_find_code(const Schema *s, uint32_t prop, Str text); /* 0 = unknown */
 

@@ -1,0 +1,428 @@
+/*
+ * engine/items_test.c -- items of events: they go into parts and through merges, and conditions on them hold for the
+ * events that they hold for.
+ */
+#include "engine/items.h"
+
+#include "engine/engine_testkit.h"
+#include "engine/merge.h"
+#include "events/crc32c.h"
+
+#include <stdlib.h>
+
+/* Every event has its number; two numbers; texts (codes in a column of their own name); records of three fields. */
+enum {
+    SEQ = PROP_FIRST,
+    LEFT,
+    RIGHT,
+    TEXTS,
+    RECORDS,
+    SKU,
+    PRICE,
+    QTY,
+    NO_LIST,
+    TEXTS_MAX = 12,
+    RECORDS_MAX = 5
+};
+enum { ROWS = 3000, SLICES = 5, PRICE_SCALE = 2 };
+
+__extension__ typedef __int128 Wide;
+
+typedef struct Record {
+    int64_t sku, price, qty; /* SCAN_MISSING = none */
+} Record;
+
+typedef struct Line {
+    int64_t time_ms, left, right;
+    uint32_t person, event;
+    int texts, records; /* how many; -1 = no such list */
+    uint32_t text[TEXTS_MAX];
+    Record record[RECORDS_MAX];
+} Line;
+
+typedef struct Shop {
+    Ctx ctx;
+    Prng random;
+    Line *lines;
+    ScanView view;
+    bool got[ROWS];
+    FilterScratch scratch;
+} Shop;
+
+static uint32_t below(Shop *s, uint32_t n)
+{
+    return (uint32_t)prng_below(&s->random, n);
+}
+
+/* ---- the same rows twice -------------------------------------------------------------------------- */
+
+static int64_t maybe(Shop *s, int64_t value)
+{
+    return below(s, 5) == 0 ? SCAN_MISSING : value;
+}
+
+static int64_t wide_number(Shop *s)
+{
+    const int64_t value = (int64_t)(prng_u64(&s->random) >> (2 + below(s, 62)));
+    return below(s, 3) == 0 ? -value : value;
+}
+
+static Line random_line(Shop *s, uint32_t events)
+{
+    Line l = {.time_ms = KIT_ORIGIN_MS + (int64_t)below(s, 2 * 604800) * 1000 + below(s, 3),
+              .person = below(s, 4) == 0 ? 0 : PART_BLOCK_PERSONS + below(s, 5000),
+              .event = 1 + below(s, 1 + below(s, events)),
+              .left = maybe(s, below(s, 100)),
+              .right = maybe(s, wide_number(s))};
+    l.texts = (int)below(s, TEXTS_MAX + 2) - 1;
+    l.records = l.event % 3 == 0 ? -1 : (int)below(s, RECORDS_MAX + 2) - 1;
+    for (int i = 0; i < l.texts; i++)
+        l.text[i] = 1 + below(s, 9);
+    for (int i = 0; i < l.records; i++)
+        l.record[i] = (Record){.sku = maybe(s, 1 + below(s, 20)),
+                               .price = l.event % 2 == 0 ? maybe(s, below(s, 3000)) : SCAN_MISSING,
+                               .qty = maybe(s, wide_number(s))};
+    return l;
+}
+
+static void add_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t value)
+{
+    if (value != SCAN_MISSING)
+        rows_item_value(b, prop, kind, scale, value);
+}
+
+static void add_line(RowBuffer *b, const Line *l, uint32_t seq)
+{
+    rows_add(b, l->time_ms, l->person, l->event);
+    rows_value(b, SEQ, PART_NUMBERS, 0, seq);
+    if (l->left != SCAN_MISSING)
+        rows_value(b, LEFT, PART_NUMBERS, 0, l->left);
+    if (l->records >= 0)
+        rows_list(b, RECORDS, (uint32_t)l->records);
+    for (int i = 0; i < l->records; i++) {
+        const Record *r = &l->record[i];
+        const bool whole = r->price % 100 == 0; /* the same number, shorter */
+        rows_item(b);
+        add_value(b, QTY, PART_NUMBERS, 0, r->qty);
+        add_value(b, SKU, PART_CODES, 0, r->sku);
+        add_value(b, PRICE, PART_NUMBERS, whole ? 0 : PRICE_SCALE,
+                  r->price == SCAN_MISSING || !whole ? r->price : r->price / 100);
+    }
+    if (l->texts >= 0)
+        rows_list(b, TEXTS, (uint32_t)l->texts);
+    for (int i = 0; i < l->texts; i++) {
+        rows_item(b);
+        rows_item_value(b, TEXTS, PART_CODES, 0, l->text[i]);
+    }
+    if (l->right != SCAN_MISSING)
+        rows_value(b, RIGHT, PART_NUMBERS, 0, l->right);
+}
+
+static int by_week(const void *a, const void *b)
+{
+    return part_order(*(Part *const *)a, *(Part *const *)b);
+}
+
+static void shop_open(Shop *s, uint64_t seed, uint32_t events)
+{
+    *s = (Shop){.ctx.arena = arena_new(1 << 20), .random = prng_of(seed)};
+    s->lines = ARENA_ARRAY(s->ctx.arena, Line, ROWS);
+    s->view.parts = ARENA_ARRAY(s->ctx.arena, Part *, 3 * SLICES);
+    s->view.person_count = PART_BLOCK_PERSONS + 5000;
+    RowBuffer b = {0};
+    for (uint32_t i = 0; i < ROWS; i++) {
+        s->lines[i] = random_line(s, events);
+        add_line(&b, &s->lines[i], i);
+        if ((i + 1) % (ROWS / SLICES) != 0)
+            continue;
+        Part **made = NULL;
+        uint32_t n = 0;
+        CHECK(rows_build(&s->ctx, &b, KIT_ORIGIN_MS, i, i + 1, &made, &n) == ERR_OK);
+        memcpy(s->view.parts + s->view.part_count, made, n * sizeof(Part *));
+        s->view.part_count += n;
+        rows_clear(&b);
+    }
+    rows_free(&b);
+    qsort(s->view.parts, s->view.part_count, sizeof(Part *), by_week);
+}
+
+static void shop_close(Shop *s)
+{
+    for (uint32_t i = 0; i < s->view.part_count; i++)
+        part_unref(s->view.parts[i]);
+    filter_scratch_free(&s->scratch);
+    arena_free(s->ctx.arena);
+}
+
+static Err sink_heap(Ctx *ctx, Str bytes, void *arg)
+{
+    (void)ctx;
+    buf_add(arg, bytes);
+    return ERR_OK;
+}
+
+/* Neighbours of one week, `fan` at a time, become one. */
+static void merge_some(Shop *s, uint32_t fan)
+{
+    Part **parts = s->view.parts;
+    uint32_t kept = 0;
+    for (uint32_t at = 0, n = 0; at < s->view.part_count; at += n) {
+        Buf bytes = BUF_MAX(PART_BYTES_MAX);
+        for (n = 1; n < fan && at + n < s->view.part_count &&
+                    parts[at + n]->head->week_ms == parts[at]->head->week_ms;)
+            n++;
+        Part *merged = NULL;
+        CHECK(parts_merge(&s->ctx, parts + at, n, MERGE_BYTES_MAX, NULL, sink_heap, &bytes) ==
+              ERR_OK);
+        CHECK(part_open(&s->ctx, buf_str(&bytes), false, 0, &merged) == ERR_OK);
+        for (uint32_t i = 0; i < n; i++)
+            part_unref(parts[at + i]);
+        parts[kept++] = merged;
+    }
+    s->view.part_count = kept;
+}
+
+/* ---- conditions, and whether they hold ----------------------------------------------------------- */
+
+static Filter *new_filter(Shop *s, FilterKind kind, uint32_t prop)
+{
+    Filter *f = ARENA_NEW(s->ctx.arena, Filter);
+    *f = (Filter){.kind = kind, .prop = prop};
+    return f;
+}
+
+static void set_args(Shop *s, Filter *f, const Filter *a, const Filter *b)
+{
+    const Filter **args = ARENA_ARRAY(s->ctx.arena, const Filter *, 2);
+    args[0] = a;
+    args[1] = b;
+    f->args = args;
+    f->arg_count = b == NULL ? 1 : 2;
+}
+
+static void set_codes(Shop *s, Filter *f)
+{
+    uint8_t *codes = ARENA_ARRAY(s->ctx.arena, uint8_t, 12);
+    for (int i = 0; i < 12; i++)
+        codes[i] = below(s, 3) == 0;
+    f->codes = codes;
+    f->first_code = below(s, 3);
+    f->code_count = 1 + below(s, 12);
+}
+
+/* A range at the scale of products, from one value to another. */
+static void set_wide(Shop *s, Filter *f, int scale)
+{
+    Wide a = below(s, 4) == 0 ? wide_number(s) : below(s, 5000);
+    Wide b = below(s, 4) == 0 ? wide_number(s) : below(s, 5000);
+    f->scale = (uint8_t)scale;
+    for (int i = 0; i < scale; i++) {
+        a *= 10;
+        b *= 10;
+    }
+    f->low = below(s, 6) == 0 ? -FILTER_ENDLESS : a < b ? a : b;
+    f->high = below(s, 6) == 0 ? FILTER_ENDLESS : a < b ? b : a;
+}
+
+static const Filter *item_filter(Shop *s, uint32_t list, int depth)
+{
+    Filter *f = NULL;
+    switch (below(s, depth == 0 ? 4 : 7)) {
+    case 0:
+    case 1:
+        f = new_filter(s, FILTER_CODES, list == TEXTS ? TEXTS : SKU);
+        set_codes(s, f);
+        return f;
+    case 2:
+        f = new_filter(s, FILTER_RANGE, PRICE);
+        f->min = below(s, 3000);
+        f->max = f->min + below(s, 1000);
+        f->scale = PRICE_SCALE;
+        f->missing = below(s, 2) == 0;
+        return f;
+    case 3:
+        f = new_filter(s, FILTER_PRODUCT, PRICE);
+        f->times = QTY;
+        set_wide(s, f, PRICE_SCALE + 1);
+        return f;
+    case 4:
+        f = new_filter(s, FILTER_NOT, 0);
+        set_args(s, f, item_filter(s, list, depth - 1), NULL);
+        return f;
+    default:
+        f = new_filter(s, below(s, 2) == 0 ? FILTER_AND : FILTER_OR, 0);
+        set_args(s, f, item_filter(s, list, depth - 1), item_filter(s, list, depth - 1));
+        return f;
+    }
+}
+
+static const Filter *event_filter(Shop *s)
+{
+    static const uint32_t LISTS[] = {TEXTS, RECORDS, RECORDS, NO_LIST};
+    const uint32_t list = LISTS[below(s, 4)], what = below(s, 7);
+    if (what == 0) {
+        Filter *f = new_filter(s, FILTER_PRODUCT, LEFT);
+        f->times = RIGHT;
+        set_wide(s, f, 0);
+        return f;
+    }
+    if (what <= 2) {
+        Filter *f = new_filter(s, FILTER_ITEMS_SUM, RECORDS);
+        f->number = below(s, 2) == 0 ? PRICE : QTY;
+        f->times = below(s, 2) == 0 ? PROP_NONE : f->number == PRICE ? QTY : LEFT;
+        set_wide(s, f, PRICE_SCALE + (int)below(s, 3));
+        return f;
+    }
+    Filter *f = new_filter(s, what == 3 ? FILTER_ITEMS_ALL : FILTER_ITEMS, list);
+    if (what == 3 || below(s, 3) > 0)
+        set_args(s, f, item_filter(s, list, 3), NULL);
+    f->min = below(s, 3);
+    f->max = below(s, 3) == 0 ? INT64_MAX : f->min + below(s, 3);
+    return f;
+}
+
+static Wide scaled(Wide v, int from, int to)
+{
+    for (; from < to; from++)
+        v *= 10;
+    return v;
+}
+
+/* At the scale of f; false: it is missing, or is no number. */
+static bool product(const Filter *f, int64_t a, int64_t b, int scale, Wide *out)
+{
+    if (a == SCAN_MISSING || b == SCAN_MISSING)
+        return false;
+    Wide shortest = (Wide)a * b;
+    *out = scaled(shortest, scale, f->scale);
+    for (int s = scale; s > 0 && shortest % 10 == 0; s--)
+        shortest /= 10;
+    return shortest <= INT64_MAX && shortest >= INT64_MIN;
+}
+
+static bool has_code(const Filter *f, int64_t value)
+{
+    const int64_t at = (value == SCAN_MISSING ? 0 : value) - f->first_code;
+    return at >= 0 && at < f->code_count && f->codes[at] != 0;
+}
+
+static bool item_fulfils(const Filter *f, int64_t text, const Record *r)
+{
+    Wide value = 0;
+    switch ((int)f->kind) {
+    case FILTER_CODES:
+        return has_code(f, f->prop == TEXTS ? text : r->sku);
+    case FILTER_RANGE:
+        return r->price == SCAN_MISSING ? f->missing : r->price >= f->min && r->price <= f->max;
+    case FILTER_PRODUCT:
+        return product(f, r->price, r->qty, PRICE_SCALE, &value) && value >= f->low &&
+               value <= f->high;
+    case FILTER_NOT:
+        return !item_fulfils(f->args[0], text, r);
+    case FILTER_AND:
+        return item_fulfils(f->args[0], text, r) && item_fulfils(f->args[1], text, r);
+    default:
+        return item_fulfils(f->args[0], text, r) || item_fulfils(f->args[1], text, r);
+    }
+}
+
+static bool sum_fulfils(const Filter *f, const Line *l)
+{
+    Wide sum = 0;
+    for (int i = 0; i < l->records; i++) {
+        const Record *r = &l->record[i];
+        const bool is_price = f->number == PRICE;
+        Wide value = 0;
+        if (f->times == PROP_NONE && (is_price ? r->price : r->qty) != SCAN_MISSING)
+            sum += scaled(is_price ? r->price : r->qty, is_price ? PRICE_SCALE : 0, f->scale);
+        else if (f->times == QTY && product(f, r->price, r->qty, PRICE_SCALE, &value))
+            sum += value;
+    }
+    return sum >= f->low && sum <= f->high;
+}
+
+static bool event_fulfils(const Filter *f, const Line *l)
+{
+    static const Record NO_RECORD = {SCAN_MISSING, SCAN_MISSING, SCAN_MISSING};
+    const int size = f->prop == TEXTS ? l->texts : f->prop == RECORDS ? l->records : -1;
+    Wide value = 0;
+    int holds = 0;
+    if (f->kind == FILTER_PRODUCT)
+        return product(f, l->left, l->right, 0, &value) && value >= f->low && value <= f->high;
+    if (f->kind == FILTER_ITEMS_SUM)
+        return sum_fulfils(f, l);
+    for (int i = 0; i < size; i++)
+        holds += f->arg_count == 0 || (f->prop == TEXTS
+                                           ? item_fulfils(f->args[0], l->text[i], &NO_RECORD)
+                                           : item_fulfils(f->args[0], SCAN_MISSING, &l->record[i]));
+    return f->kind == FILTER_ITEMS_ALL ? size > 0 && holds == size
+                                       : holds >= f->min && holds <= f->max;
+}
+
+/* ---- asking ---------------------------------------------------------------------------------------- */
+
+static void take(const ScanLoose *rows, void *arg)
+{
+    Shop *s = arg;
+    int64_t *seq = calloc((size_t)rows->count + 256, sizeof *seq);
+    CHECK(seq != NULL && scan_values(rows, (ScanProp){SEQ, 0}, &s->scratch, seq));
+    for (uint32_t i = 0; i < rows->count; i++)
+        if (rows->mask == NULL || rows->mask[i] != 0) {
+            CHECK(!s->got[seq[i]]);
+            s->got[seq[i]] = true;
+        }
+    free(seq);
+}
+
+/* How many events it holds for; every one is compared. */
+static uint32_t compare(Shop *s, const Filter *f)
+{
+    uint32_t hits = 0;
+    const ScanSelect select = {.from_ms = 0, .to_ms = INT64_MAX, .filter = f};
+    Scanner *scanner = scanner_new(&s->view, &(ScanAsk){.selects = &select, .select_count = 1});
+    memset(s->got, 0, sizeof s->got);
+    for (uint32_t piece = 0; piece < scan_pieces(&s->view); piece++)
+        scanner_loose(scanner, piece, take, s);
+    EXPECT_I64((int64_t)scanner_damaged(scanner), 0);
+    scanner_free(scanner);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        const bool want = event_fulfils(f, &s->lines[i]);
+        if (s->got[i] != want)
+            fprintf(stderr, "kind %d of %u: event %u\n", (int)f->kind, f->prop, i);
+        EXPECT_I64(s->got[i], want);
+        hits += want;
+    }
+    return hits;
+}
+
+static void compare_many(Shop *s, int filters)
+{
+    int some = 0;
+    for (int i = 0; i < filters; i++) {
+        const uint32_t hits = compare(s, event_filter(s));
+        some += hits > 0 && hits < ROWS;
+    }
+    CHECK(some > filters / 3); /* else little was shown */
+}
+
+static void items_of_random_events(void)
+{
+    static const uint32_t EVENTS[] = {7, 400}; /* the rest shares a list */
+    for (size_t i = 0; i < ARRAY_LEN(EVENTS); i++) {
+        Shop s;
+        shop_open(&s, 100 + i, EVENTS[i]);
+        compare_many(&s, 60);
+        for (uint32_t fan = 2; s.view.part_count > 2; fan++) {
+            merge_some(&s, fan);
+            compare_many(&s, 40);
+        }
+        merge_some(&s, 1); /* of one part alone nothing is lost either */
+        compare_many(&s, 20);
+        shop_close(&s);
+    }
+}
+
+TEST(conditions_on_items_select_the_events_they_hold_for_in_slices_and_after_merges)
+{
+    kit_each_kernel(items_of_random_events);
+}
