@@ -179,7 +179,7 @@ TEST(the_engine_holds_what_the_log_holds_whichever_of_them_stopped)
 
 typedef struct Seen {
     uint64_t rows, fingerprint; /* of every row in its order */
-    uint64_t lines;             /* those events whose lines a condition holds for, and their amounts */
+    uint64_t lines; /* those events whose lines a condition holds for, and their amounts */
     bool damaged;
 } Seen;
 

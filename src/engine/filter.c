@@ -249,8 +249,8 @@ static bool product_leaf(const Filter *f, const FilterRows *r, FilterScratch *s,
         if (!filter_numbers(f, &some, s, s->times, numbers))
             return false;
         for (uint32_t i = 0; i < some.count; i++)
-            mask[done + i] = (numbers[i] != FILTER_NO_NUMBER) & (numbers[i] >= f->low) &
-                             (numbers[i] <= f->high);
+            mask[done + i] =
+                (numbers[i] != FILTER_NO_NUMBER) & (numbers[i] >= f->low) & (numbers[i] <= f->high);
     }
     return true;
 }

@@ -48,7 +48,8 @@ struct Filter {
     uint32_t person_count;   /* persons from here on are not in */
     uint32_t number;         /* FILTER_ITEMS_SUM: the property that is added up */
     uint32_t times;          /* the other factor; PROP_NONE = there is none */
-    FilterWide low, high;    /* inclusive, at `scale`: not less than that of the numbers, or of the product */
+    FilterWide low,
+        high; /* inclusive, at `scale`: not less than that of the numbers, or of the product */
 };
 
 /* Rows of one list that lie together. */

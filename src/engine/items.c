@@ -162,8 +162,8 @@ bool items_filter(const Filter *f, const FilterRows *rows, FilterScratch *s, uin
         uint32_t to = from, n = 0;
         while (to < rows->count && n + size_of(counts[to]) <= ITEMS_PIECE)
             n += size_of(counts[to++]);
-        const FilterRows items = of.items == NULL ? (FilterRows){.count = 0}
-                                                  : items_rows(rows, of.items, first, n);
+        const FilterRows items =
+            of.items == NULL ? (FilterRows){.count = 0} : items_rows(rows, of.items, first, n);
         if (!take(f, &items, own, counts + from, to - from, mask + from))
             return false;
         first += n;

@@ -352,9 +352,9 @@ static bool event_fulfils(const Filter *f, const Line *l)
     if (f->kind == FILTER_ITEMS_SUM)
         return sum_fulfils(f, l);
     for (int i = 0; i < size; i++)
-        holds += f->arg_count == 0 || (f->prop == TEXTS
-                                           ? item_fulfils(f->args[0], l->text[i], &NO_RECORD)
-                                           : item_fulfils(f->args[0], SCAN_MISSING, &l->record[i]));
+        holds += f->arg_count == 0 ||
+                 (f->prop == TEXTS ? item_fulfils(f->args[0], l->text[i], &NO_RECORD)
+                                   : item_fulfils(f->args[0], SCAN_MISSING, &l->record[i]));
     return f->kind == FILTER_ITEMS_ALL ? size > 0 && holds == size
                                        : holds >= f->min && holds <= f->max;
 }

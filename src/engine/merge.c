@@ -511,8 +511,8 @@ static Err read_sources(Merge *m, const OutList *l, const PartColumnPlan *column
             for (uint32_t i = 0; i < s->count; i++)
                 out[s->at + i] = s->list->event;
         else
-            TRY(merge_read_column(m, &r, part_find_column(s->part, s->list, column->prop), column->scale,
-                            out + s->at));
+            TRY(merge_read_column(m, &r, part_find_column(s->part, s->list, column->prop),
+                                  column->scale, out + s->at));
     }
     return ERR_OK;
 }

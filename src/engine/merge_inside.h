@@ -37,7 +37,8 @@ typedef struct OutList {
     uint32_t *keys;  /* of the block so far; malloc */
     uint32_t key_count, key_cap;
     PropIndex items_index;
-    uint32_t first_items, items_count; /* of what its rows have several of; in order once they are planned */
+    uint32_t first_items,
+        items_count; /* of what its rows have several of; in order once they are planned */
 } OutList;
 
 /* What the rows of one new list have in one list property. */
@@ -85,7 +86,7 @@ typedef struct Merge {
     OutItems *items; /* by list, then property, once they are planned */
     uint32_t items_count, items_cap;
     int64_t *item_values; /* merge_items.c: on their way */
-    uint32_t *list_of; /* event -> out list */
+    uint32_t *list_of;    /* event -> out list */
     uint32_t event_max;
     uint32_t window_cells;
     uint64_t bytes_max;

@@ -94,8 +94,12 @@ Err merge_rest_items(Merge *m, const FilterRows *r, const int64_t *events, Merge
             uint32_t to = from, n = 0;
             while (to < r->count && n + size_of(counts[to]) <= ITEMS_PIECE)
                 n += size_of(counts[to++]);
-            const RestPiece piece = {items_rows(r, items, first, n), counts + from, events + from,
-                                     to - from,                      items->prop,   values};
+            const RestPiece piece = {items_rows(r, items, first, n),
+                                     counts + from,
+                                     events + from,
+                                     to - from,
+                                     items->prop,
+                                     values};
             TRY(rest_piece(m, &piece, fn, count));
             first += n;
             from = to;
@@ -136,10 +140,10 @@ typedef struct SourceItems {
 typedef struct Writing {
     Merge *m;
     const OutItems *to;
-    uint32_t number;    /* of `to`, behind the lists */
-    const Cell *cells;  /* rows by order: cells[rows[i]] */
+    uint32_t number;   /* of `to`, behind the lists */
+    const Cell *cells; /* rows by order: cells[rows[i]] */
     const uint32_t *rows;
-    int64_t *counts;    /* by place of the row among the values that are read */
+    int64_t *counts;     /* by place of the row among the values that are read */
     uint32_t *source_of; /* the same */
     SourceItems *sources;
     SourceItems **active; /* those that the piece has items of */

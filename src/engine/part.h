@@ -83,9 +83,11 @@ _Static_assert(sizeof(PartList) == 40, "on-disk layout");
 
 /* What the events of one list have in one of their list properties. */
 typedef struct PartItems {
-    uint32_t of;   /* number of that list */
-    uint32_t prop; /* the property; in the list, a column of numbers: how many items each event has */
-    PartList list; /* event: as that list; its keys are starts (u32): how many items stand before every
+    uint32_t of; /* number of that list */
+    uint32_t
+        prop; /* the property; in the list, a column of numbers: how many items each event has */
+    PartList
+        list; /* event: as that list; its keys are starts (u32): how many items stand before every
                       PART_STRIDE_ROWS-th event of the list, and last, how many there are; no directory */
 } PartItems;
 _Static_assert(sizeof(PartItems) == 48, "on-disk layout");

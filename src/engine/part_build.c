@@ -23,8 +23,8 @@ typedef struct ListState {
 
 struct PartBuilder {
     PartHead head;
-    ListState *lists;  /* and behind them, the items */
-    PartItems *items;  /* their lists: at the end */
+    ListState *lists; /* and behind them, the items */
+    PartItems *items; /* their lists: at the end */
     ColumnState *columns;
     BitWriter sequence;
     Buf blocks; /* PartBlock */

@@ -681,8 +681,7 @@ static void plan_lists(const Seen *s, PartPlan *plan)
     }
     for (uint32_t i = 0; i < s->items_count; i++) {
         const ItemsSeen *x = &s->items[i];
-        items[i] =
-            (PartItemsPlan){x->of, x->prop, plan_columns(s, &x->rows), x->rows.column_count};
+        items[i] = (PartItemsPlan){x->of, x->prop, plan_columns(s, &x->rows), x->rows.column_count};
     }
     plan->lists = lists;
     plan->list_count = s->list_count;
@@ -753,7 +752,8 @@ Err rows_build(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, uint64_t from_se
         s.order = by_week + at[w];
         s.n = at[w + 1] - at[w];
         sort_by_key(by_week + at[w], rows, s.n);
-        err = build_week(ctx, &s, &(PartPlan){.week_ms = weeks[w], .from_seq = from_seq, .to_seq = to_seq},
+        err = build_week(ctx, &s,
+                         &(PartPlan){.week_ms = weeks[w], .from_seq = from_seq, .to_seq = to_seq},
                          &made[w]);
         arena_reset(s.arena);
     }

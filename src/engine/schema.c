@@ -30,7 +30,8 @@ const SchemaLimits SCHEMA_LIMITS = {
     .actors_cost = UINT64_C(1) << 30,
 };
 enum { LIST_COLUMNS_MAX = PROP_FIRST }; /* of a list, besides those of its pairs */
-_Static_assert(2 * 49152 + PART_LISTS_MAX * LIST_COLUMNS_MAX <= PART_COLUMNS_MAX, "columns of a part");
+_Static_assert(2 * 49152 + PART_LISTS_MAX * LIST_COLUMNS_MAX <= PART_COLUMNS_MAX,
+               "columns of a part");
 
 /* Event names and the properties that they have: a set, and in the order of arrival. */
 typedef struct Pairs {

@@ -44,8 +44,7 @@ typedef struct AnalysisTexts {
 /*
  * A rule of scope STEP as a select; its time range stays as it is.  Everything lives in ctx->arena, the rule
  * too until the question was asked.  The select is whole after analysis_ask_texts().
- * Errors: INVALID "query.unsupported", the hint names the part: attributes of persons, segments, consents,
- * lists, products of two properties.  INVALID "query.too_large": over ANALYSIS_CODES_MAX.
+ * Errors: INVALID "query.unsupported", the hint names the part: attributes of persons, segments, consents.  INVALID "query.too_large": over ANALYSIS_CODES_MAX.
  */
 MUST_USE Err analysis_compile(Ctx *ctx, const AnalysisNames *names, const Rule *rule,
                               AnalysisTexts *texts, ScanSelect *out);
