@@ -426,3 +426,203 @@ TEST(conditions_on_items_select_the_events_they_hold_for_in_slices_and_after_mer
 {
     kit_each_kernel(items_of_random_events);
 }
+
+/* ---- parts ------------------------------------------------------------------------------------------ */
+
+static Str copy_of(Str bytes)
+{
+    char *copy = malloc(bytes.len);
+    CHECK(copy != NULL);
+    memcpy(copy, bytes.ptr, bytes.len);
+    return (Str){copy, bytes.len};
+}
+
+/* All checksums as they should be. */
+static void seal_again(char *bytes)
+{
+    PartHead *h = (void *)bytes;
+    for (uint32_t i = 0; i < h->piece_count; i++) {
+        const uint64_t from = PART_DATA_AT + (uint64_t)i * PART_PIECE_BYTES;
+        const uint64_t left = h->tables_at - from;
+        const uint32_t crc =
+            crc32c_add(0, (Str){bytes + from, left < PART_PIECE_BYTES ? left : PART_PIECE_BYTES});
+        memcpy(bytes + h->pieces_at + i * sizeof crc, &crc, sizeof crc);
+    }
+    h->tables_crc = crc32c_add(
+        0, (Str){bytes + h->tables_at, h->tables_bytes + h->piece_count * sizeof(uint32_t)});
+    const size_t from = offsetof(PartHead, head_crc) + sizeof h->head_crc;
+    h->head_crc = crc32c_add(0, (Str){bytes + from, sizeof *h - from});
+}
+
+TEST(a_part_of_the_first_version_has_no_items_and_is_read)
+{
+    Shop s;
+    shop_open(&s, 7, 5);
+    const Str bytes = copy_of(s.view.parts[0]->bytes);
+    PartHead *h = (void *)(uintptr_t)bytes.ptr;
+    Part *p = NULL;
+    h->version = 1;
+    seal_again((char *)h);
+    EXPECT_I64(part_open(&s.ctx, bytes, false, 0, &p), ERR_INTERNAL); /* it says that it has some */
+    free(h);
+    RowBuffer b = {0};
+    Part **made = NULL;
+    uint32_t n = 0;
+    rows_add(&b, KIT_ORIGIN_MS, 1, 1);
+    rows_value(&b, SEQ, PART_NUMBERS, 0, 3);
+    CHECK(rows_build(&s.ctx, &b, KIT_ORIGIN_MS, 1, 2, &made, &n) == ERR_OK);
+    rows_free(&b);
+    const Str plain = copy_of(made[0]->bytes);
+    PartHead *first = (void *)(uintptr_t)plain.ptr;
+    first->version = 1;
+    seal_again((char *)first);
+    CHECK(part_open(&s.ctx, plain, false, 0, &p) == ERR_OK);
+    EXPECT_I64(p->head->rows, 1);
+    EXPECT_I64(p->head->items_count, 0);
+    part_unref(p);
+    first = (void *)(uintptr_t)copy_of(made[0]->bytes).ptr;
+    first->version = PART_VERSION + 1;
+    seal_again((char *)first);
+    EXPECT_I64(part_open(&s.ctx, (Str){(char *)first, made[0]->bytes.len}, false, 0, &p),
+               ERR_INTERNAL);
+    free(first);
+    part_unref(made[0]);
+    shop_close(&s);
+}
+
+/* A random byte of what items are made of: their starts, table, numbers of items, columns. */
+static uint64_t place_in_items(Shop *s, const Part *p, bool *is_start)
+{
+    const uint32_t i = below(s, p->head->items_count);
+    const PartItems *items = &p->items[i];
+    const PartColumn *counts = part_find_column(p, &p->lists[items->of], items->prop);
+    const PartColumn *column =
+        &p->columns[items->list.first_column + below(s, items->list.column_count)];
+    const struct {
+        uint64_t at, bytes;
+    } places[] = {{items->list.keys_at, items->list.keys_bytes},
+                  {(uint64_t)((const uint8_t *)items - p->data), sizeof *items},
+                  {counts->at, counts->bytes},
+                  {(uint64_t)((const uint8_t *)counts - p->data), sizeof *counts},
+                  {column->at, column->bytes}};
+    const uint32_t which = below(s, ARRAY_LEN(places));
+    *is_start = which == 0 || places[which].bytes == 0;
+    return places[which].bytes == 0 ? places[0].at
+                                    : places[which].at + below(s, (uint32_t)places[which].bytes);
+}
+
+/* A merge believes what a column says of its values: it is asked about starts only. */
+static void look_at_forged(Shop *s, Part *p, bool merge)
+{
+    Part *parts[] = {p};
+    Shop forged = *s;
+    forged.scratch = (FilterScratch){0};
+    forged.view.parts = parts;
+    forged.view.part_count = 1;
+    for (int i = 0; i < 4; i++) {
+        const ScanSelect select = {
+            .from_ms = 0, .to_ms = INT64_MAX, .filter = event_filter(&forged)};
+        Scanner *scanner =
+            scanner_new(&forged.view, &(ScanAsk){.selects = &select, .select_count = 1});
+        ScanBatch batch;
+        uint32_t batches = 0;
+        for (uint32_t piece = 0; piece < scan_pieces(&forged.view); piece++)
+            batches += scanner_batch(scanner, piece, &batch);
+        CHECK(batches <= scan_pieces(&forged.view));
+        scanner_free(scanner);
+    }
+    s->random = forged.random;
+    filter_scratch_free(&forged.scratch);
+    if (!merge)
+        return;
+    Buf bytes = BUF_MAX(PART_BYTES_MAX);
+    const Err err = parts_merge(&s->ctx, parts, 1, MERGE_BYTES_MAX, NULL, sink_heap, &bytes);
+    CHECK(err == ERR_OK || err == ERR_INTERNAL);
+    buf_free(&bytes);
+}
+
+TEST(items_that_make_no_sense_under_sound_checksums_are_refused_or_read_without_harm)
+{
+    enum { FORGERIES = 3000 };
+    int opened = 0;
+    Shop s;
+    shop_open(&s, 12, 6);
+    const Part *sound = s.view.parts[0];
+    for (int i = 0; i < FORGERIES; i++) {
+        const Str bytes = copy_of(sound->bytes);
+        bool starts_only = true, is_start = false;
+        for (uint32_t flips = 1 + below(&s, 3); flips > 0; flips--) {
+            ((char *)(uintptr_t)bytes.ptr)[place_in_items(&s, sound, &is_start)] ^=
+                (char)(1 + below(&s, 255));
+            starts_only = starts_only && is_start;
+        }
+        seal_again((char *)(uintptr_t)bytes.ptr);
+        Part *p = NULL;
+        if (part_open(&s.ctx, bytes, false, 1, &p) != ERR_OK) {
+            free((void *)(uintptr_t)bytes.ptr);
+            continue;
+        }
+        opened++;
+        look_at_forged(&s, p, starts_only);
+        part_unref(p);
+    }
+    CHECK(opened > FORGERIES / 3 && opened < FORGERIES);
+    shop_close(&s);
+}
+
+TEST(a_flipped_bit_anywhere_in_a_part_with_items_is_found)
+{
+    Shop s;
+    shop_open(&s, 13, 3);
+    const Part *p = s.view.parts[0];
+    const size_t end = p->bytes.len - PART_SLACK_BYTES;
+    for (size_t at = below(&s, 8); at < end; at += 1 + below(&s, 16)) {
+        Part *wrong = NULL;
+        const Str bytes = copy_of(p->bytes);
+        ((char *)(uintptr_t)bytes.ptr)[at] ^= (char)(1 << below(&s, 8));
+        if (part_open(&s.ctx, bytes, false, 1, &wrong) != ERR_OK) {
+            free((void *)(uintptr_t)bytes.ptr);
+            continue;
+        }
+        CHECK(part_verify(wrong, NULL, NULL) > 0);
+        part_unref(wrong);
+    }
+    shop_close(&s);
+}
+
+/* Events with as many items as one may have, around the strides between starts. */
+TEST(items_are_found_wherever_a_stretch_of_events_begins)
+{
+    enum { EVENTS = 3 * PART_STRIDE_ROWS + 7 };
+    Ctx ctx = {.arena = arena_new(1 << 16)};
+    RowBuffer b = {0};
+    Part **made = NULL;
+    uint32_t n = 0, before[EVENTS + 1] = {0};
+    for (uint32_t i = 0; i < EVENTS; i++) {
+        const uint32_t count = i % 50 == 3 ? 2000 : i % 3;
+        rows_add(&b, KIT_ORIGIN_MS + i * 1000, 5, 1);
+        if (i % 7 != 0)
+            rows_list(&b, TEXTS, count);
+        for (uint32_t k = 0; i % 7 != 0 && k < count; k++) {
+            rows_item(&b);
+            rows_item_value(&b, TEXTS, PART_CODES, 0, 1 + i);
+        }
+        before[i + 1] = before[i] + (i % 7 != 0 ? count : 0);
+    }
+    CHECK(rows_build(&ctx, &b, KIT_ORIGIN_MS, 1, 2, &made, &n) == ERR_OK);
+    rows_free(&b);
+    int64_t counts[EVENTS + PART_SLACK_BYTES];
+    FilterScratch scratch = {0};
+    filter_scratch_reserve(&scratch, EVENTS);
+    for (uint32_t first = 0; first < EVENTS; first++) {
+        const FilterRows rows = {
+            .part = made[0], .list = made[0]->lists, .first = first, .count = (EVENTS - first) / 2};
+        ItemsOf of;
+        CHECK(items_of_rows(&rows, TEXTS, &scratch, counts, &of));
+        EXPECT_I64(of.first, before[first]);
+        EXPECT_I64(of.total, before[first + rows.count] - before[first]);
+    }
+    filter_scratch_free(&scratch);
+    part_unref(made[0]);
+    arena_free(ctx.arena);
+}

@@ -532,6 +532,8 @@ static Err write_list(Merge *m, uint32_t list, const Cell *cells, const uint32_t
     OutList *l = &m->out[list];
     int64_t *read = (int64_t *)arena_alloc(m->round, l->count, sizeof *read);
     int64_t *values = (int64_t *)arena_alloc(m->round, l->count, sizeof *values);
+    if (l->items_count > 0)
+        TRY(merge_check_items(m, l));
     for (uint32_t i = 0; i < l->count; i++)
         add_key(l, (uint32_t)(cells[rows[i]].key >> MS_BITS));
     for (uint32_t c = 0; c < l->column_count; c++) {

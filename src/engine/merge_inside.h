@@ -119,5 +119,8 @@ MUST_USE Err merge_rest_items(Merge *m, const FilterRows *r, const int64_t *even
 /* All of them are known: puts them into order. */
 void merge_arrange_items(Merge *m);
 
+/* Whether the round's rows of a list say soundly how many items they have. */
+MUST_USE Err merge_check_items(Merge *m, const OutList *l);
+
 /* The items of the round's rows of a list: row i is cells[rows[i]]. */
 MUST_USE Err merge_write_items(Merge *m, const OutList *l, const Cell *cells, const uint32_t *rows);

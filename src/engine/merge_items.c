@@ -126,6 +126,19 @@ void merge_arrange_items(Merge *m)
     }
 }
 
+Err merge_check_items(Merge *m, const OutList *l)
+{
+    int64_t *counts = (int64_t *)arena_alloc(m->round, (size_t)l->count + KERNEL_SLACK, 8);
+    for (uint32_t i = 0; i < l->items_count; i++)
+        for (const Source *s = l->sources; s != NULL; s = s->next) {
+            const FilterRows r = {
+                .part = s->part, .list = s->list, .first = s->first, .count = s->count};
+            ItemsOf of;
+            TRY(counts_of(m, &r, m->items[l->first_items + i].prop, counts, &of));
+        }
+    return ERR_OK;
+}
+
 /* ---- writing them -------------------------------------------------------------------------------- */
 
 /* The items of one source: those that come next, and of them, those of the piece under way. */
