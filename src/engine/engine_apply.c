@@ -429,6 +429,19 @@ static EngineAside put_value(Engine *e, RowBuffer *to, const Place *at, SchemaPr
 }
 
 /* A shape holds what its event name may have: that needs no second look. */
+static bool is_list(EventType type)
+{
+    return type == EVENT_TEXTS || type == EVENT_ITEMS;
+}
+
+/* A list without anything in it may be of texts or of records. */
+static bool type_fits(Engine *e, SchemaProp *prop, const EventProp *p)
+{
+    if (prop->type == p->type || !is_list(prop->type) || !is_list(p->type))
+        return prop->type == p->type;
+    return p->count == 0 || schema_list_becomes(e->schema, prop, p->type);
+}
+
 static void put_prop(Engine *e, RowBuffer *to, const Place *at, const EventProp *p)
 {
     SchemaProp *prop = same_as_last(e, at->shape, at->place, at->space, p->name);
@@ -436,7 +449,7 @@ static void put_prop(Engine *e, RowBuffer *to, const Place *at, const EventProp 
     EngineAside why = ENGINE_ASIDE_PROPS;
     if (prop == NULL)
         prop = schema_prop(e->schema, at->space, p->name, p->type);
-    if (prop != NULL && prop->type != p->type)
+    if (prop != NULL && !type_fits(e, prop, p))
         why = ENGINE_ASIDE_TYPE;
     else if (prop != NULL && needs_pair && !schema_pair(e->schema, at->event, prop))
         why = ENGINE_ASIDE_PAIRS;

@@ -407,6 +407,54 @@ TEST(events_of_two_thousand_records_end_slices_early_and_go_through_files)
     odd_close(&o);
 }
 
+/* Offers `lines` as a list of texts, or as records, with so many in it. */
+static void offer_list(Odd *o, bool of_texts, uint32_t count)
+{
+    const Event head = {.kind = EVENT_HAPPENED,
+                        .source = STR("odd"),
+                        .id = arena_i64(o->ctx.arena, o->ids++),
+                        .name = STR("Ordered"),
+                        .time_ms = ORIGIN_MS,
+                        .received_ms = ORIGIN_MS};
+    const Like records = {.records = count, .fields = 1};
+    EventBuilder *b = event_begin(&o->ctx, &head);
+    if (of_texts)
+        event_prop_texts(b, STR("lines"), &ONE, count);
+    else
+        add_records(o, b, &records);
+    Event e;
+    CHECK(event_end(b, &e) == ERR_OK);
+    Buf bytes = BUF_MAX(EVENT_BYTES_MAX);
+    event_encode(&e, &bytes);
+    (void)engine_offer(o->engine, engine_next_seq(o->engine), 1, buf_str(&bytes));
+    buf_free(&bytes);
+}
+
+TEST(an_empty_list_says_nothing_about_what_the_others_hold)
+{
+    for (int of_texts = 0; of_texts < 2; of_texts++)
+        for (int restarts = 0; restarts < 2; restarts++) {
+            Odd o;
+            odd_open(&o, (EngineOptions){.slice_rows = 100});
+            offer_list(&o, of_texts == 0, 0); /* the other type */
+            if (restarts > 0)
+                odd_reopen(&o);
+            EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("lines")), 1);
+            offer_list(&o, of_texts != 0, 1);
+            if (restarts > 0)
+                odd_reopen(&o);
+            offer_list(&o, of_texts == 0, 0);
+            offer_list(&o, of_texts != 0, 1);
+            EXPECT_I64((int64_t)stat_of(&o).kept_aside, 0);
+            EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("lines")), 4);
+            offer_list(&o, of_texts == 0, 1);
+            EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_TYPE], 1);
+            EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("lines")), 4);
+            EXPECT_I64(count_field(&o, STR("f0")), of_texts != 0 ? 0 : 2);
+            odd_close(&o);
+        }
+}
+
 /* ---- memory --------------------------------------------------------------------------------------- */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

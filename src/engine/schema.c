@@ -141,6 +141,13 @@ static Str prop_key(PropKey key, char dst[PROP_KEY_BYTES])
     return (Str){dst, key.name.len + head};
 }
 
+static void set_type(Schema *s, SchemaProp *p, EventType type)
+{
+    p->type = type;
+    if ((type == EVENT_TEXT || type == EVENT_TEXTS) && p->values == NULL)
+        p->values = dict_new(s->limits.values, s->limits.values_cost);
+}
+
 static SchemaProp *new_prop(Schema *s, uint32_t number, PropKey key, EventType type)
 {
     SchemaProp **shelf = &s->shelf[(number - 1) / 256];
@@ -149,10 +156,8 @@ static SchemaProp *new_prop(Schema *s, uint32_t number, PropKey key, EventType t
         CHECK(*shelf != NULL);
     }
     SchemaProp *p = &(*shelf)[(number - 1) % 256];
-    *p = (SchemaProp){
-        .id = PROP_FIRST + number - 1, .space = key.space, .type = type, .list = key.list};
-    if (type == EVENT_TEXT || type == EVENT_TEXTS)
-        p->values = dict_new(s->limits.values, s->limits.values_cost);
+    *p = (SchemaProp){.id = PROP_FIRST + number - 1, .space = key.space, .list = key.list};
+    set_type(s, p, type);
     return p;
 }
 
@@ -186,6 +191,14 @@ SchemaProp *schema_field(Schema *s, SchemaProp *list, Str name, EventType type)
     SchemaProp *p = find_or_make(s, (PropKey){SCHEMA_FIELD, list->id, name}, type, &is_new);
     list->fields += is_new;
     return p;
+}
+
+bool schema_list_becomes(Schema *s, SchemaProp *list, EventType type)
+{
+    if (list->fields > 0 || (list->values != NULL && dict_count(list->values) > 0))
+        return false;
+    set_type(s, list, type);
+    return true;
 }
 
 /* The slot that holds the pair, or the empty one where it belongs. */
@@ -350,6 +363,7 @@ uint64_t schema_bytes(const Schema *s)
  * A record: u32 bytes, u32 checksum of them, then entries of one kind byte and its fields:
  *   'E' text               the next event name
  *   'P' type, text         the next property (its space stands in front of its name)
+ *   'T' u32 property, type that list has this type now
  *   'V' u32 property, text the next value of that property
  *   'C' u32 event, u32 property   the next pair: events of this name have a column for it
  *   'A' text               the next actor (kind, NUL, value)
@@ -375,11 +389,27 @@ static void save_dict(Buf *out, const Dict *d, char kind, uint32_t *saved)
     }
 }
 
+/* Lists that turned out to be of another type: before the fields that follow from it. */
+static void save_types(Schema *s, Buf *out)
+{
+    for (uint32_t id = PROP_FIRST; id < PROP_FIRST + s->saved_props; id++) {
+        SchemaProp *p = schema_prop_at(s, id);
+        if (p->type == p->saved_type)
+            continue;
+        buf_add_char(out, 'T');
+        add_u32(out, p->id);
+        buf_add_char(out, (char)p->type);
+        p->saved_type = p->type;
+    }
+}
+
 static void save_props(Schema *s, Buf *out)
 {
     for (; s->saved_props < dict_count(s->props); s->saved_props++) {
         buf_add_char(out, 'P');
-        buf_add_char(out, (char)schema_prop_at(s, PROP_FIRST + s->saved_props)->type);
+        SchemaProp *p = schema_prop_at(s, PROP_FIRST + s->saved_props);
+        buf_add_char(out, (char)p->type);
+        p->saved_type = p->type;
         add_text(out, dict_text(s->props, s->saved_props + 1));
     }
 }
@@ -420,6 +450,7 @@ void schema_save_new(Schema *s, Buf *out)
     add_u32(out, 0);
     add_u32(out, 0);
     save_dict(out, s->events, 'E', &s->saved_events);
+    save_types(s, out);
     save_props(s, out);
     for (uint32_t id = 0; id < PROP_FIRST + dict_count(s->props); id++)
         save_values(out, schema_prop_at(s, id));
@@ -491,6 +522,23 @@ static bool load_prop(Schema *s, Str *from)
     return is_new;
 }
 
+static bool is_list(EventType type)
+{
+    return type == EVENT_TEXTS || type == EVENT_ITEMS;
+}
+
+static bool load_type(Schema *s, Str *from)
+{
+    uint32_t id = 0;
+    if (!take_u32(from, &id) || from->len == 0 || id < PROP_FIRST ||
+        id >= PROP_FIRST + dict_count(s->props))
+        return false;
+    const EventType type = (EventType)from->ptr[0];
+    SchemaProp *p = schema_prop_at(s, id);
+    *from = str_slice(*from, 1, from->len);
+    return is_list(type) && is_list(p->type) && schema_list_becomes(s, p, type);
+}
+
 static bool load_value(Schema *s, Str *from)
 {
     uint32_t id = 0;
@@ -530,6 +578,8 @@ static bool load_entry(Schema *s, Str *from)
         return load_text(s->events, from, false);
     case 'P':
         return load_prop(s, from);
+    case 'T':
+        return load_type(s, from);
     case 'V':
         return load_value(s, from);
     case 'C':
@@ -559,8 +609,10 @@ Err schema_load(Ctx *ctx, Schema *s, Str bytes)
     s->saved_actors = dict_count(s->actors);
     s->pairs.saved = s->pairs.count;
     s->saved_cost = all_cost(s);
-    for (uint32_t id = 0; id < PROP_FIRST + dict_count(s->props); id++)
-        if (schema_prop_at(s, id)->values != NULL)
-            schema_prop_at(s, id)->saved_values = dict_count(schema_prop_at(s, id)->values);
+    for (uint32_t id = 0; id < PROP_FIRST + dict_count(s->props); id++) {
+        SchemaProp *p = schema_prop_at(s, id);
+        p->saved_type = p->type;
+        p->saved_values = p->values == NULL ? 0 : dict_count(p->values);
+    }
     return ERR_OK;
 }

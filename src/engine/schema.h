@@ -51,7 +51,8 @@ typedef enum SchemaSpace {
 typedef struct SchemaProp {
     uint32_t id;
     SchemaSpace space;
-    EventType type;     /* as the first value was */
+    EventType type; /* as the first value was; a list's, as the first with anything in it */
+    EventType saved_type;
     uint32_t list;      /* SCHEMA_FIELD: the property that holds the records */
     uint32_t fields;    /* EVENT_ITEMS: how many its records have */
     Dict *values;       /* EVENT_TEXT, EVENT_TEXTS: its texts; else NULL */
@@ -73,6 +74,9 @@ SchemaProp *schema_prop(Schema *s, SchemaSpace space, Str name, EventType type);
 /* The same of the records of `list`, whose type is EVENT_ITEMS.  NULL: too many, of this list or of all. */
 SchemaProp *schema_field(Schema *s, SchemaProp *list, Str name, EventType type);
 bool schema_fields_are_full(const Schema *s, const SchemaProp *list); /* no other may come */
+
+/* A list that had nothing in it yet may turn out to be of texts, or of records.  False: it had. */
+MUST_USE bool schema_list_becomes(Schema *s, SchemaProp *list, EventType type);
 
 /* Whether events of this name may have the property; the first ones that ask may. */
 MUST_USE bool schema_pair(Schema *s, uint32_t event, const SchemaProp *prop);
