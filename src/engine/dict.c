@@ -88,13 +88,19 @@ Str dict_text(const Dict *d, uint32_t number)
     return *place_of(d, number - 1);
 }
 
+/* What was forgotten has no place in memory: it is not even the empty text. */
+static bool is_text(const Str *place, Str text)
+{
+    return place->ptr != NULL && str_eq(*place, text);
+}
+
 /* The slot that holds `text`, or the empty one where it belongs. */
 static uint32_t slot_of(const Dict *d, Str text, uint64_t hash)
 {
     const uint32_t mask = d->slot_count - 1, tag = (uint32_t)(hash >> 32);
     uint32_t slot = (uint32_t)hash & mask;
     while (d->slots[slot] != 0 &&
-           (d->tags[slot] != tag || !str_eq(*place_of(d, d->slots[slot] - 1), text)))
+           (d->tags[slot] != tag || !is_text(place_of(d, d->slots[slot] - 1), text)))
         slot = (slot + 1) & mask;
     return slot;
 }
@@ -114,6 +120,8 @@ static void grow_slots(Dict *d)
     d->tags = calloc(d->slot_count, sizeof *d->tags);
     CHECK(d->slots != NULL && d->tags != NULL);
     for (uint32_t i = 0; i < count; i++) {
+        if (place_of(d, i)->ptr == NULL) /* forgotten */
+            continue;
         const uint64_t hash = hash_bytes(*place_of(d, i), d->seed);
         uint32_t slot = (uint32_t)hash & (d->slot_count - 1);
         while (d->slots[slot] != 0)
@@ -134,6 +142,43 @@ static void put_on_shelf(Dict *d, uint32_t index, Str text)
     *place_of(d, index) = arena_copy(d->texts, text);
 }
 
+/* Its slot stays taken, by a number that no text finds. */
+void dict_forget(Dict *d, uint32_t number)
+{
+    DCHECK(number >= 1 && number <= dict_count(d));
+    *place_of(d, number - 1) = (Str){NULL, 0};
+}
+
+uint32_t dict_add_forgotten(Dict *d)
+{
+    const uint32_t index = atomic_load_explicit(&d->count, memory_order_relaxed);
+    if (index >= d->count_max || DICT_TEXT_COST > d->cost_max - d->cost)
+        return 0;
+    d->cost += DICT_TEXT_COST;
+    put_on_shelf(d, index, STR(""));
+    atomic_store_explicit(&d->count, index + 1, memory_order_release);
+    dict_forget(d, index + 1);
+    return index + 1;
+}
+
+static void take_slot(Dict *d, uint32_t slot, uint64_t hash, uint32_t number)
+{
+    d->slots[slot] = number;
+    d->tags[slot] = (uint32_t)(hash >> 32);
+    if (number * 2 > d->slot_count)
+        grow_slots(d);
+}
+
+void dict_recall(Dict *d, uint32_t number, Str text)
+{
+    const uint64_t hash = hash_bytes(text, d->seed);
+    const uint32_t slot = slot_of(d, text, hash);
+    CHECK(d->slots[slot] == 0);
+    put_on_shelf(d, number - 1, text);
+    d->cost += text.len;
+    take_slot(d, slot, hash, number);
+}
+
 uint32_t dict_add(Dict *d, Str text)
 {
     const uint64_t hash = hash_bytes(text, d->seed);
@@ -147,9 +192,6 @@ uint32_t dict_add(Dict *d, Str text)
     d->cost += cost;
     put_on_shelf(d, index, text);
     atomic_store_explicit(&d->count, index + 1, memory_order_release);
-    d->slots[slot] = index + 1;
-    d->tags[slot] = (uint32_t)(hash >> 32);
-    if ((index + 1) * 2 > d->slot_count)
-        grow_slots(d);
+    take_slot(d, slot, hash, index + 1);
     return index + 1;
 }

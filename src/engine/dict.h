@@ -1,11 +1,11 @@
 /*
  * engine/dict.h -- texts with small numbers: event names, property names, the values of a property.
  *
- * Numbers start at 1 and are given in the order of arrival; a text never moves or changes.
+ * Numbers start at 1 and are given in the order of arrival; a text never moves or changes, but may be forgotten.
  * Memory: a text costs its bytes and DICT_TEXT_COST; what a dictionary may cost is said when it is made.
  * Texts of 32 KiB leave half of their blocks empty, so it takes at most twice that, and 8 KiB when empty.
  * Owns: its memory until dict_free().
- * Threads: dict_add() and dict_find() under the owner's lock; dict_text() and dict_count() any.
+ * Threads: dict_add(), dict_find() and dict_forget() under the owner's lock; dict_text() and dict_count() any.
  */
 #pragma once
 
@@ -34,5 +34,14 @@ uint32_t dict_find(const Dict *d, Str text);
 /* The same, giving it one; 0 = there is no room for another. */
 uint32_t dict_add(Dict *d, Str text);
 
-/* The text of a number in [1, count]. */
+/* The text of a number in [1, count]; empty when it was forgotten. */
 Str dict_text(const Dict *d, uint32_t number);
+
+/* The number has no text any more, and the text no number: when it comes again, it gets another one. */
+void dict_forget(Dict *d, uint32_t number);
+
+/* The next number, of a text that was forgotten; 0 = there is no room for another. */
+uint32_t dict_add_forgotten(Dict *d);
+
+/* Gives a forgotten number a text that no other has. */
+void dict_recall(Dict *d, uint32_t number, Str text);

@@ -68,6 +68,9 @@ static void free_all(Engine *e)
     free(e->shapes);
     rows_free(&e->open);
     buf_free(&e->flush_names);
+    buf_free(&e->flush_changes);
+    moved_unref(e->flush_moved);
+    moved_unref(e->durable_moved);
     schema_free(e->schema);
     arena_free(e->scratch);
     (void)pthread_mutex_destroy(&e->apply);
@@ -95,6 +98,8 @@ Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out
     e->schema = schema_new(e->o.names);
     e->scratch = arena_new(1 << 20);
     e->flush_names = BUF_MAX(NAMES_BYTES_MAX);
+    e->flush_changes = BUF_MAX(NAMES_BYTES_MAX);
+    e->durable_moved = moved_new();
     CHECK(pthread_mutex_init(&e->apply, NULL) == 0 && pthread_mutex_init(&e->lock, NULL) == 0 &&
           pthread_cond_init(&e->changed, NULL) == 0);
     Err err = e->o.read_only ? ERR_OK : file_make_folder(ctx, folder);
@@ -272,9 +277,7 @@ static void refresh_peek(Engine *e)
 {
     if (e->peek_rows == e->open.count)
         return;
-    for (uint32_t i = 0; i < e->peek_count; i++)
-        part_unref(e->peek[i]);
-    free(e->peek);
+    engine_drop_peek(e);
     Ctx ctx = {.arena = e->scratch};
     Part **made = NULL;
     CHECK(rows_build(&ctx, &e->open, e->o.origin_ms, e->open_from, e->applied, &made,
@@ -282,13 +285,30 @@ static void refresh_peek(Engine *e)
     e->peek = calloc(e->peek_count + 1, sizeof(Part *));
     CHECK(e->peek != NULL);
     memcpy(e->peek, made, e->peek_count * sizeof(Part *));
+    engine_set_generation(e, e->peek, e->peek_count);
     e->peek_rows = e->open.count;
     arena_reset(e->scratch);
 }
 
-static int by_week(const void *a, const void *b)
+/* Files are in their order, memory's parts in that of their arrival: what is of one week keeps it. */
+static void order_by_week(Part **parts, uint32_t count)
 {
-    return part_order(*(Part *const *)a, *(Part *const *)b);
+    Part **room = calloc((size_t)count + 1, sizeof *room);
+    CHECK(room != NULL);
+    for (uint32_t width = 1; width < count; width *= 2) {
+        for (uint32_t from = 0; from < count; from += 2 * width) {
+            const uint32_t middle = from + width < count ? from + width : count;
+            const uint32_t end = middle + width < count ? middle + width : count;
+            uint32_t i = from, j = middle;
+            for (uint32_t to = from; to < end; to++) {
+                const bool first =
+                    j == end || (i < middle && parts[i]->head->week_ms <= parts[j]->head->week_ms);
+                room[to] = first ? parts[i++] : parts[j++];
+            }
+        }
+        memcpy(parts, room, count * sizeof *parts);
+    }
+    free(room);
 }
 
 ScanView *engine_view(Engine *e)
@@ -299,6 +319,7 @@ ScanView *engine_view(Engine *e)
     ScanView *v = calloc(1, sizeof *v);
     CHECK(v != NULL);
     v->person_count = schema_person_count(e->schema);
+    v->moved = moved_ref(persons_moved(schema_persons(e->schema)));
     (void)pthread_mutex_lock(&e->lock);
     v->parts = calloc((size_t)e->file_count + e->memory_count + e->peek_count + 1, sizeof(Part *));
     CHECK(v->parts != NULL);
@@ -310,7 +331,7 @@ ScanView *engine_view(Engine *e)
     for (uint32_t i = 0; i < e->peek_count; i++)
         v->parts[v->part_count++] = part_ref(e->peek[i]);
     (void)pthread_mutex_unlock(&e->apply);
-    qsort(v->parts, v->part_count, sizeof(Part *), by_week);
+    order_by_week(v->parts, v->part_count);
     return v;
 }
 
@@ -318,6 +339,7 @@ void engine_view_done(ScanView *view)
 {
     for (uint32_t i = 0; i < view->part_count; i++)
         part_unref(view->parts[i]);
+    moved_unref(view->moved);
     free(view->parts);
     free(view);
 }
@@ -405,11 +427,16 @@ void engine_stat(Engine *e, EngineStat *out)
     out->events = out->memory_rows;
     out->bytes_written = e->bytes_written;
     out->health = health_of(e);
+    out->moves = persons_moved(schema_persons(e->schema))->generation;
+    for (uint32_t i = 0; i < e->memory_count; i++)
+        out->dead_rows += engine_count_dead(e, e->memory[i]);
     for (uint32_t i = 0; i < e->file_count; i++) {
+        out->dead_rows += engine_count_dead(e, e->files[i].part);
         out->events += e->files[i].part->head->rows;
         out->file_bytes += e->files[i].part->bytes.len;
         out->id_bytes += e->files[i].ids.bytes.len;
     }
+    out->events -= out->dead_rows;
     (void)pthread_mutex_unlock(&e->lock);
     (void)pthread_mutex_unlock(&e->apply);
 }

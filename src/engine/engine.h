@@ -9,7 +9,9 @@
  *           Formats: docs/formats/event-parts.md.
  * Promises: what was offered is seen by every view taken afterwards; an event comes in once by (source,
  *           id) within its week, however often it is offered; after a crash the engine says from which
- *           sequence number it must be offered again, and nothing below is missing or twice; a full disk
+ *           sequence number it must be offered again, and nothing below is missing or twice; links, unlinks
+ *           and erasures of the log hold for every view taken afterwards, for all events, whenever these came;
+ *           at one instant the rows that a link moves count as having arrived with it; a full disk
  *           stops the writing of files and, once memory is full, engine_offer(), until there is room;
  *           no file knows more than the log has on disk (EngineOptions.settle);
  *           a file whose data or ids turn out to be damaged is made again from the log within seconds of
@@ -47,6 +49,7 @@ typedef enum EngineAside {
     ENGINE_ASIDE_NUMBER, /* a value: too many decimal places, or too large */
     ENGINE_ASIDE_TEXTS,  /* a value: one text too many, or too many bytes of texts */
     ENGINE_ASIDE_FIELDS, /* a value: of one field too many of a list of records */
+    ENGINE_ASIDE_LINKS, /* a link: too many of them, or of one person's actors (engine/persons.h) */
     ENGINE_ASIDE_COUNT
 } EngineAside;
 
@@ -134,10 +137,12 @@ typedef struct EngineHealth {
 void engine_health(Engine *e, EngineHealth *out);
 
 typedef struct EngineStat {
-    uint64_t next_seq;                  /* offered */
-    uint64_t durable_seq;               /* in files */
-    uint64_t events;                    /* rows */
-    uint64_t repeated;                  /* came again and were passed over, since the start */
+    uint64_t next_seq;    /* offered */
+    uint64_t durable_seq; /* in files */
+    uint64_t events;      /* rows, without those of who was erased */
+    uint64_t dead_rows;   /* of who was moved or erased since, in files that still have them */
+    uint32_t moves;       /* of persons, since ever */
+    uint64_t repeated;    /* came again and were passed over, since the start */
     uint64_t aside[ENGINE_ASIDE_COUNT]; /* events and values that are in the log only, since ever */
     uint64_t kept_aside;                /* all of them */
     uint32_t memory_rows, memory_parts, file_parts;

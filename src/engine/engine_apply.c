@@ -61,6 +61,7 @@ typedef struct SharedFiles {
     FilePart *at;
     uint32_t count;
     uint64_t durable_seq; /* as it was with these files */
+    bool moved;           /* rows of files may have their ids in any file before them */
 } SharedFiles;
 
 static SharedFiles share_files(Engine *e, int64_t week_ms)
@@ -68,6 +69,7 @@ static SharedFiles share_files(Engine *e, int64_t week_ms)
     uint32_t first = 0;
     (void)pthread_mutex_lock(&e->lock);
     SharedFiles l = {.count = engine_files_of(e, week_ms, &first), .durable_seq = e->durable_seq};
+    l.moved = e->durable_moved->generation > 0;
     l.at = calloc((size_t)l.count + 1, sizeof *l.at);
     CHECK(l.at != NULL);
     for (uint32_t i = 0; i < l.count; i++) {
@@ -138,9 +140,9 @@ static RecentIds stand_in_for(const Engine *e, const SharedFiles *l)
         const Part *p = l->at[i].part;
         if (p->ids_are_sound)
             continue;
-        const FileGroup g = engine_group_of(l->at, l->count, i);
+        const uint32_t to = l->moved ? l->count : engine_group_of(l->at, l->count, i).to;
         const LogStretch to_group_end = {p->head->week_ms, p->head->from_seq,
-                                         l->at[g.to - 1].part->head->to_seq};
+                                         l->at[to - 1].part->head->to_seq};
         Err err = ERR_NOT_FOUND;
         if (e->o.log_folder.len > 0)
             err = engine_log_read(&ctx, e, &to_group_end, NULL, remember_id, &s);
@@ -235,12 +237,13 @@ const char *engine_aside_text(EngineAside why)
         [ENGINE_ASIDE_NUMBER] = "numbers too large or with too many decimal places",
         [ENGINE_ASIDE_TEXTS] = "texts beyond what dictionaries may hold",
         [ENGINE_ASIDE_FIELDS] = "values of too many fields of one list of records",
+        [ENGINE_ASIDE_LINKS] = "links of too many actors",
     };
     return texts[why];
 }
 
 /* The log hears of each reason once: odd events come in thousands. */
-static void keep_aside(Engine *e, EngineAside why)
+void engine_keep_aside(Engine *e, EngineAside why)
 {
     e->aside[why]++;
     if ((e->aside_said >> why & 1) != 0)
@@ -345,7 +348,7 @@ static void count_aside(Engine *e, const RowBuffer *to, SchemaProp *prop, Engine
         return;
     if (prop != NULL)
         prop->conflicts++;
-    keep_aside(e, why);
+    engine_keep_aside(e, why);
 }
 
 static void put_texts(Engine *e, RowBuffer *to, SchemaProp *list, const EventProp *p)
@@ -472,12 +475,14 @@ static void put_text(Engine *e, RowBuffer *to, uint32_t prop, Str text)
     if (code != 0)
         rows_value(to, prop, PART_CODES, 0, code);
     else if (text.len > 0 && to == &e->open)
-        keep_aside(e, ENGINE_ASIDE_TEXTS);
+        engine_keep_aside(e, ENGINE_ASIDE_TEXTS);
 }
 
 void engine_put_row(Engine *e, RowBuffer *to, const Event *event, const Home *home)
 {
     rows_add(to, event->time_ms, home->person, home->name);
+    if (home->ordinal > 0)
+        rows_value(to, PROP_ACTOR, PART_CODES, 0, home->ordinal);
     put_text(e, to, PROP_SOURCE, event->source);
     put_text(e, to, PROP_STORE, event->store);
     rows_value(to, PROP_RECEIVED, PART_NUMBERS, 0, event->received_ms - event->time_ms);
@@ -504,7 +509,13 @@ EngineAside engine_find_home(Engine *e, const Event *event, Home *out)
     out->name = schema_event(e->schema, event->name);
     if (out->name == 0)
         return ENGINE_ASIDE_NAMES;
-    return schema_actor(e->schema, event->actor, &out->person) ? ASIDE_NOT : ENGINE_ASIDE_ACTORS;
+    uint32_t actor = 0;
+    if (!schema_actor(e->schema, event->actor, &actor))
+        return ENGINE_ASIDE_ACTORS;
+    const Persons *persons = schema_persons(e->schema);
+    out->person = persons_of(persons, actor);
+    out->ordinal = persons_ordinal(persons, actor);
+    return ASIDE_NOT;
 }
 
 /* What has no place is refused before its id is remembered: every id belongs to a row. */
@@ -513,14 +524,20 @@ static void apply_event(Engine *e, const Event *event)
     Home home = {0};
     const EngineAside why = engine_find_home(e, event, &home);
     if (why != ASIDE_NOT)
-        keep_aside(e, why);
+        engine_keep_aside(e, why);
     else if (is_new(e, home.week, event))
         engine_put_row(e, &e->open, event, &home);
     else
         e->repeated++;
 }
 
-static void drop_peek(Engine *e)
+void engine_set_generation(const Engine *e, Part *const *parts, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        parts[i]->generation = persons_moved(schema_persons(e->schema))->generation;
+}
+
+void engine_drop_peek(Engine *e)
 {
     for (uint32_t i = 0; i < e->peek_count; i++)
         part_unref(e->peek[i]);
@@ -531,7 +548,7 @@ static void drop_peek(Engine *e)
 
 void engine_close_slice(Engine *e)
 {
-    drop_peek(e);
+    engine_drop_peek(e);
     if (e->open.count == 0) {
         e->open_from = e->applied;
         return;
@@ -541,6 +558,7 @@ void engine_close_slice(Engine *e)
     uint32_t n = 0;
     CHECK(rows_build(&ctx, &e->open, e->o.origin_ms, e->open_from, e->applied, &made, &n) ==
           ERR_OK);
+    engine_set_generation(e, made, n);
     (void)pthread_mutex_lock(&e->lock);
     if (e->memory_count + n > e->memory_cap) {
         e->memory_cap = (e->memory_count + n) * 2;
@@ -578,14 +596,19 @@ static bool slice_is_full(const Engine *e)
            schema_new_bytes(e->schema) - e->open_names >= e->o.flush_bytes;
 }
 
-/* Numbers below `seq` are in rows. */
-static void set_applied(Engine *e, uint64_t seq, uint32_t bytes_done)
+void engine_set_applied(Engine *e, uint64_t seq, uint32_t bytes_done)
 {
     (void)pthread_mutex_lock(&e->lock);
     e->applied = seq;
     e->queued_bytes -= bytes_done;
     (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
+}
+
+void engine_slice_grew(Engine *e)
+{
+    if (slice_is_full(e))
+        engine_close_slice(e);
 }
 
 /* The week whose ids must be known; NULL: it has no place in the columns. */
@@ -608,21 +631,23 @@ static void apply_offer(Engine *e, const Offer *offer)
         Week *w = week_for(e, &event);
         if (w != NULL && !has_filter(w)) {
             /* Others come between: what is applied so far is whole, and the event is decoded again. */
-            set_applied(e, offer->first_seq + i, 0);
+            engine_set_applied(e, offer->first_seq + i, 0);
             make_filter(e, w);
             continue;
         }
         if (event.kind == EVENT_HAPPENED)
             apply_event(e, &event);
+        else
+            engine_change(e, &event, offer->first_seq + i);
         left = str_slice(left, used, left.len);
         i++;
         arena_reset(e->scratch); /* decoded, a batch is many times as large */
         if (slice_is_full(e)) {
-            set_applied(e, offer->first_seq + i, 0);
+            engine_set_applied(e, offer->first_seq + i, 0);
             engine_close_slice(e);
         }
     }
-    set_applied(e, offer->first_seq + offer->count, offer->bytes);
+    engine_set_applied(e, offer->first_seq + offer->count, offer->bytes);
 }
 
 static Offer *next_offer(Engine *e)

@@ -24,7 +24,7 @@ typedef struct ManifestHead {
     uint64_t aside[ENGINE_ASIDE_COUNT]; /* of what lies below durable_seq */
     uint64_t file_count;                /* their numbers follow, u64 each */
 } ManifestHead;
-_Static_assert(sizeof(ManifestHead) == 160, "on-disk layout");
+_Static_assert(sizeof(ManifestHead) == 168, "on-disk layout");
 
 enum { MANIFEST_BYTES_MAX = 1 << 24, CRC_FROM = offsetof(ManifestHead, crc) + 4 };
 
@@ -124,19 +124,12 @@ Err engine_manifest_save(Ctx *ctx, Engine *e, const FilePart *files, uint32_t co
     return err;
 }
 
-/* Version 4 had lists in the log only, and counted them: without any, its files hold everything. */
-static bool version_is_good(const ManifestHead *head)
-{
-    return head->version == ENGINE_MANIFEST_VERSION ||
-           (head->version == 4 && head->aside[ENGINE_ASIDE_FIELDS] == 0);
-}
-
 static bool manifest_is_good(Str bytes, ManifestHead *head)
 {
     if (bytes.len < sizeof *head)
         return false;
     memcpy(head, bytes.ptr, sizeof *head);
-    return memcmp(head->magic, "TDEVENG1", 8) == 0 && version_is_good(head) &&
+    return memcmp(head->magic, "TDEVENG1", 8) == 0 && head->version == ENGINE_MANIFEST_VERSION &&
            crc32c_add(0, str_slice(bytes, CRC_FROM, bytes.len)) == head->crc &&
            head->file_count == (bytes.len - sizeof *head) / sizeof(uint64_t) &&
            head->names_bytes >= 0;
@@ -231,5 +224,7 @@ Err engine_load(Ctx *ctx, Engine *e)
     e->names_bytes = head.names_bytes;
     TRY(open_files(ctx, e, str_slice(bytes, sizeof head, bytes.len)));
     TRY(load_names(ctx, e));
+    moved_unref(e->durable_moved);
+    e->durable_moved = moved_ref(persons_moved(schema_persons(e->schema)));
     return remove_strays(ctx, e);
 }

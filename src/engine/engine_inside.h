@@ -3,6 +3,7 @@
  *
  *   engine.c         opening, closing, views, figures
  *   engine_apply.c   encoded events to rows, rows to slices
+ *   engine_move.c    links, unlinks, erasures: rows go to where they belong now
  *   engine_keep.c    slices to files, files to larger files
  *   engine_write.c   new files, and how they come into the manifest
  *   engine_mend.c    damaged files once more from the log
@@ -20,7 +21,7 @@
 
 #include <pthread.h>
 
-enum { ENGINE_MANIFEST_VERSION = 5, ENGINE_NAME_BYTES = 40 };
+enum { ENGINE_MANIFEST_VERSION = 6, ENGINE_NAME_BYTES = 40 };
 
 /* A part in a file, with the ids of its events. */
 typedef struct FilePart {
@@ -104,6 +105,8 @@ struct Engine {
     uint64_t new_names;    /* bytes of names that no flush has taken */
     uint32_t flush_count;  /* of them: the first ones are on their way to files */
     Buf flush_names;       /* names that no file has yet; the keeper's own, as what follows */
+    Buf flush_changes;     /* of who is whom: those that the flush's rows know of */
+    Moved *flush_moved;    /* as it is with them */
     uint64_t flush_end;    /* numbers below are in the slices of the flush, or aside */
     uint64_t flush_aside[ENGINE_ASIDE_COUNT];   /* of the events below the flush's end */
     uint64_t durable_aside[ENGINE_ASIDE_COUNT]; /* of those below durable_seq */
@@ -113,6 +116,8 @@ struct Engine {
     uint32_t file_count, file_cap;
     uint64_t durable_seq;  /* numbers below are in files */
     uint32_t durable_mark; /* which history of the log that is */
+    Moved *
+        durable_moved; /* whose rows in files are dead because they are elsewhere in files; guarded by lock */
     uint64_t next_number;
     uint64_t *orphans; /* files that a manifest may name whose save failed; the keeper's own */
     uint32_t orphan_count, orphan_cap;
@@ -137,15 +142,21 @@ uint32_t engine_files_of(const Engine *e, int64_t week_ms, uint32_t *first);
 /* What a slice takes while it is sorted: its columns have eight bytes per cell at most. */
 enum { ENGINE_SLICE_CELLS = 1 << 24 };
 
+/* Parts that were made just now have everything behind them that is known of who is whom.  Under `apply`. */
+void engine_set_generation(const Engine *e, Part *const *parts, uint32_t count);
+
+/* The parts of the open slice that a view had made.  Under `apply`. */
+void engine_drop_peek(Engine *e);
+
 /* Turns the open slice into parts.  Under `apply`. */
 void engine_close_slice(Engine *e);
 
 /* Names that no file has, into `flush_names`.  Under `apply` and `lock`. */
 void engine_take_names(Engine *e);
 
-/* Where an event goes. */
+/* Where an event goes: `ordinal` says which of the person's actors it was. */
 typedef struct Home {
-    uint32_t name, person;
+    uint32_t name, person, ordinal;
     Week *week;
 } Home;
 
@@ -157,6 +168,24 @@ void engine_put_row(Engine *e, RowBuffer *to, const Event *event, const Home *ho
 
 /* Of source and id, keyed; never 0. */
 uint64_t engine_id_hash(const Engine *e, const Event *event);
+
+/* Numbers below `seq` are in rows; so many bytes of what was offered are done with. */
+void engine_set_applied(Engine *e, uint64_t seq, uint32_t bytes_done);
+
+/* Closes the open slice when it has become large. */
+void engine_slice_grew(Engine *e);
+
+/* An event, or a value of it, has no place.  Under `apply`. */
+void engine_keep_aside(Engine *e, EngineAside why);
+
+/* ---- engine_move.c ------------------------------------------------------------------------------- */
+
+/* What the record says of who is whom, with number `seq`.  Under `apply`, which is free while a file with rows of the
+ * person is being made again. */
+void engine_change(Engine *e, const Event *record, uint64_t seq);
+
+/* Rows of the part that are dead now, counted when nobody has yet.  Under `apply`. */
+uint32_t engine_count_dead(const Engine *e, Part *part);
 
 /* ---- engine_mend.c ------------------------------------------------------------------------------ */
 
@@ -198,6 +227,7 @@ typedef struct FileContent {
     uint32_t count;
     uint64_t *hashes;
     uint32_t hash_count;
+    const Moved *moved;      /* whose rows stay behind */
     uint64_t bytes_max;      /* as the next one: parts_merge() */
     const atomic_bool *stop; /* may be NULL */
 } FileContent;
@@ -205,6 +235,9 @@ typedef struct FileContent {
 /* One file and its ids, synced and open; the folder is not synced yet.  On failure nothing of it stays.
  * Errors: those of parts_merge() and file.h. */
 MUST_USE Err engine_file_write(Ctx *ctx, Engine *e, const FileContent *c, FilePart *out);
+
+/* Whether a merge failed because of its size. */
+bool engine_is_too_large(const Ctx *ctx, Err err);
 
 /* Removes what the manifest names no more, and closes it. */
 void engine_file_retire(Engine *e, FilePart *f);
@@ -214,6 +247,10 @@ typedef struct FileList {
     FilePart *at;
     uint32_t count;
 } FileList;
+
+/* The same as one file behind those of `made`, or as several when it would be too large: the first then has the ids
+ * of all. */
+MUST_USE Err engine_files_write(Ctx *ctx, Engine *e, const FileContent *c, FileList *made);
 
 FileList engine_files_copy(Ctx *ctx, Engine *e, uint32_t room); /* with room for so many more */
 void engine_files_insert(FileList *l, const FilePart *f);

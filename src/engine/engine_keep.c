@@ -55,6 +55,9 @@ static void begin_flush(Engine *e)
         memcpy(e->flush_aside, e->aside, sizeof e->flush_aside);
         (void)pthread_mutex_lock(&e->lock);
         engine_take_names(e);
+        schema_save_changes(e->schema, &e->flush_changes);
+        moved_unref(e->flush_moved);
+        e->flush_moved = moved_ref(persons_moved(schema_persons(e->schema)));
         e->flush_count = e->memory_count;
         (void)pthread_mutex_unlock(&e->lock);
     }
@@ -81,34 +84,19 @@ static uint32_t slices_of(Part *const *slices, uint32_t count, int64_t week_ms, 
     return n;
 }
 
-static bool is_too_large(const Ctx *ctx, Err err)
-{
-    return err == ERR_TOO_LARGE && str_eq(str_of(ctx->fault.reason), STR("events.merge"));
-}
-
-/* One file, or several when they would be too large together.  The first one has the ids of all. */
 static Err write_week(Ctx *ctx, Engine *e, const Week *w, Part *const *slices, uint32_t n,
                       FileList *files, FileList *made)
 {
-    FileContent c = {.hashes = engine_hashes_of(ctx, &w->flushing),
-                     .hash_count = w->flushing.count,
-                     .bytes_max = e->o.merge_bytes_max};
-    for (uint32_t at = 0, some = n; at < n;) {
-        FilePart *f = &made->at[made->count];
-        c.parts = slices + at;
-        c.count = some;
-        const Err err = engine_file_write(ctx, e, &c, f);
-        if (some > 1 && is_too_large(ctx, err)) {
-            some = (some + 1) / 2;
-            continue;
-        }
-        TRY(err);
-        made->count++;
-        engine_files_insert(files, f);
-        c.hash_count = 0;
-        at += some;
-        some = some < n - at ? some : n - at;
-    }
+    const FileContent c = {.parts = slices,
+                           .count = n,
+                           .hashes = engine_hashes_of(ctx, &w->flushing),
+                           .hash_count = w->flushing.count,
+                           .moved = e->flush_moved,
+                           .bytes_max = e->o.merge_bytes_max};
+    const uint32_t first = made->count;
+    TRY(engine_files_write(ctx, e, &c, made));
+    for (uint32_t i = first; i < made->count; i++)
+        engine_files_insert(files, &made->at[i]);
     return ERR_OK;
 }
 
@@ -148,6 +136,9 @@ static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq, ui
     e->flush_count = 0;
     e->durable_seq = durable_seq;
     e->durable_mark = mark;
+    moved_unref(e->durable_moved);
+    e->durable_moved = e->flush_moved;
+    e->flush_moved = NULL;
     memcpy(e->durable_aside, e->flush_aside, sizeof e->durable_aside);
     (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
@@ -212,6 +203,28 @@ static uint32_t count_to_merge(const Engine *e, const FileList *l, uint32_t from
             return n;
     }
     return 0;
+}
+
+enum {
+    DEAD_SHARE = 8
+}; /* one row of so many: what stays behind is rewritten eight times at most */
+
+/* A file with many rows, or any, of who is elsewhere now. */
+static bool find_stale(Engine *e, const FileList *l, bool all, uint32_t *at)
+{
+    bool found = false;
+    (void)pthread_mutex_lock(&e->apply);
+    for (uint32_t i = 0; i < l->count && !found; i++) {
+        const FilePart *f = &l->at[i];
+        if (f->retry_at_us != 0 || atomic_load(&f->part->damaged) ||
+            f->part->generation == e->durable_moved->generation)
+            continue;
+        const uint64_t dead = engine_count_dead(e, f->part);
+        found = dead > 0 && (all || dead * DEAD_SHARE >= f->part->head->rows);
+        *at = i;
+    }
+    (void)pthread_mutex_unlock(&e->apply);
+    return found;
 }
 
 /* Put aside, or damaged: that is made again first. */
@@ -286,11 +299,12 @@ static Err merge_files(Ctx *ctx, Engine *e, FileList *l, uint32_t first, uint32_
                                  .count = n,
                                  .hashes = hashes,
                                  .hash_count = hash_count,
+                                 .moved = e->durable_moved,
                                  .bytes_max = e->o.merge_bytes_max,
                                  .stop = &e->closing};
     const Err err = engine_file_write(ctx, e, &content, &made);
     free(hashes);
-    if (is_too_large(ctx, err)) {
+    if (engine_is_too_large(ctx, err)) {
         cut_stretch(e, old[n / 2 - 1].number);
         return ERR_OK;
     }
@@ -323,7 +337,9 @@ static Err merge_due(Ctx *ctx, Engine *e, bool all)
     while (!atomic_load(&e->closing)) {
         FileList l = engine_files_copy(ctx, e, 1);
         uint32_t first = 0;
-        const uint32_t n = find_merge(e, &l, all, &first);
+        uint32_t n = find_merge(e, &l, all, &first);
+        if (n == 0 && find_stale(e, &l, all, &first))
+            n = 1;
         if (n == 0)
             break;
         FilePart *old = ARENA_ARRAY(ctx->arena, FilePart, n);

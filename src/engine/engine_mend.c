@@ -10,6 +10,10 @@
  * which rows came before.  So the log is read from the first of them on to the last, and a file gets the ids that
  * no other of them has.
  *
+ * Once rows have been moved from person to person, a file may hold rows of what arrived long before it: then all
+ * files of the week are made again as one, from the whole log of that week, as they were saved: who was moved since is
+ * dead in it, as in what it replaces.
+ *
  * Memory: the file that is made, its rows once more in slices of flush_rows, and up to 40 bytes per id.
  */
 #include "engine/engine_inside.h"
@@ -100,10 +104,12 @@ FileGroup engine_group_of(const FilePart *files, uint32_t count, uint32_t at)
 
 typedef struct Mend {
     Engine *e;
-    const PartHead *head;
-    const FilePart *files; /* of its week */
-    uint32_t at;           /* which of them it is */
-    FileGroup group;
+    const Moved *moved;        /* as the files know it */
+    uint64_t from_seq, to_seq; /* what of the week it shall hold */
+    const FilePart *files;     /* of its week */
+    bool all;                  /* of them are made again as one */
+    uint32_t at;               /* which of them it is, else */
+    FileGroup group;           /* of which the ids are its own */
     RowBuffer rows;
     RecentIds ids; /* of the group */
     Part **slices;
@@ -117,16 +123,17 @@ static Err close_slice(Ctx *ctx, Mend *m)
     Ctx own = {.arena = arena_new(1 << 16)};
     Part **made = NULL;
     uint32_t n = 0;
-    const Err err = rows_build(&own, &m->rows, m->e->o.origin_ms, m->head->from_seq,
-                               m->head->to_seq, &made, &n);
+    const Err err =
+        rows_build(&own, &m->rows, m->e->o.origin_ms, m->from_seq, m->to_seq, &made, &n);
     if (err == ERR_OK && m->slice_count + n > m->slice_cap) {
         m->slice_cap = (m->slice_count + n) * 2;
         m->slices = realloc(m->slices, m->slice_cap * sizeof(Part *));
         CHECK(m->slices != NULL);
     }
-    if (err == ERR_OK)
-        memcpy(m->slices + m->slice_count, made, n * sizeof(Part *));
-    m->slice_count += n;
+    for (uint32_t i = 0; err == ERR_OK && i < n; i++) {
+        made[i]->generation = m->moved->generation;
+        m->slices[m->slice_count++] = made[i];
+    }
     ctx->fault = own.fault;
     arena_free(own.arena);
     rows_clear(&m->rows);
@@ -151,7 +158,7 @@ static Err take_event(Ctx *ctx, uint64_t seq, const Event *event, void *arg)
         return ERR_OK;
     (void)pthread_mutex_lock(&e->apply);
     if (engine_find_home(e, event, &home) == ENGINE_ASIDE_COUNT && recent_ids_add(&m->ids, hash) &&
-        seq >= m->head->from_seq && seq < m->head->to_seq)
+        seq >= m->from_seq && seq < m->to_seq)
         engine_put_row(e, &m->rows, event, &home);
     (void)pthread_mutex_unlock(&e->apply);
     const bool is_full =
@@ -164,7 +171,7 @@ static Err take_event(Ctx *ctx, uint64_t seq, const Event *event, void *arg)
 static uint32_t own_ids(const Mend *m, uint64_t *hashes, uint32_t count)
 {
     for (uint32_t i = m->group.from; i < m->group.to; i++) {
-        if (i == m->at || !ids_are_sound(&m->files[i].ids))
+        if (m->all || i == m->at || !ids_are_sound(&m->files[i].ids))
             continue;
         uint32_t kept = 0;
         for (uint32_t h = 0; h < count; h++)
@@ -184,11 +191,13 @@ static void mend_free(Mend *m)
     recent_ids_free(&m->ids);
 }
 
-/* *made: no file, or one.  What the rows need of new names goes to disk with the manifest. */
+/* *made: no file, or one, or several when one would be too large.  What the rows need of new names goes to disk with
+ * the manifest. */
 static Err make_again(Ctx *ctx, Mend *m, FileList *made)
 {
     Engine *e = m->e;
-    const LogStretch of_group = {m->head->week_ms, m->files[m->group.from].part->head->from_seq,
+    const LogStretch of_group = {m->files[m->at].part->head->week_ms,
+                                 m->files[m->group.from].part->head->from_seq,
                                  m->files[m->group.to - 1].part->head->to_seq};
     TRY(engine_log_read(ctx, e, &of_group, &e->closing, take_event, m));
     TRY(close_slice(ctx, m));
@@ -207,11 +216,11 @@ static Err make_again(Ctx *ctx, Mend *m, FileList *made)
                                  .count = m->slice_count,
                                  .hashes = hashes,
                                  .hash_count = hash_count,
-                                 .bytes_max = UINT64_MAX, /* it is as large as it was */
-                                 .stop = &e->closing};
-    TRY(engine_file_write(ctx, e, &content, &made->at[0]));
-    made->count = 1;
-    return ERR_OK;
+                                 .moved = m->moved,
+                                 .bytes_max = m->all ? e->o.merge_bytes_max : UINT64_MAX,
+                                 .stop = &e->closing}; /* one file is as large as it was */
+    made->at = ARENA_ARRAY(ctx->arena, FilePart, m->slice_count);
+    return engine_files_write(ctx, e, &content, made);
 }
 
 /* ---- the file in its place ------------------------------------------------------------------------ */
@@ -248,26 +257,56 @@ static uint32_t first_of_week(const FileList *l, uint32_t at)
     return first;
 }
 
+/* The file at `at`, or its whole week. */
+static Mend mend_of(Engine *e, const FileList *l, uint32_t at)
+{
+    const uint32_t first = first_of_week(l, at), count = end_of_week(l, at) - first;
+    Mend m = {.e = e,
+              .moved = e->durable_moved,
+              .files = l->at + first,
+              .at = at - first,
+              .all = e->durable_moved->generation > 0};
+    m.group = m.all ? (FileGroup){0, count} : engine_group_of(m.files, count, m.at);
+    m.from_seq = m.files[m.all ? 0 : m.at].part->head->from_seq;
+    m.to_seq = m.files[m.all ? count - 1 : m.at].part->head->to_seq;
+    return m;
+}
+
+static uint64_t rows_of(const FilePart *files, uint32_t n)
+{
+    uint64_t rows = 0;
+    for (uint32_t i = 0; i < n; i++)
+        rows += files[i].part->head->rows;
+    return rows;
+}
+
 static Err mend_file(Ctx *ctx, Engine *e, FileList *l, uint32_t at)
 {
-    FilePart old = l->at[at], fresh = {0};
-    const uint32_t first = first_of_week(l, at);
-    Mend m = {.e = e, .head = old.part->head, .files = l->at + first, .at = at - first};
-    m.group = engine_group_of(m.files, end_of_week(l, at) - first, m.at);
-    FileList made = {&fresh, 0};
+    Mend m = mend_of(e, l, at);
+    FileList made = {0};
     const Err err = make_again(ctx, &m, &made);
     mend_free(&m);
+    if (err != ERR_OK)
+        engine_files_give_up(e, &made, false);
     TRY(err);
-    const uint32_t rows = made.count == 0 ? 0 : fresh.part->head->rows;
-    LOG(LOG_WARN, "events.file_made_again", LOG_I64("file", (int64_t)old.number),
-        LOG_I64("rows", rows), LOG_I64("rows_before", old.part->head->rows));
-    fresh.ends_stretch = old.ends_stretch;
-    engine_files_cut(l, at, 1);
-    if (made.count > 0)
-        engine_files_insert(l, &fresh);
-    TRY(engine_files_save(ctx, e, l, NULL, &made));
-    end_mend(e, l, old.part->head->week_ms);
-    engine_file_retire(e, &old);
+    const uint32_t first = m.all ? at - m.at : at, n = m.all ? m.group.to : 1;
+    FilePart *old = ARENA_ARRAY(ctx->arena, FilePart, n);
+    memcpy(old, l->at + first, n * sizeof *old);
+    LOG(LOG_WARN, "events.file_made_again", LOG_I64("file", (int64_t)l->at[at].number),
+        LOG_I64("rows", (int64_t)rows_of(made.at, made.count)),
+        LOG_I64("rows_before", (int64_t)rows_of(old, n)));
+    engine_files_cut(l, first, n);
+    FileList files = engine_files_copy(ctx, e, made.count + 1);
+    memcpy(files.at, l->at, l->count * sizeof *files.at);
+    files.count = l->count;
+    for (uint32_t i = 0; i < made.count; i++) {
+        made.at[i].ends_stretch = i + 1 < made.count || old[n - 1].ends_stretch;
+        engine_files_insert(&files, &made.at[i]);
+    }
+    TRY(engine_files_save(ctx, e, &files, NULL, &made));
+    end_mend(e, &files, old[0].part->head->week_ms);
+    for (uint32_t i = 0; i < n; i++)
+        engine_file_retire(e, &old[i]);
     return ERR_OK;
 }
 
@@ -288,9 +327,11 @@ static bool find_damaged(const FileList *l, uint32_t *at)
     return false;
 }
 
-/* False: one of them is damaged, and is marked so. */
-static bool older_ids_are_sound(const FileList *l, uint32_t at)
+/* False: one of them is damaged, and is marked so.  A whole week needs none. */
+static bool older_ids_are_sound(const Engine *e, const FileList *l, uint32_t at)
 {
+    if (e->durable_moved->generation > 0)
+        return true;
     for (uint32_t i = first_of_week(l, at); i < at; i++) {
         if (!ids_are_sound(&l->at[i].ids)) {
             atomic_store(&l->at[i].part->damaged, true);
@@ -310,7 +351,7 @@ Err engine_mend_due(Ctx *ctx, Engine *e)
         uint32_t at = 0;
         if (!find_damaged(&l, &at))
             break;
-        if (!older_ids_are_sound(&l, at))
+        if (!older_ids_are_sound(e, &l, at))
             continue;
         const FilePart old = l.at[at];
         const Err err = mend_file(ctx, e, &l, at);

@@ -37,7 +37,8 @@ static Err write_part(Ctx *ctx, Engine *e, uint64_t number, const FileContent *c
     char name[ENGINE_NAME_BYTES];
     Output o = {.e = e, .stop = c->stop};
     TRY(file_open(ctx, e->folder, engine_file_name(number, ".part", name), FILE_CREATE, &o.file));
-    Err err = parts_merge(ctx, c->parts, c->count, c->bytes_max, c->stop, write_piece, &o);
+    const PartsMerge merge = {c->parts, c->count, c->moved, c->bytes_max, c->stop};
+    Err err = parts_merge(ctx, &merge, write_piece, &o);
     if (err == ERR_OK)
         err = file_sync(ctx, o.file);
     file_close(&o.file);
@@ -85,6 +86,40 @@ Err engine_file_write(Ctx *ctx, Engine *e, const FileContent *c, FilePart *out)
     if (err != ERR_OK)
         remove_files(e, number);
     return err;
+}
+
+bool engine_is_too_large(const Ctx *ctx, Err err)
+{
+    return err == ERR_TOO_LARGE && str_eq(str_of(ctx->fault.reason), STR("events.merge"));
+}
+
+/* As many of the first parts as one file may have rows of; one at least. */
+static uint32_t count_fitting(Part *const *parts, uint32_t count)
+{
+    uint64_t rows = 0;
+    uint32_t n = 0;
+    while (n < count && (n == 0 || rows + parts[n]->head->rows <= PART_ROWS_MAX))
+        rows += parts[n++]->head->rows;
+    return n;
+}
+
+Err engine_files_write(Ctx *ctx, Engine *e, const FileContent *c, FileList *made)
+{
+    FileContent some = *c;
+    for (uint32_t at = 0; at < c->count;) {
+        some.parts = c->parts + at;
+        some.count = count_fitting(some.parts, c->count - at);
+        Err err = engine_file_write(ctx, e, &some, &made->at[made->count]);
+        while (some.count > 1 && engine_is_too_large(ctx, err)) {
+            some.count = (some.count + 1) / 2;
+            err = engine_file_write(ctx, e, &some, &made->at[made->count]);
+        }
+        TRY(err);
+        made->count++;
+        some.hash_count = 0;
+        at += some.count;
+    }
+    return ERR_OK;
 }
 
 void engine_file_retire(Engine *e, FilePart *f)
@@ -185,17 +220,20 @@ static void remove_orphans(Engine *e)
 }
 
 /* Behind the names that count: what an older try left there is written over. */
-static Err write_names(Ctx *ctx, Engine *e)
+static Err write_names(Ctx *ctx, Engine *e, Str changes)
 {
-    if (e->flush_names.len == 0)
+    if (e->flush_names.len + changes.len == 0)
         return ERR_OK;
     File file = FILE_NONE;
+    const int64_t at = e->names_bytes, behind = at + (int64_t)e->flush_names.len;
     TRY(file_open(ctx, e->folder, STR("names"), FILE_WRITE, &file));
-    Err err = file_write_at(ctx, file, e->names_bytes, buf_str(&e->flush_names));
+    Err err = file_write_at(ctx, file, at, buf_str(&e->flush_names));
+    if (err == ERR_OK)
+        err = file_write_at(ctx, file, behind, changes);
     if (err == ERR_OK)
         err = file_sync(ctx, file);
     file_close(&file);
-    e->bytes_written += e->flush_names.len;
+    e->bytes_written += e->flush_names.len + changes.len;
     return err;
 }
 
@@ -205,8 +243,10 @@ Err engine_files_save(Ctx *ctx, Engine *e, const FileList *l, const Durable *d,
     Durable now = {.seq = e->durable_seq, .mark = e->durable_mark, .aside = e->durable_aside};
     bool named = false;
     now = d == NULL ? now : *d;
-    now.names_bytes = e->names_bytes + (int64_t)e->flush_names.len;
-    Err err = write_names(ctx, e);
+    /* Who is whom counts with the rows that it moved, thus with the flush that has them. */
+    const Str changes = d == NULL ? STR("") : buf_str(&e->flush_changes);
+    now.names_bytes = e->names_bytes + (int64_t)(e->flush_names.len + changes.len);
+    Err err = write_names(ctx, e, changes);
     if (err == ERR_OK)
         err = engine_manifest_save(ctx, e, l->at, l->count, &now, &named);
     if (err != ERR_OK) {
@@ -216,6 +256,8 @@ Err engine_files_save(Ctx *ctx, Engine *e, const FileList *l, const Durable *d,
     (void)pthread_mutex_lock(&e->lock); /* who offers looks at what the names take */
     e->names_bytes = now.names_bytes;
     buf_clear(&e->flush_names);
+    if (d != NULL)
+        buf_clear(&e->flush_changes);
     (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
     remove_orphans(e);

@@ -172,8 +172,8 @@ static void merge_some(Shop *s, uint32_t fan)
                     parts[at + n]->head->week_ms == parts[at]->head->week_ms;)
             n++;
         Part *merged = NULL;
-        CHECK(parts_merge(&s->ctx, parts + at, n, MERGE_BYTES_MAX, NULL, sink_heap, &bytes) ==
-              ERR_OK);
+        CHECK(parts_merge(&s->ctx, &(PartsMerge){parts + at, n, NULL, MERGE_BYTES_MAX, NULL},
+                          sink_heap, &bytes) == ERR_OK);
         CHECK(part_open(&s->ctx, buf_str(&bytes), false, 0, &merged) == ERR_OK);
         for (uint32_t i = 0; i < n; i++)
             part_unref(parts[at + i]);
@@ -454,42 +454,6 @@ static void seal_again(char *bytes)
     h->head_crc = crc32c_add(0, (Str){bytes + from, sizeof *h - from});
 }
 
-TEST(a_part_of_the_first_version_has_no_items_and_is_read)
-{
-    Shop s;
-    shop_open(&s, 7, 5);
-    const Str bytes = copy_of(s.view.parts[0]->bytes);
-    PartHead *h = (void *)(uintptr_t)bytes.ptr;
-    Part *p = NULL;
-    h->version = 1;
-    seal_again((char *)h);
-    EXPECT_I64(part_open(&s.ctx, bytes, false, 0, &p), ERR_INTERNAL); /* it says that it has some */
-    free(h);
-    RowBuffer b = {0};
-    Part **made = NULL;
-    uint32_t n = 0;
-    rows_add(&b, KIT_ORIGIN_MS, 1, 1);
-    rows_value(&b, SEQ, PART_NUMBERS, 0, 3);
-    CHECK(rows_build(&s.ctx, &b, KIT_ORIGIN_MS, 1, 2, &made, &n) == ERR_OK);
-    rows_free(&b);
-    const Str plain = copy_of(made[0]->bytes);
-    PartHead *first = (void *)(uintptr_t)plain.ptr;
-    first->version = 1;
-    seal_again((char *)first);
-    CHECK(part_open(&s.ctx, plain, false, 0, &p) == ERR_OK);
-    EXPECT_I64(p->head->rows, 1);
-    EXPECT_I64(p->head->items_count, 0);
-    part_unref(p);
-    first = (void *)(uintptr_t)copy_of(made[0]->bytes).ptr;
-    first->version = PART_VERSION + 1;
-    seal_again((char *)first);
-    EXPECT_I64(part_open(&s.ctx, (Str){(char *)first, made[0]->bytes.len}, false, 0, &p),
-               ERR_INTERNAL);
-    free(first);
-    part_unref(made[0]);
-    shop_close(&s);
-}
-
 /* A random byte of what items are made of: their starts, table, numbers of items, columns. */
 static uint64_t place_in_items(Shop *s, const Part *p, bool *is_start)
 {
@@ -536,7 +500,8 @@ static void look_at_forged(Shop *s, Part *p, bool merge)
     if (!merge)
         return;
     Buf bytes = BUF_MAX(PART_BYTES_MAX);
-    const Err err = parts_merge(&s->ctx, parts, 1, MERGE_BYTES_MAX, NULL, sink_heap, &bytes);
+    const Err err = parts_merge(&s->ctx, &(PartsMerge){parts, 1, NULL, MERGE_BYTES_MAX, NULL},
+                                sink_heap, &bytes);
     CHECK(err == ERR_OK || err == ERR_INTERNAL);
     buf_free(&bytes);
 }

@@ -365,7 +365,8 @@ static Err start_builder(Merge *m)
                            .lists = lists,
                            .list_count = m->out_count,
                            .items = items,
-                           .items_count = m->items_count};
+                           .items_count = m->items_count,
+                           .generation = m->moved == NULL ? 0 : m->moved->generation};
     const uint64_t bytes = part_plan_bytes(&plan, rows);
     if (m->in_count > 1 && (bytes > m->bytes_max || !fits))
         return fail(m->ctx, ERR_TOO_LARGE, "events.merge", "%" PRIu64 " bytes", bytes);
@@ -381,6 +382,7 @@ static Err begin_part(Merge *m, InPart *in, uint32_t block)
     const PartHead *h = in->part->head;
     uint32_t total = 0;
     in->left = part_sequence_rows(in->part, block, &in->sequence_cursor, &in->first);
+    in->moved = moved_block(m->moved, block, in->part->generation);
     in->from = in->to = 0;
     for (uint32_t l = 0; in->left > 0 && l < h->list_count; l++) {
         InList *list = &in->lists[l];
@@ -424,7 +426,12 @@ static Err read_cells(Merge *m, const InPart *in, uint32_t l, uint32_t n, Cell *
     return ERR_OK;
 }
 
-/* The next rows of the sequence, list by list and then in its order. */
+static bool is_dead(const InPart *in, const Cell *cell)
+{
+    return in->moved[cell->key >> (PART_SECOND_BITS + MS_BITS)] > in->part->generation;
+}
+
+/* The next rows of the sequence, list by list and then in its order; those that are alive. */
 static Err fill_window(Merge *m, InPart *in)
 {
     const PartHead *h = in->part->head;
@@ -451,10 +458,12 @@ static Err fill_window(Merge *m, InPart *in)
     }
     if (total != n)
         return merge_damaged(m, in->part);
-    for (uint32_t i = 0; i < n; i++)
-        in->window[i] = by_list[next[codes[i]]++];
-    in->from = 0;
-    in->to = n;
+    in->from = in->to = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const Cell cell = by_list[next[codes[i]]++];
+        if (in->moved == NULL || !is_dead(in, &cell))
+            in->window[in->to++] = cell;
+    }
     in->first += n;
     in->left -= n;
     return ERR_OK;
@@ -472,31 +481,33 @@ static Source *add_source(Merge *m, OutList *to, Part *part, uint32_t list, uint
     return s;
 }
 
-/* Rows of a list that all go to one are read together, others one by one.  The cells then say where. */
+/* Rows of a list that stand together and go to one list are read together.  The cells then say where. */
 static void add_sources(Merge *m, InPart *in, Cell *cells, uint32_t n)
 {
-    const uint32_t lists = in->part->head->list_count;
-    uint32_t first[PART_LISTS_MAX], to[PART_LISTS_MAX];
-    bool several[PART_LISTS_MAX] = {0};
-    for (uint32_t l = 0; l < lists; l++)
-        in->lists[l].taken = 0;
+    typedef struct Run {
+        uint32_t first, count, list;
+        uint16_t from;
+        Source *source;
+    } Run;
+    uint32_t run_of_list[PART_LISTS_MAX], runs = 0;
+    uint32_t *const run_of = ARENA_ARRAY(m->round, uint32_t, n);
+    Run *const run = ARENA_ARRAY(m->round, Run, n);
+    memset(run_of_list, 0xff, sizeof run_of_list);
     for (uint32_t i = 0; i < n; i++) {
-        const uint32_t l = cells[i].from;
-        if (in->lists[l].taken++ == 0) {
-            first[l] = cells[i].row;
-            to[l] = cells[i].list;
+        uint32_t at = run_of_list[cells[i].from];
+        if (at == UINT32_MAX || run[at].list != cells[i].list ||
+            run[at].first + run[at].count != cells[i].row) {
+            at = run_of_list[cells[i].from] = runs++;
+            run[at] = (Run){cells[i].row, 0, cells[i].list, cells[i].from, NULL};
         }
-        several[l] |= to[l] != cells[i].list;
+        run[at].count++;
+        run_of[i] = at;
     }
-    for (uint32_t l = 0; l < lists; l++)
-        in->lists[l].source =
-            in->lists[l].taken == 0 || several[l]
-                ? NULL
-                : add_source(m, &m->out[to[l]], in->part, l, first[l], in->lists[l].taken);
+    for (uint32_t i = 0; i < runs; i++)
+        run[i].source =
+            add_source(m, &m->out[run[i].list], in->part, run[i].from, run[i].first, run[i].count);
     for (uint32_t i = 0; i < n; i++) {
-        const Source *s = in->lists[cells[i].from].source;
-        if (s == NULL)
-            s = add_source(m, &m->out[cells[i].list], in->part, cells[i].from, cells[i].row, 1);
+        const Source *s = run[run_of[i]].source;
         cells[i].row = s->at + (cells[i].row - s->first);
     }
 }
@@ -641,7 +652,7 @@ static uint32_t count_within(const InPart *in, uint32_t part, Bound b)
 static Err merge_round(Merge *m, uint32_t block, bool *more)
 {
     for (uint32_t p = 0; p < m->in_count; p++)
-        if (m->in[p].from == m->in[p].to && m->in[p].left > 0)
+        while (m->in[p].from == m->in[p].to && m->in[p].left > 0)
             TRY(fill_window(m, &m->in[p]));
     const Bound bound = bound_of(m);
     Stretch *stretches = ARENA_ARRAY(m->round, Stretch, m->in_count);
@@ -715,18 +726,20 @@ static uint32_t window_cells(uint32_t parts)
     return n > WINDOW_CELLS ? WINDOW_CELLS : n < WINDOW_CELLS_MIN ? WINDOW_CELLS_MIN : n;
 }
 
-Err parts_merge(Ctx *ctx, Part *const *parts, uint32_t count, uint64_t bytes_max,
-                const atomic_bool *stop, PartSink sink, void *arg)
+Err parts_merge(Ctx *ctx, const PartsMerge *merge_of, PartSink sink, void *arg)
 {
+    Part *const *parts = merge_of->parts;
+    const uint32_t count = merge_of->count;
     CHECK(count > 0);
     Merge m = {.ctx = ctx,
                .life = arena_new(ARENA_BYTES),
                .block = arena_new(ARENA_BYTES),
                .round = arena_new(ARENA_BYTES),
                .in_count = count,
-               .bytes_max = bytes_max,
+               .bytes_max = merge_of->bytes_max,
                .window_cells = window_cells(count),
-               .stop = stop};
+               .moved = merge_of->moved,
+               .stop = merge_of->stop};
     m.in = ARENA_ARRAY(m.life, InPart, count);
     for (uint32_t i = 0; i < count; i++) {
         CHECK(parts[i]->head->week_ms == parts[0]->head->week_ms);

@@ -61,13 +61,12 @@ typedef struct InList {
     PartRows rows;   /* of the block */
     uint32_t *keys;  /* of them */
     uint32_t to;     /* out list; of PART_REST the row's event says it */
-    uint32_t taken;  /* rows of the round */
-    Source *source;  /* of the round; NULL: its rows go to several lists */
 } InList;
 
 typedef struct InPart {
     Part *part;
     InList *lists;
+    const uint32_t *moved; /* of the block: moved_block() */
     uint32_t sequence_cursor;
     uint32_t first, left; /* of the block's sequence: what the window has not taken */
     Cell *window;         /* rows in order */
@@ -92,6 +91,7 @@ typedef struct Merge {
     uint64_t bytes_max;
     FilterScratch scratch;
     PartBuilder *builder;
+    const Moved *moved;
     const atomic_bool *stop;
 } Merge;
 

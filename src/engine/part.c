@@ -22,7 +22,7 @@ static bool head_is_good(const PartHead *h, size_t bytes)
 {
     const size_t from = offsetof(PartHead, head_crc) + sizeof h->head_crc;
     const Str rest = {(const char *)h + from, sizeof *h - from};
-    return memcmp(h->magic, "TDEVPRT1", 8) == 0 && h->version >= 1 && h->version <= PART_VERSION &&
+    return memcmp(h->magic, "TDEVPRT1", 8) == 0 && h->version == PART_VERSION &&
            h->head_crc == crc32c_add(0, rest) && h->file_bytes == bytes;
 }
 
@@ -46,9 +46,9 @@ static bool sizes_fit(const PartHead *h)
     return h->file_bytes <= PART_BYTES_MAX && h->tables_at >= PART_DATA_AT &&
            h->tables_at <= h->file_bytes && h->tables_at % 8 == 0 && h->rows <= PART_ROWS_MAX &&
            h->list_count <= PART_LISTS_MAX && h->column_count <= PART_COLUMNS_MAX &&
-           h->items_count <= h->column_count && (h->version > 1 || h->items_count == 0) &&
-           h->block_count <= h->rows && h->tables_bytes == part_tables_bytes(h) &&
-           h->piece_count == pieces && h->pieces_at == h->tables_at + h->tables_bytes &&
+           h->items_count <= h->column_count && h->block_count <= h->rows &&
+           h->tables_bytes == part_tables_bytes(h) && h->piece_count == pieces &&
+           h->pieces_at == h->tables_at + h->tables_bytes &&
            h->pieces_at + pieces * sizeof(uint32_t) + PART_SLACK_BYTES <= h->file_bytes &&
            h->sequence_width <= 8 && h->sequence_at >= PART_DATA_AT &&
            h->sequence_bytes == bits_bytes(h->rows, (int)h->sequence_width) &&
@@ -166,6 +166,8 @@ Err part_open(Ctx *ctx, Str bytes, bool is_mapped, uint64_t number, Part **out)
                   .bytes = bytes,
                   .is_mapped = is_mapped,
                   .number = number};
+    if (bytes.len >= sizeof(PartHead))
+        found.generation = found.head->generation;
     TRY(check_part(ctx, &found));
     Part *p = malloc(sizeof *p);
     CHECK(p != NULL);
@@ -202,7 +204,12 @@ int part_order(const Part *a, const Part *b)
     const PartHead *x = a->head, *y = b->head;
     if (x->week_ms != y->week_ms)
         return x->week_ms < y->week_ms ? -1 : 1;
-    return (x->from_seq > y->from_seq) - (x->from_seq < y->from_seq);
+    if (x->from_seq != y->from_seq)
+        return x->from_seq < y->from_seq ? -1 : 1;
+    if (x->to_seq !=
+        y->to_seq) /* rows that were moved, and no events, arrived between two numbers */
+        return x->to_seq < y->to_seq ? -1 : 1;
+    return (a->number > b->number) - (a->number < b->number);
 }
 
 /* ---- checksums -------------------------------------------------------------------------------- */

@@ -30,7 +30,7 @@ enum {
     PART_LISTS_MAX = 255,
     PART_COLUMNS_MAX = 131072, /* of all lists together, and of their items */
     PART_PIECE_BYTES = 65536,
-    PART_VERSION = 2,       /* 1 had no items, and is read too */
+    PART_VERSION = 2,
     PART_STRIDE_ROWS = 256, /* from one start to the next */
     PART_SLACK_BYTES = 128, /* zeros at the end: kernels read ahead */
 };
@@ -123,8 +123,9 @@ typedef struct PartHead {
     uint32_t piece_count;
     uint32_t tables_crc; /* of the tables and the checksums of the pieces */
     int64_t min_ms, max_ms;
+    uint32_t generation; /* moves of persons that it has behind it (engine/moved.h) */
     uint32_t items_count;
-    uint8_t zero[256 - 140];
+    uint8_t zero[256 - 144];
 } PartHead;
 _Static_assert(sizeof(PartHead) == 256, "on-disk layout");
 enum { PART_DATA_AT = 256 };
@@ -141,7 +142,10 @@ typedef struct Part {
     const uint8_t *data; /* the whole file */
     Str bytes;
     bool is_mapped;
-    uint64_t number;           /* of its file; 0 = in memory */
+    uint64_t number;       /* of its file; 0 = in memory */
+    uint32_t generation;   /* of a file as its head says; in memory set by who made it */
+    _Atomic uint32_t dead; /* rows of persons who were moved since, once they were counted */
+    atomic_bool dead_known;
     _Atomic uint64_t *good;    /* one bit per piece whose checksum was found right */
     atomic_bool damaged;       /* a piece, or the ids beside it: the engine makes both again */
     atomic_bool ids_are_sound; /* of the ids beside it, the engine's: looked at, and right */

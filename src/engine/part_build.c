@@ -142,6 +142,7 @@ PartBuilder *part_builder_new(const PartPlan *plan)
                          .to_seq = plan->to_seq,
                          .list_count = plan->list_count,
                          .items_count = plan->items_count,
+                         .generation = plan->generation,
                          .min_ms = INT64_MAX,
                          .max_ms = INT64_MIN,
                          .sequence_width = (uint32_t)bits_width(plan->list_count - 1)};

@@ -45,6 +45,7 @@ typedef struct PartPlan {
     uint32_t list_count;        /* at most PART_LISTS_MAX */
     const PartItemsPlan *items; /* ascending by list, then property */
     uint32_t items_count;
+    uint32_t generation; /* as in PartHead */
 } PartPlan;
 
 typedef struct PartBuilder PartBuilder;

@@ -69,6 +69,9 @@ void rows_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t v
 
 /* The last row has `count` items in `prop`; each follows by rows_item(), its values by rows_item_value(). */
 void rows_list(RowBuffer *b, uint32_t prop, uint32_t count);
+
+/* The same where `count` stands in the row's values already. */
+void rows_items(RowBuffer *b, uint32_t prop, uint32_t count);
 void rows_item(RowBuffer *b);
 void rows_item_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t value);
 
@@ -86,3 +89,9 @@ int64_t rows_week_ms(int64_t time_ms, int64_t origin_ms);
  */
 MUST_USE Err rows_build(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, uint64_t from_seq,
                         uint64_t to_seq, Part ***parts, uint32_t *count);
+
+/* The items of row number `row` once more, as those of the last row of `to`, whose values say how many. */
+void rows_copy_items(const RowBuffer *from, uint32_t row, RowBuffer *to);
+
+/* Takes the rows of one person out of `from`, to the end of `to`; both keep their order. */
+void rows_take(RowBuffer *from, uint32_t person, RowBuffer *to);

@@ -59,7 +59,8 @@ struct Scanner {
     FilterScratch filter;
 
     Rows found, grouped;
-    bool needs_bits; /* of the part under way: some row may not match */
+    bool needs_bits;       /* of the part under way: some row may not match */
+    const uint32_t *moved; /* of its block: moved_block() */
     bool has_ms, overlaps;
     int64_t last_week_ms;
     uint32_t from[PART_BLOCK_PERSONS + 1];
@@ -348,6 +349,13 @@ static bool read_bits(Scanner *s, const Wanted *w, const FilterRows *r, const in
     return true;
 }
 
+/* Rows of persons who were moved elsewhere match nothing. */
+static void drop_dead(const Scanner *s, const FilterRows *r, uint32_t *bits)
+{
+    for (uint32_t i = 0; i < r->count; i++)
+        bits[i] = s->moved[r->keys[i] >> PART_SECOND_BITS] > r->part->generation ? 0 : bits[i];
+}
+
 /* What is asked of these rows, but their keys, to `cell` and on.  False: damaged. */
 static bool read_rest(Scanner *s, const Wanted *w, const FilterRows *r, uint32_t cell)
 {
@@ -365,6 +373,8 @@ static bool read_rest(Scanner *s, const Wanted *w, const FilterRows *r, uint32_t
     if (s->needs_bits && !read_bits(s, w, r, any_ms ? s->cell_ms + cell : NULL,
                                     s->cell_events + cell, s->bits + cell))
         return false;
+    if (s->moved != NULL)
+        drop_dead(s, r, s->bits + cell);
     for (uint32_t i = 0; i < s->ask.prop_count; i++)
         if (!read_values(r, s->ask.props[i], &s->filter, s->cell_values[i] + cell))
             return false;
@@ -495,7 +505,8 @@ static void scan_part(Scanner *s, PartScan *p, uint32_t block)
     PartRows rows[PART_LISTS_MAX];
     uint32_t cell_of[PART_LISTS_MAX], lists = 0;
     Woven woven = {.count = 0};
-    s->needs_bits = false;
+    s->moved = moved_block(s->view->moved, block, p->part->generation);
+    s->needs_bits = s->moved != NULL;
     for (uint32_t w = 0; w < p->wanted_count; w++) {
         Wanted *wanted = &p->wanted[w];
         rows[w] = part_list_rows(p->part, &p->part->lists[wanted->list], block, &wanted->cursor);
@@ -697,7 +708,7 @@ static void give_loose(Scanner *s, const PartScan *p, const Wanted *w, const Fil
 {
     for (uint32_t left = w->selects; left != 0; left &= left - 1) {
         const uint32_t i = (uint32_t)__builtin_ctz(left);
-        const bool sure = (w->sure >> i & 1) != 0;
+        const bool sure = (w->sure >> i & 1) != 0 && s->moved == NULL;
         for (uint32_t row = 0; !sure && row < at->count; row++)
             s->mask[row] = s->bits[row] >> i & 1;
         const ScanLoose loose = {.count = at->count,
@@ -725,7 +736,8 @@ static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanL
             regrown(s->loose_keys, (size_t)s->loose_cap + KERNEL_SLACK, sizeof *s->loose_keys);
     }
     reserve_cells(s, rows.count < LOOSE_ROWS ? rows.count : LOOSE_ROWS);
-    s->needs_bits = w->selects != w->sure;
+    s->moved = moved_block(s->view->moved, block, p->part->generation);
+    s->needs_bits = w->selects != w->sure || s->moved != NULL;
     bool good = part_read_keys(p->part, &rows, s->loose_keys);
     for (uint32_t done = 0; good && done < rows.count; done += LOOSE_ROWS) {
         const uint32_t left = rows.count - done;

@@ -4,7 +4,7 @@
  * A scan is asked for selects: event names, a time range, a filter.  It gives batches of whole persons:
  * the rows that match any select, grouped by person, in (time, arrival) order.  Queries compute on what
  * comes through here and know nothing of parts, blocks or files, so that another store can stand behind
- * this door.  Every actor is a person of its own: links and erasures do not reach the engine yet.
+ * this door.  Rows stand under the person that their actor belongs to now; those of erased actors do not come.
  *
  * What needs no order between event names (totals, uniques, sums) may ask for loose rows instead, which
  * cost a third: rows of one select, by person, but a person may come again in the next stretch.
@@ -14,6 +14,7 @@
 #pragma once
 
 #include "engine/filter.h"
+#include "engine/moved.h"
 
 enum { SCAN_SELECTS_MAX = 32, SCAN_COLUMNS_MAX = 8, SCAN_PIECE_PERSONS = PART_BLOCK_PERSONS };
 #define SCAN_MISSING PART_MISSING
@@ -24,6 +25,7 @@ typedef struct ScanView {
     Part **parts;
     uint32_t part_count;
     uint32_t person_count; /* numbers are below */
+    Moved *moved;          /* whose rows are dead in older parts; NULL = nobody's */
 } ScanView;
 
 typedef struct ScanSelect {

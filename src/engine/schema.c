@@ -28,6 +28,7 @@ const SchemaLimits SCHEMA_LIMITS = {
     .values_cost = UINT64_C(256) << 20,
     .all_cost = UINT64_C(1) << 30,
     .actors_cost = UINT64_C(1) << 30,
+    .links = DICT_COUNT_MAX, /* of actors: a tree needs no more */
 };
 enum { LIST_COLUMNS_MAX = PROP_FIRST }; /* of a list, besides those of its pairs */
 _Static_assert(2 * 49152 + PART_LISTS_MAX * LIST_COLUMNS_MAX <= PART_COLUMNS_MAX,
@@ -48,6 +49,7 @@ struct Schema {
     uint64_t values_cost; /* of the texts of all properties */
     uint64_t saved_cost;  /* of everything, when it was saved last */
     Dict *events, *props, *actors;
+    Persons *persons;
     SchemaProp builtin[PROP_FIRST];            /* PROP_SOURCE and PROP_STORE have texts */
     SchemaProp *shelf[SCHEMA_PROPS_MAX / 256]; /* never move */
     uint32_t saved_events, saved_props, saved_actors;
@@ -75,6 +77,7 @@ Schema *schema_new(const SchemaLimits *limits)
     s->events = dict_new(limits->events, UINT64_MAX);
     s->props = dict_new(limits->props, UINT64_MAX);
     s->actors = dict_new(DICT_COUNT_MAX, limits->actors_cost);
+    s->persons = persons_new(limits->links);
     for (uint32_t i = 0; i < PROP_FIRST; i++)
         s->builtin[i].id = i;
     s->builtin[PROP_SOURCE].values = dict_new(limits->values, limits->values_cost);
@@ -101,6 +104,7 @@ void schema_free(Schema *s)
     dict_free(s->events);
     dict_free(s->props);
     dict_free(s->actors);
+    persons_free(s->persons);
     free(s->pairs.in_order);
     free(s->pairs.slots);
     free(s->pairs.of_event);
@@ -272,6 +276,25 @@ bool schema_actor(Schema *s, EventActor actor, uint32_t *out)
     return number != 0;
 }
 
+Persons *schema_persons(const Schema *s)
+{
+    return s->persons;
+}
+
+static uint32_t actor_number(uint32_t person)
+{
+    return person - PART_BLOCK_PERSONS + 1;
+}
+
+bool schema_change(Schema *s, PersonsChange change)
+{
+    if (!persons_change(s->persons, change))
+        return false;
+    if (change.kind == PERSONS_ERASE)
+        dict_forget(s->actors, actor_number(change.a));
+    return true;
+}
+
 /* ---- finding ------------------------------------------------------------------------------------ */
 
 uint32_t schema_find_event(const Schema *s, Str name)
@@ -328,7 +351,9 @@ EventActor schema_actor_of(const Schema *s, uint32_t person)
 {
     if (person < PART_BLOCK_PERSONS)
         return (EventActor){STR(""), STR("")};
-    const Str key = dict_text(s->actors, person - PART_BLOCK_PERSONS + 1);
+    const Str key = dict_text(s->actors, actor_number(person));
+    if (key.len == 0) /* erased */
+        return (EventActor){STR(""), STR("")};
     const size_t kind = (size_t)str_index(key, '\0', 0);
     return (EventActor){str_slice(key, 0, kind), str_slice(key, kind + 1, key.len)};
 }
@@ -355,7 +380,7 @@ uint64_t schema_bytes(const Schema *s)
         if (schema_prop_at(s, id)->values != NULL)
             bytes += dict_bytes(schema_prop_at(s, id)->values);
     return bytes + s->pairs.slot_count * sizeof *s->pairs.slots +
-           s->limits.pairs * sizeof *s->pairs.in_order;
+           s->limits.pairs * sizeof *s->pairs.in_order + persons_bytes(s->persons);
 }
 
 /* ---- saving ------------------------------------------------------------------------------------- */
@@ -366,7 +391,9 @@ uint64_t schema_bytes(const Schema *s)
  *   'T' u32 property, type that list has this type now
  *   'V' u32 property, text the next value of that property
  *   'C' u32 event, u32 property   the next pair: events of this name have a column for it
- *   'A' text               the next actor (kind, NUL, value)
+ *   'A' text               the next actor (kind, NUL, value); an empty one was erased
+ *   'L' 'U' u32, u32       two actors are one person, or no longer
+ *   'X' u32, u32           an actor was erased; the second is 0
  * A text is u32 bytes and the bytes.
  */
 
@@ -444,20 +471,18 @@ uint64_t schema_new_bytes(const Schema *s)
     return all_cost(s) - s->saved_cost;
 }
 
-void schema_save_new(Schema *s, Buf *out)
+static size_t begin_record(Buf *out)
 {
     const size_t start = out->len;
     add_u32(out, 0);
     add_u32(out, 0);
-    save_dict(out, s->events, 'E', &s->saved_events);
-    save_types(s, out);
-    save_props(s, out);
-    for (uint32_t id = 0; id < PROP_FIRST + dict_count(s->props); id++)
-        save_values(out, schema_prop_at(s, id));
-    save_pairs(out, &s->pairs);
-    save_dict(out, s->actors, 'A', &s->saved_actors);
+    return start;
+}
+
+/* An empty record is none. */
+static void end_record(Buf *out, size_t start)
+{
     CHECK(!out->overflowed);
-    s->saved_cost = all_cost(s);
     const uint32_t bytes = (uint32_t)(out->len - start - 8);
     if (bytes == 0) {
         out->len = start;
@@ -466,6 +491,34 @@ void schema_save_new(Schema *s, Buf *out)
     const uint32_t crc = crc32c_add(0, (Str){out->ptr + start + 8, bytes});
     memcpy(out->ptr + start, &bytes, sizeof bytes);
     memcpy(out->ptr + start + 4, &crc, sizeof crc);
+}
+
+void schema_save_changes(Schema *s, Buf *out)
+{
+    uint32_t count = 0;
+    const PersonsChange *changes = persons_new_changes(s->persons, &count);
+    const size_t start = begin_record(out);
+    for (uint32_t i = 0; i < count; i++) {
+        buf_add_char(out, (char)changes[i].kind);
+        add_u32(out, changes[i].a);
+        add_u32(out, changes[i].b);
+    }
+    end_record(out, start);
+    persons_forget_new(s->persons);
+}
+
+void schema_save_new(Schema *s, Buf *out)
+{
+    const size_t start = begin_record(out);
+    save_dict(out, s->events, 'E', &s->saved_events);
+    save_types(s, out);
+    save_props(s, out);
+    for (uint32_t id = 0; id < PROP_FIRST + dict_count(s->props); id++)
+        save_values(out, schema_prop_at(s, id));
+    save_pairs(out, &s->pairs);
+    save_dict(out, s->actors, 'A', &s->saved_actors);
+    end_record(out, start);
+    s->saved_cost = all_cost(s);
 }
 
 /* ---- loading ------------------------------------------------------------------------------------ */
@@ -561,21 +614,89 @@ static bool load_pair(Schema *s, Str *from)
            s->pairs.count == before + 1;
 }
 
-static bool load_text(Dict *d, Str *from, bool is_actor)
+static bool load_event(Schema *s, Str *from)
 {
     Str text;
-    const uint32_t before = dict_count(d);
-    return take_text(from, &text) && (!is_actor || str_index(text, '\0', 0) > 0) &&
-           dict_add(d, text) == before + 1;
+    const uint32_t before = dict_count(s->events);
+    return take_text(from, &text) && dict_add(s->events, text) == before + 1;
 }
 
-static bool load_entry(Schema *s, Str *from)
+/* Whoever has the key of one who was erased since: the change that says so stands behind, if it was saved. */
+typedef struct Again {
+    uint32_t old, fresh;
+    Str key;
+} Again;
+
+typedef struct Loading {
+    Schema *schema;
+    Again *again;
+    uint32_t again_count, again_cap;
+} Loading;
+
+static void keep_again(Loading *l, Again again)
 {
+    if (l->again_count == l->again_cap) {
+        l->again_cap = l->again_cap * 2 + 16;
+        l->again = realloc(l->again, l->again_cap * sizeof *l->again);
+        CHECK(l->again != NULL);
+    }
+    l->again[l->again_count++] = again;
+}
+
+static bool load_actor(Loading *l, Str *from)
+{
+    Str key;
+    Dict *actors = l->schema->actors;
+    const uint32_t before = dict_count(actors);
+    if (!take_text(from, &key) || (key.len > 0 && str_index(key, '\0', 0) <= 0))
+        return false;
+    const uint32_t old = key.len == 0 ? 0 : dict_find(actors, key);
+    if (key.len > 0 && old == 0)
+        return dict_add(actors, key) == before + 1;
+    if (old > 0)
+        keep_again(l, (Again){old, before + 1, key});
+    return dict_add_forgotten(actors) == before + 1;
+}
+
+/* Of several with one key it belongs to the one that is left.  Where that is still the old one, the log will say
+ * once more that it was erased: whoever came behind has no event yet, and will get another number. */
+static void give_keys(Loading *l)
+{
+    Persons *persons = l->schema->persons;
+    for (uint32_t i = 0; i < l->again_count; i++) {
+        const Again *a = &l->again[i];
+        const uint32_t fresh = person_of(a->fresh);
+        if (persons_of(persons, person_of(a->old)) != 0)
+            CHECK(persons_change(persons, (PersonsChange){PERSONS_ERASE, fresh, 0}));
+        else if (persons_of(persons, fresh) != 0)
+            dict_recall(l->schema->actors, a->fresh, a->key);
+    }
+}
+
+static bool is_actor(const Schema *s, uint32_t number)
+{
+    return number >= PART_BLOCK_PERSONS && number < schema_person_count(s);
+}
+
+static bool load_change(Schema *s, PersonsKind kind, Str *from)
+{
+    PersonsChange c = {.kind = kind};
+    return take_u32(from, &c.a) && take_u32(from, &c.b) && is_actor(s, c.a) &&
+           (kind == PERSONS_ERASE ? c.b == 0 : is_actor(s, c.b)) && schema_change(s, c);
+}
+
+static bool load_entry(Loading *l, Str *from)
+{
+    Schema *s = l->schema;
     const char kind = from->ptr[0];
     *from = str_slice(*from, 1, from->len);
     switch (kind) {
+    case PERSONS_LINK:
+    case PERSONS_UNLINK:
+    case PERSONS_ERASE:
+        return load_change(s, (PersonsKind)kind, from);
     case 'E':
-        return load_text(s->events, from, false);
+        return load_event(s, from);
     case 'P':
         return load_prop(s, from);
     case 'T':
@@ -585,13 +706,13 @@ static bool load_entry(Schema *s, Str *from)
     case 'C':
         return load_pair(s, from);
     case 'A':
-        return load_text(s->actors, from, true);
+        return load_actor(l, from);
     default:
         return false;
     }
 }
 
-Err schema_load(Ctx *ctx, Schema *s, Str bytes)
+static Err load_records(Ctx *ctx, Loading *l, Str bytes)
 {
     while (bytes.len > 0) {
         uint32_t length = 0, crc = 0;
@@ -600,10 +721,22 @@ Err schema_load(Ctx *ctx, Schema *s, Str bytes)
         good = good && crc32c_add(0, record) == crc;
         bytes = str_slice(bytes, length, bytes.len);
         while (good && record.len > 0)
-            good = load_entry(s, &record);
+            good = load_entry(l, &record);
         if (!good)
             return fail(ctx, ERR_INTERNAL, "events.names_damaged", "%zu bytes left", bytes.len);
     }
+    return ERR_OK;
+}
+
+Err schema_load(Ctx *ctx, Schema *s, Str bytes)
+{
+    Loading l = {.schema = s};
+    const Err err = load_records(ctx, &l, bytes);
+    persons_forget_new(s->persons);
+    if (err == ERR_OK)
+        give_keys(&l);
+    free(l.again);
+    TRY(err);
     s->saved_events = dict_count(s->events);
     s->saved_props = dict_count(s->props);
     s->saved_actors = dict_count(s->actors);

@@ -17,6 +17,7 @@
 
 #include "engine/dict.h"
 #include "engine/part.h"
+#include "engine/persons.h"
 #include "events/event.h"
 
 enum {
@@ -36,6 +37,7 @@ typedef struct SchemaLimits {
     uint64_t values_cost; /* of the texts of one property */
     uint64_t all_cost;    /* of the texts of all properties */
     uint64_t actors_cost;
+    uint32_t links; /* between actors */
 } SchemaLimits;
 
 /* What a server has; the reasons stand beside the numbers. */
@@ -87,6 +89,12 @@ uint32_t schema_code(Schema *s, uint32_t prop, Str text);
 /* The number of an actor: 0 for nobody, else from PART_BLOCK_PERSONS.  False = there are too many. */
 MUST_USE bool schema_actor(Schema *s, EventActor actor, uint32_t *out);
 
+/* Which actors are one person: to look at, and to change by schema_change(). */
+Persons *schema_persons(const Schema *s);
+
+/* persons_change(), after which an erased actor's key is known no more: who comes with it is somebody else. */
+MUST_USE bool schema_change(Schema *s, PersonsChange change);
+
 uint32_t schema_find_event(const Schema *s, Str name);                      /* 0 = unknown */
 SchemaProp *schema_find_prop(const Schema *s, SchemaSpace space, Str name); /* NULL = unknown */
 SchemaProp *schema_find_field(const Schema *s, const SchemaProp *list, Str name); /* the same */
@@ -113,6 +121,10 @@ uint64_t schema_new_bytes(const Schema *s);
  * Must be called before schema_new_bytes() is SCHEMA_SAVE_BYTES_MAX. */
 #define SCHEMA_SAVE_BYTES_MAX (UINT64_C(1) << 30)
 void schema_save_new(Schema *s, Buf *out);
+
+/* The same of the changes of who is whom: apart, because only a flush may save them, together with the rows
+ * that they moved.  All actors must have been saved. */
+void schema_save_changes(Schema *s, Buf *out);
 
 /* Reads records into an empty schema.  INTERNAL "events.names_damaged". */
 MUST_USE Err schema_load(Ctx *ctx, Schema *s, Str bytes);

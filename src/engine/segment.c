@@ -437,6 +437,21 @@ static uint64_t count_bits(const uint64_t *bits, size_t words)
     return count;
 }
 
+/* Numbers of actors who are part of another person, or were erased, are nobody's: how many there are. */
+static uint64_t leave_out_gone(const ScanView *view, uint64_t *bits)
+{
+    uint64_t count = 0;
+    for (uint32_t piece = 0; piece < scan_pieces(view); piece++) {
+        const uint64_t *gone = moved_gone(view->moved, piece);
+        if (gone == NULL)
+            continue;
+        for (size_t i = 0; i < PIECE_WORDS; i++)
+            bits[piece * PIECE_WORDS + i] &= ~gone[i];
+        count += count_bits(gone, PIECE_WORDS);
+    }
+    return count;
+}
+
 Err query_segment(Ctx *ctx, const Query *q, const Segment *segment, SegmentResult *out)
 {
     const uint32_t persons = q->view->person_count;
@@ -446,11 +461,12 @@ Err query_segment(Ctx *ctx, const Query *q, const Segment *segment, SegmentResul
     for (uint32_t i = 0; i < SEGMENT_DEPTH_MAX; i++)
         free(r.spare[i]);
     TRY(err);
-    *out =
-        (SegmentResult){.persons = bits,
-                        .person_count = persons,
-                        .universe = persons > PART_BLOCK_PERSONS ? persons - PART_BLOCK_PERSONS : 0,
-                        .count = count_bits(bits, r.words)};
+    const uint64_t gone = leave_out_gone(q->view, bits);
+    *out = (SegmentResult){
+        .persons = bits,
+        .person_count = persons,
+        .universe = persons > PART_BLOCK_PERSONS ? persons - PART_BLOCK_PERSONS - gone : 0,
+        .count = count_bits(bits, r.words)};
     return ERR_OK;
 }
 

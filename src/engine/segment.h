@@ -5,8 +5,8 @@
  * person; it says of everybody whether it holds, as one bit per person, and the tree joins these.
  *
  * The universe is every actor that the engine has given a number: [PART_BLOCK_PERSONS, the view's
- * person_count), whoever has been the actor of an event, of any name and at any time.  Nobody (actor 0) is not
- * among them, and neither is who never was an actor: the engine has not heard of them.  Within it NOT is the
+ * person_count), whoever has been the actor of an event, of any name and at any time; of several actors that are one
+ * person, that person once.  Nobody (actor 0) is not among them, nor whoever was erased, and neither is who never was an actor: the engine has not heard of them.  Within it NOT is the
  * complement, so "did not" holds for everybody whose events are all others.
  *
  * Owns: nothing.  Results live in ctx->arena.  Threads: any.

@@ -1,0 +1,619 @@
+/*
+ * engine/engine_link_test.c -- who is one person, against a model that keeps every event in a list and every link in
+ * another: whatever is linked, undone and erased when, through flushes, merges, restarts and power cuts.
+ */
+#include "engine/engine.h"
+#include "engine/segment.h"
+
+#include "base/log.h"
+#include "base/rand.h"
+#include "base/test.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { NAMES = 5, KEYS = 60, WEEKS = 3, RECORDS_MAX = 20000, LINKS_MAX = 4000 };
+
+static const EngineOptions SMALL = {
+    .origin_ms = INT64_C(1735574400000), .slice_rows = 64, .flush_rows = 300, .fan = 3};
+
+/* ---- the model ----------------------------------------------------------------------------------- */
+
+/* An actor from when it was first heard of until it was erased.  They stand in that order. */
+typedef struct Actor {
+    uint32_t key;
+    bool erased;
+    uint32_t person; /* the first actor that it hangs together with */
+} Actor;
+
+typedef struct Happened {
+    uint32_t actor; /* 0 = nobody */
+    int64_t time_ms;
+    uint64_t rank; /* among those of one instant: when it arrived, or was moved */
+} Happened;
+
+typedef struct Link {
+    uint32_t a, b;
+    bool gone;
+} Link;
+
+typedef struct World {
+    char path[64];
+    Ctx ctx;
+    Prng random;
+    Engine *engine;
+    Buf records;
+    size_t at[RECORDS_MAX + 1];
+    uint32_t count;
+    Actor actors[RECORDS_MAX];
+    uint32_t actor_count; /* from 1 */
+    Happened happened[RECORDS_MAX];
+    uint32_t happened_count;
+    Link links[LINKS_MAX];
+    uint32_t link_count;
+    uint64_t rank;
+} World;
+
+static uint32_t below(World *w, uint32_t n)
+{
+    return (uint32_t)prng_below(&w->random, n);
+}
+
+static uint32_t actor_of(World *w, uint32_t key)
+{
+    for (uint32_t i = 1; i <= w->actor_count; i++)
+        if (w->actors[i].key == key && !w->actors[i].erased)
+            return i;
+    w->actors[++w->actor_count] = (Actor){.key = key, .person = w->actor_count};
+    return w->actor_count;
+}
+
+/* Whoever hangs together has the number of the first of them. */
+static void find_persons(World *w)
+{
+    for (uint32_t i = 1; i <= w->actor_count; i++)
+        w->actors[i].person = i;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (uint32_t i = 0; i < w->link_count; i++) {
+            Actor *a = &w->actors[w->links[i].a], *b = &w->actors[w->links[i].b];
+            if (w->links[i].gone || a->person == b->person)
+                continue;
+            const uint32_t low = a->person < b->person ? a->person : b->person;
+            a->person = b->person = low;
+            changed = true;
+        }
+    }
+}
+
+static Link *find_link(World *w, uint32_t a, uint32_t b)
+{
+    for (uint32_t i = 0; i < w->link_count; i++) {
+        Link *l = &w->links[i];
+        if (!l->gone && ((l->a == a && l->b == b) || (l->a == b && l->b == a)))
+            return l;
+    }
+    return NULL;
+}
+
+static int by_rank(const void *x, const void *y)
+{
+    const Happened *a = *(Happened *const *)x, *b = *(Happened *const *)y;
+    return (a->rank > b->rank) - (a->rank < b->rank);
+}
+
+/* Their events arrive once more, in the order that they had. */
+static void rank_again(World *w, uint32_t person)
+{
+    Happened **of = ARENA_ARRAY(w->ctx.arena, Happened *, w->happened_count + 1);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < w->happened_count; i++)
+        if (w->happened[i].actor != 0 && w->actors[w->happened[i].actor].person == person)
+            of[n++] = &w->happened[i];
+    qsort(of, n, sizeof(Happened *), by_rank);
+    for (uint32_t i = 0; i < n; i++)
+        of[i]->rank = ++w->rank;
+}
+
+static void link_in_model(World *w, uint32_t a, uint32_t b)
+{
+    const uint32_t x = w->actors[a].person, y = w->actors[b].person;
+    if (a == b || find_link(w, a, b) != NULL)
+        return;
+    if (x != y)
+        rank_again(w, x < y ? y : x);
+    w->links[w->link_count++] = (Link){a, b, false};
+    find_persons(w);
+}
+
+static void unlink_in_model(World *w, uint32_t a, uint32_t b)
+{
+    Link *l = a == b ? NULL : find_link(w, a, b);
+    if (l == NULL)
+        return;
+    rank_again(w, w->actors[a].person);
+    l->gone = true;
+    find_persons(w);
+}
+
+static void erase_in_model(World *w, uint32_t a)
+{
+    rank_again(w, w->actors[a].person);
+    for (uint32_t i = 0; i < w->link_count; i++)
+        w->links[i].gone |= w->links[i].a == a || w->links[i].b == a;
+    w->actors[a].erased = true;
+    find_persons(w);
+}
+
+/* ---- records --------------------------------------------------------------------------------------- */
+
+static EventActor key_of(World *w, uint32_t key)
+{
+    return key == 0 ? (EventActor){STR(""), STR("")}
+                    : (EventActor){STR("id"), arena_printf(w->ctx.arena, "%u", key)};
+}
+
+static void add_record(World *w, EventBuilder *b)
+{
+    Event e;
+    CHECK(event_end(b, &e) == ERR_OK && w->count < RECORDS_MAX);
+    event_encode(&e, &w->records);
+    w->at[++w->count] = w->records.len;
+}
+
+static Event head_of(World *w, EventKind kind, uint32_t key)
+{
+    return (Event){.kind = kind,
+                   .source = STR("web"),
+                   .id = arena_printf(w->ctx.arena, "id-%u", w->count),
+                   .time_ms = SMALL.origin_ms,
+                   .received_ms = SMALL.origin_ms,
+                   .actor = key_of(w, key)};
+}
+
+/* The lines of event number n: some have none, some no list. */
+static int64_t line_of(uint32_t n, uint32_t line)
+{
+    return (n * 37 + line * 11) % 100;
+}
+
+static uint32_t lines_of(uint32_t n)
+{
+    return n % 5 == 0 ? 0 : n % 4;
+}
+
+static void add_lines(EventBuilder *b, uint32_t n)
+{
+    if (n % 5 == 0)
+        return;
+    event_items_begin(b, STR("lines"));
+    for (uint32_t i = 0; i < lines_of(n); i++) {
+        event_item(b);
+        event_prop_i64(b, STR("quantity"), line_of(n, i));
+    }
+    event_items_end(b);
+}
+
+enum { MANY_FROM = 60, MANY_TO = 140 };
+
+/* Whether what its lines add up to is between these. */
+static bool has_many(uint32_t n)
+{
+    int64_t sum = 0;
+    for (uint32_t i = 0; i < lines_of(n); i++)
+        sum += line_of(n, i);
+    return sum >= MANY_FROM && sum <= MANY_TO;
+}
+
+/* Few instants, so that many events share one. */
+static void add_event(World *w)
+{
+    const uint32_t key = below(w, KEYS);
+    Event head = head_of(w, EVENT_HAPPENED, key);
+    head.name = arena_printf(w->ctx.arena, "Event %u", below(w, NAMES));
+    head.time_ms += (int64_t)below(w, WEEKS) * 604800000 + below(w, 4) * 1000 + below(w, 3);
+    EventBuilder *b = event_begin(&w->ctx, &head);
+    event_prop_i64(b, STR("n"), w->happened_count);
+    if (below(w, 3) == 0)
+        event_prop_text(b, STR("channel"), STR("web"));
+    add_lines(b, w->happened_count);
+    add_record(w, b);
+    w->happened[w->happened_count++] =
+        (Happened){key == 0 ? 0 : actor_of(w, key), head.time_ms, ++w->rank};
+}
+
+static void add_change(World *w)
+{
+    const uint32_t what = below(w, 10), key = 1 + below(w, KEYS - 1),
+                   other = 1 + below(w, KEYS - 1);
+    const EventKind kind = what == 0 ? EVENT_ERASE : what < 5 ? EVENT_UNLINK : EVENT_LINK;
+    Event head = head_of(w, kind, key);
+    if (kind != EVENT_ERASE)
+        head.other = key_of(w, other);
+    add_record(w, event_begin(&w->ctx, &head));
+    const uint32_t a = actor_of(w, key), b = kind == EVENT_ERASE ? 0 : actor_of(w, other);
+    if (kind == EVENT_LINK)
+        link_in_model(w, a, b);
+    else if (kind == EVENT_UNLINK)
+        unlink_in_model(w, a, b);
+    else
+        erase_in_model(w, a);
+}
+
+/* An unlink of any two is seldom one of a link: these are. */
+static void undo_one(World *w)
+{
+    const Link l = w->links[below(w, w->link_count)];
+    if (l.gone)
+        return;
+    Event head = head_of(w, EVENT_UNLINK, w->actors[l.b].key);
+    head.other = key_of(w, w->actors[l.a].key);
+    add_record(w, event_begin(&w->ctx, &head));
+    unlink_in_model(w, l.a, l.b);
+}
+
+static void add_records(World *w, uint32_t n, uint32_t changes_of_100)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (below(w, 100) >= changes_of_100)
+            add_event(w);
+        else if (w->link_count > 0 && below(w, 3) == 0)
+            undo_one(w);
+        else
+            add_change(w);
+    }
+}
+
+static void offer_rest(World *w)
+{
+    for (uint64_t next = engine_next_seq(w->engine); next <= w->count;) {
+        const uint32_t left = w->count - (uint32_t)next + 1, some = 1 + below(w, 100);
+        const uint32_t n = some < left ? some : left;
+        CHECK(engine_offer(w->engine, next, n,
+                           str_slice(buf_str(&w->records), w->at[next - 1], w->at[next - 1 + n])));
+        next += n;
+    }
+}
+
+/* ---- comparing --------------------------------------------------------------------------------------- */
+
+static int by_time(const void *x, const void *y)
+{
+    const Happened *a = *(Happened *const *)x, *b = *(Happened *const *)y;
+    return a->time_ms != b->time_ms ? (a->time_ms > b->time_ms) - (a->time_ms < b->time_ms)
+                                    : by_rank(x, y);
+}
+
+/* What the person did, in order: places in `happened`.  Of nobody, person 0. */
+static uint32_t events_of(World *w, uint32_t person, const Happened ***out)
+{
+    const Happened **of = ARENA_ARRAY(w->ctx.arena, const Happened *, w->happened_count + 1);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < w->happened_count; i++) {
+        const Actor *a = &w->actors[w->happened[i].actor];
+        if (w->happened[i].actor == 0 ? person == 0 : !a->erased && a->person == person)
+            of[n++] = &w->happened[i];
+    }
+    qsort(of, n, sizeof(Happened *), by_time);
+    *out = of;
+    return n;
+}
+
+/* The engine's numbers of actors begin behind the block of nobody. */
+static uint32_t model_number(uint32_t person)
+{
+    return person == 0 ? 0 : person - PART_BLOCK_PERSONS + 1;
+}
+
+static void expect_person(World *w, const ScanBatch *b, uint32_t i)
+{
+    const Happened **of = NULL;
+    const uint32_t n = events_of(w, model_number(b->persons[i]), &of);
+    EXPECT_I64(b->from[i + 1] - b->from[i], n);
+    for (uint32_t e = 0; e < n; e++) {
+        const uint32_t number = (uint32_t)(of[e] - w->happened);
+        EXPECT_I64(b->values[0][b->from[i] + e], (int64_t)number * 1000000);
+        EXPECT_I64(b->rows[b->from[i] + e].selects, has_many(number) ? 3 : 1);
+    }
+}
+
+static uint32_t count_persons(const World *w)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 1; i <= w->actor_count; i++)
+        n += !w->actors[i].erased && w->actors[i].person == i;
+    return n;
+}
+
+static void expect_universe(World *w, const ScanView *view)
+{
+    Crew *crew = crew_new(1);
+    const Query q = {.view = view, .crew = crew};
+    SegmentResult all;
+    CHECK(query_segment(&w->ctx, &q, &(Segment){.kind = SEGMENT_AND}, &all) == ERR_OK);
+    EXPECT_I64((int64_t)all.universe, count_persons(w));
+    EXPECT_I64((int64_t)all.count, count_persons(w));
+    for (uint32_t at = segment_next(&all, 0); at < all.person_count;
+         at = segment_next(&all, at + 1))
+        CHECK(w->actors[model_number(at)].person == model_number(at));
+    crew_free(crew);
+}
+
+static uint32_t count_alive(World *w)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < w->happened_count; i++)
+        n += w->happened[i].actor == 0 || !w->actors[w->happened[i].actor].erased;
+    return n;
+}
+
+static uint32_t scan_all(World *w, const ScanView *view, ScanProp n, const Filter *many)
+{
+    uint32_t rows = 0;
+    const ScanSelect selects[] = {{.from_ms = 0, .to_ms = INT64_MAX},
+                                  {.from_ms = 0, .to_ms = INT64_MAX, .filter = many}};
+    Scanner *scanner = scanner_new(view, &(ScanAsk){selects, 2, &n, 1, true});
+    ScanBatch b;
+    for (uint32_t piece = 0; piece < scan_pieces(view); piece++)
+        if (scanner_batch(scanner, piece, &b))
+            for (uint32_t i = 0; i < b.person_count; i++) {
+                rows += b.from[i + 1] - b.from[i];
+                expect_person(w, &b, i);
+                arena_reset(w->ctx.arena);
+            }
+    CHECK(scanner_damaged(scanner) == 0);
+    scanner_free(scanner);
+    return rows;
+}
+
+static void count_loose(const ScanLoose *rows, void *arg)
+{
+    uint32_t *count = arg;
+    for (uint32_t i = 0; i < rows->count; i++)
+        *count += rows->mask == NULL || rows->mask[i] != 0;
+}
+
+static uint32_t scan_loose(const ScanView *view)
+{
+    uint32_t rows = 0;
+    const ScanSelect all = {.from_ms = 0, .to_ms = INT64_MAX};
+    Scanner *scanner = scanner_new(view, &(ScanAsk){&all, 1, NULL, 0, false});
+    for (uint32_t piece = 0; piece < scan_pieces(view); piece++)
+        scanner_loose(scanner, piece, count_loose, &rows);
+    scanner_free(scanner);
+    return rows;
+}
+
+static void expect_world(World *w)
+{
+    ScanView *view = engine_view(w->engine);
+    Schema *names = engine_schema_lock(w->engine);
+    const SchemaProp *prop = schema_find_prop(names, SCHEMA_EVENT, STR("n"));
+    const ScanProp n = {prop == NULL ? PROP_NONE : prop->id, SCHEMA_SCALE_MAX};
+    const SchemaProp *lines = schema_find_prop(names, SCHEMA_EVENT, STR("lines"));
+    const SchemaProp *quantity =
+        lines == NULL ? NULL : schema_find_field(names, lines, STR("quantity"));
+    const Filter many = {.kind = FILTER_ITEMS_SUM,
+                         .prop = lines == NULL ? PROP_NONE : lines->id,
+                         .number = quantity == NULL ? PROP_NONE : quantity->id,
+                         .low = MANY_FROM,
+                         .high = MANY_TO};
+    engine_schema_unlock(w->engine);
+    EXPECT_I64(scan_all(w, view, n, &many), count_alive(w));
+    EXPECT_I64(scan_loose(view), count_alive(w));
+    expect_universe(w, view);
+    engine_view_done(view);
+    EngineStat stat;
+    engine_stat(w->engine, &stat);
+    EXPECT_I64((int64_t)stat.events, count_alive(w));
+    arena_reset(w->ctx.arena);
+}
+
+/* ---- the folder -------------------------------------------------------------------------------------- */
+
+static World *world_new(uint64_t seed)
+{
+    World *w = calloc(1, sizeof *w);
+    CHECK(w != NULL);
+    *w = (World){.path = "/tmp/engine_link.XXXXXX",
+                 .ctx.arena = arena_new(1 << 16),
+                 .random = prng_of(seed),
+                 .records = BUF_MAX(1 << 28)};
+    CHECK(mkdtemp(w->path) != NULL);
+    log_setup(LOG_OFF, false);
+    CHECK(engine_open(&w->ctx, str_of(w->path), &SMALL, &w->engine) == ERR_OK);
+    return w;
+}
+
+static void remove_folder(Ctx *ctx, Str path)
+{
+    Str *names = NULL;
+    size_t n = 0;
+    CHECK(file_list(ctx, path, &names, &n) == ERR_OK);
+    for (size_t i = 0; i < n; i++)
+        CHECK(file_remove(ctx, path, names[i]) == ERR_OK);
+    CHECK(rmdir(path.ptr) == 0);
+}
+
+static void world_free(World *w)
+{
+    engine_close(w->engine);
+    remove_folder(&w->ctx, str_of(w->path));
+    buf_free(&w->records);
+    arena_free(w->ctx.arena);
+    free(w);
+}
+
+static void reopen(World *w)
+{
+    engine_close(w->engine);
+    CHECK(engine_open(&w->ctx, str_of(w->path), &SMALL, &w->engine) == ERR_OK);
+}
+
+/* False: the keeper was at work meanwhile. */
+static bool copy_files(World *w, Str to)
+{
+    Str *names = NULL, bytes, before = STR(""), after = STR("");
+    size_t n = 0;
+    const Err had = file_load(&w->ctx, str_of(w->path), STR("manifest"), 1 << 20, &before);
+    CHECK(file_list(&w->ctx, str_of(w->path), &names, &n) == ERR_OK);
+    for (size_t i = 0; i < n; i++) {
+        if (file_load(&w->ctx, str_of(w->path), names[i], 1 << 26, &bytes) != ERR_OK)
+            return false;
+        CHECK(file_replace(&w->ctx, to, names[i], bytes) == ERR_OK);
+    }
+    return file_load(&w->ctx, str_of(w->path), STR("manifest"), 1 << 20, &after) == had &&
+           str_eq(before, after);
+}
+
+/* What a power cut leaves: the files as they are now, nothing of memory. */
+static void cut_power(World *w)
+{
+    char copy[64] = "/tmp/engine_link.XXXXXX";
+    CHECK(mkdtemp(copy) != NULL);
+    while (!copy_files(w, str_of(copy))) {
+    }
+    engine_close(w->engine);
+    remove_folder(&w->ctx, str_of(w->path));
+    memcpy(w->path, copy, sizeof copy);
+    CHECK(engine_open(&w->ctx, str_of(w->path), &SMALL, &w->engine) == ERR_OK);
+    offer_rest(w);
+}
+
+/* Something that happens to every store. */
+static void something(World *w, uint32_t what)
+{
+    if (what == 0)
+        CHECK(engine_flush(&w->ctx, w->engine) == ERR_OK);
+    else if (what == 1)
+        CHECK(engine_settle(&w->ctx, w->engine) == ERR_OK);
+    else if (what == 2)
+        reopen(w);
+}
+
+TEST(who_is_linked_is_one_person_until_it_is_undone_or_erased_whatever_the_files_do)
+{
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        World *w = world_new(seed);
+        for (int round = 0; round < 30; round++) {
+            add_records(w, 1 + below(w, 150), seed % 3 == 0 ? 50 : 10);
+            offer_rest(w);
+            something(w, below(w, 6));
+            if (round % 3 == 2)
+                expect_world(w);
+        }
+        CHECK(engine_settle(&w->ctx, w->engine) == ERR_OK);
+        expect_world(w);
+        EngineStat stat;
+        engine_stat(w->engine, &stat);
+        EXPECT_I64((int64_t)stat.dead_rows, 0);
+        world_free(w);
+    }
+}
+
+TEST(a_power_cut_loses_no_link_and_no_row_that_one_moved)
+{
+    for (uint64_t seed = 100; seed < 106; seed++) {
+        World *w = world_new(seed);
+        for (int round = 0; round < 15; round++) {
+            add_records(w, 1 + below(w, 200), 15);
+            offer_rest(w);
+            something(w, below(w, 5));
+            if (round % 3 == 1)
+                cut_power(w);
+            expect_world(w);
+        }
+        world_free(w);
+    }
+}
+
+/* ---- limits ------------------------------------------------------------------------------------------- */
+
+static uint32_t group_of(const Persons *p, uint32_t actor, uint32_t from, uint32_t to)
+{
+    uint32_t n = 0;
+    for (uint32_t i = from; i < to; i++)
+        n += persons_of(p, i) == persons_of(p, actor);
+    return n;
+}
+
+TEST(a_person_has_no_more_actors_than_a_person_can_have_and_what_is_refused_changes_nothing)
+{
+    Persons *p = persons_new(1000);
+    for (uint32_t i = 1; i < PERSONS_ACTORS_MAX; i++)
+        CHECK(persons_change(p, (PersonsChange){PERSONS_LINK, 5000, 5000 + i}));
+    const uint32_t generation = persons_moved(p)->generation;
+    EXPECT_I64(group_of(p, 5000, 5000, 6000), PERSONS_ACTORS_MAX);
+    CHECK(!persons_change(p, (PersonsChange){PERSONS_LINK, 5600, 5007}));
+    EXPECT_I64(group_of(p, 5000, 5000, 6000), PERSONS_ACTORS_MAX);
+    EXPECT_I64(persons_of(p, 5600), 5600);
+    EXPECT_I64(persons_moved(p)->generation, generation);
+    CHECK(persons_change(p, (PersonsChange){PERSONS_UNLINK, 5007, 5000}));
+    CHECK(persons_change(p, (PersonsChange){PERSONS_LINK, 5600, 5000}));
+    EXPECT_I64(persons_of(p, 5007), 5007);
+    persons_free(p);
+}
+
+TEST(links_are_limited_and_one_that_is_undone_makes_room_for_another)
+{
+    Persons *p = persons_new(2);
+    CHECK(persons_change(p, (PersonsChange){PERSONS_LINK, 3000, 3001}));
+    CHECK(persons_change(p, (PersonsChange){PERSONS_LINK, 3001, 3000})); /* the same */
+    CHECK(persons_change(p, (PersonsChange){PERSONS_LINK, 3002, 3003}));
+    CHECK(!persons_change(p, (PersonsChange){PERSONS_LINK, 3004, 3005}));
+    CHECK(persons_change(p, (PersonsChange){PERSONS_UNLINK, 3003, 3002}));
+    CHECK(persons_change(p, (PersonsChange){PERSONS_LINK, 3004, 3005}));
+    EXPECT_I64(persons_of(p, 3005), 3004);
+    persons_free(p);
+}
+
+TEST(who_joined_a_person_keeps_the_ordinal_under_which_rows_stand)
+{
+    Persons *p = persons_new(100);
+    CHECK(persons_change(p, (PersonsChange){PERSONS_LINK, 3000, 3005}));
+    CHECK(persons_change(p, (PersonsChange){PERSONS_LINK, 3000, 3004}));
+    EXPECT_I64(persons_ordinal(p, 3005), 1);
+    EXPECT_I64(persons_ordinal(p, 3004), 2);
+    CHECK(persons_change(p, (PersonsChange){PERSONS_UNLINK, 3000, 3005}));
+    EXPECT_I64(persons_ordinal(p, 3005), 0);
+    CHECK(persons_change(p, (PersonsChange){PERSONS_LINK, 3005, 3004}));
+    EXPECT_I64(persons_ordinal(p, 3005), 1);
+    EXPECT_I64(persons_actor(p, 3000, 1), 3005);
+    EXPECT_I64(persons_actor(p, 3000, 2), 3004);
+    EXPECT_I64(persons_actor(p, 3000, 3), 0);
+    EXPECT_I64(persons_actor(p, 3000, 0), 3000);
+    persons_free(p);
+}
+
+TEST(a_map_of_moves_stays_as_it_was_for_who_holds_it)
+{
+    Persons *p = persons_new(100);
+    CHECK(persons_change(p, (PersonsChange){PERSONS_LINK, 3000, 5000}));
+    Moved *held = moved_ref(persons_moved(p));
+    CHECK(persons_change(p, (PersonsChange){PERSONS_ERASE, 3000, 0}));
+    CHECK(moved_block(held, 3000 >> PART_BLOCK_BITS, 1) == NULL);
+    CHECK(moved_block(held, 5000 >> PART_BLOCK_BITS, 0)[5000 & (PART_BLOCK_PERSONS - 1)] == 1);
+    CHECK(moved_block(persons_moved(p), 3000 >> PART_BLOCK_BITS,
+                      1)[3000 & (PART_BLOCK_PERSONS - 1)] == 2);
+    EXPECT_I64(persons_of(p, 3000), 0);
+    EXPECT_I64(persons_of(p, 5000), 5000);
+    moved_unref(held);
+    persons_free(p);
+}
+
+TEST(a_link_that_is_refused_is_counted_and_all_events_stay_with_their_actors)
+{
+    World *w = world_new(7);
+    for (uint32_t i = 0; i < PERSONS_ACTORS_MAX + 40; i++) {
+        Event head = head_of(w, EVENT_LINK, 1);
+        head.other = key_of(w, 100 + i);
+        add_record(w, event_begin(&w->ctx, &head));
+    }
+    offer_rest(w);
+    engine_view_done(engine_view(w->engine));
+    EngineStat stat;
+    engine_stat(w->engine, &stat);
+    EXPECT_I64((int64_t)stat.aside[ENGINE_ASIDE_LINKS], 41);
+    EXPECT_I64(stat.moves, PERSONS_ACTORS_MAX - 1);
+    world_free(w);
+}

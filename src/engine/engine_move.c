@@ -1,0 +1,458 @@
+/*
+ * engine/engine_move.c -- links, unlinks and erasures: rows go to where they belong now.
+ *
+ * A change of who is whom moves the rows of one person at most.  They are read from all parts and the open slice
+ * and added to the open slice once more, under whoever their actor is now; then those in the parts are dead
+ * (engine/moved.h).  An erased actor's are not added.  So whoever asks afterwards finds whole persons in their places,
+ * and nothing that is asked knows of links.
+ *
+ * The dead rows of a file go when it is merged.  Files and who is whom are saved together: a file never lacks rows
+ * that are in memory only.
+ */
+#include "engine/engine_inside.h"
+
+#include "base/log.h"
+#include "engine/bits.h"
+#include "engine/items.h"
+#include "engine/kernels.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+/* ---- the rows of one person in one part ------------------------------------------------------------ */
+
+/* What the person's rows of one list have in one list property: how many each, and where the next begin. */
+typedef struct TakingItems {
+    const PartItems *items;
+    const int64_t *counts;
+    uint32_t next;
+} TakingItems;
+
+/* Of one list: where the person's rows begin, how many there are, and their values column by column. */
+typedef struct Taking {
+    uint32_t first, count, next;
+    const uint32_t *keys;
+    const int64_t *const *values;
+    TakingItems *items;
+    uint32_t items_count;
+} Taking;
+
+typedef struct Take {
+    Arena *arena;
+    FilterScratch scratch;
+    Part *part;
+    uint32_t person;
+    Taking lists[PART_LISTS_MAX];
+} Take;
+
+/* Keys ascend, so a person's stand together: the first at or above `key`. */
+static uint32_t first_from(const uint32_t *keys, uint32_t n, uint32_t key)
+{
+    uint32_t low = 0, high = n;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (keys[middle] < key)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Where the person's rows stand in the list, and how many rows of its block stand before them.  False: damaged. */
+static bool find_rows(Take *t, uint32_t list, uint32_t *before)
+{
+    uint32_t cursor = 0;
+    const uint32_t local = t->person & (PART_BLOCK_PERSONS - 1);
+    const PartRows rows =
+        part_list_rows(t->part, &t->part->lists[list], t->person >> PART_BLOCK_BITS, &cursor);
+    t->lists[list] = (Taking){0};
+    if (rows.count == 0)
+        return true;
+    uint32_t *keys = (uint32_t *)arena_alloc(t->arena, rows.count + KERNEL_SLACK, sizeof *keys);
+    if (!part_read_keys(t->part, &rows, keys))
+        return false;
+    const uint32_t from = first_from(keys, rows.count, local << PART_SECOND_BITS);
+    const uint32_t to = local + 1 == PART_BLOCK_PERSONS
+                            ? rows.count
+                            : first_from(keys, rows.count, (local + 1) << PART_SECOND_BITS);
+    t->lists[list] = (Taking){.first = rows.first + from, .count = to - from, .keys = keys + from};
+    *before += from;
+    return true;
+}
+
+static bool read_columns(Take *t, uint32_t list)
+{
+    Taking *of = &t->lists[list];
+    const PartList *l = &t->part->lists[list];
+    const FilterRows rows = {.part = t->part, .list = l, .first = of->first, .count = of->count};
+    int64_t **values = ARENA_ARRAY(t->arena, int64_t *, (size_t)l->column_count + 1);
+    filter_scratch_reserve(&t->scratch, of->count);
+    for (uint32_t c = 0; c < l->column_count; c++) {
+        values[c] = (int64_t *)arena_alloc(t->arena, of->count + KERNEL_SLACK, sizeof **values);
+        if (!filter_values(&rows, &t->part->columns[l->first_column + c], PART_MISSING, &t->scratch,
+                           values[c]))
+            return false;
+    }
+    of->values = (const int64_t *const *)values;
+    return true;
+}
+
+/* How many items the rows have, property by property. */
+static bool count_items(Take *t, uint32_t list)
+{
+    const Part *p = t->part;
+    Taking *of = &t->lists[list];
+    const FilterRows rows = {
+        .part = t->part, .list = &p->lists[list], .first = of->first, .count = of->count};
+    for (uint32_t i = 0; i < p->head->items_count; i++) {
+        if (p->items[i].of != list)
+            continue;
+        if (of->items == NULL)
+            of->items = ARENA_ARRAY(t->arena, TakingItems, p->head->items_count - i);
+        int64_t *counts =
+            (int64_t *)arena_alloc(t->arena, of->count + KERNEL_SLACK, sizeof *counts);
+        ItemsOf first;
+        if (!items_of_rows(&rows, p->items[i].prop, &t->scratch, counts, &first))
+            return false;
+        of->items[of->items_count++] = (TakingItems){&p->items[i], counts, first.first};
+    }
+    return true;
+}
+
+/* The items of the next row. */
+static bool put_items(Take *t, TakingItems *of, uint32_t at, RowBuffer *to)
+{
+    const uint32_t count = of->counts[at] == PART_MISSING ? 0 : (uint32_t)of->counts[at];
+    const PartList *l = &of->items->list;
+    const FilterRows rows = {.part = t->part, .list = l, .first = of->next, .count = count};
+    if (count == 0)
+        return true;
+    Arena *arena = arena_new(1 << 16); /* of one event, which may have thousands */
+    int64_t **values = ARENA_ARRAY(arena, int64_t *, (size_t)l->column_count + 1);
+    bool good = true;
+    filter_scratch_reserve(&t->scratch, count);
+    for (uint32_t c = 0; c < l->column_count && good; c++) {
+        values[c] = (int64_t *)arena_alloc(arena, count + KERNEL_SLACK, sizeof **values);
+        good = filter_values(&rows, &t->part->columns[l->first_column + c], PART_MISSING,
+                             &t->scratch, values[c]);
+    }
+    rows_items(to, of->items->prop, good ? count : 0);
+    for (uint32_t i = 0; i < count && good; i++) {
+        rows_item(to);
+        for (uint32_t c = 0; c < l->column_count; c++) {
+            const PartColumn *column = &t->part->columns[l->first_column + c];
+            if (values[c][i] != PART_MISSING)
+                rows_item_value(to, column->prop, (PartKind)column->kind, column->scale,
+                                values[c][i]);
+        }
+    }
+    of->next += count;
+    arena_free(arena);
+    return good;
+}
+
+static bool put_all_items(Take *t, const Taking *of, uint32_t at, RowBuffer *to)
+{
+    bool good = true;
+    for (uint32_t i = 0; i < of->items_count && good; i++)
+        good = put_items(t, &of->items[i], at, to);
+    return good;
+}
+
+static void put_row(const Take *t, const PartList *l, const Taking *of, uint32_t at, RowBuffer *to)
+{
+    const PartColumn *columns = t->part->columns + l->first_column;
+    int64_t ms = 0;
+    uint32_t event = l->event;
+    for (uint32_t c = 0; c < l->column_count; c++) {
+        const int64_t value = of->values[c][at];
+        if (columns[c].prop == PROP_MS && value != PART_MISSING)
+            ms = value;
+        else if (columns[c].prop == PROP_EVENT && value != PART_MISSING)
+            event = (uint32_t)value;
+    }
+    const int64_t second = of->keys[at] & PART_SECOND_MASK;
+    rows_add(to, t->part->head->week_ms + second * 1000 + ms, t->person, event);
+    for (uint32_t c = 0; c < l->column_count; c++)
+        if (columns[c].prop != PROP_MS && columns[c].prop != PROP_EVENT &&
+            of->values[c][at] != PART_MISSING)
+            rows_value(to, columns[c].prop, (PartKind)columns[c].kind, columns[c].scale,
+                       of->values[c][at]);
+}
+
+/* The rows in their order; `before` of the block stand before them.  False: sequence and lists do not agree. */
+static bool put_rows(Take *t, uint32_t before, uint32_t count, RowBuffer *to)
+{
+    const PartHead *h = t->part->head;
+    const int width = (int)h->sequence_width;
+    uint32_t cursor = 0, first = 0;
+    const uint32_t rows =
+        part_sequence_rows(t->part, t->person >> PART_BLOCK_BITS, &cursor, &first);
+    if (before + count > rows)
+        return false;
+    first += before;
+    uint8_t *codes = (uint8_t *)arena_bytes(t->arena, (size_t)count + KERNEL_SLACK);
+    const uint64_t at = h->sequence_at + (uint64_t)first * (uint64_t)width / 8;
+    if (!part_touch(t->part, at, bits_bytes(count, width) + 1))
+        return false;
+    kernels()->unpack8(t->part->data + h->sequence_at, first, count, width, codes);
+    for (uint32_t i = 0; i < count; i++) {
+        if (codes[i] >= h->list_count || t->lists[codes[i]].next == t->lists[codes[i]].count)
+            return false;
+        Taking *of = &t->lists[codes[i]];
+        put_row(t, &t->part->lists[codes[i]], of, of->next, to);
+        if (!put_all_items(t, of, of->next++, to))
+            return false;
+    }
+    return true;
+}
+
+/* The person's rows of a part, behind those in `to`.  False: the part is damaged there. */
+static bool take_person(Take *t, Part *part, RowBuffer *to)
+{
+    uint32_t before = 0, count = 0;
+    t->part = part;
+    bool good = true;
+    for (uint32_t l = 0; l < part->head->list_count && good; l++) {
+        good = find_rows(t, l, &before) &&
+               (t->lists[l].count == 0 || (read_columns(t, l) && count_items(t, l)));
+        count += t->lists[l].count;
+    }
+    good = good && (count == 0 || put_rows(t, before, count, to));
+    if (!good)
+        atomic_store(&part->damaged, true);
+    return good;
+}
+
+/* ---- all parts ------------------------------------------------------------------------------------ */
+
+/* Those in which the person has rows that are alive, files first, by arrival. */
+typedef struct Sources {
+    Part **parts;
+    uint32_t count;
+} Sources;
+
+static bool has_block(const Part *part, uint32_t block)
+{
+    uint32_t cursor = 0, first = 0;
+    return part_sequence_rows(part, block, &cursor, &first) > 0;
+}
+
+static void add_source(Sources *s, Part *part, const Moved *moved, uint32_t person)
+{
+    const uint32_t block = person >> PART_BLOCK_BITS;
+    const uint32_t *at = moved_block(moved, block, part->generation);
+    if (has_block(part, block) &&
+        (at == NULL || at[person & (PART_BLOCK_PERSONS - 1)] <= part->generation))
+        s->parts[s->count++] = part_ref(part);
+}
+
+static Sources find_sources(Engine *e, uint32_t person)
+{
+    const Moved *moved = persons_moved(schema_persons(e->schema));
+    (void)pthread_mutex_lock(&e->lock);
+    Sources s = {.parts = calloc((size_t)e->file_count + e->memory_count + 1, sizeof(Part *))};
+    CHECK(s.parts != NULL);
+    for (uint32_t i = 0; i < e->file_count; i++)
+        add_source(&s, e->files[i].part, moved, person);
+    for (uint32_t i = 0; i < e->memory_count; i++)
+        add_source(&s, e->memory[i], moved, person);
+    (void)pthread_mutex_unlock(&e->lock);
+    return s;
+}
+
+static void sources_free(Sources *s)
+{
+    for (uint32_t i = 0; i < s->count; i++)
+        part_unref(s->parts[i]);
+    free(s->parts);
+}
+
+/* Whether all of it can be read; nothing has changed so far. */
+static bool sources_are_sound(const Sources *s, uint32_t person)
+{
+    Take t = {.arena = arena_new(1 << 16), .person = person};
+    RowBuffer unused = {0};
+    bool good = true;
+    for (uint32_t i = 0; i < s->count; i++) {
+        good = take_person(&t, s->parts[i], &unused) && good;
+        rows_clear(&unused);
+        arena_reset(t.arena);
+    }
+    rows_free(&unused);
+    filter_scratch_free(&t.scratch);
+    arena_free(t.arena);
+    return good;
+}
+
+/* ---- rows at their new place ------------------------------------------------------------------------ */
+
+static uint32_t ordinal_of(const RowBuffer *b, const Row *r)
+{
+    for (uint32_t i = 0; i < r->value_count; i++)
+        if (b->values[r->values_at + i].prop == PROP_ACTOR)
+            return (uint32_t)b->values[r->values_at + i].value;
+    return 0;
+}
+
+/* The row once more, under the person that its actor belongs to now. */
+static void put_again(Engine *e, const RowBuffer *b, uint32_t row)
+{
+    const Row *r = &b->rows[row];
+    const Persons *persons = schema_persons(e->schema);
+    const uint32_t actor = persons_actor(persons, r->person, ordinal_of(b, r));
+    const uint32_t person = persons_of(persons, actor);
+    if (actor == 0 || person == 0)
+        return;
+    const uint32_t ordinal = persons_ordinal(persons, actor);
+    rows_add(&e->open, r->time_ms, person, r->event);
+    if (ordinal > 0)
+        rows_value(&e->open, PROP_ACTOR, PART_CODES, 0, ordinal);
+    for (uint32_t i = 0; i < r->value_count; i++) {
+        const RowValue *v = &b->values[r->values_at + i];
+        if (v->prop != PROP_ACTOR)
+            rows_value(&e->open, v->prop, (PartKind)v->kind, v->scale, v->value);
+    }
+    rows_copy_items(b, row, &e->open);
+}
+
+static void put_all_again(Engine *e, RowBuffer *taken)
+{
+    for (uint32_t i = 0; i < taken->count; i++)
+        put_again(e, taken, i);
+    rows_clear(taken);
+    engine_slice_grew(e);
+}
+
+static void move_rows(Engine *e, const Sources *s, RowBuffer *of_open, uint32_t person)
+{
+    Take t = {.arena = arena_new(1 << 16), .person = person};
+    RowBuffer taken = {0};
+    engine_drop_peek(e);
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (!take_person(&t, s->parts[i], &taken))
+            LOG(LOG_ERROR, "events.rows_lost", LOG_I64("file", (int64_t)s->parts[i]->number),
+                LOG_C("note", "a damaged file, and no log to make it again from"));
+        if (atomic_load(&s->parts[i]->dead_known))
+            atomic_fetch_add(&s->parts[i]->dead, taken.count);
+        put_all_again(e, &taken);
+        arena_reset(t.arena);
+    }
+    put_all_again(e, of_open);
+    rows_free(&taken);
+    filter_scratch_free(&t.scratch);
+    arena_free(t.arena);
+}
+
+/* ---- changes ---------------------------------------------------------------------------------------- */
+
+/* The keeper makes damaged files again from the log; gives up `apply` meanwhile. */
+static void wait_for_mend(Engine *e)
+{
+    struct timespec soon;
+    (void)clock_gettime(CLOCK_REALTIME, &soon);
+    soon.tv_sec += 1;
+    (void)pthread_mutex_unlock(&e->apply);
+    (void)pthread_mutex_lock(&e->lock);
+    if (!e->stopping)
+        (void)pthread_cond_timedwait(&e->changed, &e->lock, &soon);
+    (void)pthread_mutex_unlock(&e->lock);
+    (void)pthread_mutex_lock(&e->apply);
+}
+
+static bool is_stopping(Engine *e)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    const bool stopping = e->stopping;
+    (void)pthread_mutex_unlock(&e->lock);
+    return stopping;
+}
+
+/* Where the person's rows are, all of them readable, if they ever will be.  Without a log nothing is made again. */
+static Sources sound_sources(Engine *e, uint32_t person)
+{
+    Sources s = find_sources(e, person);
+    while (e->o.log_folder.len > 0 && !sources_are_sound(&s, person) && !is_stopping(e)) {
+        sources_free(&s);
+        wait_for_mend(e);
+        s = find_sources(e, person);
+    }
+    return s;
+}
+
+/* False: an actor has no number, and there is no room for it. */
+static bool change_of(Engine *e, const Event *record, PersonsChange *out)
+{
+    static const PersonsKind KINDS[EVENT_KIND_COUNT] = {[EVENT_LINK] = PERSONS_LINK,
+                                                        [EVENT_UNLINK] = PERSONS_UNLINK,
+                                                        [EVENT_ERASE] = PERSONS_ERASE};
+    *out = (PersonsChange){.kind = KINDS[record->kind]};
+    return schema_actor(e->schema, record->actor, &out->a) &&
+           (record->kind == EVENT_ERASE || schema_actor(e->schema, record->other, &out->b));
+}
+
+static void apply_change(Engine *e, PersonsChange change)
+{
+    RowBuffer of_open = {0};
+    const uint32_t moves = persons_moves(schema_persons(e->schema), change);
+    Sources s = moves == 0 ? (Sources){0} : sound_sources(e, moves);
+    if (!schema_change(e->schema, change)) {
+        engine_keep_aside(e, ENGINE_ASIDE_LINKS);
+    } else if (moves != 0) {
+        rows_take(&e->open, moves, &of_open);
+        move_rows(e, &s, &of_open, moves);
+    }
+    rows_free(&of_open);
+    sources_free(&s);
+}
+
+void engine_change(Engine *e, const Event *record, uint64_t seq)
+{
+    PersonsChange change;
+    if (record->kind != EVENT_LINK && record->kind != EVENT_UNLINK && record->kind != EVENT_ERASE)
+        return;
+    engine_set_applied(e, seq, 0);
+    if (change_of(e, record, &change))
+        apply_change(e, change);
+    else
+        engine_keep_aside(e, ENGINE_ASIDE_ACTORS);
+}
+
+/* ---- figures ------------------------------------------------------------------------------------------ */
+
+/* Rows of the block, list by list; what is damaged is not counted. */
+static uint32_t count_block(Part *part, uint32_t block, const uint32_t *moved, Arena *arena)
+{
+    uint32_t dead = 0;
+    for (uint32_t l = 0; l < part->head->list_count; l++) {
+        uint32_t cursor = 0;
+        const PartRows rows = part_list_rows(part, &part->lists[l], block, &cursor);
+        uint32_t *keys = (uint32_t *)arena_alloc(arena, rows.count + KERNEL_SLACK, sizeof *keys);
+        if (rows.count == 0 || !part_read_keys(part, &rows, keys))
+            continue;
+        for (uint32_t i = 0; i < rows.count; i++)
+            dead += moved[keys[i] >> PART_SECOND_BITS] > part->generation;
+    }
+    return dead;
+}
+
+uint32_t engine_count_dead(const Engine *e, Part *part)
+{
+    const Moved *moved = persons_moved(schema_persons(e->schema));
+    if (atomic_load(&part->dead_known))
+        return atomic_load(&part->dead);
+    Arena *arena = arena_new(1 << 16);
+    uint32_t dead = 0;
+    for (uint32_t i = 0; i < part->head->block_count && moved->generation > part->generation; i++) {
+        const uint32_t block = part->blocks[i].block;
+        const uint32_t *of_block = moved_block(moved, block, part->generation);
+        if (of_block != NULL)
+            dead += count_block(part, block, of_block, arena);
+        arena_reset(arena);
+    }
+    arena_free(arena);
+    atomic_store(&part->dead, dead);
+    atomic_store(&part->dead_known, true);
+    return dead;
+}

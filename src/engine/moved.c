@@ -1,0 +1,112 @@
+/*
+ * engine/moved.c
+ */
+#include "engine/moved.h"
+
+#include <stdlib.h>
+
+Moved *moved_new(void)
+{
+    Moved *m = calloc(1, sizeof *m);
+    CHECK(m != NULL);
+    atomic_store(&m->refs, 1);
+    return m;
+}
+
+Moved *moved_ref(Moved *m)
+{
+    atomic_fetch_add(&m->refs, 1);
+    return m;
+}
+
+static void unref_block(MovedBlock *b)
+{
+    if (b != NULL && atomic_fetch_sub(&b->refs, 1) == 1)
+        free(b);
+}
+
+void moved_unref(Moved *m)
+{
+    if (m == NULL || atomic_fetch_sub(&m->refs, 1) != 1)
+        return;
+    for (uint32_t i = 0; i < m->block_count; i++)
+        unref_block(m->blocks[i]);
+    free(m->blocks);
+    free(m);
+}
+
+/* The block, which is this map's alone from here on. */
+static MovedBlock *own_block(Moved *m, uint32_t block)
+{
+    if (block >= m->block_count) {
+        m->blocks = realloc(m->blocks, ((size_t)block + 1) * sizeof *m->blocks);
+        CHECK(m->blocks != NULL);
+        memset(m->blocks + m->block_count, 0, (block + 1 - m->block_count) * sizeof *m->blocks);
+        m->block_count = block + 1;
+    }
+    MovedBlock *old = m->blocks[block];
+    if (old != NULL && atomic_load(&old->refs) == 1)
+        return old;
+    MovedBlock *b = calloc(1, sizeof *b);
+    CHECK(b != NULL);
+    if (old != NULL)
+        memcpy(b, old, sizeof *b);
+    atomic_store(&b->refs, 1);
+    unref_block(old);
+    m->blocks[block] = b;
+    return b;
+}
+
+Moved *moved_next(const Moved *m, uint32_t person)
+{
+    Moved *next = moved_new();
+    next->generation = m->generation;
+    next->block_count = m->block_count;
+    next->blocks = calloc((size_t)m->block_count + 1, sizeof *next->blocks);
+    CHECK(next->blocks != NULL);
+    for (uint32_t i = 0; i < m->block_count; i++) {
+        next->blocks[i] = m->blocks[i];
+        if (next->blocks[i] != NULL)
+            atomic_fetch_add(&next->blocks[i]->refs, 1);
+    }
+    if (person == 0)
+        return next;
+    MovedBlock *b = own_block(next, person >> PART_BLOCK_BITS);
+    b->latest = b->at[person & (PART_BLOCK_PERSONS - 1)] = ++next->generation;
+    return next;
+}
+
+void moved_set_gone(Moved *m, uint32_t number, bool gone)
+{
+    MovedBlock *b = own_block(m, number >> PART_BLOCK_BITS);
+    uint64_t *word = &b->gone[(number & (PART_BLOCK_PERSONS - 1)) / 64];
+    const uint64_t bit = UINT64_C(1) << (number & 63);
+    *word = gone ? *word | bit : *word & ~bit;
+}
+
+static const MovedBlock *block_of(const Moved *m, uint32_t block)
+{
+    return m == NULL || block >= m->block_count ? NULL : m->blocks[block];
+}
+
+const uint32_t *moved_block(const Moved *m, uint32_t block, uint32_t generation)
+{
+    const MovedBlock *b = block_of(m, block);
+    return b == NULL || b->latest <= generation ? NULL : b->at;
+}
+
+const uint64_t *moved_gone(const Moved *m, uint32_t block)
+{
+    const MovedBlock *b = block_of(m, block);
+    return b == NULL ? NULL : b->gone;
+}
+
+bool moved_spares(const Moved *m, const Part *part)
+{
+    if (m == NULL || m->generation <= part->generation)
+        return true;
+    for (uint32_t i = 0; i < part->head->block_count; i++)
+        if (moved_block(m, part->blocks[i].block, part->generation) != NULL)
+            return false;
+    return true;
+}
