@@ -285,8 +285,8 @@ typedef struct PlainValue {
 } PlainValue;
 
 /* Why the value stays in the log only, ASIDE_NOT = it does not. */
-static EngineAside plain_value(Engine *e, const SchemaProp *prop, const EventProp *p,
-                               PlainValue *out)
+static inline EngineAside plain_value(Engine *e, const SchemaProp *prop, const EventProp *p,
+                                      PlainValue *out)
 {
     *out = (PlainValue){p->i64, PART_NUMBERS, 0};
     switch (p->type) {

@@ -96,15 +96,20 @@ typedef struct ColumnSeen {
     uint32_t values;
 } ColumnSeen;
 
+/* Which items the rows of a list have. */
+typedef struct ListItems {
+    PropIndex index;
+    uint32_t first, count; /* of all items; in order at the end */
+} ListItems;
+
 typedef struct ListSeen {
     uint32_t event;
     uint32_t rows;
     ColumnSeen *columns;
     uint32_t column_count, column_cap;
     PropIndex index;
-    uint32_t hint; /* the column after the one found last: rows of one event look alike */
-    PropIndex items_index;
-    uint32_t first_items, items_count; /* of what its rows have several of; in order at the end */
+    uint32_t hint;    /* the column after the one found last: rows of one event look alike */
+    ListItems *items; /* NULL: none; many lists are looked at, few have items */
 } ListSeen;
 
 /* What the rows of one list have in one list property: a list of its own. */
@@ -266,8 +271,10 @@ static const uint32_t *find_lists(Ctx *ctx, const RowBuffer *b)
 static ItemsSeen *items_for(Seen *s, uint32_t list, uint32_t prop)
 {
     bool is_new = false;
-    const uint32_t at =
-        prop_index_add(&s->lists[list].items_index, s->arena, prop, s->items_count, &is_new);
+    ListSeen *l = &s->lists[list];
+    if (l->items == NULL)
+        l->items = ARENA_NEW(s->arena, ListItems);
+    const uint32_t at = prop_index_add(&l->items->index, s->arena, prop, s->items_count, &is_new);
     if (!is_new)
         return &s->items[at];
     if (s->items_count == s->items_cap) {
@@ -314,11 +321,12 @@ static void arrange_items(Seen *s)
         return;
     qsort(s->items, s->items_count, sizeof *s->items, by_list);
     for (uint32_t i = 0; i < s->list_count; i++)
-        s->lists[i].items_index = (PropIndex){0};
+        if (s->lists[i].items != NULL)
+            *s->lists[i].items = (ListItems){.count = 0};
     for (uint32_t i = 0; i < s->items_count; i++) {
-        ListSeen *of = &s->lists[s->items[i].of];
-        of->first_items = of->items_count++ == 0 ? i : of->first_items;
-        (void)prop_index_add(&of->items_index, s->arena, s->items[i].prop, i, &is_new);
+        ListItems *of = s->lists[s->items[i].of].items;
+        of->first = of->count++ == 0 ? i : of->first;
+        (void)prop_index_add(&of->index, s->arena, s->items[i].prop, i, &is_new);
     }
 }
 
@@ -458,7 +466,7 @@ static void write_items_of(Writing *w, uint32_t number, const RowList *const *li
 }
 
 /* The rows' lists, property by property; where those of the list's i-th property end stands in ends[i]. */
-static void sort_row_lists(Writing *w, ListSeen *l, const Row *const *rows, uint32_t n,
+static void sort_row_lists(Writing *w, const ListItems *l, const Row *const *rows, uint32_t n,
                            uint32_t *ends)
 {
     const Seen *s = w->seen;
@@ -469,14 +477,14 @@ static void sort_row_lists(Writing *w, ListSeen *l, const Row *const *rows, uint
                 const RowList *list = &s->b->lists[k];
                 if (list->count == 0)
                     continue;
-                const uint32_t at = prop_index_find(&l->items_index, list->prop) - l->first_items;
+                const uint32_t at = prop_index_find(&l->index, list->prop) - l->first;
                 if (pass == 0)
                     ends[at]++;
                 else
                     w->row_lists[ends[at]++] = list;
             }
         }
-        for (uint32_t at = 0, sum = 0; pass == 0 && at < l->items_count; at++) {
+        for (uint32_t at = 0, sum = 0; pass == 0 && at < l->count; at++) {
             const uint32_t here = ends[at];
             ends[at] = sum;
             sum += here;
@@ -486,12 +494,12 @@ static void sort_row_lists(Writing *w, ListSeen *l, const Row *const *rows, uint
 
 static void write_items(Writing *w, uint32_t list, const Row *const *rows, uint32_t n)
 {
-    ListSeen *l = &w->seen->lists[list];
-    uint32_t *ends = calloc((size_t)l->items_count + 1, sizeof *ends);
+    const ListItems *l = w->seen->lists[list].items;
+    uint32_t *ends = calloc((size_t)l->count + 1, sizeof *ends);
     CHECK(ends != NULL);
     sort_row_lists(w, l, rows, n, ends);
-    for (uint32_t i = 0, from = 0; i < l->items_count; from = ends[i++])
-        write_items_of(w, l->first_items + i, w->row_lists + from, ends[i] - from);
+    for (uint32_t i = 0, from = 0; i < l->count; from = ends[i++])
+        write_items_of(w, l->first + i, w->row_lists + from, ends[i] - from);
     free(ends);
 }
 
@@ -505,7 +513,7 @@ static void write_list(Writing *w, uint32_t list, const Row *const *rows, uint32
     const uint32_t piece = (uint32_t)(w->cell_room / s->lists[list].column_count);
     for (uint32_t done = 0; done < n; done += piece)
         write_piece(w, list, rows + done, n - done < piece ? n - done : piece);
-    if (s->lists[list].items_count > 0)
+    if (s->lists[list].items != NULL)
         write_items(w, list, rows, n);
 }
 

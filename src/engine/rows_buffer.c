@@ -50,15 +50,19 @@ void rows_add(RowBuffer *b, int64_t time_ms, uint32_t person, uint32_t event)
     b->rows[b->count++] = (Row){time_ms, person, event, b->value_count, 0};
 }
 
-static void note_prop(RowProps *p, uint32_t prop)
+static void make_room(RowProps *p, uint32_t prop)
 {
-    if (prop >= p->room) {
-        const uint32_t room = (prop / 1024 + 1) * 1024;
-        p->has = realloc(p->has, room / 8);
-        CHECK(p->has != NULL);
-        memset(p->has + p->room / 64, 0, (room - p->room) / 8);
-        p->room = room;
-    }
+    const uint32_t room = (prop / 1024 + 1) * 1024;
+    p->has = realloc(p->has, room / 8);
+    CHECK(p->has != NULL);
+    memset(p->has + p->room / 64, 0, (room - p->room) / 8);
+    p->room = room;
+}
+
+static inline void note_prop(RowProps *p, uint32_t prop)
+{
+    if (prop >= p->room)
+        make_room(p, prop);
     const uint64_t bit = UINT64_C(1) << (prop & 63);
     p->count += (p->has[prop / 64] & bit) == 0;
     p->has[prop / 64] |= bit;
