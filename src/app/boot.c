@@ -21,7 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { READERS_EXTRA = 6, WORK_DEADLINE_MS = 60000 };
+enum { READERS_EXTRA = 6, WORK_DEADLINE_MS = 60000, SLOW_THREADS = 2 };
 
 void app_complain(const App *app, const char *doing)
 {
@@ -115,7 +115,7 @@ static Err open_database(App *app, BootLevel level)
     const bool postgres = c->db[0] != '\0';
     const DatabaseOptions options = {
         .url = postgres ? str_of(c->db) : arena_printf(app->arena, "%s/tongdian.db", c->data),
-        .readers = (int)c->pool + (int)c->loops + READERS_EXTRA,
+        .readers = (int)c->pool + SLOW_THREADS + (int)c->loops + READERS_EXTRA,
         .writers = 16};
     if (!postgres && level != BOOT_WRITE && access(options.url.ptr, F_OK) != 0)
         return fail_field(&app->ctx, "", "db.missing",
@@ -301,6 +301,7 @@ static Err start_requests(App *app, const HttpOptions *http)
                                     .engine = app->engine,
                                     .crew = app->crew,
                                     .pool_threads = (int)app->config.pool,
+                                    .slow_threads = SLOW_THREADS,
                                     .work_deadline_ms = WORK_DEADLINE_MS,
                                     .http = *http};
     return request_start(&app->ctx, &options, &app->server);

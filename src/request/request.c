@@ -38,7 +38,7 @@ typedef struct Gate {
 struct RequestServer {
     RequestOptions options;
     HttpServer *http;
-    Pool *pool;
+    Pool *pool, *slow;
     Gate *gates;
     size_t gate_count;
     HttpRoute *routes;
@@ -292,7 +292,9 @@ static Err to_pool(Running *r, void (*run)(PoolTask *), bool *submitted)
 {
     r->pooled.run = run;
     r->ctx.db = NULL;
-    *submitted = pool_submit(r->gate->server->pool, &r->pooled);
+    RequestServer *s = r->gate->server;
+    Pool *pool = r->gate->door->slow && s->slow != NULL ? s->slow : s->pool;
+    *submitted = pool_submit(pool, &r->pooled);
     return *submitted ? ERR_OK : fail(&r->ctx, ERR_BUSY, "request.busy", "the pool is full");
 }
 
@@ -441,8 +443,10 @@ Err request_start(Ctx *ctx, const RequestOptions *options, RequestServer **out)
     for (int i = 0; i < options->http.loops; i++)
         s->shares[i].database = options->database;
     add_gates(s);
-    s->pool = pool_new(options->pool_threads,
-                       options->pool_queue == 0 ? QUEUED_MAX : options->pool_queue);
+    const int queued_max = options->pool_queue == 0 ? QUEUED_MAX : options->pool_queue;
+    s->pool = pool_new(options->pool_threads, queued_max);
+    if (options->slow_threads > 0)
+        s->slow = pool_new(options->slow_threads, queued_max);
     s->options.http.routes = s->routes;
     s->options.http.after_turn = end_turn;
     s->options.http.after_turn_arg = s;
@@ -462,6 +466,7 @@ void request_stop(RequestServer *s, int wait_ms)
     if (s->http != NULL)
         http_stop(s->http, wait_ms);
     pool_free(s->pool);
+    pool_free(s->slow);
     while (atomic_load(&s->away) > 0)
         (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     for (int i = 0; i < s->options.http.loops; i++)

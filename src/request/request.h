@@ -3,7 +3,7 @@
  *
  *     kind     where                                    may
  *     peek     at once on the HTTP thread               point reads through ctx->db, 1 ms
- *     work     a bounded pool, exchange suspended       block: reports, engine queries, files
+ *     work     a bounded pool, exchange suspended       block: reports, engine queries (a pool of their own), files
  *     write    prepare: HTTP thread or pool  ->  apply: inside the transaction  ->  reply
  *     collect  straight into the event log              append events, no SQL
  *
@@ -76,6 +76,8 @@ typedef struct Door {
     PrepareFn prepare; /* NULL = nothing to prepare */
     ApplyFn apply;
     CollectFn collect;
+    bool
+        slow; /* work that may take until its deadline: it has threads of its own, nobody else waits behind it */
 } Door;
 
 /* Who sends this request.  *out is one that anybody may be, NULL when no credentials came; an Err
@@ -99,7 +101,8 @@ typedef struct RequestOptions {
     const ApiContract *const *contracts; /* for the sentences of errors; NULL at the end */
     const HttpRoute *extra;              /* raw routes (metrics, health, files), zero row at end */
     int pool_threads;
-    int pool_queue; /* most that wait for a thread, more get 503; 0 = 4096 */
+    int slow_threads; /* for doors that are slow; 0 = they are as others */
+    int pool_queue;   /* most that wait for a thread of either, more get 503; 0 = 4096 */
     int work_deadline_ms;
     HttpOptions http; /* routes are filled in here */
 } RequestOptions;

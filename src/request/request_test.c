@@ -205,6 +205,23 @@ BOTH_ENGINES(request_that_finds_the_pool_full_is_told_to_come_back)
     desk_close(&d);
 }
 
+BOTH_ENGINES(request_of_a_slow_door_keeps_nobody_waiting_but_its_like)
+{
+    Desk d;
+    desk_open(&d, w);
+    int fds[2];
+    for (int i = 0; i < 2; i++)
+        fds[i] = desk_ask(&d, "POST /t/slow", "", "{\"n\":1,\"mode\":\"hold\"}");
+    desk_wait_until_held(1);
+    desk_expect_done(desk_call(&d, "POST /t/work", "", "{\"n\":3}"), 200, "{\"n\":3,\"rows\":0}");
+    EXPECT_I64(atomic_load(&desk_held), 1);
+    for (int i = 0; i < 2; i++)
+        CHECK(sem_post(&desk_go) == 0);
+    for (int i = 0; i < 2; i++)
+        EXPECT_I64(client_status(client_hear_all(d.arena, fds[i])), 200);
+    desk_close(&d);
+}
+
 static void *let_go(void *arg)
 {
     (void)usleep(200000);

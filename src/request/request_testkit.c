@@ -58,6 +58,7 @@ OPERATION(t_peek, "GET", "/t/peek", NULL, PEEK, IGNORED, 200, .reply = &ANSWER,
 OPERATION(t_secret, "GET", "/t/secret", "t.secret", PEEK, IGNORED, 200, .reply = &ANSWER);
 OPERATION(t_session, "GET", "/t/session", "session", PEEK, IGNORED, 200, .reply = &ANSWER);
 OPERATION(t_work, "POST", "/t/work", NULL, WORK, IGNORED, 200, .reply = &ANSWER, .body = &ASK);
+OPERATION(t_slow, "POST", "/t/slow", NULL, WORK, IGNORED, 200, .reply = &ANSWER, .body = &ASK);
 OPERATION(t_write, "POST", "/t/write", "t.write", WRITE, OPTIONAL, 201, .reply = &ANSWER,
           .body = &ASK);
 OPERATION(t_strict, "POST", "/t/strict", "t.write", WRITE, REQUIRED, 200, .reply = &ANSWER,
@@ -225,6 +226,7 @@ static const Door DOORS[] = {{.operation = &OP_t_peek, .peek = peek},
                              {.operation = &OP_t_secret, .peek = peek},
                              {.operation = &OP_t_session, .peek = peek},
                              {.operation = &OP_t_work, .work = work},
+                             {.operation = &OP_t_slow, .work = work, .slow = true},
                              {.operation = &OP_t_write, .apply = write_row},
                              {.operation = &OP_t_strict, .prepare = prepare, .apply = write_row},
                              {.operation = &OP_t_inline, .prepare = prepare, .apply = write_row},
@@ -284,6 +286,7 @@ void desk_open(Desk *d, World *w)
                                     .contracts = CONTRACTS,
                                     .extra = EXTRA,
                                     .pool_threads = 1,
+                                    .slow_threads = 1,
                                     .pool_queue = 2,
                                     .work_deadline_ms = 5000,
                                     .http = http_options_default()};

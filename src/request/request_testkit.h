@@ -3,7 +3,7 @@
  *
  * Test code only.  One server at a time: the doors' counters are the process's.
  *     GET /t/peek?n=  GET /t/secret  GET /t/session    peeks: rows with that n
- *     POST /t/work                                     work; modes hold, busy, broken
+ *     POST /t/work  POST /t/slow                       work; modes hold, busy, broken; the second on threads of its own
  *     POST /t/write                                    adds a row n; modes hold, refuse, refused, cookie
  *     POST /t/strict  POST /t/inline                   the same, but prepare refuses an n that is there
  *     POST /t/plain  POST /t/silent                    without idempotency; without a reply

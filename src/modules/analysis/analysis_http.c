@@ -101,4 +101,5 @@ static Err query(Work *work, Call *call)
     return is_damage ? being_mended(ctx) : err;
 }
 
-const Door ANALYSIS_DOORS[] = {{.operation = &API_OP_ANALYSIS_QUERY, .work = query}, {0}};
+const Door ANALYSIS_DOORS[] = {{.operation = &API_OP_ANALYSIS_QUERY, .work = query, .slow = true},
+                               {0}};
