@@ -39,7 +39,7 @@ static void find_matches(Shop *s, const ScanView *view, const ScanSelect *select
     scanner_free(scanner);
 }
 
-enum { NOT_ASKED = UINT32_MAX };
+#define NOT_ASKED UINT32_MAX
 
 /* How many events the rule holds for; each is compared.  NOT_ASKED: it was refused. */
 static uint32_t compare_rule(Shop *s, const ScanView *view, const AnalysisNames *names, Str text,
