@@ -60,6 +60,8 @@ void bench_generate(Ctx *ctx, uint32_t events, uint32_t persons, Str folder)
     Buf lines = BUF_MAX(WORLD_PERSON_EVENTS_MAX * 128);
     uint64_t count = 0;
     die_unless(file_make_folder(ctx, folder), ctx, "folder");
+    if (file_remove(ctx, folder, STR("offers")) != ERR_OK) { /* there were none */
+    }
     FILE *rows = create(ctx, folder, "rows"), *csv = create(ctx, folder, "events.csv");
     for (uint32_t person = 0; person < persons; person++) {
         const uint32_t n = world_person(&world, person, some);

@@ -46,7 +46,7 @@ struct Schema {
     int line;
     int depth; /* of what it holds, itself included */
     int64_t min, max;
-    bool object_only; /* DTO_JSON */
+    bool object_only, tree; /* DTO_JSON */
     Schema *item;
     Property *fields;
     int field_count;

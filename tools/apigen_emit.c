@@ -37,6 +37,8 @@ static Str c_type(const Schema *s)
 {
     if (s->kind == DTO_ARRAY)
         return c_type(s->item);
+    if (s->tree)
+        return STR("JsonValue");
     return KINDS[s->kind].c == NULL ? s->c_name : str_of(KINDS[s->kind].c);
 }
 
@@ -158,6 +160,8 @@ static void add_small_type(File *file, Schema *s, int *last, Buf *out)
     buf_addf(out, ", .size = sizeof(%.*s%s)", STR_ARG(c_type(s)), has_count(s) ? " *" : "");
     if (s->object_only)
         buf_add(out, STR(", .object_only = true"));
+    if (s->tree)
+        buf_add(out, STR(", .tree = true"));
     if (s->min != 0 || s->max != 0)
         buf_addf(out, ", .min = %" PRId64 ", .max = %" PRId64, s->min, s->max);
     if (s->item != NULL)

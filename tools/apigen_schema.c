@@ -219,7 +219,7 @@ static Schema *read_boolean(File *file, yaml_node_t *node)
 
 static Schema *read_any_json(File *file, yaml_node_t *node)
 {
-    static const char *const keys[] = {"x-json", "x-bytes-max", "description", NULL};
+    static const char *const keys[] = {"x-json", "x-tree", "x-bytes-max", "description", NULL};
     static const char *const object_keys[] = {"type", "x-bytes-max", "description", NULL};
     yaml_node_t *any = yaml_get(file, node, "x-json");
     yaml_only(file, node, any != NULL ? "x-json" : "an object without properties",
@@ -228,6 +228,8 @@ static Schema *read_any_json(File *file, yaml_node_t *node)
     if (any != NULL && !yaml_bool(file, any, "x-json"))
         apigen_refuse(file, s->line, "x-json is true or not there");
     s->object_only = any == NULL;
+    s->tree = yaml_get(file, node, "x-tree") != NULL &&
+              yaml_bool(file, yaml_get(file, node, "x-tree"), "x-tree");
     s->max = bound(file, node, "x-bytes-max", JSON_DEFAULT_BYTES);
     if (s->max < 2 || s->max > JSON_BYTES_MAX)
         apigen_refuse(file, s->line, "x-bytes-max must be 2 to %d", JSON_BYTES_MAX);

@@ -26,7 +26,7 @@ typedef enum DtoKind {
     DTO_OBJECT,  /* a struct */
     DTO_ARRAY,   /* T *x; size_t x_count */
     DTO_MAP,     /* DtoPair *x; size_t x_count: text to text, order kept, keys unique */
-    DTO_JSON,    /* Str: any JSON value as text, for what another parser reads */
+    DTO_JSON,    /* Str: any JSON value as text, for what another parser reads; or a JsonValue */
     DTO_STRING,  /* Str */
     DTO_ENUM,    /* a C enum, 0 is the first name */
     DTO_ID,      /* int64_t > 0; a string in JSON */
@@ -65,6 +65,8 @@ typedef struct DtoType {
     int64_t min, max; /* DTO_STRING: characters; DTO_INTEGER: value; DTO_ARRAY, DTO_MAP: items;
                          DTO_JSON: bytes */
     bool object_only; /* DTO_JSON: nothing but an object */
+    bool
+        tree; /* DTO_JSON: a JsonValue of the text's document.  What is wrong inside is its reader's business */
     const struct DtoType *item;    /* DTO_ARRAY; DTO_MAP: of the values, a DTO_STRING */
     const DtoField *fields;        /* DTO_OBJECT */
     const char *const *enum_names; /* DTO_ENUM */

@@ -62,6 +62,8 @@ static int64_t date_at(Str s)
         s.ptr[7] != '-')
         return -1;
     const int32_t civil = (int32_t)(year * 10000 + month * 100 + day);
+    if (day <= 28) /* every month has it */
+        return civil;
     return clock_day(clock_day_start_ms(civil, 0), 0) == civil ? civil : -1;
 }
 
@@ -78,6 +80,9 @@ static bool zone_minutes(Str s, int64_t *out)
     *out = (hours * 60 + minutes) * (s.ptr[0] == '-' ? -1 : 1);
     return true;
 }
+
+/* 1900-01-01 and 9999-12-31 */
+static const int64_t YEAR_1900_MS = INT64_C(-2208988800000), LAST_DAY_MS = INT64_C(253402214400000);
 
 bool dto_text_time(Str s, int64_t *out)
 {
@@ -100,7 +105,7 @@ bool dto_text_time(Str s, int64_t *out)
         return false;
     const int64_t in_day = ((hour * 60 + minute - zone) * 60 + second) * 1000 + ms;
     const int64_t got = clock_day_start_ms((int32_t)day, 0) + in_day;
-    if (got < clock_day_start_ms(19000101, 0) || got >= clock_day_start_ms(99991231, 0))
+    if (got < YEAR_1900_MS || got >= LAST_DAY_MS)
         return false;
     *out = got;
     return true;

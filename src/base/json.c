@@ -29,23 +29,15 @@ static Str slice_of(JsonValue v)
     return str_slice(v.doc->text, n->at, n->end);
 }
 
+/* What a value's first byte says, plus one; 0: a number. */
+static const uint8_t TYPES[256] = {
+    ['{'] = JSON_OBJECT + 1, ['['] = JSON_ARRAY + 1, ['"'] = JSON_STRING + 1,
+    ['t'] = JSON_BOOL + 1,   ['f'] = JSON_BOOL + 1,  ['n'] = JSON_NULL + 1};
+
 JsonType json_type(JsonValue v)
 {
-    switch (v.doc->text.ptr[node_of(v)->at]) {
-    case '{':
-        return JSON_OBJECT;
-    case '[':
-        return JSON_ARRAY;
-    case '"':
-        return JSON_STRING;
-    case 't':
-    case 'f':
-        return JSON_BOOL;
-    case 'n':
-        return JSON_NULL;
-    default:
-        return JSON_NUMBER;
-    }
+    const uint8_t type = TYPES[(unsigned char)v.doc->text.ptr[node_of(v)->at]];
+    return type == 0 ? JSON_NUMBER : (JsonType)(type - 1);
 }
 
 const char *json_type_name(JsonType type)
@@ -58,6 +50,11 @@ const char *json_type_name(JsonType type)
 size_t json_position(JsonValue v)
 {
     return (size_t)node_of(v)->at + v.doc->bom_bytes;
+}
+
+size_t json_bytes(JsonValue v)
+{
+    return (size_t)node_of(v)->end - node_of(v)->at;
 }
 
 static JsonIter iterate(JsonValue v, JsonType type)
@@ -87,11 +84,16 @@ bool json_next_item(JsonIter *i, JsonValue *value)
 
 bool json_next_field(JsonIter *i, Str *key, JsonValue *value)
 {
-    JsonValue name;
-    if (!json_next_item(i, &name))
+    if (i->at == i->end)
         return false;
-    (void)json_text_repaired(name, key);
-    return json_next_item(i, value);
+    const Node *name = &i->doc->nodes[i->at];
+    if (name->slow)
+        (void)json_text_repaired((JsonValue){i->doc, i->at}, key);
+    else /* nearly all are */
+        *key = (Str){i->doc->text.ptr + name->at + 1, name->end - name->at - 2};
+    *value = (JsonValue){i->doc, i->at + 1};
+    i->at = name[1].next;
+    return true;
 }
 
 size_t json_count(JsonValue v)
@@ -277,10 +279,11 @@ static Str inside_quotes(JsonValue v)
 
 JsonFault json_text(JsonValue v, Str *out)
 {
-    if (json_type(v) != JSON_STRING)
+    const Node *n = node_of(v);
+    if (v.doc->text.ptr[n->at] != '"')
         return JSON_FAULT_TYPE;
-    const Str in = inside_quotes(v);
-    if (!node_of(v)->slow) {
+    const Str in = {v.doc->text.ptr + n->at + 1, n->end - n->at - 2};
+    if (!n->slow) {
         *out = in;
         return JSON_FAULT_NONE;
     }

@@ -73,6 +73,9 @@ const char *json_type_name(JsonType type); /* "object", "array", ... "null" */
 /* Byte position of the value in the text given to json_open(). */
 size_t json_position(JsonValue v);
 
+/* How many bytes it has there. */
+size_t json_bytes(JsonValue v);
+
 /*
  * The members of an object in document order, duplicates included:
  *     for (JsonIter i = json_fields(v); json_next_field(&i, &key, &value);)

@@ -174,12 +174,12 @@ static bool add_string(Build *b, size_t at)
     size_t quote = t->coming - 1;
     if (t->at == NULL)
         quote = scan_string(text, at);
-    else
+    else if (text.ptr[quote] != '"')
         while (quote > at && class_at(text, quote) == CLASS_SPACE)
             quote--;
     if (quote <= at || quote >= text.len || text.ptr[quote] != '"')
         return false;
-    const Str inside = str_slice(text, at + 1, quote);
+    const Str inside = {text.ptr + at + 1, quote - at - 1};
     bool slow = has_backslash(inside.ptr, inside.len, text.len - at - 1);
     if (t->at == NULL)
         slow = slow || has_control(inside) || !str_is_utf8(inside);

@@ -105,9 +105,22 @@ size_t str_utf8_len(Str s, size_t at)
     return utf8_step((const unsigned char *)s.ptr + at, s.len - at);
 }
 
+/* Eight bytes, none of them NUL or above 0x7f? */
+static bool is_plain_word(const char *p)
+{
+    const uint64_t lows = UINT64_C(0x7f7f7f7f7f7f7f7f);
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    return ((word | ~(word + lows)) & ~lows) == 0;
+}
+
+/* Mostly it is ASCII and goes in words of eight. */
 bool str_is_utf8(Str s)
 {
-    for (size_t i = 0; i < s.len;) {
+    size_t done = 0;
+    while (s.len - done >= 8 && is_plain_word(s.ptr + done))
+        done += 8;
+    for (size_t i = done; i < s.len;) {
         const bool plain = (signed char)s.ptr[i] > 0; /* ASCII but NUL: no call for the many */
         const size_t step = plain ? 1 : str_utf8_len(s, i);
         if (step == 0)

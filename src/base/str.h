@@ -24,6 +24,35 @@ static inline bool str_eq(Str a, Str b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/* Do n (4 to 8, 8 to 16) bytes equal?  As two words, which overlap where there are fewer. */
+#define STR_SAME_WORDS(T, a, b, n)                                                                 \
+    T x0, x1, y0, y1;                                                                              \
+    memcpy(&x0, (a), sizeof(T));                                                                   \
+    memcpy(&x1, (a) + (n) - sizeof(T), sizeof(T));                                                 \
+    memcpy(&y0, (b), sizeof(T));                                                                   \
+    memcpy(&y1, (b) + (n) - sizeof(T), sizeof(T));                                                 \
+    return ((x0 ^ y0) | (x1 ^ y1)) == 0
+static inline bool str_same_4(const char *a, const char *b, size_t n)
+{
+    STR_SAME_WORDS(uint32_t, a, b, n);
+}
+static inline bool str_same_8(const char *a, const char *b, size_t n)
+{
+    STR_SAME_WORDS(uint64_t, a, b, n);
+}
+
+/* str_eq() for hot loops over short texts: up to 16 bytes go without a call. */
+static inline bool str_same(Str a, Str b)
+{
+    if (a.len != b.len)
+        return false;
+    if (a.len >= 8 && a.len <= 16)
+        return str_same_8(a.ptr, b.ptr, a.len);
+    if (a.len >= 4 && a.len < 8)
+        return str_same_4(a.ptr, b.ptr, a.len);
+    return a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0;
+}
+
 /* A record keeps what it is not given: takes `given` when there is something and it differs.  True then. */
 static inline bool str_merge(Str *into, Str given)
 {

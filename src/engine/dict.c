@@ -13,8 +13,23 @@ enum {
     FIRST_TEXTS = 64, /* of the first shelf; each next one holds as many as all before */
     SHELVES = 20,
     FIRST_SLOTS = 256,
+    NEAR_SLOTS = 2048,
     TEXT_BLOCK_BYTES = 64 * 1024,
 };
+
+/* A text: short ones stand here, so that a look-up needs one cache line less; of others, where and how long. */
+enum { NEAR_BYTES = 15, FORGOTTEN = 254, FAR = 255 };
+typedef struct Place {
+    char bytes[NEAR_BYTES];
+    uint8_t len; /* FAR: `bytes` are a FarText; FORGOTTEN: there is no text, whatever they are */
+} Place;
+
+typedef struct FarText {
+    const char *ptr;
+    uint32_t len;
+} FarText;
+enum { FAR_BYTES = offsetof(FarText, len) + sizeof(uint32_t) };
+_Static_assert((int)FAR_BYTES <= (int)NEAR_BYTES && sizeof(Place) == 16, "room for either");
 
 /* The texts stand on shelves that double in size: what a reader looks at never moves. */
 struct Dict {
@@ -22,9 +37,8 @@ struct Dict {
     uint32_t count_max;
     uint64_t cost, cost_max;
     atomic_uint count;
-    Str *shelf[SHELVES];
-    uint32_t *slots; /* number, 0 = empty */
-    uint32_t *tags;  /* upper half of the hash, beside the number */
+    Place *shelf[SHELVES];
+    uint64_t *slots; /* the upper half of the hash, below it the number; 0 = empty */
     uint32_t slot_count;
     Arena *texts;
 };
@@ -39,8 +53,7 @@ Dict *dict_new(uint32_t count_max, uint64_t cost_max)
     d->cost_max = cost_max;
     d->slot_count = FIRST_SLOTS;
     d->slots = calloc(FIRST_SLOTS, sizeof *d->slots);
-    d->tags = calloc(FIRST_SLOTS, sizeof *d->tags);
-    CHECK(d->slots != NULL && d->tags != NULL);
+    CHECK(d->slots != NULL);
     d->texts = arena_new(TEXT_BLOCK_BYTES);
     return d;
 }
@@ -52,7 +65,6 @@ void dict_free(Dict *d)
     for (size_t i = 0; i < SHELVES; i++)
         free(d->shelf[i]);
     free(d->slots);
-    free(d->tags);
     arena_free(d->texts);
     free(d);
 }
@@ -65,7 +77,7 @@ uint32_t dict_count(const Dict *d)
 uint64_t dict_bytes(const Dict *d)
 {
     return arena_used_bytes(d->texts) + (uint64_t)d->slot_count * 8 +
-           (uint64_t)dict_count(d) * sizeof(Str);
+           (uint64_t)dict_count(d) * sizeof(Place);
 }
 
 uint64_t dict_cost(const Dict *d)
@@ -74,7 +86,7 @@ uint64_t dict_cost(const Dict *d)
 }
 
 /* Shelf 0 holds [0, 64), shelf 1 [64, 128), shelf 2 [128, 256), ... */
-static Str *place_of(const Dict *d, uint32_t index)
+static Place *place_of(const Dict *d, uint32_t index)
 {
     if (index < FIRST_TEXTS)
         return &d->shelf[0][index];
@@ -82,52 +94,98 @@ static Str *place_of(const Dict *d, uint32_t index)
     return &d->shelf[shelf][index - ((uint32_t)FIRST_TEXTS << (shelf - 1))];
 }
 
+static FarText far_text(const Place *p)
+{
+    FarText far = {NULL, 0};
+    memcpy(&far, p->bytes, FAR_BYTES);
+    return far;
+}
+
+static inline Str text_of(const Place *p)
+{
+    if (p->len <= NEAR_BYTES)
+        return (Str){p->bytes, p->len};
+    if (p->len == FORGOTTEN)
+        return (Str){NULL, 0};
+    const FarText far = far_text(p);
+    return (Str){far.ptr, far.len};
+}
+
 Str dict_text(const Dict *d, uint32_t number)
 {
     DCHECK(number >= 1 && number <= dict_count(d));
-    return *place_of(d, number - 1);
+    return text_of(place_of(d, number - 1));
 }
 
-/* What was forgotten has no place in memory: it is not even the empty text. */
-static bool is_text(const Str *place, Str text)
+/* What was forgotten is not even the empty text. */
+static inline bool is_text(const Place *place, Str text)
 {
-    return place->ptr != NULL && str_eq(*place, text);
+    return place->len != FORGOTTEN && str_same(text_of(place), text);
 }
 
 /* The slot that holds `text`, or the empty one where it belongs. */
-static uint32_t slot_of(const Dict *d, Str text, uint64_t hash)
+static inline uint32_t slot_of(const Dict *d, Str text, uint64_t hash)
 {
-    const uint32_t mask = d->slot_count - 1, tag = (uint32_t)(hash >> 32);
+    const uint32_t mask = d->slot_count - 1;
     uint32_t slot = (uint32_t)hash & mask;
-    while (d->slots[slot] != 0 &&
-           (d->tags[slot] != tag || !is_text(place_of(d, d->slots[slot] - 1), text)))
+    while (d->slots[slot] != 0 && (d->slots[slot] >> 32 != hash >> 32 ||
+                                   !is_text(place_of(d, (uint32_t)d->slots[slot] - 1), text)))
         slot = (slot + 1) & mask;
     return slot;
 }
 
+uint32_t dict_find_hashed(const Dict *d, Str text, uint64_t hash)
+{
+    return (uint32_t)d->slots[slot_of(d, text, hash)];
+}
+
 uint32_t dict_find(const Dict *d, Str text)
 {
-    return d->slots[slot_of(d, text, hash_bytes(text, d->seed))];
+    return dict_find_hashed(d, text, hash_bytes(text, d->seed));
+}
+
+bool dict_is_large(const Dict *d)
+{
+    return d->slot_count > NEAR_SLOTS;
+}
+
+uint64_t dict_hash(const Dict *d, Str text)
+{
+    return hash_bytes(text, d->seed);
+}
+
+/* Of the first slot only: what stands further on is rarely the one. */
+void dict_near(const Dict *d, uint64_t hash, DictStep step)
+{
+    const uint64_t *slot = &d->slots[(uint32_t)hash & (d->slot_count - 1)];
+    if (step == DICT_SLOT)
+        __builtin_prefetch(slot);
+    else if (*slot != 0 && step == DICT_PLACE)
+        __builtin_prefetch(place_of(d, (uint32_t)*slot - 1));
+    else if (*slot != 0 && *slot >> 32 == hash >> 32)
+        __builtin_prefetch(text_of(place_of(d, (uint32_t)*slot - 1)).ptr);
+}
+
+static uint64_t slot_with(uint64_t hash, uint32_t number)
+{
+    return hash >> 32 << 32 | number;
 }
 
 static void grow_slots(Dict *d)
 {
     const uint32_t count = atomic_load(&d->count);
     free(d->slots);
-    free(d->tags);
     d->slot_count *= 2;
     d->slots = calloc(d->slot_count, sizeof *d->slots);
-    d->tags = calloc(d->slot_count, sizeof *d->tags);
-    CHECK(d->slots != NULL && d->tags != NULL);
+    CHECK(d->slots != NULL);
     for (uint32_t i = 0; i < count; i++) {
-        if (place_of(d, i)->ptr == NULL) /* forgotten */
+        if (place_of(d, i)->len == FORGOTTEN)
             continue;
-        const uint64_t hash = hash_bytes(*place_of(d, i), d->seed);
+        const uint64_t hash = hash_bytes(text_of(place_of(d, i)), d->seed);
         uint32_t slot = (uint32_t)hash & (d->slot_count - 1);
         while (d->slots[slot] != 0)
             slot = (slot + 1) & (d->slot_count - 1);
-        d->slots[slot] = i + 1;
-        d->tags[slot] = (uint32_t)(hash >> 32);
+        d->slots[slot] = slot_with(hash, i + 1);
     }
 }
 
@@ -136,17 +194,26 @@ static void put_on_shelf(Dict *d, uint32_t index, Str text)
     const int shelf = index < FIRST_TEXTS ? 0 : 26 - __builtin_clz(index);
     if (d->shelf[shelf] == NULL) {
         const size_t room = shelf == 0 ? FIRST_TEXTS : (size_t)FIRST_TEXTS << (shelf - 1);
-        d->shelf[shelf] = calloc(room, sizeof(Str));
+        d->shelf[shelf] = calloc(room, sizeof(Place));
         CHECK(d->shelf[shelf] != NULL);
     }
-    *place_of(d, index) = arena_copy(d->texts, text);
+    Place *place = place_of(d, index);
+    if (text.len <= NEAR_BYTES) {
+        place->len = (uint8_t)text.len;
+        if (text.len > 0)
+            memcpy(place->bytes, text.ptr, text.len);
+        return;
+    }
+    const FarText far = {arena_copy(d->texts, text).ptr, (uint32_t)text.len};
+    place->len = FAR;
+    memcpy(place->bytes, &far, FAR_BYTES);
 }
 
 /* Its slot stays taken, by a number that no text finds. */
 void dict_forget(Dict *d, uint32_t number)
 {
     DCHECK(number >= 1 && number <= dict_count(d));
-    *place_of(d, number - 1) = (Str){NULL, 0};
+    place_of(d, number - 1)->len = FORGOTTEN;
 }
 
 uint32_t dict_add_forgotten(Dict *d)
@@ -163,8 +230,7 @@ uint32_t dict_add_forgotten(Dict *d)
 
 static void take_slot(Dict *d, uint32_t slot, uint64_t hash, uint32_t number)
 {
-    d->slots[slot] = number;
-    d->tags[slot] = (uint32_t)(hash >> 32);
+    d->slots[slot] = slot_with(hash, number);
     if (number * 2 > d->slot_count)
         grow_slots(d);
 }
@@ -181,10 +247,14 @@ void dict_recall(Dict *d, uint32_t number, Str text)
 
 uint32_t dict_add(Dict *d, Str text)
 {
-    const uint64_t hash = hash_bytes(text, d->seed);
-    uint32_t slot = slot_of(d, text, hash);
+    return dict_add_hashed(d, text, hash_bytes(text, d->seed));
+}
+
+uint32_t dict_add_hashed(Dict *d, Str text, uint64_t hash)
+{
+    const uint32_t slot = slot_of(d, text, hash);
     if (d->slots[slot] != 0)
-        return d->slots[slot];
+        return (uint32_t)d->slots[slot];
     const uint32_t index = atomic_load_explicit(&d->count, memory_order_relaxed);
     const uint64_t cost = text.len + DICT_TEXT_COST;
     if (index >= d->count_max || cost > d->cost_max - d->cost)

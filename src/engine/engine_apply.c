@@ -213,9 +213,8 @@ uint64_t engine_id_hash(const Engine *e, const Event *event)
 }
 
 /* False when it was there before. */
-static bool is_new(Engine *e, Week *w, const Event *event)
+static bool is_new(Engine *e, Week *w, uint64_t hash)
 {
-    const uint64_t hash = engine_id_hash(e, event);
     if (recent_ids_has(&w->flushing, hash) || recent_ids_has(&w->stand_in, hash) ||
         (id_filter_may_have(&w->filter, hash) && files_have(e, w, hash)))
         return false;
@@ -253,244 +252,7 @@ void engine_keep_aside(Engine *e, EngineAside why)
         LOG_C("note", "they stay in the log; events stat counts them"));
 }
 
-/* ---- an event becomes a row --------------------------------------------------------------------- */
-
-/* A number at no more than SCHEMA_SCALE_MAX places that can be brought to that scale, else aside. */
-static bool number_fits(int64_t value, int scale)
-{
-    if (scale > SCHEMA_SCALE_MAX)
-        return false;
-    for (; scale < SCHEMA_SCALE_MAX; scale++)
-        if (__builtin_mul_overflow(value, 10, &value))
-            return false;
-    return value <= ROWS_NUMBER_MAX && value >= -ROWS_NUMBER_MAX;
-}
-
-/* 12.50 and 12.5 are one number: the shorter one is kept. */
-static void shorten(int64_t *value, int *scale)
-{
-    while (*scale > 0 && *value % 10 == 0) {
-        *value /= 10;
-        (*scale)--;
-    }
-}
-
-static const EngineAside ASIDE_NOT = ENGINE_ASIDE_COUNT; /* it has a place */
-
-/* A value that is one, as the columns have it. */
-typedef struct PlainValue {
-    int64_t value;
-    PartKind kind;
-    int scale;
-} PlainValue;
-
-/* Why the value stays in the log only, ASIDE_NOT = it does not. */
-static inline EngineAside plain_value(Engine *e, const SchemaProp *prop, const EventProp *p,
-                                      PlainValue *out)
-{
-    *out = (PlainValue){p->i64, PART_NUMBERS, 0};
-    switch (p->type) {
-    case EVENT_TEXT:
-        *out = (PlainValue){schema_code(e->schema, prop->id, p->text), PART_CODES, 0};
-        return out->value == 0 ? ENGINE_ASIDE_TEXTS : ASIDE_NOT;
-    case EVENT_NUMBER:
-        out->scale = p->scale;
-        shorten(&out->value, &out->scale);
-        return number_fits(out->value, out->scale) ? ASIDE_NOT : ENGINE_ASIDE_NUMBER;
-    case EVENT_MONEY:
-    case EVENT_BOOL:
-    case EVENT_TIME:
-        return ASIDE_NOT;
-    case EVENT_TEXTS:
-    case EVENT_ITEMS:
-    case EVENT_NONE:
-    case EVENT_TYPE_COUNT:
-        break;
-    }
-    return ENGINE_ASIDE_TYPE;
-}
-
-static Shape *shape_of(Engine *e, uint32_t name)
-{
-    if (name >= e->shape_count) {
-        const uint32_t count = name * 2 + 64;
-        e->shapes = realloc(e->shapes, count * sizeof *e->shapes);
-        CHECK(e->shapes != NULL);
-        memset(e->shapes + e->shape_count, 0, (count - e->shape_count) * sizeof *e->shapes);
-        e->shape_count = count;
-    }
-    return &e->shapes[name];
-}
-
-/* The property that stood at this place last time, when it is the one: mostly it is. */
-static SchemaProp *same_as_last(const Engine *e, const Shape *shape, uint32_t place,
-                                SchemaSpace space, Str name)
-{
-    SchemaProp *near = place < SHAPE_PROPS ? shape->props[place] : NULL;
-    return near != NULL && near->space == space &&
-                   str_eq(schema_prop_name(e->schema, near->id), name)
-               ? near
-               : NULL;
-}
-
-/* Where an event's next property goes. */
-typedef struct Place {
-    Shape *shape;
-    uint32_t event; /* name */
-    uint32_t place; /* among all properties of the event */
-    SchemaSpace space;
-} Place;
-
-/* What has no place is counted when it comes for the first time. */
-static void count_aside(Engine *e, const RowBuffer *to, SchemaProp *prop, EngineAside why)
-{
-    if (why == ASIDE_NOT || to != &e->open)
-        return;
-    if (prop != NULL)
-        prop->conflicts++;
-    engine_keep_aside(e, why);
-}
-
-static void put_texts(Engine *e, RowBuffer *to, SchemaProp *list, const EventProp *p)
-{
-    rows_list(to, list->id, p->count);
-    for (uint32_t i = 0; i < p->count; i++) {
-        const uint32_t code = schema_code(e->schema, list->id, p->texts[i]);
-        rows_item(to);
-        if (code != 0)
-            rows_item_value(to, list->id, PART_CODES, 0, code);
-        else
-            count_aside(e, to, list, ENGINE_ASIDE_TEXTS);
-    }
-}
-
-/* The field that stood at this place of a record last time, when it is the one. */
-static SchemaProp *same_field(const Engine *e, const Shape *shape, uint32_t place,
-                              const SchemaProp *list, Str name)
-{
-    SchemaProp *near = place < SHAPE_PROPS ? shape->fields[place] : NULL;
-    return near != NULL && near->list == list->id &&
-                   str_eq(schema_prop_name(e->schema, near->id), name)
-               ? near
-               : NULL;
-}
-
-/* As put_prop(). */
-static void put_field(Engine *e, RowBuffer *to, const Place *at, SchemaProp *list,
-                      const EventProp *p)
-{
-    SchemaProp *field = same_field(e, at->shape, at->place, list, p->name);
-    const bool needs_pair = field == NULL;
-    PlainValue v;
-    EngineAside why = ENGINE_ASIDE_FIELDS;
-    if (field == NULL)
-        field = schema_field(e->schema, list, p->name, p->type);
-    if (field == NULL)
-        why = schema_fields_are_full(e->schema, list) ? why : ENGINE_ASIDE_PROPS;
-    else if (field->type != p->type)
-        why = ENGINE_ASIDE_TYPE;
-    else if (needs_pair && !schema_pair(e->schema, at->event, field))
-        why = ENGINE_ASIDE_PAIRS;
-    else
-        why = plain_value(e, field, p, &v);
-    count_aside(e, to, field, why);
-    if (why != ASIDE_NOT)
-        return;
-    rows_item_value(to, field->id, v.kind, v.scale, v.value);
-    if (at->place < SHAPE_PROPS)
-        at->shape->fields[at->place] = field;
-}
-
-static void put_items(Engine *e, RowBuffer *to, const Place *of, SchemaProp *list,
-                      const EventProp *p)
-{
-    rows_list(to, list->id, p->count);
-    for (uint32_t i = 0; i < p->count; i++) {
-        Place at = *of;
-        rows_item(to);
-        for (at.place = 0; at.place < p->items[i].count; at.place++)
-            put_field(e, to, &at, list, &p->items[i].fields[at.place]);
-    }
-}
-
-static EngineAside put_value(Engine *e, RowBuffer *to, const Place *at, SchemaProp *prop,
-                             const EventProp *p)
-{
-    PlainValue v;
-    if (p->type == EVENT_TEXTS) {
-        put_texts(e, to, prop, p);
-        return ASIDE_NOT;
-    }
-    if (p->type == EVENT_ITEMS) {
-        put_items(e, to, at, prop, p);
-        return ASIDE_NOT;
-    }
-    const EngineAside why = plain_value(e, prop, p, &v);
-    if (why == ASIDE_NOT)
-        rows_value(to, prop->id, v.kind, v.scale, v.value);
-    return why;
-}
-
-/* A shape holds what its event name may have: that needs no second look. */
-static bool is_list(EventType type)
-{
-    return type == EVENT_TEXTS || type == EVENT_ITEMS;
-}
-
-/* A list without anything in it may be of texts or of records. */
-static bool type_fits(Engine *e, SchemaProp *prop, const EventProp *p)
-{
-    if (prop->type == p->type || !is_list(prop->type) || !is_list(p->type))
-        return prop->type == p->type;
-    return p->count == 0 || schema_list_becomes(e->schema, prop, p->type);
-}
-
-static void put_prop(Engine *e, RowBuffer *to, const Place *at, const EventProp *p)
-{
-    SchemaProp *prop = same_as_last(e, at->shape, at->place, at->space, p->name);
-    const bool needs_pair = prop == NULL;
-    EngineAside why = ENGINE_ASIDE_PROPS;
-    if (prop == NULL)
-        prop = schema_prop(e->schema, at->space, p->name, p->type);
-    if (prop != NULL && !type_fits(e, prop, p))
-        why = ENGINE_ASIDE_TYPE;
-    else if (prop != NULL && needs_pair && !schema_pair(e->schema, at->event, prop))
-        why = ENGINE_ASIDE_PAIRS;
-    else if (prop != NULL)
-        why = put_value(e, to, at, prop, p);
-    count_aside(e, to, prop, why);
-    if (why == ASIDE_NOT && at->place < SHAPE_PROPS)
-        at->shape->props[at->place] = prop;
-}
-
-static void put_props(Engine *e, RowBuffer *to, Place at, const EventProp *props, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++, at.place++)
-        put_prop(e, to, &at, &props[i]);
-}
-
-static void put_text(Engine *e, RowBuffer *to, uint32_t prop, Str text)
-{
-    const uint32_t code = text.len == 0 ? 0 : schema_code(e->schema, prop, text);
-    if (code != 0)
-        rows_value(to, prop, PART_CODES, 0, code);
-    else if (text.len > 0 && to == &e->open)
-        engine_keep_aside(e, ENGINE_ASIDE_TEXTS);
-}
-
-void engine_put_row(Engine *e, RowBuffer *to, const Event *event, const Home *home)
-{
-    rows_add(to, event->time_ms, home->person, home->name);
-    if (home->ordinal > 0)
-        rows_value(to, PROP_ACTOR, PART_CODES, 0, home->ordinal);
-    put_text(e, to, PROP_SOURCE, event->source);
-    put_text(e, to, PROP_STORE, event->store);
-    rows_value(to, PROP_RECEIVED, PART_NUMBERS, 0, event->received_ms - event->time_ms);
-    Shape *shape = shape_of(e, home->name);
-    put_props(e, to, (Place){shape, home->name, 0, SCHEMA_EVENT}, event->props, event->prop_count);
-    put_props(e, to, (Place){shape, home->name, event->prop_count, SCHEMA_CONTEXT}, event->context,
-              event->context_count);
-}
+/* ---- where an event goes ------------------------------------------------------------------------ */
 
 static bool time_fits(const Event *event)
 {
@@ -499,34 +261,188 @@ static bool time_fits(const Event *event)
            event->time_ms <= event->received_ms + ENGINE_FUTURE_MS_MAX;
 }
 
-EngineAside engine_find_home(Engine *e, const Event *event, Home *out)
+/* Mostly it is the week of the event before. */
+static Week *week_at(Engine *e, int64_t time_ms)
+{
+    Week *w = e->week_near;
+    if (w == NULL || time_ms < w->week_ms || time_ms - w->week_ms >= PART_WEEK_MS)
+        w = engine_week(e, rows_week_ms(time_ms, e->o.origin_ms));
+    e->week_near = w == NULL ? e->week_near : w;
+    return w;
+}
+
+static EngineAside find_week(Engine *e, const Event *event, Week **out)
 {
     if (!time_fits(event))
         return ENGINE_ASIDE_TIME;
-    out->week = engine_week(e, rows_week_ms(event->time_ms, e->o.origin_ms));
-    if (out->week == NULL)
-        return ENGINE_ASIDE_WEEKS;
-    out->name = schema_event(e->schema, event->name);
+    *out = week_at(e, event->time_ms);
+    return *out == NULL ? ENGINE_ASIDE_WEEKS : ASIDE_NOT;
+}
+
+/* Its name, when it is not known, and its person. */
+static EngineAside find_numbers(Engine *e, Str name, const ActorKey *actor, Home *out)
+{
+    if (out->name == 0)
+        out->name = schema_event(e->schema, name);
     if (out->name == 0)
         return ENGINE_ASIDE_NAMES;
-    uint32_t actor = 0;
-    if (!schema_actor(e->schema, event->actor, &actor))
+    uint32_t who = 0;
+    if (!schema_actor_of_key(e->schema, actor, &who))
         return ENGINE_ASIDE_ACTORS;
     const Persons *persons = schema_persons(e->schema);
-    out->person = persons_of(persons, actor);
-    out->ordinal = persons_ordinal(persons, actor);
+    out->person = persons_of(persons, who);
+    out->ordinal = persons_ordinal(persons, who);
     return ASIDE_NOT;
 }
 
-/* What has no place is refused before its id is remembered: every id belongs to a row. */
-static void apply_event(Engine *e, const Event *event)
+EngineAside engine_find_home(Engine *e, const Event *event, Home *out)
 {
-    Home home = {0};
-    const EngineAside why = engine_find_home(e, event, &home);
+    char room[SCHEMA_KEY_BYTES];
+    const EngineAside why = find_week(e, event, &out->week);
+    out->name = 0;
+    if (why != ASIDE_NOT)
+        return why;
+    const ActorKey actor = schema_actor_key(e->schema, event->actor, room);
+    return find_numbers(e, event->name, &actor, out);
+}
+
+/* ---- many at once ------------------------------------------------------------------------------- */
+
+/* Events that are decoded and looked up together: what they need of tables that are larger than the caches is
+ * fetched for all before the first one is applied.  So an event takes half of the time. */
+enum { GROUP_EVENTS = 64, GROUP_BYTES = 1 << 16 };
+
+typedef struct Coming {
+    Event event;
+    Week *week;
+    EngineAside why; /* it has no week */
+    ActorKey actor;
+    uint32_t name; /* 0: nobody knows it yet */
+    Known *known;  /* as Home has it */
+    uint64_t id;
+} Coming;
+
+/* A text that will be looked for. */
+typedef struct Wanted {
+    const Dict *in;
+    uint64_t hash;
+} Wanted;
+
+enum { GROUP_WANTED = 4 * GROUP_EVENTS };
+
+typedef struct Group {
+    Coming at[GROUP_EVENTS];
+    Wanted wanted[GROUP_WANTED]; /* in large dictionaries; what is more is not fetched before */
+    uint32_t count, wanted_count;
+    Week *lacks; /* the week of the event behind the last one: its ids must be read first */
+} Group;
+
+static bool is_event(const Coming *c)
+{
+    return c->event.kind == EVENT_HAPPENED;
+}
+
+static bool has_week(const Coming *c)
+{
+    return is_event(c) && c->why == ASIDE_NOT;
+}
+
+static void want(Group *g, const Dict *in, uint64_t hash)
+{
+    if (dict_is_large(in) && g->wanted_count < GROUP_WANTED)
+        g->wanted[g->wanted_count++] = (Wanted){in, hash};
+}
+
+static void know_value(Group *g, const Place *at, const EventProp *p, Known *out)
+{
+    *out = engine_know(at, p);
+    if (p->type == EVENT_TEXT && out->prop != NULL && out->prop->values != NULL)
+        want(g, out->prop->values, out->hash);
+}
+
+/* What is known of its values from the last event of this name. */
+static void know_values(Engine *e, Group *g, Coming *c)
+{
+    const uint32_t count = c->event.prop_count + c->event.context_count;
+    if (c->name == 0 || c->name >= e->shape_count || count == 0)
+        return;
+    Place at = {&e->shapes[c->name], NULL, c->name, 0, SCHEMA_EVENT};
+    c->known = (void *)arena_bytes(e->group, count * sizeof *c->known);
+    for (; at.place < c->event.prop_count; at.place++)
+        know_value(g, &at, &c->event.props[at.place], &c->known[at.place]);
+    at.space = SCHEMA_CONTEXT;
+    for (; at.place < count; at.place++)
+        know_value(g, &at, &c->event.context[at.place - c->event.prop_count], &c->known[at.place]);
+}
+
+static void know_event(Engine *e, Group *g, Coming *c)
+{
+    const EventActor who = c->event.actor;
+    char *room = arena_bytes(e->group, who.kind.len + 1 + who.value.len);
+    c->actor = schema_actor_key(e->schema, who, room);
+    c->id = engine_id_hash(e, &c->event);
+    c->name = schema_find_event(e->schema, c->event.name);
+    c->known = NULL;
+    if (c->actor.key.len > 0)
+        want(g, schema_actors(e->schema), c->actor.hash);
+    know_values(e, g, c);
+}
+
+/* What the first records of `left` say, at most `most`; takes them off.  Decoded, they are many times as large:
+ * hence the bytes.  What is no event stands alone. */
+static void take_group(Engine *e, Str *left, uint32_t most, Group *g)
+{
+    const size_t from = left->len;
+    g->count = g->wanted_count = 0;
+    g->lacks = NULL;
+    arena_reset(e->group);
+    while (g->count < most && g->count < GROUP_EVENTS && from - left->len < GROUP_BYTES) {
+        Coming *c = &g->at[g->count];
+        size_t used = 0;
+        /* The log has checked it. */
+        CHECK(event_decode_checked(*left, e->group, &c->event, &used));
+        if (g->count > 0 && !(is_event(c) && is_event(&g->at[0])))
+            return;
+        c->why = is_event(c) ? find_week(e, &c->event, &c->week) : ASIDE_NOT;
+        if (has_week(c) && !has_filter(c->week)) {
+            g->lacks = c->week;
+            return;
+        }
+        if (has_week(c))
+            know_event(e, g, c);
+        *left = str_slice(*left, used, left->len);
+        g->count++;
+    }
+}
+
+/* Fetches what the group will look for.  The steps of a dictionary are one behind the other. */
+static void fetch_group(const Group *g)
+{
+    for (uint32_t i = 0; i < g->count; i++) {
+        const Coming *c = &g->at[i];
+        if (!has_week(c))
+            continue;
+        recent_ids_near(&c->week->recent, c->id);
+        recent_ids_near(&c->week->flushing, c->id);
+        recent_ids_near(&c->week->stand_in, c->id);
+        id_filter_near(&c->week->filter, c->id);
+    }
+    for (DictStep step = DICT_SLOT; step < DICT_STEPS; step++)
+        for (uint32_t i = 0; i < g->wanted_count; i++)
+            dict_near(g->wanted[i].in, g->wanted[i].hash, step);
+}
+
+/* What has no place is refused before its id is remembered: every id belongs to a row. */
+static void apply_event(Engine *e, const Coming *c)
+{
+    Home home = {.name = c->name, .week = c->week, .known = c->known};
+    EngineAside why = c->why;
+    if (why == ASIDE_NOT)
+        why = find_numbers(e, c->event.name, &c->actor, &home);
     if (why != ASIDE_NOT)
         engine_keep_aside(e, why);
-    else if (is_new(e, home.week, event))
-        engine_put_row(e, &e->open, event, &home);
+    else if (is_new(e, home.week, c->id))
+        engine_put_row(e, &e->open, &c->event, &home);
     else
         e->repeated++;
 }
@@ -592,8 +508,13 @@ void engine_take_names(Engine *e)
 
 static bool slice_is_full(const Engine *e)
 {
-    return e->open.count >= e->o.slice_rows || rows_cells(&e->open) >= ENGINE_SLICE_CELLS ||
-           schema_new_bytes(e->schema) - e->open_names >= e->o.flush_bytes;
+    return e->open.count >= e->o.slice_rows || rows_cells(&e->open) >= ENGINE_SLICE_CELLS;
+}
+
+/* Looked at once per group, which has not much more than GROUP_BYTES. */
+static bool names_are_many(const Engine *e)
+{
+    return schema_new_bytes(e->schema) - e->open_names >= e->o.flush_bytes;
 }
 
 void engine_set_applied(Engine *e, uint64_t seq, uint32_t bytes_done)
@@ -611,40 +532,34 @@ void engine_slice_grew(Engine *e)
         engine_close_slice(e);
 }
 
-/* The week whose ids must be known; NULL: it has no place in the columns. */
-static Week *week_for(Engine *e, const Event *event)
+/* The first one has the number `seq`.  A batch may be larger than a slice, which then ends within it. */
+static void apply_group(Engine *e, const Group *g, uint64_t seq)
 {
-    return event->kind == EVENT_HAPPENED && time_fits(event)
-               ? engine_week(e, rows_week_ms(event->time_ms, e->o.origin_ms))
-               : NULL;
+    for (uint32_t i = 0; i < g->count; i++) {
+        if (is_event(&g->at[i]))
+            apply_event(e, &g->at[i]);
+        else
+            engine_change(e, &g->at[i].event, seq + i);
+        if (slice_is_full(e) || (i + 1 == g->count && names_are_many(e))) {
+            engine_set_applied(e, seq + i + 1, 0);
+            engine_close_slice(e);
+        }
+    }
 }
 
-/* A batch may be larger than a slice, which then ends within it. */
 static void apply_offer(Engine *e, const Offer *offer)
 {
-    Ctx ctx = {.arena = e->scratch};
     Str left = {offer->records, offer->bytes};
-    for (uint32_t i = 0; i < offer->count;) {
-        Event event;
-        size_t used = 0;
-        CHECK(event_decode(&ctx, left, &event, &used) == ERR_OK); /* the log has checked it */
-        Week *w = week_for(e, &event);
-        if (w != NULL && !has_filter(w)) {
+    Group g;
+    for (uint32_t done = 0; done < offer->count;) {
+        take_group(e, &left, offer->count - done, &g);
+        fetch_group(&g);
+        apply_group(e, &g, offer->first_seq + done);
+        done += g.count;
+        if (g.lacks != NULL) {
             /* Others come between: what is applied so far is whole, and the event is decoded again. */
-            engine_set_applied(e, offer->first_seq + i, 0);
-            make_filter(e, w);
-            continue;
-        }
-        if (event.kind == EVENT_HAPPENED)
-            apply_event(e, &event);
-        else
-            engine_change(e, &event, offer->first_seq + i);
-        left = str_slice(left, used, left.len);
-        i++;
-        arena_reset(e->scratch); /* decoded, a batch is many times as large */
-        if (slice_is_full(e)) {
-            engine_set_applied(e, offer->first_seq + i, 0);
-            engine_close_slice(e);
+            engine_set_applied(e, offer->first_seq + done, 0);
+            make_filter(e, g.lacks);
         }
     }
     engine_set_applied(e, offer->first_seq + offer->count, offer->bytes);

@@ -3,6 +3,7 @@
  *
  *   engine.c         opening, closing, views, figures
  *   engine_apply.c   encoded events to rows, rows to slices
+ *   engine_row.c     an event to a row
  *   engine_move.c    links, unlinks, erasures: rows go to where they belong now
  *   engine_keep.c    slices to files, files to larger files
  *   engine_write.c   new files, and how they come into the manifest
@@ -58,6 +59,12 @@ typedef struct Shape {
     SchemaProp *fields[SHAPE_PROPS];
 } Shape;
 
+/* A text that came last, and its code: the next one mostly is the same.  0: none yet. */
+typedef struct LastText {
+    Str text;
+    uint32_t code;
+} LastText;
+
 /* A batch that waits to be applied. */
 typedef struct Offer {
     struct Offer *next;
@@ -87,7 +94,10 @@ struct Engine {
     uint32_t week_count, week_cap;
     Part **peek; /* parts of the open slice, made for a view; guarded by apply */
     uint32_t peek_count, peek_rows;
+    Week *week_near; /* of the last event; guarded by apply */
+    LastText last_source, last_store;
     Arena *scratch; /* guarded by apply */
+    Arena *group;   /* of events that are applied together; the applier's own */
     uint64_t repeated;
     uint64_t aside[ENGINE_ASIDE_COUNT]; /* guarded by apply */
     uint32_t aside_said;                /* bit i: the log has heard of reason i */
@@ -154,14 +164,37 @@ void engine_close_slice(Engine *e);
 /* Names that no file has, into `flush_names`.  Under `apply` and `lock`. */
 void engine_take_names(Engine *e);
 
+/* What is known of a value before its row is made: its property, and the hash of its text there. */
+typedef struct Known {
+    SchemaProp *prop; /* NULL: it must be looked for */
+    uint64_t hash;
+} Known;
+
 /* Where an event goes: `ordinal` says which of the person's actors it was. */
 typedef struct Home {
     uint32_t name, person, ordinal;
     Week *week;
+    const Known *known; /* of its properties, then of its context; NULL: of none */
 } Home;
 
 /* Why the event has no place in the columns; ENGINE_ASIDE_COUNT = it has.  Under `apply`. */
 EngineAside engine_find_home(Engine *e, const Event *event, Home *out);
+
+/* ---- engine_row.c ------------------------------------------------------------------------------- */
+
+#define ASIDE_NOT ENGINE_ASIDE_COUNT /* it has a place */
+
+/* Where an event's next property goes. */
+typedef struct Place {
+    Shape *shape;
+    const Known *known; /* of all properties of the event; may be NULL */
+    uint32_t event;     /* name */
+    uint32_t place;     /* among all properties of the event; of a field, in its record */
+    SchemaSpace space;
+} Place;
+
+/* The property of this place, when it is the one of last time. */
+Known engine_know(const Place *at, const EventProp *p);
 
 /* As a row.  What of it has no place is counted when it goes to the open slice: elsewhere, it was before. */
 void engine_put_row(Engine *e, RowBuffer *to, const Event *event, const Home *home);

@@ -44,7 +44,8 @@ static void begin_flush(Engine *e)
             CHECK(e->weeks[i]->flushing.count == 0);
             recent_ids_free(&e->weeks[i]->flushing);
             e->weeks[i]->flushing = e->weeks[i]->recent;
-            e->weeks[i]->recent = (RecentIds){0};
+            /* Growing to the same size again would move every hash twice. */
+            e->weeks[i]->recent = (RecentIds){.expected = e->weeks[i]->flushing.count};
         }
         e->flush_weeks = realloc(e->flush_weeks, (e->week_count + 1) * sizeof(Week *));
         CHECK(e->flush_weeks != NULL);

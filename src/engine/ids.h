@@ -63,6 +63,7 @@ void ids_read(const Ids *ids, uint64_t *out);
 typedef struct RecentIds {
     uint64_t *slots; /* open addressing, 0 = empty; the hash 0 is kept as 1 */
     uint32_t count, slot_count;
+    uint32_t expected; /* so many will come: room for them is made with the first */
 } RecentIds;
 
 /* False when it was there. */
@@ -80,3 +81,7 @@ void id_filter_init(IdFilter *f, uint64_t cap);
 void id_filter_free(IdFilter *f);
 void id_filter_add(IdFilter *f, uint64_t hash);
 bool id_filter_may_have(const IdFilter *f, uint64_t hash);
+
+/* Fetches what a look-up will need, and changes nothing: for many, before the first is looked up. */
+void recent_ids_near(const RecentIds *r, uint64_t hash);
+void id_filter_near(const IdFilter *f, uint64_t hash);

@@ -5,7 +5,8 @@
  *     part_builder_keys(b, list, keys, n);           per list that has events in the block, keys ascend
  *     part_builder_values(b, list, column, values, n);  ... and every column of it
  *     part_builder_values(b, list_count + items, column, values, n);  of items, in the order of their events
- * The events of a block and their values may come in pieces, its keys of a list come at once.
+ * The events of a block and their values may come in pieces, its keys of a list come at once.  The values may also
+ * come when all blocks have: only their order within the column counts.
  *     part_builder_finish(ctx, b, sink, arg);
  *
  * What the columns hold at most is said before (their width follows from it), so a row is packed at once

@@ -19,23 +19,33 @@ int64_t rows_week_ms(int64_t time_ms, int64_t origin_ms)
 typedef struct Ordered {
     uint64_t key; /* person, then milliseconds of the week */
     uint32_t row;
-    uint32_t week; /* its place among the weeks of this buffer */
+    uint32_t event;
 } Ordered;
 
 enum { MS_BITS = 30, DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS, ARENA_BYTES = 1 << 16 };
 
-/* Stable, by `key`, lowest digits first.  Digits that are all the same cost one look. */
-static void sort_by_key(Ordered *rows, Ordered *scratch, uint32_t n)
+/* Which bits of the keys differ. */
+static uint64_t differing(const Ordered *rows, uint32_t n)
 {
     uint64_t ones = 0, zeros = 0;
     for (uint32_t i = 0; i < n; i++) {
         ones |= rows[i].key;
         zeros |= ~rows[i].key;
     }
+    return ones & zeros;
+}
+
+/* Stable, by `key`, lowest digits first.  Bits that are all the same cost one look. */
+static void sort_by_key(Ordered *rows, Ordered *scratch, uint32_t n)
+{
+    const uint64_t differ = differing(rows, n);
     Ordered *from = rows, *to = scratch;
-    for (int shift = 0; shift < 64; shift += DIGIT_BITS) {
-        if (((ones & zeros) >> shift & (DIGITS - 1)) == 0)
+    int shift = 0;
+    while (differ >> shift != 0) {
+        if ((differ >> shift & 1) == 0) { /* a digit begins with a bit that says something */
+            shift++;
             continue;
+        }
         uint32_t at[DIGITS] = {0};
         for (uint32_t i = 0; i < n; i++)
             at[from[i].key >> shift & (DIGITS - 1)]++;
@@ -49,6 +59,7 @@ static void sort_by_key(Ordered *rows, Ordered *scratch, uint32_t n)
         Ordered *swap = from;
         from = to;
         to = swap;
+        shift += DIGIT_BITS;
     }
     if (from != rows)
         memcpy(rows, from, n * sizeof *rows);
@@ -60,33 +71,63 @@ static int by_i64(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The weeks of the rows, ascending; rows mostly belong to the week of the row before. */
-static uint32_t find_weeks(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, Ordered *rows,
-                           int64_t **weeks)
+static bool is_in_week(int64_t time_ms, int64_t week_ms)
 {
-    int64_t *const starts = ARENA_ARRAY(ctx->arena, int64_t, b->count);
+    return time_ms >= week_ms && time_ms - week_ms < PART_WEEK_MS;
+}
+
+/* When the weeks of the rows begin, ascending.  Rows mostly belong to the week of the row before. */
+static uint32_t list_weeks(const RowBuffer *b, int64_t origin_ms, int64_t *weeks)
+{
+    uint32_t count = 0, distinct = 0;
     for (uint32_t i = 0; i < b->count; i++)
-        starts[i] = rows_week_ms(b->rows[i].time_ms, origin_ms);
-    int64_t *const sorted = ARENA_ARRAY(ctx->arena, int64_t, b->count);
-    memcpy(sorted, starts, b->count * sizeof *sorted);
-    uint32_t count = 0;
-    int64_t last = INT64_MIN;
-    for (uint32_t i = 0; i < b->count; i++) /* most repetitions go without sorting */
-        if (starts[i] != last)
-            sorted[count++] = last = starts[i];
-    qsort(sorted, count, sizeof *sorted, by_i64);
-    uint32_t distinct = 0;
+        if (count == 0 || !is_in_week(b->rows[i].time_ms, weeks[count - 1]))
+            weeks[count++] = rows_week_ms(b->rows[i].time_ms, origin_ms);
+    qsort(weeks, count, sizeof *weeks, by_i64);
     for (uint32_t i = 0; i < count; i++)
-        if (i == 0 || sorted[i] != sorted[i - 1])
-            sorted[distinct++] = sorted[i];
-    for (uint32_t i = 0; i < b->count; i++) {
-        const int64_t *week = bsearch(&starts[i], sorted, distinct, sizeof *sorted, by_i64);
-        const int64_t within = b->rows[i].time_ms - starts[i];
-        rows[i] = (Ordered){(uint64_t)b->rows[i].person << MS_BITS | (uint64_t)within, i,
-                            (uint32_t)(week - sorted)};
-    }
-    *weeks = sorted;
+        if (i == 0 || weeks[i] != weeks[i - 1])
+            weeks[distinct++] = weeks[i];
     return distinct;
+}
+
+static Ordered ordered(const RowBuffer *b, uint32_t row, int64_t week_ms)
+{
+    const Row *r = &b->rows[row];
+    return (Ordered){(uint64_t)r->person << MS_BITS | (uint64_t)(r->time_ms - week_ms), row,
+                     r->event};
+}
+
+/* The place of a row's week; `near`: that of the row before. */
+static uint32_t week_of(const Row *r, int64_t origin_ms, const int64_t *weeks, uint32_t count,
+                        uint32_t near)
+{
+    if (is_in_week(r->time_ms, weeks[near]))
+        return near;
+    const int64_t start_ms = rows_week_ms(r->time_ms, origin_ms);
+    const int64_t *at = bsearch(&start_ms, weeks, count, sizeof *weeks, by_i64);
+    return (uint32_t)(at - weeks);
+}
+
+/* The rows by week, in the order of arrival within it; where each week begins, and the last one ends. */
+static const uint32_t *group_by_week(Ctx *ctx, const RowBuffer *b, int64_t origin_ms,
+                                     const int64_t *weeks, uint32_t count, Ordered *out)
+{
+    uint32_t *at = ARENA_ARRAY(ctx->arena, uint32_t, count + 1);
+    uint32_t *to = ARENA_ARRAY(ctx->arena, uint32_t, count + 1);
+    uint32_t week = 0;
+    at[count] = b->count;
+    for (uint32_t i = 0; count > 1 && i < b->count; i++) {
+        week = week_of(&b->rows[i], origin_ms, weeks, count, week);
+        to[week]++;
+    }
+    for (uint32_t w = 1; w < count; w++)
+        at[w] = at[w - 1] + to[w - 1];
+    memcpy(to, at, (count + 1) * sizeof *to);
+    for (uint32_t i = 0; i < b->count; i++) {
+        week = week_of(&b->rows[i], origin_ms, weeks, count, week);
+        out[to[week]++] = ordered(b, i, weeks[week]);
+    }
+    return at;
 }
 
 /* ---- what the lists of one part hold ----------------------------------------------------------- */
@@ -108,8 +149,9 @@ typedef struct ListSeen {
     ColumnSeen *columns;
     uint32_t column_count, column_cap;
     PropIndex index;
-    uint32_t hint;    /* the column after the one found last: rows of one event look alike */
-    ListItems *items; /* NULL: none; many lists are looked at, few have items */
+    uint32_t hint; /* the column after the one found last of a row: rows of one event look alike */
+    bool mixed;    /* a column has numbers of several scales */
+    ListItems *items; /* NULL: none */
 } ListSeen;
 
 /* What the rows of one list have in one list property: a list of its own. */
@@ -117,6 +159,8 @@ typedef struct ItemsSeen {
     uint32_t of; /* which list */
     uint32_t prop;
     ListSeen rows;
+    uint32_t row_list_count;   /* of the rows, that have an item */
+    const RowList **row_lists; /* in the order of the rows */
 } ItemsSeen;
 
 typedef struct Seen {
@@ -124,6 +168,8 @@ typedef struct Seen {
     const RowBuffer *b;
     const Ordered *order;
     uint32_t n;
+    uint8_t *in_list;    /* which list each has, in that order */
+    const Row **by_list; /* the rows list by list, each in that order */
     int64_t week_ms;
     ListSeen *lists;
     uint32_t list_count;
@@ -152,12 +198,15 @@ static ColumnSeen *add_column(Seen *s, ListSeen *l, const RowValue *v)
 
 static ColumnSeen *column_for(Seen *s, ListSeen *l, const RowValue *v)
 {
-    uint32_t at = l->hint;
     bool is_new = false;
-    if (at >= l->column_count || l->columns[at].plan.prop != v->prop)
-        at = prop_index_add(&l->index, s->arena, v->prop, l->column_count, &is_new);
-    l->hint = at + 1 == l->column_count ? 0 : at + 1;
+    const uint32_t at = prop_index_add(&l->index, s->arena, v->prop, l->column_count, &is_new);
+    l->hint = at + 1;
     return is_new ? add_column(s, l, v) : &l->columns[at];
+}
+
+static inline bool fits(int64_t value)
+{
+    return (uint64_t)value + (uint64_t)ROWS_NUMBER_MAX <= 2 * (uint64_t)ROWS_NUMBER_MAX;
 }
 
 /* The number at a larger scale; false when it does not fit. */
@@ -167,10 +216,17 @@ static bool rescale(int64_t value, int from, int to, int64_t *out)
         if (__builtin_mul_overflow(value, 10, &value))
             return false;
     *out = value;
-    return value <= ROWS_NUMBER_MAX && value >= -ROWS_NUMBER_MAX;
+    return fits(value);
 }
 
-static void widen(ColumnSeen *c, int64_t value)
+/* The column behind the one found last, when the value is of it and at its scale: mostly it is. */
+static inline bool is_next(const ListSeen *l, uint32_t at, const RowValue *v)
+{
+    return at < l->column_count && l->columns[at].plan.prop == v->prop &&
+           l->columns[at].plan.scale == v->scale && fits(v->value);
+}
+
+static inline void widen(ColumnSeen *c, int64_t value)
 {
     c->values++;
     c->plan.min = value < c->plan.min ? value : c->plan.min;
@@ -183,7 +239,8 @@ static int64_t ms_of(const Seen *s, const Row *r)
 }
 
 /* The residual milliseconds and, in the list of the rest, the event are values like others. */
-static uint32_t extra_values(const Seen *s, const ListSeen *l, const Row *r, RowValue extra[2])
+static inline uint32_t extra_values(const Seen *s, const ListSeen *l, const Row *r,
+                                    RowValue extra[2])
 {
     uint32_t n = 0;
     extra[n++] = (RowValue){ms_of(s, r), PROP_MS, PART_NUMBERS, 0};
@@ -198,22 +255,19 @@ static const RowValue *values_of(const Seen *s, const Row *r)
     return r->value_count == 0 ? NULL : s->b->values + r->values_at;
 }
 
-static ListSeen *list_for(const Seen *s, const Row *r)
-{
-    return &s->lists[s->list_of[r->event]];
-}
-
 static void count_lists(Seen *s)
 {
-    s->lists = ARENA_ARRAY(s->arena, ListSeen, s->n);
+    uint32_t *events = (void *)arena_bytes(s->arena, s->n * sizeof *events);
     for (uint32_t i = 0; i < s->n; i++) {
-        const uint32_t event = s->b->rows[s->order[i].row].event;
+        const uint32_t event = s->order[i].event;
         if (s->rows_of[event]++ == 0)
-            s->lists[s->list_count++].event = event;
+            events[s->list_count++] = event;
     }
+    s->lists = ARENA_ARRAY(s->arena, ListSeen, s->list_count);
     for (uint32_t i = 0; i < s->list_count; i++) {
-        s->lists[i].rows = s->rows_of[s->lists[i].event];
-        s->rows_of[s->lists[i].event] = 0;
+        s->lists[i].event = events[i];
+        s->lists[i].rows = s->rows_of[events[i]];
+        s->rows_of[events[i]] = 0;
     }
 }
 
@@ -240,15 +294,89 @@ static void arrange_lists(Seen *s)
     s->list_count = own + 1;
 }
 
-static void see_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n, bool scales)
+/* List by list, whatever block they are of: a list's columns are then made in one go, which takes half of the time
+ * of many short pieces. */
+static void sort_by_list(Seen *s)
+{
+    uint32_t to[PART_LISTS_MAX], sum = 0;
+    s->in_list = (uint8_t *)arena_bytes(s->arena, s->n);
+    s->by_list = (void *)arena_bytes(s->arena, s->n * sizeof *s->by_list);
+    for (uint32_t l = 0; l < s->list_count; sum += s->lists[l++].rows)
+        to[l] = sum;
+    for (uint32_t i = 0; i < s->n; i++) {
+        s->in_list[i] = (uint8_t)s->list_of[s->order[i].event];
+        s->by_list[to[s->in_list[i]]++] = &s->b->rows[s->order[i].row];
+    }
+}
+
+static void see_scale(ListSeen *l, ColumnSeen *c, uint8_t scale)
+{
+    l->mixed |= c->values > 0 || scale < c->plan.scale;
+    c->plan.scale = scale > c->plan.scale ? scale : c->plan.scale;
+}
+
+static void see_value(Seen *s, ListSeen *l, const RowValue *v)
+{
+    ColumnSeen *c = column_for(s, l, v);
+    int64_t value = 0;
+    if (v->scale != c->plan.scale)
+        see_scale(l, c, v->scale);
+    if (rescale(v->value, v->scale, c->plan.scale, &value))
+        widen(c, value);
+}
+
+static inline void see_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
-        ColumnSeen *c = column_for(s, l, &values[i]);
-        int64_t value = 0;
-        if (scales)
-            c->plan.scale = values[i].scale > c->plan.scale ? values[i].scale : c->plan.scale;
-        else if (rescale(values[i].value, values[i].scale, c->plan.scale, &value))
-            widen(c, value);
+        const uint32_t at = l->hint;
+        if (is_next(l, at, &values[i])) {
+            widen(&l->columns[at], values[i].value);
+            l->hint = at + 1;
+        } else {
+            see_value(s, l, &values[i]);
+        }
+    }
+}
+
+static void see_rows(Seen *s, ListSeen *l, const Row *const *rows)
+{
+    for (uint32_t i = 0; i < l->rows; i++) {
+        RowValue extra[2];
+        const uint32_t extras = extra_values(s, l, rows[i], extra);
+        l->hint = 0;
+        see_values(s, l, extra, extras);
+        see_values(s, l, values_of(s, rows[i]), rows[i]->value_count);
+    }
+}
+
+/* Only the scales are right so far. */
+static void forget_values(ListSeen *l)
+{
+    for (uint32_t c = 0; c < l->column_count; c++) {
+        l->columns[c].values = 0;
+        l->columns[c].plan.min = INT64_MAX;
+        l->columns[c].plan.max = INT64_MIN;
+    }
+}
+
+static void set_nullable(ListSeen *l)
+{
+    for (uint32_t c = 0; c < l->column_count; c++)
+        l->columns[c].plan.nullable = l->columns[c].values < l->rows;
+}
+
+/* Which columns, how wide.  Where scales differ, once more for the values at the largest. */
+static void see_columns(Seen *s)
+{
+    const Row *const *rows = s->by_list;
+    for (uint32_t i = 0; i < s->list_count; rows += s->lists[i++].rows) {
+        ListSeen *l = &s->lists[i];
+        see_rows(s, l, rows);
+        if (l->mixed) {
+            forget_values(l);
+            see_rows(s, l, rows);
+        }
+        set_nullable(l);
     }
 }
 
@@ -290,19 +418,58 @@ static ItemsSeen *items_for(Seen *s, uint32_t list, uint32_t prop)
     return items;
 }
 
-static void see_items(Seen *s, const Row *r, bool scales)
+/* The lists of the part's rows that have an item, property by property: first how many, then which. */
+static void gather_row_lists(Seen *s, bool count)
+{
+    const Row *const *rows = s->by_list;
+    for (uint32_t l = 0; l < s->list_count; l++)
+        for (const Row *const *end = rows + s->lists[l].rows; rows < end; rows++) {
+            const uint32_t row = (uint32_t)(*rows - s->b->rows);
+            for (uint32_t i = s->lists_at[row]; i < s->lists_at[row + 1]; i++) {
+                const RowList *list = &s->b->lists[i];
+                if (list->count == 0)
+                    continue;
+                ItemsSeen *items = items_for(s, l, list->prop);
+                if (!count)
+                    items->row_lists[items->row_list_count] = list;
+                items->row_list_count++;
+            }
+        }
+}
+
+static void see_item_rows(Seen *s, ItemsSeen *items)
 {
     const RowBuffer *b = s->b;
-    const uint32_t row = (uint32_t)(r - b->rows);
-    for (uint32_t i = s->lists_at[row]; i < s->lists_at[row + 1]; i++) {
-        const RowList *list = &b->lists[i];
-        if (list->count == 0)
-            continue;
-        ItemsSeen *items = items_for(s, s->list_of[r->event], list->prop);
-        items->rows.rows += scales ? list->count : 0;
-        for (uint32_t k = list->first; k < list->first + list->count; k++)
-            see_values(s, &items->rows, b->item_values + b->items[k].values_at,
-                       b->items[k].value_count, scales);
+    ListSeen *l = &items->rows;
+    for (uint32_t i = 0; i < items->row_list_count; i++)
+        for (uint32_t k = 0; k < items->row_lists[i]->count; k++) {
+            const RowItem *item = &b->items[items->row_lists[i]->first + k];
+            l->hint = 0;
+            see_values(s, l, b->item_values + item->values_at, item->value_count);
+        }
+}
+
+static void see_items(Seen *s)
+{
+    if (s->lists_at == NULL)
+        return;
+    gather_row_lists(s, true);
+    for (uint32_t i = 0; i < s->items_count; i++) {
+        ItemsSeen *items = &s->items[i];
+        items->row_lists = ARENA_ARRAY(s->arena, const RowList *, items->row_list_count);
+        items->row_list_count = 0;
+    }
+    gather_row_lists(s, false);
+    for (uint32_t i = 0; i < s->items_count; i++) {
+        ItemsSeen *items = &s->items[i];
+        for (uint32_t k = 0; k < items->row_list_count; k++)
+            items->rows.rows += items->row_lists[k]->count;
+        see_item_rows(s, items);
+        if (items->rows.mixed) {
+            forget_values(&items->rows);
+            see_item_rows(s, items);
+        }
+        set_nullable(&items->rows);
     }
 }
 
@@ -314,50 +481,7 @@ static int by_list(const void *a, const void *b)
     return (x->prop > y->prop) - (x->prop < y->prop);
 }
 
-static void arrange_items(Seen *s)
-{
-    bool is_new = false;
-    if (s->items_count == 0)
-        return;
-    qsort(s->items, s->items_count, sizeof *s->items, by_list);
-    for (uint32_t i = 0; i < s->list_count; i++)
-        if (s->lists[i].items != NULL)
-            *s->lists[i].items = (ListItems){.count = 0};
-    for (uint32_t i = 0; i < s->items_count; i++) {
-        ListItems *of = s->lists[s->items[i].of].items;
-        of->first = of->count++ == 0 ? i : of->first;
-        (void)prop_index_add(&of->index, s->arena, s->items[i].prop, i, &is_new);
-    }
-}
-
 /* ---- columns -------------------------------------------------------------------------------------- */
-
-static void set_nullable(ListSeen *l)
-{
-    for (uint32_t c = 0; c < l->column_count; c++)
-        l->columns[c].plan.nullable = l->columns[c].values < l->rows;
-}
-
-/* Which columns, how wide: once for the scales, once for the values at them. */
-static void see_columns(Seen *s)
-{
-    for (int pass = 0; pass < 2; pass++) {
-        for (uint32_t i = 0; i < s->n; i++) {
-            const Row *r = &s->b->rows[s->order[i].row];
-            ListSeen *l = list_for(s, r);
-            RowValue extra[2];
-            const uint32_t extras = extra_values(s, l, r, extra);
-            see_values(s, l, extra, extras, pass == 0);
-            see_values(s, l, values_of(s, r), r->value_count, pass == 0);
-            if (s->lists_at != NULL)
-                see_items(s, r, pass == 0);
-        }
-    }
-    for (uint32_t i = 0; i < s->list_count; i++)
-        set_nullable(&s->lists[i]);
-    for (uint32_t i = 0; i < s->items_count; i++)
-        set_nullable(&s->items[i].rows);
-}
 
 static int by_prop(const void *a, const void *b)
 {
@@ -376,51 +500,71 @@ static void sort_columns(const Seen *s, ListSeen *l)
         (void)prop_index_add(&l->index, s->arena, l->columns[c].plan.prop, c, &is_new);
 }
 
+/* The items' index is not asked again. */
 static void arrange_columns(Seen *s)
 {
     for (uint32_t i = 0; i < s->list_count; i++)
         sort_columns(s, &s->lists[i]);
     for (uint32_t i = 0; i < s->items_count; i++)
         sort_columns(s, &s->items[i].rows);
+    if (s->items_count > 0)
+        qsort(s->items, s->items_count, sizeof *s->items, by_list);
 }
 
 /* ---- writing one part ------------------------------------------------------------------------- */
 
-/* Values that wait between rows and columns: pieces of lists, however many columns they have. */
-enum { PIECE_CELLS = 1 << 17 };
+/* Values that wait between rows and columns: pieces of lists, however many columns they have.  Of ordinary rows,
+ * what stays in the nearest cache. */
+enum { PIECE_CELLS = 1 << 17, PIECE_ROWS = 512 };
 _Static_assert((int)PIECE_CELLS >= (int)PART_COLUMNS_MAX, "one row at least");
 
 typedef struct Writing {
     Seen *seen;
     PartBuilder *builder;
-    uint8_t *lists;     /* of the block's rows */
-    const Row **sorted; /* the block's rows, list by list */
-    uint32_t *keys;     /* of one list */
-    int64_t *cells;     /* of a piece, column by column */
+    uint32_t *keys; /* of a block, list by list */
+    int64_t *cells; /* of a piece, column by column */
     uint64_t cell_room;
-    const RowList **row_lists; /* of one list's rows of a block, property by property */
 } Writing;
 
-static void put_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n, int64_t *cells,
-                       uint32_t stride)
+static void put_value(Seen *s, ListSeen *l, const RowValue *v, int64_t *cells, uint32_t stride)
+{
+    const ColumnSeen *c = column_for(s, l, v);
+    int64_t value = 0;
+    if (rescale(v->value, v->scale, c->plan.scale, &value))
+        cells[(size_t)(c - l->columns) * stride] = value;
+}
+
+static inline void put_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n,
+                              int64_t *cells, uint32_t stride)
 {
     for (uint32_t i = 0; i < n; i++) {
-        const ColumnSeen *c = column_for(s, l, &values[i]);
-        int64_t value = 0;
-        if (rescale(values[i].value, values[i].scale, c->plan.scale, &value))
-            cells[(size_t)(c - l->columns) * stride] = value;
+        const uint32_t at = l->hint;
+        if (is_next(l, at, &values[i])) {
+            cells[(size_t)at * stride] = values[i].value;
+            l->hint = at + 1;
+        } else {
+            put_value(s, l, &values[i], cells, stride);
+        }
     }
+}
+
+/* What no row says is missing. */
+static void clear_cells(const Writing *w, const ListSeen *l, uint32_t n)
+{
+    for (uint32_t c = 0; c < l->column_count; c++)
+        for (uint32_t i = 0; l->columns[c].plan.nullable && i < n; i++)
+            w->cells[(size_t)c * n + i] = PART_MISSING;
 }
 
 static void write_piece(Writing *w, uint32_t list, const Row *const *rows, uint32_t n)
 {
     Seen *s = w->seen;
     ListSeen *l = &s->lists[list];
-    for (size_t i = 0; i < (size_t)n * l->column_count; i++)
-        w->cells[i] = PART_MISSING;
+    clear_cells(w, l, n);
     for (uint32_t i = 0; i < n; i++) {
         RowValue extra[2];
         const uint32_t extras = extra_values(s, l, rows[i], extra);
+        l->hint = 0;
         put_values(s, l, extra, extras, w->cells + i, n);
         put_values(s, l, values_of(s, rows[i]), rows[i]->value_count, w->cells + i, n);
     }
@@ -428,36 +572,44 @@ static void write_piece(Writing *w, uint32_t list, const Row *const *rows, uint3
         part_builder_values(w->builder, list, c, w->cells + (size_t)c * n, n);
 }
 
-enum { ITEMS_TOGETHER = 4096 };
+/* The columns of all rows of a list. */
+static void write_list(Writing *w, uint32_t list, const Row *const *rows)
+{
+    const ListSeen *l = &w->seen->lists[list];
+    const uint64_t fit = w->cell_room / l->column_count;
+    const uint32_t piece = fit < PIECE_ROWS ? (uint32_t)fit : PIECE_ROWS;
+    for (uint32_t done = 0; done < l->rows; done += piece)
+        write_piece(w, list, rows + done, l->rows - done < piece ? l->rows - done : piece);
+}
 
 static void write_items_piece(Writing *w, uint32_t number, const RowItem *const *items, uint32_t n)
 {
     Seen *s = w->seen;
     ListSeen *l = &s->items[number].rows;
-    for (size_t i = 0; i < (size_t)n * l->column_count; i++)
-        w->cells[i] = PART_MISSING;
-    for (uint32_t i = 0; i < n; i++)
+    clear_cells(w, l, n);
+    for (uint32_t i = 0; i < n; i++) {
+        l->hint = 0;
         put_values(s, l, s->b->item_values + items[i]->values_at, items[i]->value_count,
                    w->cells + i, n);
+    }
     for (uint32_t c = 0; c < l->column_count; c++)
         part_builder_values(w->builder, s->list_count + number, c, w->cells + (size_t)c * n, n);
 }
 
 /* The items of one property, in the order of their rows. */
-static void write_items_of(Writing *w, uint32_t number, const RowList *const *lists, uint32_t count)
+static void write_items(Writing *w, uint32_t number)
 {
-    const RowBuffer *b = w->seen->b;
-    const uint32_t columns = w->seen->items[number].rows.column_count;
-    const RowItem *items[ITEMS_TOGETHER];
+    const ItemsSeen *of = &w->seen->items[number];
+    const RowItem *items[PIECE_ROWS];
     uint32_t n = 0;
-    if (columns == 0)
+    if (of->rows.column_count == 0)
         return;
-    const uint64_t fits = w->cell_room / columns;
-    const uint32_t most = fits < ITEMS_TOGETHER ? (uint32_t)fits : ITEMS_TOGETHER;
-    for (uint32_t i = 0; i < count; i++)
-        for (uint32_t k = 0; k < lists[i]->count; k++) {
-            items[n++] = &b->items[lists[i]->first + k];
-            if (n < most)
+    const uint64_t fit = w->cell_room / of->rows.column_count;
+    const uint32_t piece = fit < PIECE_ROWS ? (uint32_t)fit : PIECE_ROWS;
+    for (uint32_t i = 0; i < of->row_list_count; i++)
+        for (uint32_t k = 0; k < of->row_lists[i]->count; k++) {
+            items[n++] = &w->seen->b->items[of->row_lists[i]->first + k];
+            if (n < piece)
                 continue;
             write_items_piece(w, number, items, n);
             n = 0;
@@ -465,77 +617,32 @@ static void write_items_of(Writing *w, uint32_t number, const RowList *const *li
     write_items_piece(w, number, items, n);
 }
 
-/* The rows' lists, property by property; where those of the list's i-th property end stands in ends[i]. */
-static void sort_row_lists(Writing *w, const ListItems *l, const Row *const *rows, uint32_t n,
-                           uint32_t *ends)
+static uint32_t key_in_block(uint64_t key)
 {
-    const Seen *s = w->seen;
-    for (int pass = 0; pass < 2; pass++) {
-        for (uint32_t i = 0; i < n; i++) {
-            const uint32_t row = (uint32_t)(rows[i] - s->b->rows);
-            for (uint32_t k = s->lists_at[row]; k < s->lists_at[row + 1]; k++) {
-                const RowList *list = &s->b->lists[k];
-                if (list->count == 0)
-                    continue;
-                const uint32_t at = prop_index_find(&l->index, list->prop) - l->first;
-                if (pass == 0)
-                    ends[at]++;
-                else
-                    w->row_lists[ends[at]++] = list;
-            }
-        }
-        for (uint32_t at = 0, sum = 0; pass == 0 && at < l->count; at++) {
-            const uint32_t here = ends[at];
-            ends[at] = sum;
-            sum += here;
-        }
-    }
+    const uint32_t ms = (uint32_t)(key & ((UINT64_C(1) << MS_BITS) - 1));
+    return (uint32_t)(key >> MS_BITS & (PART_BLOCK_PERSONS - 1)) << PART_SECOND_BITS | ms / 1000;
 }
 
-static void write_items(Writing *w, uint32_t list, const Row *const *rows, uint32_t n)
-{
-    const ListItems *l = w->seen->lists[list].items;
-    uint32_t *ends = calloc((size_t)l->count + 1, sizeof *ends);
-    CHECK(ends != NULL);
-    sort_row_lists(w, l, rows, n, ends);
-    for (uint32_t i = 0, from = 0; i < l->count; from = ends[i++])
-        write_items_of(w, l->first + i, w->row_lists + from, ends[i] - from);
-    free(ends);
-}
-
-static void write_list(Writing *w, uint32_t list, const Row *const *rows, uint32_t n)
+/* The sequence and the keys of one block, whose rows stand together: order[first] and on. */
+static void write_block(Writing *w, uint32_t first, uint32_t n)
 {
     const Seen *s = w->seen;
-    for (uint32_t i = 0; i < n; i++)
-        w->keys[i] = (rows[i]->person & (PART_BLOCK_PERSONS - 1)) << PART_SECOND_BITS |
-                     (uint32_t)((rows[i]->time_ms - s->week_ms) / 1000);
-    part_builder_keys(w->builder, list, w->keys, n);
-    const uint32_t piece = (uint32_t)(w->cell_room / s->lists[list].column_count);
-    for (uint32_t done = 0; done < n; done += piece)
-        write_piece(w, list, rows + done, n - done < piece ? n - done : piece);
-    if (s->lists[list].items != NULL)
-        write_items(w, list, rows, n);
-}
-
-/* The rows of one block, which stand together. */
-static void write_block(Writing *w, const Ordered *rows, uint32_t n)
-{
-    const Seen *s = w->seen;
+    const Ordered *rows = s->order + first;
+    const uint8_t *lists = s->in_list + first;
     uint32_t from[PART_LISTS_MAX + 1] = {0}, to[PART_LISTS_MAX];
-    for (uint32_t i = 0; i < n; i++) {
-        w->lists[i] = (uint8_t)s->list_of[s->b->rows[rows[i].row].event];
-        from[w->lists[i] + 1]++;
-    }
+    for (uint32_t i = 0; i < n; i++)
+        from[lists[i] + 1]++;
     for (uint32_t l = 0; l < s->list_count; l++) {
         from[l + 1] += from[l];
         to[l] = from[l];
     }
     for (uint32_t i = 0; i < n; i++)
-        w->sorted[to[w->lists[i]]++] = &s->b->rows[rows[i].row];
-    part_builder_block(w->builder, s->b->rows[rows[0].row].person >> PART_BLOCK_BITS, w->lists, n);
+        w->keys[to[lists[i]]++] = key_in_block(rows[i].key);
+    part_builder_block(w->builder, (uint32_t)(rows[0].key >> (MS_BITS + PART_BLOCK_BITS)), lists,
+                       n);
     for (uint32_t l = 0; l < s->list_count; l++)
         if (from[l + 1] > from[l])
-            write_list(w, l, w->sorted + from[l], from[l + 1] - from[l]);
+            part_builder_keys(w->builder, l, w->keys + from[l], from[l + 1] - from[l]);
 }
 
 static uint64_t cells_wanted(const Seen *s)
@@ -556,18 +663,19 @@ static uint64_t cells_wanted(const Seen *s)
 static void write_rows(Seen *s, PartBuilder *b)
 {
     Writing w = {.seen = s, .builder = b, .cell_room = cells_wanted(s)};
-    w.lists = ARENA_ARRAY(s->arena, uint8_t, s->n);
-    w.sorted = ARENA_ARRAY(s->arena, const Row *, s->n);
-    w.keys = ARENA_ARRAY(s->arena, uint32_t, s->n);
-    w.cells = ARENA_ARRAY(s->arena, int64_t, w.cell_room);
-    if (s->items_count > 0)
-        w.row_lists = ARENA_ARRAY(s->arena, const RowList *, s->b->list_count);
+    w.keys = (void *)arena_bytes(s->arena, s->n * sizeof *w.keys);
+    w.cells = (void *)arena_bytes(s->arena, w.cell_room * sizeof *w.cells);
     for (uint32_t first = 0, end = 0; first < s->n; first = end) {
         const uint64_t block = s->order[first].key >> (MS_BITS + PART_BLOCK_BITS);
         while (end < s->n && s->order[end].key >> (MS_BITS + PART_BLOCK_BITS) == block)
             end++;
-        write_block(&w, s->order + first, end - first);
+        write_block(&w, first, end - first);
     }
+    const Row *const *rows = s->by_list;
+    for (uint32_t l = 0; l < s->list_count; rows += s->lists[l++].rows)
+        write_list(&w, l, rows);
+    for (uint32_t i = 0; i < s->items_count; i++)
+        write_items(&w, i);
 }
 
 static const PartColumnPlan *plan_columns(const Seen *s, const ListSeen *l)
@@ -600,8 +708,9 @@ static Err build_week(Ctx *ctx, Seen *s, const PartPlan *of, Part **out)
 {
     count_lists(s);
     arrange_lists(s);
+    sort_by_list(s);
     see_columns(s);
-    arrange_items(s);
+    see_items(s);
     arrange_columns(s);
     PartPlan plan = *of;
     plan_lists(s, &plan);
@@ -611,22 +720,6 @@ static Err build_week(Ctx *ctx, Seen *s, const PartPlan *of, Part **out)
     const Err err = part_builder_finish_heap(ctx, builder, &bytes);
     part_builder_free(builder);
     return err != ERR_OK ? err : part_open(ctx, bytes, false, 0, out);
-}
-
-/* The rows by week, in their order within it; where each week begins and the last one ends. */
-static uint32_t *group_by_week(Ctx *ctx, const Ordered *rows, uint32_t n, uint32_t weeks,
-                               Ordered *out)
-{
-    uint32_t *at = ARENA_ARRAY(ctx->arena, uint32_t, weeks + 1);
-    uint32_t *to = ARENA_ARRAY(ctx->arena, uint32_t, weeks + 1);
-    for (uint32_t i = 0; i < n; i++)
-        at[rows[i].week + 1]++;
-    for (uint32_t w = 0; w < weeks; w++)
-        at[w + 1] += at[w];
-    memcpy(to, at, (weeks + 1) * sizeof *to);
-    for (uint32_t i = 0; i < n; i++)
-        out[to[rows[i].week]++] = rows[i];
-    return at;
 }
 
 static uint32_t event_max(const RowBuffer *b)
@@ -640,11 +733,11 @@ static uint32_t event_max(const RowBuffer *b)
 Err rows_build(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, uint64_t from_seq, uint64_t to_seq,
                Part ***parts, uint32_t *count)
 {
-    Ordered *rows = ARENA_ARRAY(ctx->arena, Ordered, b->count);
-    Ordered *by_week = ARENA_ARRAY(ctx->arena, Ordered, b->count);
-    int64_t *weeks = NULL;
-    const uint32_t week_count = find_weeks(ctx, b, origin_ms, rows, &weeks);
-    const uint32_t *at = group_by_week(ctx, rows, b->count, week_count, by_week);
+    Ordered *scratch = (void *)arena_bytes(ctx->arena, b->count * sizeof *scratch);
+    Ordered *by_week = (void *)arena_bytes(ctx->arena, b->count * sizeof *by_week);
+    int64_t *weeks = (void *)arena_bytes(ctx->arena, b->count * sizeof *weeks);
+    const uint32_t week_count = list_weeks(b, origin_ms, weeks);
+    const uint32_t *at = group_by_week(ctx, b, origin_ms, weeks, week_count, by_week);
     Part **const made = ARENA_ARRAY(ctx->arena, Part *, week_count);
     Seen s = {.b = b, .arena = arena_new(ARENA_BYTES)};
     uint32_t *list_of = ARENA_ARRAY(ctx->arena, uint32_t, event_max(b) + 1);
@@ -658,7 +751,7 @@ Err rows_build(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, uint64_t from_se
         s.lists_at = lists_at;
         s.order = by_week + at[w];
         s.n = at[w + 1] - at[w];
-        sort_by_key(by_week + at[w], rows, s.n);
+        sort_by_key(by_week + at[w], scratch, s.n);
         err = build_week(ctx, &s,
                          &(PartPlan){.week_ms = weeks[w], .from_seq = from_seq, .to_seq = to_seq},
                          &made[w]);

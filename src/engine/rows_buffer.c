@@ -59,13 +59,18 @@ static void make_room(RowProps *p, uint32_t prop)
     p->room = room;
 }
 
-static inline void note_prop(RowProps *p, uint32_t prop)
+static void add_prop(RowProps *p, uint32_t prop)
 {
     if (prop >= p->room)
         make_room(p, prop);
-    const uint64_t bit = UINT64_C(1) << (prop & 63);
-    p->count += (p->has[prop / 64] & bit) == 0;
-    p->has[prop / 64] |= bit;
+    p->count++;
+    p->has[prop / 64] |= UINT64_C(1) << (prop & 63);
+}
+
+static inline void note_prop(RowProps *p, uint32_t prop)
+{
+    if (prop >= p->room || (p->has[prop / 64] >> (prop & 63) & 1) == 0)
+        add_prop(p, prop);
 }
 
 void rows_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t value)

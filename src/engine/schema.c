@@ -9,8 +9,6 @@
 
 #include <stdlib.h>
 
-enum { KEY_BYTES = EVENT_ACTOR_KIND_BYTES_MAX + 1 + EVENT_ACTOR_VALUE_BYTES_MAX };
-
 /*
  * pairs: with the columns that every list has, and two of a list of texts, 255 lists stay below PART_COLUMNS_MAX.
  * event_props: as many as one event may bring, with its context; a list's columns are as long as the list,
@@ -160,7 +158,11 @@ static SchemaProp *new_prop(Schema *s, uint32_t number, PropKey key, EventType t
         CHECK(*shelf != NULL);
     }
     SchemaProp *p = &(*shelf)[(number - 1) % 256];
-    *p = (SchemaProp){.id = PROP_FIRST + number - 1, .space = key.space, .list = key.list};
+    const Str text = dict_text(s->props, number);
+    *p = (SchemaProp){.id = PROP_FIRST + number - 1,
+                      .name = str_slice(text, head_bytes(key.space), text.len),
+                      .space = key.space,
+                      .list = key.list};
     set_type(s, p, type);
     return p;
 }
@@ -236,23 +238,30 @@ bool schema_pair(Schema *s, uint32_t event, const SchemaProp *prop)
 }
 
 /* What is known is found also when the texts of all properties have no room for another. */
-static uint32_t add_value(Schema *s, Dict *values, Str text)
+static uint32_t add_value(Schema *s, Dict *values, Str text, uint64_t hash)
 {
-    if (text.len + DICT_TEXT_COST > s->limits.all_cost - s->values_cost)
-        return dict_find(values, text);
+    const uint32_t known = dict_find_hashed(values, text, hash);
+    if (known != 0 || text.len + DICT_TEXT_COST > s->limits.all_cost - s->values_cost)
+        return known;
     const uint64_t before = dict_cost(values);
-    const uint32_t code = dict_add(values, text);
+    const uint32_t code = dict_add_hashed(values, text, hash);
     s->values_cost += dict_cost(values) - before;
     return code;
 }
 
 uint32_t schema_code(Schema *s, uint32_t prop, Str text)
 {
-    return add_value(s, schema_prop_at(s, prop)->values, text);
+    Dict *values = schema_prop_at(s, prop)->values;
+    return add_value(s, values, text, dict_hash(values, text));
+}
+
+uint32_t schema_code_hashed(Schema *s, SchemaProp *prop, Str text, uint64_t hash)
+{
+    return add_value(s, prop->values, text, hash);
 }
 
 /* Kinds hold no NUL, so the key says both parts. */
-static Str actor_key(EventActor actor, char dst[KEY_BYTES])
+static Str actor_key(EventActor actor, char *dst)
 {
     memcpy(dst, actor.kind.ptr, actor.kind.len);
     dst[actor.kind.len] = '\0';
@@ -265,15 +274,34 @@ static uint32_t person_of(uint32_t number)
     return PART_BLOCK_PERSONS + number - 1;
 }
 
-bool schema_actor(Schema *s, EventActor actor, uint32_t *out)
+bool schema_actor_of_key(Schema *s, const ActorKey *key, uint32_t *out)
 {
     *out = 0;
-    if (event_actor_is_nobody(actor))
+    if (key->key.len == 0)
         return true;
-    char key[KEY_BYTES];
-    const uint32_t number = dict_add(s->actors, actor_key(actor, key));
+    const uint32_t number = dict_add_hashed(s->actors, key->key, key->hash);
     *out = number == 0 ? 0 : person_of(number);
     return number != 0;
+}
+
+bool schema_actor(Schema *s, EventActor actor, uint32_t *out)
+{
+    char room[SCHEMA_KEY_BYTES];
+    const ActorKey key = schema_actor_key(s, actor, room);
+    return schema_actor_of_key(s, &key, out);
+}
+
+ActorKey schema_actor_key(const Schema *s, EventActor actor, char *room)
+{
+    if (event_actor_is_nobody(actor))
+        return (ActorKey){{NULL, 0}, 0};
+    const Str key = actor_key(actor, room);
+    return (ActorKey){key, dict_hash(s->actors, key)};
+}
+
+const Dict *schema_actors(const Schema *s)
+{
+    return s->actors;
 }
 
 Persons *schema_persons(const Schema *s)
@@ -338,8 +366,7 @@ Str schema_event_name(const Schema *s, uint32_t event)
 
 Str schema_prop_name(const Schema *s, uint32_t prop)
 {
-    const Str key = dict_text(s->props, prop - PROP_FIRST + 1);
-    return str_slice(key, head_bytes((SchemaSpace)key.ptr[0]), key.len);
+    return schema_prop_at(s, prop)->name;
 }
 
 Str schema_text(const Schema *s, uint32_t prop, uint32_t code)
@@ -601,7 +628,7 @@ static bool load_value(Schema *s, Str *from)
         return false;
     Dict *values = schema_prop_at(s, id)->values;
     const uint32_t before = dict_count(values);
-    return add_value(s, values, text) == before + 1;
+    return add_value(s, values, text, dict_hash(values, text)) == before + 1;
 }
 
 static bool load_pair(Schema *s, Str *from)

@@ -52,6 +52,7 @@ typedef enum SchemaSpace {
 
 typedef struct SchemaProp {
     uint32_t id;
+    Str name; /* without its space; the built-in ones have none */
     SchemaSpace space;
     EventType type; /* as the first value was; a list's, as the first with anything in it */
     EventType saved_type;
@@ -86,8 +87,22 @@ MUST_USE bool schema_pair(Schema *s, uint32_t event, const SchemaProp *prop);
 /* The code of a text, 0 = too many.  `prop` is of EVENT_TEXT, EVENT_TEXTS, PROP_SOURCE or PROP_STORE. */
 uint32_t schema_code(Schema *s, uint32_t prop, Str text);
 
+/* The same in two steps, so that many look-ups overlap: prop->values and dict_hash() are the first, engine/dict.h. */
+uint32_t schema_code_hashed(Schema *s, SchemaProp *prop, Str text, uint64_t hash);
+
 /* The number of an actor: 0 for nobody, else from PART_BLOCK_PERSONS.  False = there are too many. */
 MUST_USE bool schema_actor(Schema *s, EventActor actor, uint32_t *out);
+
+/* The same in two steps, so that many look-ups overlap (engine/dict.h): the key, in `room` for kind, value and one
+ * byte more, as a text of schema_actors(); then schema_actor_of_key(). */
+enum { SCHEMA_KEY_BYTES = EVENT_ACTOR_KIND_BYTES_MAX + 1 + EVENT_ACTOR_VALUE_BYTES_MAX };
+typedef struct ActorKey {
+    Str key; /* empty: nobody */
+    uint64_t hash;
+} ActorKey;
+ActorKey schema_actor_key(const Schema *s, EventActor actor, char *room);
+const Dict *schema_actors(const Schema *s);
+MUST_USE bool schema_actor_of_key(Schema *s, const ActorKey *key, uint32_t *out);
 
 /* Which actors are one person: to look at, and to change by schema_change(). */
 Persons *schema_persons(const Schema *s);

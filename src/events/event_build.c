@@ -92,7 +92,7 @@ static const char *prop_reason(const EventBuilder *b, const PropList *list, cons
     if (list->count >= (b->in_item ? EVENT_FIELDS_MAX : EVENT_PROPS_MAX))
         return "event.count";
     for (uint32_t i = 0; i < list->count; i++)
-        if (str_eq(list->at[i].name, p->name))
+        if (str_same(list->at[i].name, p->name))
             return "event.prop_twice";
     if (!event_value_is_good(b->event.kind, p))
         return "event.value";

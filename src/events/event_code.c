@@ -9,117 +9,164 @@
 enum { FORM_VERSION = 1, VARINT_BYTES_MAX = 10 };
 
 /* ---- writing --------------------------------------------------------------------------------- */
+/*
+ * Room for the most that an event can take is made once; then a pointer goes through it.
+ */
 
-static void put_byte(Buf *out, uint8_t v)
+static char *put_varint(char *at, uint64_t v)
 {
-    buf_add_char(out, (char)v);
-}
-
-static size_t varint_print(uint64_t v, char dst[VARINT_BYTES_MAX])
-{
-    size_t n = 0;
     for (; v >= 0x80; v >>= 7)
-        dst[n++] = (char)(v | 0x80);
-    dst[n++] = (char)v;
-    return n;
+        *at++ = (char)(v | 0x80);
+    *at++ = (char)v;
+    return at;
 }
 
-static void put_varint(Buf *out, uint64_t v)
+static char *put_zigzag(char *at, int64_t v)
 {
-    char bytes[VARINT_BYTES_MAX];
-    buf_add(out, (Str){bytes, varint_print(v, bytes)});
+    return put_varint(at, ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0));
 }
 
-static void put_zigzag(Buf *out, int64_t v)
+/* Short texts as words, without a call; there is room for sixteen bytes behind everything. */
+static char *put_text(char *at, Str s)
 {
-    put_varint(out, ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0));
-}
-
-static void put_text(Buf *out, Str s)
-{
-    put_varint(out, s.len);
-    buf_add(out, s);
+    at = put_varint(at, s.len);
+    if (s.len >= 8 && s.len <= 16) {
+        memcpy(at, s.ptr, 8);
+        memcpy(at + s.len - 8, s.ptr + s.len - 8, 8);
+    } else if (s.len > 0) {
+        memcpy(at, s.ptr, s.len);
+    }
+    return at + s.len;
 }
 
 /* A scalar's bytes behind its type. */
-static void put_scalar(Buf *out, const EventProp *p)
+static char *put_scalar(char *at, const EventProp *p)
 {
     if (p->type == EVENT_TEXT)
-        put_text(out, p->text);
+        at = put_text(at, p->text);
     else if (p->type == EVENT_BOOL)
-        put_byte(out, (uint8_t)p->i64);
+        *at++ = (char)p->i64;
     else if (p->type != EVENT_NONE)
-        put_zigzag(out, p->i64);
+        at = put_zigzag(at, p->i64);
     if (p->type == EVENT_NUMBER)
-        put_byte(out, p->scale);
+        *at++ = (char)p->scale;
+    return at;
 }
 
-static void put_items(Buf *out, const EventProp *p)
+static char *put_named(char *at, const EventProp *p)
+{
+    at = put_text(at, p->name);
+    *at++ = (char)p->type;
+    return at;
+}
+
+static char *put_items(char *at, const EventProp *p)
 {
     for (uint32_t i = 0; i < p->count; i++) {
         const EventItem *item = &p->items[i];
-        put_varint(out, item->count);
-        for (uint32_t k = 0; k < item->count; k++) {
-            put_text(out, item->fields[k].name);
-            put_byte(out, (uint8_t)item->fields[k].type);
-            put_scalar(out, &item->fields[k]);
-        }
+        at = put_varint(at, item->count);
+        for (uint32_t k = 0; k < item->count; k++)
+            at = put_scalar(put_named(at, &item->fields[k]), &item->fields[k]);
     }
+    return at;
 }
 
-static void put_props(Buf *out, const EventProp *props, uint32_t count)
+static char *put_list(char *at, const EventProp *p)
 {
-    put_varint(out, count);
+    at = put_varint(at, p->count);
+    if (p->type == EVENT_ITEMS)
+        return put_items(at, p);
+    for (uint32_t k = 0; k < p->count; k++)
+        at = put_text(at, p->texts[k]);
+    return at;
+}
+
+static bool is_list(const EventProp *p)
+{
+    return p->type == EVENT_TEXTS || p->type == EVENT_ITEMS;
+}
+
+static char *put_props(char *at, const EventProp *props, uint32_t count)
+{
+    at = put_varint(at, count);
     for (uint32_t i = 0; i < count; i++) {
-        const EventProp *p = &props[i];
-        put_text(out, p->name);
-        put_byte(out, (uint8_t)p->type);
-        if (p->type == EVENT_TEXTS || p->type == EVENT_ITEMS)
-            put_varint(out, p->count);
-        if (p->type == EVENT_ITEMS)
-            put_items(out, p);
-        for (uint32_t k = 0; p->type == EVENT_TEXTS && k < p->count; k++)
-            put_text(out, p->texts[k]);
-        if (p->type != EVENT_TEXTS && p->type != EVENT_ITEMS)
-            put_scalar(out, p);
+        at = put_named(at, &props[i]);
+        at = is_list(&props[i]) ? put_list(at, &props[i]) : put_scalar(at, &props[i]);
     }
+    return at;
 }
 
-static void put_body(Buf *out, const Event *e)
+static char *put_body(char *at, const Event *e)
 {
-    put_byte(out, FORM_VERSION);
-    put_byte(out, (uint8_t)e->kind);
+    *at++ = FORM_VERSION;
+    *at++ = (char)e->kind;
     if (e->kind == EVENT_GONE)
-        return;
-    put_zigzag(out, e->time_ms);
-    put_zigzag(out, e->received_ms - e->time_ms);
+        return at;
+    at = put_zigzag(at, e->time_ms);
+    at = put_zigzag(at, e->received_ms - e->time_ms);
     const Str texts[] = {e->source, e->id, e->name, e->actor.kind, e->actor.value, e->store};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-        put_text(out, texts[i]);
+        at = put_text(at, texts[i]);
     if (event_has_other(e->kind)) {
-        put_text(out, e->other.kind);
-        put_text(out, e->other.value);
+        at = put_text(at, e->other.kind);
+        at = put_text(at, e->other.value);
     }
-    put_props(out, e->props, e->prop_count);
-    put_props(out, e->context, e->context_count);
+    at = put_props(at, e->props, e->prop_count);
+    return put_props(at, e->context, e->context_count);
+}
+
+/* Behind its name and text, at most: type, two lengths, a number, its scale. */
+enum { SCALAR_BYTES = 1 + 3 * VARINT_BYTES_MAX + 1 };
+
+static size_t prop_room(const EventProp *p)
+{
+    size_t bytes = p->name.len + p->text.len + SCALAR_BYTES;
+    for (uint32_t i = 0; p->type == EVENT_TEXTS && i < p->count; i++)
+        bytes += p->texts[i].len + VARINT_BYTES_MAX;
+    for (uint32_t i = 0; p->type == EVENT_ITEMS && i < p->count; i++) {
+        bytes += VARINT_BYTES_MAX;
+        for (uint32_t k = 0; k < p->items[i].count; k++)
+            bytes += p->items[i].fields[k].name.len + p->items[i].fields[k].text.len + SCALAR_BYTES;
+    }
+    return bytes;
+}
+
+static size_t room_for(const Event *e)
+{
+    enum { FIXED = 2 + 13 * VARINT_BYTES_MAX + 16 };
+    size_t bytes = e->source.len + e->id.len + e->name.len + e->store.len + e->actor.kind.len +
+                   e->actor.value.len + e->other.kind.len + e->other.value.len + FIXED;
+    for (uint32_t i = 0; i < e->prop_count; i++)
+        bytes += prop_room(&e->props[i]);
+    for (uint32_t i = 0; i < e->context_count; i++)
+        bytes += prop_room(&e->context[i]);
+    return bytes;
+}
+
+/* Into `at`, where there is room; how many bytes it took. */
+static size_t encode_at(const Event *e, char *at)
+{
+    char length[VARINT_BYTES_MAX];
+    const size_t body = (size_t)(put_body(at + 1, e) - at) - 1; /* mostly its length is one byte */
+    const size_t n = (size_t)(put_varint(length, body) - length);
+    CHECK(body <= EVENT_BYTES_MAX);
+    if (n > 1)
+        memmove(at + n, at + 1, body);
+    memcpy(at, length, n);
+    return n + body;
 }
 
 void event_encode(const Event *e, Buf *out)
 {
-    const size_t from = out->len;
-    put_byte(out, 0); /* the length mostly fits one or two bytes: made to fit below */
-    put_body(out, e);
-    if (out->overflowed)
+    const size_t room = room_for(e);
+    if (room <= out->max_bytes && out->len <= out->max_bytes - room) {
+        out->len += encode_at(e, buf_reserve(out, room));
         return;
-    char length[VARINT_BYTES_MAX];
-    const size_t body = out->len - from - 1;
-    CHECK(body <= EVENT_BYTES_MAX);
-    const size_t n = varint_print(body, length);
-    if (buf_reserve(out, n - 1) == NULL)
-        return;
-    memmove(out->ptr + from + n, out->ptr + from + 1, body);
-    memcpy(out->ptr + from, length, n);
-    out->len += n - 1;
+    }
+    Buf alone = BUF_MAX(room); /* it may fit all the same */
+    alone.len = encode_at(e, buf_reserve(&alone, room));
+    buf_add(out, buf_str(&alone));
+    buf_free(&alone);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */

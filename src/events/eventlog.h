@@ -102,9 +102,13 @@ bool log_name_seq(Str name, const char *suffix, uint64_t *first_seq);
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
-/* Reads what the indexes need of each record, into ctx->arena.  `erased` = erased places may be
- * among them (never in what is appended).  INVALID "event.encoding", TOO_LARGE "events.batch". */
-MUST_USE Err log_read_batch(Ctx *ctx, const uint8_t *key, Str records, bool erased,
+/* What is known of records: erased places may be among them (never in what is appended); they were checked, so
+ * that their heads are enough. */
+typedef enum RecordsKnown { RECORDS_ERASED = 1, RECORDS_CHECKED = 2 } RecordsKnown;
+
+/* Reads what the indexes need of each record, into ctx->arena.  `known`: flags.
+ * INVALID "event.encoding", TOO_LARGE "events.batch". */
+MUST_USE Err log_read_batch(Ctx *ctx, const uint8_t *key, Str records, unsigned known,
                             EventsBatch *out);
 
 /* Adds a good frame that stands at `offset` to the open run and its successors.  Under the lock. */

@@ -64,6 +64,7 @@ typedef struct EventsTask {
     QueueNode node;
     Ctx *ctx;
     Str records;
+    bool encoded; /* event_encode() made them just now: they are not checked again */
     void (*done)(struct EventsTask *task);
     void *arg;          /* the caller's own */
     Err err;            /* set before done() */

@@ -28,15 +28,17 @@ static EventsRow row_of(const uint8_t *key, const Event *e, size_t at)
                        .name = e->kind == EVENT_HAPPENED ? e->name : STR("")};
 }
 
-Err log_read_batch(Ctx *ctx, const uint8_t *key, Str records, bool erased, EventsBatch *out)
+Err log_read_batch(Ctx *ctx, const uint8_t *key, Str records, unsigned known, EventsBatch *out)
 {
+    const bool erased = (known & RECORDS_ERASED) != 0, checked = (known & RECORDS_CHECKED) != 0;
     if (records.len > EVENTS_BATCH_BYTES_MAX)
         return fail(ctx, ERR_TOO_LARGE, "events.batch", "%zu bytes", records.len);
     uint32_t count = 0, cap = 0;
     EventsRow *rows = NULL;
     for (size_t at = 0, used = 0; at < records.len; at += used) {
         Event e;
-        const bool good = event_check(str_slice(records, at, records.len), &e, &used);
+        const Str rest = str_slice(records, at, records.len);
+        const bool good = checked ? event_read_head(rest, &e, &used) : event_check(rest, &e, &used);
         if (!good || (e.kind == EVENT_GONE && !erased))
             return fail(ctx, ERR_INVALID, "event.encoding", "record %u of a batch", count);
         if (count == EVENTS_BATCH_COUNT_MAX)
@@ -318,7 +320,7 @@ Err events_apply_outbox(Ctx *ctx, EventsLog *log, Str records, int64_t outbox_id
 {
     CHECK(outbox_id > 0 && outbox_id < INT64_MAX);
     EventsBatch batch;
-    TRY(log_read_batch(ctx, log->key, records, false, &batch));
+    TRY(log_read_batch(ctx, log->key, records, 0, &batch));
     (void)pthread_mutex_lock(&log->lock);
     const Err err = apply_locked(ctx, log, records, &batch, outbox_id);
     const bool sync_now = too_much_unsynced(log);
@@ -359,7 +361,8 @@ void events_settle_outbox(EventsLog *log, int64_t through_id)
 
 Err events_submit(EventsLog *log, EventsTask *task)
 {
-    TRY(log_read_batch(task->ctx, log->key, task->records, false, &task->batch));
+    const unsigned known = task->encoded ? RECORDS_CHECKED : 0;
+    TRY(log_read_batch(task->ctx, log->key, task->records, known, &task->batch));
     const int64_t bytes = (int64_t)task->records.len;
     if (atomic_fetch_add(&log->queued_bytes, bytes) + bytes > LOG_QUEUED_BYTES_MAX) {
         (void)atomic_fetch_sub(&log->queued_bytes, bytes);

@@ -117,7 +117,7 @@ static Err newest_frame(Ctx *ctx, const Frame *f, void *arg)
     arena_reset(n->scratch);
     n->log->last_frame_at = f->offset;
     learn_outbox_id(n->log, n->manifest, f->head.first_seq, f->head.outbox_id);
-    if (log_read_batch(&scratch, n->log->key, f->events, true, &batch) != ERR_OK ||
+    if (log_read_batch(&scratch, n->log->key, f->events, RECORDS_ERASED, &batch) != ERR_OK ||
         batch.count != f->head.count)
         return newest_gap(ctx, f->head.first_seq, f->head.count, f->offset, arg);
     log_index_frame(n->log, &batch, f->offset, f->head.outbox_id);

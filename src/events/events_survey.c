@@ -171,7 +171,7 @@ static Err read_frame(Ctx *ctx, const Frame *f, void *arg)
     arena_reset(r->scratch);
     if (f->head.first_seq >= r->survey->end_seq)
         return ERR_OK;
-    if (log_read_batch(&scratch, NO_KEY, f->events, true, &batch) != ERR_OK ||
+    if (log_read_batch(&scratch, NO_KEY, f->events, RECORDS_ERASED, &batch) != ERR_OK ||
         batch.count != f->head.count) {
         found(r, f->offset, "a frame holds what is no event");
         return ERR_OK;

@@ -38,7 +38,7 @@ static Err verify_frame(Ctx *ctx, const Frame *f, void *arg)
     Ctx scratch = {.arena = v->scratch};
     EventsBatch batch;
     arena_reset(v->scratch);
-    if (log_read_batch(&scratch, v->log->key, f->events, true, &batch) != ERR_OK ||
+    if (log_read_batch(&scratch, v->log->key, f->events, RECORDS_ERASED, &batch) != ERR_OK ||
         batch.count != f->head.count)
         found(v, f->offset, "a frame holds what is no event");
     return ERR_OK;

@@ -4,11 +4,13 @@
 #include "events/run.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
+#include "base/rand.h"
 #include "events/crc32c.h"
 
 #include <stdlib.h>
 
-enum { NAME_ARENA_BYTES = 4096, HEAD_CRC_FROM = 16, BLOCK_ALIGN = 8 };
+enum { NAME_ARENA_BYTES = 4096, HEAD_CRC_FROM = 16, BLOCK_ALIGN = 8, DAY_MS = 86400000 };
 
 static const Str MAGIC = {"TDEVIDX1", 8};
 
@@ -21,15 +23,9 @@ static void *grown(void *old, size_t count, size_t size)
 
 /* ---- columns --------------------------------------------------------------------------------- */
 
-static uint64_t name_hash(Str name)
-{
-    static const uint8_t key[SIPHASH_KEY_BYTES]; /* a column's table is small and short-lived */
-    return siphash(key, name);
-}
-
 static void place_name(RunColumns *c, uint32_t id)
 {
-    uint32_t at = (uint32_t)name_hash(c->names[id]) & (c->slot_count - 1);
+    uint32_t at = (uint32_t)hash_bytes(c->names[id], c->seed) & (c->slot_count - 1);
     while (c->slot[at] != 0)
         at = (at + 1) & (c->slot_count - 1);
     c->slot[at] = id + 1;
@@ -76,6 +72,7 @@ RunColumns *run_columns_new(uint32_t event_cap, uint32_t frame_cap)
     RunColumns *c = calloc(1, sizeof *c);
     CHECK(c != NULL);
     c->arena = arena_new(NAME_ARENA_BYTES);
+    c->seed = rand_u64();
     run_columns_reserve(c, event_cap, frame_cap);
     reserve_names(c, c->cap); /* so that an open run, which never grows, needs no more */
     return c;
@@ -98,9 +95,9 @@ void run_columns_free(RunColumns *c)
 
 static uint32_t intern(RunColumns *c, Str name)
 {
-    uint32_t at = (uint32_t)name_hash(name) & (c->slot_count - 1);
+    uint32_t at = (uint32_t)hash_bytes(name, c->seed) & (c->slot_count - 1);
     for (; c->slot[at] != 0; at = (at + 1) & (c->slot_count - 1))
-        if (str_eq(c->names[c->slot[at] - 1], name))
+        if (str_same(c->names[c->slot[at] - 1], name))
             return c->slot[at] - 1;
     if (c->name_count == c->name_cap)
         reserve_names(c, c->name_cap * 2);
@@ -200,8 +197,8 @@ uint64_t run_actor_hash(const uint8_t key[SIPHASH_KEY_BYTES], EventActor actor)
 
 enum { DIGITS = 8, DIGIT_VALUES = 256 };
 
-/* Radix sort, lowest byte first; a byte that is the same everywhere costs only its count. */
-void run_sort(const uint64_t *keys, uint32_t n, uint32_t *order, uint32_t *scratch)
+/* Lowest byte first; a byte that is the same everywhere costs only its count. */
+static void sort_by_bytes(const uint64_t *keys, uint32_t n, uint32_t *order, uint32_t *scratch)
 {
     uint32_t(*seen)[DIGIT_VALUES] = calloc(DIGITS, sizeof *seen);
     CHECK(seen != NULL);
@@ -210,7 +207,7 @@ void run_sort(const uint64_t *keys, uint32_t n, uint32_t *order, uint32_t *scrat
             seen[d][(keys[order[i]] >> (8 * d)) & 0xff]++;
     uint32_t *from = order, *to = scratch;
     for (int d = 0; d < DIGITS; d++) {
-        if (n == 0 || seen[d][(keys[from[0]] >> (8 * d)) & 0xff] == n)
+        if (seen[d][(keys[from[0]] >> (8 * d)) & 0xff] == n)
             continue;
         uint32_t sum = 0;
         for (int v = 0; v < DIGIT_VALUES; v++) {
@@ -224,9 +221,79 @@ void run_sort(const uint64_t *keys, uint32_t n, uint32_t *order, uint32_t *scrat
         from = to;
         to = swap;
     }
-    if (from != order && n > 0)
+    if (from != order)
         memcpy(order, from, n * sizeof *order);
     free(seen);
+}
+
+enum { INSERT_MAX = 48, BUCKET_EVENTS = 8, BUCKET_BITS_MAX = 16 };
+
+static void sort_few(const uint64_t *keys, uint32_t n, uint32_t *order)
+{
+    uint64_t key[INSERT_MAX];
+    for (uint32_t i = 0; i < n; i++) {
+        const uint64_t here = keys[order[i]];
+        const uint32_t place = order[i];
+        uint32_t at = i;
+        for (; at > 0 && key[at - 1] > here; at--) {
+            key[at] = key[at - 1];
+            order[at] = order[at - 1];
+        }
+        key[at] = here;
+        order[at] = place;
+    }
+}
+
+/* Which bits of the keys differ. */
+static uint64_t differing(const uint64_t *keys, uint32_t n, const uint32_t *order)
+{
+    uint64_t ones = 0, zeros = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        ones |= keys[order[i]];
+        zeros |= ~keys[order[i]];
+    }
+    return ones & zeros;
+}
+
+/* The highest bits that differ say the bucket; where each begins goes to `ends`, and then where it ends. */
+static void to_buckets(const uint64_t *keys, uint32_t n, const uint32_t *order, int shift,
+                       uint32_t mask, uint32_t *ends, uint32_t *out)
+{
+    for (uint32_t i = 0; i < n; i++)
+        ends[keys[order[i]] >> shift & mask]++;
+    for (uint32_t bucket = 0, sum = 0; bucket <= mask; bucket++) {
+        const uint32_t here = ends[bucket];
+        ends[bucket] = sum;
+        sum += here;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        out[ends[keys[order[i]] >> shift & mask]++] = order[i];
+}
+
+/* Once through all to buckets of a few, each of which is then near the processor: hashes take a third of the time
+ * of a pass per byte. */
+void run_sort(const uint64_t *keys, uint32_t n, uint32_t *order, uint32_t *scratch)
+{
+    const uint64_t differ = differing(keys, n, order);
+    int bits = 1;
+    while (bits < BUCKET_BITS_MAX && n >> bits > BUCKET_EVENTS)
+        bits++;
+    if (differ == 0)
+        return;
+    const int top = 64 - __builtin_clzll(differ), shift = top > bits ? top - bits : 0;
+    const uint32_t mask = (UINT32_C(1) << bits) - 1;
+    uint32_t *ends = calloc((size_t)mask + 1, sizeof *ends);
+    CHECK(ends != NULL);
+    to_buckets(keys, n, order, shift, mask, ends, scratch);
+    for (uint32_t bucket = 0, from = 0; bucket <= mask; from = ends[bucket++]) {
+        const uint32_t count = ends[bucket] - from;
+        if (count <= INSERT_MAX)
+            sort_few(keys, count, scratch + from);
+        else
+            sort_by_bytes(keys, count, scratch + from, order + from);
+    }
+    memcpy(order, scratch, n * sizeof *order);
+    free(ends);
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------- */
@@ -370,10 +437,16 @@ static uint32_t order_counted(Build *b, uint32_t *order)
 {
     const RunColumns *c = b->c;
     uint32_t n = 0;
+    int32_t day = 0; /* mostly the one of the event before */
+    int64_t day_ms = INT64_MAX;
     for (uint32_t i = 0; i < c->count; i++) {
         if (c->name_id[i] == RUN_NAME_NONE)
             continue;
-        b->keys[i] = (uint64_t)c->name_id[i] << 32 | (uint32_t)clock_day(c->time[i], 0);
+        if (c->time[i] < day_ms || c->time[i] - day_ms >= DAY_MS) {
+            day = clock_day(c->time[i], 0);
+            day_ms = clock_day_start_ms(day, 0);
+        }
+        b->keys[i] = (uint64_t)c->name_id[i] << 32 | (uint32_t)day;
         order[n++] = i;
     }
     run_sort(b->keys, n, order, b->scratch);

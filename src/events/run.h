@@ -97,7 +97,8 @@ typedef struct RunColumns {
     uint32_t *name_id; /* position -> names[], RUN_NAME_NONE = not counted */
     RunFrame *frames;
     Str *names;
-    Arena *arena;   /* the names' bytes */
+    Arena *arena; /* the names' bytes */
+    uint64_t seed;
     uint32_t *slot; /* hash table over names: index + 1, 0 = empty */
     uint32_t slot_count;
 } RunColumns;

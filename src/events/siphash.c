@@ -19,27 +19,37 @@ static uint64_t load64(const void *at)
     return v;
 }
 
-static void rounds(State *s, int n)
+static inline void mix(State *s)
 {
-    for (; n > 0; n--) {
-        s->v0 += s->v1;
-        s->v1 = rotl(s->v1, 13) ^ s->v0;
-        s->v0 = rotl(s->v0, 32);
-        s->v2 += s->v3;
-        s->v3 = rotl(s->v3, 16) ^ s->v2;
-        s->v0 += s->v3;
-        s->v3 = rotl(s->v3, 21) ^ s->v0;
-        s->v2 += s->v1;
-        s->v1 = rotl(s->v1, 17) ^ s->v2;
-        s->v2 = rotl(s->v2, 32);
-    }
+    s->v0 += s->v1;
+    s->v1 = rotl(s->v1, 13) ^ s->v0;
+    s->v0 = rotl(s->v0, 32);
+    s->v2 += s->v3;
+    s->v3 = rotl(s->v3, 16) ^ s->v2;
+    s->v0 += s->v3;
+    s->v3 = rotl(s->v3, 21) ^ s->v0;
+    s->v2 += s->v1;
+    s->v1 = rotl(s->v1, 17) ^ s->v2;
+    s->v2 = rotl(s->v2, 32);
 }
 
-static void absorb(State *s, uint64_t word)
+static inline void absorb(State *s, uint64_t word)
 {
     s->v3 ^= word;
-    rounds(s, 2);
+    mix(s);
+    mix(s);
     s->v0 ^= word;
+}
+
+/* The bytes behind the last whole word, lowest first; from the end of the word that overlaps them. */
+static uint64_t rest_of(Str data, size_t at)
+{
+    uint64_t last = 0;
+    if (data.len >= 8)
+        return at == data.len ? 0 : load64(data.ptr + data.len - 8) >> 8 * (8 - (data.len - at));
+    for (unsigned shift = 0; at < data.len; at++, shift += 8)
+        last |= (uint64_t)(unsigned char)data.ptr[at] << shift;
+    return last;
 }
 
 uint64_t siphash(const uint8_t key[SIPHASH_KEY_BYTES], Str data)
@@ -50,11 +60,9 @@ uint64_t siphash(const uint8_t key[SIPHASH_KEY_BYTES], Str data)
     size_t i = 0;
     for (; i + 8 <= data.len; i += 8)
         absorb(&s, load64(data.ptr + i));
-    uint64_t last = (uint64_t)data.len << 56;
-    for (unsigned shift = 0; i < data.len; i++, shift += 8)
-        last |= (uint64_t)(unsigned char)data.ptr[i] << shift;
-    absorb(&s, last);
+    absorb(&s, (uint64_t)data.len << 56 | rest_of(data, i));
     s.v2 ^= 0xff;
-    rounds(&s, 4);
+    for (int n = 0; n < 4; n++)
+        mix(&s);
     return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }

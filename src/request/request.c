@@ -271,8 +271,11 @@ static Err run_collect(Running *r, HttpWhen *when)
         buf_free(&r->collect.records);
         return err;
     }
-    r->events = (EventsTask){
-        .ctx = &r->ctx, .records = buf_str(&r->collect.records), .done = collected, .arg = r};
+    r->events = (EventsTask){.ctx = &r->ctx,
+                             .records = buf_str(&r->collect.records),
+                             .encoded = true,
+                             .done = collected,
+                             .arg = r};
     *when = HTTP_LATER;
     RequestServer *s = r->gate->server;
     atomic_fetch_add(&s->away, 1);

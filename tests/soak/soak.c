@@ -205,9 +205,13 @@ static void add_filled(Buf *b, Str text)
 {
     char uuid[RAND_UUID_BYTES];
     for (size_t i = 0; i < text.len; i++) {
-        const char next = i + 1 < text.len ? text.ptr[i + 1] : '\0';
-        if (text.ptr[i] != '$' || memchr("NIPU", next, 4) == NULL) {
-            buf_add_char(b, text.ptr[i]);
+        const char *dollar = memchr(text.ptr + i, '$', text.len - i);
+        const size_t at = dollar == NULL ? text.len : (size_t)(dollar - text.ptr);
+        buf_add(b, str_slice(text, i, at));
+        i = at;
+        const char next = at + 1 < text.len ? text.ptr[at + 1] : '\0';
+        if (at == text.len || memchr("NIPU", next, 4) == NULL) {
+            buf_add(b, str_slice(text, at, at + 1));
             continue;
         }
         if (next == 'N') {

@@ -73,18 +73,18 @@ static Err read_field(Ctx *ctx, Str key, JsonValue v, Incoming *in)
                  {STR("name"), &in->head.name, "/name"},
                  {STR("store"), &in->head.store, "/store"}};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-        if (str_eq(key, texts[i].name))
+        if (str_same(key, texts[i].name))
             return text_of(ctx, v, texts[i].pointer, texts[i].into);
-    if (str_eq(key, STR("time")))
+    if (str_same(key, STR("time")))
         return read_time(ctx, v, &in->head.time_ms);
-    if (str_eq(key, STR("actor")))
+    if (str_same(key, STR("actor")))
         return read_actor(ctx, v, &in->head.actor);
-    if (str_eq(key, STR("properties"))) {
+    if (str_same(key, STR("properties"))) {
         in->properties = v;
         in->has_properties = true;
         return ERR_OK;
     }
-    if (str_eq(key, STR("context"))) {
+    if (str_same(key, STR("context"))) {
         in->context = v;
         in->has_context = true;
         return ERR_OK;
@@ -94,10 +94,22 @@ static Err read_field(Ctx *ctx, Str key, JsonValue v, Incoming *in)
 
 /* ---- properties ------------------------------------------------------------------------------------- */
 
+/* Decimal places of a number without zeros at the end; 0 when it has an exponent. */
+static int places_of(Str token)
+{
+    const int64_t dot = str_index(token, '.', 0);
+    if (dot < 0 || str_index(token, 'e', 0) >= 0 || str_index(token, 'E', 0) >= 0)
+        return 0;
+    size_t end = token.len;
+    while (token.ptr[end - 1] == '0')
+        end--;
+    return (int)(end - (size_t)dot) - 1;
+}
+
 /* An exact decimal: as few places as hold it. */
 static Err add_number(Ctx *ctx, EventBuilder *b, Str name, JsonValue v)
 {
-    for (int scale = 0; scale <= 9; scale++) {
+    for (int scale = places_of(json_number_token(v)); scale <= 9; scale++) {
         int64_t n = 0;
         const JsonFault fault = json_scaled(v, scale, &n);
         if (fault == JSON_FAULT_NONE) {
@@ -157,29 +169,32 @@ static Err add_records(Ctx *ctx, EventBuilder *b, Str name, JsonValue list)
             return bad(ctx, "/properties", "a list holds texts only, or records only");
         event_item(b);
         for (JsonIter f = json_fields(record); json_next_field(&f, &key, &v);)
-            TRY(add_scalar(ctx, b, arena_copy(ctx->arena, key), v));
+            TRY(add_scalar(ctx, b, key, v));
     }
     event_items_end(b);
     return ERR_OK;
 }
 
+static Err add_list(Ctx *ctx, EventBuilder *b, Str name, JsonValue list)
+{
+    JsonValue first;
+    JsonIter items = json_items(list);
+    const bool filled = json_next_item(&items, &first);
+    return filled && json_type(first) == JSON_OBJECT ? add_records(ctx, b, name, list)
+                                                     : add_texts(ctx, b, name, list);
+}
+
 static Err add_properties(Ctx *ctx, EventBuilder *b, JsonValue object)
 {
-    JsonValue v, first;
-    Str key;
+    JsonValue v;
+    Str name;
     if (json_type(object) != JSON_OBJECT)
         return bad(ctx, "/properties", "send an object");
-    for (JsonIter it = json_fields(object); json_next_field(&it, &key, &v);) {
-        const Str name = arena_copy(ctx->arena, key);
-        JsonIter items = json_items(v);
-        const bool list = json_type(v) == JSON_ARRAY;
-        const bool filled = list && json_next_item(&items, &first);
-        if (!list)
-            TRY(add_scalar(ctx, b, name, v));
-        else if (filled && json_type(first) == JSON_OBJECT)
-            TRY(add_records(ctx, b, name, v));
+    for (JsonIter it = json_fields(object); json_next_field(&it, &name, &v);) {
+        if (json_type(v) == JSON_ARRAY)
+            TRY(add_list(ctx, b, name, v));
         else
-            TRY(add_texts(ctx, b, name, v));
+            TRY(add_scalar(ctx, b, name, v));
     }
     return ERR_OK;
 }
@@ -197,6 +212,10 @@ static Err collect_one(Collect *c, Str source, JsonValue v)
     Str key;
     if (json_type(v) != JSON_OBJECT)
         return bad(ctx, "", "an event is an object");
+    bool is_no_text = false;
+    (void)json_raw(v, &is_no_text);
+    if (is_no_text) /* also a name of a property, which would come repaired */
+        return fail_field(ctx, "", "event.text", "a text inside is not valid Unicode");
     for (JsonIter it = json_fields(v); json_next_field(&it, &key, &field);)
         TRY(read_field(ctx, key, field, &in));
     EventBuilder *b = event_begin(ctx, &in.head);
@@ -246,9 +265,9 @@ static Err collect(Collect *c, Call *call)
     Ctx *ctx = c->ctx;
     const ApiEventBatch *in = call->body;
     ApiEventReceipt *out = call->reply;
-    JsonValue list, v;
+    const JsonValue list = in->events;
+    JsonValue v;
     TRY(not_ours(ctx, in->source));
-    TRY(json_open(ctx, in->events, &list));
     const size_t n = json_count(list);
     if (json_type(list) != JSON_ARRAY || n == 0 || n > EVENTS_MAX)
         return fail_field(ctx, "/events", "request.range", "send a list of 1 to %d events",
