@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { GRAIN = 4 }; /* pieces taken at once: neighbours lie together in every list */
+enum {
+    GRAIN = 4
+}; /* pieces taken at once, unless the job says: neighbours lie together in every list */
 
 /* A question under way.  Stands on its caller's stack; everything is guarded by the crew's lock. */
 typedef struct Running {
@@ -101,7 +103,8 @@ static void work_a_grain(Crew *crew, Running *r, uint32_t worker)
 {
     const CrewJob *job = r->job;
     const uint32_t from = r->next_piece, left = job->pieces - from;
-    const uint32_t to = from + (left < GRAIN ? left : GRAIN);
+    const uint32_t grain = job->grain > 0 ? job->grain : GRAIN;
+    const uint32_t to = from + (left < grain ? left : grain);
     r->next_piece = to;
     r->working++;
     (void)pthread_mutex_unlock(&crew->lock);

@@ -27,6 +27,7 @@ uint32_t crew_size(const Crew *crew);
 typedef struct CrewJob {
     uint32_t pieces;
     uint32_t first_piece;
+    uint32_t grain; /* pieces that a thread takes at once; 0 = a few */
     /* worker < crew_size(): of this job one call at a time has this number; its pieces ascend. */
     void (*piece)(uint32_t worker, uint32_t piece, void *arg);
     void *arg;

@@ -384,6 +384,36 @@ static uint32_t scan_loose(const ScanView *view)
     return rows;
 }
 
+/* Persons with an event. */
+static uint32_t count_active(const World *w)
+{
+    bool *active = calloc(w->actor_count + 1, sizeof *active);
+    uint32_t n = 0;
+    CHECK(active != NULL);
+    for (uint32_t i = 0; i < w->happened_count; i++) {
+        const Actor *a = &w->actors[w->happened[i].actor];
+        if (w->happened[i].actor == 0 || a->erased || active[a->person])
+            continue;
+        active[a->person] = true;
+        n++;
+    }
+    free(active);
+    return n;
+}
+
+/* A trend over all events, in one bucket. */
+static void expect_trend(World *w, const ScanView *view, TrendMeasure measure, uint32_t want)
+{
+    const int64_t bounds[] = {0, INT64_C(1) << 50};
+    Crew *crew = crew_new(2);
+    const Trend t = {.measure = measure, .bounds = bounds, .bucket_count = 1, .top = 1};
+    TrendResult got;
+    CHECK(query_trend(&w->ctx, &(Query){.view = view, .crew = crew}, &t, &got) == ERR_OK);
+    EXPECT_I64((int64_t)got.series[0].cells[0], want);
+    crew_free(crew);
+    arena_reset(w->ctx.arena);
+}
+
 static void expect_world(World *w)
 {
     ScanView *view = engine_view(w->engine);
@@ -401,6 +431,8 @@ static void expect_world(World *w)
     engine_schema_unlock(w->engine);
     EXPECT_I64(scan_all(w, view, n, &many), count_alive(w));
     EXPECT_I64(scan_loose(view), count_alive(w));
+    expect_trend(w, view, TREND_EVENTS, count_alive(w));
+    expect_trend(w, view, TREND_PERSONS, count_active(w));
     expect_universe(w, view);
     engine_view_done(view);
     EngineStat stat;

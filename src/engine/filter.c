@@ -14,7 +14,8 @@ static void free_rows(FilterScratch *s)
     free(s->wide);
     free(s->narrow);
     free(s->times);
-    free(s->masks);
+    free(s->sets);
+    free(s->mask);
 }
 
 void filter_scratch_reserve(FilterScratch *s, uint32_t rows)
@@ -27,8 +28,10 @@ void filter_scratch_reserve(FilterScratch *s, uint32_t rows)
     s->wide = malloc(n * sizeof *s->wide);
     s->narrow = malloc(n * sizeof *s->narrow);
     s->times = malloc(n * sizeof *s->times);
-    s->masks = malloc(n * FILTER_DEPTH_MAX);
-    CHECK(s->wide != NULL && s->narrow != NULL && s->times != NULL && s->masks != NULL);
+    s->sets = malloc((size_t)kernel_words(s->rows) * sizeof *s->sets * (FILTER_DEPTH_MAX + 2));
+    s->mask = malloc(n);
+    CHECK(s->wide != NULL && s->narrow != NULL && s->times != NULL && s->sets != NULL &&
+          s->mask != NULL);
 }
 
 void filter_scratch_free(FilterScratch *s)
@@ -57,6 +60,14 @@ static void read_wide(const FilterRows *r, const PartColumn *c, uint64_t *out)
     bits_unpack64(r->part->data + c->at, r->first, r->count, c->width, out);
 }
 
+bool filter_codes(const FilterRows *r, const PartColumn *c, uint32_t *out)
+{
+    if (!touch_rows(r, c))
+        return false;
+    read_narrow(r, c, out);
+    return true;
+}
+
 bool filter_values(const FilterRows *r, const PartColumn *c, int64_t missing, FilterScratch *s,
                    int64_t *out)
 {
@@ -78,9 +89,23 @@ bool filter_values(const FilterRows *r, const PartColumn *c, int64_t missing, Fi
 
 /* ---- leaves ----------------------------------------------------------------------------------- */
 
-static void fill(uint8_t *mask, uint32_t n, bool value)
+/* Leaves say nothing of the bits behind the rows. */
+static void fill(uint64_t *set, uint32_t n, bool value)
 {
-    memset(mask, value, n);
+    memset(set, value ? 0xFF : 0, kernel_words(n) * sizeof *set);
+}
+
+/* The rows whose byte is 1; the others' are 0, and those behind the rows anything.  Eight bytes at once: the factor
+ * brings their lowest bits together. */
+static void pack(const uint8_t *mask, uint32_t n, uint64_t *set)
+{
+    memset(set, 0, kernel_words(n) * sizeof *set);
+    for (uint32_t i = 0; i < n; i += 8) {
+        uint64_t eight;
+        memcpy(&eight, mask + i, sizeof eight);
+        eight &= UINT64_C(0x0101010101010101);
+        set[i / 64] |= eight * UINT64_C(0x0102040810204080) >> 56 << (i & 63);
+    }
 }
 
 static bool code_is_in(const Filter *f, uint32_t code)
@@ -89,30 +114,36 @@ static bool code_is_in(const Filter *f, uint32_t code)
     return at < f->code_count && f->codes[at] != 0;
 }
 
-static bool codes_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint8_t *mask)
+static bool codes_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint64_t *set)
 {
     const PartColumn *c = part_find_column(r->part, r->list, f->prop);
     if (c == NULL || c->kind != PART_CODES || c->width == 0) {
         const bool is_name = f->prop == PROP_EVENT && c == NULL;
-        fill(mask, r->count, code_is_in(f, is_name ? r->list->event : 0));
+        fill(set, r->count, code_is_in(f, is_name ? r->list->event : 0));
         return true;
     }
     if (!touch_rows(r, c))
         return false;
+    if (c->width <= 8) {
+        uint8_t table[256 + 4] = {0};
+        for (uint32_t code = 0; code < UINT32_C(1) << c->width; code++)
+            table[code] = code_is_in(f, code);
+        kernels()->in_table(r->part->data + c->at, r->first, r->count, c->width, table, set);
+        return true;
+    }
     read_narrow(r, c, s->narrow);
-    if (f->code_count == 1) {
-        for (uint32_t i = 0; i < r->count; i++)
-            mask[i] = (uint8_t)((s->narrow[i] == f->first_code) & f->codes[0]);
+    if (f->code_count == 1 && f->codes[0] != 0) {
+        kernels()->in_range(s->narrow, r->count, UINT32_MAX, f->first_code, 0, set);
         return true;
     }
     /* Codes of this column stay below 1 << width: when all of those are known, no row needs the check. */
-    if (f->first_code == 0 && c->width < 32 && UINT32_C(1) << c->width <= f->code_count) {
-        for (uint32_t i = 0; i < r->count; i++)
-            mask[i] = f->codes[s->narrow[i]];
-        return true;
-    }
-    for (uint32_t i = 0; i < r->count; i++)
-        mask[i] = code_is_in(f, s->narrow[i]);
+    const bool all_known =
+        f->first_code == 0 && c->width < 32 && UINT32_C(1) << c->width <= f->code_count;
+    for (uint32_t i = 0; all_known && i < r->count; i++)
+        s->mask[i] = f->codes[s->narrow[i]];
+    for (uint32_t i = 0; !all_known && i < r->count; i++)
+        s->mask[i] = code_is_in(f, s->narrow[i]);
+    pack(s->mask, r->count, set);
     return true;
 }
 
@@ -154,33 +185,41 @@ static bool stored_range(const Filter *f, const PartColumn *c, StoredRange *out)
     return out->low <= out->high; /* not so where no row has a value */
 }
 
-static bool range_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint8_t *mask)
+static bool range_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint64_t *set)
 {
     const PartColumn *c = part_find_column(r->part, r->list, f->prop);
     if (c == NULL || c->kind != PART_NUMBERS) {
-        fill(mask, r->count, f->missing);
+        fill(set, r->count, f->missing);
         return true;
     }
     if (!touch_rows(r, c))
         return false;
     StoredRange range = {.low = 1, .high = 0};
-    const bool any = stored_range(f, c, &range);
-    const uint8_t missing = c->nullable && f->missing;
+    const bool any = stored_range(f, c, &range), missing = c->nullable && f->missing;
     if (c->width > 32) {
         read_wide(r, c, s->wide);
         for (uint32_t i = 0; i < r->count; i++)
-            mask[i] = (uint8_t)((any & (s->wide[i] >= range.low) & (s->wide[i] <= range.high)) |
-                                (missing & (s->wide[i] == 0)));
+            s->mask[i] = (uint8_t)((any & (s->wide[i] >= range.low) & (s->wide[i] <= range.high)) |
+                                   (missing & (s->wide[i] == 0)));
+        pack(s->mask, r->count, set);
         return true;
     }
     read_narrow(r, c, s->narrow);
-    const uint32_t low = (uint32_t)range.low, span = (uint32_t)(range.high - range.low);
-    for (uint32_t i = 0; i < r->count; i++)
-        mask[i] = (uint8_t)((any & (s->narrow[i] - low <= span)) | (missing & (s->narrow[i] == 0)));
+    if (any)
+        kernels()->in_range(s->narrow, r->count, UINT32_MAX, (uint32_t)range.low,
+                            (uint32_t)(range.high - range.low), set);
+    else
+        fill(set, r->count, false);
+    if (missing) {
+        uint64_t *const none = s->sets + (size_t)FILTER_DEPTH_MAX * kernel_words(s->rows);
+        kernels()->in_range(s->narrow, r->count, UINT32_MAX, 0, 0, none);
+        for (uint32_t i = 0; i < kernel_words(r->count); i++)
+            set[i] |= none[i];
+    }
     return true;
 }
 
-static bool time_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint8_t *mask)
+static bool time_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint64_t *set)
 {
     const int64_t week_ms = r->part->head->week_ms;
     const PartColumn *c = part_find_column(r->part, r->list, PROP_MS);
@@ -190,8 +229,9 @@ static bool time_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, ui
     for (uint32_t i = 0; i < r->count; i++) {
         const int64_t second = r->keys[i] & PART_SECOND_MASK;
         const int64_t at = week_ms + second * 1000 + (whole ? 0 : s->times[i]);
-        mask[i] = (uint8_t)((at >= f->min) & (at <= f->max));
+        s->mask[i] = (uint8_t)((at >= f->min) & (at <= f->max));
     }
+    pack(s->mask, r->count, set);
     return true;
 }
 
@@ -239,7 +279,7 @@ bool filter_numbers(const Filter *f, const FilterRows *r, FilterScratch *s, int6
 
 enum { PRODUCTS = 1024 }; /* that are looked at together */
 
-static bool product_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint8_t *mask)
+static bool product_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint64_t *set)
 {
     FilterWide numbers[PRODUCTS];
     for (uint32_t done = 0; done < r->count; done += PRODUCTS) {
@@ -249,39 +289,45 @@ static bool product_leaf(const Filter *f, const FilterRows *r, FilterScratch *s,
         if (!filter_numbers(f, &some, s, s->times, numbers))
             return false;
         for (uint32_t i = 0; i < some.count; i++)
-            mask[done + i] =
+            s->mask[done + i] =
                 (numbers[i] != FILTER_NO_NUMBER) & (numbers[i] >= f->low) & (numbers[i] <= f->high);
     }
+    pack(s->mask, r->count, set);
     return true;
 }
 
-static void persons_leaf(const Filter *f, const FilterRows *r, uint8_t *mask)
+static void persons_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint64_t *set)
 {
     const uint32_t base = r->block << PART_BLOCK_BITS;
     for (uint32_t i = 0; i < r->count; i++) {
         const uint32_t person = base + (r->keys[i] >> PART_SECOND_BITS);
-        mask[i] = person < f->person_count && (f->persons[person / 64] >> (person & 63) & 1) != 0;
+        s->mask[i] =
+            person < f->person_count && (f->persons[person / 64] >> (person & 63) & 1) != 0;
     }
+    pack(s->mask, r->count, set);
 }
 
-static bool leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint8_t *mask)
+static bool leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint64_t *set)
 {
     switch (f->kind) {
     case FILTER_CODES:
-        return codes_leaf(f, r, s, mask);
+        return codes_leaf(f, r, s, set);
     case FILTER_RANGE:
-        return range_leaf(f, r, s, mask);
+        return range_leaf(f, r, s, set);
     case FILTER_TIME:
-        return time_leaf(f, r, s, mask);
+        return time_leaf(f, r, s, set);
     case FILTER_PERSONS:
-        persons_leaf(f, r, mask);
+        persons_leaf(f, r, s, set);
         return true;
     case FILTER_PRODUCT:
-        return product_leaf(f, r, s, mask);
+        return product_leaf(f, r, s, set);
     case FILTER_ITEMS:
     case FILTER_ITEMS_ALL:
     case FILTER_ITEMS_SUM:
-        return items_filter(f, r, s, mask);
+        if (!items_filter(f, r, s, s->mask))
+            return false;
+        pack(s->mask, r->count, set);
+        return true;
     case FILTER_ALL:
     case FILTER_NONE:
     case FILTER_AND:
@@ -289,45 +335,81 @@ static bool leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint8_t
     case FILTER_NOT:
         break;
     }
-    fill(mask, r->count, f->kind == FILTER_ALL);
+    fill(set, r->count, f->kind == FILTER_ALL);
     return true;
 }
 
 /* ---- trees ------------------------------------------------------------------------------------ */
 
-static void combine(FilterKind kind, uint8_t *into, const uint8_t *mask, uint32_t n)
+static void combine(FilterKind kind, uint64_t *into, const uint64_t *set, uint32_t words)
 {
-    if (kind == FILTER_OR)
-        for (uint32_t i = 0; i < n; i++)
-            into[i] |= mask[i];
-    else
-        for (uint32_t i = 0; i < n; i++)
-            into[i] &= mask[i];
+    for (uint32_t i = 0; i < words; i++)
+        into[i] = kind == FILTER_OR ? into[i] | set[i] : into[i] & set[i];
 }
 
 /* Recursion is bounded: whoever makes filters keeps to FILTER_DEPTH_MAX. */
 static bool evaluate(const Filter *f, const FilterRows *r, FilterScratch *s, uint32_t depth,
-                     uint8_t *mask)
+                     uint64_t *set)
 {
     CHECK(depth < FILTER_DEPTH_MAX);
     if (f->kind != FILTER_AND && f->kind != FILTER_OR && f->kind != FILTER_NOT)
-        return leaf(f, r, s, mask);
-    uint8_t *const other = s->masks + (size_t)depth * (s->rows + KERNEL_SLACK);
+        return leaf(f, r, s, set);
+    const uint32_t words = kernel_words(r->count);
+    uint64_t *const other = s->sets + (size_t)depth * kernel_words(s->rows);
     if (f->kind != FILTER_NOT)
-        fill(mask, r->count, f->kind == FILTER_AND);
+        fill(set, r->count, f->kind == FILTER_AND);
     for (uint32_t a = 0; a < f->arg_count; a++) {
-        if (!evaluate(f->args[a], r, s, depth + 1, f->kind == FILTER_NOT ? mask : other))
+        if (!evaluate(f->args[a], r, s, depth + 1, f->kind == FILTER_NOT ? set : other))
             return false;
         if (f->kind != FILTER_NOT)
-            combine(f->kind, mask, other, r->count);
+            combine(f->kind, set, other, words);
     }
-    for (uint32_t i = 0; f->kind == FILTER_NOT && i < r->count; i++)
-        mask[i] ^= 1;
+    for (uint32_t i = 0; f->kind == FILTER_NOT && i < words; i++)
+        set[i] = ~set[i];
     return true;
+}
+
+bool filter_set(const Filter *f, const FilterRows *rows, FilterScratch *s, uint64_t *out)
+{
+    filter_scratch_reserve(s, rows->count);
+    if (!evaluate(f, rows, s, 0, out))
+        return false;
+    if (rows->count % 64 != 0)
+        out[rows->count / 64] &= (UINT64_C(1) << rows->count % 64) - 1;
+    return true;
+}
+
+/* Eight bytes of 0 or 1, of eight bits. */
+static uint64_t spread(uint8_t bits)
+{
+    const uint64_t each = (bits * UINT64_C(0x0101010101010101)) & UINT64_C(0x8040201008040201);
+    return (each + UINT64_C(0x7F7F7F7F7F7F7F7F)) >> 7 & UINT64_C(0x0101010101010101);
 }
 
 bool filter_rows(const Filter *f, const FilterRows *rows, FilterScratch *s, uint8_t *mask)
 {
     filter_scratch_reserve(s, rows->count);
-    return evaluate(f, rows, s, 0, mask);
+    uint64_t *const set = s->sets + (size_t)(FILTER_DEPTH_MAX + 1) * kernel_words(s->rows);
+    if (!filter_set(f, rows, s, set))
+        return false;
+    for (uint32_t i = 0; i < rows->count; i += 8) {
+        const uint64_t eight = spread((uint8_t)(set[i / 64] >> (i & 63)));
+        memcpy(mask + i, &eight, rows->count - i < 8 ? rows->count - i : 8);
+    }
+    return true;
+}
+
+FilterNeeds filter_needs(const Filter *f)
+{
+    FilterNeeds needs = {0};
+    if (f == NULL)
+        return needs;
+    needs.block = f->kind == FILTER_PERSONS;
+    needs.keys = f->kind == FILTER_TIME || needs.block;
+    for (uint32_t a = 0; a < f->arg_count; a++) {
+        const FilterNeeds more = filter_needs(f->args[a]);
+        needs.keys |= more.keys;
+        needs.block |= more.block;
+    }
+    return needs;
 }

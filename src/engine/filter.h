@@ -58,7 +58,7 @@ typedef struct FilterRows {
     const PartList *list;
     uint32_t first, count;
     uint32_t block;
-    const uint32_t *keys; /* of these rows */
+    const uint32_t *keys; /* of these rows; needed as filter_needs() says */
 } FilterRows;
 
 /* Room for `rows` rows in every buffer; grows, never shrinks.  Owns its memory. */
@@ -66,16 +66,30 @@ typedef struct FilterScratch {
     uint32_t rows;
     uint64_t *wide;
     uint32_t *narrow;
-    int64_t *times;             /* of a time leaf; of a leaf on items, how many each row has */
-    uint8_t *masks;             /* FILTER_DEPTH_MAX of them */
+    int64_t *times; /* of a time leaf; of a leaf on items, how many each row has */
+    uint8_t *mask;
+    uint64_t *sets;             /* FILTER_DEPTH_MAX of them, and two */
     struct ItemsScratch *items; /* NULL until it is needed */
 } FilterScratch;
 
 void filter_scratch_reserve(FilterScratch *s, uint32_t rows);
 void filter_scratch_free(FilterScratch *s);
 
+/* The set of rows that fulfil the filter, as in kernels.h; no bits behind the rows.  False when the part is damaged
+ * there. */
+MUST_USE bool filter_set(const Filter *f, const FilterRows *rows, FilterScratch *s, uint64_t *out);
+
+/* What is looked at besides columns: keys, and the block, which is then that of all rows. */
+typedef struct FilterNeeds {
+    bool keys, block;
+} FilterNeeds;
+FilterNeeds filter_needs(const Filter *f); /* NULL: nothing */
+
 /* mask[i] = 1 when row i fulfils the filter, else 0.  False when the part is damaged there. */
 MUST_USE bool filter_rows(const Filter *f, const FilterRows *rows, FilterScratch *s, uint8_t *mask);
+
+/* Codes of a column of codes; 0 = there is none. */
+MUST_USE bool filter_codes(const FilterRows *rows, const PartColumn *column, uint32_t *out);
 
 /* Values of a column as numbers: out[i], or `missing` where there is none. */
 MUST_USE bool filter_values(const FilterRows *rows, const PartColumn *column, int64_t missing,

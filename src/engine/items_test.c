@@ -365,7 +365,7 @@ static void take(const ScanLoose *rows, void *arg)
 {
     Shop *s = arg;
     int64_t *seq = calloc((size_t)rows->count + 256, sizeof *seq);
-    CHECK(seq != NULL && scan_values(rows, (ScanProp){SEQ, 0}, &s->scratch, seq));
+    CHECK(seq != NULL && scan_values(rows->at, (ScanProp){SEQ, 0}, &s->scratch, seq));
     for (uint32_t i = 0; i < rows->count; i++)
         if (rows->mask == NULL || rows->mask[i] != 0) {
             CHECK(!s->got[seq[i]]);

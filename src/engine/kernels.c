@@ -21,16 +21,18 @@ void plain_unpack8(const uint8_t *src, uint64_t first, uint32_t n, int width, ui
         out[i] = (uint8_t)(kernel_load32(src + (bit >> 3)) >> (bit & 7) & mask);
 }
 
-void plain_keys(const uint8_t *src, uint32_t n, uint32_t *out)
+uint32_t plain_keys(const uint8_t *src, uint32_t n, uint32_t *out)
 {
     const uint8_t *data = src + (n + 3) / 4;
-    uint32_t key = 0;
+    uint32_t key = 0, all = 0;
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t bytes = (src[i >> 2] >> (i & 3) * 2 & 3U) + 1;
         key += kernel_load32(data) & (UINT32_MAX >> (32 - 8 * bytes));
         out[i] = key;
+        all |= key;
         data += bytes;
     }
+    return all;
 }
 
 /* Without a branch: which code comes next cannot be foreseen. */
@@ -53,6 +55,92 @@ void plain_weave(const uint8_t *lists, uint32_t n, const uint32_t **from, uint32
         out[i] = *from[lists[i]]++;
 }
 
+static uint64_t plain_count(const uint64_t *words, size_t n)
+{
+    uint64_t bits = 0;
+    for (size_t i = 0; i < n; i++)
+        bits += (uint64_t)__builtin_popcountll(words[i]);
+    return bits;
+}
+
+void plain_in_table(const uint8_t *src, uint64_t first, uint32_t n, int width,
+                    const uint8_t table[256 + 4], uint64_t *out)
+{
+    uint8_t codes[64 + KERNEL_SLACK];
+    for (uint32_t i = 0; i < n; i += 64) {
+        const uint32_t some = n - i < 64 ? n - i : 64;
+        uint64_t word = 0;
+        plain_unpack8(src, first + i, some, width, codes);
+        for (uint32_t j = 0; j < some; j++)
+            word |= (uint64_t)table[codes[j]] << j;
+        out[i / 64] = word;
+    }
+}
+
+void plain_in_range(const uint32_t *values, uint32_t n, uint32_t mask, uint32_t low, uint32_t span,
+                    uint64_t *out)
+{
+    for (uint32_t i = 0; i < n; i += 64) {
+        const uint32_t some = n - i < 64 ? n - i : 64;
+        uint64_t word = 0;
+        for (uint32_t j = 0; j < some; j++)
+            word |= (uint64_t)((values[i + j] & mask) - low <= span) << j;
+        out[i / 64] = word;
+    }
+}
+
+void plain_drop_above(const uint32_t *values, uint32_t from, uint32_t to, const uint32_t *table,
+                      int shift, uint32_t most, uint64_t *set)
+{
+    for (uint32_t i = from; i < to; i++)
+        set[i / 64] &= ~((uint64_t)(table[values[i] >> shift] > most) << (i & 63));
+}
+
+uint32_t plain_rows_of(const uint64_t *set, uint32_t n, uint32_t *out)
+{
+    uint32_t found = 0;
+    for (uint32_t word = 0; word < kernel_words(n); word++)
+        for (uint64_t left = kernel_set_word(set, n, word); left != 0; left &= left - 1)
+            out[found++] = 64 * word + (uint32_t)__builtin_ctzll(left);
+    return found;
+}
+
+void plain_rank(const uint32_t *values, uint32_t n, uint32_t mask, const uint32_t *bounds,
+                uint32_t bound_count, uint16_t *out)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t below = 0;
+        for (uint32_t b = 0; b < bound_count; b++)
+            below += bounds[b] <= (values[i] & mask);
+        out[i] = (uint16_t)below;
+    }
+}
+
+void plain_count_from(const uint32_t *values, uint32_t n, const uint64_t *set, uint32_t mask,
+                      const uint32_t *bounds, uint32_t bound_count, uint64_t *counts)
+{
+    for (uint32_t word = 0; word < kernel_words(n); word++)
+        for (uint64_t left = kernel_set_word(set, n, word); left != 0; left &= left - 1) {
+            const uint32_t value = values[64 * word + (uint32_t)__builtin_ctzll(left)] & mask;
+            for (uint32_t b = 0; b < bound_count; b++)
+                counts[b] += bounds[b] <= value;
+        }
+}
+
+uint32_t plain_places(const uint32_t *values, uint32_t from, uint32_t to, const uint64_t *set,
+                      const uint16_t *ranks, int width, int shift, uint32_t *out)
+{
+    uint32_t found = 0;
+    for (uint32_t i = from; i < to; i++) {
+        if (set != NULL && (set[i / 64] >> (i & 63) & 1) == 0)
+            continue;
+        const uint32_t place = (uint32_t)ranks[i] << width | values[i] >> shift;
+        out[found] = place;
+        found += found == 0 || out[found - 1] != place;
+    }
+    return found;
+}
+
 const Kernels KERNELS_PLAIN = {
     .name = "plain",
     .unpack32 = plain_unpack32,
@@ -60,6 +148,14 @@ const Kernels KERNELS_PLAIN = {
     .keys = plain_keys,
     .pick = plain_pick,
     .weave = plain_weave,
+    .count = plain_count,
+    .in_table = plain_in_table,
+    .in_range = plain_in_range,
+    .drop_above = plain_drop_above,
+    .rows_of = plain_rows_of,
+    .rank = plain_rank,
+    .count_from = plain_count_from,
+    .places = plain_places,
 };
 
 uint8_t kernel_key_shuffle[256][16];

@@ -7,12 +7,20 @@
  *
  * Slack: sources may be read up to KERNEL_SLACK bytes behind their end, results are written up to
  * KERNEL_SLACK bytes behind theirs.
+ *
+ * Sets of rows are bits: row i is bit i & 63 of word i / 64.  In the last word of a result the bits behind the rows
+ * are anything; of a set that is given they are not looked at.
  */
 #pragma once
 
 #include "base/str.h"
 
 enum { KERNEL_SLACK = 128, KERNEL_PICK_NONE = 255 };
+
+static inline uint32_t kernel_words(uint32_t rows)
+{
+    return (rows + 63) / 64;
+}
 
 typedef struct Kernels {
     const char *name;
@@ -23,8 +31,8 @@ typedef struct Kernels {
     /* The same as bytes; width 0 to 8. */
     void (*unpack8)(const uint8_t *src, uint64_t first, uint32_t n, int width, uint8_t *out);
 
-    /* `n` ascending keys of a stream that key_stream_encode() made. */
-    void (*keys)(const uint8_t *src, uint32_t n, uint32_t *out);
+    /* `n` ascending keys of a stream that key_stream_encode() made; gives all of them or-ed together. */
+    uint32_t (*keys)(const uint8_t *src, uint32_t n, uint32_t *out);
 
     /* table[code] of every code whose entry is not KERNEL_PICK_NONE, in order; gives how many. */
     uint32_t (*pick)(const uint8_t *codes, uint32_t n, const uint8_t table[256], uint8_t *out);
@@ -33,6 +41,40 @@ typedef struct Kernels {
      * `count` lists and is moved on. */
     void (*weave)(const uint8_t *lists, uint32_t n, const uint32_t **from, uint32_t count,
                   uint32_t *out);
+
+    /* How many bits the words have. */
+    uint64_t (*count)(const uint64_t *words, size_t n);
+
+    /* The set of values [first, first + n) of a row of `width`-bit codes whose table entry is 1; width 1 to 8,
+     * entries 0 or 1. */
+    void (*in_table)(const uint8_t *src, uint64_t first, uint32_t n, int width,
+                     const uint8_t table[256 + 4], uint64_t *out);
+
+    /* The set of values with (value & mask) - low <= span, below zero being very large. */
+    void (*in_range)(const uint32_t *values, uint32_t n, uint32_t mask, uint32_t low, uint32_t span,
+                     uint64_t *out);
+
+    /* Takes the rows in [from, to) out of the set whose entry in the table, at values[i] >> shift, is above `most`. */
+    void (*drop_above)(const uint32_t *values, uint32_t from, uint32_t to, const uint32_t *table,
+                       int shift, uint32_t most, uint64_t *set);
+
+    /* The numbers of the rows in a set, ascending; gives how many. */
+    uint32_t (*rows_of)(const uint64_t *set, uint32_t n, uint32_t *out);
+
+    /* out[i] = how many of the bounds are at or below values[i] & mask; both below 2^31.  Looks at each bound: for
+     * few of them. */
+    void (*rank)(const uint32_t *values, uint32_t n, uint32_t mask, const uint32_t *bounds,
+                 uint32_t bound_count, uint16_t *out);
+
+    /* counts[b] += how many of the set's rows (NULL = all) have values[i] & mask at or above bounds[b]; both
+     * below 2^31. */
+    void (*count_from)(const uint32_t *values, uint32_t n, const uint64_t *set, uint32_t mask,
+                       const uint32_t *bounds, uint32_t bound_count, uint64_t *counts);
+
+    /* Of the set's rows (NULL = all) in [from, to), ranks[i] << width | values[i] >> shift, in order; of equal ones beside each
+     * other only one is sure to come.  Gives how many. */
+    uint32_t (*places)(const uint32_t *values, uint32_t from, uint32_t to, const uint64_t *set,
+                       const uint16_t *ranks, int width, int shift, uint32_t *out);
 } Kernels;
 
 const Kernels *kernels(void);

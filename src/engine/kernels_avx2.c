@@ -38,11 +38,12 @@ static void avx2_unpack32(const uint8_t *src, uint64_t first, uint32_t n, int wi
     }
 }
 
-static void avx2_keys(const uint8_t *src, uint32_t n, uint32_t *out)
+static uint32_t avx2_keys(const uint8_t *src, uint32_t n, uint32_t *out)
 {
     const uint8_t *data = src + (n + 3) / 4;
-    __m128i key = _mm_setzero_si128();
-    for (uint32_t i = 0; i < n; i += 4) {
+    __m128i key = _mm_setzero_si128(), all = key;
+    const uint32_t whole = n & ~UINT32_C(3);
+    for (uint32_t i = 0; i < whole; i += 4) {
         const uint8_t control = src[i >> 2];
         __m128i v = _mm_shuffle_epi8(
             _mm_loadu_si128((const __m128i *)(const void *)data),
@@ -52,8 +53,146 @@ static void avx2_keys(const uint8_t *src, uint32_t n, uint32_t *out)
         v = _mm_add_epi32(v, _mm_shuffle_epi32(key, 0xFF));
         _mm_storeu_si128((__m128i *)(void *)(out + i), v);
         key = v;
+        all = _mm_or_si128(all, v);
         data += kernel_key_bytes[control];
     }
+    uint32_t keys[4], before = (uint32_t)_mm_extract_epi32(key, 3);
+    _mm_storeu_si128((__m128i *)(void *)keys, all);
+    for (uint32_t i = whole; i < n; i++) {
+        const uint32_t bytes = (src[i >> 2] >> (i & 3) * 2 & 3U) + 1;
+        before += kernel_load32(data) & (UINT32_MAX >> (32 - 8 * bytes));
+        out[i] = before;
+        keys[0] |= before;
+        data += bytes;
+    }
+    return keys[0] | keys[1] | keys[2] | keys[3];
+}
+
+static inline __m256i load256(const void *at)
+{
+    return _mm256_loadu_si256(at);
+}
+
+static void avx2_in_table(const uint8_t *src, uint64_t first, uint32_t n, int width,
+                          const uint8_t table[256 + 4], uint64_t *out)
+{
+    uint32_t codes[64 + KERNEL_SLACK];
+    for (uint32_t i = 0; i < n; i += 64) {
+        uint64_t word = 0;
+        avx2_unpack32(src, first + i, 64, width, codes);
+        for (uint32_t j = 0; j < 64; j += 8) {
+            const __m256i in =
+                _mm256_i32gather_epi32((const int *)(const void *)table, load256(codes + j), 1);
+            const __m256i top = _mm256_slli_epi32(in, 31);
+            word |= (uint64_t)(uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(top)) << j;
+        }
+        out[i / 64] = word;
+    }
+}
+
+static void avx2_in_range(const uint32_t *values, uint32_t n, uint32_t mask, uint32_t low,
+                          uint32_t span, uint64_t *out)
+{
+    const __m256i masks = _mm256_set1_epi32((int)mask), lows = _mm256_set1_epi32((int)low);
+    const __m256i spans = _mm256_set1_epi32((int)span);
+    for (uint32_t i = 0; i < n; i += 64) {
+        uint64_t word = 0;
+        for (uint32_t j = 0; j < 64 && i + j < n; j += 8) {
+            const __m256i v = _mm256_and_si256(load256(values + i + j), masks);
+            const __m256i off = _mm256_sub_epi32(v, lows);
+            const __m256i in = _mm256_cmpeq_epi32(_mm256_min_epu32(off, spans), off);
+            word |= (uint64_t)(uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(in)) << j;
+        }
+        out[i / 64] = word;
+    }
+}
+
+/* All bits where the bound is at or below: a step down of one. */
+static inline __m256i at_or_above(__m256i v, __m256i bound)
+{
+    return _mm256_cmpgt_epi32(v, _mm256_sub_epi32(bound, _mm256_set1_epi32(1)));
+}
+
+static inline __m256i rank8(__m256i v, const uint32_t *bounds, uint32_t bound_count)
+{
+    __m256i below = _mm256_setzero_si256();
+    for (uint32_t b = 0; b < bound_count; b++)
+        below = _mm256_sub_epi32(below, at_or_above(v, _mm256_set1_epi32((int)bounds[b])));
+    return below;
+}
+
+static void avx2_rank(const uint32_t *values, uint32_t n, uint32_t mask, const uint32_t *bounds,
+                      uint32_t bound_count, uint16_t *out)
+{
+    const __m256i masks = _mm256_set1_epi32((int)mask);
+    for (uint32_t i = 0; i < n; i += 8) {
+        const __m256i v = _mm256_and_si256(load256(values + i), masks);
+        const __m256i rank = rank8(v, bounds, bound_count);
+        const __m128i low = _mm256_castsi256_si128(rank), high = _mm256_extracti128_si256(rank, 1);
+        _mm_storeu_si128((__m128i *)(void *)(out + i), _mm_packus_epi32(low, high));
+    }
+}
+
+/* Of the eight rows from row i on all bits of those in the set. */
+static inline __m256i set8(const uint64_t *set, uint32_t n, uint32_t i)
+{
+    const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const int in = (int)(kernel_set_word(set, n, i / 64) >> (i & 63) & 0xFF);
+    return _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(in), bit), bit);
+}
+
+static inline uint32_t sum8(__m256i v)
+{
+    uint32_t lanes[8], sum = 0;
+    _mm256_storeu_si256((__m256i *)(void *)lanes, v);
+    for (int i = 0; i < 8; i++)
+        sum += lanes[i];
+    return sum;
+}
+
+/* Four bounds, each with a register that counts. */
+static void count_from4(const uint32_t *values, uint32_t n, const uint64_t *set, uint32_t mask,
+                        const uint32_t bounds[4], uint64_t counts[4])
+{
+    const __m256i masks = _mm256_set1_epi32((int)mask);
+    __m256i below[4], found[4];
+    for (int b = 0; b < 4; b++) {
+        below[b] = _mm256_set1_epi32((int)bounds[b] - 1);
+        found[b] = _mm256_setzero_si256();
+    }
+    for (uint32_t i = 0; i < n; i += 8) {
+        const __m256i v = _mm256_and_si256(load256(values + i), masks);
+        const __m256i in = set8(set, n, i);
+#pragma GCC unroll 4
+        for (int b = 0; b < 4; b++)
+            found[b] =
+                _mm256_sub_epi32(found[b], _mm256_and_si256(in, _mm256_cmpgt_epi32(v, below[b])));
+    }
+    for (int b = 0; b < 4; b++)
+        counts[b] += sum8(found[b]);
+}
+
+static void avx2_count_from(const uint32_t *values, uint32_t n, const uint64_t *set, uint32_t mask,
+                            const uint32_t *bounds, uint32_t bound_count, uint64_t *counts)
+{
+    for (uint32_t from = 0; from < bound_count; from += 4) {
+        const uint32_t some = bound_count - from < 4 ? bound_count - from : 4;
+        uint32_t four[4];
+        uint64_t found[4] = {0};
+        for (uint32_t b = 0; b < 4; b++)
+            four[b] = bounds[from + (b < some ? b : some - 1)];
+        count_from4(values, n, set, mask, four, found);
+        for (uint32_t b = 0; b < some; b++)
+            counts[from + b] += found[b];
+    }
+}
+
+static uint64_t avx2_count(const uint64_t *words, size_t n)
+{
+    uint64_t bits = 0;
+    for (size_t i = 0; i < n; i++)
+        bits += (uint64_t)__builtin_popcountll(words[i]);
+    return bits;
 }
 
 const Kernels KERNELS_AVX2 = {
@@ -63,5 +202,13 @@ const Kernels KERNELS_AVX2 = {
     .keys = avx2_keys,
     .pick = plain_pick,
     .weave = plain_weave,
+    .count = avx2_count,
+    .in_table = avx2_in_table,
+    .in_range = avx2_in_range,
+    .drop_above = plain_drop_above,
+    .rows_of = plain_rows_of,
+    .rank = avx2_rank,
+    .count_from = avx2_count_from,
+    .places = plain_places,
 };
 #endif

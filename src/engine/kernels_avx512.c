@@ -39,12 +39,14 @@ static void avx512_unpack32(const uint8_t *src, uint64_t first, uint32_t n, int 
 }
 
 /* Sixty-four values take 8 * width whole bytes; each lane of eight picks its bits out of eight bytes. */
-static void avx512_unpack8(const uint8_t *src, uint64_t first, uint32_t n, int width, uint8_t *out)
+typedef struct Unpack8 {
+    __m512i places, shifts, mask;
+    const uint8_t *at;
+    int step;
+} Unpack8;
+
+static Unpack8 unpack8_from(const uint8_t *src, uint64_t first, int width)
 {
-    if (width == 0) {
-        memset(out, 0, n);
-        return;
-    }
     const uint64_t bit = first * (uint64_t)width;
     uint8_t place[64], shift[64];
     for (int lane = 0; lane < 8; lane++) {
@@ -54,36 +56,58 @@ static void avx512_unpack8(const uint8_t *src, uint64_t first, uint32_t n, int w
             shift[8 * lane + i] = (uint8_t)((base & 7) + i * width);
         }
     }
-    const __m512i places = load512(place), shifts = load512(shift);
-    const __m512i mask = _mm512_set1_epi8((char)((1 << width) - 1));
-    const uint8_t *at = src + (bit >> 3);
-    for (uint32_t i = 0; i < n; i += 64, at += 8 * width) {
-        const __m512i lanes = _mm512_permutexvar_epi8(places, load512(at));
-        const __m512i bits = _mm512_multishift_epi64_epi8(shifts, lanes);
-        _mm512_storeu_si512(out + i, _mm512_and_si512(bits, mask));
-    }
+    return (Unpack8){load512(place), load512(shift), _mm512_set1_epi8((char)((1 << width) - 1)),
+                     src + (bit >> 3), 8 * width};
 }
 
-/* Sixteen deltas at once: their bytes are spread to their lanes, then summed up in four steps. */
-static void avx512_keys(const uint8_t *src, uint32_t n, uint32_t *out)
+static inline __m512i unpack8_next(Unpack8 *u)
+{
+    const __m512i lanes = _mm512_permutexvar_epi8(u->places, load512(u->at));
+    u->at += u->step;
+    return _mm512_and_si512(_mm512_multishift_epi64_epi8(u->shifts, lanes), u->mask);
+}
+
+static void avx512_unpack8(const uint8_t *src, uint64_t first, uint32_t n, int width, uint8_t *out)
+{
+    if (width == 0) {
+        memset(out, 0, n);
+        return;
+    }
+    Unpack8 u = unpack8_from(src, first, width);
+    for (uint32_t i = 0; i < n; i += 64)
+        _mm512_storeu_si512(out + i, unpack8_next(&u));
+}
+
+/* Which data bytes go where for the keys of four control bytes.  Behind the last keys stand data: without a branch,
+ * as most streams are short. */
+static inline uint64_t key_lanes(const uint8_t *control, uint32_t keys)
+{
+    const uint64_t lanes =
+        (uint64_t)kernel_key_lanes[control[0]] | (uint64_t)kernel_key_lanes[control[1]] << 16 |
+        (uint64_t)kernel_key_lanes[control[2]] << 32 | (uint64_t)kernel_key_lanes[control[3]] << 48;
+    return keys >= 16 ? lanes : lanes & ((UINT64_C(1) << 4 * keys) - 1);
+}
+
+/* Sixteen deltas at once: their bytes are spread to their lanes, then summed up in four steps.  What stands behind
+ * the last key is that key again. */
+static uint32_t avx512_keys(const uint8_t *src, uint32_t n, uint32_t *out)
 {
     const uint8_t *data = src + (n + 3) / 4;
     const __m512i none = _mm512_setzero_si512(), last = _mm512_set1_epi32(15);
-    __m512i key = none;
+    __m512i key = none, all = none;
     for (uint32_t i = 0; i < n; i += 16) {
-        const uint8_t *control = src + (i >> 2);
-        uint64_t lanes = 0;
-        for (uint32_t j = 0; j < 4 && i + 4 * j < n; j++)
-            lanes |= (uint64_t)kernel_key_lanes[control[j]] << 16 * j;
+        const uint64_t lanes = key_lanes(src + (i >> 2), n - i);
         __m512i v = _mm512_maskz_expand_epi8(lanes, load512(data));
         v = _mm512_add_epi32(v, _mm512_alignr_epi32(v, none, 15));
         v = _mm512_add_epi32(v, _mm512_alignr_epi32(v, none, 14));
         v = _mm512_add_epi32(v, _mm512_alignr_epi32(v, none, 12));
         v = _mm512_add_epi32(v, _mm512_alignr_epi32(v, none, 8));
         key = _mm512_add_epi32(v, _mm512_permutexvar_epi32(last, key));
+        all = _mm512_or_si512(all, key);
         _mm512_storeu_si512(out + i, key);
         data += __builtin_popcountll(lanes);
     }
+    return (uint32_t)_mm512_reduce_or_epi32(all);
 }
 
 static uint32_t avx512_pick(const uint8_t *codes, uint32_t n, const uint8_t table[256],
@@ -127,6 +151,178 @@ static void avx512_weave(const uint8_t *lists, uint32_t n, const uint32_t **from
     }
 }
 
+static inline __mmask16 valid16(uint32_t left)
+{
+    return (__mmask16)(left >= 16 ? 0xFFFF : (1U << left) - 1);
+}
+
+/* Those of the sixteen rows from row i on that are in the set and below n. */
+static inline __mmask16 set16(const uint64_t *set, uint32_t n, uint32_t i)
+{
+    if (set == NULL)
+        return valid16(n - i);
+    const uint32_t bits = kernel_load32((const uint8_t *)set + i / 8) >> (i & 7);
+    return (__mmask16)(valid16(n - i) & bits);
+}
+
+static void avx512_in_table(const uint8_t *src, uint64_t first, uint32_t n, int width,
+                            const uint8_t table[256 + 4], uint64_t *out)
+{
+    const __m512i t0 = load512(table), t1 = load512(table + 64);
+    const __m512i t2 = load512(table + 128), t3 = load512(table + 192);
+    Unpack8 u = unpack8_from(src, first, width);
+    for (uint32_t i = 0; i < n; i += 64) {
+        const __m512i code = unpack8_next(&u);
+        __m512i in = _mm512_permutex2var_epi8(t0, code, t1);
+        if (width == 8) {
+            const __m512i high = _mm512_permutex2var_epi8(t2, code, t3);
+            in = _mm512_mask_blend_epi8(_mm512_movepi8_mask(code), in, high);
+        }
+        out[i / 64] = _mm512_test_epi8_mask(in, in);
+    }
+}
+
+static void avx512_in_range(const uint32_t *values, uint32_t n, uint32_t mask, uint32_t low,
+                            uint32_t span, uint64_t *out)
+{
+    const __m512i masks = _mm512_set1_epi32((int)mask), lows = _mm512_set1_epi32((int)low);
+    const __m512i spans = _mm512_set1_epi32((int)span);
+    for (uint32_t i = 0; i < n; i += 64) {
+        uint64_t word = 0;
+        for (uint32_t j = 0; j < 64 && i + j < n; j += 16) {
+            const __m512i v = _mm512_and_si512(load512(values + i + j), masks);
+            word |= (uint64_t)_mm512_cmple_epu32_mask(_mm512_sub_epi32(v, lows), spans) << j;
+        }
+        out[i / 64] = word;
+    }
+}
+
+/* Most of sixteen rows lose none. */
+static void avx512_drop_above(const uint32_t *values, uint32_t from, uint32_t to,
+                              const uint32_t *table, int shift, uint32_t most, uint64_t *set)
+{
+    const __m128i down = _mm_cvtsi32_si128(shift);
+    const __m512i mosts = _mm512_set1_epi32((int)most);
+    for (uint32_t i = from; i < to; i += 16) {
+        const __mmask16 valid = valid16(to - i);
+        const __m512i at = _mm512_srl_epi32(load512(values + i), down);
+        const __m512i entry = _mm512_mask_i32gather_epi32(mosts, valid, at, table, 4);
+        const uint32_t above = _mm512_cmpgt_epu32_mask(entry, mosts);
+        if (above == 0)
+            continue;
+        uint8_t *const bytes = (uint8_t *)set + i / 8;
+        const uint32_t left = kernel_load32(bytes) & ~(above << (i & 7));
+        memcpy(bytes, &left, sizeof left);
+    }
+}
+
+static uint32_t avx512_rows_of(const uint64_t *set, uint32_t n, uint32_t *out)
+{
+    const __m512i step = _mm512_set1_epi32(16);
+    __m512i rows = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < n; i += 16) {
+        const __mmask16 in = set16(set, n, i);
+        _mm512_storeu_si512(out + found, _mm512_maskz_compress_epi32(in, rows));
+        rows = _mm512_add_epi32(rows, step);
+        found += (uint32_t)__builtin_popcount(in);
+    }
+    return found;
+}
+
+static inline __m512i rank16(__m512i v, const uint32_t *bounds, uint32_t bound_count)
+{
+    const __m512i one = _mm512_set1_epi32(1);
+    __m512i below = _mm512_setzero_si512();
+    for (uint32_t b = 0; b < bound_count; b++) {
+        const __mmask16 at = _mm512_cmpge_epu32_mask(v, _mm512_set1_epi32((int)bounds[b]));
+        below = _mm512_mask_add_epi32(below, at, below, one);
+    }
+    return below;
+}
+
+static void avx512_rank(const uint32_t *values, uint32_t n, uint32_t mask, const uint32_t *bounds,
+                        uint32_t bound_count, uint16_t *out)
+{
+    const __m512i masks = _mm512_set1_epi32((int)mask);
+    for (uint32_t i = 0; i < n; i += 16) {
+        const __m512i v = _mm512_and_si512(load512(values + i), masks);
+        _mm256_storeu_si256((__m256i *)(void *)(out + i),
+                            _mm512_cvtepi32_epi16(rank16(v, bounds, bound_count)));
+    }
+}
+
+/* Eight bounds, each with a register that counts. */
+static void count_from8(const uint32_t *values, uint32_t n, const uint64_t *set, uint32_t mask,
+                        const uint32_t bounds[8], uint64_t counts[8])
+{
+    const __m512i masks = _mm512_set1_epi32((int)mask), one = _mm512_set1_epi32(1);
+    __m512i bound[8], found[8];
+    for (int b = 0; b < 8; b++) {
+        bound[b] = _mm512_set1_epi32((int)bounds[b]);
+        found[b] = _mm512_setzero_si512();
+    }
+    for (uint32_t i = 0; i < n; i += 16) {
+        const __m512i v = _mm512_and_si512(load512(values + i), masks);
+        const __mmask16 in = set16(set, n, i);
+#pragma GCC unroll 8
+        for (int b = 0; b < 8; b++)
+            found[b] = _mm512_mask_add_epi32(
+                found[b], _mm512_mask_cmpge_epu32_mask(in, v, bound[b]), found[b], one);
+    }
+    for (int b = 0; b < 8; b++)
+        counts[b] += (uint32_t)_mm512_reduce_add_epi32(found[b]);
+}
+
+static void avx512_count_from(const uint32_t *values, uint32_t n, const uint64_t *set,
+                              uint32_t mask, const uint32_t *bounds, uint32_t bound_count,
+                              uint64_t *counts)
+{
+    for (uint32_t from = 0; from < bound_count; from += 8) {
+        const uint32_t some = bound_count - from < 8 ? bound_count - from : 8;
+        uint32_t eight[8];
+        uint64_t found[8] = {0};
+        for (uint32_t b = 0; b < 8; b++)
+            eight[b] = bounds[from + (b < some ? b : some - 1)];
+        count_from8(values, n, set, mask, eight, found);
+        for (uint32_t b = 0; b < some; b++)
+            counts[from + b] += found[b];
+    }
+}
+
+/* A row goes when the one before it has the same place and is in the set, too. */
+static uint32_t avx512_places(const uint32_t *values, uint32_t from, uint32_t to,
+                              const uint64_t *set, const uint16_t *ranks, int width, int shift,
+                              uint32_t *out)
+{
+    const __m128i up = _mm_cvtsi32_si128(width), down = _mm_cvtsi32_si128(shift);
+    __m512i before = _mm512_setzero_si512();
+    uint32_t found = 0, in_before = 0;
+    for (uint32_t i = from; i < to; i += 16) {
+        const __m512i rank =
+            _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(ranks + i)));
+        const __m512i place = _mm512_or_si512(_mm512_sll_epi32(rank, up),
+                                              _mm512_srl_epi32(load512(values + i), down));
+        const uint32_t in = set16(set, to, i);
+        const uint32_t alike =
+            _mm512_cmpeq_epi32_mask(place, _mm512_alignr_epi32(place, before, 15));
+        const __mmask16 taken = (__mmask16)(in & ~(alike & (in << 1 | in_before)));
+        _mm512_storeu_si512(out + found, _mm512_maskz_compress_epi32(taken, place));
+        found += (uint32_t)__builtin_popcount(taken);
+        in_before = in >> 15;
+        before = place;
+    }
+    return found;
+}
+
+static uint64_t avx512_count(const uint64_t *words, size_t n)
+{
+    uint64_t bits = 0;
+    for (size_t i = 0; i < n; i++)
+        bits += (uint64_t)__builtin_popcountll(words[i]);
+    return bits;
+}
+
 const Kernels KERNELS_AVX512 = {
     .name = "avx512",
     .unpack32 = avx512_unpack32,
@@ -134,5 +330,13 @@ const Kernels KERNELS_AVX512 = {
     .keys = avx512_keys,
     .pick = avx512_pick,
     .weave = avx512_weave,
+    .count = avx512_count,
+    .in_table = avx512_in_table,
+    .in_range = avx512_in_range,
+    .drop_above = avx512_drop_above,
+    .rows_of = avx512_rows_of,
+    .rank = avx512_rank,
+    .count_from = avx512_count_from,
+    .places = avx512_places,
 };
 #endif

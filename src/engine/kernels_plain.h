@@ -32,7 +32,28 @@ static inline uint32_t kernel_load32(const uint8_t *at)
 
 void plain_unpack32(const uint8_t *src, uint64_t first, uint32_t n, int width, uint32_t *out);
 void plain_unpack8(const uint8_t *src, uint64_t first, uint32_t n, int width, uint8_t *out);
-void plain_keys(const uint8_t *src, uint32_t n, uint32_t *out);
+uint32_t plain_keys(const uint8_t *src, uint32_t n, uint32_t *out);
 uint32_t plain_pick(const uint8_t *codes, uint32_t n, const uint8_t table[256], uint8_t *out);
 void plain_weave(const uint8_t *lists, uint32_t n, const uint32_t **from, uint32_t count,
                  uint32_t *out);
+void plain_in_table(const uint8_t *src, uint64_t first, uint32_t n, int width,
+                    const uint8_t table[256 + 4], uint64_t *out);
+void plain_in_range(const uint32_t *values, uint32_t n, uint32_t mask, uint32_t low, uint32_t span,
+                    uint64_t *out);
+void plain_drop_above(const uint32_t *values, uint32_t from, uint32_t to, const uint32_t *table,
+                      int shift, uint32_t most, uint64_t *set);
+uint32_t plain_rows_of(const uint64_t *set, uint32_t n, uint32_t *out);
+void plain_rank(const uint32_t *values, uint32_t n, uint32_t mask, const uint32_t *bounds,
+                uint32_t bound_count, uint16_t *out);
+void plain_count_from(const uint32_t *values, uint32_t n, const uint64_t *set, uint32_t mask,
+                      const uint32_t *bounds, uint32_t bound_count, uint64_t *counts);
+uint32_t plain_places(const uint32_t *values, uint32_t from, uint32_t to, const uint64_t *set,
+                      const uint16_t *ranks, int width, int shift, uint32_t *out);
+
+/* The set's bits of the 64 rows from row 64 * word on; NULL = all of them. */
+static inline uint64_t kernel_set_word(const uint64_t *set, uint32_t n, uint32_t word)
+{
+    const uint32_t left = n - 64 * word;
+    const uint64_t there = left >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << left) - 1;
+    return set == NULL ? there : set[word] & there;
+}

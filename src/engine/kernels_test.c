@@ -87,7 +87,10 @@ static void key_streams(void)
         CHECK(key_stream_bytes((const uint8_t *)b.ptr, n) == b.len || n == 0);
         for (int i = 0; i < KERNEL_SLACK; i++)
             buf_add_char(&b, (char)below(256));
-        kernels()->keys((const uint8_t *)b.ptr, n, out);
+        uint32_t all = 0;
+        for (uint32_t i = 0; i < n; i++)
+            all |= keys[i];
+        EXPECT_I64(kernels()->keys((const uint8_t *)b.ptr, n, out), all);
         CHECK(memcmp(out, keys, n * sizeof *keys) == 0);
         buf_free(&b);
     }
@@ -140,6 +143,164 @@ TEST(picked_codes_and_woven_lists_give_the_one_order_back)
 {
     random_of = prng_of(3);
     kit_each_kernel(picking);
+}
+
+/* ---- sets of rows -------------------------------------------------------------------------------- */
+
+static bool is_in(const uint64_t *set, uint32_t row)
+{
+    return set == NULL || (set[row / 64] >> (row & 63) & 1) != 0;
+}
+
+static void filtering(void)
+{
+    for (int round = 0; round < 400; round++) {
+        uint64_t values[N], set[N / 64 + 2];
+        uint8_t table[256 + 4] = {0};
+        const int width = 1 + (int)below(8);
+        for (uint32_t i = 0; i < N; i++)
+            values[i] = below(1U << width);
+        for (uint32_t i = 0; i < 256; i++)
+            table[i] = below(3) == 0;
+        Buf b = packed(values, N, width);
+        const uint32_t first = below(N), n = below(N - first + 1);
+        kernels()->in_table((const uint8_t *)b.ptr, first, n, width, table, set);
+        for (uint32_t i = 0; i < n; i++)
+            CHECK(is_in(set, i) == (table[values[first + i]] != 0));
+        buf_free(&b);
+
+        uint32_t numbers[N + KERNEL_SLACK];
+        const uint32_t mask = UINT32_MAX >> below(32), low = (uint32_t)prng_u64(&random_of) & mask;
+        const uint32_t span = below(2) == 0 ? below(50) : (uint32_t)prng_u64(&random_of);
+        for (uint32_t i = 0; i < n; i++)
+            numbers[i] = below(2) == 0 ? (uint32_t)prng_u64(&random_of) : low + below(100);
+        kernels()->in_range(numbers, n, mask, low, span, set);
+        for (uint32_t i = 0; i < n; i++)
+            CHECK(is_in(set, i) == ((numbers[i] & mask) - low <= span));
+    }
+}
+
+TEST(the_set_of_codes_in_a_table_and_of_numbers_in_a_range_is_that_of_one_by_one)
+{
+    random_of = prng_of(4);
+    kit_each_kernel(filtering);
+}
+
+/* NULL now and then; bits behind the rows are noise. */
+static const uint64_t *random_set(uint64_t set[N / 64 + 2])
+{
+    const uint32_t kind = below(5);
+    for (uint32_t i = 0; i <= N / 64; i++)
+        set[i] = kind == 0 ? UINT64_MAX : kind == 1 ? 0 : prng_u64(&random_of);
+    return kind == 2 ? NULL : set;
+}
+
+static void ranking(void)
+{
+    for (int round = 0; round < 300; round++) {
+        uint32_t values[N + KERNEL_SLACK], bounds[300], rows[N + KERNEL_SLACK];
+        uint16_t ranks[N + KERNEL_SLACK];
+        uint64_t some[N / 64 + 2], counts[300], want[300] = {0};
+        const uint32_t n = below(4) == 0 ? 64 * below(N / 64) : below(N + 1);
+        const uint32_t mask = UINT32_MAX >> (1 + below(12));
+        const uint32_t most = below(3) == 0 ? 300 : 20, bound_count = below(most + 1);
+        for (uint32_t i = 0; i < n; i++)
+            values[i] = below(2) == 0 ? below(400) : (uint32_t)prng_u64(&random_of);
+        for (uint32_t b = 0; b < bound_count; b++) {
+            bounds[b] = below(2) == 0 ? below(400) : (uint32_t)prng_u64(&random_of) >> 1;
+            counts[b] = want[b] = below(10);
+        }
+        qsort(bounds, bound_count, sizeof *bounds, by_value);
+        const uint64_t *set = random_set(some);
+        kernels()->rank(values, n, mask, bounds, bound_count, ranks);
+        kernels()->count_from(values, n, set, mask, bounds, bound_count, counts);
+        const uint32_t found = set == NULL ? 0 : kernels()->rows_of(set, n, rows);
+        uint32_t at = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t rank = 0;
+            for (uint32_t b = 0; b < bound_count; b++) {
+                rank += bounds[b] <= (values[i] & mask);
+                want[b] += is_in(set, i) && bounds[b] <= (values[i] & mask);
+            }
+            EXPECT_I64(ranks[i], rank);
+            if (set != NULL && is_in(set, i))
+                EXPECT_I64(rows[at++], i);
+        }
+        EXPECT_I64(found, at);
+        if (set != NULL && n % 64 == 0)
+            CHECK(kernels()->count(set, n / 64) == found);
+        for (uint32_t b = 0; b < bound_count; b++)
+            CHECK(counts[b] == want[b]);
+    }
+}
+
+TEST(ranks_among_bounds_and_how_many_are_above_each_are_those_of_one_by_one)
+{
+    random_of = prng_of(5);
+    kit_each_kernel(ranking);
+}
+
+/* Every place must come, none that is not there, and of neighbours that are alike at least one. */
+static void placing(void)
+{
+    for (int round = 0; round < 300; round++) {
+        uint32_t values[N + KERNEL_SLACK], places[N + KERNEL_SLACK];
+        uint16_t ranks[N + KERNEL_SLACK];
+        uint64_t some[N / 64 + 2];
+        const uint32_t n = below(N + 1), kinds = 1 + below(6);
+        for (uint32_t i = 0; i < n; i++) {
+            values[i] = below(kinds) << 20 | below(1 << 20);
+            ranks[i] = (uint16_t)below(1 + below(4) * 1000);
+        }
+        const uint64_t *set = random_set(some);
+        const uint32_t from = below(n + 1), to = from + below(n - from + 1);
+        const uint32_t found = kernels()->places(values, from, to, set, ranks, 11, 20, places);
+        uint32_t at = 0, before = UINT32_MAX;
+        for (uint32_t i = from; i < to; i++) {
+            const uint32_t place = (uint32_t)ranks[i] << 11 | values[i] >> 20;
+            if (!is_in(set, i))
+                continue;
+            if (at < found && places[at] == place)
+                at++;
+            else
+                EXPECT_I64(place, before); /* left out: as the one that came last */
+            before = place;
+        }
+        EXPECT_I64(at, found);
+    }
+}
+
+static void dropping(void)
+{
+    for (int round = 0; round < 300; round++) {
+        uint32_t values[N + KERNEL_SLACK], table[64];
+        uint64_t set[N / 64 + 2], before[N / 64 + 2];
+        const uint32_t n = below(N + 1), from = below(n + 1), to = from + below(n - from + 1);
+        const uint32_t most = below(4) == 0 ? UINT32_MAX - below(3) : below(40);
+        for (uint32_t i = 0; i < n; i++)
+            values[i] = below(64) << 9 | below(512);
+        for (uint32_t i = 0; i < ARRAY_LEN(table); i++)
+            table[i] = below(3) == 0 ? UINT32_MAX - below(5) : below(40);
+        (void)random_set(set);
+        memcpy(before, set, sizeof set);
+        kernels()->drop_above(values, from, to, table, 9, most, set);
+        for (uint32_t i = 0; i < n; i++) {
+            const bool drop = i >= from && i < to && table[values[i] >> 9] > most;
+            CHECK(is_in(set, i) == (is_in(before, i) && !drop));
+        }
+    }
+}
+
+TEST(rows_above_are_dropped_and_no_others)
+{
+    random_of = prng_of(7);
+    kit_each_kernel(dropping);
+}
+
+TEST(places_leave_out_only_what_came_just_before)
+{
+    random_of = prng_of(6);
+    kit_each_kernel(placing);
 }
 
 TEST(a_version_that_does_not_exist_is_not_chosen)

@@ -360,9 +360,5 @@ bool part_read_keys(Part *part, const PartRows *rows, uint32_t *out)
     if (!part_touch(part, at, rows->bytes) ||
         (most > part->bytes.len - at && key_stream_bytes(rows->keys, rows->count) > rows->bytes))
         return false;
-    kernels()->keys(rows->keys, rows->count, out);
-    uint32_t top = 0;
-    for (uint32_t i = 0; i < rows->count; i++)
-        top |= out[i];
-    return top >> PART_SECOND_BITS < PART_BLOCK_PERSONS;
+    return kernels()->keys(rows->keys, rows->count, out) >> PART_SECOND_BITS < PART_BLOCK_PERSONS;
 }

@@ -17,6 +17,8 @@ enum {
     QUERY_BREAKDOWNS_MAX = 3,
     QUERY_VALUES_MAX = 1 << 20, /* distinct combinations that are counted to find the top ones */
     QUERY_CELLS_MAX = 1 << 16,  /* series times buckets */
+    QUERY_TALLY_MAX =
+        1 << 22, /* different values of distinct and percentiles, of all cells together */
     QUERY_STEPS_MAX = 20,
     QUERY_INTERVALS_MAX = 400, /* of a retention, of a lifecycle */
 };
@@ -32,22 +34,40 @@ typedef struct Query {
 /* ---- trends and stickiness ----------------------------------------------------------------------- */
 
 typedef enum TrendMeasure {
-    TREND_EVENTS,     /* how many events */
-    TREND_PERSONS,    /* how many persons, each once per bucket; nobody is not one */
-    TREND_SUM,        /* of a number, at `number.scale` */
+    TREND_EVENTS,         /* how many events */
+    TREND_PERSONS,        /* how many persons, each once per bucket; nobody is not one */
+    TREND_PERSONS_SO_FAR, /* how many persons in this bucket or one before it in the range */
     TREND_STICKINESS, /* cell n - 1: how many persons have events of the series in exactly n buckets */
+    TREND_SUM,        /* of a number, at `number.scale` */
+    TREND_DISTINCT, /* values of `number`, which may be a text's codes */
+    /* of numbers, see TrendOf */
+    TREND_AVERAGE,
+    TREND_MIN,
+    TREND_MAX,
+    TREND_PERCENTILE, /* at `percentile_bps` of the way from the least to the greatest, between two in proportion */
 } TrendMeasure;
+
+/* Which numbers TREND_AVERAGE to TREND_PERCENTILE are of. */
+typedef enum TrendOf {
+    TREND_OF_EVENT,         /* `number` of each event that has it */
+    TREND_OF_PERSON_EVENTS, /* of each person in the cell, how many events */
+    TREND_OF_PERSON_SUM,    /* of each person with a number in the cell, the sum of them */
+} TrendOf;
 
 typedef struct Trend {
     ScanSelect select; /* its time range is that of the buckets */
     TrendMeasure measure;
-    ScanProp number; /* TREND_SUM */
+    TrendOf of;
+    ScanProp number;         /* TREND_SUM, TREND_DISTINCT, TREND_OF_EVENT, TREND_OF_PERSON_SUM */
+    uint32_t percentile_bps; /* 0 to 10,000 */
     const int64_t
         *bounds; /* bucket i is [bounds[i], bounds[i + 1]): bucket_count + 1 of them, ascending */
     uint32_t bucket_count;
     const ScanProp *breakdown; /* the series, by the values of these */
     uint32_t breakdown_count;
     uint32_t top; /* series that are shown, those with the most events; the rest are "other" */
+    const struct TrendSeries *
+        same_as; /* not NULL: the series are the values of these, `top` of them, and there is always "other" */
 } Trend;
 
 __extension__ typedef __int128 TrendSum;
@@ -56,8 +76,9 @@ __extension__ typedef __int128 TrendSum;
 typedef struct TrendSeries {
     int64_t values[QUERY_BREAKDOWNS_MAX];
     bool is_other;
-    uint64_t events;       /* in all buckets; 0 without a breakdown */
+    uint64_t events;       /* in all buckets; 0 without a breakdown, and with same_as */
     const TrendSum *cells; /* [bucket]; of TREND_STICKINESS, [number of buckets - 1] */
+    const uint64_t *of;    /* cells are divided by these; 0: there is no value.  NULL: by 1 */
 } TrendSeries;
 
 typedef struct TrendResult {

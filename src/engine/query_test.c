@@ -98,24 +98,123 @@ static bool belongs(const Trend *t, const KitRow *r, const SlowSeries *series, u
     return true;
 }
 
-static TrendSum slow_cell(Kit *k, const Trend *t, const SlowSeries *series, uint32_t s,
-                          uint32_t top, uint32_t bucket)
+static bool is_in_cell(const Trend *t, const KitRow *r, const SlowSeries *series, uint32_t s,
+                       uint32_t top, int64_t from_ms, int64_t to_ms)
+{
+    return takes(&t->select, r) && r->time_ms >= from_ms && r->time_ms < to_ms &&
+           belongs(t, r, series, s, top);
+}
+
+static int64_t number_of_row(const Trend *t, const KitRow *r)
+{
+    return r->values[t->number.prop - PROP_FIRST];
+}
+
+/* The numbers that a measure is of, of the cell's rows: of each event or of each person. */
+static uint32_t slow_numbers(Kit *k, const Trend *t, KitRow **rows, uint32_t n, TrendSum *out)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const int64_t number = number_of_row(t, rows[i]);
+        const bool counts = t->of == TREND_OF_PERSON_EVENTS;
+        uint32_t before = 0;
+        if (!counts && number == SCAN_MISSING)
+            continue;
+        if (t->of == TREND_OF_EVENT) {
+            out[count++] = number;
+            continue;
+        }
+        while (before < i && (rows[before]->person != rows[i]->person ||
+                              (!counts && number_of_row(t, rows[before]) == SCAN_MISSING)))
+            before++;
+        if (before < i) /* the person's first row has all of them */
+            continue;
+        out[count] = 0;
+        for (uint32_t j = i; j < n; j++)
+            if (rows[j]->person == rows[i]->person)
+                out[count] += counts ? 1
+                              : number_of_row(t, rows[j]) == SCAN_MISSING
+                                  ? 0
+                                  : number_of_row(t, rows[j]);
+        count++;
+    }
+    (void)k;
+    return count;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const TrendSum x = *(const TrendSum *)a, y = *(const TrendSum *)b;
+    return (x > y) - (x < y);
+}
+
+static TrendSum slow_percentile(const TrendSum *sorted, uint32_t n, uint32_t bps)
+{
+    TrendSum weighted = 0;
+    for (uint32_t i = 0; i < n; i++) { /* how near the place is to the number's, if less than one */
+        const int64_t away = (int64_t)(n - 1) * bps - (int64_t)i * 10000;
+        const int64_t near = 10000 - (away < 0 ? -away : away);
+        weighted += near > 0 ? sorted[i] * near : 0;
+    }
+    return weighted;
+}
+
+static uint32_t slow_distinct(const TrendSum *sorted, uint32_t n)
+{
+    uint32_t distinct = 0;
+    for (uint32_t i = 0; i < n; i++)
+        distinct += i == 0 || sorted[i] != sorted[i - 1];
+    return distinct;
+}
+
+static uint32_t slow_persons(KitRow **rows, uint32_t n)
+{
+    uint32_t persons = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t before = 0;
+        while (before < i && rows[before]->person != rows[i]->person)
+            before++;
+        persons += before == i;
+    }
+    return persons;
+}
+
+static TrendSum sum_of(const TrendSum *numbers, uint32_t n)
 {
     TrendSum sum = 0;
-    uint8_t *seen = ARENA_ARRAY(k->ctx.arena, uint8_t, k->view.person_count);
-    for (uint32_t i = 0; i < k->count; i++) {
-        const KitRow *r = &k->rows[i];
-        if (!takes(&t->select, r) || r->time_ms < t->bounds[bucket] ||
-            r->time_ms >= t->bounds[bucket + 1] || !belongs(t, r, series, s, top))
-            continue;
-        const int64_t number = r->values[2];
-        if (t->measure == TREND_SUM)
-            sum += number == SCAN_MISSING ? 0 : (TrendSum)number;
-        else if (t->measure == TREND_EVENTS || seen[r->person] == 0)
-            sum++;
-        seen[r->person] = 1;
-    }
+    for (uint32_t i = 0; i < n; i++)
+        sum += numbers[i];
     return sum;
+}
+
+/* What stands in the cell, and what it is divided by. */
+static TrendSum slow_cell(Kit *k, const Trend *t, const SlowSeries *series, uint32_t s,
+                          uint32_t top, uint32_t bucket, uint64_t *of)
+{
+    KitRow **rows = malloc((k->count + 1) * sizeof *rows);
+    TrendSum *numbers = malloc((k->count + 1) * sizeof *numbers);
+    const bool so_far = t->measure == TREND_PERSONS_SO_FAR;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < k->count; i++)
+        if (is_in_cell(t, &k->rows[i], series, s, top, t->bounds[so_far ? 0 : bucket],
+                       t->bounds[bucket + 1]))
+            rows[n++] = &k->rows[i];
+    const uint32_t count = t->measure >= TREND_SUM ? slow_numbers(k, t, rows, n, numbers) : 0;
+    qsort(numbers, count, sizeof *numbers, by_number);
+    *of = t->measure == TREND_AVERAGE ? count : t->measure == TREND_PERCENTILE ? 10000 : 1;
+    *of = count == 0 ? 0 : *of;
+    const TrendSum cell =
+        t->measure == TREND_EVENTS                               ? n
+        : t->measure == TREND_PERSONS || so_far                  ? slow_persons(rows, n)
+        : t->measure == TREND_SUM || t->measure == TREND_AVERAGE ? sum_of(numbers, count)
+        : t->measure == TREND_DISTINCT                           ? slow_distinct(numbers, count)
+        : count == 0                                             ? 0
+        : t->measure == TREND_MIN                                ? numbers[0]
+        : t->measure == TREND_MAX                                ? numbers[count - 1]
+                                  : slow_percentile(numbers, count, t->percentile_bps);
+    free(rows);
+    free(numbers);
+    return cell;
 }
 
 /* In how many buckets each person is. */
@@ -140,14 +239,14 @@ static void slow_stickiness(Kit *k, const Trend *t, const SlowSeries *series, ui
 }
 
 static void slow_cells(Kit *k, const Trend *t, const SlowSeries *series, uint32_t s, uint32_t top,
-                       TrendSum *cells)
+                       TrendSum *cells, uint64_t *of)
 {
     if (t->measure == TREND_STICKINESS) {
         slow_stickiness(k, t, series, s, top, cells);
         return;
     }
     for (uint32_t bucket = 0; bucket < t->bucket_count; bucket++)
-        cells[bucket] = slow_cell(k, t, series, s, top, bucket);
+        cells[bucket] = slow_cell(k, t, series, s, top, bucket, &of[bucket]);
 }
 
 static void compare_trend(Kit *k, const Query *q, const Trend *t)
@@ -165,44 +264,114 @@ static void compare_trend(Kit *k, const Query *q, const Trend *t)
         for (uint32_t b = 0; b < t->breakdown_count && !other; b++)
             EXPECT_I64(got.series[s].values[b], series[s].values[b]);
         TrendSum *cells = ARENA_ARRAY(k->ctx.arena, TrendSum, t->bucket_count);
-        slow_cells(k, t, series, s, top, cells);
+        uint64_t *of = ARENA_ARRAY(k->ctx.arena, uint64_t, t->bucket_count);
+        slow_cells(k, t, series, s, top, cells, of);
         CHECK(memcmp(got.series[s].cells, cells, t->bucket_count * sizeof *cells) == 0);
+        CHECK((got.series[s].of != NULL) == (t->measure >= TREND_AVERAGE));
+        CHECK(got.series[s].of == NULL ||
+              memcmp(got.series[s].of, of, t->bucket_count * sizeof *of) == 0);
     }
+}
+
+/* Every measure but stickiness; numbers are property 2, distinct values those of any but the widest. */
+static Trend random_measure(Kit *k)
+{
+    static const TrendMeasure measures[] = {TREND_EVENTS,   TREND_EVENTS,         TREND_PERSONS,
+                                            TREND_PERSONS,  TREND_PERSONS_SO_FAR, TREND_SUM,
+                                            TREND_DISTINCT, TREND_AVERAGE,        TREND_MIN,
+                                            TREND_MAX,      TREND_PERCENTILE,     TREND_PERCENTILE};
+    static const uint32_t percentiles[] = {0, 2500, 5000, 9990, 10000};
+    Trend t = {.measure = measures[kit_below(k, ARRAY_LEN(measures))],
+               .number = {KIT_PROP(2), 2},
+               .percentile_bps = percentiles[kit_below(k, ARRAY_LEN(percentiles))]};
+    if (t.measure >= TREND_AVERAGE)
+        t.of = (TrendOf)kit_below(k, 3);
+    if (t.measure == TREND_DISTINCT && kit_below(k, 3) > 0)
+        t.number = (ScanProp){KIT_PROP(kit_below(k, 2)), 0};
+    return t;
+}
+
+enum { TREND_BUCKETS = 9, MANY_BUCKETS = 80 };
+
+static int by_time(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Bounds anywhere, at whole seconds or minutes, some at a row's. */
+static void random_bounds(Kit *k, Trend *t, int64_t *bounds)
+{
+    static const int64_t units[] = {1, 1000, 60000};
+    const bool many = kit_below(k, 3) == 0;
+    const int64_t unit = units[kit_below(k, ARRAY_LEN(units))];
+    const uint32_t seconds = (1 + kit_below(k, 3)) * 604800;
+    const int64_t from_ms = KIT_ORIGIN_MS + (int64_t)kit_below(k, 300000) * 1000;
+    t->bucket_count = 1 + kit_below(k, many ? MANY_BUCKETS : TREND_BUCKETS);
+    for (uint32_t b = 0; b <= t->bucket_count; b++) {
+        const int64_t at_ms = from_ms + (int64_t)kit_below(k, seconds) * 1000 + kit_below(k, 1000);
+        bounds[b] = kit_below(k, 2) == 0 ? k->rows[kit_below(k, k->count)].time_ms : at_ms;
+        bounds[b] -= bounds[b] % unit;
+    }
+    qsort(bounds, t->bucket_count + 1, sizeof *bounds, by_time);
+    for (uint32_t b = 1; b <= t->bucket_count; b++)
+        bounds[b] = bounds[b] > bounds[b - 1] ? bounds[b] : bounds[b - 1] + unit;
+    t->bounds = bounds;
+}
+
+/* Persons whose rows stand elsewhere now, that is nowhere here: the model forgets them. */
+static void move_some(Kit *k)
+{
+    Moved *moved = moved_new();
+    for (uint32_t n = 1 + kit_below(k, 40); n > 0; n--) {
+        const uint32_t person = k->rows[kit_below(k, k->count)].person;
+        Moved *next = moved_next(moved, person);
+        moved_unref(moved);
+        moved = next;
+        uint32_t left = 0;
+        for (uint32_t i = 0; i < k->count; i++)
+            if (k->rows[i].person != person)
+                k->rows[left++] = k->rows[i];
+        k->count = left;
+    }
+    k->view.moved = moved;
 }
 
 static void random_trends(void)
 {
-    static const KitShape shapes[] = {
-        {.rows = 1500, .persons = 4000, .events = 8, .weeks = 3, .ties = 10},
-        {.rows = 600, .persons = 60, .events = 400, .weeks = 2, .whole_seconds = true}};
+    static const struct {
+        KitShape shape;
+        int rounds;
+    } of[] = {
+        {{.rows = 1500, .persons = 4000, .events = 8, .weeks = 3, .ties = 10}, 60},
+        {{.rows = 600, .persons = 60, .events = 400, .weeks = 2, .whole_seconds = true}, 60},
+        {{.rows = 900, .persons = 150000, .events = 2, .weeks = 2, .ties = 50}, 30},
+    };
     static const ScanProp props[] = {{KIT_PROP(0), 0}, {KIT_PROP(1), 0}};
-    for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(of); i++) {
         Kit k;
-        kit_open(&k, 50 + i, &shapes[i], 3);
+        kit_open(&k, 50 + i, &of[i].shape, 3);
+        if (i == 2)
+            kit_merge(&k, 3);
         const Query q = {.view = &k.view, .crew = crew};
-        for (int round = 0; round < 25; round++) {
+        for (int round = 0; round < of[i].rounds; round++) {
+            if (round == of[i].rounds / 2)
+                move_some(&k);
             uint32_t events[3];
-            int64_t bounds[10];
-            const bool whole_minutes = kit_below(&k, 2) == 0;
-            bounds[0] = KIT_ORIGIN_MS + (int64_t)kit_below(&k, 700000) * 1000;
-            for (size_t b = 1; b < ARRAY_LEN(bounds); b++)
-                bounds[b] = bounds[b - 1] + 1 + (int64_t)kit_below(&k, 90 * 3600 * 1000);
-            for (size_t b = 0; whole_minutes && b < ARRAY_LEN(bounds); b++)
-                bounds[b] = bounds[b] / 60000 * 60000 + (int64_t)b * 60000;
-            Trend t = {.measure = (TrendMeasure)kit_below(&k, 3),
-                       .number = {KIT_PROP(2), 2},
-                       .bounds = bounds,
-                       .bucket_count = 1 + kit_below(&k, ARRAY_LEN(bounds) - 1),
-                       .breakdown = props,
-                       .breakdown_count = kit_below(&k, 3),
-                       .top = 1 + kit_below(&k, 6)};
+            int64_t bounds[MANY_BUCKETS + 1];
+            Trend t = random_measure(&k);
+            random_bounds(&k, &t, bounds);
+            t.breakdown = props;
+            t.breakdown_count = kit_below(&k, 3);
+            t.top = 1 + kit_below(&k, 6);
             t.select.filter = kit_below(&k, 2) == 0 ? NULL : kit_filter(&k, 2);
             if (kit_below(&k, 3) > 0) {
                 t.select.events = events;
-                t.select.event_count = random_events(&k, &shapes[i], events);
+                t.select.event_count = random_events(&k, &of[i].shape, events);
             }
             compare_trend(&k, &q, &t);
         }
+        moved_unref(k.view.moved);
         kit_close(&k);
     }
 }
@@ -210,6 +379,148 @@ static void random_trends(void)
 TEST(trends_are_those_of_the_slow_way_with_every_kernel_and_crew)
 {
     kit_each_kernel_and_crew(random_trends, &crew);
+}
+
+/* The series of one question are those of another; whoever is in none of them is another. */
+static void same_series(void)
+{
+    static const KitShape shape = {.rows = 1200, .persons = 3000, .events = 5, .weeks = 2};
+    static const ScanProp props[] = {{KIT_PROP(0), 0}, {KIT_PROP(1), 0}};
+    const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + 86400000 * 6,
+                              KIT_ORIGIN_MS + 86400000 * 12};
+    Kit k;
+    kit_open(&k, 59, &shape, 2);
+    const Query q = {.view = &k.view, .crew = crew};
+    for (uint32_t round = 0; round < 20; round++) {
+        uint32_t event = 1 + kit_below(&k, shape.events);
+        TrendResult one, other;
+        Trend t = {.bounds = bounds, .bucket_count = 2, .breakdown = props, .top = 3};
+        t.breakdown_count = 1 + kit_below(&k, 2);
+        t.select = (ScanSelect){.events = &event, .event_count = 1};
+        CHECK(query_trend(&k.ctx, &q, &t, &one) == ERR_OK);
+        t.same_as = one.series;
+        t.top = one.count - (one.count > 0 && one.series[one.count - 1].is_other);
+        t.measure = round % 2 == 0 ? TREND_EVENTS : TREND_PERSONS;
+        t.select.filter = kit_filter(&k, 1);
+        event = 1 + kit_below(&k, shape.events);
+        CHECK(query_trend(&k.ctx, &q, &t, &other) == ERR_OK);
+        EXPECT_I64(other.count, t.top + 1);
+        CHECK(other.series[t.top].is_other);
+        SlowSeries series[3];
+        for (uint32_t s = 0; s < t.top; s++)
+            memcpy(series[s].values, one.series[s].values, sizeof series[s].values);
+        for (uint32_t s = 0; s <= t.top; s++)
+            for (uint32_t b = 0; b < 2; b++) {
+                uint64_t of = 0;
+                CHECK(other.series[s].cells[b] == slow_cell(&k, &t, series, s, t.top, b, &of));
+            }
+    }
+    kit_close(&k);
+}
+
+TEST(series_that_are_said_beforehand_are_those_of_the_slow_way)
+{
+    crew = crew_new(2);
+    kit_each_kernel(same_series);
+    crew_free(crew);
+}
+
+static TrendResult trend_of_two(Kit *k, const Trend *t)
+{
+    TrendResult got;
+    crew = crew_new(1);
+    CHECK(query_trend(&k->ctx, &(Query){.view = &k->view, .crew = crew}, t, &got) == ERR_OK);
+    crew_free(crew);
+    return got;
+}
+
+TEST(nobody_is_no_person_of_an_average_per_person_but_in_one_of_events)
+{
+    Kit k = {.ctx.arena = arena_new(1 << 20), .view.person_count = PART_BLOCK_PERSONS + 2};
+    const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + 1000};
+    const int64_t numbers[] = {100, 7, 1, 3, SCAN_MISSING};
+    const uint32_t persons[] = {0, 1, 1, 2, 2};
+    RowBuffer b = {0};
+    for (uint32_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        rows_add(&b, KIT_ORIGIN_MS, persons[i] == 0 ? 0 : PART_BLOCK_PERSONS + persons[i] - 1, 1);
+        if (numbers[i] != SCAN_MISSING)
+            rows_value(&b, KIT_PROP(2), PART_NUMBERS, 0, numbers[i]);
+    }
+    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    Trend t = {.measure = TREND_AVERAGE,
+               .number = {KIT_PROP(2), 0},
+               .bounds = bounds,
+               .bucket_count = 1,
+               .top = 1};
+    TrendResult got = trend_of_two(&k, &t);
+    CHECK(got.series[0].cells[0] == 111 && got.series[0].of[0] == 4);
+    t.of = TREND_OF_PERSON_EVENTS;
+    got = trend_of_two(&k, &t);
+    CHECK(got.series[0].cells[0] == 4 && got.series[0].of[0] == 2);
+    t.of = TREND_OF_PERSON_SUM;
+    got = trend_of_two(&k, &t);
+    CHECK(got.series[0].cells[0] == 11 && got.series[0].of[0] == 2);
+    rows_free(&b);
+    kit_close(&k);
+}
+
+TEST(a_persons_sum_beyond_all_numbers_is_an_error_and_no_number)
+{
+    Kit k = {.ctx.arena = arena_new(1 << 20), .view.person_count = PART_BLOCK_PERSONS + 1};
+    const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + 5000};
+    RowBuffer b = {0};
+    TrendResult got;
+    for (uint32_t i = 0; i < 3; i++) {
+        rows_add(&b, KIT_ORIGIN_MS + (int64_t)i * 1000, PART_BLOCK_PERSONS, 1);
+        rows_value(&b, KIT_PROP(2), PART_NUMBERS, 0, INT64_MAX / 2);
+    }
+    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    crew = crew_new(1);
+    const Trend t = {.measure = TREND_MAX,
+                     .of = TREND_OF_PERSON_SUM,
+                     .number = {KIT_PROP(2), 0},
+                     .bounds = bounds,
+                     .bucket_count = 1,
+                     .top = 1};
+    const Query q = {.view = &k.view, .crew = crew};
+    CHECK(query_trend(&k.ctx, &q, &t, &got) == ERR_INVALID);
+    CHECK(str_eq(str_of(k.ctx.fault.reason), STR("query.too_large")));
+    crew_free(crew);
+    rows_free(&b);
+    kit_close(&k);
+}
+
+/* More rows of one event, block and week than are looked at together. */
+static void long_lists(void)
+{
+    static const KitShape shape = {.rows = 20000, .persons = 40, .events = 1, .weeks = 1};
+    static const ScanProp by = {KIT_PROP(0), 0};
+    Kit k;
+    kit_open(&k, 58, &shape, 1);
+    const Query q = {.view = &k.view, .crew = crew};
+    const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + 2 * 86400000,
+                              KIT_ORIGIN_MS + 4 * 86400000};
+    for (uint32_t breakdown = 0; breakdown < 2; breakdown++)
+        for (int m = TREND_EVENTS; m <= TREND_PERCENTILE; m++) {
+            Trend t = {.measure = (TrendMeasure)m,
+                       .number = {KIT_PROP(2), 2},
+                       .percentile_bps = 5000,
+                       .bounds = bounds,
+                       .bucket_count = 2,
+                       .breakdown = &by,
+                       .breakdown_count = breakdown,
+                       .top = 3};
+            t.select.filter = kit_filter(&k, 1);
+            compare_trend(&k, &q, &t);
+        }
+    kit_close(&k);
+}
+
+TEST(trends_of_a_list_longer_than_a_strip_are_those_of_the_slow_way)
+{
+    crew = crew_new(2);
+    kit_each_kernel(long_lists);
+    crew_free(crew);
 }
 
 /* ---- stickiness ---------------------------------------------------------------------------------- */

@@ -87,6 +87,11 @@ static bool select_overlaps(const ScanSelect *s, const PartHead *h)
     return s->from_ms <= h->max_ms && s->to_ms > h->min_ms;
 }
 
+bool scan_select_has(const ScanSelect *s, const Part *part, uint32_t list)
+{
+    return select_has(s, part->lists[list].event) && select_overlaps(s, part->head);
+}
+
 static bool select_is_sure(const ScanSelect *s, const PartHead *h, uint32_t event)
 {
     return s->filter == NULL && s->from_ms <= h->min_ms && s->to_ms > h->max_ms &&
@@ -99,7 +104,7 @@ static Wanted want_list(const ScanAsk *ask, const Part *part, uint32_t list)
     Wanted w = {.list = list};
     for (uint32_t i = 0; i < ask->select_count; i++) {
         const ScanSelect *s = &ask->selects[i];
-        if (!select_has(s, event) || !select_overlaps(s, part->head))
+        if (!scan_select_has(s, part, list))
             continue;
         w.selects |= 1U << i;
         w.sure |= select_is_sure(s, part->head, event) ? 1U << i : 0;
@@ -304,7 +309,7 @@ static void rescale_values(int64_t *values, uint32_t n, int from, int to)
                 values[i] = SCAN_MISSING;
 }
 
-static bool read_values(const FilterRows *r, ScanProp prop, FilterScratch *scratch, int64_t *out)
+bool scan_values(const FilterRows *r, ScanProp prop, FilterScratch *scratch, int64_t *out)
 {
     const PartColumn *c = part_find_column(r->part, r->list, prop.prop);
     const int64_t constant = prop.prop == PROP_EVENT ? (int64_t)r->list->event : SCAN_MISSING;
@@ -376,7 +381,7 @@ static bool read_rest(Scanner *s, const Wanted *w, const FilterRows *r, uint32_t
     if (s->moved != NULL)
         drop_dead(s, r, s->bits + cell);
     for (uint32_t i = 0; i < s->ask.prop_count; i++)
-        if (!read_values(r, s->ask.props[i], &s->filter, s->cell_values[i] + cell))
+        if (!scan_values(r, s->ask.props[i], &s->filter, s->cell_values[i] + cell))
             return false;
     return true;
 }
@@ -754,11 +759,6 @@ static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanL
     }
     if (!good)
         s->damaged += rows.count;
-}
-
-bool scan_values(const ScanLoose *rows, ScanProp prop, FilterScratch *scratch, int64_t *out)
-{
-    return read_values(rows->at, prop, scratch, out);
 }
 
 void scanner_loose(Scanner *s, uint32_t piece, ScanLooseFn fn, void *arg)

@@ -99,6 +99,13 @@ void scanner_free(Scanner *s); /* NULL is nothing to do */
 /* What second 0 of the rows is. */
 int64_t scanner_base_ms(const Scanner *s);
 
+/* Some row of a part's list may match. */
+bool scan_select_has(const ScanSelect *s, const Part *part, uint32_t list);
+
+/* Values of rows that lie together, matching or not.  False: damaged. */
+MUST_USE bool scan_values(const FilterRows *rows, ScanProp prop, FilterScratch *scratch,
+                          int64_t *out);
+
 /* How many pieces the persons are cut into; each may be read by another Scanner. */
 uint32_t scan_pieces(const ScanView *view);
 
@@ -111,10 +118,6 @@ typedef void (*ScanStretchFn)(const ScanStretch *rows, void *arg);
 void scanner_stretches(Scanner *s, uint32_t piece, ScanStretchFn fn, void *arg);
 
 typedef void (*ScanLooseFn)(const ScanLoose *rows, void *arg);
-/* Values of the rows, matching or not.  False: damaged. */
-MUST_USE bool scan_values(const ScanLoose *rows, ScanProp prop, FilterScratch *scratch,
-                          int64_t *out);
-
 void scanner_loose(Scanner *s, uint32_t piece, ScanLooseFn fn, void *arg);
 
 /* Rows that could not be read because of damage, so far. */

@@ -74,6 +74,99 @@ test('sums are exact, and of numbers only', async () => {
   await refused('query.property', { trend: { ...WEEK, of: '"Page Viewed"', measure: 'sum', number: 'channel' } }, '/trend/number')
 })
 
+test('measures of numbers are exact, of events or per person, and empty where there is none', async () => {
+  const bought = (measure, more) => cells({ of: '"Bought"', measure, number: 'weight', ...more })
+  // 0, 5, 10 to 70
+  assert.equal(await bought('average'), '35')
+  assert.equal(await bought('min'), '0')
+  assert.equal(await bought('max'), '70')
+  assert.equal(await bought('median'), '35')
+  assert.equal(await bought('percentile', { percentile_bps: 2500 }), '17.5')
+  assert.equal(await cells({ of: '"Bought" where weight < 11', measure: 'average', number: 'weight' }), '5')
+  assert.equal(await cells({ of: '"Bought" where weight > 0 and weight < 16', measure: 'average', number: 'weight' }), '10')
+  assert.equal(await cells({ of: '"Page Viewed"', measure: 'average', number: 'weight' }), '')
+  // 1 to 5 pages each
+  const pages = (measure, more) => cells({ of: '"Page Viewed"', measure, per: 'person', ...more })
+  assert.equal(await pages('average'), '3')
+  assert.equal(await pages('max'), '5')
+  assert.equal(await pages('percentile', { percentile_bps: 9000 }), '5')
+  assert.equal(await pages('average', { number: 'depth' }), (depths().reduce((a, b) => a + b, 0) / 60).toFixed(6))
+  assert.equal(await cells({ of: '"Page Viewed"', measure: 'distinct', number: 'channel' }), '3')
+  assert.equal(await cells({ of: 'any event', measure: 'distinct', number: 'event' }), '3')
+  assert.equal(await cells({ of: '"Bought"', measure: 'distinct', number: 'weight' }), '15')
+})
+
+// The depths of each person's pages together.
+function depths() {
+  return Array.from({ length: 60 }, (_, i) => (i % 7) * ((i % 5) + 1))
+}
+
+test('persons so far are those of a bucket and of all before it', async () => {
+  const day = { of: 'any event', from: '2026-11-21', to: '2026-11-21', by: 'hour' }
+  const hours = async (measure) => (await ask({ trend: { ...day, measure } })).trend.series[0].cells.slice(8, 13)
+  assert.deepEqual(await hours('persons'), ['0', '60', '30', '15', '0'])
+  assert.deepEqual(await hours('persons_so_far'), ['0', '60', '60', '60', '60'])
+})
+
+test('several series have letters, and a formula computes with them', async () => {
+  const series = [{ of: '"Page Viewed"', measure: 'persons' }, { of: '"Bought"', measure: 'persons' }]
+  const { trend } = await ask({ trend: { ...WEEK, series, formula: 'B / A * 100' } })
+  assert.deepEqual(
+    trend.series.map((s) => [s.letter, s.cells[6]]),
+    [
+      ['A', '60'],
+      ['B', '15'],
+    ],
+  )
+  assert.deepEqual(trend.formula[0].cells, ['', '', '0', '0', '0', '0', '25'])
+  const one = await ask({ trend: { ...WEEK, by: 'all', of: '"Bought"', measure: 'sum', number: 'weight', formula: '-A / 7' } })
+  assert.equal(one.trend.series[0].letter, undefined)
+  assert.deepEqual(one.trend.formula[0].cells, ['-75'])
+})
+
+test('a formula has the rows of A, and the others', async () => {
+  const by = { ...WEEK, by: 'all', breakdown: ['store'], top: 1 }
+  const series = [{ of: '"Store Visited"' }, { of: '"Bought"', measure: 'average', number: 'weight' }]
+  const { trend } = await ask({ trend: { ...by, series, formula: 'A + B' } })
+  const rows = (letter) => trend.series.filter((s) => s.letter === letter).map((s) => [s.values[0]?.value, ...s.cells])
+  const weights = (take) => {
+    const numbers = eventsOf(60).filter((e) => e.name === 'Bought' && take(e.store)).map((e) => e.properties.weight)
+    return numbers.reduce((a, b) => a + b, 0) / numbers.length
+  }
+  const [[top]] = rows('A')
+  assert.deepEqual(rows('A'), [
+    [top, '10'],
+    [undefined, '20'],
+  ])
+  assert.deepEqual(rows('B'), [
+    [top, String(weights((store) => store === top))],
+    [undefined, String(weights((store) => store !== top))],
+  ])
+  assert.deepEqual(
+    trend.formula.map((s) => [s.values[0]?.value, s.other, Number(s.cells[0])]),
+    [
+      [top, false, 10 + weights((store) => store === top)],
+      [undefined, true, 20 + weights((store) => store !== top)],
+    ],
+  )
+})
+
+test('settings of a trend that do not go together are refused, with their place', async () => {
+  const of = '"Bought"'
+  const refuse = (code, trend, pointer) => refused(code, { trend: { ...WEEK, ...trend } }, pointer)
+  await refuse('query.combination', {}, '/trend/of')
+  await refuse('query.combination', { of, series: [{ of }] }, '/trend/of')
+  await refuse('query.combination', { measure: 'sum', series: [{ of }] }, '/trend/series')
+  await refuse('query.combination', { of, measure: 'sum', number: 'weight', per: 'person' }, '/trend/per')
+  await refuse('query.combination', { of, measure: 'percentile', number: 'weight' }, '/trend/percentile_bps')
+  await refuse('query.combination', { of, percentile_bps: 1 }, '/trend/percentile_bps')
+  await refuse('query.property', { series: [{ of }, { of, measure: 'max' }] }, '/trend/series/1/number')
+  await refuse('query.rule', { series: [{ of }, { of: '"Bought" whre' }] }, '/trend/series/1/of')
+  await refuse('query.too_large', { from: '2026-01-01', by: 'hour', top: 9, series: Array(8).fill({ of }) })
+  const problem = await refuse('query.formula', { series: [{ of }, { of }], formula: 'A / (B + C)' }, '/trend/formula')
+  assert.match(JSON.stringify(problem), /at character 10: there is no series C, only A to B/)
+})
+
 test('conditions are rules, as text or as their tree', async () => {
   const text = await cells({ of: '"Page Viewed" where channel == "web" and depth between 2 and 4' })
   const want = eventsOf(60).filter(

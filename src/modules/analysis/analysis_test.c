@@ -21,7 +21,7 @@ typedef struct Matches {
 static void take(const ScanLoose *rows, void *arg)
 {
     Matches *m = arg;
-    CHECK(scan_values(rows, (ScanProp){PROP_RECEIVED, 0}, &m->scratch, m->numbers));
+    CHECK(scan_values(rows->at, (ScanProp){PROP_RECEIVED, 0}, &m->scratch, m->numbers));
     for (uint32_t i = 0; i < rows->count; i++)
         if (rows->mask == NULL || rows->mask[i] != 0) {
             CHECK(!m->got[m->numbers[i]]);

@@ -1,0 +1,315 @@
+/*
+ * engine/trend_measure.c -- what the rows of a trend add to their cells, and what the cells come to.
+ */
+#include "engine/trend_inside.h"
+
+#include "engine/bits.h"
+#include "engine/kernels.h"
+
+/* ---- numbers into cells -------------------------------------------------------------------------- */
+
+/* One number of an event or of a person. */
+static void add_number(TrendWorker *w, uint32_t cell, int64_t number)
+{
+    TrendSum *const sum = &w->cells[cell];
+    const bool first = w->counts[cell] == 0;
+    switch (w->run->t->measure) {
+    case TREND_AVERAGE:
+        *sum += number;
+        w->counts[cell]++;
+        break;
+    case TREND_MIN:
+        *sum = first || number < *sum ? number : *sum;
+        w->counts[cell] = 1;
+        break;
+    case TREND_MAX:
+        *sum = first || number > *sum ? number : *sum;
+        w->counts[cell] = 1;
+        break;
+    case TREND_DISTINCT:
+    case TREND_PERCENTILE:
+        tally_add(&w->seen, cell, number, 1);
+        break;
+    case TREND_EVENTS:
+    case TREND_PERSONS:
+    case TREND_PERSONS_SO_FAR:
+    case TREND_STICKINESS:
+    case TREND_SUM:
+        break;
+    }
+}
+
+/* ---- rows ---------------------------------------------------------------------------------------- */
+
+static void add_events(TrendWorker *w, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        w->counts[w->cell[i]]++;
+}
+
+static void add_sums(TrendWorker *w, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const int64_t number = w->numbers[w->picked[i]];
+        w->cells[w->cell[i]] += number == SCAN_MISSING ? 0 : number;
+    }
+}
+
+static void add_numbers(TrendWorker *w, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (w->numbers[w->picked[i]] != SCAN_MISSING)
+            add_number(w, w->cell[i], w->numbers[w->picked[i]]);
+}
+
+static void add_codes(TrendWorker *w, uint32_t n)
+{
+    const uint32_t words = trend_seen_words(w->run);
+    for (uint32_t i = 0; i < n; i++) {
+        const int64_t code = w->numbers[w->picked[i]];
+        if (code != SCAN_MISSING)
+            w->seen_bits[(size_t)w->cell[i] * words + (uint64_t)code / 64] |= UINT64_C(1)
+                                                                              << (code & 63);
+    }
+}
+
+static void add_flags(TrendWorker *w, const Strip *strip, uint32_t n)
+{
+    const StripCut *cut = strip->cuts;
+    for (uint32_t i = 0; i < n; i++) {
+        while (w->picked[i] >= cut[1].row)
+            cut++;
+        const size_t cell = (cut->block - w->block) * trend_cells(w->run) + w->cell[i];
+        const uint32_t person = strip->at.keys[w->picked[i]] >> PART_SECOND_BITS;
+        w->flags[cell * TREND_FLAG_WORDS + person / 64] |= UINT64_C(1) << (person & 63);
+    }
+}
+
+/* Each person's events, or the sum of their numbers. */
+static void add_persons(TrendWorker *w, const Strip *strip, uint32_t n)
+{
+    const bool counts = w->run->t->of == TREND_OF_PERSON_EVENTS;
+    const StripCut *cut = strip->cuts;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t row = w->picked[i];
+        while (row >= cut[1].row)
+            cut++;
+        const int64_t number = counts ? 1 : w->numbers[row];
+        const int64_t person =
+            ((int64_t)cut->block << PART_BLOCK_BITS) + (strip->at.keys[row] >> PART_SECOND_BITS);
+        if (number != SCAN_MISSING)
+            tally_add(&w->persons, w->cell[i], person, number);
+    }
+}
+
+void trend_add_rows(TrendWorker *w, const Strip *strip, uint32_t n)
+{
+    const Trend *t = w->run->t;
+    if (t->measure == TREND_EVENTS)
+        add_events(w, n);
+    else if (t->measure == TREND_SUM)
+        add_sums(w, n);
+    else if (trend_flags_persons(t))
+        add_flags(w, strip, n);
+    else if (trend_is_per_person(t))
+        add_persons(w, strip, n);
+    else if (w->run->seen_codes > 0)
+        add_codes(w, n);
+    else
+        add_numbers(w, n);
+}
+
+/* ---- in how many buckets each person is ---------------------------------------------------------- */
+
+enum { PLANES_MAX = 13 }; /* bits of a count up to QUERY_BUCKETS_MAX */
+
+/* One more for each of the 64 persons in `who`: bit k of all their counts stands in planes[k]. */
+static void add_one(uint64_t *planes, uint64_t who)
+{
+    for (uint32_t k = 0; who != 0; k++) {
+        const uint64_t carry = planes[k] & who;
+        planes[k] ^= who;
+        who = carry;
+    }
+}
+
+static uint64_t above_zero(const uint64_t *planes, uint32_t count)
+{
+    uint64_t who = 0;
+    for (uint32_t k = 0; k < count; k++)
+        who |= planes[k];
+    return who;
+}
+
+static uint32_t number_of(const uint64_t *planes, uint32_t count, uint32_t person)
+{
+    uint32_t number = 0;
+    for (uint32_t k = 0; k < count; k++)
+        number |= (uint32_t)(planes[k] >> person & 1) << k;
+    return number;
+}
+
+/* One series: who has how many of the flags. */
+static void add_stickiness(const uint64_t *flags, uint32_t buckets, TrendSum *cells)
+{
+    const uint32_t count = (uint32_t)bits_width(buckets);
+    for (uint32_t word = 0; word < TREND_FLAG_WORDS; word++) {
+        uint64_t planes[PLANES_MAX] = {0};
+        for (uint32_t b = 0; b < buckets; b++)
+            add_one(planes, flags[(size_t)b * TREND_FLAG_WORDS + word]);
+        for (uint64_t left = above_zero(planes, count); left != 0; left &= left - 1)
+            cells[number_of(planes, count, (uint32_t)__builtin_ctzll(left)) - 1]++;
+    }
+}
+
+/* ---- one piece ----------------------------------------------------------------------------------- */
+
+/* Whoever was in a bucket stays in all behind it. */
+static void keep_flags(uint64_t *flags, uint32_t buckets)
+{
+    for (size_t i = TREND_FLAG_WORDS; i < (size_t)buckets * TREND_FLAG_WORDS; i++)
+        flags[i] |= flags[i - TREND_FLAG_WORDS];
+}
+
+/* One series in one block: how many persons are in each bucket. */
+static void count_flags(const uint64_t *flags, uint32_t buckets, TrendSum *cells)
+{
+    for (uint32_t b = 0; b < buckets; b++)
+        cells[b] += kernels()->count(flags + (size_t)b * TREND_FLAG_WORDS, TREND_FLAG_WORDS);
+}
+
+static size_t flag_bytes(const TrendRun *run)
+{
+    return run->strip_blocks * trend_cells(run) * TREND_FLAG_WORDS * sizeof(uint64_t);
+}
+
+void trend_begin_piece(TrendWorker *w)
+{
+    if (trend_flags_persons(w->run->t))
+        memset(w->flags, 0, flag_bytes(w->run));
+}
+
+static void end_flags(TrendWorker *w)
+{
+    const TrendRun *run = w->run;
+    const Trend *t = run->t;
+    for (uint32_t block = 0; block < run->strip_blocks; block++)
+        for (uint32_t s = 0; s < run->series; s++) {
+            const size_t cell = (size_t)s * run->stride + 1; /* of the first bucket */
+            uint64_t *flags = w->flags + (block * trend_cells(run) + cell) * TREND_FLAG_WORDS;
+            if (t->measure == TREND_PERSONS_SO_FAR)
+                keep_flags(flags, t->bucket_count);
+            if (t->measure == TREND_STICKINESS)
+                add_stickiness(flags, t->bucket_count, w->cells + cell);
+            else
+                count_flags(flags, t->bucket_count, w->cells + cell);
+        }
+}
+
+void trend_end_piece(TrendWorker *w)
+{
+    if (trend_flags_persons(w->run->t))
+        end_flags(w);
+    tally_settle(&w->persons);
+    for (uint32_t i = 0; i < w->persons.count; i++)
+        add_number(w, w->persons.at[i].cell, w->persons.at[i].amount);
+    w->persons.count = 0;
+}
+
+/* ---- the result ---------------------------------------------------------------------------------- */
+
+/* Puts one worker's cell to the others'. */
+static void join_cell(TrendMeasure measure, TrendSum theirs, uint64_t of, TrendSum *cell,
+                      uint64_t *cell_of)
+{
+    const bool is_extreme = measure == TREND_MIN || measure == TREND_MAX;
+    if (!is_extreme) {
+        *cell += theirs;
+        *cell_of += of;
+    } else if (of > 0) {
+        const bool better = measure == TREND_MIN ? theirs < *cell : theirs > *cell;
+        *cell = *cell_of == 0 || better ? theirs : *cell;
+        *cell_of = 1;
+    }
+}
+
+static void join_workers(const TrendRun *run, uint32_t series, TrendSum *cells, uint64_t *of)
+{
+    const size_t from = (size_t)series * run->stride + 1;
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
+        const TrendWorker *w = &run->workers[i];
+        for (uint32_t b = 0; b < run->t->bucket_count; b++)
+            join_cell(run->t->measure, w->cells[from + b], w->counts[from + b], &cells[b], &of[b]);
+    }
+    for (uint32_t b = 0; run->t->measure == TREND_EVENTS && b < run->t->bucket_count; b++)
+        cells[b] = (TrendSum)of[b];
+}
+
+/* The value with `rank` others before it, of a cell's entries. */
+static int64_t value_at(const TallyEntry *entries, uint64_t rank)
+{
+    while (rank >= (uint64_t)entries->amount)
+        rank -= (uint64_t)entries++->amount;
+    return entries->value;
+}
+
+enum { BPS = 10000 };
+
+static void give_percentile(const TallyEntry *entries, uint32_t n, uint32_t bps, TrendSum *cell,
+                            uint64_t *of)
+{
+    uint64_t values = 0;
+    for (uint32_t i = 0; i < n; i++)
+        values += (uint64_t)entries[i].amount;
+    const uint64_t at = (values - 1) * bps, part = at % BPS;
+    const TrendSum low = value_at(entries, at / BPS);
+    *cell = low * BPS;
+    if (part > 0)
+        *cell += (value_at(entries, at / BPS + 1) - low) * (TrendSum)part;
+    *of = BPS;
+}
+
+/* The entries are sorted by cell. */
+static void give_seen(const TrendRun *run, const Tally *seen, uint32_t series, TrendSum *cells,
+                      uint64_t *of)
+{
+    const uint32_t from = series * run->stride + 1;
+    uint32_t at = 0;
+    while (at < seen->count && seen->at[at].cell < from)
+        at++;
+    for (uint32_t b = 0; b < run->t->bucket_count; b++) {
+        uint32_t n = 0;
+        while (at + n < seen->count && seen->at[at + n].cell == from + b)
+            n++;
+        if (run->t->measure == TREND_DISTINCT)
+            cells[b] = n;
+        else if (n > 0)
+            give_percentile(seen->at + at, n, run->t->percentile_bps, &cells[b], &of[b]);
+        at += n;
+    }
+}
+
+/* How many codes any worker saw in each cell. */
+static void count_codes(const TrendRun *run, uint32_t series, TrendSum *cells)
+{
+    const uint32_t words = trend_seen_words(run);
+    for (uint32_t b = 0; b < run->t->bucket_count; b++)
+        for (uint32_t word = 0; word < words; word++) {
+            const size_t at = ((size_t)series * run->stride + 1 + b) * words + word;
+            uint64_t seen = 0;
+            for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
+                seen |= run->workers[i].seen_bits[at];
+            cells[b] += __builtin_popcountll(seen);
+        }
+}
+
+void trend_give_cells(const TrendRun *run, const Tally *seen, uint32_t series, TrendSum *cells,
+                      uint64_t *of)
+{
+    if (run->seen_codes > 0)
+        count_codes(run, series, cells);
+    else if (trend_tallies(run->t))
+        give_seen(run, seen, series, cells, of);
+    else
+        join_workers(run, series, cells, of);
+}

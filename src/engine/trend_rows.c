@@ -1,0 +1,362 @@
+/*
+ * engine/trend_rows.c -- the strips of a trend: which series and which place in time a row is of.
+ *
+ * Of most strips all rows are of one series; then events and persons are counted without a look at single rows.
+ */
+#include "engine/trend_inside.h"
+
+#include "engine/kernels.h"
+
+#include <stdlib.h>
+
+enum { COUNTED_BOUNDS = 48 }; /* with more it is cheaper to look for each row's place */
+
+static void *room(size_t size)
+{
+    void *fresh = malloc((STRIP_ROWS + KERNEL_SLACK) * size);
+    CHECK(fresh != NULL);
+    return fresh;
+}
+
+void trend_open_worker(TrendWorker *w)
+{
+    w->ranks = room(sizeof *w->ranks);
+    w->codes = room(sizeof *w->codes);
+    w->picked = room(sizeof *w->picked);
+    w->cell = room(sizeof *w->cell);
+    w->numbers = room(sizeof *w->numbers);
+    w->ms = room(sizeof *w->ms);
+    for (uint32_t b = 0; b < w->run->t->breakdown_count; b++)
+        w->values[b] = room(sizeof(int64_t));
+}
+
+void trend_close_worker(TrendWorker *w)
+{
+    combinations_free(&w->counted);
+    combinations_free(&w->shown);
+    void *const buffers[] = {w->code_counts, w->ranks,     w->codes,     w->picked,   w->cell,
+                             w->numbers,     w->ms,        w->cells,     w->counts,   w->flags,
+                             w->seen_bits,   w->values[0], w->values[1], w->values[2]};
+    _Static_assert(QUERY_BREAKDOWNS_MAX == 3, "all are freed");
+    for (size_t i = 0; i < ARRAY_LEN(buffers); i++)
+        free(buffers[i]);
+    tally_free(&w->seen);
+    tally_free(&w->persons);
+    filter_scratch_free(&w->scratch);
+}
+
+static const BucketPlaces *places_of(const TrendWorker *w, const Strip *strip)
+{
+    return &w->run->places[strip->part];
+}
+
+/* ---- time ---------------------------------------------------------------------------------------- */
+
+/* Milliseconds of the rows where they matter, else NULL.  False: damaged. */
+static bool read_ms(TrendWorker *w, const Strip *strip, const int64_t **out)
+{
+    const PartColumn *c = part_find_column(strip->at.part, strip->at.list, PROP_MS);
+    *out = NULL;
+    if (places_of(w, strip)->in_seconds || c == NULL || (c->width == 0 && c->base == 0))
+        return true;
+    filter_scratch_reserve(&w->scratch, strip->at.count);
+    *out = w->ms;
+    return filter_values(&strip->at, c, 0, &w->scratch, w->ms);
+}
+
+/* How many bounds are at or below each row.  False: damaged. */
+static bool find_ranks(TrendWorker *w, const Strip *strip)
+{
+    const BucketPlaces *p = places_of(w, strip);
+    const int64_t *ms = NULL;
+    if (p->first == p->last) {
+        memset(w->ranks, 0, strip->at.count * sizeof *w->ranks);
+        return true;
+    }
+    if (!read_ms(w, strip, &ms))
+        return false;
+    bucket_ranks(p, strip->at.part->head->week_ms, strip->at.keys, ms, strip->at.count, w->ranks);
+    return true;
+}
+
+static bool lies_within(const TrendWorker *w, const BucketPlaces *p)
+{
+    return p->first > 0 && p->last <= w->run->t->bucket_count;
+}
+
+/* Those with ranks of a bucket. */
+static void set_by_ranks(TrendWorker *w, const BucketPlaces *p, uint32_t n)
+{
+    memset(w->set, 0, sizeof w->set);
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t place = p->first + w->ranks[i];
+        const bool in = place > 0 && place <= w->run->t->bucket_count;
+        w->set[i / 64] |= (uint64_t)in << (i & 63);
+    }
+}
+
+static void set_by_seconds(TrendWorker *w, const BucketPlaces *p, const Strip *strip)
+{
+    const bool has_end = p->last > w->run->t->bucket_count;
+    const uint32_t from = p->first == 0 ? p->seconds[0] : 0;
+    const uint32_t to = has_end ? p->seconds[p->last - p->first - 1] : PART_SECOND_MASK + 1;
+    if (from < to)
+        kernels()->in_range(strip->at.keys, strip->at.count, PART_SECOND_MASK, from, to - from - 1,
+                            w->set);
+    else
+        memset(w->set, 0, sizeof w->set);
+}
+
+/* The strip's rows that match and lie in the range; *out NULL: all.  False: damaged. */
+static bool rows_in_range(TrendWorker *w, const Strip *strip, const uint64_t **out)
+{
+    const BucketPlaces *p = places_of(w, strip);
+    const uint32_t n = strip->at.count;
+    const int64_t *ms = NULL;
+    *out = strip->set;
+    if (lies_within(w, p))
+        return true;
+    if (p->first == p->last) {
+        memset(w->set, 0, sizeof w->set); /* all of it lies outside */
+    } else if (!read_ms(w, strip, &ms)) {
+        return false;
+    } else if (ms == NULL) {
+        set_by_seconds(w, p, strip);
+    } else {
+        if (!find_ranks(w, strip))
+            return false;
+        set_by_ranks(w, p, n);
+    }
+    if (n % 64 != 0)
+        w->set[n / 64] &= (UINT64_C(1) << n % 64) - 1;
+    for (uint32_t i = 0; strip->set != NULL && i < kernel_words(n); i++)
+        w->set[i] &= strip->set[i];
+    *out = w->set;
+    return true;
+}
+
+static uint64_t count_set(const uint64_t *set, uint32_t n)
+{
+    return set == NULL ? n : kernels()->count(set, kernel_words(n));
+}
+
+/* ---- series -------------------------------------------------------------------------------------- */
+
+/* All rows have the same values, as the columns say: of one event name, or of none with such a property. */
+static bool are_alike(const TrendWorker *w, const Strip *strip)
+{
+    const Trend *t = w->run->t;
+    for (uint32_t b = 0; b < t->breakdown_count; b++) {
+        const PartColumn *c =
+            part_find_column(strip->at.part, strip->at.list, t->breakdown[b].prop);
+        if (c != NULL && c->width > 0)
+            return false;
+    }
+    return true;
+}
+
+static bool read_breakdown(TrendWorker *w, const Strip *strip, uint32_t rows)
+{
+    const Trend *t = w->run->t;
+    FilterRows at = strip->at;
+    at.count = rows;
+    for (uint32_t b = 0; b < t->breakdown_count; b++)
+        if (!scan_values(&at, t->breakdown[b], &w->scratch, w->values[b]))
+            return false;
+    return true;
+}
+
+/* Codes of all rows; of one property, which this list has.  False: damaged. */
+static bool read_codes(TrendWorker *w, const Strip *strip)
+{
+    return filter_codes(
+        &strip->at, part_find_column(strip->at.part, strip->at.list, w->run->t->breakdown[0].prop),
+        w->codes);
+}
+
+static void combine(const TrendWorker *w, uint32_t row, int64_t out[QUERY_BREAKDOWNS_MAX])
+{
+    for (uint32_t b = 0; b < w->run->t->breakdown_count; b++)
+        out[b] = w->values[b][row];
+}
+
+static uint32_t series_of_row(TrendWorker *w, uint32_t row)
+{
+    int64_t values[QUERY_BREAKDOWNS_MAX];
+    combine(w, row, values);
+    if (w->run->in_one_pass)
+        return values[0] == SCAN_MISSING ? 0 : (uint32_t)values[0];
+    const uint32_t at = combinations_index(&w->shown, values, false);
+    return at < w->shown.count ? at : w->shown.count;
+}
+
+/* ---- the first pass ------------------------------------------------------------------------------ */
+
+static uint32_t pick(TrendWorker *w, const uint64_t *set, uint32_t n)
+{
+    if (set != NULL)
+        return kernels()->rows_of(set, n, w->picked);
+    for (uint32_t i = 0; i < n; i++)
+        w->picked[i] = i;
+    return n;
+}
+
+static bool count_codes(TrendWorker *w, const Strip *strip, const uint64_t *set)
+{
+    const uint32_t n = strip->at.count;
+    if (!read_codes(w, strip))
+        return false;
+    if (set == NULL) {
+        for (uint32_t i = 0; i < n; i++)
+            w->code_counts[w->codes[i]]++;
+        return true;
+    }
+    const uint32_t picked = pick(w, set, n);
+    for (uint32_t i = 0; i < picked; i++)
+        w->code_counts[w->codes[w->picked[i]]]++;
+    return true;
+}
+
+static bool count_series(TrendWorker *w, const Strip *strip)
+{
+    const uint32_t n = strip->at.count;
+    const uint64_t *set = NULL;
+    int64_t values[QUERY_BREAKDOWNS_MAX];
+    if (!rows_in_range(w, strip, &set))
+        return false;
+    const bool alike = are_alike(w, strip);
+    if (!alike && w->run->codes > 0)
+        return count_codes(w, strip, set);
+    if (!read_breakdown(w, strip, alike ? 1 : n))
+        return false;
+    if (alike) {
+        combine(w, 0, values);
+        combinations_count(&w->counted, values, count_set(set, n));
+        return true;
+    }
+    const uint32_t picked = pick(w, set, n);
+    for (uint32_t i = 0; i < picked; i++) {
+        combine(w, w->picked[i], values);
+        combinations_count(&w->counted, values, 1);
+    }
+    return true;
+}
+
+/* ---- the second pass ----------------------------------------------------------------------------- */
+
+/* In one pass, but of events, whose cells say it: how many events of each series the picked rows are. */
+static void count_picked(TrendWorker *w, uint32_t n, bool by_code, uint32_t series)
+{
+    if (!by_code)
+        w->code_counts[series] += n;
+    for (uint32_t i = 0; by_code && i < n; i++)
+        w->code_counts[w->codes[w->picked[i]]]++;
+}
+
+/* Events of one series. */
+static void count_events(TrendWorker *w, const Strip *strip, uint32_t series)
+{
+    const BucketPlaces *p = places_of(w, strip);
+    const uint32_t n = strip->at.count, bounds = p->last - p->first;
+    uint64_t from[COUNTED_BOUNDS] = {0};
+    uint64_t *cell = w->counts + (size_t)series * w->run->stride + p->first;
+    if (bounds > 0)
+        kernels()->count_from(strip->at.keys, n, strip->set, PART_SECOND_MASK, p->seconds, bounds,
+                              from);
+    uint64_t left = count_set(strip->set, n);
+    for (uint32_t b = 0; b < bounds; b++) {
+        cell[b] += left - from[b];
+        left = from[b];
+    }
+    cell[bounds] += left;
+}
+
+/* In one pass, of events: they are in the cells. */
+void trend_end_counting(TrendWorker *w)
+{
+    const TrendRun *run = w->run;
+    if (run->t->measure != TREND_EVENTS)
+        return;
+    for (uint32_t code = 0; code < run->codes; code++) {
+        w->code_counts[code] = 0;
+        for (uint32_t b = 1; b <= run->t->bucket_count; b++)
+            w->code_counts[code] += w->counts[(size_t)code * run->stride + b];
+    }
+}
+
+/* Persons of one series. */
+static bool flag_persons(TrendWorker *w, const Strip *strip, uint32_t series)
+{
+    const size_t cell = (size_t)series * w->run->stride + places_of(w, strip)->first;
+    if (!find_ranks(w, strip))
+        return false;
+    for (uint32_t c = 0; c < strip->cut_count; c++) {
+        const StripCut *cut = &strip->cuts[c];
+        uint64_t *flags =
+            w->flags + ((cut->block - w->block) * trend_cells(w->run) + cell) * TREND_FLAG_WORDS;
+        const uint32_t found =
+            kernels()->places(strip->at.keys, cut[0].row, cut[1].row, strip->set, w->ranks,
+                              PART_BLOCK_BITS, PART_SECOND_BITS, w->picked);
+        for (uint32_t i = 0; i < found; i++)
+            flags[w->picked[i] / 64] |= UINT64_C(1) << (w->picked[i] & 63);
+    }
+    return true;
+}
+
+/* The cells of the picked rows.  False: damaged. */
+static bool find_cells(TrendWorker *w, const Strip *strip, uint32_t n, bool alike, uint32_t series)
+{
+    const uint32_t stride = w->run->stride, first = places_of(w, strip)->first;
+    const uint32_t *const cell_of_code = w->run->cell_of_code, *const picked = w->picked;
+    if (!find_ranks(w, strip))
+        return false;
+    if (alike) {
+        for (uint32_t i = 0; i < n; i++)
+            w->cell[i] = series * stride + first + w->ranks[picked[i]];
+    } else if (w->run->codes > 0) {
+        if (!read_codes(w, strip))
+            return false;
+        for (uint32_t i = 0; i < n; i++)
+            w->cell[i] = cell_of_code[w->codes[picked[i]]] + first + w->ranks[picked[i]];
+    } else {
+        for (uint32_t i = 0; i < n; i++)
+            w->cell[i] = series_of_row(w, picked[i]) * stride + first + w->ranks[picked[i]];
+    }
+    return true;
+}
+
+static bool add_strip(TrendWorker *w, const Strip *strip)
+{
+    const Trend *t = w->run->t;
+    const BucketPlaces *p = places_of(w, strip);
+    const bool alike = are_alike(w, strip), by_code = !alike && w->run->codes > 0;
+    const uint64_t *set = NULL;
+    if (!by_code && !read_breakdown(w, strip, alike ? 1 : strip->at.count))
+        return false;
+    const uint32_t series = alike && t->breakdown_count > 0 ? series_of_row(w, 0) : 0;
+    if (alike && t->measure == TREND_EVENTS && p->in_seconds &&
+        p->last - p->first <= COUNTED_BOUNDS) {
+        count_events(w, strip, series);
+        return true;
+    }
+    if (alike && trend_flags_persons(t))
+        return flag_persons(w, strip, series);
+    if (trend_has_number(t) && !scan_values(&strip->at, t->number, &w->scratch, w->numbers))
+        return false;
+    if (!rows_in_range(w, strip, &set))
+        return false;
+    const uint32_t n = pick(w, set, strip->at.count);
+    if (!find_cells(w, strip, n, alike, series))
+        return false;
+    if (w->run->in_one_pass && t->measure != TREND_EVENTS)
+        count_picked(w, n, by_code, series);
+    trend_add_rows(w, strip, n);
+    return true;
+}
+
+void trend_take_strip(const Strip *strip, void *worker)
+{
+    TrendWorker *w = worker;
+    const bool good = w->run->counting ? count_series(w, strip) : add_strip(w, strip);
+    w->damaged = w->damaged || !good;
+}
