@@ -77,8 +77,9 @@ static Err run_pass(Ctx *ctx, TrendRun *run)
     const uint32_t size = crew_size(run->q->crew);
     choose_keys(run);
     for (uint32_t i = 0; i < size; i++)
-        run->workers[i].strips =
-            strips_new(run->q->view, &(StripAsk){.select = &run->select, .keys = run->keys});
+        run->workers[i].strips = strips_new(
+            run->q->view,
+            &(StripAsk){.select = &run->select, .keys = run->keys, .items = run->t->items});
     const uint32_t pieces = (blocks_of(run) + run->strip_blocks - 1) / run->strip_blocks;
     Err err = crew_run(ctx, run->q->crew,
                        &(CrewJob){.pieces = pieces,
@@ -114,6 +115,8 @@ static uint32_t codes_of_list(const Part *part, const PartList *list, uint32_t p
 static uint32_t dense_codes(const TrendRun *run, uint32_t prop)
 {
     uint32_t most = 1;
+    if (run->t->items != NULL)
+        return 0; /* the columns are others */
     for (uint32_t p = 0; p < run->q->view->part_count; p++) {
         const Part *part = run->q->view->parts[p];
         for (uint32_t list = 0; list < part->head->list_count; list++) {

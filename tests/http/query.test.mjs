@@ -469,6 +469,33 @@ test('conditions see order lines and lists of texts, and products', async () => 
   assert.match(typo.warnings[0], /did you mean "category"/)
 })
 
+test('a trend of order lines takes each line as a row', async () => {
+  const over = (trend) => ask({ trend: { ...WEEK, of: '"Basket"', by: 'all', ...trend } }).then((r) => r.trend)
+  const rows = (trend) => Object.fromEntries(trend.series.map((s) => [s.values.map((v) => v.value).join(), s.cells[0]]))
+  const bySku = await over({ measure: 'sum', number: 'lines.quantity', breakdown: ['lines.sku'] })
+  assert.deepEqual(rows(bySku), { green: '22.5', cup: '50', black: '10', pot: '10' })
+  assert.deepEqual(rows(await over({ breakdown: ['lines.category', 'boxes'] })), {
+    'tea,0': '10', 'ware,0': '10', 'tea,1': '10', 'ware,2': '20', 'tea,2': '10',
+  })
+  const persons = await over({ measure: 'persons', breakdown: ['lines.category'] })
+  assert.deepEqual(rows(persons), { tea: '15', ware: '10' })
+  const tea = { records: 'any(lines, category == "tea")' }
+  assert.equal((await over({ ...tea, measure: 'sum', number: 'lines.price' })).series[0].cells[0], '349')
+  assert.equal((await over(tea)).series[0].cells[0], '30')
+  assert.equal((await over({ ...tea, of: '"Basket" where boxes == 2' })).series[0].cells[0], '10')
+  assert.equal((await over({ ...tea, measure: 'average', number: 'lines.price' })).series[0].cells[0], '11.633333')
+  const { stickiness } = await ask({ stickiness: { ...WEEK, of: '"Basket"', breakdown: ['lines.category'] } })
+  assert.equal(stickiness.series.length, 2)
+  await refused('query.property', { trend: { ...WEEK, of: '"Basket"', breakdown: ['lines.colour'] } }, '/trend/breakdown')
+  await refused('query.property', { trend: { ...WEEK, of: '"Basket"', breakdown: ['lines'] } }, '/trend/breakdown')
+  await refused('query.rule', { trend: { ...WEEK, of: '"Basket"', records: 'boxes == 2' } }, '/trend/records')
+  const two = { measure: 'sum', number: 'parcels.weight', breakdown: ['lines.sku'] }
+  await w.want(200, 'POST', '/v1/events', {
+    events: [{ id: 'p', name: 'Other', time: new Date(NOON).toISOString(), properties: { parcels: [{ weight: 1 }] } }],
+  })
+  await refused('query.combination', { trend: { ...WEEK, of: '"Basket"', ...two } }, '/trend/breakdown')
+})
+
 test('the lines of a sale are seen when its answer is there', async () => {
   const store = await w.store()
   const sold = '"Order Completed" where any(products, quantity >= 3 and total > 20 CNY)'

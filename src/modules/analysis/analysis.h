@@ -50,6 +50,13 @@ MUST_USE Err analysis_compile(Ctx *ctx, const AnalysisNames *names, const Rule *
                               AnalysisTexts *texts, ScanSelect *out);
 
 /*
+ * A rule of scope EVENT whose root is any(LIST, CONDITION): which list, PROP_NONE = no event has had it, and which of
+ * its records.  Otherwise as analysis_compile().
+ */
+MUST_USE Err analysis_records(Ctx *ctx, const AnalysisNames *names, const Rule *rule,
+                              AnalysisTexts *texts, uint32_t *list, const Filter **out);
+
+/*
  * Asks the conditions that wait (contains, <, ...) of every text that there was when they were compiled.
  * That may take long, and needs no lock: texts are only added, and stay.
  * Error: BUSY "query.deadline" at `until_us` of clock_mono_us(); 0 = never.

@@ -194,3 +194,13 @@ Err compiler_records(Compiler *c, const RuleNode *n, const Filter **out)
                               where);
     return ERR_OK;
 }
+
+Err analysis_records(Ctx *ctx, const AnalysisNames *names, const Rule *rule, AnalysisTexts *texts,
+                     uint32_t *list, const Filter **out)
+{
+    Compiler c = {ctx, names, texts, NULL};
+    const SchemaProp *records = list_of(&c, rule->root->args[0]);
+    TRY(where_of(&c, rule->root, records, out));
+    *list = records == NULL ? PROP_NONE : records->id;
+    return ERR_OK;
+}
