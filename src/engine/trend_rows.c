@@ -166,9 +166,7 @@ static bool read_breakdown(TrendWorker *w, const Strip *strip, uint32_t rows)
 /* Codes of all rows; of one property, which this list has.  False: damaged. */
 static bool read_codes(TrendWorker *w, const Strip *strip)
 {
-    return filter_codes(
-        &strip->at, part_find_column(strip->at.part, strip->at.list, w->run->t->breakdown[0].prop),
-        w->codes);
+    return filter_codes(&strip->at, strip_column(strip, w->run->t->breakdown[0]), w->codes);
 }
 
 static void combine(const TrendWorker *w, uint32_t row, int64_t out[QUERY_BREAKDOWNS_MAX])
