@@ -591,3 +591,75 @@ TEST(items_are_found_wherever_a_stretch_of_events_begins)
     part_unref(made[0]);
     arena_free(ctx.arena);
 }
+
+/* ---- many items ------------------------------------------------------------------------------------- */
+
+enum { CROWD = 900, CROWD_PARTS = 3 };
+
+static uint32_t crowd_items(uint32_t event)
+{
+    return event % 200 + 100;
+}
+
+static int64_t crowd_value(uint32_t event, uint32_t item)
+{
+    return event * 1000 + item;
+}
+
+/* Nobody's events, every third one. */
+static Part *crowd_part(Ctx *ctx, uint32_t number)
+{
+    RowBuffer b = {0};
+    Part **made = NULL;
+    uint32_t n = 0;
+    for (uint32_t i = number; i < CROWD; i += CROWD_PARTS) {
+        rows_add(&b, KIT_ORIGIN_MS + i * 1000, 0, 1);
+        rows_value(&b, SEQ, PART_NUMBERS, 0, i);
+        rows_value(&b, LEFT, PART_NUMBERS, 0, i % 7);
+        rows_list(&b, RECORDS, crowd_items(i));
+        for (uint32_t k = 0; k < crowd_items(i); k++) {
+            rows_item(&b);
+            rows_item_value(&b, QTY, PART_NUMBERS, 0, crowd_value(i, k));
+        }
+    }
+    CHECK(rows_build(ctx, &b, KIT_ORIGIN_MS, number, number + 1, &made, &n) == ERR_OK && n == 1);
+    rows_free(&b);
+    return made[0];
+}
+
+static Part *merged_crowd(Ctx *ctx)
+{
+    Part *parts[CROWD_PARTS], *merged = NULL;
+    Buf bytes = BUF_MAX(PART_BYTES_MAX);
+    for (uint32_t i = 0; i < CROWD_PARTS; i++)
+        parts[i] = crowd_part(ctx, i);
+    const PartsMerge merge = {parts, CROWD_PARTS, NULL, MERGE_BYTES_MAX, NULL};
+    CHECK(parts_merge(ctx, &merge, sink_heap, &bytes) == ERR_OK);
+    CHECK(part_open(ctx, buf_str(&bytes), false, 0, &merged) == ERR_OK);
+    for (uint32_t i = 0; i < CROWD_PARTS; i++)
+        part_unref(parts[i]);
+    return merged;
+}
+
+TEST(a_merge_of_more_items_than_go_together_keeps_each_with_its_event)
+{
+    Ctx ctx = {.arena = arena_new(1 << 16)};
+    Part *part = merged_crowd(&ctx);
+    int64_t counts[CROWD + PART_SLACK_BYTES], values[ITEMS_PIECE + PART_SLACK_BYTES];
+    FilterScratch scratch = {0};
+    const FilterRows rows = {.part = part, .list = part->lists, .count = CROWD};
+    ItemsOf of;
+    filter_scratch_reserve(&scratch, ITEMS_PIECE);
+    CHECK(items_of_rows(&rows, RECORDS, &scratch, counts, &of));
+    for (uint32_t i = 0, first = 0; i < CROWD; first += crowd_items(i++)) {
+        const FilterRows items = items_rows(&rows, of.items, first, crowd_items(i));
+        EXPECT_I64(counts[i], crowd_items(i));
+        CHECK(filter_values(&items, part_find_column(part, items.list, QTY), SCAN_MISSING, &scratch,
+                            values));
+        for (uint32_t k = 0; k < items.count; k++)
+            EXPECT_I64(values[k], crowd_value(i, k));
+    }
+    filter_scratch_free(&scratch);
+    part_unref(part);
+    arena_free(ctx.arena);
+}
