@@ -1,348 +1,360 @@
-// bench/events.mjs -- the event engine beside DuckDB: the same made-up events, the same questions, one run.
+// bench/events.mjs -- the event engine beside DuckDB and ClickHouse: the same made-up events, the same questions, one
+// run.
 //
-// Needs: bench/events_bench
-// Usage: node bench/events.mjs PROGRAM EVENTS_BENCH [EVENTS [PERSONS]]    (10000000, a fiftieth of EVENTS)
-// Prints a table and writes build/bench.json: [{name, value, unit, peer, peer_value, ratio}].
+// Needs: bench/events_bench tests/soak
+// Peers: clickhouse
+// Usage: node bench/events.mjs PROGRAM EVENTS_BENCH SOAK [options]     (normally `./run bench events [options]`)
+//   --events N   how many, about (10000000; also TONGDIAN_BENCH_EVENTS)   --quick  a million   --large  100 million
+//   --persons N  (a fiftieth of the events)       --rounds N  (5)
+//   --only WORD[,WORD...]  of: questions random cold start ingest changed (all)
+//   --fresh      makes the data again             --remove    removes the data of every size, and ends
+// TONGDIAN_BENCH_WAYS=1 also says which way to ask each peer was the fastest.
 //
-// Both have two threads.  Both answer every question in turns, five rounds after a warm-up; the answers
-// must agree in every cell, else the exit status is 1.
-// The engine is asked by name and finds out what the names mean within its time, which leaves out SQL, HTTP
-// and printing the answer.  It has no trend by event name: counts by name are one trend each, summed up.
-// DuckDB has integers in place of texts, its rows in the physical order that suits the question, and of
-// several ways to say it in SQL the one that was fastest while warming up; its time ends when all rows are
-// in memory.
-import { execFileSync, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { cpus, release, tmpdir, totalmem } from 'node:os'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-
-const program = process.argv[3]
-const wanted = Number(process.argv[4] ?? 10_000_000)
-const people = Number(process.argv[5] ?? Math.max(1, Math.round(wanted / 50)))
-const ROUNDS = 5
-const THREADS = 2
-const DAY = 86400
-const folder = mkdtempSync(join(tmpdir(), 'tongdian-bench-'))
-process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
-
-const run = (...args) => JSON.parse(execFileSync(program, args.map(String)).toString())
-const { names, channels, begin_s: begin, days } = run('names')
-const end = begin + days * DAY
-const rows = []
-let peer = 'none'
-
-function row(name, value, unit, peerValue = null) {
-  const ratio = peerValue === null ? null : Number((value / peerValue).toFixed(4))
-  rows.push({ name, value, unit, peer: peerValue === null ? '' : peer, peer_value: peerValue, ratio })
-}
-
-const median = (numbers) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1]
-const code = (name) => names.indexOf(name)
-
-// ---- the questions ---------------------------------------------------------------------------------
+// Everything is asked end to end: Tongdian is a real server on a data folder that was loaded through the log, asked with
+// POST /v1/query over one kept connection; the time is from the first byte sent to the last one received, the processor's
+// that of the whole server.  ClickHouse is asked in the same way.  DuckDB is a process of its own, its time ends when
+// all rows are in memory.  All have two threads, and nobody keeps results.
 //
-// ask: what the engine is asked.  ours(reply), theirs(rows): the answer as lines, one per cell that is not
-// zero.  sql: the ways to ask DuckDB, of the tables "e" (by event name and time) and "t" (by time).
+// Both peers have integers in place of texts, their rows in every physical order below, and of several ways to say a
+// question in SQL the one that was fastest while warming up.  They take turns, question by question, for as many
+// rounds as there are; medians are shown.  Every answer must agree in every cell, else the exit status is 1.
+//
+// Prints tables and writes build/bench.json: [{name, value, unit, peer, peer_value, ratio}].  What was loaded stays in
+// build/bench-data/ for the next run with as many events and persons.
+import { begin, buckets, DAY, dayBack, LAST_DAY, NOW, range, within, clickWithin } from './events/calendar.mjs'
+import { randomQuestions } from './events/random.mjs'
+import { run } from './events/run.mjs'
 
-const cells = (lines) => lines.filter((line) => line[line.length - 1] !== 0).map((line) => line.join(' ')).sort()
-const oursTrend = (label) => (reply) =>
-  cells(reply.series.flatMap((series) => series.cells.map((n, bucket) => [label(series), bucket, n])))
-const theirsTrend = (list) => cells(list.map((line) => line.map(Number)))
-const oursFunnel = (reply) => cells(reply.persons.map((n, step) => [step, n]))
-const theirsFunnel = (list) => cells(list[0].map((n, step) => [step, Number(n)]))
-const words = (word, fields) => [word, ...fields.map(([key, value]) => `${key}=${value}`)].join('\t')
+// ---- the physical orders of the peers --------------------------------------------------------------
+//
+// DuckDB: three tables; ClickHouse: two.  The columns are those of WorldEvent in bench/events_world.h, 0 = none.
 
-const range = (span) => [['from', end - span * DAY], ['to', end]]
-const chosen = ['web', 'mini-program']
-const filterWords = [['where', `channel:${chosen.join(',')}`]]
-const filterSql = `and channel in (${chosen.map((name) => channels.indexOf(name) + 1)})`
+export const DUCKDB_COLUMNS = {
+  person: 'UINTEGER', at_s: 'UINTEGER', amount: 'INTEGER', store: 'USMALLINT', product: 'USMALLINT', city: 'USMALLINT',
+  name: 'UTINYINT', channel: 'UTINYINT',
+}
+export const DUCKDB_ORDERS = { e: 'name, at_s', t: 'at_s, person', p: 'person, at_s' }
 
-function counts() {
-  const from = end - 30 * DAY
-  const sql = (table) =>
-    `select name, (at_s - ${from}) // ${DAY} as day, count(*) from ${table} where at_s >= ${from} group by all`
-  return {
-    name: 'counts by event name and day, 30 days',
-    ask: words('trend', [...names.map((n) => ['event', n]), ['measure', 'events'], ['every', DAY], ...range(30)]),
-    ours: oursTrend((series) => code(series.name)),
-    theirs: theirsTrend,
-    sql: { 'time order': sql('t'), 'event order': sql('e') },
+export const CLICKHOUSE_COLUMNS = {
+  person: 'UInt32', ts: 'DateTime', amount: 'Int32', store: 'UInt16', product: 'UInt16', city: 'UInt16',
+  name: 'UInt8', channel: 'UInt8',
+}
+export const CLICKHOUSE_ORDERS = { e: '(name, day, person)', p: '(person, ts)' } // day Date default toDate(ts)
+
+// ---- answers ---------------------------------------------------------------------------------------
+//
+// An answer is its cells that are not zero, each a line of numbers.
+
+const cells = (lines) => lines.filter((line) => Number(line.at(-1)) !== 0).map((line) => line.join(' ')).sort()
+const numbers = (rows) => cells(rows.map((row) => row.map(Number)))
+const cumulated = (rows, depth) => {
+  const out = new Map()
+  for (const row of rows.map((r) => r.map(Number))) {
+    const [n, level] = [row.at(-1), row.at(-2)]
+    for (let step = 0; step < level && step < depth; step++) {
+      const key = [...row.slice(0, -2), step].join(' ')
+      out.set(key, (out.get(key) ?? 0) + n)
+    }
   }
+  return cells([...out].map(([key, n]) => [key, n]))
 }
 
-function uniques(title, event, filter) {
-  const from = end - 30 * DAY
-  const where = `where name = ${code(event)} and at_s >= ${from} ${filter ? filterSql : ''}`
-  const day = `(at_s - ${from}) // ${DAY}`
-  return {
-    name: title,
-    ask: words('trend', [
-      ['event', event], ['measure', 'persons'], ['every', DAY], ...range(30), ...(filter ? filterWords : []),
-    ]),
-    ours: oursTrend(() => 0),
-    theirs: theirsTrend,
-    sql: {
-      'count distinct': `select 0, ${day} as day, count(distinct person) from e ${where} group by day`,
-      'distinct, then count':
-        `select 0, day, count(*) from (select distinct ${day} as day, person from e ${where}) group by day`,
-      'a bit per day': `with b as (select person, bit_or(1::uinteger << (${day})::uinteger) as m from e ${where}
-        group by person) select 0, d, (select count(*) from b where (m >> d::uinteger) & 1 = 1) from range(30) r(d)`,
-    },
+// ---- questions: what Tongdian is asked, and the peers' SQL ------------------------------------------
+//
+// {name, ask, ours(replies), sql, theirs(rows), click, clicks(rows)}: the requests that together are the question, the
+// answer as cells; for each peer the ways to ask it and the answer as cells.  `forms`: {ask, ours} that a server may not
+// know; the first one that it does is asked instead, and without any the question counts as not there yet.  `least`:
+// how many times faster than DuckDB the answer should be.
+
+export function questionsOf(world) {
+  const code = (name) => world.names.indexOf(name)
+  const OTHER = -1, ALL = '1 = 1'
+  const quoted = JSON.stringify
+
+  /** A step of the rule language.  `filter`: {rule, sql}. */
+  const step = ({ event, filter }) =>
+    (event === undefined ? 'any event' : quoted(event)) + (filter ? ` where ${filter.rule}` : '')
+  const stepSql = ({ event, filter }) =>
+    [event === undefined ? [] : `name = ${code(event)}`, filter ? `(${filter.sql})` : []].flat().join(' and ') || ALL
+
+  const keyOf = {
+    event: (text) => code(text),
+    channel: (text) => world.channels.indexOf(text) + 1,
+    city: (text) => Number(text.slice(5)),
+    store: (text) => Number(text.slice(1)),
   }
-}
+  const column = { event: 'name', channel: 'channel', city: 'city', store: 'store' }
+  const fen = (text) => BigInt(text.replace('.', ''))
 
-// Each event of a step looks for the last event of the step before it, and inherits its start.
-function asofFunnel(steps, from, window, filter) {
-  const source = (event) => `select person, at_s from e where name = ${code(event)} and at_s >= ${from} ${filter}`
-  const levels = steps.slice(1).map((event, i) => {
-    const start = i === 0 ? 'l.at_s' : 'l.start'
-    return `l${i + 2} as materialized (select s.person, s.at_s, ${start} as start from (${source(event)}) s
-      asof join l${i + 1} l on s.person = l.person and s.at_s >= l.at_s where s.at_s - ${start} <= ${window})`
-  })
-  const totals = steps.map((_, i) => `(select count(distinct person) from l${i + 1})`)
-  return `with l1 as materialized (${source(steps[0])}), ${levels} select ${totals}`
-}
-
-// The same by running maxima over each person's events.
-function windowFunnel(steps, from, window, filter) {
-  const codes = steps.map(code)
-  const over = 'over (partition by person order by at_s)'
-  const levels = codes.slice(0, -1).map((step, i) => {
-    const reached = i === 0 ? `name = ${step}` : `name = ${step} and at_s - a${i} <= ${window}`
-    return `x${i + 1} as (select *, max(case when ${reached} then ${i === 0 ? 'at_s' : `a${i}`} end) ${over}
-      as a${i + 1} from x${i})`
-  })
-  const totals = codes.map((step, i) =>
-    `count(distinct person) filter (name = ${step} ${i === 0 ? '' : `and at_s - a${i} <= ${window}`})`)
-  return `with x0 as (select person, at_s, name from e where name in (${codes}) and at_s >= ${from} ${filter}),
-    ${levels} select ${totals} from x${steps.length - 1}`
-}
-
-function funnel(title, steps, span, windowDays, filter) {
-  const args = [steps, end - span * DAY, windowDays * DAY, filter ? filterSql : '']
-  return {
-    name: title,
-    ask: words('funnel', [
-      ...steps.map((n) => ['event', n]), ['window', windowDays * DAY], ...range(span), ...(filter ? filterWords : []),
-    ]),
-    ours: oursFunnel,
-    theirs: theirsFunnel,
-    sql: { 'asof joins': asofFunnel(...args), 'running maxima': windowFunnel(...args) },
+  function trend(title, { event, filter, from, to, by = 'day', measure = 'events', breakdown, top = 50 }) {
+    const { sql: bucket, click: clickBucket } = buckets({ from, to, by })
+    const where = `where ${within({ from, to })} and ${stepSql({ event, filter })}`
+    const clickWhere = `where ${clickWithin({ from, to })} and ${stepSql({ event, filter })}`
+    const key = breakdown === undefined ? '0' : column[breakdown]
+    const value = { events: 'count(*)', persons: 'count(distinct person)', sum: 'sum(amount)' }[measure]
+    const clickValue = { events: 'count()', persons: 'uniqExact(person)', sum: 'sum(amount)' }[measure]
+    const tops = (table) => `with top as (select ${key} as k from ${table} ${where} group by k order by count(*) desc limit ${top})`
+    const limited = breakdown !== undefined && top < 30
+    const clickKey = limited ? `if(${key} in (select ${key} from e ${clickWhere} group by ${key} order by count() desc limit ${top}),
+      toInt32(${key}), toInt32(${OTHER}))` : key
+    const sql = {}
+    for (const [order, table] of Object.entries(event === undefined ? { 'time order': 't', 'event order': 'e' } : { 'event order': 'e' }))
+      sql[order] = limited
+        ? `${tops(table)} select coalesce(top.k, ${OTHER}) as key, bucket, ${value} from (select ${key} as k, ${bucket} as bucket,
+            person, amount from ${table} ${where}) left join top using (k) group by all`
+        : `select ${key} as key, ${bucket} as bucket, ${value} from ${table} ${where} group by all`
+    if (measure === 'sum' && limited)
+      sql['one pass'] = `with g as materialized (select ${bucket} as bucket, ${key} as k, sum(amount) as v, count(*) as n from e ${where}
+          group by all), top as (select k from g group by k order by sum(n) desc limit ${top})
+        select coalesce(top.k, ${OTHER}) as key, bucket, sum(v) from g left join top using (k) group by all`
+    if (measure === 'persons' && !limited)
+      sql['distinct, then count'] = `select key, bucket, count(*) from (select distinct ${key} as key, ${bucket} as bucket, person
+        from e ${where}) group by all`
+    if (measure === 'persons' && breakdown === undefined && buckets({ from, to, by }).count <= 32)
+      sql['a bit per bucket'] = `with b as (select person, bit_or(1::uinteger << (${bucket})::uinteger) as m from e ${where}
+        group by person) select 0, d, (select count(*) from b where (m >> d::uinteger) & 1 = 1) from range(32) r(d)`
+    const question = { of: step({ event, filter }), from, to, by, measure }
+    if (breakdown !== undefined) Object.assign(question, { breakdown: [breakdown], top })
+    if (measure === 'sum') question.number = 'amount'
+    return {
+      name: title,
+      ask: [{ trend: question }],
+      ours: ([{ trend: { series } }]) => cells(series.flatMap(({ values, other, cells: row }) => {
+        const label = other ? OTHER : breakdown === undefined || values[0].value === null ? 0 : keyOf[breakdown](values[0].value)
+        return row.map((n, i) => [label, i, measure === 'sum' ? fen(n) : n])
+      })),
+      sql,
+      theirs: numbers,
+      click: { 'event order': `select ${clickKey} as key, ${clickBucket} as bucket, ${clickValue} from e ${clickWhere} group by key, bucket` },
+      clicks: numbers,
+      topSql: limited ? `select count(*) as n from e ${where} group by ${key} order by n desc limit ${top + 1}` : undefined,
+      withTop: (clear) => trend(title, { event, filter, from, to, by, measure, breakdown, top: clear }),
+    }
   }
-}
 
-const orders = `from e where name = ${code('Order Completed')} and at_s >= ${end - 30 * DAY}`
-
-// The most cities up to ten that are shown: the next one has fewer orders, so that there is one answer.
-async function clearTop(duck) {
-  const { rows: counts } = await duck.query(`select count(*) as n ${orders} group by city order by n desc limit 11`)
-  let top = 10
-  while (top > 1 && counts.length > top && counts[top - 1][0] === counts[top][0]) top--
-  return top
-}
-
-function sums(top) {
-  const from = end - 30 * DAY
-  return {
-    name: `sales by day and city, top ${top} and other, 30 days`,
-    ask: words('trend', [
-      ['event', 'Order Completed'], ['measure', 'sum'], ['sum', 'amount'], ['by', 'city'], ['top', top],
-      ['every', DAY], ...range(30),
-    ]),
-    ours: oursTrend((series) => (series.other ? 0 : Number(series.value.replace('city ', '')))),
-    theirs: theirsTrend,
-    sql: {
-      'one pass': `with g as materialized (select (at_s - ${from}) // ${DAY} as day, city, sum(amount) as fen, count(*) as n
-          ${orders} group by all),
-        top as (select city from g group by city order by sum(n) desc limit ${top})
-        select coalesce(top.city, 0) as c, day, sum(fen) from g left join top using (city) group by all`,
-    },
+  // Each event of a step looks for the last event of the step before it, and inherits its start.
+  function asofFunnel(steps, span, window, same) {
+    const source = (s, more) =>
+      `select person, ${same.map((c) => `${c}, `).join('')}at_s from e where ${stepSql(s)} and ${within(span, more)}`
+    const keys = same.map((c) => `, s.${c}`).join('')
+    const on = same.map((c) => ` and s.${c} = l.${c}`).join('')
+    const levels = steps.slice(1).map((s, i) => {
+      const start = i === 0 ? 'l.at_s' : 'l.start'
+      return `l${i + 2} as materialized (select s.person${keys}, s.at_s, ${start} as start from (${source(s, window)}) s
+        asof join l${i + 1} l on s.person = l.person${on} and s.at_s >= l.at_s where s.at_s - ${start} <= ${window})`
+    })
+    const totals = steps.map((_, i) => `select ${[...same, i].join(', ')}, count(distinct person) from l${i + 1} group by all`)
+    return `with ${[`l1 as materialized (${source(steps[0], 0)})`, ...levels].join(', ')} ${totals.join(' union all ')}`
   }
-}
 
-const steps3 = ['Product Viewed', 'Product Added', 'Order Completed']
-const steps6 = ['App Opened', 'Coupon Claimed', 'Beacon Seen', 'Store Visited', 'Coupon Redeemed', 'Order Completed']
-const notYet = ['weekly retention', 'a segment of two aggregates', 'the next event: paths', 'last touch']
-
-// ---- the two sides ---------------------------------------------------------------------------------
-
-async function engine(data) {
-  const child = spawn(program, ['serve', data, String(THREADS)], { stdio: ['pipe', 'pipe', 'inherit'] })
-  process.on('exit', () => child.kill())
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  const next = async () => {
-    const { value, done } = await lines.next()
-    if (done) throw new Error('the engine has ended')
-    return JSON.parse(value)
+  // The same by running maxima over each person's events.
+  function windowFunnel(steps, span, window, same) {
+    const over = `over (partition by ${['person', ...same].join(', ')} order by at_s)`
+    const is = steps.map((s, i) => `(${stepSql(s)}${i === 0 ? ` and at_s < ${begin(span.to) + DAY}` : ''})`)
+    const levels = steps.slice(0, -1).map((_, i) => {
+      const reached = i === 0 ? is[0] : `${is[i]} and at_s - a${i} <= ${window}`
+      return `x${i + 1} as (select *, max(case when ${reached} then ${i === 0 ? 'at_s' : `a${i}`} end) ${over} as a${i + 1} from x${i})`
+    })
+    const totals = steps.map((_, i) => `select ${[...same, i].join(', ')}, count(distinct person) from y where ${is[i]}
+      ${i === 0 ? '' : `and at_s - a${i} <= ${window}`} group by all`)
+    return `with ${[`x0 as (select * from e where ${within(span, window)} and (${is.join(' or ')}))`, ...levels].join(', ')},
+      y as materialized (select * from x${steps.length - 1}) ${totals.join(' union all ')}`
   }
-  const ask = async (question) => {
-    child.stdin.write(question + '\n')
-    const reply = await next()
-    if (reply.error) throw new Error(`${reply.error}: ${question}`)
-    return reply
+
+  function clickFunnel(table, steps, span, window, same) {
+    const is = steps.map((s, i) => `${stepSql(s)}${i === 0 ? ` and ts < toDateTime(${begin(span.to) + DAY})` : ''}`)
+    return `select ${[...same, 'l'].join(', ')}, count() from (select ${['person', ...same].join(', ')}, windowFunnel(${window})(ts, ${is.join(', ')}) as l
+      from ${table} where ${clickWithin(span, window)} and name in (${steps.map((s) => code(s.event))}) group by ${['person', ...same].join(', ')})
+      group by ${[...same, 'l'].join(', ')}`
   }
-  return { head: await next(), ask, close: () => child.stdin.end() }
-}
 
-const SCHEMA = {
-  person: 'UINTEGER', at_s: 'UINTEGER', name: 'UTINYINT', channel: 'UTINYINT', store: 'USMALLINT',
-  product: 'USMALLINT', city: 'USMALLINT', amount: 'INTEGER',
-}
-
-// Null when the package is not installed.
-async function duckdb() {
-  const api = await import('@duckdb/node-api').catch(() => null)
-  if (api === null) return null
-  const connection = await (await api.DuckDBInstance.create(':memory:', { threads: String(THREADS) })).connect()
-  const query = async (sql) => {
-    const before = process.cpuUsage()
-    const from = performance.now()
-    const reader = await connection.runAndReadAll(sql)
-    const ms = performance.now() - from
-    const cpu = process.cpuUsage(before)
-    return { ms, cpu_ms: (cpu.user + cpu.system) / 1000, rows: reader.getRows() }
+  /** `same`: a property that stays the same over all steps. */
+  function funnel(title, { steps, from, to, window, same }) {
+    const held = same === undefined ? [] : [column[same]]
+    const span = { from, to }
+    const values = same === undefined ? [undefined] : world.channels
+    const one = (value) => ({ funnel: { from, to, window_s: window, steps: steps.map(({ event, filter }) => {
+      const both = [filter?.rule, value === undefined ? undefined : `${same} == ${quoted(value)}`].filter(Boolean)
+      return { of: step({ event, filter: both.length > 0 ? { rule: both.join(' and ') } : undefined }) }
+    }) } })
+    const holding = {
+      ask: [{ funnel: { ...one().funnel, hold_constant: [same], breakdown: [same], attribution: 'all', top: values.length } }],
+      ours: ([{ funnel: { series } }]) => cells(series.flatMap(({ values: [{ value }], steps: rows }) =>
+        rows.map(({ persons }, level) => [keyOf[same](value), level, persons]))),
+    }
+    return {
+      name: title,
+      forms: same === undefined ? [] : [holding], // else a funnel per value
+      ask: values.map(one),
+      ours: (replies) => cells(replies.flatMap(({ funnel: { steps: rows } }, i) =>
+        rows.map(({ persons }, level) => (same === undefined ? [level, persons] : [i + 1, level, persons])))),
+      sql: { 'asof joins': asofFunnel(steps, span, window, held), 'running maxima': windowFunnel(steps, span, window, held) },
+      theirs: numbers,
+      click: {
+        'event order': clickFunnel('e', steps, span, window, held),
+        'person order': clickFunnel('p', steps, span, window, held),
+      },
+      clicks: (rows) => cumulated(rows, steps.length),
+    }
   }
-  const version = String((await query('select version()')).rows[0][0]).replace(/^v/, '')
-  return { query, version }
-}
 
-// One table in a file of its own, so that the file's size is the table's.
-async function loadDuckdb(duck, table, order) {
-  const file = join(folder, `${table}.duckdb`)
-  const columns = Object.entries(SCHEMA).map(([name, type]) => `'${name}': '${type}'`)
-  const from = performance.now()
-  await duck.query(`attach '${file}' as ${table}_file`)
-  await duck.query(
-    `create table ${table}_file.${table} as from read_csv('${join(folder, 'events.csv')}', header = false,
-     columns = {${columns}}) order by ${order}`,
-  )
-  await duck.query(`checkpoint ${table}_file`)
-  await duck.query(`create view ${table} as from ${table}_file.${table}`)
-  return { seconds: (performance.now() - from) / 1000, bytes: statSync(file).size }
-}
-
-// The way to ask that is fastest once everything is in memory.
-async function fastest(duck, question) {
-  let best = null
-  for (const [name, sql] of Object.entries(question.sql)) {
-    const runs = []
-    for (let i = 0; i < 3; i++) runs.push(await duck.query(sql))
-    const ms = Math.min(...runs.slice(1).map((r) => r.ms))
-    if (best === null || ms < best.ms) best = { name, sql, ms, answer: question.theirs(runs[0].rows) }
+  function retention(title, { start, returns, from, to, by = 'week', cohort = 'recurring' }) {
+    const { sql: interval, click: clickInterval, count } = buckets({ from, to, by })
+    const [s, r] = [stepSql(start), stepSql(returns)]
+    const any = s === ALL
+    const first = cohort === 'first'
+    const bits = (table) => `with g as (select person, ${first ? `1::ubigint << (min(${interval}) filter (${s}))::ubigint`
+      : `bit_or(case when ${s} then 1::ubigint << ${interval}::ubigint else 0 end)`} as s,
+        bit_or(case when ${r} then 1::ubigint << ${interval}::ubigint else 0 end) as r
+        from ${table} where ${within({ from, to })} and (${s} or ${r}) group by person),
+      c as (select s, r, count(*) as n from g where s > 0 group by all)
+      select i, k, sum(n) from c, range(${count}) a(i), range(${count}) b(k) where i + k < ${count} and (s >> i::ubigint) & 1 = 1
+      and (k = 0 or (r >> (i + k)::ubigint) & 1 = 1) group by all`
+    const joined = `with s as materialized (select person, ${first ? `min(${interval}) as i` : `${interval} as i`} from e
+        where ${within({ from, to })} and ${s} group by ${first ? 'person' : 'all'}),
+      r as (select distinct person, ${interval} as j from e where ${within({ from, to })} and ${r})
+      select i, 0, count(*) from s group by i union all select i, j - i, count(*) from s join r using (person) where j > i group by all`
+    const shift = (what) => `groupBitOr(if(${what}, bitShiftLeft(toUInt64(1), toUInt8(${clickInterval})), toUInt64(0)))`
+    const clickBits = (table) => `select i, k, sum(n) from (select toUInt8(arrayJoin(range(${count}))) as i, s, r, n from (
+        select s, r, count() as n from (select person, ${shift(s)} as s, ${shift(r)} as r
+          from ${table} where ${clickWithin({ from, to })} ${any ? '' : `and (${s} or ${r})`} group by person) group by s, r))
+      array join range(${count}) as k where i + k < ${count} and bitAnd(bitShiftRight(s, i), 1) = 1
+        and (k = 0 or bitAnd(bitShiftRight(r, toUInt8(i + k)), 1) = 1) group by i, k`
+    return {
+      name: title,
+      ask: [{ retention: { start: step(start), returns: step(returns), from, to, by, cohort } }],
+      ours: ([{ retention: { cohorts } }]) =>
+        cells(cohorts.flatMap(({ persons, returned }, i) => [persons, ...returned].map((n, k) => [i, k, n]))),
+      sql: any ? { 'bits, person order': bits('p'), 'bits, time order': bits('t') }
+        : { 'bits, event order': bits('e'), 'distinct and join': joined },
+      theirs: numbers,
+      click: any ? { 'bits, person order': clickBits('p') } : { 'bits, event order': clickBits('e') },
+      clicks: numbers,
+    }
   }
-  return best
+
+  /** Leaves {event, filter, days, count, sum, not}, joined by `word`.  `sum` in fen. */
+  function segment(title, { leaves, word = 'and' }) {
+    const rule = leaves.map(({ event, filter, days, count, sum, not }) => {
+      const having = [count ? `, count >= ${count}` : '', sum ? `, sum(amount) > ${(sum / 100).toFixed(2)} CNY` : ''].join('')
+      return `${not ? 'not ' : ''}did(${step({ event, filter })}, within ${days}d${having})`
+    })
+    const is = (leaf) => `(${stepSql(leaf)} and at_s > ${NOW - leaf.days * DAY} and at_s <= ${NOW})`
+    const clickIs = (leaf) => `(${stepSql(leaf)} and ts > toDateTime(${NOW - leaf.days * DAY}) and ts <= toDateTime(${NOW}))`
+    const holds = (leaf) => `(count(*) filter (${is(leaf)}) ${leaf.not ? '= 0' : `>= ${leaf.count ?? 1}`}
+      ${leaf.sum ? `and coalesce(sum(amount) filter (${is(leaf)}), 0) > ${leaf.sum}` : ''})`
+    const clickHolds = (leaf) => `(countIf(${clickIs(leaf)}) ${leaf.not ? '= 0' : `>= ${leaf.count ?? 1}`}
+      ${leaf.sum ? `and sumIf(amount, ${clickIs(leaf)}) > ${leaf.sum}` : ''})`
+    const persons = (leaf) => `select person from e where ${is(leaf)} group by person having count(*) >= ${leaf.count ?? 1}
+      ${leaf.sum ? `and sum(amount) > ${leaf.sum}` : ''}`
+    const did = leaves.filter((leaf) => !leaf.not)
+    const sql = { 'one pass': `select count(*) from (select person from e where ${leaves.map(is).join(' or ')} group by person
+      having ${leaves.map(holds).join(` ${word} `)})` }
+    if (word === 'and')
+      sql['semi and anti joins'] = `select count(*) from (${persons(did[0])}) o ${leaves.filter((leaf) => leaf !== did[0])
+        .map((leaf) => `${leaf.not ? 'anti' : 'semi'} join (${persons(leaf)}) using (person)`).join(' ')}`
+    return {
+      name: title,
+      ask: [{ segment: { of: rule.join(` ${word} `) } }],
+      ours: ([{ segment: { persons: n } }]) => [String(n)],
+      sql,
+      theirs: (rows) => [String(rows[0][0])],
+      click: { 'one pass': `select count() from (select person from e where ${leaves.map(clickIs).join(' or ')} group by person
+        having ${leaves.map(clickHolds).join(` ${word} `)})` },
+      clicks: (rows) => [String(rows[0][0])],
+    }
+  }
+
+  /** What people did next within half an hour: the twenty most frequent pairs, by how often. */
+  function paths(title, { from, to, gap, top }) {
+    const next = (table) => `select name, next, count(*) as n from (select name, at_s, lead(name) over w as next, lead(at_s) over w as next_s
+      from ${table} where ${within({ from, to })} window w as (partition by person order by at_s)) where next_s - at_s <= ${gap}
+      group by all order by n desc limit ${top}`
+    return {
+      name: title,
+      forms: [{
+        ask: [{ transitions: { from, to, gap_s: gap, collapse: false, top } }],
+        ours: ([{ transitions: { rows } }]) => cells(rows.map((row) => [code(row.from), code(row.to), row.count])),
+      }],
+      sql: { 'time order': next('t'), 'person order': next('p') },
+      theirs: numbers,
+      click: { 'person order': `select pair.1 as a, pair.2 as b, count() as n from (select arrayJoin(arrayFilter(x -> x.3 <= ${gap},
+        arrayMap((x, y) -> (x.2, y.2, y.1 - x.1), arrayPopBack(s), arrayPopFront(s)))) as pair from (
+          select person, arraySort(groupArray((toUInt32(ts), name))) as s from p where ${clickWithin({ from, to })} group by person))
+        group by a, b order by n desc limit ${top}` },
+      clicks: numbers,
+    }
+  }
+
+  const TOUCHES = ['Push Clicked', 'Ad Clicked', 'SMS Clicked', 'Email Clicked']
+
+  /** Orders and their amounts by the channel of the last touch within a week before. */
+  function touch(title, { from, to, look }) {
+    const touched = TOUCHES.map(code)
+    const order = code('Order Completed')
+    return {
+      name: title,
+      forms: [{
+        ask: [{ touch: { conversion: quoted('Order Completed'), touch: `[${TOUCHES.map(quoted).join(', ')}]`, from, to,
+          look_back_s: look, model: 'last', breakdown: ['channel'], number: 'amount' } }],
+        ours: ([{ touch: { rows, direct } }]) => cells([
+          [0, direct.conversions, fen(direct.credit)],
+          ...rows.map(({ values: [{ value }], conversions, credit }) => [keyOf.channel(value), conversions, fen(credit)]),
+        ]),
+      }],
+      sql: { 'asof join': `with o as (select person, at_s, amount from e where name = ${order} and ${within({ from, to })}),
+        c as (select person, at_s, channel from e where name in (${touched}) and at_s >= ${begin(from) - look} and at_s < ${begin(to) + DAY})
+        select case when o.at_s - c.at_s <= ${look} then channel else 0 end as credited, count(*), sum(o.amount)
+        from o asof left join c on o.person = c.person and o.at_s >= c.at_s group by credited` },
+      theirs: numbers,
+      click: { 'event order': `select credited, count(), sum(amount) from (select o.2 as amount, arrayFirst(z -> z.1 <= o.1, touches) as last,
+        if(last.1 > 0 and o.1 - last.1 <= ${look}, last.2, 0) as credited from (
+          select person, groupArrayIf((toUInt32(ts), amount), name = ${order}) as orders,
+            arrayReverseSort(groupArrayIf((toUInt32(ts), channel), name != ${order})) as touches from e
+          where (name = ${order} and ${clickWithin({ from, to })}) or (name in (${touched})
+            and ts >= toDateTime(${begin(from) - look}) and ts < toDateTime(${begin(to) + DAY})) group by person)
+        array join orders as o) group by credited` },
+      clicks: numbers,
+    }
+  }
+
+  return { trend, funnel, retention, segment, paths, touch }
 }
 
-function firstDifference(ours, theirs) {
-  const at = ours.findIndex((line, i) => line !== theirs[i])
-  return at < 0 ? `nothing, but DuckDB has ${theirs.length} cells and the engine ${ours.length}`
-    : `the engine says "${ours[at]}", DuckDB "${theirs[at]}"`
+// ---- the eight questions, and what they are beside --------------------------------------------------
+
+export function eight(world) {
+  const { trend, funnel, retention, segment, paths, touch } = questionsOf(world)
+  const codes = (names) => names.map((name) => world.channels.indexOf(name) + 1)
+  const inChannels = (...names) => ({ rule: `channel in ${JSON.stringify(names)}`, sql: `channel in (${codes(names)})` })
+  const some = inChannels('web', 'mini-program')
+  const three = ['Product Viewed', 'Product Added', 'Order Completed'].map((event) => ({ event }))
+  const six = ['App Opened', 'Coupon Claimed', 'Beacon Seen', 'Store Visited', 'Coupon Redeemed', 'Order Completed']
+    .map((event) => ({ event }))
+  const month = range(30), quarter = range(90)
+  const weeks = { from: dayBack(13 * 7 - 1), to: LAST_DAY }, all = { from: dayBack(25 * 7 - 1), to: LAST_DAY }
+  const viewed = { event: 'Product Viewed', measure: 'persons' }
+  const list = [
+    [10, trend('counts by event name and day, 30 days', { ...month, breakdown: 'event' })],
+    [10, trend('persons per day, one event, 30 days', { ...month, ...viewed })],
+    [10, trend('the same in 2 of 7 channels', { ...month, ...viewed, filter: some })],
+    [10, trend('sales by day and city, top 10 and other, 30 days', { ...month, event: 'Order Completed', measure: 'sum', breakdown: 'city', top: 10 })],
+    [35, funnel('funnel of 3 steps within 7 days, 30 days', { ...month, steps: three, window: 7 * DAY })],
+    [20, funnel('the same by channel, held constant', { ...month, steps: three, window: 7 * DAY, same: 'channel' })],
+    [20, funnel('funnel of 6 steps on- and offline, 14 of 90 days', { ...quarter, steps: six, window: 14 * DAY })],
+    [20, funnel('funnel of 3 steps within 30 days, 90 days', { ...quarter, steps: three, window: 30 * DAY })],
+    [20, retention('weekly retention of two events in 2 of 7 channels', { ...weeks, start: { event: 'Product Viewed', filter: some },
+      returns: { event: 'Order Completed', filter: some } })],
+    [100, retention('weekly retention of any activity, 25 weeks', { ...all, start: {}, returns: {} })],
+    [15, segment('segment: orders, their sum, and no visit', { leaves: [
+      { event: 'Order Completed', days: 90, count: 2, sum: 30000 }, { event: 'Store Visited', days: 30, not: true }] })],
+    [35, paths('next event within 30 minutes, top 20, 30 days', { ...month, gap: 1800, top: 20 })],
+    [8, touch('orders by last touch within 7 days, 90 days', { ...quarter, look: 7 * DAY })],
+  ]
+  return list.map(([least, question]) => ({ ...question, least }))
 }
 
 // ---- the run ---------------------------------------------------------------------------------------
 
-const number = (value, digits = 0) =>
-  value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
-const line = (name, ...columns) => console.log(name.padEnd(50) + columns.map((c) => String(c).padStart(13)).join(''))
-
-const duck = await duckdb()
-peer = duck === null ? 'none' : `DuckDB ${duck.version}`
-const made = run('generate', wanted, people, folder)
-const events = made.events
-const loaded = run('load', folder, join(folder, 'engine'))
-const stored = duck === null ? null : {
-  e: await loadDuckdb(duck, 'e', 'name, at_s'),
-  t: await loadDuckdb(duck, 't', 'at_s, person'),
-}
-rmSync(join(folder, 'offers'))
-const ours = await engine(join(folder, 'engine'))
-const questions = [
-  counts(),
-  uniques('persons per day, one event, 30 days', 'Product Viewed', false),
-  uniques('the same in 2 of 7 channels', 'Product Viewed', true),
-  funnel('funnel of 3 steps within 7 days, 30 days', steps3, 30, 7, false),
-  funnel('the same in 2 of 7 channels, every step', steps3, 30, 7, true),
-  funnel('funnel of 6 steps on- and offline, 14 of 90 days', steps6, 90, 14, false),
-  sums(duck === null ? 10 : await clearTop(duck)),
-]
-console.log(`${cpus().length} x ${cpus()[0].model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}, Node ${process.version}`)
-console.log(`${number(events)} events of ${number(people)} persons in ${days} days; engine: kernels ${ours.head.kernels}, ` +
-  `${THREADS} threads; ${duck === null ? 'NO DUCKDB HERE: npm package @duckdb/node-api is not installed, nothing is compared' : `${peer}, ${THREADS} threads`}\n`)
-
-line('', 'ms', 'DuckDB ms', 'times', 'cpu ms', 'DuckDB cpu', 'times')
-let differ = 0
-const asked = []
-for (const question of questions) {
-  const best = duck === null ? null : await fastest(duck, question)
-  await ours.ask(question.ask)
-  const answer = question.ours(await ours.ask(question.ask))
-  asked.push({ question, best, mine: [], theirs: [] })
-  if (best !== null && JSON.stringify(answer) !== JSON.stringify(best.answer)) {
-    differ++
-    console.log(`DIFFERENT: ${question.name}: ${firstDifference(answer, best.answer)}`)
-  }
-}
-for (let round = 0; round < ROUNDS; round++)
-  for (const { question, best, mine, theirs } of asked) {
-    mine.push(await ours.ask(question.ask))
-    if (best !== null) theirs.push(await duck.query(best.sql))
-  }
-ours.close()
-
-for (const { question, best, mine, theirs } of asked) {
-  const ms = median(mine.map((r) => r.ms))
-  const cpu = median(mine.map((r) => r.cpu_ms))
-  const peerMs = best === null ? null : median(theirs.map((r) => r.ms))
-  const peerCpu = best === null ? null : median(theirs.map((r) => r.cpu_ms))
-  row(question.name, ms, 'ms', peerMs && Number(peerMs.toFixed(3)))
-  row(`${question.name}: processor`, cpu, 'ms', peerCpu && Number(peerCpu.toFixed(3)))
-  if (best === null) line(question.name, ms.toFixed(2), '-', '-', cpu.toFixed(2), '-', '-')
-  else
-    line(question.name, ms.toFixed(2), peerMs.toFixed(1), (peerMs / ms).toFixed(1), cpu.toFixed(2),
-      peerCpu.toFixed(1), (peerCpu / cpu).toFixed(1), `  ${best.name}`)
-}
-for (const name of notYet) line(name, 'not yet')
-
-// ---- bytes and rates -------------------------------------------------------------------------------
-
-const { keys, sequence, store, channel, city, sku, amount, tables, ids, names: dictionary, ...rest } = loaded.bytes
-const perEvent = (bytes) => Number((bytes / events).toFixed(3))
-const alike = keys + sequence + store + channel + city + sku + amount
-const duckBytes = stored === null ? null : perEvent((stored.e.bytes + stored.t.bytes) / 2)
-console.log('')
-line('bytes per event', 'engine', 'DuckDB')
-const bytes = (name, value, peerValue = null) => {
-  row(`bytes per event: ${name}`, perEvent(value), 'B', peerValue)
-  line(`  ${name}`, perEvent(value).toFixed(2), peerValue === null ? '' : peerValue.toFixed(2))
-}
-bytes('what DuckDB stores too', alike, duckBytes)
-for (const [name, value] of Object.entries({ keys, sequence, store, channel, city, sku, amount }))
-  line(`    ${name}`, perEvent(value).toFixed(2))
-bytes('tables and checksums', tables)
-bytes('texts and actors', dictionary)
-for (const [name, value] of Object.entries(rest)) bytes(name, value)
-bytes('ids', ids)
-
-const rate = Math.round(events / loaded.settle_s)
-const duckRate = stored === null ? null : Math.round(events / stored.e.seconds)
-const cpuSum = Object.values(loaded.cpu_s).reduce((a, b) => a + b, 0)
-row('events taken in and settled', rate, '/s', duckRate)
-row('events taken in and flushed', Math.round(events / loaded.flush_s), '/s')
-row('processor per event taken in', Number(((cpuSum * 1e9) / events).toFixed(0)), 'ns')
-row('written per byte that stays', Number((loaded.written_bytes / (alike + tables + ids)).toFixed(2)), 'times')
-console.log('')
-line('taking in, events/s', 'engine', 'DuckDB')
-line('  until all is in files', number(events / loaded.flush_s))
-line('  until there is one file per week', number(rate), stored === null ? '' : number(duckRate), stored === null ? '' : '  DuckDB: from CSV, sorted')
-const each = Object.entries(loaded.cpu_s).map(([name, s]) => `${name} ${number((s * 1e9) / events)}`)
-console.log(`  processor, ns per event: ${each.join(', ')}; encoding the events before: ${number((loaded.encode_s * 1e9) / events)}`)
-console.log(`  ${loaded.parts} parts, ${number(loaded.stored)} events stored, ${number(loaded.written_bytes / events, 1)} bytes written per event`)
-if (loaded.stored !== events) {
-  console.log(`DIFFERENT: of ${events} events ${loaded.stored} are stored`)
-  differ++
-}
-mkdirSync('build', { recursive: true })
-writeFileSync('build/bench.json', JSON.stringify(rows, null, 1) + '\n')
-console.log(differ === 0 ? (duck === null ? '\nnothing was compared' : '\nall answers agree') : `\n${differ} answers differ`)
-process.exit(differ === 0 ? 0 : 1)
+await run({ eight, random: (world, kind) => randomQuestions(kind, world, questionsOf(world)),
+  orders: { DUCKDB_COLUMNS, DUCKDB_ORDERS, CLICKHOUSE_COLUMNS, CLICKHOUSE_ORDERS }, now: NOW })

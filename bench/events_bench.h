@@ -9,10 +9,33 @@
 void die_unless(Err err, const Ctx *ctx, const char *what);
 _Noreturn void die(const char *what);
 
+/* A whole file, to be given back with file_unmap(). */
+Str map_file(Ctx *ctx, Str folder, Str name);
+
+/* Seconds of processor: of the calling thread, of the whole program. */
+double thread_cpu_s(void);
+double program_cpu_s(void);
+
+typedef struct LoadOptions {
+    Str from;          /* the folder with "rows" */
+    Str data;          /* the data folder; its events/ is filled */
+    int64_t origin_ms; /* when some week of the chain begins */
+    bool log_only;
+    uint64_t events_max; /* of the rows, those that arrive first */
+} LoadOptions;
+
+typedef struct ChangeOptions {
+    Str data;
+    uint32_t persons;
+    int64_t at_ms;
+} ChangeOptions;
+
 /* Each is one subcommand; see events_bench.c. */
 void bench_generate(Ctx *ctx, uint32_t events, uint32_t persons, Str folder);
-void bench_load(Ctx *ctx, Str from, Str data);
-void bench_serve(Ctx *ctx, Str data, uint32_t threads);
+void bench_load(Ctx *ctx, const LoadOptions *options);
+void bench_change(Ctx *ctx, const ChangeOptions *options);
+void bench_ask(Ctx *ctx, uint16_t port, int32_t pid, char **headers, int header_count);
+void bench_drop(Str folder);
 
-/* When the weeks of the engine begin: Monday, 2024-12-30T00:00:00Z. */
-#define BENCH_ORIGIN_MS INT64_C(1735516800000)
+/* Of each hundred persons one is linked to the next one, and another one erased. */
+enum { CHANGE_EVERY = 100, CHANGE_LINKED = 3, CHANGE_ERASED = 57 };

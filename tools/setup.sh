@@ -3,7 +3,7 @@
 #
 #   setup.sh GROUP...      build: the program     web: its pages     test: the suites
 #                          browser: the pages' tests   lint: the checks   bare: the bare machine
-#                          bench: the load generator and the peers
+#                          bench: the load generator and the peers   clickhouse: one more peer
 #
 # Does nothing, quickly, when all is there.  Installing needs root or sudo; without, it says the line.
 set -eu
@@ -59,6 +59,7 @@ bench wrk                     the load generator
 bench nodejs                  drives the benches
 bench npm                     fetches what they compare with
 bench ca-certificates         npm speaks HTTPS
+clickhouse clickhouse-server  a peer of the event engine
 LIST
 }
 
@@ -98,6 +99,10 @@ if [ -n "$missing" ]; then
         printf 'That failed.  To see why, as root:\n    apt-get update && %s\n' "$line" >&2
         exit 1
     }
+    # A bench starts a ClickHouse of its own; that of the package need not run.
+    case $missing in
+    *clickhouse-server*) $as_root systemctl disable --now clickhouse-server >/dev/null 2>&1 || : ;;
+    esac
 fi
 
 # npm_packages FOLDER: exactly what its lock says; again only when the lock has changed.

@@ -100,6 +100,10 @@ MUST_USE Err columns_open(App *app);
 
 /* Opens it as it is, without following or changing anything: to look at it. */
 MUST_USE Err columns_look(App *app);
+
+/* The same for questions, also beside a running server: with what only the log has, in memory, and a crew.  Errors
+ * besides those of engine_open(): BUSY "query.reading" (more than fits), "query.closed" (columns of another log). */
+MUST_USE Err columns_look_now(App *app);
 void columns_close(App *app); /* before the log */
 
 /* ---- routes.c -------------------------------------------------------------------------------------- */
@@ -137,5 +141,6 @@ int cmd_check(Config *config, int argc, char **argv);
 int cmd_backup(Config *config, int argc, char **argv);
 int cmd_restore(Config *config, int argc, char **argv);
 int cmd_events(Config *config, int argc, char **argv);
+int cmd_query(Config *config, int argc, char **argv);
 int cmd_migrate(Config *config, int argc, char **argv);
 int cmd_tls(Config *config, int argc, char **argv);

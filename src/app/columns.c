@@ -15,7 +15,9 @@
 #include "base/log.h"
 #include "engine/crew.h"
 #include "engine/engine.h"
+#include "events/events_survey.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -219,6 +221,86 @@ Err columns_look(App *app)
     EngineOptions options = options_of(app);
     options.read_only = true;
     return engine_open(&app->ctx, folder_of(app), &options, &app->engine);
+}
+
+/* ---- beside a server ------------------------------------------------------------------------------- */
+
+enum { LOOKS_MAX = 20, LOOK_AGAIN_MS = 50 };
+
+/* A file that the manifest names may be gone when it is opened: a server has merged it meanwhile, and there is
+ * another manifest. */
+static Err look_beside(App *app)
+{
+    Err err = columns_look(app);
+    for (int looks = 1; err != ERR_OK && is_damage(&app->ctx.fault) && looks < LOOKS_MAX; looks++) {
+        const struct timespec moment = {.tv_nsec = LOOK_AGAIN_MS * 1000000};
+        (void)nanosleep(&moment, NULL);
+        err = columns_look(app);
+    }
+    return err;
+}
+
+/* The engine's memory is what it is: there is nobody to write files. */
+static Err too_much(Ctx *ctx, uint64_t events)
+{
+    const Err err = fail(ctx, ERR_BUSY, "query.reading", "%" PRIu64 " events", events);
+    (void)snprintf(ctx->fault.hint, sizeof ctx->fault.hint,
+                   "%" PRIu64
+                   " events are in the log only, more than fit into memory: let a server run with "
+                   "--engine 1 until it has put them into columns, or give a larger --engine-rows",
+                   events);
+    return err;
+}
+
+typedef struct Tail {
+    Engine *engine;
+    uint64_t events; /* that only the log has */
+} Tail;
+
+static Err offer_batch(Ctx *ctx, uint64_t first_seq, int64_t outbox_id, Str records, void *arg)
+{
+    const Tail *tail = arg;
+    uint32_t count = 0;
+    (void)outbox_id;
+    for (size_t at = 0, used = 0; at < records.len; at += used, count++) {
+        Event e;
+        CHECK(event_check(str_slice(records, at, records.len), &e, &used));
+    }
+    if (engine_offer_now(tail->engine, first_seq, count, records))
+        return ERR_OK;
+    engine_view_done(engine_view(tail->engine)); /* waits until what was offered is in rows */
+    return engine_offer_now(tail->engine, first_seq, count, records) ? ERR_OK
+                                                                     : too_much(ctx, tail->events);
+}
+
+static Err read_tail(App *app)
+{
+    Ctx *ctx = &app->ctx;
+    EventsSurvey survey;
+    int64_t bad = 0;
+    const uint64_t next_seq = engine_next_seq(app->engine);
+    TRY(events_survey(ctx, arena_printf(app->arena, "%s/events/log", app->config.data), &survey));
+    if (next_seq > survey.end_seq)
+        return fail_field(ctx, "", "query.closed",
+                          "the columns were made of another log: start a server with --engine 1");
+    Tail tail = {app->engine, survey.end_seq - next_seq};
+    if (tail.events > (uint64_t)(2 * app->config.engine_rows))
+        return too_much(ctx, tail.events);
+    const EventsSurveyVisit visit = {.from_seq = next_seq, .batch = offer_batch, .arg = &tail};
+    if (tail.events > 0)
+        TRY(events_survey_read(ctx, &survey, &visit, &bad));
+    if (bad > 0)
+        fprintf(stderr, "tongdian: the end of the log is damaged: see `tongdian events verify`\n");
+    engine_set_complete(app->engine);
+    return ERR_OK;
+}
+
+Err columns_look_now(App *app)
+{
+    TRY(look_beside(app));
+    TRY(read_tail(app));
+    app->crew = crew_new(0);
+    return ERR_OK;
 }
 
 Err columns_open(App *app)

@@ -36,6 +36,8 @@ static const Command COMMANDS[] = {
      cmd_check},
     {"events", "[stat | verify]", "what the event log and its columns hold, while no server runs",
      cmd_events},
+    {"query", "--json FILE|- [--table]",
+     "one question about all events, as POST /v1/query takes it; - is standard input", cmd_query},
     {"backup", "--out DIR", "a copy of everything but the keys, also while the server runs",
      cmd_backup},
     {"restore", "--from DIR", "a data folder from a backup", cmd_restore},

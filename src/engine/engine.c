@@ -112,25 +112,31 @@ Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out
         return err;
     }
     e->applied = e->offered = e->open_from = e->durable_seq;
+    CHECK(pthread_create(&e->applier, NULL, engine_apply_main, e) == 0);
     if (!e->o.read_only)
-        CHECK(pthread_create(&e->applier, NULL, engine_apply_main, e) == 0 &&
-              pthread_create(&e->keeper, NULL, engine_keep_main, e) == 0);
+        CHECK(pthread_create(&e->keeper, NULL, engine_keep_main, e) == 0);
     *out = e;
     return ERR_OK;
 }
 
-static void stop_threads(Engine *e)
+static void flush_last(Engine *e)
 {
     Ctx ctx = {.arena = arena_new(4096)};
     atomic_store(&e->closing, true);
     if (engine_flush(&ctx, e) != ERR_OK) { /* the log has it: the next start offers it again */
     }
     arena_free(ctx.arena);
+}
+
+static void stop_threads(Engine *e)
+{
     (void)pthread_mutex_lock(&e->lock);
     e->stopping = true;
     (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
-    CHECK(pthread_join(e->applier, NULL) == 0 && pthread_join(e->keeper, NULL) == 0);
+    CHECK(pthread_join(e->applier, NULL) == 0);
+    if (!e->o.read_only)
+        CHECK(pthread_join(e->keeper, NULL) == 0);
 }
 
 void engine_close(Engine *e)
@@ -138,7 +144,8 @@ void engine_close(Engine *e)
     if (e == NULL)
         return;
     if (!e->o.read_only)
-        stop_threads(e);
+        flush_last(e);
+    stop_threads(e);
     free_all(e);
 }
 
@@ -411,6 +418,13 @@ void engine_health(Engine *e, EngineHealth *out)
     (void)pthread_mutex_unlock(&e->lock);
 }
 
+static void add_part(const Engine *e, Part *part, EngineStat *out)
+{
+    out->dead_rows += engine_count_dead(e, part);
+    for (uint32_t l = 0; l < part->head->list_count; l++)
+        out->attribute_rows += part->lists[l].event == PART_PERSON ? part->lists[l].rows : 0;
+}
+
 void engine_stat(Engine *e, EngineStat *out)
 {
     *out = (EngineStat){0};
@@ -430,15 +444,16 @@ void engine_stat(Engine *e, EngineStat *out)
     out->bytes_written = e->bytes_written;
     out->health = health_of(e);
     out->moves = persons_moved(schema_persons(e->schema))->generation;
+    out->attribute_rows = rows_of_event(&e->open, PART_PERSON);
     for (uint32_t i = 0; i < e->memory_count; i++)
-        out->dead_rows += engine_count_dead(e, e->memory[i]);
+        add_part(e, e->memory[i], out);
     for (uint32_t i = 0; i < e->file_count; i++) {
-        out->dead_rows += engine_count_dead(e, e->files[i].part);
+        add_part(e, e->files[i].part, out);
         out->events += e->files[i].part->head->rows;
         out->file_bytes += e->files[i].part->bytes.len;
         out->id_bytes += e->files[i].ids.bytes.len;
     }
-    out->events -= out->dead_rows;
+    out->events -= out->dead_rows + out->attribute_rows;
     (void)pthread_mutex_unlock(&e->lock);
     (void)pthread_mutex_unlock(&e->apply);
 }

@@ -68,15 +68,16 @@ typedef struct EngineOptions {
     uint32_t weeks_max;        /* 0 = 2,048: with events */
     const SchemaLimits *names; /* NULL = SCHEMA_LIMITS */
     Str log_folder;            /* of the log, to make damaged files again; empty = they stay */
-    bool read_only;            /* to look at it: nothing in the folder changes */
+    bool
+        read_only; /* to look at it: nothing in the folder changes, what is offered stays in memory */
     /* Makes sure that the log has everything below `end_seq` on disk, and says which history that is
      * (events_mark()).  Called before files that hold it count.  NULL = there is no log. */
     Err (*settle)(Ctx *ctx, uint64_t end_seq, uint32_t *mark, void *arg);
     void *settle_arg;
 } EngineOptions;
 
-/* With read_only there are no threads, a folder that is missing is an empty engine, and nothing may be offered,
- * flushed or settled.  Errors: INTERNAL "events.manifest_damaged", "events.names_damaged", "events.part_damaged",
+/* With read_only a folder that is missing is an empty engine, nothing may be flushed or settled, and
+ * engine_offer() waits for ever once memory is full: engine_offer_now() says so.  Errors: INTERNAL "events.manifest_damaged", "events.names_damaged", "events.part_damaged",
  * "disk.failed", BUSY "disk.full". */
 MUST_USE Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out);
 
@@ -139,10 +140,12 @@ void engine_health(Engine *e, EngineHealth *out);
 typedef struct EngineStat {
     uint64_t next_seq;    /* offered */
     uint64_t durable_seq; /* in files */
-    uint64_t events;      /* rows, without those of who was erased */
-    uint64_t dead_rows;   /* of who was moved or erased since, in files that still have them */
-    uint32_t moves;       /* of persons, since ever */
-    uint64_t repeated;    /* came again and were passed over, since the start */
+    uint64_t events;      /* without those of who was erased */
+    uint64_t
+        attribute_rows; /* what was said of persons, also where it stands twice since they were moved */
+    uint64_t dead_rows; /* events of who was moved or erased since, in files that still have them */
+    uint32_t moves;     /* of persons, since ever */
+    uint64_t repeated;  /* came again and were passed over, since the start */
     uint64_t aside[ENGINE_ASIDE_COUNT]; /* events and values that are in the log only, since ever */
     uint64_t kept_aside;                /* all of them */
     uint32_t memory_rows, memory_parts, file_parts;

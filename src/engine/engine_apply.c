@@ -279,12 +279,17 @@ static EngineAside find_week(Engine *e, const Event *event, Week **out)
     return *out == NULL ? ENGINE_ASIDE_WEEKS : ASIDE_NOT;
 }
 
-/* Its name, when it is not known, and its person. */
-static EngineAside find_numbers(Engine *e, Str name, const ActorKey *actor, Home *out)
+bool engine_has_row(const Event *event)
 {
-    if (out->name == 0)
-        out->name = schema_event(e->schema, name);
-    if (out->name == 0)
+    return event->kind == EVENT_HAPPENED || event->kind == EVENT_PERSON;
+}
+
+/* Its name, when it is not known, and its person. */
+static EngineAside find_numbers(Engine *e, const Event *event, const ActorKey *actor, Home *out)
+{
+    const bool has_name = event->kind == EVENT_HAPPENED;
+    out->name = has_name && out->name == 0 ? schema_event(e->schema, event->name) : out->name;
+    if (has_name && out->name == 0)
         return ENGINE_ASIDE_NAMES;
     uint32_t who = 0;
     if (!schema_actor_of_key(e->schema, actor, &who))
@@ -303,7 +308,7 @@ EngineAside engine_find_home(Engine *e, const Event *event, Home *out)
     if (why != ASIDE_NOT)
         return why;
     const ActorKey actor = schema_actor_key(e->schema, event->actor, room);
-    return find_numbers(e, event->name, &actor, out);
+    return find_numbers(e, event, &actor, out);
 }
 
 /* ---- many at once ------------------------------------------------------------------------------- */
@@ -337,9 +342,10 @@ typedef struct Group {
     Week *lacks; /* the week of the event behind the last one: its ids must be read first */
 } Group;
 
+/* It becomes a row, and has an id. */
 static bool is_event(const Coming *c)
 {
-    return c->event.kind == EVENT_HAPPENED;
+    return engine_has_row(&c->event);
 }
 
 static bool has_week(const Coming *c)
@@ -381,7 +387,8 @@ static void know_event(Engine *e, Group *g, Coming *c)
     char *room = arena_bytes(e->group, who.kind.len + 1 + who.value.len);
     c->actor = schema_actor_key(e->schema, who, room);
     c->id = engine_id_hash(e, &c->event);
-    c->name = schema_find_event(e->schema, c->event.name);
+    c->name =
+        c->event.kind == EVENT_PERSON ? PART_PERSON : schema_find_event(e->schema, c->event.name);
     c->known = NULL;
     if (c->actor.key.len > 0)
         want(g, schema_actors(e->schema), c->actor.hash);
@@ -438,7 +445,7 @@ static void apply_event(Engine *e, const Coming *c)
     Home home = {.name = c->name, .week = c->week, .known = c->known};
     EngineAside why = c->why;
     if (why == ASIDE_NOT)
-        why = find_numbers(e, c->event.name, &c->actor, &home);
+        why = find_numbers(e, &c->event, &c->actor, &home);
     if (why != ASIDE_NOT)
         engine_keep_aside(e, why);
     else if (is_new(e, home.week, c->id))

@@ -308,6 +308,31 @@ TEST(looking_at_the_columns_changes_nothing_in_their_folder)
     lone_close(&l);
 }
 
+TEST(what_is_offered_to_columns_that_are_looked_at_is_seen_and_changes_nothing)
+{
+    Lone l;
+    EngineOptions look = eager();
+    look.read_only = true;
+    lone_open(&l, &LONELY);
+    lone_offer(&l, 300);
+    engine_close(l.engine);
+    const uint64_t before = folder_hash(&l);
+    lone_start(&l, &look);
+    lone_offer(&l, 90);
+    ScanView *view = engine_view(l.engine);
+    uint64_t rows = 0;
+    for (uint32_t i = 0; i < view->part_count; i++)
+        rows += view->parts[i]->head->rows;
+    engine_view_done(view);
+    EXPECT_I64((int64_t)rows, 390);
+    EXPECT_I64((int64_t)lone_stat(&l).events, 390);
+    engine_close(l.engine);
+    CHECK(folder_hash(&l) == before);
+    lone_start(&l, &LONELY);
+    EXPECT_I64((int64_t)lone_stat(&l).events, 300);
+    lone_close(&l);
+}
+
 TEST(looking_at_columns_that_are_not_there_shows_none_and_makes_none)
 {
     Ctx ctx = {.arena = arena_new(4096)};

@@ -180,6 +180,9 @@ typedef struct Home {
 /* Why the event has no place in the columns; ENGINE_ASIDE_COUNT = it has.  Under `apply`. */
 EngineAside engine_find_home(Engine *e, const Event *event, Home *out);
 
+/* An event, or attributes of a person. */
+bool engine_has_row(const Event *event);
+
 /* ---- engine_row.c ------------------------------------------------------------------------------- */
 
 #define ASIDE_NOT ENGINE_ASIDE_COUNT /* it has a place */
@@ -217,7 +220,7 @@ void engine_keep_aside(Engine *e, EngineAside why);
  * person is being made again. */
 void engine_change(Engine *e, const Event *record, uint64_t seq);
 
-/* Rows of the part that are dead now, counted when nobody has yet.  Under `apply`. */
+/* Events of the part that are dead now, counted when nobody has yet.  Under `apply`. */
 uint32_t engine_count_dead(const Engine *e, Part *part);
 
 /* ---- engine_mend.c ------------------------------------------------------------------------------ */

@@ -28,6 +28,7 @@ typedef struct Actor {
 
 typedef struct Happened {
     uint32_t actor; /* 0 = nobody */
+    bool said;      /* attributes, which are no event */
     int64_t time_ms;
     uint64_t rank; /* among those of one instant: when it arrived, or was moved */
 } Happened;
@@ -209,8 +210,9 @@ static bool has_many(uint32_t n)
 static void add_event(World *w)
 {
     const uint32_t key = below(w, KEYS);
-    Event head = head_of(w, EVENT_HAPPENED, key);
-    head.name = arena_printf(w->ctx.arena, "Event %u", below(w, NAMES));
+    const bool said = key > 0 && below(w, 6) == 0;
+    Event head = head_of(w, said ? EVENT_PERSON : EVENT_HAPPENED, key);
+    head.name = said ? STR("") : arena_printf(w->ctx.arena, "Event %u", below(w, NAMES));
     head.time_ms += (int64_t)below(w, WEEKS) * 604800000 + below(w, 4) * 1000 + below(w, 3);
     EventBuilder *b = event_begin(&w->ctx, &head);
     event_prop_i64(b, STR("n"), w->happened_count);
@@ -219,7 +221,7 @@ static void add_event(World *w)
     add_lines(b, w->happened_count);
     add_record(w, b);
     w->happened[w->happened_count++] =
-        (Happened){key == 0 ? 0 : actor_of(w, key), head.time_ms, ++w->rank};
+        (Happened){key == 0 ? 0 : actor_of(w, key), said, head.time_ms, ++w->rank};
 }
 
 static void add_change(World *w)
@@ -284,14 +286,15 @@ static int by_time(const void *x, const void *y)
                                     : by_rank(x, y);
 }
 
-/* What the person did, in order: places in `happened`.  Of nobody, person 0. */
-static uint32_t events_of(World *w, uint32_t person, const Happened ***out)
+/* What the person did, or what was said, in order: places in `happened`.  Of nobody, person 0. */
+static uint32_t events_of(World *w, uint32_t person, bool said, const Happened ***out)
 {
     const Happened **of = ARENA_ARRAY(w->ctx.arena, const Happened *, w->happened_count + 1);
     uint32_t n = 0;
     for (uint32_t i = 0; i < w->happened_count; i++) {
         const Actor *a = &w->actors[w->happened[i].actor];
-        if (w->happened[i].actor == 0 ? person == 0 : !a->erased && a->person == person)
+        if (w->happened[i].said == said &&
+            (w->happened[i].actor == 0 ? person == 0 : !a->erased && a->person == person))
             of[n++] = &w->happened[i];
     }
     qsort(of, n, sizeof(Happened *), by_time);
@@ -305,10 +308,10 @@ static uint32_t model_number(uint32_t person)
     return person == 0 ? 0 : person - PART_BLOCK_PERSONS + 1;
 }
 
-static void expect_person(World *w, const ScanBatch *b, uint32_t i)
+static void expect_person(World *w, const ScanBatch *b, uint32_t i, bool said)
 {
     const Happened **of = NULL;
-    const uint32_t n = events_of(w, model_number(b->persons[i]), &of);
+    const uint32_t n = events_of(w, model_number(b->persons[i]), said, &of);
     EXPECT_I64(b->from[i + 1] - b->from[i], n);
     for (uint32_t e = 0; e < n; e++) {
         const uint32_t number = (uint32_t)(of[e] - w->happened);
@@ -339,26 +342,33 @@ static void expect_universe(World *w, const ScanView *view)
     crew_free(crew);
 }
 
-static uint32_t count_alive(World *w)
+static uint32_t count_alive(World *w, bool said)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < w->happened_count; i++)
-        n += w->happened[i].actor == 0 || !w->actors[w->happened[i].actor].erased;
+        n += w->happened[i].said == said &&
+             (w->happened[i].actor == 0 || !w->actors[w->happened[i].actor].erased);
     return n;
 }
 
-static uint32_t scan_all(World *w, const ScanView *view, ScanProp n, const Filter *many)
+static uint32_t scan_all(World *w, const ScanView *view, ScanProp n, const Filter *many, bool said)
 {
     uint32_t rows = 0;
-    const ScanSelect selects[] = {{.from_ms = 0, .to_ms = INT64_MAX},
-                                  {.from_ms = 0, .to_ms = INT64_MAX, .filter = many}};
+    static const uint32_t SAID[] = {PART_PERSON};
+    const ScanSelect selects[] = {
+        {.events = said ? SAID : NULL, .event_count = said, .from_ms = 0, .to_ms = INT64_MAX},
+        {.events = said ? SAID : NULL,
+         .event_count = said,
+         .from_ms = 0,
+         .to_ms = INT64_MAX,
+         .filter = many}};
     Scanner *scanner = scanner_new(view, &(ScanAsk){selects, 2, &n, 1, true});
     ScanBatch b;
     for (uint32_t piece = 0; piece < scan_pieces(view); piece++)
         if (scanner_batch(scanner, piece, &b))
             for (uint32_t i = 0; i < b.person_count; i++) {
                 rows += b.from[i + 1] - b.from[i];
-                expect_person(w, &b, i);
+                expect_person(w, &b, i, said);
                 arena_reset(w->ctx.arena);
             }
     CHECK(scanner_damaged(scanner) == 0);
@@ -418,26 +428,29 @@ static void expect_world(World *w)
 {
     ScanView *view = engine_view(w->engine);
     Schema *names = engine_schema_lock(w->engine);
-    const SchemaProp *prop = schema_find_prop(names, SCHEMA_EVENT, STR("n"));
-    const ScanProp n = {prop == NULL ? PROP_NONE : prop->id, SCHEMA_SCALE_MAX};
-    const SchemaProp *lines = schema_find_prop(names, SCHEMA_EVENT, STR("lines"));
-    const SchemaProp *quantity =
-        lines == NULL ? NULL : schema_find_field(names, lines, STR("quantity"));
-    const Filter many = {.kind = FILTER_ITEMS_SUM,
-                         .prop = lines == NULL ? PROP_NONE : lines->id,
-                         .number = quantity == NULL ? PROP_NONE : quantity->id,
-                         .low = MANY_FROM,
-                         .high = MANY_TO};
+    for (int said = 0; said < 2; said++) {
+        const SchemaSpace space = said != 0 ? SCHEMA_PERSON : SCHEMA_EVENT;
+        const SchemaProp *prop = schema_find_prop(names, space, STR("n"));
+        const SchemaProp *lines = schema_find_prop(names, space, STR("lines"));
+        const SchemaProp *quantity =
+            lines == NULL ? NULL : schema_find_field(names, lines, STR("quantity"));
+        const Filter many = {.kind = FILTER_ITEMS_SUM,
+                             .prop = lines == NULL ? PROP_NONE : lines->id,
+                             .number = quantity == NULL ? PROP_NONE : quantity->id,
+                             .low = MANY_FROM,
+                             .high = MANY_TO};
+        const ScanProp n = {prop == NULL ? PROP_NONE : prop->id, SCHEMA_SCALE_MAX};
+        EXPECT_I64(scan_all(w, view, n, &many, said != 0), count_alive(w, said != 0));
+    }
     engine_schema_unlock(w->engine);
-    EXPECT_I64(scan_all(w, view, n, &many), count_alive(w));
-    EXPECT_I64(scan_loose(view), count_alive(w));
-    expect_trend(w, view, TREND_EVENTS, count_alive(w));
+    EXPECT_I64(scan_loose(view), count_alive(w, false));
+    expect_trend(w, view, TREND_EVENTS, count_alive(w, false));
     expect_trend(w, view, TREND_PERSONS, count_active(w));
     expect_universe(w, view);
     engine_view_done(view);
     EngineStat stat;
     engine_stat(w->engine, &stat);
-    EXPECT_I64((int64_t)stat.events, count_alive(w));
+    EXPECT_I64((int64_t)stat.events, count_alive(w, false));
     arena_reset(w->ctx.arena);
 }
 

@@ -37,8 +37,7 @@ typedef struct Reading {
 
 static bool belongs(const Reading *r, uint64_t seq, const Event *event)
 {
-    return seq >= r->stretch->from_seq && seq < r->stretch->to_seq &&
-           event->kind == EVENT_HAPPENED &&
+    return seq >= r->stretch->from_seq && seq < r->stretch->to_seq && engine_has_row(event) &&
            rows_week_ms(event->time_ms, r->e->o.origin_ms) == r->stretch->week_ms;
 }
 

@@ -335,7 +335,7 @@ static void move_rows(Engine *e, const Sources *s, RowBuffer *of_open, uint32_t 
             LOG(LOG_ERROR, "events.rows_lost", LOG_I64("file", (int64_t)s->parts[i]->number),
                 LOG_C("note", "a damaged file, and no log to make it again from"));
         if (atomic_load(&s->parts[i]->dead_known))
-            atomic_fetch_add(&s->parts[i]->dead, taken.count);
+            atomic_fetch_add(&s->parts[i]->dead, taken.count - rows_of_event(&taken, PART_PERSON));
         put_all_again(e, &taken);
         arena_reset(t.arena);
     }
@@ -428,6 +428,8 @@ static uint32_t count_block(Part *part, uint32_t block, const uint32_t *moved, A
     for (uint32_t l = 0; l < part->head->list_count; l++) {
         uint32_t cursor = 0;
         const PartRows rows = part_list_rows(part, &part->lists[l], block, &cursor);
+        if (part->lists[l].event == PART_PERSON)
+            continue;
         uint32_t *keys = (uint32_t *)arena_alloc(arena, rows.count + KERNEL_SLACK, sizeof *keys);
         if (rows.count == 0 || !part_read_keys(part, &rows, keys))
             continue;

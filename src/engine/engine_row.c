@@ -217,10 +217,28 @@ static void put_prop(Engine *e, RowBuffer *to, const Place *at, const EventProp 
         at->shape->props[at->place] = k.prop;
 }
 
+/* Says that the person has the attribute no longer, when anybody ever had it. */
+static void put_gone(Engine *e, RowBuffer *to, const Place *at, Str name)
+{
+    if (schema_find_prop(e->schema, SCHEMA_PERSON, name) == NULL)
+        return;
+    SchemaProp *gone = schema_prop(e->schema, SCHEMA_GONE, name, EVENT_BOOL);
+    if (gone == NULL)
+        count_aside(e, to, NULL, ENGINE_ASIDE_PROPS);
+    else if (!schema_pair(e->schema, at->event, gone))
+        count_aside(e, to, gone, ENGINE_ASIDE_PAIRS);
+    else
+        rows_value(to, gone->id, PART_NUMBERS, 0, 1);
+}
+
 static void put_props(Engine *e, RowBuffer *to, Place at, const EventProp *props, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++, at.place++)
-        put_prop(e, to, &at, &props[i]);
+    for (uint32_t i = 0; i < count; i++, at.place++) {
+        if (props[i].type == EVENT_NONE)
+            put_gone(e, to, &at, props[i].name);
+        else
+            put_prop(e, to, &at, &props[i]);
+    }
 }
 
 static uint32_t code_of(Engine *e, uint32_t prop, LastText *last, Str text)
@@ -250,7 +268,9 @@ void engine_put_row(Engine *e, RowBuffer *to, const Event *event, const Home *ho
     put_text(e, to, PROP_SOURCE, &e->last_source, event->source);
     put_text(e, to, PROP_STORE, &e->last_store, event->store);
     rows_value(to, PROP_RECEIVED, PART_NUMBERS, 0, event->received_ms - event->time_ms);
-    Place at = {shape_of(e, home->name), home->known, home->name, 0, SCHEMA_EVENT};
+    const bool is_person = event->kind == EVENT_PERSON;
+    Place at = {shape_of(e, home->name), home->known, home->name, 0,
+                is_person ? SCHEMA_PERSON : SCHEMA_EVENT};
     put_props(e, to, at, event->props, event->prop_count);
     at.place = event->prop_count;
     at.space = SCHEMA_CONTEXT;

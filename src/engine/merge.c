@@ -108,6 +108,8 @@ static Err count_rest(Merge *m, const FilterRows *r, const int64_t *events, void
 static int by_rows(const void *a, const void *b)
 {
     const EventRows *x = a, *y = b;
+    if ((x->event == PART_PERSON) != (y->event == PART_PERSON)) /* never among the rest */
+        return x->event == PART_PERSON ? -1 : 1;
     if (x->rows != y->rows)
         return x->rows < y->rows ? 1 : -1;
     return (x->event > y->event) - (x->event < y->event);

@@ -39,6 +39,8 @@ enum {
 #define PART_ROWS_MAX  (UINT32_C(1) << 24) /* more persons go to a part of their own */
 #define PART_ITEMS_MAX (UINT32_C(1) << 30) /* of one list property */
 #define PART_REST      UINT32_MAX
+#define PART_PERSON                                                                                \
+    0 /* as an event name: attributes of the person from then on.  Never among the rest */
 #define PART_NO_BLOCK  UINT32_MAX
 #define PART_BYTES_MAX (UINT64_C(1) << 32)
 
@@ -144,7 +146,7 @@ typedef struct Part {
     bool is_mapped;
     uint64_t number;       /* of its file; 0 = in memory */
     uint32_t generation;   /* of a file as its head says; in memory set by who made it */
-    _Atomic uint32_t dead; /* rows of persons who were moved since, once they were counted */
+    _Atomic uint32_t dead; /* events of persons who were moved since, once they were counted */
     atomic_bool dead_known;
     _Atomic uint64_t *good;    /* one bit per piece whose checksum was found right */
     atomic_bool damaged;       /* a piece, or the ids beside it: the engine makes both again */

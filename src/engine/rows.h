@@ -93,5 +93,8 @@ MUST_USE Err rows_build(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, uint64_
 /* The items of row number `row` once more, as those of the last row of `to`, whose values say how many. */
 void rows_copy_items(const RowBuffer *from, uint32_t row, RowBuffer *to);
 
+/* How many rows are of this event name. */
+uint32_t rows_of_event(const RowBuffer *b, uint32_t event);
+
 /* Takes the rows of one person out of `from`, to the end of `to`; both keep their order. */
 void rows_take(RowBuffer *from, uint32_t person, RowBuffer *to);

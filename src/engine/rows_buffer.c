@@ -176,6 +176,14 @@ void rows_take(RowBuffer *from, uint32_t person, RowBuffer *to)
     from->list_count = kept_lists;
 }
 
+uint32_t rows_of_event(const RowBuffer *b, uint32_t event)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < b->count; i++)
+        n += b->rows[i].event == event;
+    return n;
+}
+
 uint64_t rows_cells(const RowBuffer *b)
 {
     const uint32_t of_every_row = 2; /* milliseconds, and the event name in the rest */

@@ -78,7 +78,9 @@ static int by_event(const void *a, const void *b)
 
 static bool select_has(const ScanSelect *s, uint32_t event)
 {
-    return s->events == NULL || event == PART_REST ||
+    if (s->events == NULL)
+        return event != PART_PERSON;
+    return event == PART_REST ||
            bsearch(&event, s->events, s->event_count, sizeof event, by_event) != NULL;
 }
 

@@ -29,7 +29,7 @@ typedef struct ScanView {
 } ScanView;
 
 typedef struct ScanSelect {
-    const uint32_t *events; /* ascending; NULL = every event */
+    const uint32_t *events; /* ascending; NULL = every event, which PART_PERSON is none */
     uint32_t event_count;
     int64_t from_ms, to_ms; /* [from, to) */
     const Filter *filter;   /* NULL = all */

@@ -635,10 +635,9 @@ static bool load_pair(Schema *s, Str *from)
 {
     uint32_t event = 0, prop = 0;
     const uint32_t before = s->pairs.count;
-    return take_u32(from, &event) && take_u32(from, &prop) && event >= 1 &&
-           event <= dict_count(s->events) && prop >= PROP_FIRST &&
-           prop < PROP_FIRST + dict_count(s->props) && add_pair(s, event, prop) &&
-           s->pairs.count == before + 1;
+    return take_u32(from, &event) && take_u32(from, &prop) && event <= dict_count(s->events) &&
+           prop >= PROP_FIRST && prop < PROP_FIRST + dict_count(s->props) &&
+           add_pair(s, event, prop) && s->pairs.count == before + 1;
 }
 
 static bool load_event(Schema *s, Str *from)

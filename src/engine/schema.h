@@ -47,6 +47,8 @@ extern const SchemaLimits SCHEMA_LIMITS;
 typedef enum SchemaSpace {
     SCHEMA_EVENT = 'e',   /* of the event */
     SCHEMA_CONTEXT = 'c', /* of its context */
+    SCHEMA_PERSON = 'p',  /* of its person: in rows of PART_PERSON */
+    SCHEMA_GONE = 'g',    /* there, true: the person has the attribute of this name no longer */
     SCHEMA_FIELD = 'i',   /* of the records of a list */
 } SchemaSpace;
 
@@ -81,7 +83,7 @@ bool schema_fields_are_full(const Schema *s, const SchemaProp *list); /* no othe
 /* A list that had nothing in it yet may turn out to be of texts, or of records.  False: it had. */
 MUST_USE bool schema_list_becomes(Schema *s, SchemaProp *list, EventType type);
 
-/* Whether events of this name may have the property; the first ones that ask may. */
+/* Whether events of this name, or rows of PART_PERSON, may have the property; the first ones that ask may. */
 MUST_USE bool schema_pair(Schema *s, uint32_t event, const SchemaProp *prop);
 
 /* The code of a text, 0 = too many.  `prop` is of EVENT_TEXT, EVENT_TEXTS, PROP_SOURCE or PROP_STORE. */

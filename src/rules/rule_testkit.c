@@ -678,7 +678,7 @@ void rule_kit_person(RuleKit *k, uint32_t max, uint32_t days, RuleFacts *out)
 {
     const uint32_t count = rule_kit_below(k, max + 1);
     const Event **events = ARENA_ARRAY(k->ctx.arena, const Event *, count + 1);
-    EventProp *attributes = ARENA_ARRAY(k->ctx.arena, EventProp, 6);
+    EventProp *attributes = ARENA_ARRAY(k->ctx.arena, EventProp, 7);
     int64_t at_ms = NOW_MS - (int64_t)days * DAY_MS;
     for (uint32_t i = 0; i < count; i++) {
         at_ms += rule_kit_below(k, 5) == 0
@@ -696,10 +696,15 @@ void rule_kit_person(RuleKit *k, uint32_t max, uint32_t days, RuleFacts *out)
     attributes[4] =
         (EventProp){.name = STR("age"), .type = EVENT_NUMBER, .i64 = rule_kit_below(k, 90)};
     attributes[5] = (EventProp){.name = STR("mystery"), .type = EVENT_NONE};
+    static const Str INTERESTS[] = {{"web", 3}, {"S1", 2}};
+    attributes[6] = (EventProp){.name = STR("interests"),
+                                .type = EVENT_TEXTS,
+                                .texts = INTERESTS,
+                                .count = rule_kit_below(k, 3)};
     *out = (RuleFacts){.now_ms = NOW_MS,
                        .events = events,
                        .event_count = count,
                        .attributes = attributes,
-                       .attribute_count = 6,
+                       .attribute_count = 7,
                        .arena = k->ctx.arena};
 }

@@ -530,7 +530,7 @@ test('a question that cannot be understood says where and why', async () => {
   assert.match(JSON.stringify(typo), /line 1, column/)
   const step = { funnel: { ...WEEK, steps: [{ of: '"A"' }, { of: 'nonsense' }] } }
   await refused('query.rule', step, '/funnel/steps/1/of')
-  await refused('query.unsupported', { trend: { ...WEEK, of: 'any event where person.city == "x"' } }, '/trend/of')
+  await refused('query.unsupported', { segment: { of: 'consents("sms", "marketing")' } }, '/segment/of')
   await refused('query.range', { trend: { of: 'any event', from: '2026-02-02', to: '2026-02-01' } })
   await refused('query.too_large', { trend: { of: 'any event', from: '2016-01-01', to: '2026-02-01', by: 'hour' } })
   await refused('query.property', { trend: { ...WEEK, of: 'any event', breakdown: ['nobody'] } }, '/trend/breakdown')
@@ -541,7 +541,7 @@ test('a question that cannot be understood says where and why', async () => {
   const long = { of: 'any event', from: '2026-01-01', to: '2026-02-01', by: 'day', look_back: 399 }
   await refused('query.too_large', { lifecycle: long }, '/lifecycle/to')
   await refused('query.rule', { segment: { of: '"Page Viewed"' } }, '/segment/of')
-  await refused('query.unsupported', { segment: { of: 'city == "x"' } }, '/segment/of')
+  await refused('query.unsupported', { segment: { of: 'segment("Regulars")' } }, '/segment/of')
   await refused('query.unsupported', { segment: { of: 'did("Bought") and segment("Regulars")' } }, '/segment/of')
   await refused('query.one', {})
   await refused('query.one', { ...step, trend: { ...WEEK, of: 'any event' } })
@@ -552,4 +552,80 @@ test('a question that cannot be understood says where and why', async () => {
 test('who may not see reports may not ask', async () => {
   const as = await w.keyOf('clerk')
   await w.refused(403, 'auth.permission', 'POST', '/v1/query', { trend: { ...WEEK, of: 'any event' } }, { as })
+})
+
+// ---- who is whom -------------------------------------------------------------------------------------
+
+const actor = (value) => ({ kind: 'device', value })
+let said = 0
+const say = (kind, who, more = {}) =>
+  w.want(200, 'POST', '/v1/events', { events: [{ kind, id: `said-${said++}`, actor: actor(who), ...more }] })
+const happened = (name, who, hoursAgo, properties = {}) =>
+  w.want(200, 'POST', '/v1/events', {
+    events: [{ id: `who-${said++}`, name, time: new Date(NOON - hoursAgo * HOUR).toISOString(), actor: actor(who), properties }],
+  })
+const opened = { steps: [{ of: '"Shelf Seen"' }, { of: '"Shelf Bought"' }], ...WEEK }
+const funnel = async () => (await ask({ funnel: opened })).funnel.steps.map((s) => s.persons)
+
+test('a link makes two actors one person in every question, an unlink undoes it exactly', async () => {
+  await happened('Shelf Seen', 'phone-a', 5)
+  await happened('Shelf Bought', 'till-a', 4)
+  const everybody = (await ask({ segment: { of: 'true' } })).segment.everybody
+  assert.deepEqual(await funnel(), [1, 0])
+  await say('link', 'phone-a', { other: actor('till-a') })
+  assert.deepEqual(await funnel(), [1, 1])
+  assert.equal((await ask({ segment: { of: 'true' } })).segment.everybody, everybody - 1)
+  assert.equal((await ask({ segment: { of: 'did("Shelf Seen") and did("Shelf Bought")' } })).segment.persons, 1)
+  await say('unlink', 'till-a', { other: actor('phone-a') })
+  assert.deepEqual(await funnel(), [1, 0])
+  assert.equal((await ask({ segment: { of: 'true' } })).segment.everybody, everybody)
+})
+
+test('who is erased counts nowhere, and who comes with the key again is somebody else', async () => {
+  await happened('Shelf Seen', 'gone-a', 5)
+  const before = await cells({ of: '"Shelf Seen"' })
+  await say('erase', 'gone-a')
+  assert.equal(await cells({ of: '"Shelf Seen"' }), String(Number(before) - 1))
+  await happened('Shelf Seen', 'gone-a', 4)
+  assert.equal(await cells({ of: '"Shelf Seen"' }), before)
+})
+
+test('conditions on attributes hold as of now, for people and for their events', async () => {
+  await happened('Shelf Tasted', 'taste-a', 9)
+  await happened('Shelf Tasted', 'taste-b', 9)
+  await happened('Shelf Tasted', 'taste-c', 9)
+  await w.want(200, 'POST', '/v1/events', { events: [{ id: `who-${said++}`, name: 'Shelf Tasted' }] }) // by nobody
+  const tasted = (where) => cells({ of: `"Shelf Tasted" where ${where}` })
+  const people = async (of) => (await ask({ segment: { of } })).segment.persons
+  await say('attributes', 'taste-a', { properties: { town: 'Hangzhou', visits: 3 } })
+  await say('attributes', 'taste-b', { properties: { town: 'Shanghai' } })
+  assert.equal(await tasted('person.town == "Hangzhou"'), '1')
+  assert.equal(await tasted('person.town != "Hangzhou"'), '3') // also of who has none, and of nobody
+  assert.equal(await tasted('person.town is missing'), '2')
+  assert.equal(await tasted('person.town starts with "S" or person.visits >= 3'), '2')
+  assert.equal(await people('did("Shelf Tasted") and town in ["Hangzhou", "Shanghai"]'), 2)
+  assert.equal(await people('did("Shelf Tasted" where person.visits between 2 and 4) and town is set'), 1)
+  await say('attributes', 'taste-a', { properties: { town: 'Shanghai' } })
+  assert.equal(await tasted('person.town == "Shanghai"'), '2')
+  await say('attributes', 'taste-b', { properties: { town: null } })
+  assert.equal(await tasted('person.town == "Shanghai"'), '1')
+  assert.equal(await people('did("Shelf Tasted") and town is missing'), 2)
+  await say('link', 'taste-a', { other: actor('taste-c') })
+  assert.equal(await tasted('person.town == "Shanghai"'), '2')
+  assert.equal(await cells({ of: 'any event where person.visits == 3' }), '2') // what was said is no event
+  await refused('query.rule', { trend: { ...WEEK, of: '"Shelf Tasted" where person.town > 3' } }, '/trend/of')
+})
+
+test('what is no event needs a right of its own, and says what is wrong with it', async () => {
+  const send = (event) => w.want(200, 'POST', '/v1/events', { events: [event] })
+  for (const [event, pointer] of [
+    [{ id: 'x1', kind: 'marry', actor: actor('a') }, '/kind'],
+    [{ id: 'x2', kind: 'link', actor: actor('a') }, '/other'],
+    [{ id: 'x3', kind: 'erase' }, '/actor'],
+    [{ id: 'x4', kind: 'link', actor: actor('a'), other: { kind: 'device' } }, '/other'],
+  ]) {
+    const receipt = await send(event)
+    assert.equal(receipt.accepted, 0, JSON.stringify(event))
+    assert.ok(receipt.refused[0].pointer.startsWith(pointer), JSON.stringify(receipt.refused[0]))
+  }
 })

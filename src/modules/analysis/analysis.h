@@ -35,16 +35,18 @@ RuleSchema analysis_rule_schema(const AnalysisNames *names);
 /* A byte per text that a condition is asked of: of all conditions of one question together. */
 enum { ANALYSIS_CODES_MAX = 64 << 20 };
 
-/* The conditions on texts of one question; all zero at first. */
+/* The conditions of one question that wait: on texts, and on attributes of persons; all zero at first. */
 typedef struct AnalysisTexts {
-    struct AnalysisText *waiting; /* to be asked of every text */
-    uint32_t codes;               /* that the filters know, of ANALYSIS_CODES_MAX */
+    struct AnalysisText *waiting;    /* to be asked of every text */
+    struct AnalysisPersons *persons; /* to be asked of everybody */
+    uint32_t codes;                  /* that the filters know, of ANALYSIS_CODES_MAX */
 } AnalysisTexts;
 
 /*
  * A rule of scope STEP as a select; its time range stays as it is.  Everything lives in ctx->arena, the rule
- * too until the question was asked.  The select is whole after analysis_ask_texts().
- * Errors: INVALID "query.unsupported", the hint names the part: attributes of persons, segments, consents.  INVALID "query.too_large": over ANALYSIS_CODES_MAX.
+ * too until the question was asked.  The select is whole after analysis_ask_texts() and analysis_ask_persons().
+ * Errors: INVALID "query.unsupported", the hint names the part: segments, consents.  INVALID "query.too_large": over
+ * ANALYSIS_CODES_MAX.
  */
 MUST_USE Err analysis_compile(Ctx *ctx, const AnalysisNames *names, const Rule *rule,
                               AnalysisTexts *texts, ScanSelect *out);
@@ -62,6 +64,12 @@ MUST_USE Err analysis_records(Ctx *ctx, const AnalysisNames *names, const Rule *
  * Error: BUSY "query.deadline" at `until_us` of clock_mono_us(); 0 = never.
  */
 MUST_USE Err analysis_ask_texts(Ctx *ctx, const AnalysisTexts *texts, int64_t until_us);
+
+/*
+ * Asks the conditions on attributes: who fulfils them as of ctx->now_ms.  One pass over what was said of persons
+ * for each; behind analysis_ask_texts().  Errors: those of query_segment().
+ */
+MUST_USE Err analysis_ask_persons(Ctx *ctx, const Query *q, const AnalysisTexts *texts);
 
 /*
  * A rule of scope PERSON as a segment: who fulfils it as of ctx->now_ms.  A person is an actor here, and the engine's

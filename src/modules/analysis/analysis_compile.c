@@ -92,8 +92,11 @@ Err compiler_operand(Compiler *c, const RuleNode *n, RuleType wanted, Operand *o
     case RULE_FIELD:
         *out = field(c, n->field);
         return ERR_OK;
-    case RULE_PERSON:
-        return unsupported(c, n, "an attribute of persons");
+    case RULE_PERSON: /* a whole comparison is about the person: see about_person() */
+        if (!c->of_person)
+            return unsupported(c, n, "an attribute of persons");
+        *out = property(c, n, wanted);
+        return ERR_OK;
     default:
         return unsupported(c, n, "this value");
     }
@@ -435,7 +438,7 @@ static Err complement(Compiler *c, Err err, const Filter **out)
     return ERR_OK;
 }
 
-static Err leaf(Compiler *c, const RuleNode *n, const Filter **out)
+static Err comparison_of_row(Compiler *c, const RuleNode *n, const Filter **out)
 {
     switch ((int)n->op) {
     case RULE_EQ:
@@ -471,6 +474,24 @@ static Err leaf(Compiler *c, const RuleNode *n, const Filter **out)
     default:
         return unsupported(c, n, "this condition");
     }
+}
+
+/* What is said of the event's person: everybody is asked before the events are. */
+static Err about_person(Compiler *c, const RuleNode *n, const Filter **out)
+{
+    struct AnalysisPersons *p = ARENA_NEW(c->ctx->arena, struct AnalysisPersons);
+    Filter *f = compiler_filter(c, FILTER_PERSONS);
+    TRY(analysis_attribute(c->ctx, c->names, n, c->texts, &p->who));
+    *p = (struct AnalysisPersons){c->texts->persons, p->who, f};
+    c->texts->persons = p;
+    *out = f;
+    return ERR_OK;
+}
+
+static Err leaf(Compiler *c, const RuleNode *n, const Filter **out)
+{
+    const bool of_person = n->count > 0 && n->args[0]->op == RULE_PERSON;
+    return of_person && !c->of_person ? about_person(c, n, out) : comparison_of_row(c, n, out);
 }
 
 /* Recursion: a rule's tree is at most RULE_DEPTH_MAX deep, and a filter's at most two levels deeper. */
@@ -537,12 +558,12 @@ static void gather_events(Compiler *c, const RuleNode *step, ScanSelect *out)
     uint32_t *events = ARENA_ARRAY(c->ctx->arena, uint32_t, (size_t)total + 1);
     for (uint32_t i = 0; i < step->count; i++)
         for (uint32_t j = 0; j < step->args[i]->name_count; j++)
-            events[n++] = schema_find_event(c->names->schema, step->args[i]->names[j]);
+            n += (events[n] = schema_find_event(c->names->schema, step->args[i]->names[j])) != 0;
     qsort(events, n, sizeof *events, by_number);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < n; i++)
         if (kept == 0 || events[kept - 1] != events[i])
-            events[kept++] = events[i]; /* 0: a name that never came, which no event has */
+            events[kept++] = events[i];
     out->events = events;
     out->event_count = kept;
 }
@@ -550,7 +571,7 @@ static void gather_events(Compiler *c, const RuleNode *step, ScanSelect *out)
 Err analysis_step(Ctx *ctx, const AnalysisNames *names, const RuleNode *step, AnalysisTexts *texts,
                   ScanSelect *out)
 {
-    Compiler c = {ctx, names, texts, NULL};
+    Compiler c = {.ctx = ctx, .names = names, .texts = texts};
     ScanSelect select = {.from_ms = out->from_ms, .to_ms = out->to_ms};
     gather_events(&c, step, &select);
     if (step->count == 1) {
@@ -577,14 +598,14 @@ Err analysis_compile(Ctx *ctx, const AnalysisNames *names, const Rule *rule, Ana
 Err analysis_filter(Ctx *ctx, const AnalysisNames *names, const RuleNode *condition,
                     AnalysisTexts *texts, const Filter **out)
 {
-    Compiler c = {ctx, names, texts, NULL};
+    Compiler c = {.ctx = ctx, .names = names, .texts = texts};
     return compiler_condition(&c, condition, out);
 }
 
 Err analysis_column(Ctx *ctx, const AnalysisNames *names, const RuleNode *n, RuleType wanted,
                     ScanProp *out)
 {
-    Compiler c = {ctx, names, NULL, NULL}; /* no condition, so no texts */
+    Compiler c = {.ctx = ctx, .names = names}; /* no condition, so no texts */
     Operand o;
     if (n->op == RULE_MUL)
         return unsupported(&c, n, "a product");
@@ -592,5 +613,78 @@ Err analysis_column(Ctx *ctx, const AnalysisNames *names, const RuleNode *n, Rul
     if (o.kind == OPERAND_LIST)
         return unsupported(&c, n, "a list");
     *out = o.kind == OPERAND_MISSING ? (ScanProp){PROP_NONE, 0} : (ScanProp){o.prop, o.scale};
+    return ERR_OK;
+}
+
+/* ---- persons -------------------------------------------------------------------------------------- */
+
+/* The attribute is, or was, said there. */
+static const Filter *says(Compiler *c, uint32_t attribute, Str name)
+{
+    const SchemaProp *gone = schema_find_prop(c->names->schema, SCHEMA_GONE, name);
+    const Filter **args = ARENA_ARRAY(c->ctx->arena, const Filter *, 2);
+    const SchemaProp *p = schema_prop_at(c->names->schema, attribute);
+    static const uint8_t MISSING[] = {1};
+    Filter *set = compiler_filter(c, p->type == EVENT_TEXT ? FILTER_CODES : FILTER_RANGE);
+    *set = (Filter){.kind = set->kind, .prop = attribute, .min = INT64_MIN + 1, .max = INT64_MAX};
+    if (p->type == EVENT_TEXT) {
+        set->codes = MISSING;
+        set->code_count = 1;
+    }
+    args[0] = p->type == EVENT_TEXT ? negated(c, set) : set;
+    if (gone == NULL)
+        return args[0];
+    Filter *removed = compiler_filter(c, FILTER_RANGE);
+    removed->prop = gone->id;
+    removed->min = removed->max = 1;
+    args[1] = removed;
+    return compiler_gather(c, FILTER_OR, args, 2);
+}
+
+Err analysis_attribute(Ctx *ctx, const AnalysisNames *names, const RuleNode *comparison,
+                       AnalysisTexts *texts, const Segment **out)
+{
+    static const uint32_t ATTRIBUTES[] = {PART_PERSON};
+    Compiler c = {.ctx = ctx, .names = names, .texts = texts, .of_person = true};
+    const Filter *holds = NULL;
+    const RuleNode *of = comparison->args[0];
+    const bool otherwise = comparison->op == RULE_NE || comparison->op == RULE_NOT_IN ||
+                           comparison->op == RULE_IS_MISSING;
+    TRY(comparison_of_row(&c, comparison, &holds));
+    Segment *s = ARENA_NEW(ctx->arena, Segment);
+    *out = s;
+    const SchemaProp *p = schema_find_prop(names->schema, SCHEMA_PERSON, of->name);
+    if (p == NULL) { /* nobody has it */
+        *s = (Segment){.kind = otherwise ? SEGMENT_AND : SEGMENT_OR};
+        return ERR_OK;
+    }
+    ScanSelect *selects = ARENA_ARRAY(ctx->arena, ScanSelect, 2);
+    const Filter **both = ARENA_ARRAY(ctx->arena, const Filter *, 2);
+    both[0] = says(&c, p->id, of->name);
+    both[1] = holds;
+    for (int i = 0; i < 2; i++)
+        selects[i] =
+            (ScanSelect){.events = ATTRIBUTES,
+                         .event_count = 1,
+                         .from_ms = 0,
+                         .to_ms = ctx->now_ms + 1,
+                         .filter = i == 0 ? both[0] : compiler_gather(&c, FILTER_AND, both, 2)};
+    *s = (Segment){
+        .kind = SEGMENT_LAST, .selects = selects, .select_count = 2, .otherwise = otherwise};
+    return ERR_OK;
+}
+
+/* Nobody has no attributes. */
+Err analysis_ask_persons(Ctx *ctx, const Query *q, const AnalysisTexts *texts)
+{
+    for (const struct AnalysisPersons *p = texts->persons; p != NULL; p = p->next) {
+        SegmentResult who;
+        TRY(query_segment(ctx, q, p->who, &who));
+        uint64_t *bits = ARENA_ARRAY(ctx->arena, uint64_t, (size_t)who.person_count / 64 + 1);
+        memcpy(bits, who.persons, ((size_t)who.person_count / 64 + 1) * sizeof *bits);
+        bits[0] |= p->who->otherwise || p->who->kind == SEGMENT_AND;
+        p->filter->persons = bits;
+        p->filter->person_count = who.person_count;
+    }
     return ERR_OK;
 }

@@ -15,6 +15,7 @@ typedef struct Compiler {
     Ctx *ctx;
     const AnalysisNames *names;
     AnalysisTexts *texts;
+    bool of_person;         /* rows are PART_PERSON: attributes are their properties */
     const SchemaProp *list; /* whose records the condition is about; NULL: about events */
 } Compiler;
 

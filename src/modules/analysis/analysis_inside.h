@@ -20,6 +20,18 @@ MUST_USE Err analysis_step(Ctx *ctx, const AnalysisNames *names, const RuleNode 
 MUST_USE Err analysis_filter(Ctx *ctx, const AnalysisNames *names, const RuleNode *condition,
                              AnalysisTexts *texts, const Filter **out);
 
+/* A condition on events that waits for who the persons are. */
+struct AnalysisPersons {
+    struct AnalysisPersons *next;
+    const Segment *who;
+    Filter *filter; /* FILTER_PERSONS */
+};
+
+/* Who fulfils a comparison whose first operand is a PERSON, by what was said of it last.  Whole after
+ * analysis_ask_texts(). */
+MUST_USE Err analysis_attribute(Ctx *ctx, const AnalysisNames *names, const RuleNode *comparison,
+                                AnalysisTexts *texts, const Segment **out);
+
 /* The column of a PROP, CONTEXT or FIELD other than the time; out->prop PROP_NONE when no event has values of
  * the type `wanted` there (RULE_TYPE_UNKNOWN: of any). */
 MUST_USE Err analysis_column(Ctx *ctx, const AnalysisNames *names, const RuleNode *n,

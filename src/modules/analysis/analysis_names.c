@@ -15,8 +15,10 @@ RuleType analysis_rule_type(EventType type)
 
 static bool is_space(RuleNameKind kind, SchemaSpace *out)
 {
-    *out = kind == RULE_NAME_PROP ? SCHEMA_EVENT : SCHEMA_CONTEXT;
-    return kind == RULE_NAME_PROP || kind == RULE_NAME_CONTEXT;
+    *out = kind == RULE_NAME_PROP     ? SCHEMA_EVENT
+           : kind == RULE_NAME_PERSON ? SCHEMA_PERSON
+                                      : SCHEMA_CONTEXT;
+    return kind == RULE_NAME_PROP || kind == RULE_NAME_CONTEXT || kind == RULE_NAME_PERSON;
 }
 
 /* The records that the ask is about; NULL: no event has had such a list. */

@@ -375,7 +375,9 @@ static Err make_comparison(const Maker *m, const RuleNode *n, const Segment **ou
         return make_end(m, n, out);
     if (is_aggregate(n->args[0]))
         return make_aggregate(m, n, out);
-    return analysis_unsupported(m->ctx, n->args[0], "an attribute of persons");
+    if (of == RULE_PERSON)
+        return analysis_attribute(m->ctx, m->names, n, m->texts, out);
+    return analysis_unsupported(m->ctx, n->args[0], "this value");
 }
 
 static Err make_joined(const Maker *m, const RuleNode *n, SegmentKind kind, const Segment **out)

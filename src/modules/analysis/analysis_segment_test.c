@@ -81,6 +81,7 @@ static const char *ask_rule(Asking *a, Str text)
     if (rule_parse(&ctx, text, RULE_SCOPE_PERSON, rule_kit_schema(), &rule) == ERR_OK &&
         analysis_segment(&ctx, &names, &rule, &texts, &segment) == ERR_OK) {
         CHECK(analysis_ask_texts(&ctx, &texts, 0) == ERR_OK);
+        CHECK(analysis_ask_persons(&ctx, &q, &texts) == ERR_OK);
         CHECK(query_segment(&ctx, &q, segment, &got) == ERR_OK);
         compare_persons(a, &rule, text, &got);
     } else {
@@ -307,13 +308,8 @@ TEST(analysis_what_cannot_be_asked_of_all_persons_is_refused)
     static const struct {
         const char *rule, *reason;
     } REFUSED[] = {
-        {"city == \"web\"", "query.unsupported"},
-        {"tier >= gold and did(any event)", "query.unsupported"},
-        {"interests contains \"x\"", "query.unsupported"},
-        {"joined within 3d", "query.unsupported"},
         {"segment(\"Regulars\")", "query.unsupported"},
         {"not consents(\"sms\", \"marketing\")", "query.unsupported"},
-        {"did(any event where person.city == \"web\")", "query.unsupported"},
         {"sum(\"Order Completed\", total * quantity) > 3 CNY", "query.unsupported"},
         {"distinct(\"Order Completed\", status) > 1", "query.unsupported"},
     };

@@ -19,9 +19,40 @@ static void add_event(Shop *s, const Event *from, uint32_t person)
         e->actor = (EventActor){STR("person"), arena_i64(ctx->arena, person)};
     Buf bytes = BUF_MAX(EVENT_BYTES_MAX + 16);
     event_encode(e, &bytes);
-    (void)engine_offer(s->engine, s->count + 1, 1, buf_str(&bytes));
+    (void)engine_offer(s->engine, engine_next_seq(s->engine), 1, buf_str(&bytes));
     buf_free(&bytes);
     s->events[s->count++] = e;
+}
+
+/* As a record of the log; it does not count among the shop's events. */
+static void say(Shop *s, uint32_t person, int64_t time_ms, const EventProp *props, uint32_t count)
+{
+    Ctx *ctx = &s->kit.ctx;
+    const Event e = {.kind = EVENT_PERSON,
+                     .source = STR("test"),
+                     .id = arena_printf(ctx->arena, "said-%u-%" PRId64, person, time_ms),
+                     .time_ms = time_ms,
+                     .received_ms = time_ms,
+                     .actor = {STR("person"), arena_i64(ctx->arena, person)},
+                     .props = props,
+                     .prop_count = count};
+    Buf bytes = BUF_MAX(EVENT_BYTES_MAX + 16);
+    event_encode(&e, &bytes);
+    (void)engine_offer(s->engine, engine_next_seq(s->engine), 1, buf_str(&bytes));
+    buf_free(&bytes);
+}
+
+/* What was said of somebody before, and no longer holds, and then what does. */
+static void say_attributes(Shop *s, uint32_t person, const RuleFacts *before, const RuleFacts *now)
+{
+    const int64_t now_ms = s->kit.ctx.now_ms, hour_ms = 3600000;
+    EventProp *gone = ARENA_ARRAY(s->kit.ctx.arena, EventProp, before->attribute_count + 1);
+    for (uint32_t i = 0; i < before->attribute_count; i++)
+        gone[i] = (EventProp){.name = before->attributes[i].name, .type = EVENT_NONE};
+    say(s, person, now_ms + hour_ms, before->attributes, before->attribute_count); /* not yet */
+    say(s, person, now_ms - hour_ms, now->attributes, now->attribute_count);
+    say(s, person, now_ms - 3 * hour_ms, before->attributes, before->attribute_count);
+    say(s, person, now_ms - 2 * hour_ms, gone, before->attribute_count);
 }
 
 void shop_open(Shop *s, uint64_t seed)
@@ -41,6 +72,10 @@ void shop_open(Shop *s, uint64_t seed)
         facts->calendar = shop_calendar(s);
         for (size_t i = 0; i < facts->event_count; i++)
             add_event(s, facts->events[i], person);
+        if (person == 0) /* nobody */
+            facts->attribute_count = 0;
+        else
+            say_attributes(s, person, &s->people[person - 1], facts);
     }
 }
 
@@ -66,4 +101,11 @@ AnalysisNames shop_names(const Shop *s)
     const AnalysisNames names = {engine_schema_lock(s->engine), &s->settings};
     engine_schema_unlock(s->engine);
     return names;
+}
+
+const RuleFacts *shop_person(const Shop *s, const Event *event)
+{
+    int64_t person = 0;
+    CHECK(event_actor_is_nobody(event->actor) || str_to_i64(event->actor.value, &person));
+    return &s->people[person];
 }

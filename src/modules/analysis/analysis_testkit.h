@@ -30,3 +30,6 @@ RuleCalendar shop_calendar(Shop *s);
 
 /* What the engine knows; nobody else is there, so it needs no lock. */
 AnalysisNames shop_names(const Shop *s);
+
+/* Whose event it is. */
+const RuleFacts *shop_person(const Shop *s, const Event *event);

@@ -33,15 +33,16 @@ static Err text_of(Ctx *ctx, JsonValue v, const char *pointer, Str *out)
     return fault == JSON_FAULT_NONE ? ERR_OK : bad(ctx, pointer, json_fault_text(fault));
 }
 
-static Err read_actor(Ctx *ctx, JsonValue v, EventActor *out)
+/* `pointer`: of the field that says who. */
+static Err read_actor(Ctx *ctx, JsonValue v, const char *pointer, EventActor *out)
 {
     JsonValue kind, value;
     if (json_type(v) == JSON_NULL)
         return ERR_OK;
     if (!json_find(v, STR("kind"), &kind) || !json_find(v, STR("value"), &value))
-        return bad(ctx, "/actor", "send kind and value, or leave the actor out");
-    TRY(text_of(ctx, kind, "/actor/kind", &out->kind));
-    TRY(text_of(ctx, value, "/actor/value", &out->value));
+        return bad(ctx, pointer, "send kind and value, or leave the actor out");
+    TRY(text_of(ctx, kind, pointer, &out->kind));
+    TRY(text_of(ctx, value, pointer, &out->value));
     if (!str_eq(out->kind, STR("phone")))
         return ERR_OK;
     PersonKey key;
@@ -63,6 +64,32 @@ static Err read_time(Ctx *ctx, JsonValue v, int64_t *out)
     return ERR_OK;
 }
 
+/* What else than an event a record may be, and who may say it. */
+static const struct {
+    Str kind;
+    EventKind is;
+    const char *permission; /* NULL: whoever may send events */
+} KINDS[] = {{{"event", 5}, EVENT_HAPPENED, NULL},
+             {{"attributes", 10}, EVENT_PERSON, "event.identity"},
+             {{"link", 4}, EVENT_LINK, "event.identity"},
+             {{"unlink", 6}, EVENT_UNLINK, "event.identity"},
+             {{"erase", 5}, EVENT_ERASE, "event.erase"}};
+
+static Err read_kind(Ctx *ctx, JsonValue v, EventKind *out)
+{
+    Str kind;
+    TRY(text_of(ctx, v, "/kind", &kind));
+    for (size_t i = 0; i < ARRAY_LEN(KINDS); i++) {
+        if (!str_eq(kind, KINDS[i].kind))
+            continue;
+        if (KINDS[i].permission != NULL)
+            TRY(principal_require(ctx, KINDS[i].permission));
+        *out = KINDS[i].is;
+        return ERR_OK;
+    }
+    return bad(ctx, "/kind", "kind is event, attributes, link, unlink or erase");
+}
+
 static Err read_field(Ctx *ctx, Str key, JsonValue v, Incoming *in)
 {
     const struct {
@@ -78,7 +105,11 @@ static Err read_field(Ctx *ctx, Str key, JsonValue v, Incoming *in)
     if (str_same(key, STR("time")))
         return read_time(ctx, v, &in->head.time_ms);
     if (str_same(key, STR("actor")))
-        return read_actor(ctx, v, &in->head.actor);
+        return read_actor(ctx, v, "/actor", &in->head.actor);
+    if (str_same(key, STR("other")))
+        return read_actor(ctx, v, "/other", &in->head.other);
+    if (str_same(key, STR("kind")))
+        return read_kind(ctx, v, &in->head.kind);
     if (str_same(key, STR("properties"))) {
         in->properties = v;
         in->has_properties = true;
@@ -89,7 +120,8 @@ static Err read_field(Ctx *ctx, Str key, JsonValue v, Incoming *in)
         in->has_context = true;
         return ERR_OK;
     }
-    return bad(ctx, "", "an event has id, name, time, actor, store, properties and context");
+    return bad(ctx, "",
+               "an event has id, name, time, actor, store, properties and context, or a kind");
 }
 
 /* ---- properties ------------------------------------------------------------------------------------- */
@@ -184,14 +216,17 @@ static Err add_list(Ctx *ctx, EventBuilder *b, Str name, JsonValue list)
                                                      : add_texts(ctx, b, name, list);
 }
 
-static Err add_properties(Ctx *ctx, EventBuilder *b, JsonValue object)
+/* `removes`: null is an attribute that the person has no longer; else it says nothing. */
+static Err add_properties(Ctx *ctx, EventBuilder *b, JsonValue object, bool removes)
 {
     JsonValue v;
     Str name;
     if (json_type(object) != JSON_OBJECT)
         return bad(ctx, "/properties", "send an object");
     for (JsonIter it = json_fields(object); json_next_field(&it, &name, &v);) {
-        if (json_type(v) == JSON_ARRAY)
+        if (removes && json_type(v) == JSON_NULL)
+            event_prop_none(b, name);
+        else if (json_type(v) == JSON_ARRAY)
             TRY(add_list(ctx, b, name, v));
         else
             TRY(add_scalar(ctx, b, name, v));
@@ -220,10 +255,10 @@ static Err collect_one(Collect *c, Str source, JsonValue v)
         TRY(read_field(ctx, key, field, &in));
     EventBuilder *b = event_begin(ctx, &in.head);
     if (in.has_properties)
-        TRY(add_properties(ctx, b, in.properties));
+        TRY(add_properties(ctx, b, in.properties, in.head.kind == EVENT_PERSON));
     if (in.has_context) {
         event_context(b);
-        TRY(add_properties(ctx, b, in.context));
+        TRY(add_properties(ctx, b, in.context, false));
     }
     Event event;
     TRY(event_end(b, &event));

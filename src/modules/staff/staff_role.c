@@ -37,6 +37,8 @@ static const struct {
     {"coupon.template.read", OWNER | MARKETER | CLERK | ANALYST | BRAND | INTEGRATOR},
     {"coupon.template.write", OWNER | MARKETER},
     {"event.collect", OWNER | CLERK | INTEGRATOR},
+    {"event.erase", OWNER | PRIVACY},
+    {"event.identity", OWNER | INTEGRATOR},
     {"event.read", OWNER | MARKETER | ANALYST | PRIVACY | INTEGRATOR},
     {"insight.read", OWNER | MARKETER | ANALYST | BRAND},
     {"job.read", OWNER | MARKETER | INTEGRATOR},

@@ -159,6 +159,9 @@ TEST(staff_roles_may_what_the_table_says)
                  {"privacy", "audit.read", true},
                  {"privacy", "coupon.claim", false},
                  {"integrator", "event.collect", true},
+                 {"integrator", "event.identity", true},
+                 {"integrator", "event.erase", false},
+                 {"clerk", "event.identity", false},
                  {"integrator", "key.manage", true},
                  {"integrator", "staff.manage", false},
                  {"integrator", "person.reveal", false}};

@@ -1,0 +1,161 @@
+// tests/ops/query.test.mjs -- `tongdian query`: the answers of POST /v1/query without a server and beside one, with
+// what only the log has, and nothing written.
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { openShop, run } from './shop.mjs'
+
+const QUESTIONS = [
+  { trend: { of: 'any event', from: '2020-01-01', to: '2100-01-01', by: 'all', breakdown: ['event'], top: 50 } },
+  { trend: { of: '"Name 1" where channel == "web"', from: '2020-01-01', to: '2100-01-01', by: 'month', measure: 'sum', number: 'amount' } },
+  { funnel: { steps: [{ of: '"Name 1"' }, { of: '"Name 2"' }], from: '2020-01-01', to: '2100-01-01' } },
+  { segment: { of: 'did("Name 3", count >= 2) and not did("Name 4", within 2d)', limit: 5 } },
+]
+
+const now = Date.now()
+let w, folder
+before(async () => {
+  w = await openShop({ arguments: ['--engine', '1', '--engine-rows', '2048', '--clock', String(now)] })
+  folder = join(w.data, 'events', 'engine')
+  await send('first', 1200)
+  await w.stop() // into files
+  await w.start()
+})
+after(async () => {
+  await w.start()
+  await w.close()
+})
+
+async function send(prefix, count) {
+  for (let from = 0; from < count; from += 400) {
+    const events = Array.from({ length: 400 }, (_, i) => ({
+      id: `${prefix}${from + i}`,
+      name: `Name ${(from + i) % 9}`,
+      time: new Date(now - ((from + i) % 20) * 86400e3 - i * 1000).toISOString(),
+      actor: { kind: 'member', value: `m${(from + i) % 77}` },
+      properties: { amount: i / 4, channel: i % 3 ? 'web' : 'till' },
+    }))
+    await w.want(200, 'POST', '/v1/events', { events })
+  }
+}
+
+const words = (more) => ['query', '--data', w.data, '--log-level', 'off', '--clock', String(now), ...more]
+const ask = (question, more = []) => run(words(['--json', '-', ...more]), { input: JSON.stringify(question) })
+
+function answer(question) {
+  const r = ask(question)
+  assert.equal(r.status, 0, r.err)
+  const { took_us, ...rest } = JSON.parse(r.out)
+  assert.ok(took_us >= 0)
+  return rest
+}
+
+async function served(question) {
+  const { took_us, ...rest } = await w.want(200, 'POST', '/v1/query', question)
+  assert.ok(took_us >= 0)
+  return rest
+}
+
+const files = () => readdirSync(folder).sort().map((name) => [name, readFileSync(join(folder, name)).toString('base64')])
+
+test('beside a running server it gives the same answers', async () => {
+  for (const question of QUESTIONS) assert.deepEqual(answer(question), await served(question))
+})
+
+test('after a kill, what the columns lack is read from the log, and nothing in their folder changes', async () => {
+  await send('second', 400)
+  const want = []
+  for (const question of QUESTIONS) want.push(await served(question))
+  w.server.kill('SIGKILL')
+  await w.ended
+  const there = files()
+  for (const [i, question] of QUESTIONS.entries()) assert.deepEqual(answer(question), want[i])
+  assert.deepEqual(files(), there)
+})
+
+test('without columns all is read from the log, as far as it fits into memory', () => {
+  const want = QUESTIONS.map(answer)
+  renameSync(folder, `${folder}.away`)
+  for (const [i, question] of QUESTIONS.entries()) assert.deepEqual(answer(question), want[i])
+  const r = ask(QUESTIONS[0], ['--engine-rows', '256'])
+  assert.equal(r.status, 1)
+  assert.match(r.err, /query\.reading: .* events are in the log only/)
+  assert.ok(!readdirSync(join(w.data, 'events')).includes('engine'))
+  renameSync(`${folder}.away`, folder)
+})
+
+test('columns of another log are not asked', () => {
+  const log = join(w.data, 'events', 'log')
+  renameSync(log, `${log}.away`)
+  assert.equal(run(['events', 'stat', '--data', w.data, '--log-level', 'off']).status, 0) // makes an empty one
+  const r = ask(QUESTIONS[0])
+  assert.equal(r.status, 1)
+  assert.match(r.err, /made of another log/)
+  rmSync(log, { recursive: true })
+  renameSync(`${log}.away`, log)
+})
+
+test('damage that a question meets is said, and left to a server', () => {
+  const there = files()
+  for (const [name, text] of there.filter(([name]) => name.endsWith('.part'))) {
+    const bytes = Buffer.from(text, 'base64')
+    bytes[300] ^= 0x10
+    writeFileSync(join(folder, name), bytes)
+  }
+  const damaged = files()
+  const r = ask(QUESTIONS[1])
+  assert.equal(r.status, 1)
+  assert.match(r.err, /query\.mending: a file of the columns is damaged: a server with --engine 1 makes it again/)
+  assert.deepEqual(files(), damaged)
+  for (const [name, text] of there) writeFileSync(join(folder, name), Buffer.from(text, 'base64'))
+})
+
+test('a table has a line per bucket and a column per series, or a line per row', () => {
+  const trend = { of: '["Name 1", "Name 2"]', from: '2020-01-01', to: '2100-01-01', by: 'all', breakdown: ['event'] }
+  const { trend: { series } } = answer({ trend })
+  const r = ask({ trend }, ['--table'])
+  assert.equal(r.status, 0, r.err)
+  const [heading, line] = r.out.split('\n').map((text) => text.trim().split(/\s{2,}/))
+  assert.deepEqual(heading, ['cells', ...series.map(({ values }) => values[0].value)])
+  assert.deepEqual(line, ['2020-01-01', ...series.map(({ cells }) => cells[0])])
+  const funnel = ask(QUESTIONS[2], ['--table'])
+  const counts = answer(QUESTIONS[2]).funnel.steps.map(({ persons }) => String(persons))
+  assert.deepEqual(funnel.out.trim().split('\n').map((text) => text.trim()), ['persons', ...counts])
+  const segment = ask(QUESTIONS[3], ['--table'])
+  assert.match(segment.out, /^persons: \d+\neverybody: \d+\nkind +value\nmember +m\d+\n/)
+})
+
+test('a question may stand in a file', () => {
+  const file = join(w.folder, 'question.json')
+  writeFileSync(file, JSON.stringify(QUESTIONS[2]))
+  const r = run(words(['--json', file]))
+  assert.equal(r.status, 0, r.err)
+  assert.deepEqual(JSON.parse(r.out).funnel, answer(QUESTIONS[2]).funnel)
+})
+
+test('what is wrong with a question is said with its place', () => {
+  const wrong = [
+    [{ trend: { of: '"X', from: '2020-01-01', to: '2020-01-02' } }, /query\.rule at \/trend\/of: line 1, column 1: /],
+    [{ nothing: {} }, /request\.unknown_field at \/nothing: /],
+    [{}, /query\.one: ask one question at a time/],
+  ]
+  for (const [question, words] of wrong) {
+    const r = ask(question)
+    assert.equal(r.status, 1)
+    assert.equal(r.out, '')
+    assert.match(r.err, words)
+  }
+  assert.match(run(words(['--json', '-']), { input: '{' }).err, /json\./)
+})
+
+test('what is wrong with the command line is said', () => {
+  assert.match(run(words(['--json', join(w.folder, 'none')])).err, /can't read .*none: No such file/)
+  const usage = run(words([]))
+  assert.equal(usage.status, 2)
+  assert.match(usage.err, /Usage: tongdian query --json FILE/)
+  assert.match(run(['query', '--help']).out, /one question about all events/)
+  const r = run(['query', '--json', '-', '--data', join(w.folder, 'nowhere')], { input: '{}' })
+  assert.equal(r.status, 1)
+  assert.match(r.err, /there is no data folder/)
+})
