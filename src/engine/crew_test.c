@@ -153,6 +153,32 @@ TEST(a_question_looks_before_each_piece_whether_it_shall_go_on)
     crew_free(crew);
 }
 
+/* Whoever has the first piece waits until the others are done. */
+typedef struct First {
+    atomic_uint done;
+    atomic_bool all_done, was_alone;
+} First;
+
+static void first_piece(uint32_t worker, uint32_t piece, void *arg)
+{
+    First *f = arg;
+    (void)worker;
+    if (piece == 0)
+        f->was_alone = !wait_for(&f->all_done);
+    else
+        f->all_done = atomic_fetch_add(&f->done, 1) + 1 == 3;
+}
+
+TEST(of_a_job_with_a_grain_of_one_other_threads_take_the_next_piece)
+{
+    Crew *crew = crew_new(2);
+    First f = {.done = 0};
+    const CrewJob job = {.pieces = 4, .grain = 1, .piece = first_piece, .arg = &f};
+    EXPECT_I64(run(crew, &job), ERR_OK);
+    CHECK(!f.was_alone);
+    crew_free(crew);
+}
+
 /* ---- in turn -------------------------------------------------------------------------------------- */
 
 enum { TURNS = 3, TURN_PIECES = 80, NEIGHBOURS_MAX = 8 };
@@ -253,6 +279,7 @@ TEST(every_piece_is_worked_off_once_and_each_worker_is_one_when_many_ask_at_once
     for (int i = 0; i < ASKERS; i++) {
         busy[i].asker =
             (Asker){.crew = crew, .job = {.pieces = PIECES, .piece = busy_piece, .arg = &busy[i]}};
+        busy[i].asker.job.grain = (uint32_t)(i * i * 5);
         CHECK(pthread_create(&busy[i].asker.thread, NULL, ask_often, &busy[i]) == 0);
     }
     for (int i = 0; i < ASKERS; i++)

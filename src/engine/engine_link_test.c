@@ -402,7 +402,7 @@ static uint32_t count_active(const World *w)
     CHECK(active != NULL);
     for (uint32_t i = 0; i < w->happened_count; i++) {
         const Actor *a = &w->actors[w->happened[i].actor];
-        if (w->happened[i].actor == 0 || a->erased || active[a->person])
+        if (w->happened[i].said || w->happened[i].actor == 0 || a->erased || active[a->person])
             continue;
         active[a->person] = true;
         n++;

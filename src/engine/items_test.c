@@ -663,178 +663,178 @@ TEST(a_merge_of_more_items_than_go_together_keeps_each_with_its_event)
     filter_scratch_free(&scratch);
     part_unref(part);
     arena_free(ctx.arena);
+}
 
-    /* ---- trends ------------------------------------------------------------------------------------------ */
+/* ---- trends ------------------------------------------------------------------------------------------ */
 
-    enum { DAYS = 14, SKUS = 21 };
+enum { DAYS = 14, SKUS = 21 };
 #define DAY_MS INT64_C(86400000)
 
-    static Crew *crew;
+static Crew *crew;
 
-    /* What the items of the events that match both conditions come to, by day and sku (0 = none). */
-    typedef struct Expected {
-        uint64_t items[DAYS][SKUS];
-        Wide sums[DAYS][SKUS];
-        bool persons[DAYS][SKUS][5000];
-        uint64_t all[SKUS];
-    } Expected;
+/* What the items of the events that match both conditions come to, by day and sku (0 = none). */
+typedef struct Expected {
+    uint64_t items[DAYS][SKUS];
+    Wide sums[DAYS][SKUS];
+    bool persons[DAYS][SKUS][5000];
+    uint64_t all[SKUS];
+} Expected;
 
-    static void expect_lines(Shop * s, const Filter *of, const ScanItems *which, bool of_persons,
-                             Expected *out)
-    {
-        memset(out, 0, sizeof *out);
-        for (uint32_t i = 0; i < ROWS; i++) {
-            const Line *l = &s->lines[i];
-            const int64_t day = (l->time_ms - KIT_ORIGIN_MS) / DAY_MS;
-            for (int k = 0; event_fulfils(of, l) && k < l->records; k++) {
-                const Record *r = &l->record[k];
-                const int64_t sku = r->sku == SCAN_MISSING ? 0 : r->sku;
-                if ((which->filter != NULL && !item_fulfils(which->filter, SCAN_MISSING, r)) ||
-                    (of_persons && l->person == 0))
-                    continue;
-                out->items[day][sku]++;
-                out->all[sku]++;
-                out->sums[day][sku] += r->price == SCAN_MISSING ? 0 : r->price;
-                if (l->person != 0)
-                    out->persons[day][sku][l->person - PART_BLOCK_PERSONS] = true;
-            }
+static void expect_lines(Shop *s, const Filter *of, const ScanItems *which, bool of_persons,
+                         Expected *out)
+{
+    memset(out, 0, sizeof *out);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        const Line *l = &s->lines[i];
+        const int64_t day = (l->time_ms - KIT_ORIGIN_MS) / DAY_MS;
+        for (int k = 0; event_fulfils(of, l) && k < l->records; k++) {
+            const Record *r = &l->record[k];
+            const int64_t sku = r->sku == SCAN_MISSING ? 0 : r->sku;
+            if ((which->filter != NULL && !item_fulfils(which->filter, SCAN_MISSING, r)) ||
+                (of_persons && l->person == 0))
+                continue;
+            out->items[day][sku]++;
+            out->all[sku]++;
+            out->sums[day][sku] += r->price == SCAN_MISSING ? 0 : r->price;
+            if (l->person != 0)
+                out->persons[day][sku][l->person - PART_BLOCK_PERSONS] = true;
         }
     }
+}
 
-    static int64_t count_true(const bool *at, uint32_t n)
-    {
-        int64_t count = 0;
-        for (uint32_t i = 0; i < n; i++)
-            count += at[i];
-        return count;
-    }
+static int64_t count_true(const bool *at, uint32_t n)
+{
+    int64_t count = 0;
+    for (uint32_t i = 0; i < n; i++)
+        count += at[i];
+    return count;
+}
 
-    static void expect_series(const TrendSeries *t, TrendMeasure measure, const Expected *want)
-    {
-        const int64_t sku = t->values[0] == SCAN_MISSING ? 0 : t->values[0];
-        CHECK(!t->is_other && sku < SKUS);
-        EXPECT_I64((int64_t)t->events, (int64_t)want->all[sku]);
-        for (uint32_t day = 0; day < DAYS; day++)
-            EXPECT_I64((int64_t)t->cells[day],
-                       measure == TREND_EVENTS ? (int64_t)want->items[day][sku]
-                       : measure == TREND_SUM  ? (int64_t)want->sums[day][sku]
+static void expect_series(const TrendSeries *t, TrendMeasure measure, const Expected *want)
+{
+    const int64_t sku = t->values[0] == SCAN_MISSING ? 0 : t->values[0];
+    CHECK(!t->is_other && sku < SKUS);
+    EXPECT_I64((int64_t)t->events, (int64_t)want->all[sku]);
+    for (uint32_t day = 0; day < DAYS; day++)
+        EXPECT_I64((int64_t)t->cells[day], measure == TREND_EVENTS ? (int64_t)want->items[day][sku]
+                                           : measure == TREND_SUM
+                                               ? (int64_t)want->sums[day][sku]
                                                : count_true(want->persons[day][sku], 5000));
-    }
+}
 
-    static void ask_trends(Shop * s, Expected * want, int rounds)
-    {
-        static const TrendMeasure MEASURES[] = {TREND_EVENTS, TREND_SUM, TREND_PERSONS};
-        int64_t bounds[DAYS + 1];
-        for (int i = 0; i <= DAYS; i++)
-            bounds[i] = KIT_ORIGIN_MS + i * DAY_MS;
-        for (int i = 0; i < rounds; i++) {
-            const Filter *of = event_filter(s);
-            const ScanItems items = {RECORDS, i % 3 == 0 ? NULL : item_filter(s, RECORDS, 2)};
-            const ScanProp by[] = {{SKU, 0, true}};
-            const Query q = {.view = &s->view, .crew = crew};
-            const Trend t = {.select = {.filter = of},
-                             .items = &items,
-                             .measure = MEASURES[i % 3],
-                             .number = {PRICE, PRICE_SCALE, true},
-                             .bounds = bounds,
-                             .bucket_count = DAYS,
-                             .breakdown = by,
-                             .breakdown_count = 1,
-                             .top = SKUS};
-            TrendResult got;
-            uint32_t series = 0;
-            expect_lines(s, of, &items, t.measure == TREND_PERSONS, want);
-            CHECK(query_trend(&s->ctx, &q, &t, &got) == ERR_OK);
-            for (uint32_t k = 0; k < got.count; k++) {
-                series += got.series[k].events > 0;
-                expect_series(&got.series[k], t.measure, want);
-            }
-            for (uint32_t sku = 0; sku < SKUS; sku++)
-                series -= want->all[sku] > 0;
-            EXPECT_I64(series, 0);
-        }
-    }
-
-    /* By what the events have, each of their items is a row with it. */
-    static void ask_by_event(Shop * s)
-    {
-        const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + DAYS * DAY_MS};
-        const ScanItems items = {TEXTS, NULL};
-        const ScanProp by[] = {{LEFT, 0, false}};
+static void ask_trends(Shop *s, Expected *want, int rounds)
+{
+    static const TrendMeasure MEASURES[] = {TREND_EVENTS, TREND_SUM, TREND_PERSONS};
+    int64_t bounds[DAYS + 1];
+    for (int i = 0; i <= DAYS; i++)
+        bounds[i] = KIT_ORIGIN_MS + i * DAY_MS;
+    for (int i = 0; i < rounds; i++) {
+        const Filter *of = event_filter(s);
+        const ScanItems items = {RECORDS, i % 3 == 0 ? NULL : item_filter(s, RECORDS, 2)};
+        const ScanProp by[] = {{SKU, 0, true}};
         const Query q = {.view = &s->view, .crew = crew};
-        const Trend t = {.items = &items,
-                         .measure = TREND_EVENTS,
+        const Trend t = {.select = {.filter = of},
+                         .items = &items,
+                         .measure = MEASURES[i % 3],
+                         .number = {PRICE, PRICE_SCALE, true},
                          .bounds = bounds,
-                         .bucket_count = 1,
+                         .bucket_count = DAYS,
                          .breakdown = by,
                          .breakdown_count = 1,
-                         .top = 200};
+                         .top = SKUS};
         TrendResult got;
-        uint64_t left = 0;
+        uint32_t series = 0;
+        expect_lines(s, of, &items, t.measure == TREND_PERSONS, want);
         CHECK(query_trend(&s->ctx, &q, &t, &got) == ERR_OK);
         for (uint32_t k = 0; k < got.count; k++) {
-            uint64_t want = 0;
-            for (uint32_t i = 0; i < ROWS; i++)
-                want += s->lines[i].left == got.series[k].values[0] && s->lines[i].texts > 0
-                            ? (uint64_t)s->lines[i].texts
-                            : 0;
-            EXPECT_I64((int64_t)got.series[k].cells[0], (int64_t)want);
-            left += want;
+            series += got.series[k].events > 0;
+            expect_series(&got.series[k], t.measure, want);
         }
+        for (uint32_t sku = 0; sku < SKUS; sku++)
+            series -= want->all[sku] > 0;
+        EXPECT_I64(series, 0);
+    }
+}
+
+/* By what the events have, each of their items is a row with it. */
+static void ask_by_event(Shop *s)
+{
+    const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + DAYS * DAY_MS};
+    const ScanItems items = {TEXTS, NULL};
+    const ScanProp by[] = {{LEFT, 0, false}};
+    const Query q = {.view = &s->view, .crew = crew};
+    const Trend t = {.items = &items,
+                     .measure = TREND_EVENTS,
+                     .bounds = bounds,
+                     .bucket_count = 1,
+                     .breakdown = by,
+                     .breakdown_count = 1,
+                     .top = 200};
+    TrendResult got;
+    uint64_t left = 0;
+    CHECK(query_trend(&s->ctx, &q, &t, &got) == ERR_OK);
+    for (uint32_t k = 0; k < got.count; k++) {
+        uint64_t want = 0;
         for (uint32_t i = 0; i < ROWS; i++)
-            left -= s->lines[i].texts > 0 ? (uint64_t)s->lines[i].texts : 0;
-        EXPECT_I64((int64_t)left, 0);
+            want += s->lines[i].left == got.series[k].values[0] && s->lines[i].texts > 0
+                        ? (uint64_t)s->lines[i].texts
+                        : 0;
+        EXPECT_I64((int64_t)got.series[k].cells[0], (int64_t)want);
+        left += want;
     }
+    for (uint32_t i = 0; i < ROWS; i++)
+        left -= s->lines[i].texts > 0 ? (uint64_t)s->lines[i].texts : 0;
+    EXPECT_I64((int64_t)left, 0);
+}
 
-    static void trends_of_random_items(void)
-    {
-        Expected *want = malloc(sizeof *want);
-        CHECK(want != NULL);
-        Shop s;
-        shop_open(&s, 31, 300);
-        ask_trends(&s, want, 9);
-        ask_by_event(&s);
-        merge_some(&s, SLICES);
-        ask_trends(&s, want, 9);
-        ask_by_event(&s);
-        shop_close(&s);
-        free(want);
-    }
+static void trends_of_random_items(void)
+{
+    Expected *want = malloc(sizeof *want);
+    CHECK(want != NULL);
+    Shop s;
+    shop_open(&s, 31, 300);
+    ask_trends(&s, want, 9);
+    ask_by_event(&s);
+    merge_some(&s, SLICES);
+    ask_trends(&s, want, 9);
+    ask_by_event(&s);
+    shop_close(&s);
+    free(want);
+}
 
-    TEST(a_trend_of_items_takes_each_item_that_counts_as_a_row)
-    {
-        kit_each_kernel_and_crew(trends_of_random_items, &crew);
-    }
+TEST(a_trend_of_items_takes_each_item_that_counts_as_a_row)
+{
+    kit_each_kernel_and_crew(trends_of_random_items, &crew);
+}
 
-    TEST(a_trend_of_more_items_than_a_strip_has_keeps_each_with_its_event)
-    {
-        const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + 300000, KIT_ORIGIN_MS + 900000};
-        const ScanItems items = {RECORDS, NULL};
-        const ScanProp by[] = {{LEFT, 0, false}};
-        const Trend t = {.items = &items,
-                         .measure = TREND_SUM,
-                         .number = {QTY, 0, true},
-                         .bounds = bounds,
-                         .bucket_count = 2,
-                         .breakdown = by,
-                         .breakdown_count = 1,
-                         .top = 7};
-        Ctx ctx = {.arena = arena_new(1 << 16)};
-        Part *parts[] = {merged_crowd(&ctx)};
-        const ScanView view = {.parts = parts, .part_count = 1, .person_count = PART_BLOCK_PERSONS};
-        Wide want[7][2] = {0};
-        TrendResult got;
-        for (uint32_t i = 0; i < CROWD; i++)
-            for (uint32_t k = 0; k < crowd_items(i); k++)
-                want[i % 7][i >= 300] += crowd_value(i, k);
-        crew = crew_new(2);
-        CHECK(query_trend(&ctx, &(Query){.view = &view, .crew = crew}, &t, &got) == ERR_OK);
-        EXPECT_I64(got.count, 7);
-        for (uint32_t i = 0; i < got.count; i++)
-            for (uint32_t b = 0; b < 2; b++)
-                EXPECT_I64((int64_t)got.series[i].cells[b],
-                           (int64_t)want[got.series[i].values[0]][b]);
-        crew_free(crew);
-        part_unref(parts[0]);
-        arena_free(ctx.arena);
-    }
+TEST(a_trend_of_more_items_than_a_strip_has_keeps_each_with_its_event)
+{
+    const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + 300000, KIT_ORIGIN_MS + 900000};
+    const ScanItems items = {RECORDS, NULL};
+    const ScanProp by[] = {{LEFT, 0, false}};
+    const Trend t = {.items = &items,
+                     .measure = TREND_SUM,
+                     .number = {QTY, 0, true},
+                     .bounds = bounds,
+                     .bucket_count = 2,
+                     .breakdown = by,
+                     .breakdown_count = 1,
+                     .top = 7};
+    Ctx ctx = {.arena = arena_new(1 << 16)};
+    Part *parts[] = {merged_crowd(&ctx)};
+    const ScanView view = {.parts = parts, .part_count = 1, .person_count = PART_BLOCK_PERSONS};
+    Wide want[7][2] = {0};
+    TrendResult got;
+    for (uint32_t i = 0; i < CROWD; i++)
+        for (uint32_t k = 0; k < crowd_items(i); k++)
+            want[i % 7][i >= 300] += crowd_value(i, k);
+    crew = crew_new(2);
+    CHECK(query_trend(&ctx, &(Query){.view = &view, .crew = crew}, &t, &got) == ERR_OK);
+    EXPECT_I64(got.count, 7);
+    for (uint32_t i = 0; i < got.count; i++)
+        for (uint32_t b = 0; b < 2; b++)
+            EXPECT_I64((int64_t)got.series[i].cells[b], (int64_t)want[got.series[i].values[0]][b]);
+    crew_free(crew);
+    part_unref(parts[0]);
+    arena_free(ctx.arena);
+}

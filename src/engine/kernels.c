@@ -89,11 +89,13 @@ void plain_in_range(const uint32_t *values, uint32_t n, uint32_t mask, uint32_t 
     }
 }
 
-void plain_drop_above(const uint32_t *values, uint32_t from, uint32_t to, const uint32_t *table,
-                      int shift, uint32_t most, uint64_t *set)
+void plain_drop_marked(const uint32_t *values, uint32_t from, uint32_t to, int shift,
+                       const uint64_t marked[KERNEL_MARKS / 64], uint64_t *set)
 {
-    for (uint32_t i = from; i < to; i++)
-        set[i / 64] &= ~((uint64_t)(table[values[i] >> shift] > most) << (i & 63));
+    for (uint32_t i = from; i < to; i++) {
+        const uint32_t at = values[i] >> shift;
+        set[i / 64] &= ~((marked[at / 64] >> (at & 63) & 1) << (i & 63));
+    }
 }
 
 uint32_t plain_rows_of(const uint64_t *set, uint32_t n, uint32_t *out)
@@ -151,7 +153,7 @@ const Kernels KERNELS_PLAIN = {
     .count = plain_count,
     .in_table = plain_in_table,
     .in_range = plain_in_range,
-    .drop_above = plain_drop_above,
+    .drop_marked = plain_drop_marked,
     .rows_of = plain_rows_of,
     .rank = plain_rank,
     .count_from = plain_count_from,

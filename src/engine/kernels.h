@@ -15,7 +15,7 @@
 
 #include "base/str.h"
 
-enum { KERNEL_SLACK = 128, KERNEL_PICK_NONE = 255 };
+enum { KERNEL_SLACK = 128, KERNEL_PICK_NONE = 255, KERNEL_MARKS = 2048 };
 
 static inline uint32_t kernel_words(uint32_t rows)
 {
@@ -54,9 +54,9 @@ typedef struct Kernels {
     void (*in_range)(const uint32_t *values, uint32_t n, uint32_t mask, uint32_t low, uint32_t span,
                      uint64_t *out);
 
-    /* Takes the rows in [from, to) out of the set whose entry in the table, at values[i] >> shift, is above `most`. */
-    void (*drop_above)(const uint32_t *values, uint32_t from, uint32_t to, const uint32_t *table,
-                       int shift, uint32_t most, uint64_t *set);
+    /* Takes the rows in [from, to) out of the set whose values[i] >> shift, below KERNEL_MARKS, is in `marked`. */
+    void (*drop_marked)(const uint32_t *values, uint32_t from, uint32_t to, int shift,
+                        const uint64_t marked[KERNEL_MARKS / 64], uint64_t *set);
 
     /* The numbers of the rows in a set, ascending; gives how many. */
     uint32_t (*rows_of)(const uint64_t *set, uint32_t n, uint32_t *out);

@@ -187,6 +187,43 @@ static void avx2_count_from(const uint32_t *values, uint32_t n, const uint64_t *
     }
 }
 
+/* Those of the eight rows from row i on that are in the set and below n. */
+static inline uint32_t rows8(const uint64_t *set, uint32_t n, uint32_t i)
+{
+    const uint32_t there = n - i >= 8 ? 0xFF : (1U << (n - i)) - 1;
+    return set == NULL ? there : there & kernel_load32((const uint8_t *)set + i / 8) >> (i & 7);
+}
+
+/* A row goes when the one before it has the same place and is in the set, too.  All eight are written, each over the
+ * one before it that goes. */
+static uint32_t avx2_places(const uint32_t *values, uint32_t from, uint32_t to, const uint64_t *set,
+                            const uint16_t *ranks, int width, int shift, uint32_t *out)
+{
+    const __m128i up = _mm_cvtsi32_si128(width), down = _mm_cvtsi32_si128(shift);
+    const __m256i turn = _mm256_setr_epi32(7, 0, 1, 2, 3, 4, 5, 6);
+    __m256i before = _mm256_setzero_si256(); /* its first is the one before the eight */
+    uint32_t found = 0, in_before = 0, places[8];
+    for (uint32_t i = from; i < to; i += 8) {
+        const __m256i rank =
+            _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)(ranks + i)));
+        const __m256i place = _mm256_or_si256(_mm256_sll_epi32(rank, up),
+                                              _mm256_srl_epi32(load256(values + i), down));
+        const __m256i turned = _mm256_permutevar8x32_epi32(place, turn);
+        const __m256i same = _mm256_cmpeq_epi32(place, _mm256_blend_epi32(turned, before, 1));
+        _mm256_storeu_si256((__m256i *)(void *)places, place);
+        const uint32_t alike = (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(same));
+        const uint32_t in = rows8(set, to, i);
+        const uint32_t taken = in & ~(alike & (in << 1 | in_before));
+        for (uint32_t j = 0; j < 8; j++) {
+            out[found] = places[j];
+            found += taken >> j & 1;
+        }
+        in_before = in >> 7;
+        before = turned;
+    }
+    return found;
+}
+
 static uint64_t avx2_count(const uint64_t *words, size_t n)
 {
     uint64_t bits = 0;
@@ -205,10 +242,10 @@ const Kernels KERNELS_AVX2 = {
     .count = avx2_count,
     .in_table = avx2_in_table,
     .in_range = avx2_in_range,
-    .drop_above = plain_drop_above,
+    .drop_marked = plain_drop_marked,
     .rows_of = plain_rows_of,
     .rank = avx2_rank,
     .count_from = avx2_count_from,
-    .places = plain_places,
+    .places = avx2_places,
 };
 #endif

@@ -197,22 +197,29 @@ static void avx512_in_range(const uint32_t *values, uint32_t n, uint32_t mask, u
     }
 }
 
-/* Most of sixteen rows lose none. */
-static void avx512_drop_above(const uint32_t *values, uint32_t from, uint32_t to,
-                              const uint32_t *table, int shift, uint32_t most, uint64_t *set)
+/* The marks are 64 words of 32 in four registers: two looks, of which bit 5 of the word's number chooses one.  Sixteen
+ * rows are two whole bytes of the set. */
+static void avx512_drop_marked(const uint32_t *values, uint32_t from, uint32_t to, int shift,
+                               const uint64_t marked[KERNEL_MARKS / 64], uint64_t *set)
 {
     const __m128i down = _mm_cvtsi32_si128(shift);
-    const __m512i mosts = _mm512_set1_epi32((int)most);
-    for (uint32_t i = from; i < to; i += 16) {
-        const __mmask16 valid = valid16(to - i);
+    const __m512i t0 = load512(marked), t1 = load512(marked + 8);
+    const __m512i t2 = load512(marked + 16), t3 = load512(marked + 24);
+    const __m512i upper = _mm512_set1_epi32(32), one = _mm512_set1_epi32(1);
+    uint32_t wanted = 0xFFFFU << (from & 15);
+    for (uint32_t i = from & ~15U; i < to; i += 16, wanted = 0xFFFF) {
         const __m512i at = _mm512_srl_epi32(load512(values + i), down);
-        const __m512i entry = _mm512_mask_i32gather_epi32(mosts, valid, at, table, 4);
-        const uint32_t above = _mm512_cmpgt_epu32_mask(entry, mosts);
-        if (above == 0)
-            continue;
-        uint8_t *const bytes = (uint8_t *)set + i / 8;
-        const uint32_t left = kernel_load32(bytes) & ~(above << (i & 7));
-        memcpy(bytes, &left, sizeof left);
+        const __m512i word = _mm512_srli_epi32(at, 5);
+        const __m512i low = _mm512_permutex2var_epi32(t0, word, t1);
+        const __m512i high = _mm512_permutex2var_epi32(t2, word, t3);
+        const __m512i bits =
+            _mm512_mask_blend_epi32(_mm512_test_epi32_mask(word, upper), low, high);
+        const uint32_t drop = _mm512_test_epi32_mask(_mm512_rorv_epi32(bits, at), one);
+        uint8_t *const rows = (uint8_t *)set + i / 8;
+        uint16_t in;
+        memcpy(&in, rows, sizeof in);
+        in &= (uint16_t) ~(drop & wanted & valid16(to - i));
+        memcpy(rows, &in, sizeof in);
     }
 }
 
@@ -333,7 +340,7 @@ const Kernels KERNELS_AVX512 = {
     .count = avx512_count,
     .in_table = avx512_in_table,
     .in_range = avx512_in_range,
-    .drop_above = avx512_drop_above,
+    .drop_marked = avx512_drop_marked,
     .rows_of = avx512_rows_of,
     .rank = avx512_rank,
     .count_from = avx512_count_from,

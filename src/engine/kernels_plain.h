@@ -40,8 +40,8 @@ void plain_in_table(const uint8_t *src, uint64_t first, uint32_t n, int width,
                     const uint8_t table[256 + 4], uint64_t *out);
 void plain_in_range(const uint32_t *values, uint32_t n, uint32_t mask, uint32_t low, uint32_t span,
                     uint64_t *out);
-void plain_drop_above(const uint32_t *values, uint32_t from, uint32_t to, const uint32_t *table,
-                      int shift, uint32_t most, uint64_t *set);
+void plain_drop_marked(const uint32_t *values, uint32_t from, uint32_t to, int shift,
+                       const uint64_t marked[KERNEL_MARKS / 64], uint64_t *set);
 uint32_t plain_rows_of(const uint64_t *set, uint32_t n, uint32_t *out);
 void plain_rank(const uint32_t *values, uint32_t n, uint32_t mask, const uint32_t *bounds,
                 uint32_t bound_count, uint16_t *out);

@@ -273,25 +273,24 @@ static void placing(void)
 static void dropping(void)
 {
     for (int round = 0; round < 300; round++) {
-        uint32_t values[N + KERNEL_SLACK], table[64];
-        uint64_t set[N / 64 + 2], before[N / 64 + 2];
+        uint32_t values[N + KERNEL_SLACK];
+        uint64_t set[N / 64 + 2], before[N / 64 + 2], marked[KERNEL_MARKS / 64];
         const uint32_t n = below(N + 1), from = below(n + 1), to = from + below(n - from + 1);
-        const uint32_t most = below(4) == 0 ? UINT32_MAX - below(3) : below(40);
         for (uint32_t i = 0; i < n; i++)
-            values[i] = below(64) << 9 | below(512);
-        for (uint32_t i = 0; i < ARRAY_LEN(table); i++)
-            table[i] = below(3) == 0 ? UINT32_MAX - below(5) : below(40);
+            values[i] = below(KERNEL_MARKS) << 9 | below(512);
+        for (uint32_t i = 0; i < ARRAY_LEN(marked); i++)
+            marked[i] = prng_u64(&random_of) & prng_u64(&random_of);
         (void)random_set(set);
         memcpy(before, set, sizeof set);
-        kernels()->drop_above(values, from, to, table, 9, most, set);
+        kernels()->drop_marked(values, from, to, 9, marked, set);
         for (uint32_t i = 0; i < n; i++) {
-            const bool drop = i >= from && i < to && table[values[i] >> 9] > most;
+            const bool drop = i >= from && i < to && is_in(marked, values[i] >> 9);
             CHECK(is_in(set, i) == (is_in(before, i) && !drop));
         }
     }
 }
 
-TEST(rows_above_are_dropped_and_no_others)
+TEST(marked_rows_are_dropped_and_no_others)
 {
     random_of = prng_of(7);
     kit_each_kernel(dropping);

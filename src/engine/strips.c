@@ -12,6 +12,15 @@ typedef struct StripList {
     bool has_dead; /* the part has: rows of persons who were moved since */
 } StripList;
 
+_Static_assert((int)KERNEL_MARKS == (int)PART_BLOCK_PERSONS, "one bit per person");
+
+/* Who of a block was moved since a generation. */
+typedef struct Dead {
+    uint32_t generation;
+    bool is_known, any;
+    uint64_t persons[PART_BLOCK_PERSONS / 64];
+} Dead;
+
 struct Strips {
     const ScanView *view;
     StripAsk ask;
@@ -27,7 +36,8 @@ struct Strips {
     uint32_t *keys;
     uint32_t key_cap;
     StripCut *cuts;
-    uint32_t cut_cap;
+    Dead *dead; /* of each block under way */
+    uint32_t cut_cap, first_block;
     uint64_t set[STRIP_ROWS / 64 + 1], named[STRIP_ROWS / 64 + 1]; /* kernels read a word more */
     FilterScratch scratch;
 };
@@ -35,12 +45,12 @@ struct Strips {
 static void filter_names(Strips *s)
 {
     const ScanSelect *select = s->ask.select;
-    if (select->events == NULL || select->event_count == 0)
+    if (select->events == NULL)
         return;
-    const uint32_t count = select->events[select->event_count - 1] + 1;
+    const uint32_t n = select->event_count, count = n > 0 ? select->events[n - 1] + 1 : 1;
     s->name_codes = calloc(count, 1);
     CHECK(s->name_codes != NULL);
-    for (uint32_t i = 0; i < select->event_count; i++)
+    for (uint32_t i = 0; i < n; i++)
         s->name_codes[select->events[i]] = 1;
     s->names = (Filter){
         .kind = FILTER_CODES, .prop = PROP_EVENT, .codes = s->name_codes, .code_count = count};
@@ -84,6 +94,7 @@ void strips_free(Strips *s)
     free(s->keys);
     free(s->cuts);
     item_strips_free(s->items);
+    free(s->dead);
     filter_scratch_free(&s->scratch);
     free(s);
 }
@@ -111,8 +122,10 @@ static void reserve_cuts(Strips *s, uint32_t n)
         return;
     s->cut_cap = n;
     free(s->cuts);
+    free(s->dead);
     s->cuts = malloc(n * sizeof *s->cuts);
-    CHECK(s->cuts != NULL);
+    s->dead = malloc(n * sizeof *s->dead);
+    CHECK(s->cuts != NULL && s->dead != NULL);
 }
 
 /* Of a list: what is the same for all its strips. */
@@ -169,16 +182,31 @@ static void fill_set(uint64_t *set, uint32_t n)
         set[i] = n - 64 * i >= 64 ? UINT64_MAX : (UINT64_C(1) << (n - 64 * i)) - 1;
 }
 
+/* NULL: all are alive.  Most parts are of one generation: what was found for one list is good for the next. */
+static const uint64_t *dead_of(Strips *s, uint32_t block, uint32_t generation)
+{
+    Dead *dead = &s->dead[block - s->first_block];
+    if (!dead->is_known || dead->generation != generation) {
+        const uint32_t *moved = moved_block(s->view->moved, block, generation);
+        dead->generation = generation;
+        dead->is_known = true;
+        dead->any = moved != NULL;
+        if (moved != NULL)
+            kernels()->in_range(moved, PART_BLOCK_PERSONS, UINT32_MAX, generation + 1,
+                                UINT32_MAX - generation - 1, dead->persons);
+    }
+    return dead->any ? dead->persons : NULL;
+}
+
 /* Rows of persons who were moved elsewhere match nothing. */
 static void drop_dead(Strips *s, const Strip *strip)
 {
     for (uint32_t c = 0; c < strip->cut_count; c++) {
         const StripCut *cut = &strip->cuts[c];
-        const uint32_t generation = strip->at.part->generation;
-        const uint32_t *moved = moved_block(s->view->moved, cut->block, generation);
-        if (moved != NULL)
-            kernels()->drop_above(strip->at.keys, cut[0].row, cut[1].row, moved, PART_SECOND_BITS,
-                                  generation, s->set);
+        const uint64_t *dead = dead_of(s, cut->block, strip->at.part->generation);
+        if (dead != NULL)
+            kernels()->drop_marked(strip->at.keys, cut[0].row, cut[1].row, PART_SECOND_BITS, dead,
+                                   s->set);
     }
 }
 
@@ -230,6 +258,9 @@ static void read_list(Strips *s, StripList *l, uint32_t from, uint32_t to, Strip
 void strips_read(Strips *s, uint32_t from, uint32_t to, StripFn fn, void *arg)
 {
     reserve_cuts(s, to - from + 1);
+    s->first_block = from;
+    for (uint32_t i = 0; i < to - from; i++)
+        s->dead[i].is_known = false;
     for (uint32_t i = 0; i < s->list_count; i++)
         read_list(s, &s->lists[i], from, to, fn, arg);
 }
