@@ -17,7 +17,7 @@ enum {
     QUERY_BREAKDOWNS_MAX = 3,
     QUERY_VALUES_MAX = 1 << 20, /* distinct combinations that are counted to find the top ones */
     QUERY_CELLS_MAX = 1 << 16,  /* series times buckets */
-    QUERY_TALLY_MAX =
+    QUERY_VALUE_CELLS_MAX =
         1 << 22, /* different values of distinct and percentiles, of all cells together */
     QUERY_STEPS_MAX = 20,
     QUERY_INTERVALS_MAX = 400, /* of a retention, of a lifecycle */

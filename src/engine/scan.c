@@ -76,7 +76,7 @@ static int by_event(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static bool select_has(const ScanSelect *s, uint32_t event)
+bool scan_has(const ScanSelect *s, uint32_t event)
 {
     if (s->events == NULL)
         return event != PART_PERSON;
@@ -91,7 +91,7 @@ static bool select_overlaps(const ScanSelect *s, const PartHead *h)
 
 bool scan_select_has(const ScanSelect *s, const Part *part, uint32_t list)
 {
-    return select_has(s, part->lists[list].event) && select_overlaps(s, part->head);
+    return scan_has(s, part->lists[list].event) && select_overlaps(s, part->head);
 }
 
 static bool select_is_sure(const ScanSelect *s, const PartHead *h, uint32_t event)

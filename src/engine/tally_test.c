@@ -1,5 +1,5 @@
 /*
- * engine/tally_test.c -- tallies against the obvious way.
+ * engine/tally_test.c -- counts of random keys against a list that is searched from its start.
  */
 #include "engine/tally.h"
 
@@ -8,76 +8,125 @@
 
 #include <stdlib.h>
 
-enum { PAIRS = 40000 };
+enum { KEYS = 400, LIMIT = 300 };
 
-typedef struct Added {
-    int64_t value, amount;
-    uint32_t cell;
-} Added;
+typedef struct SlowEntry {
+    TallyKey key;
+    uint64_t count;
+    uint32_t person;
+} SlowEntry;
 
-static int by_pair(const void *a, const void *b)
+typedef struct Slow {
+    SlowEntry at[KEYS * 2];
+    uint32_t count;
+} Slow;
+
+/* Small ones, which have a way of their own, and others. */
+static TallyKey random_key(Prng *random)
 {
-    const Added *x = a, *y = b;
-    if (x->cell != y->cell)
-        return x->cell < y->cell ? -1 : 1;
-    return (x->value > y->value) - (x->value < y->value);
+    TallyKey key = {{(int64_t)prng_below(random, 150)}};
+    if (prng_below(random, 2) == 0)
+        key.of[prng_below(random, 3)] = (int64_t)prng_below(random, 6) - 3;
+    if (prng_below(random, 8) == 0)
+        key.of[0] = INT64_MIN + (int64_t)prng_below(random, 2);
+    if (prng_below(random, 8) == 0)
+        key.of[0] = 4094 + (int64_t)prng_below(random, 4);
+    return key;
 }
 
-/* `spread`: how many bits values and cells have. */
-static void compare(Prng *random, uint32_t n, uint32_t value_bits, uint32_t cell_bits)
+static SlowEntry *slow_find(Slow *s, const TallyKey *key)
 {
-    Added *added = calloc(n, sizeof *added);
-    Tally t = {.max = 1 << 20}, joined = {.max = 1 << 20};
-    for (uint32_t i = 0; i < n; i++) {
-        added[i].value = (int64_t)prng_u64(random) >> (64 - value_bits);
-        added[i].cell = (uint32_t)(prng_u64(random) >> (64 - cell_bits));
-        added[i].amount = 1 + (int64_t)prng_below(random, 5);
-        tally_add(&t, added[i].cell, added[i].value, added[i].amount);
+    for (uint32_t i = 0; i < s->count; i++)
+        if (memcmp(&s->at[i].key, key, sizeof *key) == 0)
+            return &s->at[i];
+    return NULL;
+}
+
+static SlowEntry *slow_entry(Slow *s, const TallyKey *key)
+{
+    SlowEntry *e = slow_find(s, key);
+    if (e != NULL || s->count == LIMIT)
+        return e;
+    s->at[s->count] = (SlowEntry){.key = *key};
+    return &s->at[s->count++];
+}
+
+static void compare(const Tally *t, Slow *s)
+{
+    EXPECT_I64(t->count, s->count);
+    for (uint32_t i = 0; i < s->count; i++) {
+        const uint32_t number = tally_find(t, s->at[i].key);
+        EXPECT_I64(number, i);
+        EXPECT_I64((int64_t)t->at[number].count, (int64_t)s->at[i].count);
     }
-    tally_join(&joined, &t);
-    tally_settle(&joined);
-    qsort(added, n, sizeof *added, by_pair);
-    uint32_t at = 0;
-    for (uint32_t i = 0; i < n; at++) {
-        int64_t amount = 0;
-        const Added *first = &added[i];
-        while (i < n && by_pair(first, &added[i]) == 0)
-            amount += added[i++].amount;
-        CHECK(at < joined.count && joined.at[at].cell == first->cell);
-        EXPECT_I64(joined.at[at].value, first->value);
-        EXPECT_I64(joined.at[at].amount, amount);
+}
+
+static void add_some(Prng *random, Tally *t, Slow *s, uint32_t first_person, bool persons)
+{
+    for (uint32_t i = 0; i < 3000; i++) {
+        const TallyKey key = random_key(random);
+        const uint32_t person = first_person + i / 10, amount = (uint32_t)prng_below(random, 5);
+        SlowEntry *e = slow_entry(s, &key);
+        if (persons)
+            tally_add_person(t, key, person);
+        else
+            tally_add(t, key, amount);
+        if (e == NULL)
+            continue;
+        e->count += persons ? e->count == 0 || e->person != person : amount;
+        e->person = person;
     }
-    EXPECT_I64(at, joined.count);
-    CHECK(!joined.is_full);
+    compare(t, s);
+}
+
+TEST(tallies_count_what_a_list_counts_up_to_their_limit)
+{
+    Prng random = prng_of(21);
+    static Slow slow;
+    for (int persons = 0; persons < 2; persons++) {
+        Tally t = {.limit = LIMIT};
+        slow.count = 0;
+        TallyKey none = {{77, 77, 77}};
+        EXPECT_I64(tally_find(&t, none), TALLY_NONE);
+        add_some(&random, &t, &slow, 1, persons == 1);
+        EXPECT_I64(tally_find(&t, none), TALLY_NONE);
+        EXPECT_I64(t.is_over, slow.count == LIMIT);
+        tally_free(&t);
+        EXPECT_I64(t.count, 0);
+    }
+    CHECK(slow.count == LIMIT);
+}
+
+TEST(a_tally_joins_another_and_is_sorted_by_count_then_key)
+{
+    Prng random = prng_of(22);
+    static Slow all;
+    Tally t = {.limit = LIMIT}, more = {.limit = LIMIT};
+    all.count = 0;
+    for (uint32_t i = 0; i < 100; i++) {
+        const TallyKey key = random_key(&random), other = random_key(&random);
+        tally_add(&t, key, 1);
+        tally_add(&more, other, 2);
+        slow_entry(&all, &key)->count++;
+    }
+    for (uint32_t i = 0; i < more.count; i++)
+        slow_entry(&all, &more.at[i].key)->count += more.at[i].count;
+    tally_join(&t, &more);
+    compare(&t, &all);
+    CHECK(!t.is_over);
+    more.is_over = true;
+    tally_join(&t, &more);
+    CHECK(t.is_over);
+    tally_sort(&t);
+    EXPECT_I64(t.count, all.count);
+    for (uint32_t i = 1; i < t.count; i++) {
+        const TallyEntry *a = &t.at[i - 1], *b = &t.at[i];
+        const TallyKey *x = &a->key, *y = &b->key;
+        const bool ascends = x->of[0] != y->of[0]   ? x->of[0] < y->of[0]
+                             : x->of[1] != y->of[1] ? x->of[1] < y->of[1]
+                                                    : x->of[2] < y->of[2];
+        CHECK(a->count > b->count || (a->count == b->count && ascends));
+    }
     tally_free(&t);
-    tally_free(&joined);
-    free(added);
-}
-
-TEST(a_tally_has_each_pair_once_in_order_with_all_that_was_added)
-{
-    Prng random = prng_of(70);
-    compare(&random, 1, 64, 32);
-    compare(&random, PAIRS, 64, 32);
-    compare(&random, PAIRS, 64, 2);
-    compare(&random, PAIRS, 3, 2);
-    compare(&random, 5 * PAIRS, 12, 9);
-    compare(&random, PAIRS, 17, 1);
-}
-
-TEST(a_full_tally_says_so_and_one_of_few_pairs_is_never_full)
-{
-    Tally few = {.max = 4096}, many = {.max = 4096}, large = {.max = 4096};
-    for (uint32_t i = 0; i < PAIRS; i++) {
-        tally_add(&few, i % 3, i % 500, 1);
-        tally_add(&many, i % 3, i, 1);
-    }
-    CHECK(!few.is_full && few.cap <= 4096);
-    CHECK(many.is_full && many.cap <= 4096);
-    tally_add(&large, 1, 1, INT64_MAX);
-    tally_add(&large, 1, 1, 1);
-    CHECK(large.is_full);
-    tally_free(&few);
-    tally_free(&many);
-    tally_free(&large);
+    tally_free(&more);
 }

@@ -17,7 +17,7 @@ enum {
     FLAG_BYTES_GOOD = 1 << 19, /* that stay near the processor */
     DENSE_CODES = 1 << 16,     /* below: codes index a table */
     CELLS_GOOD = 1 << 15,      /* of all codes: cheaper than a second pass */
-    SEEN_WORDS_GOOD = 1 << 17, /* of all cells: cheaper than a tally */
+    SEEN_WORDS_GOOD = 1 << 17, /* of all cells: cheaper than sums of each value */
 };
 
 /* ---- the passes ---------------------------------------------------------------------------------- */
@@ -150,7 +150,7 @@ static uint32_t breakdown_codes(const TrendRun *run)
 /* Of whom the others' cells are those of their series together. */
 static bool adds_up(const Trend *t)
 {
-    return !asks_of_persons(t) && !trend_tallies(t);
+    return !asks_of_persons(t) && !trend_keeps_values(t);
 }
 
 static int64_t value_of_code(uint32_t code)
@@ -232,17 +232,17 @@ static void show_codes(Ctx *ctx, TrendRun *run)
 
 /* ---- the result ---------------------------------------------------------------------------------- */
 
-static Err join_seen(Ctx *ctx, TrendRun *run, Tally *all)
+static Err join_seen(Ctx *ctx, TrendRun *run, CellSums *all)
 {
     bool overflowed = false;
-    all->max = QUERY_TALLY_MAX;
+    all->max = QUERY_VALUE_CELLS_MAX;
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
         TrendWorker *w = &run->workers[i];
         overflowed = overflowed || w->persons.is_full;
-        tally_join(all, &w->seen);
-        tally_free(&w->seen);
+        cell_sums_join(all, &w->seen);
+        cell_sums_free(&w->seen);
     }
-    tally_settle(all);
+    cell_sums_settle(all);
     if (all->is_full || overflowed)
         return fail(ctx, ERR_INVALID, "query.too_large", "too many different values, or too large");
     return ERR_OK;
@@ -266,8 +266,8 @@ static void take_series(TrendRun *run, Combinations *all)
 }
 
 /* The combinations beyond those that are shown are "other": in one pass they have cells of their own. */
-static void give_series(Ctx *ctx, const TrendRun *run, const Combinations *all, const Tally *seen,
-                        TrendResult *out)
+static void give_series(Ctx *ctx, const TrendRun *run, const Combinations *all,
+                        const CellSums *seen, TrendResult *out)
 {
     const uint32_t shown = shown_of(run, all);
     TrendSeries *series = ARENA_ARRAY(ctx->arena, TrendSeries, (size_t)shown + 1);
@@ -294,7 +294,7 @@ static void give_series(Ctx *ctx, const TrendRun *run, const Combinations *all, 
     *out = (TrendResult){series, shown + has_other, all->count};
 }
 
-static void give_one(Ctx *ctx, const TrendRun *run, const Tally *seen, TrendResult *out)
+static void give_one(Ctx *ctx, const TrendRun *run, const CellSums *seen, TrendResult *out)
 {
     TrendSeries *series = ARENA_NEW(ctx->arena, TrendSeries);
     TrendSum *cells = NULL;
@@ -347,7 +347,7 @@ static Err find_series(Ctx *ctx, TrendRun *run, Combinations *all)
     return ERR_OK;
 }
 
-static Err run_trend(Ctx *ctx, TrendRun *run, Combinations *all, Tally *seen, TrendResult *out)
+static Err run_trend(Ctx *ctx, TrendRun *run, Combinations *all, CellSums *seen, TrendResult *out)
 {
     const bool is_broken_down = run->t->breakdown_count > 0;
     if (is_broken_down)
@@ -386,8 +386,8 @@ static void open_run(Ctx *ctx, TrendRun *run)
     for (uint32_t i = 0; i < crew_size(q->crew); i++) {
         run->workers[i].run = run;
         run->workers[i].counted.width = t->breakdown_count;
-        run->workers[i].seen.max = QUERY_TALLY_MAX / crew_size(q->crew);
-        run->workers[i].persons.max = QUERY_TALLY_MAX;
+        run->workers[i].seen.max = QUERY_VALUE_CELLS_MAX / crew_size(q->crew);
+        run->workers[i].persons.max = QUERY_VALUE_CELLS_MAX;
         trend_open_worker(&run->workers[i]);
     }
 }
@@ -401,13 +401,13 @@ Err query_trend(Ctx *ctx, const Query *q, const Trend *t, TrendResult *out)
                     t->top);
     TrendRun run = {.q = q, .t = t};
     Combinations all = {0};
-    Tally seen = {0};
+    CellSums seen = {0};
     open_run(ctx, &run);
     const Err err = run_trend(ctx, &run, &all, &seen, out);
     for (uint32_t i = 0; i < crew_size(q->crew); i++)
         trend_close_worker(&run.workers[i]);
     free(run.workers);
     combinations_free(&all);
-    tally_free(&seen);
+    cell_sums_free(&seen);
     return err;
 }

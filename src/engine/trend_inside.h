@@ -7,8 +7,8 @@
 #pragma once
 
 #include "engine/buckets.h"
+#include "engine/cell_sums.h"
 #include "engine/strips.h"
-#include "engine/tally.h"
 #include "engine/trend_series.h"
 
 enum { TREND_FLAG_WORDS = PART_BLOCK_PERSONS / 64 };
@@ -53,8 +53,8 @@ typedef struct TrendWorker {
     uint64_t *counts;    /* of cells: events, or the numbers in them */
     uint64_t *flags;     /* of persons: [block of the piece][cell][TREND_FLAG_WORDS] */
     uint64_t *seen_bits; /* of codes: [cell][word] */
-    Tally seen;          /* other values, by cell */
-    Tally persons;       /* of the piece, by cell */
+    CellSums seen;       /* other values, by cell */
+    CellSums persons;    /* of the piece, by cell */
     FilterScratch scratch;
 } TrendWorker;
 
@@ -69,7 +69,7 @@ static inline bool trend_is_per_person(const Trend *t)
     return t->measure >= TREND_AVERAGE && t->of != TREND_OF_EVENT;
 }
 
-static inline bool trend_tallies(const Trend *t)
+static inline bool trend_keeps_values(const Trend *t)
 {
     return t->measure == TREND_DISTINCT || t->measure == TREND_PERCENTILE;
 }
@@ -111,5 +111,5 @@ void trend_begin_piece(TrendWorker *w);
 void trend_end_piece(TrendWorker *w);
 
 /* Puts the workers' cells of one series to `cells` and `of`, which have the buckets of a result. */
-void trend_give_cells(const TrendRun *run, const Tally *seen, uint32_t series, TrendSum *cells,
+void trend_give_cells(const TrendRun *run, const CellSums *seen, uint32_t series, TrendSum *cells,
                       uint64_t *of);

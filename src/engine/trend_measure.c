@@ -28,7 +28,7 @@ static void add_number(TrendWorker *w, uint32_t cell, int64_t number)
         break;
     case TREND_DISTINCT:
     case TREND_PERCENTILE:
-        tally_add(&w->seen, cell, number, 1);
+        cell_sums_add(&w->seen, cell, number, 1);
         break;
     case TREND_EVENTS:
     case TREND_PERSONS:
@@ -98,7 +98,7 @@ static void add_persons(TrendWorker *w, const Strip *strip, uint32_t n)
         const int64_t person =
             ((int64_t)cut->block << PART_BLOCK_BITS) + (strip->at.keys[row] >> PART_SECOND_BITS);
         if (number != SCAN_MISSING)
-            tally_add(&w->persons, w->cell[i], person, number);
+            cell_sums_add(&w->persons, w->cell[i], person, number);
     }
 }
 
@@ -210,7 +210,7 @@ void trend_end_piece(TrendWorker *w)
 {
     if (trend_flags_persons(w->run->t))
         end_flags(w);
-    tally_settle(&w->persons);
+    cell_sums_settle(&w->persons);
     for (uint32_t i = 0; i < w->persons.count; i++)
         add_number(w, w->persons.at[i].cell, w->persons.at[i].amount);
     w->persons.count = 0;
@@ -246,7 +246,7 @@ static void join_workers(const TrendRun *run, uint32_t series, TrendSum *cells, 
 }
 
 /* The value with `rank` others before it, of a cell's entries. */
-static int64_t value_at(const TallyEntry *entries, uint64_t rank)
+static int64_t value_at(const CellSum *entries, uint64_t rank)
 {
     while (rank >= (uint64_t)entries->amount)
         rank -= (uint64_t)entries++->amount;
@@ -255,7 +255,7 @@ static int64_t value_at(const TallyEntry *entries, uint64_t rank)
 
 enum { BPS = 10000 };
 
-static void give_percentile(const TallyEntry *entries, uint32_t n, uint32_t bps, TrendSum *cell,
+static void give_percentile(const CellSum *entries, uint32_t n, uint32_t bps, TrendSum *cell,
                             uint64_t *of)
 {
     uint64_t values = 0;
@@ -270,7 +270,7 @@ static void give_percentile(const TallyEntry *entries, uint32_t n, uint32_t bps,
 }
 
 /* The entries are sorted by cell. */
-static void give_seen(const TrendRun *run, const Tally *seen, uint32_t series, TrendSum *cells,
+static void give_seen(const TrendRun *run, const CellSums *seen, uint32_t series, TrendSum *cells,
                       uint64_t *of)
 {
     const uint32_t from = series * run->stride + 1;
@@ -303,12 +303,12 @@ static void count_codes(const TrendRun *run, uint32_t series, TrendSum *cells)
         }
 }
 
-void trend_give_cells(const TrendRun *run, const Tally *seen, uint32_t series, TrendSum *cells,
+void trend_give_cells(const TrendRun *run, const CellSums *seen, uint32_t series, TrendSum *cells,
                       uint64_t *of)
 {
     if (run->seen_codes > 0)
         count_codes(run, series, cells);
-    else if (trend_tallies(run->t))
+    else if (trend_keeps_values(run->t))
         give_seen(run, seen, series, cells, of);
     else
         join_workers(run, series, cells, of);

@@ -40,8 +40,8 @@ void trend_close_worker(TrendWorker *w)
     _Static_assert(QUERY_BREAKDOWNS_MAX == 3, "all are freed");
     for (size_t i = 0; i < ARRAY_LEN(buffers); i++)
         free(buffers[i]);
-    tally_free(&w->seen);
-    tally_free(&w->persons);
+    cell_sums_free(&w->seen);
+    cell_sums_free(&w->persons);
     filter_scratch_free(&w->scratch);
 }
 
