@@ -93,14 +93,14 @@ bool money_parse(Str text, int exponent, Money *out)
 
 void money_print(Buf *out, Money m, int exponent)
 {
-    CHECK(exponent >= 0 && exponent <= 4);
-    int64_t unit = 1;
+    CHECK(exponent >= 0 && exponent <= MONEY_PLACES_MAX);
+    uint64_t unit = 1;
     for (int i = 0; i < exponent; i++)
         unit *= 10;
-    const int64_t fen = m.fen < 0 ? -m.fen : m.fen;
+    const uint64_t fen = m.fen < 0 ? -(uint64_t)m.fen : (uint64_t)m.fen;
     if (m.fen < 0)
         buf_add_char(out, '-');
-    buf_add_i64(out, fen / unit);
+    buf_addf(out, "%" PRIu64, fen / unit);
     if (exponent > 0)
-        buf_addf(out, ".%0*" PRId64, exponent, fen % unit);
+        buf_addf(out, ".%0*" PRIu64, exponent, fen % unit);
 }

@@ -59,5 +59,6 @@ void money_split(Money total, const int64_t *weight, size_t n, Money *out);
  */
 MUST_USE bool money_parse(Str text, int exponent, Money *out);
 
-/* "-12.30" for exponent 2, "1230" for exponent 0. */
+/* "-12.30" for exponent 2, "1230" for exponent 0; also numbers that are no money, which have up to so many places. */
+enum { MONEY_PLACES_MAX = 18 };
 void money_print(Buf *out, Money m, int exponent);

@@ -192,6 +192,21 @@ TEST(money_prints_what_it_parses)
     buf_free(&b);
 }
 
+TEST(money_prints_numbers_of_up_to_eighteen_places)
+{
+    Buf b = BUF_MAX(200);
+    money_print(&b, (Money){-123456}, 5);
+    buf_add_char(&b, ' ');
+    money_print(&b, (Money){1}, MONEY_PLACES_MAX);
+    buf_add_char(&b, ' ');
+    money_print(&b, (Money){INT64_MIN}, MONEY_PLACES_MAX);
+    buf_add_char(&b, ' ');
+    money_print(&b, (Money){INT64_MIN}, 0);
+    CHECK(str_eq(buf_str(&b), STR("-1.23456 0.000000000000000001 -9.223372036854775808 "
+                                  "-9223372036854775808")));
+    buf_free(&b);
+}
+
 /* ---- clock.h ---- */
 
 TEST(clock_stands_where_it_is_set_by_hand)

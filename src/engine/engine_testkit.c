@@ -48,6 +48,8 @@ static KitRow random_row(Kit *k, const KitShape *shape, uint32_t i)
         r.time_ms = k->rows[i - 1].time_ms;
         r.person = k->rows[i - 1].person;
     }
+    if (shape->nobody > 0 && kit_below(k, 100) < shape->nobody)
+        r.person = 0;
     for (uint32_t p = 0; p < KIT_PROPS; p++)
         r.values[p] = random_value(k, p);
     return r;

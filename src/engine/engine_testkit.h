@@ -17,7 +17,8 @@ enum { KIT_PROPS = 4 };
 typedef struct KitShape {
     uint32_t rows, persons, events, weeks;
     bool whole_seconds;
-    uint32_t ties; /* of 100 rows: at the time of the row before */
+    uint32_t ties;   /* of 100 rows: at the time of the row before */
+    uint32_t nobody; /* of 100 rows: of person 0 */
 } KitShape;
 
 typedef struct KitRow {

@@ -76,7 +76,7 @@ static int by_event(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static bool select_has(const ScanSelect *s, uint32_t event)
+bool scan_has(const ScanSelect *s, uint32_t event)
 {
     if (s->events == NULL)
         return event != PART_PERSON;
@@ -101,7 +101,7 @@ static Wanted want_list(const ScanAsk *ask, const Part *part, uint32_t list)
     Wanted w = {.list = list};
     for (uint32_t i = 0; i < ask->select_count; i++) {
         const ScanSelect *s = &ask->selects[i];
-        if (!select_has(s, event) || !select_overlaps(s, part->head))
+        if (!scan_has(s, event) || !select_overlaps(s, part->head))
             continue;
         w.selects |= 1U << i;
         w.sure |= select_is_sure(s, part->head, event) ? 1U << i : 0;

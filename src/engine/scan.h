@@ -91,6 +91,9 @@ typedef struct ScanLoose {
     const FilterRows *at; /* for scan_values() */
 } ScanLoose;
 
+/* Whether events of this name, or some of PART_REST, may be among what is selected. */
+bool scan_has(const ScanSelect *s, uint32_t event);
+
 typedef struct Scanner Scanner;
 
 Scanner *scanner_new(const ScanView *view, const ScanAsk *ask);

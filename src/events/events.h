@@ -104,7 +104,7 @@ MUST_USE Err events_sync(Ctx *ctx, EventsLog *log);
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* Where a page ended: pass it back to go on.  seq 0 = from the newest. */
+/* Where a page ended: pass it back to go on, in either direction.  seq 0 = from the newest, or the oldest. */
 typedef struct EventsCursor {
     int64_t time_ms;
     uint64_t seq;
@@ -115,6 +115,7 @@ typedef struct EventsQuery {
     int64_t from_ms;  /* by time of the event, [from, to) */
     int64_t to_ms;    /* 0 = no end */
     uint32_t limit;   /* 1 to EVENTS_PAGE_MAX */
+    bool oldest_first;
     EventsCursor after;
 } EventsQuery;
 
@@ -125,8 +126,8 @@ typedef struct EventsPage {
     uint64_t damaged; /* events that belong here but could not be read: see events_verify() */
 } EventsPage;
 
-/* Called per event, newest (time, then arrival) first; the event lives only during the call.  An
- * Err stops and is returned. */
+/* Called per event, newest (time, then arrival) first unless asked otherwise; the event lives only during the
+ * call.  An Err stops and is returned. */
 typedef Err (*EventFn)(Ctx *ctx, const Event *e, void *arg);
 
 /* Every record of one actor key: events, attribute changes, links.  Errors: INVALID "events.limit",

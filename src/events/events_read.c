@@ -28,7 +28,7 @@ typedef struct Sources {
     size_t count;
 } Sources;
 
-/* Exclusive upper end of what is to be given: older than (time, seq). */
+/* An end of what is to be given: below it is what is older than (time, seq). */
 typedef EventsCursor Bound;
 
 typedef struct Reader {
@@ -36,8 +36,7 @@ typedef struct Reader {
     Sources sources;
     const EventsQuery *q;
     bool by_actor;
-    Bound below;
-    int64_t from_ms;
+    Bound from, below;              /* [from, below) */
     uint8_t key[SIPHASH_KEY_BYTES]; /* that `hash` was made with */
     uint64_t hash;
     FrameReader frames;
@@ -157,7 +156,7 @@ static void stretch_of_open(Ctx *ctx, Reader *r, Source *s)
     uint32_t n = 0;
     const RunColumns *c = s->run->columns;
     for (uint32_t i = 0; i < s->count; i++) {
-        if ((r->by_actor && c->hash[i] != hash) || s->time[i] < r->from_ms ||
+        if ((r->by_actor && c->hash[i] != hash) || is_below(s, i, r->from) ||
             !is_below(s, i, r->below))
             continue;
         order[n++] = i;
@@ -176,7 +175,7 @@ static Err find_stretch(Ctx *ctx, Reader *r, Source *s)
         return ERR_OK;
     }
     const RunHead *h = &s->run->head;
-    if (h->max_ms < r->from_ms || h->min_ms > r->below.time_ms)
+    if (h->max_ms < r->from.time_ms || h->min_ms > r->below.time_ms)
         return ERR_OK; /* lo == hi: nothing here */
     TRY(make_trusted(ctx, r->log, s));
     s->lo = 0;
@@ -187,14 +186,20 @@ static Err find_stretch(Ctx *ctx, Reader *r, Source *s)
         s->lo = hash_place(s->run->hash, s->count, hash);
         s->hi = hash == UINT64_MAX ? s->count : hash_place(s->run->hash, s->count, hash + 1);
     }
-    s->lo = bound_place(s, s->lo, s->hi, (Bound){r->from_ms, 0});
+    s->lo = bound_place(s, s->lo, s->hi, r->from);
     s->hi = bound_place(s, s->lo, s->hi, r->below);
     return ERR_OK;
 }
 
-static EventsCursor newest_of(const Source *s)
+/* The position that the source gives next. */
+static uint32_t next_position(const Reader *r, const Source *s)
 {
-    const uint32_t position = position_at(s, s->hi - 1);
+    return position_at(s, r->q->oldest_first ? s->lo : s->hi - 1);
+}
+
+static EventsCursor next_of(const Reader *r, const Source *s)
+{
+    const uint32_t position = next_position(r, s);
     return (EventsCursor){s->time[position], s->run->first_seq + position};
 }
 
@@ -203,17 +208,17 @@ static bool is_newer(EventsCursor a, EventsCursor b)
     return a.time_ms > b.time_ms || (a.time_ms == b.time_ms && a.seq > b.seq);
 }
 
-/* The source that holds the newest event not yet given, or NULL. */
-static Source *next_source(const Sources *s)
+/* The source that holds the event to be given next, or NULL. */
+static Source *next_source(const Reader *r)
 {
     Source *best = NULL;
     EventsCursor best_at = {0, 0};
-    for (size_t i = 0; i < s->count; i++) {
-        Source *one = &s->at[i];
+    for (size_t i = 0; i < r->sources.count; i++) {
+        Source *one = &r->sources.at[i];
         if (one->lo == one->hi)
             continue;
-        const EventsCursor at = newest_of(one);
-        if (best == NULL || is_newer(at, best_at)) {
+        const EventsCursor at = next_of(r, one);
+        if (best == NULL || is_newer(at, best_at) != r->q->oldest_first) {
             best = one;
             best_at = at;
         }
@@ -288,29 +293,39 @@ static bool is_wanted(const Reader *r, const Event *e)
 static Err give_page(Ctx *ctx, Reader *r, EventFn fn, void *arg, EventsPage *page)
 {
     while (page->given < r->q->limit) {
-        Source *s = next_source(&r->sources);
+        Source *s = next_source(r);
         if (s == NULL)
             return ERR_OK;
-        const uint32_t position = position_at(s, s->hi - 1);
+        const uint32_t position = next_position(r, s);
         Event e = {.kind = EVENT_GONE};
         bool good = false;
         TRY(read_event(ctx, r, s, position, &e, &good));
-        page->next = newest_of(s);
-        s->hi--;
+        page->next = next_of(r, s);
+        if (r->q->oldest_first)
+            s->lo++;
+        else
+            s->hi--;
         page->damaged += !good;
         if (!good || !is_wanted(r, &e))
             continue; /* another actor may share the hash */
         TRY(fn(ctx, &e, arg));
         page->given++;
     }
-    page->more = next_source(&r->sources) != NULL;
+    page->more = next_source(r) != NULL;
     return ERR_OK;
 }
 
 static Bound upper_bound(const EventsQuery *q)
 {
     const Bound to = {q->to_ms == 0 ? INT64_MAX : q->to_ms, 0};
-    return q->after.seq == 0 || is_newer(q->after, to) ? to : q->after;
+    return q->oldest_first || q->after.seq == 0 || is_newer(q->after, to) ? to : q->after;
+}
+
+static Bound lower_bound(const EventsQuery *q)
+{
+    const Bound from = {q->from_ms < 0 ? 0 : q->from_ms, 0};
+    const Bound behind = {q->after.time_ms, q->after.seq + 1};
+    return !q->oldest_first || q->after.seq == 0 || is_newer(from, behind) ? from : behind;
 }
 
 static Err read_page(Ctx *ctx, Reader *r, EventFn fn, void *arg, EventsPage *page)
@@ -335,7 +350,7 @@ static Err query(Ctx *ctx, EventsLog *log, const EventsQuery *q, bool by_actor, 
                 .q = q,
                 .by_actor = by_actor,
                 .below = upper_bound(q),
-                .from_ms = q->from_ms < 0 ? 0 : q->from_ms,
+                .from = lower_bound(q),
                 .scratch = arena_new(FRAME_PICK_BYTES)};
     memcpy(r.key, log->key, sizeof r.key);
     r.hash = by_actor ? run_actor_hash(r.key, q->actor) : 0;

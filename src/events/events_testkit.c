@@ -170,17 +170,22 @@ static bool model_wants(const Event *e, const EventsQuery *q, bool by_actor)
             (str_eq(e->actor.kind, q->actor.kind) && str_eq(e->actor.value, q->actor.value)));
 }
 
-/* The newest wanted event that is older than (time, seq), or NULL. */
+static bool is_older(const Event *e, EventsCursor c)
+{
+    return e->time_ms < c.time_ms || (e->time_ms == c.time_ms && e->seq < c.seq);
+}
+
+/* The newest wanted event that is older than (time, seq), or NULL; the other way round, the oldest that is newer. */
 static const Event *model_next(const Model *m, const EventsQuery *q, bool by_actor, EventsCursor c)
 {
     const Event *best = NULL;
     for (size_t i = 0; i < m->count; i++) {
         const Event *e = &m->at[i];
-        const bool older =
-            c.seq == 0 || e->time_ms < c.time_ms || (e->time_ms == c.time_ms && e->seq < c.seq);
-        const bool newer = best == NULL || e->time_ms > best->time_ms ||
-                           (e->time_ms == best->time_ms && e->seq > best->seq);
-        if (older && newer && model_wants(e, q, by_actor))
+        if (e->seq == c.seq || !model_wants(e, q, by_actor) ||
+            (c.seq != 0 && is_older(e, c) == q->oldest_first))
+            continue;
+        if (best == NULL ||
+            is_older(e, (EventsCursor){best->time_ms, best->seq}) == q->oldest_first)
             best = e;
     }
     return best;
@@ -210,7 +215,7 @@ static void compare_query(Kit *k, const Model *m, EventsLog *log)
 {
     const bool by_actor = kit_below(k, 2) == 1;
     const uint32_t who = kit_below(k, 14);
-    EventsQuery q = {.limit = 1 + kit_below(k, 300)};
+    EventsQuery q = {.limit = 1 + kit_below(k, 300), .oldest_first = kit_below(k, 2) == 1};
     if (who > 0)
         q.actor = (EventActor){STR("phone"), arena_printf(k->ctx.arena, "+86138000%05u", who)};
     if (kit_below(k, 2) == 1)

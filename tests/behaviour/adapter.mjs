@@ -89,9 +89,12 @@ const FILTERS = {
   aggregation_group_type_index: 'groups counted, not persons',
 }
 
+const PAGES = { $pageview: '$current_url', $screen: '$screen_name' } // what a node of a path is named by
+const pathOf = (q) => q.filter.path_type ?? '$pageview'
+
 /** What this question is that cannot be asked, or something false; every reason is told. */
 const CANNOT = [
-  (q) => q.query === 'Paths' && 'paths',
+  (q) => q.query === 'Paths' && !PAGES[pathOf(q)] && `paths of ${pathOf(q)}`,
   (q) => q.query.startsWith('ClickhouseFunnelTrends') && 'funnel over time',
   (q) => q.query === 'ClickhouseFunnelTimeToConvert' && 'distribution of the times to convert',
   (q) => q.method === 'get_cached_result' && 'a cache of answers',
@@ -370,7 +373,22 @@ async function retention(place, q, ask) {
   }))
 }
 
+/** Theirs are the ways from step to step, the most frequent first. */
+async function paths(place, q, ask) {
+  const { from, to } = place.range(q, { by: 'day' })
+  const of = place.of({ id: pathOf(q) }, q.filter)
+  const { paths: answer } = await ask({ paths: { of, from, to, property: place.name(PAGES[pathOf(q)]), top: 50 } })
+  const { steps } = answer
+  const name = (step, i) => `${step + 1}_${steps[step].nodes[i].value ?? ''}`
+  const ways = steps.flatMap((s, i) =>
+    s.edges.map((e) => ({ source: name(i, e.from), target: name(i + 1, e.to), value: e.count })),
+  )
+  const text = (way) => `${way.source} ${way.target}`
+  return ways.sort((a, b) => b.value - a.value || (text(a) < text(b) ? -1 : 1))
+}
+
 const KINDS = [
+  [(q) => q.query === 'Paths', paths],
   [(q) => ofFunnel(q), funnel],
   [(q) => q.query === 'Retention', retention],
   [(q) => q.filter.shown_as === 'Lifecycle', lifecycle],

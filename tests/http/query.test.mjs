@@ -493,6 +493,13 @@ test('conditions on attributes hold as of now, for people and for their events',
   await say('link', 'taste-a', { other: actor('taste-c') })
   assert.equal(await tasted('person.town == "Shanghai"'), '2')
   assert.equal(await cells({ of: 'any event where person.visits == 3' }), '2') // what was said is no event
+  const between = { id: `who-${said++}`, kind: 'attributes', actor: actor('path-a'), properties: { town: 'x' } }
+  await happened('Path First', 'path-a', 3)
+  await w.want(200, 'POST', '/v1/events', { events: [{ ...between, time: new Date(NOON - 2.9 * HOUR).toISOString() }] })
+  await happened('Path Second', 'path-a', 2.8)
+  const steps = { transitions: { ...WEEK, top: 50 } }
+  const pairs = (await ask(steps)).transitions.rows.map((t) => `${t.from} > ${t.to}`)
+  assert.ok(pairs.includes('Path First > Path Second'), pairs.join(', '))
   await refused('query.rule', { trend: { ...WEEK, of: '"Shelf Tasted" where person.town > 3' } }, '/trend/of')
 })
 

@@ -47,6 +47,21 @@ Err ask_select(Asking *a, Str json, const char *pointer, ScanSelect *out)
     return blamed(a->ctx, pointer, analysis_compile(a->ctx, &a->names, &rule, &a->texts, out));
 }
 
+Err ask_maybe_select(Asking *a, DtoState is, Str json, const char *pointer, ScanSelect *out)
+{
+    return is == DTO_VALUE ? ask_select(a, json, pointer, out) : ERR_OK;
+}
+
+Err ask_range(Asking *a, int32_t from, int32_t to, ScanSelect *out)
+{
+    int64_t *bounds = NULL;
+    uint32_t count = 0;
+    TRY(analysis_buckets(a->ctx, a->names.settings, from, to, ANALYSIS_BY_ALL, &bounds, &count));
+    out->from_ms = bounds[0];
+    out->to_ms = bounds[1];
+    return ERR_OK;
+}
+
 Err ask_persons(Asking *a, Str json, const char *pointer, const Segment **out)
 {
     Rule rule;

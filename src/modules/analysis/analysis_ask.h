@@ -32,11 +32,22 @@ Err ask_retention(Asking *a, const Query *q, const ApiQuery *in);
 Err ask_stickiness(Asking *a, const Query *q, const ApiQuery *in);
 Err ask_lifecycle(Asking *a, const Query *q, const ApiQuery *in);
 Err ask_segment(Asking *a, const Query *q, const ApiQuery *in);
+Err ask_paths(Asking *a, const Query *q, const ApiQuery *in);
+Err ask_transitions(Asking *a, const Query *q, const ApiQuery *in);
+Err ask_sessions(Asking *a, const Query *q, const ApiQuery *in);
+Err ask_touch(Asking *a, const Query *q, const ApiQuery *in);
 
 /* ---- on the way in, under the schema's lock ------------------------------------------------------ */
 
 /* A rule of scope step.  `pointer`: of whom an error tells.  The rule's warnings go to the answer. */
 MUST_USE Err ask_select(Asking *a, Str json, const char *pointer, ScanSelect *out);
+
+/* The same where it may be left out: then every event. */
+MUST_USE Err ask_maybe_select(Asking *a, DtoState is, Str json, const char *pointer,
+                              ScanSelect *out);
+
+/* From the start of `from` to the end of `to`, both yyyymmdd. */
+MUST_USE Err ask_range(Asking *a, int32_t from, int32_t to, ScanSelect *out);
 
 /* A rule of scope person. */
 MUST_USE Err ask_persons(Asking *a, Str json, const char *pointer, const Segment **out);

@@ -568,6 +568,15 @@ static void gather_events(Compiler *c, const RuleNode *step, ScanSelect *out)
     out->event_count = kept;
 }
 
+/* Of several picks without a condition the names decide alone, and they are in the select. */
+static bool has_condition(const RuleNode *step)
+{
+    for (uint32_t i = 0; i < step->count; i++)
+        if (step->args[i]->count > 0)
+            return true;
+    return false;
+}
+
 Err analysis_step(Ctx *ctx, const AnalysisNames *names, const RuleNode *step, AnalysisTexts *texts,
                   ScanSelect *out)
 {
@@ -576,7 +585,7 @@ Err analysis_step(Ctx *ctx, const AnalysisNames *names, const RuleNode *step, An
     gather_events(&c, step, &select);
     if (step->count == 1) {
         TRY(pick_filter(&c, step->args[0], false, &select.filter));
-    } else {
+    } else if (has_condition(step)) {
         const Filter **picks = ARENA_ARRAY(ctx->arena, const Filter *, step->count);
         for (uint32_t i = 0; i < step->count; i++) {
             TRY(pick_filter(&c, step->args[i], true, &picks[i]));

@@ -55,6 +55,10 @@ static const Question QUESTIONS[] = {
     {offsetof(ApiQuery, stickiness_is), ask_stickiness},
     {offsetof(ApiQuery, lifecycle_is), ask_lifecycle},
     {offsetof(ApiQuery, segment_is), ask_segment},
+    {offsetof(ApiQuery, paths_is), ask_paths},
+    {offsetof(ApiQuery, transitions_is), ask_transitions},
+    {offsetof(ApiQuery, sessions_is), ask_sessions},
+    {offsetof(ApiQuery, touch_is), ask_touch},
 };
 
 /* How many are asked; *out = the last of them. */

@@ -4,7 +4,6 @@
 #include "modules/person/person_http.h"
 
 #include "base/log.h"
-#include "events/events.h"
 #include "modules/store/store.h"
 #include "person.api.h"
 #include "request/request_limit.h"
@@ -168,85 +167,12 @@ static Err reveal_apply(Tx *tx, Call *call)
     return ERR_OK;
 }
 
-/* ---- timeline --------------------------------------------------------------------------------------- */
-
-static Str value_text(Ctx *ctx, const EventProp *p)
-{
-    Buf b = BUF_MAX(32768);
-    switch (p->type) {
-    case EVENT_TEXT:
-        return arena_copy(ctx->arena, p->text);
-    case EVENT_MONEY:
-        money_print(&b, (Money){p->i64}, ctx->settings->exponent);
-        break;
-    case EVENT_NUMBER:
-        money_print(&b, (Money){p->i64}, p->scale <= 4 ? p->scale : 0);
-        break;
-    case EVENT_BOOL:
-        buf_add(&b, p->i64 != 0 ? STR("true") : STR("false"));
-        break;
-    case EVENT_ITEMS:
-    case EVENT_TEXTS:
-        buf_add_i64(&b, p->count);
-        break;
-    case EVENT_TIME:
-        buf_add_i64(&b, p->i64);
-        break;
-    case EVENT_NONE:
-    case EVENT_TYPE_COUNT:
-        break;
-    }
-    const Str text = arena_copy(ctx->arena, buf_str(&b));
-    buf_free(&b);
-    return text;
-}
-
-static Err add_event(Ctx *ctx, const Event *e, void *arg)
-{
-    ApiPersonTimeline *out = arg;
-    ApiPersonEvent *v = &out->items[out->items_count++];
-    *v = (ApiPersonEvent){.name = e->kind == EVENT_PERSON ? STR("Attributes Changed")
-                                                          : arena_copy(ctx->arena, e->name),
-                          .at = e->time_ms,
-                          .properties =
-                              ARENA_ARRAY(ctx->arena, ApiPersonEventProperty, e->prop_count + 1),
-                          .properties_count = e->prop_count};
-    DTO_SET(v, source, arena_copy(ctx->arena, e->source));
-    if (e->store.len > 0)
-        DTO_SET(v, store, arena_copy(ctx->arena, e->store));
-    for (size_t i = 0; i < e->prop_count; i++)
-        v->properties[i] =
-            (ApiPersonEventProperty){.name = arena_copy(ctx->arena, e->props[i].name),
-                                     .value = value_text(ctx, &e->props[i])};
-    return ERR_OK;
-}
-
-static Err timeline(Work *work, Call *call)
-{
-    Ctx *ctx = work->ctx;
-    const ApiPersonTimelinePath *path = call->params;
-    const ApiPersonTimelineQuery *q = call->query;
-    ApiPersonTimeline *out = call->reply;
-    int64_t root = 0, at_ms = 0, seq = 0;
-    TRY(person_root(ctx, path->id, &root));
-    if (q->cursor_is == DTO_VALUE)
-        TRY(request_cursor_read(ctx, q->cursor, &at_ms, &seq));
-    const EventsQuery query = {.actor = person_actor(ctx, root),
-                               .limit = (uint32_t)q->limit,
-                               .after = {.time_ms = at_ms, .seq = (uint64_t)seq}};
-    EventsPage page;
-    out->items = ARENA_ARRAY(ctx->arena, ApiPersonEvent, (size_t)q->limit + 1);
-    TRY(events_by_actor(ctx, work->log, &query, add_event, out, &page));
-    if (page.more)
-        DTO_SET(out, next, request_cursor_make(ctx, page.next.time_ms, (int64_t)page.next.seq));
-    return ERR_OK;
-}
-
 const Door PERSON_DOORS[] = {
     {.operation = &API_OP_PERSON_LIST, .work = list},
     {.operation = &API_OP_PERSON_SEARCH, .prepare = search_prepare, .apply = search_apply},
     {.operation = &API_OP_PERSON_GET, .peek = get},
     {.operation = &API_OP_PERSON_ENROL, .prepare = enrol_prepare, .apply = enrol_apply},
     {.operation = &API_OP_PERSON_REVEAL, .apply = reveal_apply},
-    {.operation = &API_OP_PERSON_TIMELINE, .work = timeline},
+    {.operation = &API_OP_PERSON_TIMELINE, .work = person_timeline},
+    {.operation = &API_OP_PERSON_ACTOR_TIMELINE, .work = person_actor_timeline},
     {0}};

@@ -11,6 +11,10 @@
 
 extern const Door PERSON_DOORS[];
 
+/* The doors of person_timeline.c. */
+Err person_timeline(Work *work, Call *call);
+Err person_actor_timeline(Work *work, Call *call);
+
 /* Somebody as a request names them: texts without pointer were not sent. */
 typedef struct PersonWanted {
     Str phone, card, name;

@@ -1,0 +1,226 @@
+/*
+ * engine/session_test.c -- sessions against slow obvious code, on random rows and questions.
+ */
+#include "engine/session.h"
+
+#include "engine/engine_testkit.h"
+
+#include <stdlib.h>
+
+static Crew *crew;
+
+#define DAY INT64_C(86400000)
+
+/* ---- the slow way -------------------------------------------------------------------------------- */
+
+typedef struct SlowSession {
+    uint32_t person, events, first, last;
+    int64_t start_ms, end_ms, value;
+} SlowSession;
+
+static bool takes(const Sessions *s, const KitRow *r)
+{
+    bool named = s->of.events == NULL;
+    for (uint32_t i = 0; i < s->of.event_count; i++)
+        named = named || s->of.events[i] == r->event;
+    return r->person != 0 && named && (s->of.filter == NULL || kit_fulfils(s->of.filter, r)) &&
+           r->time_ms >= s->bounds[0] - DAY && r->time_ms < s->bounds[s->bucket_count] + DAY;
+}
+
+static uint32_t slow_sessions(Kit *k, const Sessions *s, SlowSession **out)
+{
+    KitRow **sorted = kit_sorted(k);
+    SlowSession *all = ARENA_ARRAY(k->ctx.arena, SlowSession, k->count + 1);
+    uint32_t n = 0, kept = 0;
+    for (uint32_t i = 0; i < k->count; i++) {
+        const KitRow *r = sorted[i];
+        if (!takes(s, r))
+            continue;
+        SlowSession *open = n > 0 ? &all[n - 1] : NULL;
+        if (open == NULL || open->person != r->person || r->time_ms > open->end_ms + s->gap_ms ||
+            r->time_ms >= open->start_ms + DAY) {
+            all[n++] = (SlowSession){.person = r->person,
+                                     .first = r->event,
+                                     .start_ms = r->time_ms,
+                                     .value = s->prop == NULL ? SCAN_MISSING : r->values[0]};
+            open = &all[n - 1];
+        }
+        open->events++;
+        open->last = r->event;
+        open->end_ms = r->time_ms;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        all[kept] = all[i];
+        kept += all[i].start_ms >= s->bounds[0] && all[i].start_ms < s->bounds[s->bucket_count];
+    }
+    *out = all;
+    return kept;
+}
+
+typedef struct Ranked {
+    int64_t value;
+    uint64_t count;
+} Ranked;
+
+static int by_rank(const void *a, const void *b)
+{
+    const Ranked *x = a, *y = b;
+    if (x->count != y->count)
+        return x->count < y->count ? 1 : -1;
+    return (x->value > y->value) - (x->value < y->value);
+}
+
+typedef enum RankBy { BY_VALUE, BY_FIRST, BY_LAST } RankBy;
+
+static uint32_t rank(Kit *k, const SlowSession *all, uint32_t n, RankBy by, Ranked **out)
+{
+    Ranked *found = ARENA_ARRAY(k->ctx.arena, Ranked, (size_t)n + 1);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const int64_t value = by == BY_VALUE   ? all[i].value
+                              : by == BY_FIRST ? (int64_t)all[i].first
+                                               : (int64_t)all[i].last;
+        uint32_t at = 0;
+        while (at < count && found[at].value != value)
+            at++;
+        found[at].value = value;
+        found[at].count++;
+        count += at == count;
+    }
+    qsort(found, count, sizeof *found, by_rank);
+    *out = found;
+    return count;
+}
+
+static int by_length(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Of the sessions of series `at` (behind the last one: the others) that start in [from, to). */
+static SessionCell slow_cell(Kit *k, const SlowSession *all, uint32_t n, const Ranked *series,
+                             uint32_t shown, uint32_t at, int64_t from_ms, int64_t to_ms)
+{
+    SessionCell c = {0};
+    int64_t *lengths = ARENA_ARRAY(k->ctx.arena, int64_t, (size_t)n + 1);
+    uint8_t *seen = ARENA_ARRAY(k->ctx.arena, uint8_t, k->view.person_count);
+    for (uint32_t i = 0; i < n; i++) {
+        const SlowSession *s = &all[i];
+        uint32_t of = 0;
+        while (of < shown && series[of].value != s->value)
+            of++;
+        if (of != at || s->start_ms < from_ms || s->start_ms >= to_ms)
+            continue;
+        lengths[c.sessions++] = s->end_ms - s->start_ms;
+        c.persons += seen[s->person] == 0;
+        seen[s->person] = 1;
+        c.events += s->events;
+        c.bounced += s->events == 1;
+        c.ms += (uint64_t)(s->end_ms - s->start_ms);
+    }
+    qsort(lengths, c.sessions, sizeof *lengths, by_length);
+    c.median_s = c.sessions == 0 ? 0 : (uint32_t)(lengths[(c.sessions - 1) / 2] / 1000);
+    return c;
+}
+
+static void expect_cell(const SessionCell *got, const SessionCell *want, bool median)
+{
+    EXPECT_I64((int64_t)got->sessions, (int64_t)want->sessions);
+    EXPECT_I64((int64_t)got->persons, (int64_t)want->persons);
+    EXPECT_I64((int64_t)got->events, (int64_t)want->events);
+    EXPECT_I64((int64_t)got->bounced, (int64_t)want->bounced);
+    EXPECT_I64((int64_t)got->ms, (int64_t)want->ms);
+    EXPECT_I64(got->median_s, median ? want->median_s : 0);
+}
+
+static void expect_names(const SessionNames *got, const Ranked *want, uint32_t n, uint32_t names)
+{
+    EXPECT_I64(got->distinct, n);
+    EXPECT_I64(got->count, n < names ? n : names);
+    for (uint32_t i = 0; i < got->count; i++)
+        CHECK(got->rows[i].event == want[i].value && got->rows[i].sessions == want[i].count);
+}
+
+static void compare_sessions(Kit *k, const Query *q, const Sessions *s)
+{
+    SessionsResult got;
+    SlowSession *all = NULL;
+    Ranked *series = NULL, *names = NULL;
+    CHECK(query_sessions(&k->ctx, q, s, &got) == ERR_OK);
+    const uint32_t n = slow_sessions(k, s, &all);
+    const uint32_t distinct = s->prop == NULL ? 1 : rank(k, all, n, BY_VALUE, &series);
+    const uint32_t shown = s->prop == NULL ? 0 : distinct < s->top ? distinct : s->top;
+    EXPECT_I64(got.distinct, distinct);
+    EXPECT_I64(got.count, s->prop == NULL ? 1 : shown + (shown < distinct));
+    for (uint32_t i = 0; i < got.count; i++) {
+        EXPECT_I64(got.series[i].is_other, s->prop != NULL && i == shown);
+        CHECK(i >= shown || got.series[i].value == series[i].value);
+        for (uint32_t b = 0; b <= s->bucket_count; b++) {
+            const bool is_total = b == s->bucket_count;
+            const SessionCell want =
+                slow_cell(k, all, n, series, shown, i, s->bounds[is_total ? 0 : b],
+                          s->bounds[is_total ? b : b + 1]);
+            expect_cell(&got.series[i].cells[b], &want, s->median);
+        }
+    }
+    const uint32_t firsts = rank(k, all, n, BY_FIRST, &names);
+    expect_names(&got.began, names, firsts, s->names);
+    const uint32_t lasts = rank(k, all, n, BY_LAST, &names);
+    expect_names(&got.ended, names, lasts, s->names);
+}
+
+/* ---- random questions ---------------------------------------------------------------------------- */
+
+/* Ascending; sessions begin exactly there, too. */
+static void random_bounds(Kit *k, int64_t *bounds, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        bounds[i] = k->rows[kit_below(k, k->count)].time_ms;
+    qsort(bounds, n, sizeof *bounds, by_length);
+    for (uint32_t i = 1; i < n; i++)
+        bounds[i] = bounds[i] > bounds[i - 1] ? bounds[i] : bounds[i - 1] + 1;
+}
+
+static void random_sessions(void)
+{
+    static const KitShape shapes[] = {
+        {.rows = 1500, .persons = 4000, .events = 5, .weeks = 3, .ties = 60, .nobody = 20},
+        {.rows = 2500, .persons = 4, .events = 6, .weeks = 2, .ties = 20, .nobody = 30},
+        {.rows = 1500,
+         .persons = 9,
+         .events = 400,
+         .weeks = 3,
+         .whole_seconds = true,
+         .ties = 10,
+         .nobody = 10}};
+    static const ScanProp prop = {KIT_PROP(0), 0};
+    static const uint32_t some[] = {1, 2, 4};
+    const int64_t gaps[] = {0, 1800000, 3 * 3600000, 9 * 3600000, 2 * DAY};
+    for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+        Kit k;
+        kit_open(&k, 100 + i, &shapes[i], 3);
+        const Query q = {.view = &k.view, .crew = crew};
+        for (int round = 0; round < 20; round++) {
+            int64_t bounds[9];
+            random_bounds(&k, bounds, ARRAY_LEN(bounds));
+            const Sessions s = {.of = {.events = kit_below(&k, 3) == 0 ? some : NULL,
+                                       .event_count = 3,
+                                       .filter = kit_below(&k, 3) == 0 ? kit_filter(&k, 2) : NULL},
+                                .bounds = bounds,
+                                .bucket_count = 1 + kit_below(&k, ARRAY_LEN(bounds) - 1),
+                                .gap_ms = gaps[kit_below(&k, ARRAY_LEN(gaps))],
+                                .prop = kit_below(&k, 2) == 0 ? &prop : NULL,
+                                .top = 1 + kit_below(&k, 5),
+                                .names = 1 + kit_below(&k, 5),
+                                .median = kit_below(&k, 2) == 0};
+            compare_sessions(&k, &q, &s);
+        }
+        kit_close(&k);
+    }
+}
+
+TEST(sessions_are_those_of_the_slow_way_with_every_kernel_and_crew)
+{
+    kit_each_kernel_and_crew(random_sessions, &crew);
+}

@@ -1,0 +1,400 @@
+/*
+ * engine/touch.c -- a person's rows in their order: touches are remembered, conversions look back at them.
+ */
+#include "engine/touch.h"
+
+#include "engine/kernels.h"
+#include "engine/tally.h"
+
+#include <stdlib.h>
+
+enum { CONVERSION = 1, TOUCHED = 2 }; /* bits of ScanRow.selects */
+
+__extension__ typedef unsigned __int128 Product;
+
+typedef struct Earned {
+    TrendSum credit;
+    uint64_t conversions;
+    uint64_t last; /* conversion that it was counted for */
+} Earned;
+
+typedef struct TouchWorker {
+    const struct TouchRun *run;
+    Scanner *scanner;
+    Tally values;
+    Earned *earned; /* [number of the values] */
+    uint32_t earned_cap;
+    Earned direct, total;
+    uint32_t *touches; /* rows of the person under way */
+    uint32_t touch_cap;
+    int64_t *numbers; /* of nobody's rows */
+    uint32_t number_cap;
+    FilterScratch scratch;
+    bool is_damaged;
+} TouchWorker;
+
+typedef struct TouchRun {
+    const Query *q;
+    const Touch *t;
+    ScanAsk ask;
+    TouchWorker *workers;
+} TouchRun;
+
+/* ---- shares -------------------------------------------------------------------------------------- */
+
+/* How much of the whole each gets: first + middle * (n - 2) + last of that many. */
+typedef struct Weights {
+    uint64_t first, middle, last, whole;
+} Weights;
+
+/* Of n touches, at least two. */
+static Weights weights_of(TouchModel model, uint64_t n)
+{
+    static const struct {
+        uint8_t first, last; /* fifths; one is for those between */
+    } SHAPES[] = {[TOUCH_U] = {2, 2}, [TOUCH_J] = {1, 3}, [TOUCH_INVERSE_J] = {3, 1}};
+    if (model == TOUCH_LINEAR || n == 2)
+        return (Weights){1, 1, 1, n};
+    const uint64_t between = n - 2;
+    return (Weights){SHAPES[model].first * between, 1, SHAPES[model].last * between, 5 * between};
+}
+
+/* What one touch gets, and what of a unit is left over. */
+typedef struct Share {
+    uint64_t units, rest;
+} Share;
+
+static Share share_of(uint64_t worth, uint64_t weight, uint64_t whole)
+{
+    const Product product = (Product)worth * weight;
+    return (Share){(uint64_t)(product / whole), (uint64_t)(product % whole)};
+}
+
+/* The largest rest below `limit`. */
+static uint64_t next_rest(const Share kinds[3], uint64_t limit)
+{
+    uint64_t best = 0;
+    for (int i = 0; i < 3; i++)
+        if (kinds[i].rest < limit && kinds[i].rest > best)
+            best = kinds[i].rest;
+    return best;
+}
+
+/* units[i] of touch i, together `worth`. */
+static void share(TouchModel model, uint64_t worth, uint32_t n, uint64_t *units)
+{
+    const Weights w = n == 1 ? (Weights){1, 1, 1, 1} : weights_of(model, n);
+    const Share kinds[] = {share_of(worth, w.first, w.whole), share_of(worth, w.middle, w.whole),
+                           share_of(worth, w.last, w.whole)};
+    uint64_t left = worth;
+    for (uint32_t i = 0; i < n; i++) {
+        units[i] = kinds[i == 0 ? 0 : i + 1 == n ? 2 : 1].units;
+        left -= units[i];
+    }
+    for (uint64_t rest = UINT64_MAX; left > 0;) {
+        rest = next_rest(kinds, rest);
+        for (uint32_t i = 0; i < n && left > 0; i++) {
+            const bool is_next = kinds[i == 0 ? 0 : i + 1 == n ? 2 : 1].rest == rest;
+            units[i] += is_next;
+            left -= is_next;
+        }
+    }
+}
+
+/* ---- credits ------------------------------------------------------------------------------------- */
+
+static void earn(Earned *e, TrendSum credit, uint64_t conversion)
+{
+    e->credit += credit;
+    e->conversions += e->last != conversion;
+    e->last = conversion;
+}
+
+static Earned *earned_by(TouchWorker *w, TallyKey values)
+{
+    const uint32_t number = tally_number(&w->values, values);
+    if (number == TALLY_NONE)
+        return NULL;
+    if (number >= w->earned_cap) {
+        const uint32_t cap = number < 64 ? 64 : number * 2;
+        w->earned = realloc(w->earned, cap * sizeof *w->earned);
+        CHECK(w->earned != NULL);
+        memset(w->earned + w->earned_cap, 0, (cap - w->earned_cap) * sizeof *w->earned);
+        w->earned_cap = cap;
+    }
+    return &w->earned[number];
+}
+
+static TallyKey values_at(const Touch *t, const ScanBatch *b, uint32_t row)
+{
+    TallyKey key = {{0}};
+    for (uint32_t i = 0; i < t->breakdown_count; i++)
+        key.of[i] = b->values[i][row];
+    return key;
+}
+
+/* Conversions are numbered from 1 by their worker. */
+static void credit_touch(TouchWorker *w, const ScanBatch *b, uint32_t touch, TrendSum credit)
+{
+    Earned *e = earned_by(w, values_at(w->run->t, b, touch));
+    if (e == NULL)
+        return; /* one too many: the question will be refused */
+    if (w->run->t->model == TOUCH_PARTICIPATION && e->last == w->total.conversions)
+        return;
+    earn(e, credit, w->total.conversions);
+}
+
+static void credit_shares(TouchWorker *w, const ScanBatch *b, const uint32_t *touches, uint32_t n,
+                          int64_t worth)
+{
+    uint64_t units[TOUCH_SHARED_MAX];
+    share(w->run->t->model, worth < 0 ? -(uint64_t)worth : (uint64_t)worth, n, units);
+    for (uint32_t i = 0; i < n; i++)
+        credit_touch(w, b, touches[i], worth < 0 ? -(TrendSum)units[i] : (TrendSum)units[i]);
+}
+
+/* `touches`: those within the look-back, the earliest first. */
+static void convert(TouchWorker *w, const ScanBatch *b, const uint32_t *touches, uint32_t n,
+                    int64_t worth)
+{
+    const uint32_t some = n < TOUCH_SHARED_MAX ? n : TOUCH_SHARED_MAX;
+    earn(&w->total, worth, w->total.conversions + 1);
+    if (n == 0) {
+        earn(&w->direct, worth, w->total.conversions);
+        return;
+    }
+    switch (w->run->t->model) {
+    case TOUCH_LAST:
+        credit_touch(w, b, touches[n - 1], worth);
+        return;
+    case TOUCH_FIRST:
+        credit_touch(w, b, touches[0], worth);
+        return;
+    case TOUCH_PARTICIPATION:
+        for (uint32_t i = n - some; i < n; i++)
+            credit_touch(w, b, touches[i], worth);
+        return;
+    case TOUCH_LINEAR:
+    case TOUCH_U:
+    case TOUCH_J:
+    case TOUCH_INVERSE_J:
+        break;
+    }
+    credit_shares(w, b, touches + n - some, some, worth);
+}
+
+static int64_t worth_of(const Touch *t, int64_t number)
+{
+    if (t->number == NULL)
+        return TOUCH_UNITS;
+    return number == SCAN_MISSING ? 0 : number;
+}
+
+/* ---- persons ------------------------------------------------------------------------------------- */
+
+static void reserve_touches(TouchWorker *w, uint32_t n)
+{
+    if (n <= w->touch_cap)
+        return;
+    w->touch_cap = n + n / 2;
+    free(w->touches);
+    w->touches = malloc(w->touch_cap * sizeof *w->touches);
+    CHECK(w->touches != NULL);
+}
+
+static void take_person(TouchWorker *w, const ScanBatch *b, uint32_t from, uint32_t to)
+{
+    const Touch *t = w->run->t;
+    uint32_t first = 0, end = 0; /* of the touches that may still earn something */
+    reserve_touches(w, to - from);
+    for (uint32_t row = from; row < to; row++) {
+        const uint32_t is = b->rows[row].selects;
+        while (first < end && scan_ms(b, row) - scan_ms(b, w->touches[first]) > t->look_back_ms)
+            first++;
+        if ((is & CONVERSION) != 0)
+            convert(w, b, w->touches + first, end - first,
+                    worth_of(t, t->number == NULL ? 0 : b->values[t->breakdown_count][row]));
+        if ((is & TOUCHED) != 0)
+            w->touches[end++] = row;
+    }
+}
+
+/* Nobody's block may hold a week of every shop: it is not grouped, as nothing is asked of its order. */
+static void take_nobody(const ScanLoose *rows, void *arg)
+{
+    TouchWorker *w = arg;
+    const Touch *t = w->run->t;
+    if (rows->select != 0)
+        return;
+    if (rows->count > w->number_cap) {
+        w->number_cap = rows->count + rows->count / 2;
+        free(w->numbers);
+        w->numbers = malloc(((size_t)w->number_cap + KERNEL_SLACK) * sizeof *w->numbers);
+        CHECK(w->numbers != NULL);
+    }
+    if (t->number != NULL && !scan_values(rows, *t->number, &w->scratch, w->numbers)) {
+        w->is_damaged = true;
+        return;
+    }
+    for (uint32_t i = 0; i < rows->count; i++)
+        if (rows->mask == NULL || rows->mask[i] != 0)
+            convert(w, NULL, NULL, 0, worth_of(t, t->number == NULL ? 0 : w->numbers[i]));
+}
+
+static void take_piece(uint32_t worker, uint32_t piece, void *arg)
+{
+    const TouchRun *run = arg;
+    TouchWorker *w = &run->workers[worker];
+    ScanBatch b;
+    if (piece == 0) {
+        scanner_loose(w->scanner, piece, take_nobody, w);
+        return;
+    }
+    if (!scanner_batch(w->scanner, piece, &b))
+        return;
+    for (uint32_t i = 0; i < b.person_count; i++)
+        take_person(w, &b, b.from[i], b.from[i + 1]);
+}
+
+/* ---- the answer ---------------------------------------------------------------------------------- */
+
+static void join(const Earned *from, TouchRow *into)
+{
+    into->credit += from->credit;
+    into->conversions += from->conversions;
+}
+
+static int by_credit(const void *a, const void *b)
+{
+    const TouchRow *x = a, *y = b;
+    if (x->credit != y->credit)
+        return x->credit < y->credit ? 1 : -1;
+    for (int i = 0; i < QUERY_BREAKDOWNS_MAX; i++)
+        if (x->values[i] != y->values[i])
+            return x->values[i] < y->values[i] ? -1 : 1;
+    return 0;
+}
+
+/* The rows of all workers, in no order.  They are in `all`. */
+static TouchRow *join_rows(const TouchRun *run, Tally *all)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
+        count += run->workers[i].values.count;
+    TouchRow *rows = calloc((size_t)count + 1, sizeof *rows);
+    CHECK(rows != NULL);
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
+        const TouchWorker *w = &run->workers[i];
+        all->is_over = all->is_over || w->values.is_over;
+        for (uint32_t v = 0; v < w->values.count; v++) {
+            const uint32_t number = tally_number(all, w->values.at[v].key);
+            if (number == TALLY_NONE)
+                continue;
+            memcpy(rows[number].values, w->values.at[v].key.of, sizeof rows[number].values);
+            join(&w->earned[v], &rows[number]);
+        }
+    }
+    return rows;
+}
+
+/* The first ones, the others as one. */
+static void give_rows(Ctx *ctx, const Touch *t, const TouchRow *rows, uint32_t count,
+                      TouchResult *out)
+{
+    TouchRow *shown = ARENA_ARRAY(ctx->arena, TouchRow, (size_t)t->top + 1);
+    out->rows = shown;
+    out->distinct = count;
+    out->count = count < t->top ? count : t->top;
+    memcpy(shown, rows, out->count * sizeof *rows);
+    if (out->count == count)
+        return;
+    TouchRow *other = &shown[out->count++];
+    *other = (TouchRow){.is_other = true};
+    for (uint32_t i = t->top; i < count; i++) {
+        other->credit += rows[i].credit;
+        other->conversions += rows[i].conversions;
+    }
+}
+
+static Err give_result(Ctx *ctx, const TouchRun *run, TouchResult *out)
+{
+    Tally all = {.limit = TOUCH_VALUES_MAX};
+    TouchRow *rows = join_rows(run, &all);
+    qsort(rows, all.count, sizeof *rows, by_credit);
+    *out = (TouchResult){.count = 0};
+    give_rows(ctx, run->t, rows, all.count, out);
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
+        join(&run->workers[i].direct, &out->direct);
+        join(&run->workers[i].total, &out->total);
+    }
+    const bool is_over = all.is_over;
+    free(rows);
+    tally_free(&all);
+    return is_over ? fail(ctx, ERR_INVALID, "query.too_large", "over %d values", TOUCH_VALUES_MAX)
+                   : ERR_OK;
+}
+
+static Err run_touch(Ctx *ctx, TouchRun *run)
+{
+    TRY(crew_run(ctx, run->q->crew,
+                 &(CrewJob){.pieces = scan_pieces(run->q->view),
+                            .piece = take_piece,
+                            .arg = run,
+                            .until_us = run->q->until_us,
+                            .stop = run->q->stop}));
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
+        if (run->workers[i].is_damaged || scanner_damaged(run->workers[i].scanner) > 0)
+            return fail(ctx, ERR_INTERNAL, "events.part_damaged", "touches met damage");
+    return ERR_OK;
+}
+
+static void open_workers(TouchRun *run)
+{
+    run->workers = calloc(crew_size(run->q->crew), sizeof *run->workers);
+    CHECK(run->workers != NULL);
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
+        TouchWorker *w = &run->workers[i];
+        *w = (TouchWorker){.run = run, .values = {.limit = TOUCH_VALUES_MAX}};
+        w->scanner = scanner_new(run->q->view, &run->ask);
+    }
+}
+
+static void close_workers(TouchRun *run)
+{
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
+        TouchWorker *w = &run->workers[i];
+        scanner_free(w->scanner);
+        tally_free(&w->values);
+        free(w->earned);
+        free(w->touches);
+        free(w->numbers);
+        filter_scratch_free(&w->scratch);
+    }
+    free(run->workers);
+}
+
+Err query_touch(Ctx *ctx, const Query *q, const Touch *t, TouchResult *out)
+{
+    if (t->breakdown_count == 0 || t->breakdown_count > QUERY_BREAKDOWNS_MAX || t->top == 0 ||
+        t->top > QUERY_GROUPS_MAX)
+        return fail(ctx, ERR_INVALID, "query.too_large", "top %u", t->top);
+    ScanSelect selects[] = {t->conversion, t->touch};
+    ScanProp props[QUERY_BREAKDOWNS_MAX + 1];
+    selects[1].from_ms = t->conversion.from_ms - t->look_back_ms;
+    selects[1].to_ms = t->conversion.to_ms;
+    memcpy(props, t->breakdown, t->breakdown_count * sizeof *props);
+    if (t->number != NULL)
+        props[t->breakdown_count] = *t->number;
+    TouchRun run = {.q = q,
+                    .t = t,
+                    .ask = {.selects = selects,
+                            .select_count = 2,
+                            .props = props,
+                            .prop_count = t->breakdown_count + (t->number != NULL)}};
+    open_workers(&run);
+    Err err = run_touch(ctx, &run);
+    if (err == ERR_OK)
+        err = give_result(ctx, &run, out);
+    close_workers(&run);
+    return err;
+}

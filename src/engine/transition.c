@@ -1,0 +1,321 @@
+/*
+ * engine/transition.c -- from an event to the very next one, counted for every pair of names.
+ *
+ * A pair lies within a week, or at the edge between two.  Where only names and times decide, a week is walked
+ * (engine/walk.h): then a step from one row to the next is a difference of two keys and a cell of a table, and only
+ * rows near the week's ends are looked at twice.  Other weeks are scanned.  What is kept of a person between two
+ * weeks is the last event.
+ */
+#include "engine/path.h"
+
+#include "engine/bits.h"
+#include "engine/tally.h"
+#include "engine/walk.h"
+
+#include <stdlib.h>
+
+/* Two rows of different persons are further apart than this, whatever their seconds are. */
+enum { PERSONS_APART_S = (1 << PART_SECOND_BITS) - WALK_SECONDS };
+
+typedef struct Last {
+    int64_t at_ms;
+    uint32_t event;
+} Last;
+
+typedef struct TransitionWorker {
+    const struct TransitionRun *run;
+    Walker **walkers;   /* [week], NULL where it is scanned */
+    Scanner **scanners; /* [week], NULL where it is walked */
+    uint64_t
+        *cells; /* two tables of run->cell_count, to be added up; NULL: there are too many names */
+    uint32_t *edges; /* of the rows of one week */
+    uint32_t edge_cap;
+    Tally pairs; /* of the names that have no codes */
+    Last last[PART_BLOCK_PERSONS];
+} TransitionWorker;
+
+typedef struct TransitionRun {
+    const Query *q;
+    const Transitions *t;
+    uint32_t gap_s;
+    WalkNames names;
+    uint32_t shift, cell_count; /* cell (from << shift) + to */
+    WalkWeek *weeks;
+    uint32_t week_count;
+    TransitionWorker *workers;
+} TransitionRun;
+
+#define NEVER (INT64_MIN / 2)
+
+/* Whether seconds are all that decides: also between the rows of two persons. */
+static bool seconds_decide(const Transitions *t)
+{
+    return walk_suffices(&t->of, 1, t->gap_ms) && t->gap_ms > 0 &&
+           t->gap_ms < PERSONS_APART_S * INT64_C(1000);
+}
+
+/* ---- counting ------------------------------------------------------------------------------------ */
+
+static void count_pair(TransitionWorker *w, uint32_t from, uint32_t to)
+{
+    const TransitionRun *run = w->run;
+    if (w->cells == NULL)
+        tally_add(&w->pairs, (TallyKey){{from, to, 0}}, 1);
+    else
+        w->cells[((uint32_t)run->names.codes[from] << run->shift) + run->names.codes[to]]++;
+}
+
+/* ---- a week that is walked ----------------------------------------------------------------------- */
+
+/* The first row of a person near the beginning of the week may go on where the week before ended. */
+static void look_back(TransitionWorker *w, Walker *walker, const WalkRows *r, uint32_t row,
+                      int64_t week_ms)
+{
+    const uint32_t person = r->keys[row] >> PART_SECOND_BITS;
+    const Last *last = &w->last[person];
+    if (row > 0 && r->keys[row - 1] >> PART_SECOND_BITS == person)
+        return;
+    const int64_t at_ms = week_ms + (int64_t)(r->keys[row] & PART_SECOND_MASK) * 1000;
+    if (at_ms - last->at_ms <= w->run->t->gap_ms &&
+        at_ms + walker_ms(walker, row) - last->at_ms <= w->run->t->gap_ms)
+        count_pair(w, last->event, w->run->names.names[r->codes[row]]);
+}
+
+static void keep_last(TransitionWorker *w, Walker *walker, const WalkRows *r, uint32_t row,
+                      int64_t week_ms)
+{
+    const uint32_t person = r->keys[row] >> PART_SECOND_BITS;
+    if (row + 1 < r->count && r->keys[row + 1] >> PART_SECOND_BITS == person)
+        return;
+    const int64_t second = r->keys[row] & PART_SECOND_MASK;
+    w->last[person] = (Last){week_ms + second * 1000 + walker_ms(walker, row),
+                             w->run->names.names[r->codes[row]]};
+}
+
+/*
+ * Two tables in turn: pairs repeat, and a cell that was just written is not free yet.  Two rows that are exactly as
+ * far apart as may be are told by their milliseconds.  `edges`: rows near an end of the week; how many.
+ */
+static uint32_t count_neighbours(TransitionWorker *w, Walker *walker, const WalkRows *r)
+{
+    const uint32_t gap_s = w->run->gap_s, shift = w->run->shift;
+    const uint32_t inner_s = WALK_SECONDS > 2 * gap_s ? WALK_SECONDS - 2 * gap_s : 0;
+    const uint32_t *const keys = r->keys;
+    const uint8_t *const codes = r->codes;
+    uint64_t *cells = w->cells, *others = w->cells + w->run->cell_count;
+    uint32_t before = keys[0] - gap_s - 1, from = 0,
+             edges = 0; /* nothing is near before the first */
+    for (uint32_t i = 0; i < r->count; i++) {
+        const uint32_t key = keys[i], apart = key - before, code = codes[i];
+        bool is_next = apart <= gap_s;
+        if (__builtin_expect(apart == gap_s, 0))
+            is_next = walker_ms(walker, i) <= walker_ms(walker, i - 1);
+        cells[from + code] += is_next;
+        if (__builtin_expect((key & PART_SECOND_MASK) - gap_s >= inner_s, 0))
+            w->edges[edges++] = i;
+        uint64_t *const swap = cells;
+        cells = others;
+        others = swap;
+        from = code << shift;
+        before = key;
+    }
+    return edges;
+}
+
+static void reserve_edges(TransitionWorker *w, uint32_t n)
+{
+    if (n <= w->edge_cap)
+        return;
+    w->edge_cap = n + n / 2;
+    free(w->edges);
+    w->edges = malloc(w->edge_cap * sizeof *w->edges);
+    CHECK(w->edges != NULL);
+}
+
+static void walk_week(TransitionWorker *w, Walker *walker, const WalkWeek *week, uint32_t piece)
+{
+    WalkRows rows;
+    if (!walker_rows(walker, piece, &rows))
+        return;
+    reserve_edges(w, rows.count);
+    const uint32_t edges = count_neighbours(w, walker, &rows);
+    for (uint32_t i = 0; i < edges; i++) {
+        look_back(w, walker, &rows, w->edges[i], week->view.parts[0]->head->week_ms);
+        keep_last(w, walker, &rows, w->edges[i], week->view.parts[0]->head->week_ms);
+    }
+}
+
+/* ---- a week that is scanned ---------------------------------------------------------------------- */
+
+static void scan_week(TransitionWorker *w, Scanner *scanner, uint32_t piece)
+{
+    ScanBatch b;
+    if (!scanner_batch(scanner, piece, &b))
+        return;
+    const int64_t base_ms = scanner_base_ms(scanner);
+    for (uint32_t i = 0; i < b.person_count; i++) {
+        Last *last = &w->last[b.persons[i] % PART_BLOCK_PERSONS];
+        for (uint32_t row = b.from[i]; row < b.from[i + 1]; row++) {
+            const int64_t at_ms = base_ms + scan_ms(&b, row);
+            if (at_ms - last->at_ms <= w->run->t->gap_ms)
+                count_pair(w, last->event, b.events[row]);
+            *last = (Last){at_ms, b.events[row]};
+        }
+    }
+}
+
+/* ---- all weeks ----------------------------------------------------------------------------------- */
+
+static void take_piece(uint32_t worker, uint32_t piece, void *arg)
+{
+    const TransitionRun *run = arg;
+    TransitionWorker *w = &run->workers[worker];
+    for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
+        w->last[p].at_ms = NEVER;
+    for (uint32_t i = 0; i < run->week_count; i++) {
+        if (w->walkers[i] != NULL)
+            walk_week(w, w->walkers[i], &run->weeks[i], piece);
+        else
+            scan_week(w, w->scanners[i], piece);
+    }
+}
+
+static void open_worker(TransitionRun *run, TransitionWorker *w, const ScanAsk *ask, bool has_codes)
+{
+    *w = (TransitionWorker){.run = run, .pairs = {.limit = PATH_PAIRS_MAX}};
+    w->walkers = calloc((size_t)run->week_count + 1, sizeof(Walker *));
+    w->scanners = calloc((size_t)run->week_count + 1, sizeof(Scanner *));
+    CHECK(w->walkers != NULL && w->scanners != NULL);
+    if (has_codes) {
+        w->cells = calloc(2 * (size_t)run->cell_count + 1, sizeof *w->cells);
+        CHECK(w->cells != NULL);
+    }
+    for (uint32_t i = 0; i < run->week_count; i++) {
+        const WalkWeek *week = &run->weeks[i];
+        if (has_codes && seconds_decide(run->t) && week->ask.part_count <= WALK_PARTS_MAX)
+            w->walkers[i] = walker_new(&week->ask);
+        else
+            w->scanners[i] = scanner_new(&week->view, ask);
+    }
+}
+
+/* Whether it met damage. */
+static bool is_damaged(const TransitionWorker *w)
+{
+    uint64_t damaged = 0;
+    for (uint32_t i = 0; i < w->run->week_count; i++) {
+        damaged += w->walkers[i] != NULL ? walker_damaged(w->walkers[i]) : 0;
+        damaged += w->scanners[i] != NULL ? scanner_damaged(w->scanners[i]) : 0;
+    }
+    return damaged > 0;
+}
+
+static void close_worker(TransitionWorker *w)
+{
+    for (uint32_t i = 0; i < w->run->week_count; i++) {
+        walker_free(w->walkers[i]);
+        scanner_free(w->scanners[i]);
+    }
+    free(w->walkers);
+    free(w->scanners);
+    free(w->cells);
+    free(w->edges);
+    tally_free(&w->pairs);
+}
+
+static Err run_pieces(Ctx *ctx, TransitionRun *run)
+{
+    TRY(crew_run(ctx, run->q->crew,
+                 &(CrewJob){.pieces = scan_pieces(run->q->view),
+                            .first_piece = 1, /* nobody goes nowhere */
+                            .piece = take_piece,
+                            .arg = run,
+                            .until_us = run->q->until_us,
+                            .stop = run->q->stop}));
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
+        if (is_damaged(&run->workers[i]))
+            return fail(ctx, ERR_INTERNAL, "events.part_damaged", "transitions met damage");
+    return ERR_OK;
+}
+
+/* ---- the answer ---------------------------------------------------------------------------------- */
+
+static void add_cells(const TransitionRun *run, const uint64_t *cells, Tally *all)
+{
+    const uint32_t to_mask = (1U << run->shift) - 1;
+    for (uint32_t i = 0; i < 2 * run->cell_count; i++) {
+        const uint32_t pair = i % run->cell_count;
+        const TallyKey key = {
+            {run->names.names[pair >> run->shift], run->names.names[pair & to_mask], 0}};
+        if (cells[i] > 0)
+            tally_add(all, key, cells[i]);
+    }
+}
+
+static void give_rows(Ctx *ctx, const Transitions *t, const Tally *all, TransitionsResult *out)
+{
+    Transition *rows = ARENA_ARRAY(ctx->arena, Transition, (size_t)t->top + 1);
+    *out = (TransitionsResult){.rows = rows};
+    for (uint32_t i = 0; i < all->count; i++) {
+        const TallyEntry *e = &all->at[i];
+        if (!t->repeats && e->key.of[0] == e->key.of[1])
+            continue;
+        out->distinct++;
+        out->total += e->count;
+        if (out->count < t->top)
+            rows[out->count++] =
+                (Transition){(uint32_t)e->key.of[0], (uint32_t)e->key.of[1], e->count};
+    }
+}
+
+static Err give_result(Ctx *ctx, const TransitionRun *run, TransitionsResult *out)
+{
+    Tally all = {.limit = PATH_PAIRS_MAX};
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
+        const TransitionWorker *w = &run->workers[i];
+        if (w->cells != NULL)
+            add_cells(run, w->cells, &all);
+        tally_join(&all, &w->pairs);
+    }
+    tally_sort(&all);
+    give_rows(ctx, run->t, &all, out);
+    const bool is_over = all.is_over;
+    tally_free(&all);
+    return is_over ? fail(ctx, ERR_INVALID, "query.too_large", "over %d pairs", PATH_PAIRS_MAX)
+                   : ERR_OK;
+}
+
+static Err run_transitions(Ctx *ctx, TransitionRun *run, TransitionsResult *out)
+{
+    const bool has_codes = walk_names(run->q->view, &run->t->of, 1, &run->names);
+    run->shift = (uint32_t)bits_width(run->names.count);
+    run->cell_count = run->names.count << run->shift;
+    const ScanAsk ask = {.selects = &run->t->of, .select_count = 1, .wants_events = true};
+    const uint32_t size = crew_size(run->q->crew);
+    run->weeks = calloc((size_t)run->q->view->part_count + 1, sizeof *run->weeks);
+    CHECK(run->weeks != NULL);
+    run->week_count =
+        walk_weeks(run->q->view, run->t->of.from_ms, run->t->of.to_ms, &run->names, run->weeks);
+    run->workers = calloc(size, sizeof *run->workers);
+    CHECK(run->workers != NULL);
+    for (uint32_t i = 0; i < size; i++)
+        open_worker(run, &run->workers[i], &ask, has_codes);
+    Err err = run_pieces(ctx, run);
+    if (err == ERR_OK)
+        err = give_result(ctx, run, out);
+    for (uint32_t i = 0; i < size; i++)
+        close_worker(&run->workers[i]);
+    free(run->workers);
+    return err;
+}
+
+Err query_transitions(Ctx *ctx, const Query *q, const Transitions *t, TransitionsResult *out)
+{
+    if (t->top == 0 || t->top > PATH_ROWS_MAX)
+        return fail(ctx, ERR_INVALID, "query.too_large", "top %u", t->top);
+    TransitionRun run = {.q = q, .t = t, .gap_s = (uint32_t)(t->gap_ms / 1000)};
+    const Err err = run_transitions(ctx, &run, out);
+    walk_names_free(&run.names);
+    free(run.weeks);
+    return err;
+}

@@ -1,0 +1,113 @@
+/*
+ * modules/analysis/analysis_ask_sessions.c -- sessions.
+ */
+#include "engine/session.h"
+#include "modules/analysis/analysis_ask.h"
+
+typedef struct AskSessions {
+    Sessions sessions;
+    AskProperty property; /* when sessions.prop says that there is one */
+} AskSessions;
+
+static Err make_sessions(Asking *a, const ApiSessionsQuestion *q, AskSessions *out)
+{
+    static const AnalysisBy INTERVALS[] = {ANALYSIS_BY_DAY, ANALYSIS_BY_WEEK, ANALYSIS_BY_MONTH,
+                                           ANALYSIS_BY_ALL};
+    Sessions *s = &out->sessions;
+    int64_t *bounds = NULL;
+    TRY(ask_maybe_select(a, q->of_is, q->of, "/sessions/of", &s->of));
+    TRY(analysis_buckets(a->ctx, a->names.settings, q->from, q->to, INTERVALS[q->by], &bounds,
+                         &s->bucket_count));
+    s->bounds = bounds;
+    s->gap_ms = q->gap_s * 1000;
+    s->names = (uint32_t)q->names;
+    s->median = q->median;
+    if (q->property_is == DTO_VALUE) {
+        s->prop = &out->property.scan;
+        s->top = (uint32_t)q->top;
+        TRY(ask_property(a, q->property, "/sessions/property", &out->property));
+    }
+    if ((uint64_t)(s->top + 1) * (s->bucket_count + 1) > SESSION_CELLS_MAX)
+        return fail_field(a->ctx, "/sessions/to", "query.too_large",
+                          "intervals times series: at most %d, a total and the others among them",
+                          SESSION_CELLS_MAX);
+    return ERR_OK;
+}
+
+/* Rounded half up. */
+static int64_t share_of(uint64_t part, uint64_t times, uint64_t whole)
+{
+    return whole == 0 ? 0 : (int64_t)((part * times + whole / 2) / whole);
+}
+
+static ApiSessionsCell give_cell(Ctx *ctx, const Sessions *s, const SessionCell *c)
+{
+    ApiSessionsCell out = {
+        .sessions = (int64_t)c->sessions,
+        .persons = (int64_t)c->persons,
+        .events = (int64_t)c->events,
+        .events_per_session = ask_decimal(ctx, share_of(c->events, 100, c->sessions), 2, true),
+        .bounced = (int64_t)c->bounced,
+        .bounce_bps = share_of(c->bounced, 10000, c->sessions),
+        .average_s = c->sessions == 0 ? 0 : (int64_t)((c->ms / c->sessions + 500) / 1000)};
+    if (s->median)
+        DTO_SET(&out, median_s, c->median_s);
+    return out;
+}
+
+static void give_series(const Asking *a, const AskSessions *s, const SessionSeries *series,
+                        ApiSessionsSeriesRow *out)
+{
+    const uint32_t n = s->sessions.bucket_count;
+    out->other = series->is_other;
+    if (s->sessions.prop != NULL && !series->is_other && series->value == SCAN_MISSING)
+        out->value_is = DTO_NULL;
+    else if (s->sessions.prop != NULL && !series->is_other)
+        DTO_SET(out, value, ask_value_text(a, &s->property, series->value));
+    out->cells_count = n;
+    out->cells = ARENA_ARRAY(a->ctx->arena, ApiSessionsCell, n);
+    for (uint32_t i = 0; i < n; i++)
+        out->cells[i] = give_cell(a->ctx, &s->sessions, &series->cells[i]);
+    out->total = give_cell(a->ctx, &s->sessions, &series->cells[n]);
+}
+
+static ApiSessionsNameRow *give_names(const Asking *a, const SessionNames *names, size_t *count)
+{
+    ApiSessionsNameRow *out =
+        ARENA_ARRAY(a->ctx->arena, ApiSessionsNameRow, (size_t)names->count + 1);
+    *count = names->count;
+    for (uint32_t i = 0; i < names->count; i++)
+        out[i] = (ApiSessionsNameRow){schema_event_name(a->names.schema, names->rows[i].event),
+                                      (int64_t)names->rows[i].sessions};
+    return out;
+}
+
+static void give_sessions(const Asking *a, const AskSessions *s, const SessionsResult *r,
+                          ApiSessionsAnswer *out)
+{
+    out->buckets_count = s->sessions.bucket_count;
+    out->buckets = ARENA_ARRAY(a->ctx->arena, int64_t, out->buckets_count);
+    memcpy(out->buckets, s->sessions.bounds, out->buckets_count * sizeof *out->buckets);
+    out->distinct = r->distinct;
+    out->series_count = r->count;
+    out->series = ARENA_ARRAY(a->ctx->arena, ApiSessionsSeriesRow, (size_t)r->count + 1);
+    for (uint32_t i = 0; i < r->count; i++)
+        give_series(a, s, &r->series[i], &out->series[i]);
+    out->entries_distinct = r->began.distinct;
+    out->entries = give_names(a, &r->began, &out->entries_count);
+    out->exits_distinct = r->ended.distinct;
+    out->exits = give_names(a, &r->ended, &out->exits_count);
+}
+
+Err ask_sessions(Asking *a, const Query *q, const ApiQuery *in)
+{
+    AskSessions s = {.property = {.type = EVENT_NONE}};
+    SessionsResult result;
+    a->names.schema = engine_schema_lock(a->engine);
+    const Err err = make_sessions(a, &in->sessions, &s);
+    TRY(ask_texts(a, q, err));
+    TRY(query_sessions(a->ctx, q, &s.sessions, &result));
+    a->answer->sessions_is = DTO_VALUE;
+    give_sessions(a, &s, &result, &a->answer->sessions);
+    return ERR_OK;
+}
