@@ -335,9 +335,9 @@ static void expect_universe(World *w, const ScanView *view)
     SegmentResult all;
     CHECK(query_segment(&w->ctx, &q, &(Segment){.kind = SEGMENT_AND}, &all) == ERR_OK);
     EXPECT_I64((int64_t)all.universe, count_persons(w));
-    EXPECT_I64((int64_t)all.count, count_persons(w));
-    for (uint32_t at = segment_next(&all, 0); at < all.person_count;
-         at = segment_next(&all, at + 1))
+    EXPECT_I64((int64_t)all.people.count, count_persons(w));
+    for (uint32_t at = people_next(&all.people, 0); at < all.people.person_count;
+         at = people_next(&all.people, at + 1))
         CHECK(w->actors[model_number(at)].person == model_number(at));
     crew_free(crew);
 }

@@ -48,6 +48,13 @@ static KitRow random_row(Kit *k, const KitShape *shape, uint32_t i)
         r.time_ms = k->rows[i - 1].time_ms;
         r.person = k->rows[i - 1].person;
     }
+    if (i > 0 && shape->near > 0 && kit_below(k, 100) < shape->near) {
+        const int64_t apart = (int64_t)kit_below(k, 120001) - 60000;
+        const int64_t at =
+            k->rows[i - 1].time_ms + (shape->whole_seconds ? apart / 5000 * 1000 : apart);
+        r.time_ms = at > KIT_ORIGIN_MS ? at : KIT_ORIGIN_MS;
+        r.person = k->rows[i - 1].person;
+    }
     if (shape->nobody > 0 && kit_below(k, 100) < shape->nobody)
         r.person = 0;
     for (uint32_t p = 0; p < KIT_PROPS; p++)

@@ -18,6 +18,7 @@ typedef struct KitShape {
     uint32_t rows, persons, events, weeks;
     bool whole_seconds;
     uint32_t ties;   /* of 100 rows: at the time of the row before */
+    uint32_t near;   /* of 100 rows: of the person of the row before, within a minute of it */
     uint32_t nobody; /* of 100 rows: of person 0 */
 } KitShape;
 

@@ -1,259 +1,504 @@
 /*
- * engine/funnel.c -- how far persons get.
+ * engine/funnel.c -- persons by person: which of their ways count, and for what.
  *
- * Going through a person's events in order, start[k] is the latest first step from which steps 0 to k were
- * done within the window.  An event of step k moves start[k - 1] to start[k] when that is not too long ago.
- * A later start can do whatever an earlier one can, but for reaching further back, and starts only grow:
- * so the furthest step that was ever reached is the longest way of all entries, in one pass.
+ * The plainest funnels need no more than the starts of each person (funnel_ways.c): the rows are taken as they
+ * come, in stretches.  All others look at whole persons.
  *
- * That needs no more than the starts of each person: the rows are taken as they come, in stretches.  When
- * something went which way (times), only the first entry counts, or the order is another one, whole persons are
- * looked at.
+ * With a breakdown every combination of values is counted as it comes.  When there are more than shall be shown, and
+ * "other" is not simply the sum of the rest (a person may be in several series, or there were too many of them), a
+ * second pass counts with the series known.
  */
-#include "engine/query.h"
+#include "engine/funnel.h"
+
+#include "engine/funnel_count.h"
+#include "engine/funnel_ways.h"
 
 #include <stdlib.h>
 
-#define NEVER (INT64_MIN / 2)
+__extension__ typedef unsigned __int128 WaySum;
+
+/* The way of a person that counts so far. */
+typedef struct Choice {
+    uint32_t depth; /* 0 = none */
+    uint32_t unit;  /* the last that had a way here */
+    uint32_t rows[QUERY_STEPS_MAX];
+    uint32_t count;             /* of ways as long as it */
+    WaySum ms[QUERY_STEPS_MAX]; /* of FUNNEL_ANY: their times, summed */
+} Choice;
+
+/* An event and what tells its unit: the values of FUNNEL_EACH_STEP, then those that are held. */
+enum { KEYS_MAX = QUERY_BREAKDOWNS_MAX + FUNNEL_HOLDS_MAX };
+typedef struct KeyedEvent {
+    int64_t keys[KEYS_MAX];
+    FunnelEvent event;
+} KeyedEvent;
 
 typedef struct FunnelWorker {
-    const Funnel *f;
+    const struct FunnelRun *run;
     Scanner *scanner;
-    int64_t to_ms;   /* the end of the entries' range, behind the scanner's base */
+    FunnelPlan plan;
+    FunnelLists lists;
+    FunnelCount count;
     int64_t *starts; /* per person of the piece: step_count + 1, the first is scratch */
-    uint64_t persons[QUERY_STEPS_MAX];
-    uint64_t ms[QUERY_STEPS_MAX];
+
+    /* the person under way */
+    const ScanBatch *b;
+    uint32_t person;
+    FunnelEvent *events;
+    KeyedEvent *keyed;
+    uint32_t event_cap, keyed_cap;
+    uint32_t unit; /* from 1 on */
+    FunnelUnit unit_under_way;
+    Choice *choices;  /* [scope] */
+    uint32_t *chosen; /* scopes that have one */
+    uint32_t chosen_count;
+    bool ended;
 } FunnelWorker;
 
 typedef struct FunnelRun {
+    const Query *q;
     const Funnel *f;
+    FunnelShape shape;
+    ScanAsk ask;
+    atomic_uint_fast64_t laps;
     FunnelWorker *workers;
+    const FunnelBar *bar; /* NULL: nobody asks who */
+    People *people;
 } FunnelRun;
 
-/* Rows of one person: [from, to) of the batch. */
-typedef struct Person {
-    const ScanBatch *b;
-    uint32_t from, to;
-    int64_t to_ms; /* entries are before it */
-} Person;
+/* ---- ways that count ----------------------------------------------------------------------------- */
 
-/* ---- in the order of the steps ------------------------------------------------------------------ */
-
-/* An event that several steps would take fills the furthest that it can, none of them twice. */
-static void fill_steps(const Funnel *f, uint32_t steps, int64_t at, int64_t *start)
+static const FunnelEvent *event_of(const FunnelWorker *w, const FunnelWay *way, uint32_t step)
 {
-    for (uint32_t left = steps & ~1U; left != 0;) {
-        const uint32_t k = 31 - (uint32_t)__builtin_clz(left);
-        left &= ~(1U << k);
-        if (at - start[k - 1] <= f->window_ms)
-            start[k] = start[k - 1];
+    return &w->unit_under_way.events[way->events[step]];
+}
+
+/* Scope of the interval that the way begins in; 0 = there are no intervals. */
+static uint32_t interval_scope(const FunnelWorker *w, const FunnelWay *way)
+{
+    const Funnel *f = w->run->f;
+    const int64_t at = scanner_base_ms(w->scanner) + event_of(w, way, 0)->at;
+    uint32_t low = 0, high = f->interval_count;
+    while (low < high) { /* the first bound behind it */
+        const uint32_t middle = low + (high - low) / 2;
+        if (f->bounds[middle] <= at)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    if ((steps & 1) != 0 && (f->entry == FUNNEL_BEST || start[0] == NEVER))
-        start[0] = at;
+    return low;
 }
 
-/* How many steps were done. */
-static uint32_t depth_of(const Funnel *f, const Person *p)
+/* The values of the step that has the credit. */
+static TallyKey key_of(const FunnelWorker *w, uint32_t row)
 {
-    int64_t start[QUERY_STEPS_MAX];
-    for (uint32_t k = 0; k < f->step_count; k++)
-        start[k] = NEVER;
-    for (uint32_t row = p->from; row < p->to; row++)
-        fill_steps(f, p->b->rows[row].selects, scan_ms(p->b, row), start);
-    uint32_t depth = 0;
-    while (depth < f->step_count && start[depth] != NEVER)
-        depth++;
-    return depth;
+    TallyKey key = {{0}};
+    for (uint32_t i = 0; i < w->run->f->breakdown_count; i++)
+        key.of[i] = w->b->values[i][row];
+    return key;
 }
 
-/* The way from this first step, every next step as early as it goes.  How many steps, and when. */
-static uint32_t walk(const Funnel *f, const Person *p, uint32_t row, int64_t *at)
+static bool has_value(const FunnelWorker *w, uint32_t row)
 {
-    at[0] = scan_ms(p->b, row);
-    uint32_t done = 1;
-    while (++row < p->to && done < f->step_count && scan_ms(p->b, row) - at[0] <= f->window_ms)
-        if ((p->b->rows[row].selects >> done & 1) != 0)
-            at[done++] = scan_ms(p->b, row);
-    return done;
+    for (uint32_t i = 0; i < w->run->f->breakdown_count; i++)
+        if (w->b->values[i][row] != SCAN_MISSING)
+            return true;
+    return false;
 }
 
-/* The first row of the earliest way of `depth` steps; there is one.
- *
- * From the last row to the first: ends[k] is when steps k to depth - 1 can be done soonest by rows that were
- * seen.  Only the soonest end matters to whatever comes before it. */
-static uint32_t find_entry(const Funnel *f, const Person *p, uint32_t depth)
+/* The step that says which series the way is in; `depth`: none does. */
+static uint32_t credited_step(const FunnelWorker *w, uint32_t depth, const uint32_t *rows)
 {
-    int64_t ends[QUERY_STEPS_MAX];
-    for (uint32_t k = 0; k < depth; k++)
-        ends[k] = NEVER;
-    uint32_t entry = p->to;
-    for (uint32_t row = p->to; row-- > p->from;) {
-        const uint32_t steps = p->b->rows[row].selects;
-        const int64_t at = scan_ms(p->b, row);
-        if ((steps & 1) != 0 && ends[1] != NEVER && ends[1] - at <= f->window_ms)
-            entry = row;
-        for (uint32_t k = 1; k < depth; k++) /* upwards: a row fills one step of a way */
-            if ((steps >> k & 1) != 0)
-                ends[k] = k + 1 == depth ? at : ends[k + 1];
+    const Funnel *f = w->run->f;
+    uint32_t step = 0;
+    switch (f->credit) {
+    case FUNNEL_LAST_STEP:
+        return depth - 1;
+    case FUNNEL_ONE_STEP:
+        return f->credit_step < depth ? f->credit_step : depth;
+    case FUNNEL_FIRST_KNOWN:
+        while (step < depth && !has_value(w, rows[step]))
+            step++;
+        return step < depth ? step : 0;
+    case FUNNEL_LAST_KNOWN:
+        step = depth - 1;
+        while (step > 0 && !has_value(w, rows[step]))
+            step--;
+        return step;
+    case FUNNEL_FIRST_STEP:
+    case FUNNEL_EACH_STEP:
+        break;
     }
-    return entry;
+    return 0;
 }
 
-/* When the steps were done: on the earliest of the longest ways. */
-static void add_times(const Funnel *f, const Person *p, uint32_t depth, uint64_t *ms)
+/* `rows` and `ms` of the way, by step. */
+static void count_way(FunnelWorker *w, uint32_t scope, uint32_t depth, const uint32_t *rows,
+                      const int64_t *ms)
 {
-    int64_t at[QUERY_STEPS_MAX];
-    const uint32_t entry = find_entry(f, p, depth);
-    CHECK(entry < p->to && walk(f, p, entry, at) == depth);
-    for (uint32_t k = 1; k < depth; k++)
-        ms[k] += (uint64_t)(at[k] - at[k - 1]);
-}
-
-static uint32_t go_in_sequence(const Funnel *f, const Person *p, uint64_t *ms)
-{
-    const uint32_t depth = depth_of(f, p);
-    if (f->times && depth > 1)
-        add_times(f, p, depth, ms);
-    return depth;
-}
-
-/* ---- in any order -------------------------------------------------------------------------------
- *
- * Events fill steps, one each: a matching.  Which sets of events can be matched at once is a matroid, so taking
- * the soonest events one by one is the best at every size: of the events behind any instant, the soonest that
- * fill k steps are the first k of the soonest that fill as many as can be.  Going from the last row to the
- * first, each row is the soonest: it comes in, and the latest of those that it can stand for leaves.
- */
-
-enum { NOWHERE = QUERY_STEPS_MAX };
-
-/* What fills one step now; without steps of its own the place is empty, and later than all. */
-typedef struct Filling {
-    int64_t at;
-    uint32_t steps; /* that it would fill */
-} Filling;
-
-/* Looks for the latest of those that would leave their step to another, or to this event, and so on. */
-static void fill_soonest(Filling *filled, Filling event)
-{
-    uint8_t mover[QUERY_STEPS_MAX]; /* the step whose filling would come here */
-    uint32_t latest = NOWHERE, seen = event.steps;
-    for (uint32_t left = event.steps; left != 0;) {
-        const uint32_t k = (uint32_t)__builtin_ctz(left);
-        const uint32_t more = filled[k].steps & ~seen;
-        left = (left & (left - 1)) | more;
-        seen |= more;
-        for (uint32_t next = more; next != 0; next &= next - 1)
-            mover[__builtin_ctz(next)] = (uint8_t)k;
-        if (latest == NOWHERE || filled[k].at > filled[latest].at)
-            latest = k;
+    FunnelItem item = {.person = w->person, .scope = scope, .depth = depth, .ms = ms};
+    if (w->run->f->breakdown_count == 0) {
+        funnel_count_way(&w->count, &item);
+        return;
     }
-    for (; (event.steps >> latest & 1) == 0; latest = mover[latest])
-        filled[latest] = filled[mover[latest]];
-    filled[latest] = event;
+    const uint32_t step = credited_step(w, depth, rows);
+    if (step == depth)
+        return;
+    const TallyKey key = key_of(w, rows[step]);
+    item.key = &key;
+    funnel_count_way(&w->count, &item);
 }
 
-__extension__ typedef unsigned __int128 WaySum;
-
-/* The longest ways of a person so far: each event may begin one. */
-typedef struct Ways {
-    uint32_t depth;
-    uint32_t count;
-    WaySum ms[QUERY_STEPS_MAX];
-} Ways;
-
-/* When steps were done until `end`, ascending.  How many. */
-static uint32_t sort_until(const Funnel *f, const Filling *filled, int64_t end, int64_t *at)
+/* Within the grace, steps may be the other way round. */
+static uint64_t lap_of(int64_t from, int64_t to)
 {
+    return to > from ? (uint64_t)(to - from) : 0;
+}
+
+static void add_laps(const FunnelWorker *w, const FunnelWay *way, WaySum *ms)
+{
+    for (uint32_t k = 1; k < way->depth; k++)
+        ms[k] += lap_of(event_of(w, way, k - 1)->at, event_of(w, way, k)->at);
+    ms[0] += lap_of(event_of(w, way, 0)->at, event_of(w, way, way->depth - 1)->at);
+}
+
+/* ---- the one that is chosen ---------------------------------------------------------------------- */
+
+static void choose(FunnelWorker *w, uint32_t scope, const FunnelWay *way)
+{
+    const Funnel *f = w->run->f;
+    Choice *c = &w->choices[scope];
+    if (f->entry == FUNNEL_FIRST && c->unit == w->unit)
+        return;
+    if (c->depth == 0)
+        w->chosen[w->chosen_count++] = scope;
+    c->unit = w->unit;
+    if (way->depth < c->depth)
+        return;
+    const bool earlier = way->depth > c->depth || event_of(w, way, 0)->row < c->rows[0];
+    if (way->depth > c->depth || f->order != FUNNEL_ANY) {
+        if (!earlier)
+            return;
+        c->count = 0;
+        for (uint32_t k = 0; f->times && k < way->depth; k++)
+            c->ms[k] = 0;
+    }
+    c->depth = way->depth;
+    c->count++;
+    if (f->times && scope == 0)
+        add_laps(w, way, c->ms);
+    const uint32_t wanted =
+        f->breakdown_count > 0 ? way->depth : 1; /* the first tells which is earlier */
+    for (uint32_t k = 0; earlier && k < wanted; k++)
+        c->rows[k] = event_of(w, way, k)->row;
+}
+
+static void count_choices(FunnelWorker *w)
+{
+    int64_t ms[QUERY_STEPS_MAX];
+    for (uint32_t i = 0; i < w->chosen_count; i++) {
+        const uint32_t scope = w->chosen[i];
+        Choice *c = &w->choices[scope];
+        const bool timed = w->run->f->times && scope == 0;
+        for (uint32_t k = 0; timed && k < c->depth; k++)
+            ms[k] = (int64_t)(c->count == 1 ? c->ms[k] : c->ms[k] / c->count);
+        count_way(w, scope, c->depth, c->rows, timed ? ms : NULL);
+        c->depth = c->unit = 0;
+    }
+    w->chosen_count = 0;
+}
+
+/* Forwards, no later way is better than the first one that did all steps. */
+static bool offer_way(const FunnelWay *way, void *arg)
+{
+    FunnelWorker *w = arg;
+    const Funnel *f = w->run->f;
+    choose(w, 0, way);
+    if (f->interval_count > 0) {
+        choose(w, interval_scope(w, way), way);
+        return true;
+    }
+    return f->order == FUNNEL_ANY || (f->entry == FUNNEL_BEST && way->depth < f->step_count);
+}
+
+static bool count_each_way(const FunnelWay *way, void *arg)
+{
+    FunnelWorker *w = arg;
+    const bool timed = w->run->f->times;
+    uint32_t rows[QUERY_STEPS_MAX];
+    WaySum sums[QUERY_STEPS_MAX] = {0};
+    int64_t ms[QUERY_STEPS_MAX];
+    if (timed)
+        add_laps(w, way, sums);
+    for (uint32_t k = 0; k < way->depth; k++) {
+        rows[k] = event_of(w, way, k)->row;
+        ms[k] = (int64_t)sums[k];
+    }
+    count_way(w, 0, way->depth, rows, timed ? ms : NULL);
+    if (w->run->f->interval_count > 0)
+        count_way(w, interval_scope(w, way), way->depth, rows, NULL);
+    return true;
+}
+
+static void take_unit(FunnelWorker *w)
+{
+    const Funnel *f = w->run->f;
+    const FunnelUnit *u = &w->unit_under_way;
+    FunnelWay way;
+    w->unit++;
+    if (f->entry == FUNNEL_ALL)
+        funnel_successive_ways(&w->plan, &w->lists, u, count_each_way, w);
+    else if (!funnel_is_plain(f))
+        funnel_every_way(&w->plan, &w->lists, u, offer_way, w);
+    else if (funnel_best_way(&w->plan, u, &way))
+        choose(w, 0, &way);
+}
+
+/* ---- units --------------------------------------------------------------------------------------- */
+
+static uint32_t held_count(const Funnel *f)
+{
+    return f->credit == FUNNEL_EACH_STEP ? f->breakdown_count + f->hold_count : f->hold_count;
+}
+
+static int by_keys(const void *a, const void *b)
+{
+    const KeyedEvent *x = a, *y = b;
+    for (size_t i = 0; i < KEYS_MAX; i++)
+        if (x->keys[i] != y->keys[i])
+            return x->keys[i] < y->keys[i] ? -1 : 1;
+    return (x->event.row > y->event.row) - (x->event.row < y->event.row);
+}
+
+/* Most persons have few events. */
+static void sort_events(KeyedEvent *events, uint32_t count)
+{
+    enum { FEW = 24 };
+    if (count > FEW) {
+        qsort(events, count, sizeof *events, by_keys);
+        return;
+    }
+    for (uint32_t i = 1; i < count; i++) {
+        const KeyedEvent event = events[i];
+        uint32_t to = i;
+        for (; to > 0 && by_keys(&events[to - 1], &event) > 0; to--)
+            events[to] = events[to - 1];
+        events[to] = event;
+    }
+}
+
+/* False: a value that is held is missing. */
+static bool read_keys(const FunnelWorker *w, uint32_t row, int64_t *keys)
+{
+    const Funnel *f = w->run->f;
+    const uint32_t each = held_count(f) - f->hold_count;
+    for (uint32_t i = 0; i < each; i++)
+        keys[i] = w->b->values[i][row];
+    for (uint32_t i = 0; i < f->hold_count; i++) {
+        keys[each + i] = w->b->values[f->breakdown_count + i][row];
+        if (keys[each + i] == SCAN_MISSING)
+            return false;
+    }
+    return true;
+}
+
+/* Puts the person's events in the order of their units. */
+static uint32_t key_events(FunnelWorker *w, uint32_t from, uint32_t to)
+{
+    if (to - from > w->keyed_cap) {
+        free(w->keyed);
+        w->keyed_cap = to - from + (to - from) / 2;
+        w->keyed = malloc(w->keyed_cap * sizeof *w->keyed);
+        CHECK(w->keyed != NULL);
+    }
     uint32_t n = 0;
-    for (uint32_t k = 0; k < f->step_count; k++) {
-        if (filled[k].at > end)
-            continue;
-        uint32_t i = n++;
-        for (; i > 0 && at[i - 1] > filled[k].at; i--)
-            at[i] = at[i - 1];
-        at[i] = filled[k].at;
+    for (uint32_t row = from; row < to; row++) {
+        w->keyed[n] = (KeyedEvent){.event = {scan_ms(w->b, row), w->b->rows[row].selects, row}};
+        n += read_keys(w, row, w->keyed[n].keys);
     }
+    sort_events(w->keyed, n);
+    for (uint32_t i = 0; i < n; i++)
+        w->events[i] = w->keyed[i].event;
     return n;
 }
 
-/* The way that begins here. */
-static void add_way(const Funnel *f, const Filling *filled, int64_t start, Ways *ways)
+static bool same_keys(const KeyedEvent *a, const KeyedEvent *b, uint32_t count)
 {
-    int64_t at[QUERY_STEPS_MAX];
-    const uint32_t depth = sort_until(f, filled, start + f->window_ms, at);
-    if (depth < ways->depth)
+    return memcmp(a->keys, b->keys, count * sizeof *a->keys) == 0;
+}
+
+/* Calls `fn` for each unit, and count_choices() behind those that share a series. */
+static void each_unit(FunnelWorker *w, uint32_t from, uint32_t to, void (*fn)(FunnelWorker *w))
+{
+    const uint32_t keys = held_count(w->run->f), each = keys - w->run->f->hold_count;
+    w->unit = 0;
+    if (keys == 0) {
+        for (uint32_t row = from; row < to; row++)
+            w->events[row - from] = (FunnelEvent){scan_ms(w->b, row), w->b->rows[row].selects, row};
+        w->unit_under_way = (FunnelUnit){w->events, to - from};
+        fn(w);
+        count_choices(w);
         return;
-    if (depth > ways->depth)
-        *ways = (Ways){.depth = depth};
-    ways->count++;
-    for (uint32_t k = 1; k < depth; k++)
-        ways->ms[k] += (uint64_t)(at[k] - at[k - 1]);
-}
-
-static uint32_t go_in_any_order(const Funnel *f, const Person *p, uint64_t *ms)
-{
-    Filling filled[QUERY_STEPS_MAX];
-    Ways ways = {0};
-    for (uint32_t k = 0; k < f->step_count; k++)
-        filled[k] = (Filling){.at = INT64_MAX};
-    for (uint32_t row = p->to; row-- > p->from;) {
-        const int64_t at = scan_ms(p->b, row);
-        fill_soonest(filled, (Filling){at, p->b->rows[row].selects});
-        if (at < p->to_ms)
-            add_way(f, filled, at, &ways);
     }
-    for (uint32_t k = 1; f->times && k < ways.depth; k++)
-        ms[k] += (uint64_t)(ways.ms[k] / ways.count);
-    return ways.depth;
-}
-
-/* ---- strictly: row by row ----------------------------------------------------------------------- */
-
-/* How many steps the rows from this one on are, one each; every event of the person is a row. */
-static uint32_t count_strictly(const Funnel *f, const Person *p, uint32_t row)
-{
-    const int64_t start = scan_ms(p->b, row);
-    uint32_t done = 0;
-    for (; row < p->to && done < f->step_count; row++, done++)
-        if ((p->b->rows[row].selects >> done & 1) == 0 || scan_ms(p->b, row) - start > f->window_ms)
-            break;
-    return done;
-}
-
-static uint32_t go_strictly(const Funnel *f, const Person *p, uint64_t *ms)
-{
-    uint32_t depth = 0, entry = p->from;
-    for (uint32_t row = p->from; row < p->to; row++) {
-        const uint32_t done = count_strictly(f, p, row);
-        if (done > depth) {
-            depth = done;
-            entry = row;
-        }
-        if (done > 0 && f->entry == FUNNEL_FIRST)
-            break;
+    const uint32_t n = key_events(w, from, to);
+    for (uint32_t first = 0, end = 0; first < n; first = end) {
+        while (end < n && same_keys(&w->keyed[first], &w->keyed[end], keys))
+            end++;
+        w->unit_under_way = (FunnelUnit){w->events + first, end - first};
+        fn(w);
+        if (end == n || !same_keys(&w->keyed[first], &w->keyed[end], each))
+            count_choices(w);
     }
-    for (uint32_t k = 1; f->times && k < depth; k++)
-        ms[k] += (uint64_t)(scan_ms(p->b, entry + k) - scan_ms(p->b, entry + k - 1));
-    return depth;
 }
 
-/* ---- in stretches ------------------------------------------------------------------------------- */
+/* ---- plain units ---------------------------------------------------------------------------------
+ *
+ * Where only persons are counted, and by the values of their units, the starts of each unit are enough: no event has
+ * to be put anywhere.
+ */
+
+enum { PLAIN_UNITS_MAX = 16 }; /* of one person; who has more is looked at as all others are */
+
+typedef struct PlainUnit {
+    int64_t keys[KEYS_MAX];
+    int64_t start[QUERY_STEPS_MAX];
+} PlainUnit;
+
+static bool has_plain_units(const Funnel *f)
+{
+    return funnel_is_plain(f) && !f->times && held_count(f) > 0 &&
+           (f->breakdown_count == 0 || f->credit == FUNNEL_EACH_STEP);
+}
+
+/* The unit with these keys; *count when it is a new one. */
+static uint32_t find_plain_unit(const PlainUnit *units, uint32_t count, const int64_t *keys,
+                                uint32_t key_count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t differ = 0;
+        for (uint32_t k = 0; k < key_count; k++)
+            differ |= units[i].keys[k] ^ keys[k];
+        if (differ == 0)
+            return i;
+    }
+    return count;
+}
+
+static void count_plain_unit(FunnelWorker *w, const PlainUnit *unit)
+{
+    const Funnel *f = w->run->f;
+    FunnelItem item = {.person = w->person};
+    TallyKey key = {{0}};
+    while (item.depth < f->step_count && unit->start[item.depth] != FUNNEL_NEVER)
+        item.depth++;
+    if (item.depth == 0)
+        return;
+    memcpy(key.of, unit->keys, f->breakdown_count * sizeof *key.of);
+    item.key = f->breakdown_count > 0 ? &key : NULL;
+    funnel_count_way(&w->count, &item);
+}
+
+/* False: the person has too many units; nothing was counted. */
+static bool take_plain_units(FunnelWorker *w, uint32_t from, uint32_t to)
+{
+    const Funnel *f = w->run->f;
+    const uint32_t key_count = held_count(f);
+    PlainUnit units[PLAIN_UNITS_MAX + 1];
+    uint32_t count = 0;
+    for (uint32_t row = from; row < to; row++) {
+        PlainUnit *const next = &units[count];
+        if (!read_keys(w, row, next->keys))
+            continue;
+        const uint32_t at = find_plain_unit(units, count, next->keys, key_count);
+        if (at == PLAIN_UNITS_MAX)
+            return false;
+        for (uint32_t k = 0; at == count && k < f->step_count; k++)
+            next->start[k] = FUNNEL_NEVER;
+        count += at == count;
+        funnel_fill_steps(w->b->rows[row].selects, scan_ms(w->b, row), f->window_ms,
+                          units[at].start);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        count_plain_unit(w, &units[i]);
+    return true;
+}
+
+/* ---- ends ---------------------------------------------------------------------------------------- */
+
+static bool find_end(const FunnelWay *way, void *arg)
+{
+    FunnelWorker *w = arg;
+    w->ended = way->ended;
+    return !way->ended;
+}
+
+/* Whether any way of the unit met something excluded, counted or not. */
+static void look_for_end(FunnelWorker *w)
+{
+    if (!w->ended)
+        funnel_every_way(&w->plan, &w->lists, &w->unit_under_way, find_end, w);
+}
+
+/* ---- whole persons ------------------------------------------------------------------------------- */
+
+static bool is_behind_bar(const FunnelWorker *w, const FunnelBar *bar)
+{
+    const uint32_t series = bar->series == FUNNEL_WHOLE ? 0 : 1 + bar->series;
+    const uint32_t scope = bar->interval == FUNNEL_WHOLE ? 0 : 1 + bar->interval;
+    const uint32_t depth = funnel_count_depth(&w->count, series, scope);
+    return bar->dropped ? depth == bar->step : depth > bar->step;
+}
+
+static void take_person(FunnelWorker *w, uint32_t from, uint32_t to)
+{
+    const FunnelRun *run = w->run;
+    if (to - from > w->event_cap) {
+        free(w->events);
+        w->event_cap = to - from + (to - from) / 2;
+        w->events = malloc(w->event_cap * sizeof *w->events);
+        CHECK(w->events != NULL);
+    }
+    w->ended = false;
+    if (run->f->exclude_persons)
+        each_unit(w, from, to, look_for_end);
+    if (w->ended)
+        return;
+    if (!has_plain_units(run->f) || !take_plain_units(w, from, to))
+        each_unit(w, from, to, take_unit);
+    if (run->bar != NULL && is_behind_bar(w, run->bar))
+        people_add(run->people, w->person);
+    funnel_count_next_person(&w->count);
+}
+
+static void take_piece(uint32_t worker, uint32_t piece, void *arg)
+{
+    const FunnelRun *run = arg;
+    FunnelWorker *w = &run->workers[worker];
+    ScanBatch b;
+    if (!scanner_batch(w->scanner, piece, &b))
+        return;
+    w->b = &b;
+    for (uint32_t i = 0; i < b.person_count; i++) {
+        w->person = b.persons[i];
+        take_person(w, b.from[i], b.from[i + 1]);
+    }
+}
+
+/* ---- in stretches -------------------------------------------------------------------------------- */
 
 /* Most events fill one step: then the move needs no branch.  starts[0] stands for the start that a first step
  * is itself. */
 static void take_stretch(const ScanStretch *s, void *arg)
 {
     FunnelWorker *w = arg;
-    const Funnel *f = w->f;
-    const int64_t window_ms = f->window_ms;
-    const uint32_t stride = f->step_count + 1;
+    const int64_t window_ms = w->run->f->window_ms;
+    const uint32_t stride = w->run->f->step_count + 1;
     for (uint32_t i = 0; i < s->count; i++) {
         int64_t *const starts = w->starts + (size_t)s->local[i] * stride;
         const uint32_t steps = s->rows[i].selects;
         const int64_t at = (int64_t)s->rows[i].second * 1000 + (s->ms == NULL ? 0 : s->ms[i]);
         if (__builtin_expect((steps & (steps - 1)) != 0, 0)) {
-            fill_steps(f, steps, at, starts + 1);
+            funnel_fill_steps(steps, at, window_ms, starts + 1);
             continue;
         }
         const uint32_t step = (uint32_t)__builtin_ctz(steps);
@@ -269,105 +514,235 @@ static void take_piece_in_stretches(uint32_t worker, uint32_t piece, void *arg)
     FunnelWorker *w = &run->workers[worker];
     const uint32_t stride = run->f->step_count + 1;
     for (size_t i = 0; i < (size_t)SCAN_PIECE_PERSONS * stride; i++)
-        w->starts[i] = NEVER;
+        w->starts[i] = FUNNEL_NEVER;
     scanner_stretches(w->scanner, piece, take_stretch, w);
     for (uint32_t k = 0; k < run->f->step_count; k++) {
         uint64_t got = 0;
         for (uint32_t p = 0; p < SCAN_PIECE_PERSONS; p++)
-            got += w->starts[(size_t)p * stride + k + 1] != NEVER;
-        w->persons[k] += got;
+            got += w->starts[(size_t)p * stride + k + 1] != FUNNEL_NEVER;
+        w->count.cells[k] += got;
     }
 }
 
-/* ---- person by person --------------------------------------------------------------------------- */
-
-/* How many steps the person did; adds the times between them when they are wanted. */
-typedef uint32_t (*GoFn)(const Funnel *f, const Person *p, uint64_t *ms);
-
-static const GoFn GO[] = {[FUNNEL_SEQUENTIAL] = go_in_sequence,
-                          [FUNNEL_ANY] = go_in_any_order,
-                          [FUNNEL_STRICT] = go_strictly};
-
-static void take_piece(uint32_t worker, uint32_t piece, void *arg)
+/* Only how many persons did each step is asked. */
+static bool only_counts(const FunnelRun *run)
 {
-    const FunnelRun *run = arg;
-    FunnelWorker *w = &run->workers[worker];
-    ScanBatch b;
-    if (!scanner_batch(w->scanner, piece, &b))
-        return;
-    for (uint32_t i = 0; i < b.person_count; i++) {
-        const Person p = {&b, b.from[i], b.from[i + 1], w->to_ms};
-        const uint32_t depth = GO[run->f->order](run->f, &p, w->ms);
-        for (uint32_t k = 0; k < depth; k++)
-            w->persons[k]++;
-    }
+    const Funnel *f = run->f;
+    return funnel_is_plain(f) && !f->times && f->hold_count == 0 && f->breakdown_count == 0 &&
+           run->bar == NULL;
 }
 
-static Err run_funnel(Ctx *ctx, const Query *q, FunnelRun *run, const ScanAsk *ask)
+/* ---- a pass -------------------------------------------------------------------------------------- */
+
+static void open_worker(FunnelRun *run, FunnelWorker *w, const Tally *shown)
 {
-    const uint32_t size = crew_size(q->crew);
-    const bool whole_persons =
-        run->f->times || run->f->entry != FUNNEL_BEST || run->f->order != FUNNEL_SEQUENTIAL;
-    for (uint32_t i = 0; i < size; i++) {
-        FunnelWorker *w = &run->workers[i];
-        w->f = run->f;
-        w->scanner = scanner_new(q->view, ask);
-        w->to_ms = run->f->steps[0].to_ms - scanner_base_ms(w->scanner);
-        w->starts = malloc((size_t)SCAN_PIECE_PERSONS * (QUERY_STEPS_MAX + 1) * sizeof *w->starts);
-        CHECK(w->starts != NULL);
-    }
-    const CrewJob job = {.pieces = scan_pieces(q->view),
-                         .first_piece = 1, /* nobody goes through a funnel */
-                         .piece = whole_persons ? take_piece : take_piece_in_stretches,
-                         .arg = run,
-                         .until_us = q->until_us,
-                         .stop = q->stop};
-    Err err = crew_run(ctx, q->crew, &job);
+    w->run = run;
+    w->scanner = scanner_new(run->q->view, &run->ask);
+    w->plan = funnel_plan(run->f, scanner_base_ms(w->scanner));
+    w->starts = malloc((size_t)SCAN_PIECE_PERSONS * (QUERY_STEPS_MAX + 1) * sizeof *w->starts);
+    w->choices = calloc(run->shape.scopes, sizeof *w->choices);
+    w->chosen = malloc(run->shape.scopes * sizeof *w->chosen);
+    CHECK(w->starts != NULL && w->choices != NULL && w->chosen != NULL);
+    funnel_count_open(&w->count, &run->shape, shown, &run->laps);
+}
+
+/* All but what was counted. */
+static void close_worker(FunnelWorker *w)
+{
+    scanner_free(w->scanner);
+    funnel_lists_free(&w->lists);
+    free(w->starts);
+    free(w->events);
+    free(w->keyed);
+    free(w->choices);
+    free(w->chosen);
+}
+
+/* `shown`: as in FunnelCount. */
+static Err run_pass(Ctx *ctx, FunnelRun *run, const Tally *shown)
+{
+    const uint32_t size = crew_size(run->q->crew);
+    atomic_store(&run->laps, 0);
+    memset(run->workers, 0, size * sizeof *run->workers);
+    for (uint32_t i = 0; i < size; i++)
+        open_worker(run, &run->workers[i], shown);
+    Err err = crew_run(ctx, run->q->crew,
+                       &(CrewJob){.pieces = scan_pieces(run->q->view),
+                                  .first_piece = 1, /* nobody goes through a funnel */
+                                  .piece = only_counts(run) ? take_piece_in_stretches : take_piece,
+                                  .arg = run,
+                                  .until_us = run->q->until_us,
+                                  .stop = run->q->stop});
     bool damaged = false;
     for (uint32_t i = 0; i < size; i++) {
         damaged = damaged || scanner_damaged(run->workers[i].scanner) > 0;
-        scanner_free(run->workers[i].scanner);
-        free(run->workers[i].starts);
+        close_worker(&run->workers[i]);
     }
     if (err == ERR_OK && damaged)
         err = fail(ctx, ERR_INTERNAL, "events.part_damaged", "a funnel met damage");
     return err;
 }
 
-/* One per step, and of a strict funnel one behind them that makes every other event a row. */
-static ScanAsk ask_steps(Ctx *ctx, const Funnel *f)
+static void forget_counts(FunnelRun *run)
 {
-    const bool others = f->order == FUNNEL_STRICT;
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
+        funnel_count_close(&run->workers[i].count);
+}
+
+/* ---- what is asked of the scan ------------------------------------------------------------------- */
+
+static ScanSelect in_time(const Funnel *f, ScanSelect select, bool is_entry)
+{
+    const ScanSelect *first = &f->steps[0];
+    select.from_ms = first->from_ms;
+    select.to_ms = first->to_ms;
+    if (is_entry)
+        return select;
+    if (__builtin_sub_overflow(first->from_ms, f->grace_ms, &select.from_ms))
+        select.from_ms = INT64_MIN;
+    if (__builtin_add_overflow(first->to_ms, f->window_ms, &select.to_ms))
+        select.to_ms = INT64_MAX;
+    return select;
+}
+
+/* Steps, what is excluded, and of a strict funnel one behind them that makes every other event a row. */
+static ScanAsk ask_events(Ctx *ctx, const Funnel *f)
+{
     const ScanSelect every = {.events = NULL};
-    const uint32_t count = f->step_count + others;
+    const uint32_t named = f->step_count + f->exclude_count;
+    const uint32_t count = named + (f->order == FUNNEL_STRICT);
     ScanSelect *selects = ARENA_ARRAY(ctx->arena, ScanSelect, count);
-    for (uint32_t k = 0; k < count; k++) {
-        selects[k] = k < f->step_count ? f->steps[k] : every;
-        selects[k].from_ms = f->steps[0].from_ms;
-        if (__builtin_add_overflow(f->steps[0].to_ms, f->window_ms, &selects[k].to_ms))
-            selects[k].to_ms = INT64_MAX;
+    for (uint32_t i = 0; i < f->step_count; i++)
+        selects[i] = in_time(f, f->steps[i], i == 0 && f->order != FUNNEL_ANY);
+    for (uint32_t i = 0; i < f->exclude_count; i++)
+        selects[f->step_count + i] = in_time(f, f->excludes[i].select, false);
+    if (count > named)
+        selects[named] = in_time(f, every, false);
+    ScanProp *props = ARENA_ARRAY(ctx->arena, ScanProp, KEYS_MAX);
+    for (uint32_t i = 0; i < f->breakdown_count; i++)
+        props[i] = f->breakdown[i];
+    for (uint32_t i = 0; i < f->hold_count; i++)
+        props[f->breakdown_count + i] = f->hold[i];
+    return (ScanAsk){.selects = selects,
+                     .select_count = count,
+                     .props = props,
+                     .prop_count = f->breakdown_count + f->hold_count};
+}
+
+static Err check_size(Ctx *ctx, const Funnel *f)
+{
+    const bool fits = f->step_count > 0 && f->step_count <= QUERY_STEPS_MAX &&
+                      f->exclude_count <= FUNNEL_EXCLUDES_MAX &&
+                      f->hold_count <= FUNNEL_HOLDS_MAX &&
+                      f->breakdown_count <= QUERY_BREAKDOWNS_MAX && f->top <= QUERY_GROUPS_MAX &&
+                      f->interval_count <= QUERY_INTERVALS_MAX;
+    if (!fits)
+        return fail(ctx, ERR_INVALID, "query.too_large", "%u steps, %u series, %u intervals",
+                    f->step_count, f->top, f->interval_count);
+    if ((f->top + 2) * (f->interval_count + 1) * f->step_count > QUERY_CELLS_MAX)
+        return fail(ctx, ERR_INVALID, "query.too_large", "%u series, %u intervals, %u steps",
+                    f->top, f->interval_count, f->step_count);
+    CHECK(funnel_shape(f).room > f->top + 1 || f->breakdown_count == 0);
+    CHECK(f->order != FUNNEL_ANY || f->entry != FUNNEL_FIRST);
+    CHECK(f->grace_ms == 0 || f->order == FUNNEL_SEQUENTIAL);
+    CHECK(f->credit != FUNNEL_ONE_STEP || f->credit_step < f->step_count);
+    for (uint32_t i = 0; i < f->exclude_count; i++)
+        CHECK(f->excludes[i].from_step < f->excludes[i].to_step &&
+              f->excludes[i].to_step < f->step_count);
+    return ERR_OK;
+}
+
+/* Ends with the workers made, for run_pass(). */
+static Err begin(Ctx *ctx, const Query *q, const Funnel *f, FunnelRun *out)
+{
+    TRY(check_size(ctx, f));
+    *out = (FunnelRun){.q = q, .f = f, .shape = funnel_shape(f), .ask = ask_events(ctx, f)};
+    out->workers = calloc(crew_size(q->crew), sizeof *out->workers);
+    CHECK(out->workers != NULL);
+    return ERR_OK;
+}
+
+/* ---- the question -------------------------------------------------------------------------------- */
+
+/* Every combination of values that came, those with the most persons first.  False: some were only counted. */
+static bool join_combinations(const FunnelRun *run, Tally *all)
+{
+    bool complete = true;
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
+        const Tally *mine = &run->workers[i].count.came;
+        complete = complete && !mine->is_over && mine->count < run->shape.room;
+        tally_join(all, mine);
     }
-    if (f->order != FUNNEL_ANY)
-        selects[0].to_ms = f->steps[0].to_ms;
-    return (ScanAsk){.selects = selects, .select_count = count};
+    tally_sort(all);
+    return complete;
+}
+
+/* Counts once more, when what is in "other" cannot be told from the series that are in it. */
+static Err count_shown(Ctx *ctx, FunnelRun *run, const Tally *all, bool complete, Tally *shown)
+{
+    const Funnel *f = run->f;
+    const bool adds_up = f->entry != FUNNEL_ALL && f->credit != FUNNEL_EACH_STEP;
+    if (all->count <= f->top || (complete && adds_up))
+        return ERR_OK;
+    for (uint32_t i = 0; i < f->top; i++)
+        (void)tally_number(shown, all->at[i].key);
+    forget_counts(run);
+    return run_pass(ctx, run, shown);
+}
+
+static void give_result(Ctx *ctx, const FunnelRun *run, const Tally *all, FunnelResult *out)
+{
+    const uint32_t workers = crew_size(run->q->crew);
+    FunnelCount *counts = ARENA_ARRAY(ctx->arena, FunnelCount, workers);
+    for (uint32_t i = 0; i < workers; i++)
+        counts[i] = run->workers[i].count;
+    funnel_count_give(ctx, run->f, counts, workers, all, out);
+}
+
+static Err count_all(Ctx *ctx, FunnelRun *run, FunnelResult *out)
+{
+    Tally all = {.limit = QUERY_VALUES_MAX}, shown = {.limit = run->f->top};
+    TRY(run_pass(ctx, run, NULL));
+    const bool complete = join_combinations(run, &all);
+    const Err err = count_shown(ctx, run, &all, complete, &shown);
+    if (err == ERR_OK)
+        give_result(ctx, run, &all, out);
+    tally_free(&all);
+    tally_free(&shown);
+    return err;
 }
 
 Err query_funnel(Ctx *ctx, const Query *q, const Funnel *f, FunnelResult *out)
 {
-    if (f->step_count == 0 || f->step_count > QUERY_STEPS_MAX)
-        return fail(ctx, ERR_INVALID, "query.too_large", "%u steps", f->step_count);
-    CHECK(f->order != FUNNEL_ANY || f->entry == FUNNEL_BEST);
-    const ScanAsk ask = ask_steps(ctx, f);
-    FunnelRun run = {.f = f};
-    run.workers = calloc(crew_size(q->crew), sizeof *run.workers);
-    CHECK(run.workers != NULL);
-    const Err err = run_funnel(ctx, q, &run, &ask);
-    *out = (FunnelResult){0};
-    for (uint32_t i = 0; err == ERR_OK && i < crew_size(q->crew); i++)
-        for (uint32_t k = 0; k < f->step_count; k++) {
-            out->persons[k] += run.workers[i].persons[k];
-            out->ms[k] += run.workers[i].ms[k];
-        }
+    FunnelRun run;
+    TRY(begin(ctx, q, f, &run));
+    const Err err = count_all(ctx, &run, out);
+    forget_counts(&run);
     free(run.workers);
     return err;
+}
+
+Err query_funnel_people(Ctx *ctx, const Query *q, const Funnel *f, const FunnelResult *r,
+                        const FunnelBar *bar, People *out)
+{
+    CHECK(bar->step < f->step_count && (!bar->dropped || bar->step > 0));
+    Tally shown = {.limit = QUERY_GROUPS_MAX};
+    FunnelRun run;
+    TRY(begin(ctx, q, f, &run));
+    People people = people_none(ctx->arena, q->view);
+    run.bar = bar;
+    run.people = &people;
+    for (uint32_t i = 0; i < r->count && !r->series[i].is_other; i++) {
+        TallyKey key;
+        memcpy(key.of, r->series[i].values, sizeof key.of);
+        (void)tally_number(&shown, key);
+    }
+    const Err err = run_pass(ctx, &run, &shown);
+    forget_counts(&run);
+    tally_free(&shown);
+    free(run.workers);
+    TRY(err);
+    people_count(&people);
+    *out = people;
+    return ERR_OK;
 }

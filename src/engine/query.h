@@ -1,6 +1,6 @@
 /*
- * engine/query.h -- the questions: trends, funnels, retention, lifecycle.  Each is a struct of numbers: whoever
- * asks has turned names into numbers, conditions into filters, a calendar into instants.
+ * engine/query.h -- the questions: trends, retention, lifecycle (engine/funnel.h: funnels).  Each is a struct of
+ * numbers: whoever asks has turned names into numbers, conditions into filters, a calendar into instants.
  *
  * Owns: nothing.  Results live in ctx->arena.  Threads: any.
  * Errors of all: those of crew_run(); INVALID "query.too_large" past a limit below; INTERNAL
@@ -91,39 +91,6 @@ typedef struct TrendResult {
 } TrendResult;
 
 MUST_USE Err query_trend(Ctx *ctx, const Query *q, const Trend *trend, TrendResult *out);
-
-/* ---- funnels ------------------------------------------------------------------------------------- */
-
-typedef enum FunnelEntry {
-    FUNNEL_BEST,  /* any step 0 may start; the longest way counts, of these the earliest */
-    FUNNEL_FIRST, /* only the person's earliest step 0 of the range starts */
-} FunnelEntry;
-
-typedef enum FunnelOrder {
-    FUNNEL_SEQUENTIAL, /* in the order of the steps; what is between does not matter */
-    FUNNEL_ANY,        /* in any order: step i of the result is the i-th done; FUNNEL_BEST only */
-    FUNNEL_STRICT,     /* in the order of the steps, and nothing else of the person between */
-} FunnelOrder;
-
-typedef struct Funnel {
-    const ScanSelect
-        *steps; /* step 0's range is that of the entries; what follows reaches window_ms further */
-    uint32_t step_count;
-    int64_t window_ms; /* from the first step to the last, inclusive */
-    FunnelOrder order;
-    FunnelEntry entry;
-    bool times; /* FunnelResult.ms is wanted: costs as much again */
-} Funnel;
-
-/* persons[i]: who got to step i or further.  ms[i]: from step i - 1 to step i, summed over them; of FUNNEL_ANY, of
- * each person the mean of all longest ways, one from each event that one can begin with. */
-typedef struct FunnelResult {
-    uint64_t persons[QUERY_STEPS_MAX];
-    uint64_t ms[QUERY_STEPS_MAX];
-} FunnelResult;
-
-/* Each event fills one step at most; at one instant the order of arrival counts. */
-MUST_USE Err query_funnel(Ctx *ctx, const Query *q, const Funnel *funnel, FunnelResult *out);
 
 /* ---- retention ----------------------------------------------------------------------------------- */
 

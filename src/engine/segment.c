@@ -11,8 +11,6 @@
 
 #include <stdlib.h>
 
-enum { PIECE_WORDS = SCAN_PIECE_PERSONS / 64 };
-
 static const int64_t DAY_MS = INT64_C(86400000), ONE = INT64_C(1000000000000000000);
 
 typedef struct SegmentWorker {
@@ -280,9 +278,9 @@ static bool leaf_holds(SegmentWorker *w, const Person *p, const Segment *leaf)
 /* Everybody of the piece, as far as there is anybody. */
 static void fill_piece(uint64_t *bits, uint32_t piece, uint32_t person_count)
 {
-    uint64_t *const words = bits + (size_t)piece * PIECE_WORDS;
+    uint64_t *const words = bits + (size_t)piece * PEOPLE_PIECE_WORDS;
     const uint32_t first = piece * SCAN_PIECE_PERSONS;
-    for (uint32_t i = 0; i < PIECE_WORDS; i++) {
+    for (uint32_t i = 0; i < PEOPLE_PIECE_WORDS; i++) {
         const uint32_t at = first + i * 64;
         const uint32_t left = person_count > at ? person_count - at : 0;
         words[i] = left >= 64 ? UINT64_MAX : (UINT64_C(1) << left) - 1;
@@ -429,25 +427,16 @@ static Err evaluate(Run *r, const Segment *s, uint32_t depth, uint64_t *bits)
     return ERR_OK;
 }
 
-static uint64_t count_bits(const uint64_t *bits, size_t words)
-{
-    uint64_t count = 0;
-    for (size_t i = 0; i < words; i++)
-        count += (uint64_t)__builtin_popcountll(bits[i]);
-    return count;
-}
-
 /* Numbers of actors who are part of another person, or were erased, are nobody's: how many there are. */
 static uint64_t leave_out_gone(const ScanView *view, uint64_t *bits)
 {
     uint64_t count = 0;
     for (uint32_t piece = 0; piece < scan_pieces(view); piece++) {
         const uint64_t *gone = moved_gone(view->moved, piece);
-        if (gone == NULL)
-            continue;
-        for (size_t i = 0; i < PIECE_WORDS; i++)
-            bits[piece * PIECE_WORDS + i] &= ~gone[i];
-        count += count_bits(gone, PIECE_WORDS);
+        for (size_t i = 0; gone != NULL && i < PEOPLE_PIECE_WORDS; i++) {
+            bits[(size_t)piece * PEOPLE_PIECE_WORDS + i] &= ~gone[i];
+            count += (uint64_t)__builtin_popcountll(gone[i]);
+        }
     }
     return count;
 }
@@ -455,27 +444,15 @@ static uint64_t leave_out_gone(const ScanView *view, uint64_t *bits)
 Err query_segment(Ctx *ctx, const Query *q, const Segment *segment, SegmentResult *out)
 {
     const uint32_t persons = q->view->person_count;
-    Run r = {.ctx = ctx, .q = q, .words = (size_t)scan_pieces(q->view) * PIECE_WORDS};
-    uint64_t *bits = ARENA_ARRAY(ctx->arena, uint64_t, r.words + 1);
-    const Err err = evaluate(&r, segment, 0, bits);
+    Run r = {.ctx = ctx, .q = q, .words = (size_t)scan_pieces(q->view) * PEOPLE_PIECE_WORDS};
+    People people = people_none(ctx->arena, q->view);
+    const Err err = evaluate(&r, segment, 0, people.bits);
     for (uint32_t i = 0; i < SEGMENT_DEPTH_MAX; i++)
         free(r.spare[i]);
     TRY(err);
-    const uint64_t gone = leave_out_gone(q->view, bits);
-    *out = (SegmentResult){
-        .persons = bits,
-        .person_count = persons,
-        .universe = persons > PART_BLOCK_PERSONS ? persons - PART_BLOCK_PERSONS - gone : 0,
-        .count = count_bits(bits, r.words)};
+    const uint64_t gone = leave_out_gone(q->view, people.bits);
+    people_count(&people);
+    *out = (SegmentResult){people,
+                           persons > PART_BLOCK_PERSONS ? persons - PART_BLOCK_PERSONS - gone : 0};
     return ERR_OK;
-}
-
-uint32_t segment_next(const SegmentResult *r, uint32_t from)
-{
-    for (uint32_t at = from; at < r->person_count; at = (at / 64 + 1) * 64) {
-        const uint64_t left = r->persons[at / 64] >> (at & 63);
-        if (left != 0)
-            return at + (uint32_t)__builtin_ctzll(left);
-    }
-    return r->person_count;
 }

@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include "engine/people.h"
 #include "engine/query.h"
 
 enum { SEGMENT_DEPTH_MAX = 32 };
@@ -96,10 +97,8 @@ struct Segment {
 };
 
 typedef struct SegmentResult {
-    const uint64_t *persons; /* one bit per person number */
-    uint32_t person_count;   /* numbers are below */
-    uint64_t universe;       /* how many there are */
-    uint64_t count;          /* of them in the segment */
+    People people;     /* who fulfils it */
+    uint64_t universe; /* how many there are */
 } SegmentResult;
 
 /*
@@ -107,6 +106,3 @@ typedef struct SegmentResult {
  * most SEGMENT_DEPTH_MAX deep; the deadline holds for all leaves together.
  */
 MUST_USE Err query_segment(Ctx *ctx, const Query *q, const Segment *segment, SegmentResult *out);
-
-/* The first person of the segment with a number of at least `from`; person_count when there is none. */
-uint32_t segment_next(const SegmentResult *r, uint32_t from);

@@ -398,13 +398,13 @@ static uint64_t compare_segment(Kit *k, const Query *q, KitRow **sorted, const S
         rows.count = (uint32_t)(sorted + row - rows.at);
         CHECK(rows.count <= PERSON_ROWS_MAX);
         const bool want = slow_holds(s, &rows);
-        CHECK((got.persons[person / 64] >> (person & 63) & 1) == want);
+        CHECK((got.people.bits[person / 64] >> (person & 63) & 1) == want);
         count += want;
     }
-    CHECK(got.count == count && got.universe == k->view.person_count - PART_BLOCK_PERSONS);
+    CHECK(got.people.count == count && got.universe == k->view.person_count - PART_BLOCK_PERSONS);
     uint32_t walked = 0;
-    for (uint32_t at = segment_next(&got, 0); at < got.person_count;
-         at = segment_next(&got, at + 1))
+    for (uint32_t at = people_next(&got.people, 0); at < got.people.person_count;
+         at = people_next(&got.people, at + 1))
         walked++;
     CHECK(walked == count);
     return count;
@@ -472,13 +472,13 @@ TEST(a_segment_of_nothing_is_everybody_or_no_one_and_nobody_is_in_none)
     const Segment all = {.kind = SEGMENT_AND}, none = {.kind = SEGMENT_OR};
     SegmentResult got;
     CHECK(query_segment(&k.ctx, &q, &all, &got) == ERR_OK);
-    CHECK(got.count == 2100 && segment_next(&got, 0) == PART_BLOCK_PERSONS);
+    CHECK(got.people.count == 2100 && people_next(&got.people, 0) == PART_BLOCK_PERSONS);
     CHECK(query_segment(&k.ctx, &q, &none, &got) == ERR_OK);
-    CHECK(got.count == 0 && segment_next(&got, 0) == k.view.person_count);
+    CHECK(got.people.count == 0 && people_next(&got.people, 0) == k.view.person_count);
     const ScanView empty = {.person_count = PART_BLOCK_PERSONS};
     const Query of_empty = {.view = &empty, .crew = crew};
     CHECK(query_segment(&k.ctx, &of_empty, &all, &got) == ERR_OK);
-    CHECK(got.count == 0 && got.universe == 0);
+    CHECK(got.people.count == 0 && got.universe == 0);
     crew_free(crew);
     kit_close(&k);
 }

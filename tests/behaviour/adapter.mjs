@@ -67,8 +67,8 @@ const withinADay = (end, q) => HOURS.test(end) && (q.query !== 'Retention' || q.
 const ofFunnel = (q) => /^ClickhouseFunnel/.test(q.query)
 const ofTrend = (q) => q.query === 'Trends' && q.filter.shown_as !== 'Lifecycle'
 const people = (q) => q.method === 'get_actors'
-const countsOnly = (q) => q.expect.every((x) => x.path.length === 2 && x.path[1] === '#len')
-const entities = (f) => [...(f.events ?? []), ...(f.actions ?? [])].sort((a, b) => (a.order ?? 0) - (b.order ?? 0))
+const actionsOf = (f) => (f.actions ?? []).map((a) => ({ type: 'actions', ...a }))
+const entities = (f) => [...(f.events ?? []), ...actionsOf(f)].sort((a, b) => (a.order ?? 0) - (b.order ?? 0))
 const ordered = (q, name, order) => q.query.includes(name) || q.filter.funnel_order_type === order
 const orderOf = (q) =>
   ordered(q, 'Unordered', 'unordered') ? 'any' : ordered(q, 'Strict', 'strict') ? 'strict' : 'sequential'
@@ -81,7 +81,6 @@ const HOURLY = ['hour', ...DAILY]
 const PERIODS = { Day: 'day', Month: 'month' }
 const BREAKDOWNS = { person: 'attribute of the person', cohort: 'cohort', group: 'group' }
 const FILTERS = {
-  exclusions: 'exclusions of a funnel',
   formula: 'formulas',
   compare: 'the period before, beside it',
   smoothing_intervals: 'smoothing',
@@ -95,13 +94,15 @@ const pathOf = (q) => q.filter.path_type ?? '$pageview'
 /** What this question is that cannot be asked, or something false; every reason is told. */
 const CANNOT = [
   (q) => q.query === 'Paths' && !PAGES[pathOf(q)] && `paths of ${pathOf(q)}`,
-  (q) => q.query.startsWith('ClickhouseFunnelTrends') && 'funnel over time',
-  (q) => q.query === 'ClickhouseFunnelTimeToConvert' && 'distribution of the times to convert',
+  (q) => q.query === 'ClickhouseFunnelTimeToConvert' && 'distribution of the times to convert in spans of one length',
+  (q) => q.filter.breakdown_attribution_type === 'step' && orderOf(q) === 'any' &&
+    'attribution to a step by its name, in any order',
+  (q) => q.filter.exclusions?.length > 1 && orderOf(q) === 'any' &&
+    'several exclusions in any order, which end ways that begin behind them, too',
   (q) => q.method === 'get_cached_result' && 'a cache of answers',
   (q) => Object.keys(FILTERS).filter((key) => q.filter[key]).map((key) => FILTERS[key]).join(' + '),
-  (q) => ofFunnel(q) && q.filter.breakdown && 'breakdown of a funnel',
   (q) => ofFunnel(q) && entities(q.filter).length === 0 && 'a question without an event',
-  (q) => people(q) && (!ofFunnel(q) || !countsOnly(q)) && 'the persons behind a number',
+  (q) => people(q) && !ofFunnel(q) && 'the persons behind a number',
   ({ filter: f }) => f.breakdown && BREAKDOWNS[f.breakdown_type] && `breakdown by ${BREAKDOWNS[f.breakdown_type]}`,
   (q) => ofTrend(q) && !['Volume', undefined].includes(q.filter.shown_as) && `shown as ${q.filter.shown_as}`,
   (q) => ofTrend(q) && entities(q.filter).map((e) => !MEASURES[e.math ?? 'total'] && `measure ${e.math}`).find(Boolean),
@@ -183,22 +184,31 @@ export class Place {
       time: new Date(this.time(e) - CHAIN).toISOString(),
       actor: { kind: 'member', value: this.name(this.persons[e.distinct_id] ?? e.distinct_id) },
       properties: Object.fromEntries(
-        Object.entries(e.properties ?? {}).filter(([, v]) => v !== null).map(([k, v]) => [this.name(k), v]),
+        Object.entries(e.properties ?? {}).filter(([, v]) => v !== null).map(([k, v]) => [this.name(k), this.value(k, v)]),
       ),
     }))
     this.sent = Math.max(this.sent, count)
     return fresh
   }
 
+  /** Theirs are all texts; ours have the type of the first one. */
+  value(key, v) {
+    return this.types(key).length > 1 ? String(v) : v
+  }
+
   values(key) {
     return this.c.events.map((e) => e.properties?.[key]).filter((v) => v !== undefined && v !== null)
+  }
+
+  types(key) {
+    return [...new Set(this.values(key).map((v) => typeof v))]
   }
 
   condition({ key, value, operator, type }) {
     if (type && type !== 'event') skip(OTHERS[type] ?? `conditions on ${type}`)
     const make = OPERATORS[operator ?? 'exact'] ?? skip(`condition ${operator}`)
     const seen = this.values(key)
-    const types = [...new Set(seen.map((v) => typeof v))]
+    const types = this.types(key)
     if (types.length > 1) skip('a property of several types')
     const values = [value].flat().map(TYPED[types[0] ?? 'string'])
     const part = String(values[0])
@@ -245,6 +255,12 @@ export class Place {
     return picks.length === 1 ? picks[0] : { any_of: picks }
   }
 
+  /** Persons as theirs, a page of them. */
+  people(found, { limit = 100, offset = 0 }) {
+    const theirs = found.map((value) => value.slice(this.tag.length + 1)).slice(offset, offset + limit)
+    return theirs.map((id) => ({ id, distinct_ids: this.c.persons.find((p) => p.id === id)?.distinct_ids }))
+  }
+
   title(entity) {
     return this.c.actions.find((a) => a.id === entity.id)?.name ?? entity.name ?? entity.id
   }
@@ -266,34 +282,141 @@ const windowOf = (f) =>
     ? f.funnel_window_interval * (UNITS[f.funnel_window_interval_unit ?? 'day'] ?? skip('windows of months'))
     : (f.funnel_window_days ?? 14) * 86400
 
-/** How many persons an actors' question lists: those who came so far at least, exactly, or were lost there. */
-function actors({ funnel_step: step, funnel_custom_steps: custom, limit = 100, offset = 0 }, persons) {
-  const exactly = (n) => persons[n - 1] - (persons[n] ?? 0)
-  const atLeast = (n) => (n > 0 ? persons[n - 1] : exactly(-n - 1))
-  const all = custom?.length > 0 ? custom.reduce((sum, n) => sum + exactly(n), 0) : atLeast(step)
-  return Math.max(0, Math.min(limit, all - offset))
+const ATTRIBUTIONS = { first_touch: 'first_known', last_touch: 'last_known', step: 'step', all_events: 'all' }
+
+/** Theirs puts a person into a series for every value that the step ever had. */
+function creditedStep(place, f) {
+  const n = Number(f.breakdown_attribution_value)
+  const { id } = entities(f)[n]
+  const of = (p) => place.c.events.filter((e) => e.event === id && p.distinct_ids.includes(e.distinct_id))
+  const combinations = (p) => of(p).map((e) => [f.breakdown].flat().map((key) => e.properties?.[key] ?? ''))
+  if (place.c.persons.some((p) => new Set(combinations(p).map(String)).size > 1)) skip('a step with several values')
+  return n + 1
 }
 
+function breakdownOf(place, f) {
+  if (!f.breakdown) return {}
+  const attribution = ATTRIBUTIONS[f.breakdown_attribution_type ?? 'first_touch'] ?? skip('another attribution')
+  return {
+    breakdown: [f.breakdown].flat().map((key) => place.name(key)),
+    top: f.breakdown_limit ?? 10,
+    attribution,
+    ...(attribution === 'step' && { attribution_step: creditedStep(place, f) }),
+  }
+}
+
+/** Whoever did it between is out, at theirs; but in any order only the way ends there. */
+function exclusionsOf(place, q) {
+  const f = q.filter
+  if (!f.exclusions?.length) return {}
+  const exclude = f.exclusions.map((x) => ({
+    of: place.of(x, f), from_step: x.funnel_from_step + 1, to_step: x.funnel_to_step + 1,
+  }))
+  return { exclude, exclude_by: orderOf(q) === 'any' ? 'path' : 'person' }
+}
+
+function funnelOf(place, q, by) {
+  const f = q.filter
+  const { from, to } = place.range(q, { by: by ?? 'day' })
+  const steps = entities(f).map((e) => ({ of: place.of(e, f) }))
+  const more = { ...breakdownOf(place, f), ...exclusionsOf(place, q), ...(by && { by }) }
+  return { steps, from, to, order: orderOf(q), window_s: windowOf(f), ...more }
+}
+
+const textOf = ({ value }) => value ?? ''
+const valuesOf = (series) => (series.other ? ['Other'] : series.values.map(textOf))
+
+/** Everybody behind one number, in our order. */
+async function everybody(question, bar, ask) {
+  const found = []
+  for (let cursor; ; ) {
+    const { people } = (await ask({ funnel: { ...question, people: { ...bar, limit: 200, ...(cursor && { cursor }) } } })).funnel
+    found.push(...people.items.map((p) => p.value))
+    cursor = people.next
+    if (cursor === undefined) {
+      assert.equal(found.length, people.persons, 'other persons than their number')
+      return found
+    }
+  }
+}
+
+/** The series of a question about people, as our answer has it; null = nobody is in such a one. */
+async function seriesOf(question, wanted, ask) {
+  if (wanted === undefined || wanted === null || !question.breakdown) return {}
+  const { series } = (await ask({ funnel: question })).funnel
+  const found = series.find((s) => String(valuesOf(s)) === String([wanted].flat()))
+  return found ? { values: found.values, other: found.other } : null
+}
+
+/** Those who came exactly so far. */
+const stuckAt = (question, bar, n, ask) =>
+  n < question.steps.length
+    ? everybody(question, { ...bar, step: n + 1, outcome: 'dropped' }, ask)
+    : everybody(question, { ...bar, step: n }, ask)
+
+async function reachedOrLost(question, bar, { funnel_step: step, funnel_custom_steps: custom }, ask) {
+  if (custom?.length > 0) {
+    const groups = []
+    for (const n of custom) groups.push(...(await stuckAt(question, bar, n, ask)))
+    return groups
+  }
+  return everybody(question, step > 0 ? { ...bar, step } : { ...bar, step: -step, outcome: 'dropped' }, ask)
+}
+
+async function actors(place, q, ask) {
+  const question = funnelOf(place, q)
+  const bar = await seriesOf(question, q.filter.funnel_step_breakdown, ask)
+  const found = bar === null ? [] : await reachedOrLost(question, bar, q.filter, ask)
+  return [null, place.people(found, q.filter)]
+}
+
+const stepRow = (place, e, i, row, values) => ({
+  action_id: e.id,
+  name: place.title(e),
+  custom_name: null,
+  order: i,
+  type: e.type ?? 'events',
+  count: row.persons,
+  average_conversion_time: i > 0 && row.persons > 0 ? row.average_s : null,
+  median_conversion_time: i > 0 && row.persons > 0 ? row.median_s : null,
+  ...(values && { breakdown: values, breakdown_value: values }),
+})
+
 async function funnel(place, q, ask) {
+  if (people(q)) return actors(place, q, ask)
   const all = entities(q.filter)
-  const { from, to } = place.range(q, { by: 'day' })
-  const steps = all.map((e) => ({ of: place.of(e, q.filter) }))
-  const question = { steps, from, to, order: orderOf(q), window_s: windowOf(q.filter) }
+  const question = funnelOf(place, q)
   const { funnel: plain } = await ask({ funnel: question })
-  const persons = plain.steps.map((r) => r.persons)
-  if (people(q)) return [null, Array(actors(q.filter, persons)).fill(null)]
   // Times are another way through the engine.
   const { funnel: timed } = await ask({ funnel: { ...question, times: true } })
-  assert.deepEqual(timed.steps.map((r) => r.persons), persons, 'with times other persons are counted')
-  return timed.steps.map((row, i) => ({
-    action_id: all[i].id,
-    name: place.title(all[i]),
-    custom_name: null,
-    order: i,
-    type: all[i].type ?? 'events',
-    count: row.persons,
-    average_conversion_time: i > 0 && row.persons > 0 ? row.average_s : null,
-  }))
+  const persons = (answer) => [answer, ...(answer.series ?? [])].map((s) => s.steps.map((r) => r.persons))
+  assert.deepEqual(persons(timed), persons(plain), 'with times other persons are counted')
+  const rows = (series, values) => series.steps.map((row, i) => stepRow(place, all[i], i, row, values))
+  if (!timed.series) return rows(timed)
+  // Theirs are in the order of their values.
+  const order = (a, b) => a.other - b.other || (String(valuesOf(a)) < String(valuesOf(b)) ? -1 : 1)
+  return timed.series.sort(order).map((s) => rows(s, valuesOf(s)))
+}
+
+/** Of each interval, how many came from one step to another. */
+async function funnelOverTime(place, q, ask) {
+  const { interval: by = 'day', funnel_from_step: first = 0, entrance_period_start: start, drop_off: lost } = q.filter
+  const question = funnelOf(place, q, by)
+  if (by === 'day' && Date.parse(question.to) - Date.parse(question.from) >= 400 * DAY) skip('more than 400 intervals')
+  const last = q.filter.funnel_to_step ?? question.steps.length - 1
+  const { intervals } = (await ask({ funnel: question })).funnel
+  if (!people(q))
+    return intervals.map(({ start, persons, complete }) => ({
+      timestamp: dayOf(at(start)),
+      is_period_final: complete,
+      reached_from_step_count: persons[first],
+      reached_to_step_count: persons[last],
+      conversion_rate: persons[first] === 0 ? 0 : Math.round((10000 * persons[last]) / persons[first]) / 100,
+    }))
+  const interval = intervals.findIndex((row) => at(row.start) === instant(start)) + 1
+  const reached = await everybody(question, { interval, step: last + 1 }, ask)
+  const began = lost ? await everybody(question, { interval, step: first + 1 }, ask) : []
+  return [null, place.people(lost ? began.filter((p) => !reached.includes(p)) : reached, q.filter)]
 }
 
 const at = (start) => Date.parse(start) + CHAIN
@@ -389,6 +512,7 @@ async function paths(place, q, ask) {
 
 const KINDS = [
   [(q) => q.query === 'Paths', paths],
+  [(q) => q.query.startsWith('ClickhouseFunnelTrends'), funnelOverTime],
   [(q) => ofFunnel(q), funnel],
   [(q) => q.query === 'Retention', retention],
   [(q) => q.filter.shown_as === 'Lifecycle', lifecycle],

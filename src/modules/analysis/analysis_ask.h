@@ -11,6 +11,7 @@
 #pragma once
 
 #include "analysis.api.h"
+#include "engine/people.h"
 #include "engine/query.h"
 #include "modules/analysis/analysis.h"
 
@@ -99,3 +100,18 @@ ApiBreakdownValue *ask_give_values(const Asking *a, const AskTrend *t, const Tre
 
 /* When the buckets begin. */
 int64_t *ask_give_starts(Ctx *ctx, const Trend *t, size_t *count);
+
+/* ---- the people behind a number ------------------------------------------------------------------ */
+
+/* A page of persons, by their numbers in the engine. */
+typedef struct AskPage {
+    uint32_t from, limit;
+} AskPage;
+
+/* Whoever sees who people are needs more than who counts them: the permission person.read, and not for some shops
+ * only.  `cursor`: NULL = from the start.  Errors: DENIED "auth.permission", INVALID "request.cursor". */
+MUST_USE Err ask_page(Ctx *ctx, int64_t limit, const Str *cursor, AskPage *out);
+
+/* That page of them. */
+void ask_give_people(const Asking *a, const People *people, const AskPage *page,
+                     ApiPeoplePage *out);

@@ -1,62 +1,332 @@
 /*
- * modules/analysis/analysis_ask_funnel.c -- funnels.
+ * modules/analysis/analysis_ask_funnel.c -- funnels, and who is behind their numbers.
  */
+#include "engine/funnel.h"
 #include "modules/analysis/analysis_ask.h"
 
 #include <stdio.h>
 
-static const FunnelOrder FUNNEL_ORDERS[] = {FUNNEL_SEQUENTIAL, FUNNEL_ANY, FUNNEL_STRICT};
-static const FunnelEntry FUNNEL_ENTRIES[] = {FUNNEL_BEST, FUNNEL_FIRST};
+static const FunnelOrder ORDERS[] = {FUNNEL_SEQUENTIAL, FUNNEL_ANY, FUNNEL_STRICT};
+static const FunnelEntry ENTRIES[] = {FUNNEL_BEST, FUNNEL_FIRST, FUNNEL_ALL};
+static const FunnelCredit CREDITS[] = {FUNNEL_FIRST_STEP, FUNNEL_LAST_STEP, FUNNEL_FIRST_KNOWN,
+                                       FUNNEL_LAST_KNOWN, FUNNEL_ONE_STEP,  FUNNEL_EACH_STEP};
+static const AnalysisBy BYS[] = {ANALYSIS_BY_ALL, ANALYSIS_BY_DAY, ANALYSIS_BY_WEEK,
+                                 ANALYSIS_BY_MONTH};
 
-static Err make_funnel(Asking *a, const ApiFunnelQuestion *q, ScanSelect *steps, Funnel *out)
+/* The question, with what it points to. */
+typedef struct AskFunnel {
+    Funnel funnel;
+    AskTrend breakdown; /* only its properties */
+    ScanProp hold[FUNNEL_HOLDS_MAX];
+    FunnelExclude excludes[FUNNEL_EXCLUDES_MAX];
+    ScanSelect steps[QUERY_STEPS_MAX];
+} AskFunnel;
+
+/* ---- on the way in ------------------------------------------------------------------------------- */
+
+static Err combination(Ctx *ctx, const char *pointer, const char *why)
 {
-    const Settings *s = a->names.settings;
-    int64_t *bounds = NULL;
-    uint32_t count = 0;
-    *out = (Funnel){.steps = steps,
-                    .step_count = (uint32_t)q->steps_count,
-                    .window_ms = q->window_s * 1000,
-                    .times = q->times,
-                    .order = FUNNEL_ORDERS[q->order],
-                    .entry = FUNNEL_ENTRIES[q->entry]};
-    if (out->order == FUNNEL_ANY && out->entry != FUNNEL_BEST)
-        return fail_field(a->ctx, "/funnel/entry", "query.combination",
-                          "in any order there is no first step: entry must be best");
-    TRY(analysis_buckets(a->ctx, s, q->from, q->to, ANALYSIS_BY_ALL, &bounds, &count));
-    for (size_t i = 0; i < q->steps_count; i++) {
-        char pointer[48];
-        (void)snprintf(pointer, sizeof pointer, "/funnel/steps/%zu/of", i);
-        TRY(ask_select(a, q->steps[i].of, pointer, &steps[i]));
-    }
-    steps[0].from_ms = bounds[0];
-    steps[0].to_ms = bounds[1];
+    return fail_field(ctx, pointer, "query.combination", "%s", why);
+}
+
+static Err check_combinations(Ctx *ctx, const ApiFunnelQuestion *q)
+{
+    if (q->order == API_FUNNEL_QUESTION_ORDER_ANY && q->entry == API_FUNNEL_QUESTION_ENTRY_FIRST)
+        return combination(ctx, "/funnel/entry",
+                           "in any order there is no first step: entry must be best or all");
+    if (q->order != API_FUNNEL_QUESTION_ORDER_SEQUENTIAL && q->grace_ms > 0)
+        return combination(ctx, "/funnel/grace_ms", "a grace is for order sequential only");
+    const bool of_step = q->attribution == API_FUNNEL_QUESTION_ATTRIBUTION_STEP;
+    if (of_step != (q->attribution_step_is == DTO_VALUE))
+        return combination(ctx, "/funnel/attribution_step",
+                           "attribution step, and only that, says which one");
+    if (of_step && q->attribution_step > (int64_t)q->steps_count)
+        return combination(ctx, "/funnel/attribution_step", "there are fewer steps");
     return ERR_OK;
 }
 
-static void give_funnel(Ctx *ctx, const Funnel *f, const FunnelResult *r, ApiFunnelAnswer *out)
+static Err make_steps(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
 {
-    out->steps_count = f->step_count;
-    out->steps = ARENA_ARRAY(ctx->arena, ApiFunnelStepRow, f->step_count);
-    for (uint32_t i = 0; i < f->step_count; i++) {
-        const uint64_t persons = r->persons[i];
-        out->steps[i].persons = (int64_t)persons;
-        if (f->times)
-            DTO_SET(&out->steps[i], average_s,
-                    persons == 0 ? 0 : (int64_t)((r->ms[i] / persons + 500) / 1000));
+    const AnalysisBy by = BYS[q->by];
+    int64_t *bounds = NULL;
+    uint32_t count = 0;
+    for (size_t i = 0; i < q->steps_count; i++) {
+        char pointer[48];
+        (void)snprintf(pointer, sizeof pointer, "/funnel/steps/%zu/of", i);
+        TRY(ask_select(a, q->steps[i].of, pointer, &out->steps[i]));
     }
+    TRY(analysis_buckets(a->ctx, a->names.settings, q->from, q->to, by, &bounds, &count));
+    if (count > QUERY_INTERVALS_MAX)
+        return fail_field(a->ctx, "/funnel/by", "query.too_large", "at most %d intervals",
+                          QUERY_INTERVALS_MAX);
+    out->steps[0].from_ms = bounds[0];
+    out->steps[0].to_ms = bounds[count];
+    out->funnel.bounds = bounds;
+    out->funnel.interval_count = by == ANALYSIS_BY_ALL ? 0 : count;
+    return ERR_OK;
+}
+
+static Err make_excludes(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
+{
+    for (size_t i = 0; i < q->exclude_count; i++) {
+        const ApiFunnelExclude *from = &q->exclude[i];
+        const int64_t last = (int64_t)q->steps_count;
+        const int64_t to_step = from->to_step_is == DTO_VALUE ? from->to_step : last;
+        char pointer[48];
+        (void)snprintf(pointer, sizeof pointer, "/funnel/exclude/%zu/to_step", i);
+        if (from->from_step >= to_step || to_step > last)
+            return combination(a->ctx, pointer, "it must be a step behind from_step");
+        out->excludes[i].from_step = (uint32_t)from->from_step - 1;
+        out->excludes[i].to_step = (uint32_t)to_step - 1;
+        (void)snprintf(pointer, sizeof pointer, "/funnel/exclude/%zu/of", i);
+        TRY(ask_select(a, from->of, pointer, &out->excludes[i].select));
+    }
+    return ERR_OK;
+}
+
+static Err make_hold(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
+{
+    for (size_t i = 0; i < q->hold_constant_count; i++) {
+        AskProperty property;
+        TRY(ask_property(a, q->hold_constant[i], "/funnel/hold_constant", &property));
+        out->hold[i] = property.scan;
+    }
+    return ERR_OK;
+}
+
+static Err make_funnel(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
+{
+    out->funnel =
+        (Funnel){.steps = out->steps,
+                 .step_count = (uint32_t)q->steps_count,
+                 .window_ms = q->window_s * 1000,
+                 .times = q->times,
+                 .order = ORDERS[q->order],
+                 .entry = ENTRIES[q->entry],
+                 .grace_ms = q->grace_ms,
+                 .excludes = out->excludes,
+                 .exclude_count = (uint32_t)q->exclude_count,
+                 .exclude_persons = q->exclude_by == API_FUNNEL_QUESTION_EXCLUDE_BY_PERSON,
+                 .hold = out->hold,
+                 .hold_count = (uint32_t)q->hold_constant_count,
+                 .breakdown = out->breakdown.scan,
+                 .breakdown_count = (uint32_t)q->breakdown_count,
+                 .top = q->breakdown_count == 0 ? 0 : (uint32_t)q->top,
+                 .credit = CREDITS[q->attribution],
+                 .credit_step = (uint32_t)q->attribution_step - 1};
+    TRY(check_combinations(a->ctx, q));
+    TRY(make_steps(a, q, out));
+    TRY(make_excludes(a, q, out));
+    TRY(make_hold(a, q, out));
+    return ask_breakdown(a, q->breakdown, q->breakdown_count, "/funnel/breakdown", &out->breakdown);
+}
+
+/* ---- on the way out ------------------------------------------------------------------------------ */
+
+static int64_t seconds(int64_t ms)
+{
+    return (ms + 500) / 1000;
+}
+
+static int64_t average_s(const FunnelTime *t)
+{
+    return t->count == 0 ? 0 : seconds((int64_t)(t->ms / t->count));
+}
+
+/* Up to the last that is not 0. */
+static int64_t *distribution_of(Ctx *ctx, const FunnelTime *t, size_t *count)
+{
+    int64_t *out = ARENA_ARRAY(ctx->arena, int64_t, FUNNEL_SPANS);
+    *count = 0;
+    for (size_t i = 0; i < FUNNEL_SPANS; i++) {
+        out[i] = (int64_t)t->spans[i];
+        *count = out[i] == 0 ? *count : i + 1;
+    }
+    return out;
+}
+
+static void give_time(Ctx *ctx, const FunnelTime *t, ApiFunnelStepRow *out)
+{
+    DTO_SET(out, average_s, average_s(t));
+    if (t->median_ms >= 0)
+        DTO_SET(out, median_s, seconds(t->median_ms));
+    DTO_SET(out, distribution, distribution_of(ctx, t, &out->distribution_count));
+}
+
+static void give_whole(Ctx *ctx, const FunnelTime *t, ApiFunnelWhole *out)
+{
+    out->average_s = average_s(t);
+    if (t->median_ms >= 0)
+        DTO_SET(out, median_s, seconds(t->median_ms));
+    out->distribution = distribution_of(ctx, t, &out->distribution_count);
+}
+
+/* Nothing is before the first step. */
+static ApiFunnelStepRow *give_steps(Ctx *ctx, const Funnel *f, const FunnelSeries *s, size_t *count)
+{
+    static const FunnelTime NONE;
+    ApiFunnelStepRow *out = ARENA_ARRAY(ctx->arena, ApiFunnelStepRow, f->step_count);
+    *count = f->step_count;
+    for (uint32_t i = 0; i < f->step_count; i++) {
+        out[i].persons = (int64_t)s->persons[i];
+        if (s->ways != NULL)
+            DTO_SET(&out[i], ways, (int64_t)s->ways[i]);
+        if (s->times != NULL)
+            give_time(ctx, i == 0 ? &NONE : &s->times[i], &out[i]);
+    }
+    return out;
+}
+
+static int64_t *give_numbers(Ctx *ctx, const uint64_t *numbers, uint32_t count)
+{
+    int64_t *out = ARENA_ARRAY(ctx->arena, int64_t, count);
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = (int64_t)numbers[i];
+    return out;
+}
+
+static ApiFunnelIntervalRow *give_intervals(Ctx *ctx, const Funnel *f, const FunnelSeries *s,
+                                            size_t *count)
+{
+    ApiFunnelIntervalRow *out = ARENA_ARRAY(ctx->arena, ApiFunnelIntervalRow, f->interval_count);
+    *count = f->interval_count;
+    for (uint32_t i = 0; i < f->interval_count; i++) {
+        const size_t at = (size_t)i * f->step_count;
+        out[i].start = f->bounds[i];
+        out[i].complete = f->bounds[i + 1] + f->window_ms <= ctx->now_ms;
+        out[i].persons_count = f->step_count;
+        out[i].persons = give_numbers(ctx, s->by_persons + at, f->step_count);
+        if (s->by_ways == NULL)
+            continue;
+        out[i].ways_count = f->step_count;
+        DTO_SET(&out[i], ways, give_numbers(ctx, s->by_ways + at, f->step_count));
+    }
+    return out;
+}
+
+/* All but its values. */
+static void give_series(Ctx *ctx, const Funnel *f, const FunnelSeries *s, ApiFunnelSeriesRow *out)
+{
+    out->steps = give_steps(ctx, f, s, &out->steps_count);
+    if (s->times != NULL) {
+        give_whole(ctx, &s->times[0], &out->whole);
+        out->whole_is = DTO_VALUE;
+    }
+    if (f->interval_count > 0)
+        DTO_SET(out, intervals, give_intervals(ctx, f, s, &out->intervals_count));
+}
+
+static void give_breakdown(const Asking *a, const AskFunnel *f, const FunnelResult *r,
+                           ApiFunnelAnswer *out)
+{
+    DTO_SET(out, distinct, r->distinct);
+    DTO_SET(out, series, ARENA_ARRAY(a->ctx->arena, ApiFunnelSeriesRow, (size_t)r->count + 1));
+    out->series_count = r->count;
+    for (uint32_t i = 0; i < r->count; i++) {
+        ApiFunnelSeriesRow *row = &out->series[i];
+        TrendSeries values = {.is_other = r->series[i].is_other};
+        memcpy(values.values, r->series[i].values, sizeof values.values);
+        row->values = ask_give_values(a, &f->breakdown, &values, &row->values_count);
+        row->other = values.is_other;
+        give_series(a->ctx, &f->funnel, &r->series[i], row);
+    }
+}
+
+static void give_funnel(const Asking *a, const AskFunnel *f, const FunnelResult *r,
+                        ApiFunnelAnswer *out)
+{
+    ApiFunnelSeriesRow total = {0};
+    give_series(a->ctx, &f->funnel, &r->total, &total);
+    out->steps = total.steps;
+    out->steps_count = total.steps_count;
+    out->whole = total.whole;
+    out->whole_is = total.whole_is;
+    out->intervals = total.intervals;
+    out->intervals_count = total.intervals_count;
+    out->intervals_is = total.intervals_is;
+    if (f->funnel.breakdown_count > 0)
+        give_breakdown(a, f, r, out);
+}
+
+/* ---- who they are -------------------------------------------------------------------------------- */
+
+static bool same_values(const ApiBreakdownValue *a, const ApiBreakdownValue *b, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (a[i].value_is != b[i].value_is ||
+            (a[i].value_is == DTO_VALUE && !str_eq(a[i].value, b[i].value)))
+            return false;
+    return true;
+}
+
+/* The series that is meant; series_count when there is none like it. */
+static uint32_t find_series(const ApiFunnelPeople *in, const ApiFunnelAnswer *answer)
+{
+    uint32_t i = 0;
+    for (; i < answer->series_count; i++) {
+        const ApiFunnelSeriesRow *s = &answer->series[i];
+        if (s->other == in->other && s->values_count == in->values_count &&
+            same_values(s->values, in->values, in->values_count))
+            break;
+    }
+    return i;
+}
+
+static Err no_bar(Ctx *ctx, const char *pointer, const char *why)
+{
+    return fail_field(ctx, pointer, "query.bar", "%s", why);
+}
+
+static Err find_bar(Ctx *ctx, const Funnel *f, const ApiFunnelPeople *in,
+                    const ApiFunnelAnswer *answer, FunnelBar *out)
+{
+    *out = (FunnelBar){.step = (uint32_t)in->step - 1,
+                       .dropped = in->outcome == API_FUNNEL_PEOPLE_OUTCOME_DROPPED,
+                       .series = FUNNEL_WHOLE,
+                       .interval = FUNNEL_WHOLE};
+    if (out->step >= f->step_count)
+        return no_bar(ctx, "/funnel/people/step", "there are fewer steps");
+    if (out->dropped && out->step == 0)
+        return no_bar(ctx, "/funnel/people/outcome", "nobody drops before the first step");
+    if (in->interval_is == DTO_VALUE)
+        out->interval = (uint32_t)in->interval - 1;
+    if (out->interval != FUNNEL_WHOLE && out->interval >= f->interval_count)
+        return no_bar(ctx, "/funnel/people/interval", "there are fewer intervals");
+    if (in->other || in->values_count > 0)
+        out->series = find_series(in, answer);
+    if (out->series != FUNNEL_WHOLE && out->series >= answer->series_count)
+        return no_bar(ctx, "/funnel/people/values", "no series of the answer has these values");
+    return ERR_OK;
+}
+
+static Err ask_who(Asking *a, const Query *q, const AskFunnel *f, const FunnelResult *r,
+                   const ApiFunnelPeople *in, const AskPage *page)
+{
+    ApiFunnelAnswer *answer = &a->answer->funnel;
+    FunnelBar bar;
+    People people;
+    TRY(find_bar(a->ctx, &f->funnel, in, answer, &bar));
+    TRY(query_funnel_people(a->ctx, q, &f->funnel, r, &bar, &people));
+    ask_give_people(a, &people, page, &answer->people);
+    answer->people_is = DTO_VALUE;
+    return ERR_OK;
 }
 
 Err ask_funnel(Asking *a, const Query *q, const ApiQuery *in)
 {
     const ApiFunnelQuestion *question = &in->funnel;
-    ScanSelect *steps = ARENA_ARRAY(a->ctx->arena, ScanSelect, question->steps_count);
-    Funnel funnel;
+    const ApiFunnelPeople *who = &question->people;
+    const bool asks_who = question->people_is == DTO_VALUE;
+    AskFunnel *f = ARENA_NEW(a->ctx->arena, AskFunnel);
+    AskPage page;
     FunnelResult result;
+    if (asks_who)
+        TRY(ask_page(a->ctx, who->limit, who->cursor_is == DTO_VALUE ? &who->cursor : NULL, &page));
     a->names.schema = engine_schema_lock(a->engine);
-    const Err err = make_funnel(a, question, steps, &funnel);
+    const Err err = make_funnel(a, question, f);
     TRY(ask_texts(a, q, err));
-    TRY(query_funnel(a->ctx, q, &funnel, &result));
+    TRY(query_funnel(a->ctx, q, &f->funnel, &result));
     a->answer->funnel_is = DTO_VALUE;
-    give_funnel(a->ctx, &funnel, &result, &a->answer->funnel);
-    return ERR_OK;
+    give_funnel(a, f, &result, &a->answer->funnel);
+    return asks_who ? ask_who(a, q, f, &result, who, &page) : ERR_OK;
 }

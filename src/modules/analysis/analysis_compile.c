@@ -689,11 +689,9 @@ Err analysis_ask_persons(Ctx *ctx, const Query *q, const AnalysisTexts *texts)
     for (const struct AnalysisPersons *p = texts->persons; p != NULL; p = p->next) {
         SegmentResult who;
         TRY(query_segment(ctx, q, p->who, &who));
-        uint64_t *bits = ARENA_ARRAY(ctx->arena, uint64_t, (size_t)who.person_count / 64 + 1);
-        memcpy(bits, who.persons, ((size_t)who.person_count / 64 + 1) * sizeof *bits);
-        bits[0] |= p->who->otherwise || p->who->kind == SEGMENT_AND;
-        p->filter->persons = bits;
-        p->filter->person_count = who.person_count;
+        who.people.bits[0] |= p->who->otherwise || p->who->kind == SEGMENT_AND;
+        p->filter->persons = who.people.bits;
+        p->filter->person_count = who.people.person_count;
     }
     return ERR_OK;
 }

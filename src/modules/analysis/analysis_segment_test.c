@@ -51,14 +51,14 @@ static void compare_persons(Asking *a, const Rule *rule, Str text, const Segment
         const uint32_t number = a->numbers[person];
         if (number == 0)
             continue;
-        const bool is_in = segment_next(got, number) == number;
+        const bool is_in = people_next(&got->people, number) == number;
         const bool want = rule_person_matches(rule, &a->shop.people[person]);
         if (is_in != want)
             fprintf(stderr, "%.*s: person %u\n", STR_ARG(text), person);
         EXPECT_I64(is_in, want);
         hits += want;
     }
-    EXPECT_I64((int64_t)got->count, hits);
+    EXPECT_I64((int64_t)got->people.count, hits);
     EXPECT_I64((int64_t)got->universe, a->people);
     a->rules++;
     if (hits == 0 || hits == a->people)

@@ -1,0 +1,197 @@
+// tests/http/funnel.test.mjs -- funnels over the wire, and the people behind their numbers.
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { DAY, World } from './world.mjs'
+
+const NOON = 1795233600000 // 2026-11-21 12:00 in China
+const WEEK = { from: '2026-11-15', to: '2026-11-21' }
+const NAMES = ['Viewed', 'Added', 'Paid', 'Called']
+const CHANNELS = ['web', 'app', 'shop', undefined]
+
+let w
+before(async () => {
+  w = await World.open({ clock: NOON, arguments: ['--engine', '1'] })
+  const events = randomEvents(600)
+  for (let at = 0; at < events.length; at += 200)
+    await w.want(200, 'POST', '/v1/events', { events: events.slice(at, at + 200) })
+})
+after(() => w.close())
+
+const ask = async (funnel) => (await w.want(200, 'POST', '/v1/query', { funnel: { ...WEEK, ...funnel } })).funnel
+const refused = (code, funnel, pointer) =>
+  w.refused(400, code, 'POST', '/v1/query', { funnel: { ...WEEK, ...funnel } }).then((problem) => {
+    if (pointer) assert.equal(problem.errors?.[0].pointer, pointer, JSON.stringify(problem))
+  })
+const persons = (rows) => rows.map((r) => r.persons)
+const STEPS = NAMES.slice(0, 3).map((name) => ({ of: `"${name}"` }))
+
+/** Always the same numbers: a linear congruence. */
+function dice(seed) {
+  let state = seed
+  return (n) => {
+    state = (state * 1103515245 + 12345) % 2147483648
+    return Math.floor((state / 2147483648) * n)
+  }
+}
+
+/** Events of 40 persons in three weeks, in bursts, in no order of time. */
+function randomEvents(count) {
+  const below = dice(7)
+  const events = []
+  for (let i = 0; i < count; i++) {
+    const near = i > 0 && below(3) > 0 ? events[i - 1] : undefined
+    const time = near ? Date.parse(near.time) + (below(11) - 5) * 60e3 : NOON - below(20 * 24 * 60) * 60e3
+    const channel = CHANNELS[below(CHANNELS.length)]
+    events.push({
+      id: `f-${i}`,
+      name: NAMES[Math.min(below(4), below(5))],
+      time: new Date(Math.min(time, NOON)).toISOString(),
+      actor: near?.actor ?? { kind: 'member', value: `m-${below(40)}` },
+      properties: channel === undefined ? {} : { channel },
+    })
+  }
+  return events
+}
+
+/** All pages of a bar. */
+async function everybody(question, people) {
+  const found = []
+  let pages = 0
+  for (let cursor; ; ) {
+    const page = (await ask({ ...question, people: { ...people, limit: 7, ...(cursor && { cursor }) } })).people
+    found.push(...page.items.map((p) => `${p.kind}:${p.value}`))
+    pages++
+    if (page.next === undefined) {
+      assert.equal(page.persons, found.length)
+      assert.equal(new Set(found).size, found.length)
+      assert.equal(pages, Math.max(1, Math.ceil(found.length / 7)))
+      return found
+    }
+    assert.equal(page.items.length, 7)
+    cursor = page.next
+  }
+}
+
+/** Every bar of steps or an interval: as many as its number, and no one both reaches and drops. */
+async function checkBars(question, counts, bar) {
+  for (const [i, count] of counts.entries()) {
+    const reached = await everybody(question, { ...bar, step: i + 1 })
+    assert.equal(reached.length, count, JSON.stringify([question, bar, i]))
+    if (i === 0) continue
+    const dropped = await everybody(question, { ...bar, step: i + 1, outcome: 'dropped' })
+    assert.equal(dropped.length, counts[i - 1] - count)
+    assert.ok(dropped.every((p) => !reached.includes(p)))
+  }
+}
+
+const BARRED = [
+  {},
+  { order: 'any', window_s: 86400 },
+  { order: 'strict', entry: 'all', hold_constant: ['channel'] },
+  { breakdown: ['channel'], top: 2, by: 'day', window_s: 3600 },
+  { breakdown: ['channel'], attribution: 'all', top: 1, by: 'week' },
+  { breakdown: ['channel', 'source'], attribution: 'step', attribution_step: 2 },
+  { breakdown: ['channel'], attribution: 'last', entry: 'first', exclude: [{ of: '"Called"' }], exclude_by: 'person' },
+  { entry: 'all', by: 'day', grace_ms: 60000, exclude: [{ of: '"Called"', from_step: 2, to_step: 3 }] },
+]
+
+test('the people behind every number of a funnel are as many as it says', async () => {
+  for (const more of BARRED) {
+    const question = { steps: STEPS, ...more }
+    const answer = await ask(question)
+    await checkBars(question, persons(answer.steps), {})
+    for (const series of [{ steps: answer.steps, intervals: answer.intervals }, ...(answer.series ?? [])]) {
+      const { values, other } = series
+      const bar = values === undefined ? {} : { values, other }
+      await checkBars(question, persons(series.steps), bar)
+      const interval = series.intervals?.findIndex((row) => row.persons[0] > 0) ?? -1
+      if (interval >= 0) await checkBars(question, series.intervals[interval].persons, { ...bar, interval: interval + 1 })
+    }
+  }
+})
+
+test('who is behind a number is for those who may read persons, of all shops', async () => {
+  const question = { steps: STEPS, people: { step: 1 } }
+  const as = w.command(['key', 'add', 'analyst-funnel', '--role', 'analyst']).trim()
+  const reply = (funnel) => w.refused(403, 'auth.permission', 'POST', '/v1/query', { funnel: { ...WEEK, ...funnel } }, { as })
+  await reply(question)
+  const { funnel } = await w.want(200, 'POST', '/v1/query', { funnel: { ...WEEK, steps: STEPS } }, { as })
+  assert.equal(funnel.people, undefined)
+})
+
+test('a series of a breakdown is the funnel of its events, when every step has its own value', async () => {
+  const answer = await ask({ steps: STEPS, breakdown: ['channel'], attribution: 'all', top: 9 })
+  assert.equal(answer.distinct, 4)
+  for (const { values, steps } of answer.series) {
+    const is = values[0].value === null ? 'channel is missing' : `channel == "${values[0].value}"`
+    const alone = await ask({ steps: STEPS.map(({ of }) => ({ of: `${of} where ${is}` })) })
+    assert.deepEqual(persons(steps), persons(alone.steps))
+  }
+})
+
+test('series of the first step add up to the funnel, and whoever has no such step is dropped', async () => {
+  const plain = persons((await ask({ steps: STEPS })).steps)
+  for (const attribution of ['first', 'last']) {
+    const { steps, series } = await ask({ steps: STEPS, breakdown: ['channel'], attribution, top: 2 })
+    assert.deepEqual(persons(steps), plain)
+    assert.deepEqual(plain.map((_, i) => series.reduce((sum, s) => sum + s.steps[i].persons, 0)), plain)
+    assert.deepEqual(series.map((s) => s.other), [false, false, true])
+  }
+  const { steps } = await ask({ steps: STEPS, breakdown: ['channel'], attribution: 'step', attribution_step: 2 })
+  assert.deepEqual(persons(steps), [plain[1], plain[1], plain[2]])
+})
+
+test('an interval of a funnel counts as if it were the range', async () => {
+  const { steps, intervals } = await ask({ steps: STEPS, by: 'day', window_s: 7200 })
+  assert.equal(intervals.length, 7)
+  assert.deepEqual(persons(steps), persons((await ask({ steps: STEPS, window_s: 7200 })).steps))
+  for (const [i, row] of intervals.entries()) {
+    const day = new Date(Date.parse('2026-11-15') + i * DAY).toISOString().slice(0, 10)
+    const alone = await ask({ steps: STEPS, from: day, to: day, window_s: 7200 })
+    assert.deepEqual(row.persons, persons(alone.steps))
+    assert.equal(row.start, new Date(Date.parse(`${day}T00:00:00+08:00`)).toISOString())
+    assert.equal(row.complete, i < 6)
+  }
+})
+
+test('times of a funnel have a mean, a median and a distribution', async () => {
+  const who = (i) => ({ kind: 'member', value: `t-${i}` })
+  const at = (i, name, after_s) => ({
+    id: `t-${i}-${name}`, name, time: new Date(NOON - DAY + after_s * 1000).toISOString(), actor: who(i), properties: {},
+  })
+  const took = [0, 1, 5, 9, 1000]
+  const events = took.flatMap((s, i) => [at(i, 'Asked', 0), at(i, 'Answered', s), at(i, 'Thanked', 2 * s + 1)])
+  await w.want(200, 'POST', '/v1/events', { events })
+  const steps = ['Asked', 'Answered', 'Thanked'].map((name) => ({ of: `"${name}"` }))
+  const { steps: rows, whole } = await ask({ steps, times: true })
+  assert.deepEqual(rows[0], { persons: 5, average_s: 0, median_s: 0, distribution: [] })
+  assert.deepEqual(rows[1], { persons: 5, average_s: 203, median_s: 5, distribution: [1, 1, 0, 1, 1, 0, 0, 0, 0, 0, 1] })
+  assert.deepEqual(whole, { average_s: 407, median_s: 11, distribution: [0, 1, 1, 0, 1, 1, 0, 0, 0, 0, 0, 1] })
+  const four = await ask({ steps: [steps[0], { of: '"Answered"' }], times: true, window_s: 900 })
+  assert.equal(four.steps[1].median_s, 3)
+})
+
+test('a funnel that cannot be is refused, with the place', async () => {
+  const funnel = { steps: STEPS }
+  await refused('query.combination', { ...funnel, order: 'any', entry: 'first' }, '/funnel/entry')
+  await refused('query.combination', { ...funnel, order: 'strict', grace_ms: 1 }, '/funnel/grace_ms')
+  await refused('query.combination', { ...funnel, attribution: 'step' }, '/funnel/attribution_step')
+  await refused('query.combination', { ...funnel, attribution_step: 1 }, '/funnel/attribution_step')
+  await refused('query.combination', { ...funnel, attribution: 'step', attribution_step: 4 }, '/funnel/attribution_step')
+  await refused('query.combination', { ...funnel, exclude: [{ of: '"Called"', to_step: 4 }] }, '/funnel/exclude/0/to_step')
+  await refused('query.combination', { ...funnel, exclude: [{ of: '"Called"', from_step: 3 }] }, '/funnel/exclude/0/to_step')
+  await refused('query.rule', { ...funnel, exclude: [{ of: 'nonsense' }] }, '/funnel/exclude/0/of')
+  await refused('query.property', { ...funnel, hold_constant: ['nonsense'] }, '/funnel/hold_constant')
+  await refused('query.property', { ...funnel, breakdown: ['nonsense'] }, '/funnel/breakdown')
+  await refused('query.too_large', { ...funnel, by: 'day', from: '2020-01-01' }, '/funnel/by')
+  const broken = { ...funnel, breakdown: ['channel'], top: 1 }
+  for (const [people, pointer] of [
+    [{ step: 4 }, '/funnel/people/step'],
+    [{ step: 1, outcome: 'dropped' }, '/funnel/people/outcome'],
+    [{ step: 1, interval: 1 }, '/funnel/people/interval'],
+    [{ step: 1, values: [{ value: 'nonsense' }] }, '/funnel/people/values'],
+    [{ step: 1, values: [{ value: 'web' }, { value: 'web' }] }, '/funnel/people/values'],
+  ])
+    await refused('query.bar', { ...broken, people }, pointer)
+  await refused('request.cursor', { ...funnel, people: { step: 1, cursor: 'nonsense' } })
+})
