@@ -38,6 +38,17 @@ static const char *type_name(EventType type)
     return NAMES[type] != NULL ? NAMES[type] : "list";
 }
 
+static Str prop_name(Arena *arena, const Schema *names, const SchemaProp *p)
+{
+    const Str name = schema_prop_name(names, p->id);
+    if (p->space == SCHEMA_CONTEXT)
+        return arena_printf(arena, "context.%.*s", STR_ARG(name));
+    if (p->space == SCHEMA_FIELD)
+        return arena_printf(arena, "%.*s.%.*s", STR_ARG(schema_prop_name(names, p->list)),
+                            STR_ARG(name));
+    return arena_copy(arena, name);
+}
+
 static void name_shares(Arena *arena, Schema *names, Shares *s)
 {
     static const char *const BUILT_IN[PROP_FIRST] = {
@@ -54,11 +65,7 @@ static void name_shares(Arena *arena, Schema *names, Shares *s)
             (Share){str_of(BUILT_IN[id] == NULL ? "" : BUILT_IN[id]), "built in", 0};
     for (uint32_t id = PROP_FIRST; id < PROP_FIRST + schema_prop_count(names); id++) {
         const SchemaProp *p = schema_prop_at(names, id);
-        const Str name = schema_prop_name(names, id);
-        s->at[SHARE_PROPS + id] =
-            (Share){p->space == SCHEMA_CONTEXT ? arena_printf(arena, "context.%.*s", STR_ARG(name))
-                                               : arena_copy(arena, name),
-                    type_name(p->type), 0};
+        s->at[SHARE_PROPS + id] = (Share){prop_name(arena, names, p), type_name(p->type), 0};
     }
 }
 
@@ -69,6 +76,9 @@ static void add_part(const Part *p, Shares *s)
     s->at[SHARE_TABLES].bytes += h->file_bytes - h->tables_at + PART_DATA_AT;
     for (uint32_t i = 0; i < h->list_count; i++)
         s->at[SHARE_KEYS].bytes += p->lists[i].keys_bytes;
+    for (uint32_t i = 0; i < h->items_count; i++) /* where they begin */
+        if (p->items[i].prop < s->count - SHARE_PROPS)
+            s->at[SHARE_PROPS + p->items[i].prop].bytes += p->items[i].list.keys_bytes;
     for (uint32_t i = 0; i < h->column_count; i++)
         if (p->columns[i].prop < s->count - SHARE_PROPS)
             s->at[SHARE_PROPS + p->columns[i].prop].bytes += p->columns[i].bytes;

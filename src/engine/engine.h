@@ -45,11 +45,11 @@ typedef enum EngineAside {
     ENGINE_ASIDE_NAMES, /* an event: of one name too many */
     ENGINE_ASIDE_ACTORS, /* an event: of one actor too many */
     ENGINE_ASIDE_PROPS,  /* a value: of one property too many */
-    ENGINE_ASIDE_PAIRS,  /* a value: of one property too many of this event name */
+    ENGINE_ASIDE_PAIRS,  /* a value: of one property, or field, too many of this event name */
     ENGINE_ASIDE_TYPE,   /* a value: of another type than the property's first one */
     ENGINE_ASIDE_NUMBER, /* a value: too many decimal places, or too large */
     ENGINE_ASIDE_TEXTS,  /* a value: one text too many, or too many bytes of texts */
-    ENGINE_ASIDE_LISTS,  /* a value: a list, which no column holds; that is no fault of anybody's */
+    ENGINE_ASIDE_FIELDS, /* a value: of one field too many of a list of records */
     ENGINE_ASIDE_LINKS, /* a link: too many of them, or of one person's actors (engine/persons.h) */
     ENGINE_ASIDE_COUNT
 } EngineAside;

@@ -235,211 +235,24 @@ const char *engine_aside_text(EngineAside why)
         [ENGINE_ASIDE_TYPE] = "values of another type than the first one",
         [ENGINE_ASIDE_NUMBER] = "numbers too large or with too many decimal places",
         [ENGINE_ASIDE_TEXTS] = "texts beyond what dictionaries may hold",
-        [ENGINE_ASIDE_LISTS] = "lists, which have no column",
+        [ENGINE_ASIDE_FIELDS] = "values of too many fields of one list of records",
         [ENGINE_ASIDE_LINKS] = "links of too many actors",
     };
     return texts[why];
 }
 
-/* The log hears of each reason once: odd events come in thousands.  Lists are not odd. */
+/* The log hears of each reason once: odd events come in thousands. */
 void engine_keep_aside(Engine *e, EngineAside why)
 {
     e->aside[why]++;
-    if (why == ENGINE_ASIDE_LISTS || (e->aside_said >> why & 1) != 0)
+    if ((e->aside_said >> why & 1) != 0)
         return;
     e->aside_said |= 1U << why;
     LOG(LOG_WARN, "events.kept_aside", LOG_C("what", engine_aside_text(why)),
         LOG_C("note", "they stay in the log; events stat counts them"));
 }
 
-/* ---- an event becomes a row --------------------------------------------------------------------- */
-
-/* A number at no more than SCHEMA_SCALE_MAX places that can be brought to that scale, else aside. */
-static bool number_fits(int64_t value, int scale)
-{
-    if (scale > SCHEMA_SCALE_MAX)
-        return false;
-    for (; scale < SCHEMA_SCALE_MAX; scale++)
-        if (__builtin_mul_overflow(value, 10, &value))
-            return false;
-    return value <= ROWS_NUMBER_MAX && value >= -ROWS_NUMBER_MAX;
-}
-
-/* 12.50 and 12.5 are one number: the shorter one is kept. */
-static void shorten(int64_t *value, int *scale)
-{
-    while (*scale > 0 && *value % 10 == 0) {
-        *value /= 10;
-        (*scale)--;
-    }
-}
-
-static const EngineAside ASIDE_NOT = ENGINE_ASIDE_COUNT; /* it has a place */
-
-/* Why the value stays in the log only, ASIDE_NOT = it does not. */
-static EngineAside put_value(Engine *e, RowBuffer *to, const Known *k, const EventProp *p)
-{
-    SchemaProp *prop = k->prop;
-    int64_t value = p->i64;
-    int scale = 0;
-    switch (p->type) {
-    case EVENT_TEXT:
-        value = schema_code_hashed(e->schema, prop, p->text, k->hash);
-        if (value == 0)
-            return ENGINE_ASIDE_TEXTS;
-        rows_value(to, prop->id, PART_CODES, 0, value);
-        return ASIDE_NOT;
-    case EVENT_NUMBER:
-        scale = p->scale;
-        shorten(&value, &scale);
-        if (!number_fits(value, scale))
-            return ENGINE_ASIDE_NUMBER;
-        break;
-    case EVENT_MONEY:
-    case EVENT_BOOL:
-    case EVENT_TIME:
-        break;
-    case EVENT_TEXTS:
-    case EVENT_ITEMS:
-        return ENGINE_ASIDE_LISTS;
-    case EVENT_NONE:
-    case EVENT_TYPE_COUNT:
-        return ENGINE_ASIDE_TYPE;
-    }
-    rows_value(to, prop->id, PART_NUMBERS, scale, value);
-    return ASIDE_NOT;
-}
-
-static Shape *shape_of(Engine *e, uint32_t name)
-{
-    if (name >= e->shape_count) {
-        const uint32_t count = name * 2 + 64;
-        e->shapes = realloc(e->shapes, count * sizeof *e->shapes);
-        CHECK(e->shapes != NULL);
-        memset(e->shapes + e->shape_count, 0, (count - e->shape_count) * sizeof *e->shapes);
-        e->shape_count = count;
-    }
-    return &e->shapes[name];
-}
-
-/* The property that stood at this place last time, when it is the one: mostly it is. */
-static SchemaProp *same_as_last(const Shape *shape, uint32_t place, SchemaSpace space, Str name)
-{
-    SchemaProp *near = place < SHAPE_PROPS ? shape->props[place] : NULL;
-    return near != NULL && near->space == space && str_same(near->name, name) ? near : NULL;
-}
-
-/* Where an event's next property goes. */
-typedef struct Place {
-    Shape *shape;
-    const Known *known; /* of all properties of the event; may be NULL */
-    uint32_t event;     /* name */
-    uint32_t place;     /* among all properties of the event */
-    SchemaSpace space;
-} Place;
-
-/* The property of this place, when it is the one of last time. */
-static Known know(const Place *at, const EventProp *p)
-{
-    Known k = {same_as_last(at->shape, at->place, at->space, p->name), 0};
-    if (k.prop != NULL && p->type == EVENT_TEXT && k.prop->values != NULL)
-        k.hash = dict_hash(k.prop->values, p->text);
-    return k;
-}
-
-/* The property by its name, made when there is none; NULL = too many. */
-static Known look_for(Engine *e, const Place *at, const EventProp *p)
-{
-    Known k = {schema_prop(e->schema, at->space, p->name, p->type), 0};
-    if (k.prop != NULL && p->type == EVENT_TEXT && k.prop->values != NULL)
-        k.hash = dict_hash(k.prop->values, p->text);
-    return k;
-}
-
-/* A shape holds what its event name may have, and lists: that needs no second look. */
-static EngineAside put_prop(Engine *e, RowBuffer *to, const Place *at, const EventProp *p)
-{
-    Known k =
-        at->known != NULL && at->known[at->place].prop != NULL ? at->known[at->place] : know(at, p);
-    const bool is_list = p->type == EVENT_TEXTS || p->type == EVENT_ITEMS;
-    const bool needs_pair = k.prop == NULL && !is_list;
-    if (k.prop == NULL)
-        k = look_for(e, at, p);
-    EngineAside why = ENGINE_ASIDE_PROPS;
-    if (k.prop == NULL)
-        return why;
-    if (k.prop->type != p->type)
-        why = ENGINE_ASIDE_TYPE;
-    else if (needs_pair && !schema_pair(e->schema, at->event, k.prop))
-        why = ENGINE_ASIDE_PAIRS;
-    else
-        why = put_value(e, to, &k, p);
-    if (why != ASIDE_NOT && to == &e->open)
-        k.prop->conflicts++;
-    if ((why == ASIDE_NOT || why == ENGINE_ASIDE_LISTS) && at->place < SHAPE_PROPS)
-        at->shape->props[at->place] = k.prop;
-    return why;
-}
-
-/* Says that the person has the attribute no longer, when anybody ever had it. */
-static EngineAside put_gone(Engine *e, RowBuffer *to, const Place *at, Str name)
-{
-    if (schema_find_prop(e->schema, SCHEMA_PERSON, name) == NULL)
-        return ASIDE_NOT;
-    const SchemaProp *gone = schema_prop(e->schema, SCHEMA_GONE, name, EVENT_BOOL);
-    if (gone == NULL)
-        return ENGINE_ASIDE_PROPS;
-    if (!schema_pair(e->schema, at->event, gone))
-        return ENGINE_ASIDE_PAIRS;
-    rows_value(to, gone->id, PART_NUMBERS, 0, 1);
-    return ASIDE_NOT;
-}
-
-static void put_props(Engine *e, RowBuffer *to, Place at, const EventProp *props, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++, at.place++) {
-        const EngineAside why = props[i].type == EVENT_NONE ? put_gone(e, to, &at, props[i].name)
-                                                            : put_prop(e, to, &at, &props[i]);
-        if (why != ASIDE_NOT && to == &e->open)
-            engine_keep_aside(e, why);
-    }
-}
-
-static uint32_t code_of(Engine *e, uint32_t prop, LastText *last, Str text)
-{
-    if (last->code != 0 && str_same(last->text, text))
-        return last->code;
-    const uint32_t code = schema_code(e->schema, prop, text);
-    if (code != 0)
-        *last = (LastText){schema_text(e->schema, prop, code), code};
-    return code;
-}
-
-static void put_text(Engine *e, RowBuffer *to, uint32_t prop, LastText *last, Str text)
-{
-    const uint32_t code = text.len == 0 ? 0 : code_of(e, prop, last, text);
-    if (code != 0)
-        rows_value(to, prop, PART_CODES, 0, code);
-    else if (text.len > 0 && to == &e->open)
-        engine_keep_aside(e, ENGINE_ASIDE_TEXTS);
-}
-
-void engine_put_row(Engine *e, RowBuffer *to, const Event *event, const Home *home)
-{
-    rows_add(to, event->time_ms, home->person, home->name);
-    if (home->ordinal > 0)
-        rows_value(to, PROP_ACTOR, PART_CODES, 0, home->ordinal);
-    put_text(e, to, PROP_SOURCE, &e->last_source, event->source);
-    put_text(e, to, PROP_STORE, &e->last_store, event->store);
-    rows_value(to, PROP_RECEIVED, PART_NUMBERS, 0, event->received_ms - event->time_ms);
-    const bool is_person = event->kind == EVENT_PERSON;
-    Place at = {shape_of(e, home->name), home->known, home->name, 0,
-                is_person ? SCHEMA_PERSON : SCHEMA_EVENT};
-    put_props(e, to, at, event->props, event->prop_count);
-    at.place = event->prop_count;
-    at.space = SCHEMA_CONTEXT;
-    put_props(e, to, at, event->context, event->context_count);
-}
+/* ---- where an event goes ------------------------------------------------------------------------ */
 
 static bool time_fits(const Event *event)
 {
@@ -548,7 +361,7 @@ static void want(Group *g, const Dict *in, uint64_t hash)
 
 static void know_value(Group *g, const Place *at, const EventProp *p, Known *out)
 {
-    *out = know(at, p);
+    *out = engine_know(at, p);
     if (p->type == EVENT_TEXT && out->prop != NULL && out->prop->values != NULL)
         want(g, out->prop->values, out->hash);
 }

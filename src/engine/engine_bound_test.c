@@ -4,6 +4,7 @@
  */
 #include "engine/engine.h"
 #include "engine/engine_testkit.h"
+#include "engine/items.h"
 #include "engine/merge.h"
 
 #include "base/log.h"
@@ -54,16 +55,29 @@ static void odd_close(Odd *o)
 }
 
 /* What an event is like: properties p<first> up to p<first + count - 1>, numbers or long texts; before them
- * properties l0, l1, ..., which are lists. */
+ * properties l0, l1, ..., which are lists of texts, and `lines`, records that have f<first_field> and on. */
 typedef struct Like {
     uint32_t name;
     int64_t time_ms, received_ms;
     uint32_t first, count;
     uint32_t text_bytes; /* 0 = numbers */
     uint32_t lists;
+    uint32_t records, first_field, fields;
 } Like;
 
 static const Str ONE = {"one", 3};
+
+static void add_records(Odd *o, EventBuilder *b, const Like *like)
+{
+    event_items_begin(b, STR("lines"));
+    for (uint32_t i = 0; i < like->records; i++) {
+        event_item(b);
+        for (uint32_t f = 0; f < like->fields; f++)
+            event_prop_bool(b, arena_printf(o->ctx.arena, "f%u", like->first_field + f),
+                            (i + f) % 2 == 0);
+    }
+    event_items_end(b);
+}
 
 static void add_props(Odd *o, EventBuilder *b, const Like *like)
 {
@@ -71,6 +85,8 @@ static void add_props(Odd *o, EventBuilder *b, const Like *like)
     memset(text, 'x', like->text_bytes);
     for (uint32_t i = 0; i < like->lists; i++)
         event_prop_texts(b, arena_printf(o->ctx.arena, "l%u", i), &ONE, 1);
+    if (like->records > 0)
+        add_records(o, b, like);
     for (uint32_t i = 0; i < like->count; i++) {
         const Str name = arena_printf(o->ctx.arena, "p%u", like->first + i);
         if (i == EVENT_PROPS_MAX)
@@ -127,6 +143,38 @@ static int64_t count_of(Odd *o, SchemaSpace space, Str name)
             for (uint32_t row = 0; row < b.from[b.person_count]; row++)
                 count += b.values[0][row] != SCAN_MISSING;
     scanner_free(scanner);
+    engine_view_done(view);
+    return count;
+}
+
+/* How many records of all events have the field, and are true or false there. */
+static int64_t count_field(Odd *o, Str name)
+{
+    int64_t count = 0;
+    ScanView *view = engine_view(o->engine);
+    const Schema *names = engine_schema_lock(o->engine);
+    engine_schema_unlock(o->engine);
+    const SchemaProp *list = schema_find_prop(names, SCHEMA_EVENT, STR("lines"));
+    const SchemaProp *field = schema_find_field(names, list, name);
+    int64_t *values = calloc(ITEMS_PIECE + 256, sizeof *values);
+    FilterScratch scratch = {0};
+    CHECK(values != NULL);
+    filter_scratch_reserve(&scratch, ITEMS_PIECE);
+    for (uint32_t p = 0; field != NULL && p < view->part_count; p++)
+        for (uint32_t i = 0; i < view->parts[p]->head->items_count; i++) {
+            const PartItems *items = &view->parts[p]->items[i];
+            FilterRows r = {.part = view->parts[p], .list = &items->list};
+            const PartColumn *c = part_find_column(r.part, r.list, field->id);
+            for (; c != NULL && r.first < r.list->rows; r.first += r.count) {
+                const uint32_t left = r.list->rows - r.first;
+                r.count = left < ITEMS_PIECE ? left : ITEMS_PIECE;
+                CHECK(filter_values(&r, c, SCAN_MISSING, &scratch, values));
+                for (uint32_t k = 0; k < r.count; k++)
+                    count += values[k] != SCAN_MISSING;
+            }
+        }
+    filter_scratch_free(&scratch);
+    free(values);
     engine_view_done(view);
     return count;
 }
@@ -296,21 +344,117 @@ TEST(files_that_would_be_too_large_together_stay_in_several_and_hold_the_same)
     odd_close(&o);
 }
 
-TEST(a_list_takes_no_column_from_the_properties_of_its_event_name)
+TEST(an_event_name_keeps_its_first_lists_and_fields_also_after_a_restart)
 {
     SchemaLimits limits = SCHEMA_LIMITS;
-    limits.event_props = 2;
+    limits.event_props = 6;
     Odd o;
     odd_open(&o, (EngineOptions){.names = &limits});
-    for (int i = 0; i < 2; i++) {
-        offer(&o, &(Like){.name = 1, .lists = 5});
-        offer(&o, &(Like){.name = 1, .count = 2, .lists = 5});
-    }
-    const EngineStat stat = stat_of(&o);
-    EXPECT_I64((int64_t)stat.aside[ENGINE_ASIDE_LISTS], 20);
-    EXPECT_I64((int64_t)stat.kept_aside, 20);
-    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p1")), 2);
+    offer(&o, &(Like){.name = 1, .lists = 2, .records = 10, .fields = 5}); /* three of the fields */
+    EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_PAIRS], 20);
+    odd_reopen(&o);
+    offer(&o, &(Like){.name = 1, .lists = 3, .records = 10, .first_field = 1, .fields = 4});
+    EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_PAIRS], 20 + 1 + 20);
+    offer(&o, &(Like){.name = 1, .first = 1, .count = 1});
+    EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_PAIRS], 42);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("l1")), 2);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("l2")), 0);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("lines")), 2);
+    EXPECT_I64(count_field(&o, STR("f2")), 20);
+    EXPECT_I64(count_field(&o, STR("f3")), 0);
     odd_close(&o);
+}
+
+TEST(a_flood_of_fields_takes_the_room_of_its_list_and_of_nobody_else)
+{
+    enum { FIELDS = 10000, MOST = 2 * EVENT_FIELDS_MAX };
+    Odd o;
+    odd_open(&o, (EngineOptions){.slice_rows = 100});
+    for (uint32_t i = 0; i < FIELDS; i += 50)
+        offer(&o, &(Like){.name = 1, .records = 3, .first_field = i, .fields = 50});
+    EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_FIELDS], 3 * (FIELDS - MOST));
+    odd_reopen(&o);
+    offer(&o, &(Like){.name = 1, .records = 3, .first_field = MOST - 1, .fields = 2});
+    offer(&o, &(Like){.name = 2, .count = 256});
+    EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_FIELDS], 3 * (FIELDS - MOST) + 3);
+    EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_PROPS], 0);
+    EXPECT_I64(count_field(&o, STR("f127")), 6);
+    EXPECT_I64(count_field(&o, STR("f128")), 0);
+    EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p255")), 1);
+    odd_close(&o);
+}
+
+TEST(events_of_two_thousand_records_end_slices_early_and_go_through_files)
+{
+    enum { EVENTS = 150, RECORDS = 2000, FIELDS = 5, GROUPS = 25 };
+    const int64_t with_field = (int64_t)RECORDS * EVENTS / GROUPS;
+    Odd o;
+    odd_open(&o, (EngineOptions){.fan = 2});
+    for (uint32_t i = 0; i < EVENTS; i++)
+        offer(&o, &(Like){.name = i % 2,
+                          .records = RECORDS,
+                          .first_field = i % GROUPS * FIELDS,
+                          .fields = FIELDS});
+    CHECK(stat_of(&o).memory_parts > 1 && stat_of(&o).memory_parts < 10);
+    EXPECT_I64(count_field(&o, STR("f7")), with_field);
+    CHECK(engine_settle(&o.ctx, o.engine) == ERR_OK);
+    odd_reopen(&o);
+    const EngineStat stat = stat_of(&o);
+    EXPECT_I64(stat.file_parts, 1);
+    EXPECT_I64((int64_t)stat.kept_aside, 0);
+    /* Two bits for each field that any record has. */
+    CHECK(stat.file_bytes < (uint64_t)EVENTS * RECORDS * FIELDS * GROUPS * 2 / 8 + 200000);
+    EXPECT_I64(count_field(&o, STR("f7")), with_field);
+    EXPECT_I64(count_field(&o, STR("f124")), with_field);
+    odd_close(&o);
+}
+
+/* Offers `lines` as a list of texts, or as records, with so many in it. */
+static void offer_list(Odd *o, bool of_texts, uint32_t count)
+{
+    const Event head = {.kind = EVENT_HAPPENED,
+                        .source = STR("odd"),
+                        .id = arena_i64(o->ctx.arena, o->ids++),
+                        .name = STR("Ordered"),
+                        .time_ms = ORIGIN_MS,
+                        .received_ms = ORIGIN_MS};
+    const Like records = {.records = count, .fields = 1};
+    EventBuilder *b = event_begin(&o->ctx, &head);
+    if (of_texts)
+        event_prop_texts(b, STR("lines"), &ONE, count);
+    else
+        add_records(o, b, &records);
+    Event e;
+    CHECK(event_end(b, &e) == ERR_OK);
+    Buf bytes = BUF_MAX(EVENT_BYTES_MAX);
+    event_encode(&e, &bytes);
+    (void)engine_offer(o->engine, engine_next_seq(o->engine), 1, buf_str(&bytes));
+    buf_free(&bytes);
+}
+
+TEST(an_empty_list_says_nothing_about_what_the_others_hold)
+{
+    for (int of_texts = 0; of_texts < 2; of_texts++)
+        for (int restarts = 0; restarts < 2; restarts++) {
+            Odd o;
+            odd_open(&o, (EngineOptions){.slice_rows = 100});
+            offer_list(&o, of_texts == 0, 0); /* the other type */
+            if (restarts > 0)
+                odd_reopen(&o);
+            EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("lines")), 1);
+            offer_list(&o, of_texts != 0, 1);
+            if (restarts > 0)
+                odd_reopen(&o);
+            offer_list(&o, of_texts == 0, 0);
+            offer_list(&o, of_texts != 0, 1);
+            EXPECT_I64((int64_t)stat_of(&o).kept_aside, 0);
+            EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("lines")), 4);
+            offer_list(&o, of_texts == 0, 1);
+            EXPECT_I64((int64_t)stat_of(&o).aside[ENGINE_ASIDE_TYPE], 1);
+            EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("lines")), 4);
+            EXPECT_I64(count_field(&o, STR("f0")), of_texts != 0 ? 0 : 2);
+            odd_close(&o);
+        }
 }
 
 /* ---- memory --------------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
  *
  *   engine.c         opening, closing, views, figures
  *   engine_apply.c   encoded events to rows, rows to slices
+ *   engine_row.c     an event to a row
  *   engine_move.c    links, unlinks, erasures: rows go to where they belong now
  *   engine_keep.c    slices to files, files to larger files
  *   engine_write.c   new files, and how they come into the manifest
@@ -21,7 +22,7 @@
 
 #include <pthread.h>
 
-enum { ENGINE_MANIFEST_VERSION = 5, ENGINE_NAME_BYTES = 40 };
+enum { ENGINE_MANIFEST_VERSION = 6, ENGINE_NAME_BYTES = 40 };
 
 /* A part in a file, with the ids of its events. */
 typedef struct FilePart {
@@ -50,10 +51,12 @@ typedef struct Week {
     IdFilter filter;    /* before the files; made when the week gets its first event */
 } Week;
 
-/* The properties that the last event of a name had, in their order: the next one mostly has the same. */
+/* The properties that the last event of a name had, and the fields of its last record, in their order: the next one
+ * mostly has the same. */
 enum { SHAPE_PROPS = 16 };
 typedef struct Shape {
     SchemaProp *props[SHAPE_PROPS];
+    SchemaProp *fields[SHAPE_PROPS];
 } Shape;
 
 /* A text that came last, and its code: the next one mostly is the same.  0: none yet. */
@@ -180,6 +183,22 @@ EngineAside engine_find_home(Engine *e, const Event *event, Home *out);
 
 /* An event, or attributes of a person. */
 bool engine_has_row(const Event *event);
+
+/* ---- engine_row.c ------------------------------------------------------------------------------- */
+
+#define ASIDE_NOT ENGINE_ASIDE_COUNT /* it has a place */
+
+/* Where an event's next property goes. */
+typedef struct Place {
+    Shape *shape;
+    const Known *known; /* of all properties of the event; may be NULL */
+    uint32_t event;     /* name */
+    uint32_t place;     /* among all properties of the event; of a field, in its record */
+    SchemaSpace space;
+} Place;
+
+/* The property of this place, when it is the one of last time. */
+Known engine_know(const Place *at, const EventProp *p);
 
 /* As a row.  What of it has no place is counted when it goes to the open slice: elsewhere, it was before. */
 void engine_put_row(Engine *e, RowBuffer *to, const Event *event, const Home *home);

@@ -172,6 +172,40 @@ static Event head_of(World *w, EventKind kind, uint32_t key)
                    .actor = key_of(w, key)};
 }
 
+/* The lines of event number n: some have none, some no list. */
+static int64_t line_of(uint32_t n, uint32_t line)
+{
+    return (n * 37 + line * 11) % 100;
+}
+
+static uint32_t lines_of(uint32_t n)
+{
+    return n % 5 == 0 ? 0 : n % 4;
+}
+
+static void add_lines(EventBuilder *b, uint32_t n)
+{
+    if (n % 5 == 0)
+        return;
+    event_items_begin(b, STR("lines"));
+    for (uint32_t i = 0; i < lines_of(n); i++) {
+        event_item(b);
+        event_prop_i64(b, STR("quantity"), line_of(n, i));
+    }
+    event_items_end(b);
+}
+
+enum { MANY_FROM = 60, MANY_TO = 140 };
+
+/* Whether what its lines add up to is between these. */
+static bool has_many(uint32_t n)
+{
+    int64_t sum = 0;
+    for (uint32_t i = 0; i < lines_of(n); i++)
+        sum += line_of(n, i);
+    return sum >= MANY_FROM && sum <= MANY_TO;
+}
+
 /* Few instants, so that many events share one. */
 static void add_event(World *w)
 {
@@ -184,6 +218,7 @@ static void add_event(World *w)
     event_prop_i64(b, STR("n"), w->happened_count);
     if (below(w, 3) == 0)
         event_prop_text(b, STR("channel"), STR("web"));
+    add_lines(b, w->happened_count);
     add_record(w, b);
     w->happened[w->happened_count++] =
         (Happened){key == 0 ? 0 : actor_of(w, key), said, head.time_ms, ++w->rank};
@@ -278,8 +313,11 @@ static void expect_person(World *w, const ScanBatch *b, uint32_t i, bool said)
     const Happened **of = NULL;
     const uint32_t n = events_of(w, model_number(b->persons[i]), said, &of);
     EXPECT_I64(b->from[i + 1] - b->from[i], n);
-    for (uint32_t e = 0; e < n; e++)
-        EXPECT_I64(b->values[0][b->from[i] + e], (of[e] - w->happened) * 1000000);
+    for (uint32_t e = 0; e < n; e++) {
+        const uint32_t number = (uint32_t)(of[e] - w->happened);
+        EXPECT_I64(b->values[0][b->from[i] + e], (int64_t)number * 1000000);
+        EXPECT_I64(b->rows[b->from[i] + e].selects, has_many(number) ? 3 : 1);
+    }
 }
 
 static uint32_t count_persons(const World *w)
@@ -313,13 +351,18 @@ static uint32_t count_alive(World *w, bool said)
     return n;
 }
 
-static uint32_t scan_all(World *w, const ScanView *view, ScanProp n, bool said)
+static uint32_t scan_all(World *w, const ScanView *view, ScanProp n, const Filter *many, bool said)
 {
     uint32_t rows = 0;
     static const uint32_t SAID[] = {PART_PERSON};
-    const ScanSelect all = {
-        .events = said ? SAID : NULL, .event_count = said, .from_ms = 0, .to_ms = INT64_MAX};
-    Scanner *scanner = scanner_new(view, &(ScanAsk){&all, 1, &n, 1, true});
+    const ScanSelect selects[] = {
+        {.events = said ? SAID : NULL, .event_count = said, .from_ms = 0, .to_ms = INT64_MAX},
+        {.events = said ? SAID : NULL,
+         .event_count = said,
+         .from_ms = 0,
+         .to_ms = INT64_MAX,
+         .filter = many}};
+    Scanner *scanner = scanner_new(view, &(ScanAsk){selects, 2, &n, 1, true});
     ScanBatch b;
     for (uint32_t piece = 0; piece < scan_pieces(view); piece++)
         if (scanner_batch(scanner, piece, &b))
@@ -386,10 +429,18 @@ static void expect_world(World *w)
     ScanView *view = engine_view(w->engine);
     Schema *names = engine_schema_lock(w->engine);
     for (int said = 0; said < 2; said++) {
-        const SchemaProp *prop =
-            schema_find_prop(names, said != 0 ? SCHEMA_PERSON : SCHEMA_EVENT, STR("n"));
+        const SchemaSpace space = said != 0 ? SCHEMA_PERSON : SCHEMA_EVENT;
+        const SchemaProp *prop = schema_find_prop(names, space, STR("n"));
+        const SchemaProp *lines = schema_find_prop(names, space, STR("lines"));
+        const SchemaProp *quantity =
+            lines == NULL ? NULL : schema_find_field(names, lines, STR("quantity"));
+        const Filter many = {.kind = FILTER_ITEMS_SUM,
+                             .prop = lines == NULL ? PROP_NONE : lines->id,
+                             .number = quantity == NULL ? PROP_NONE : quantity->id,
+                             .low = MANY_FROM,
+                             .high = MANY_TO};
         const ScanProp n = {prop == NULL ? PROP_NONE : prop->id, SCHEMA_SCALE_MAX};
-        EXPECT_I64(scan_all(w, view, n, said != 0), count_alive(w, said != 0));
+        EXPECT_I64(scan_all(w, view, n, &many, said != 0), count_alive(w, said != 0));
     }
     engine_schema_unlock(w->engine);
     EXPECT_I64(scan_loose(view), count_alive(w, false));

@@ -58,6 +58,17 @@ static void start_log(Pair *p)
     CHECK(events_open(&p->ctx, p->log_folder, &options, &p->log) == ERR_OK);
 }
 
+static void add_lines(Pair *p, EventBuilder *b)
+{
+    event_items_begin(b, STR("lines"));
+    for (uint64_t n = prng_below(&p->random, 4); n > 0; n--) {
+        event_item(b);
+        event_prop_text(b, STR("sku"), prng_below(&p->random, 2) == 0 ? STR("tea") : TAG);
+        event_prop_i64(b, STR("quantity"), (int64_t)prng_below(&p->random, 1000));
+    }
+    event_items_end(b);
+}
+
 /* When an event was follows from its id, and so its week; what else it is does not. */
 static void add_event(Pair *p, int64_t id, Buf *records)
 {
@@ -73,7 +84,9 @@ static void add_event(Pair *p, int64_t id, Buf *records)
     Event e;
     EventBuilder *b = event_begin(&p->ctx, &head);
     event_prop_i64(b, STR("amount"), (int64_t)prng_below(&p->random, 1 << 30));
-    event_prop_texts(b, STR("tags"), &TAG, 1); /* which no column holds */
+    event_prop_decimal(b, STR("odd"), 1, SCHEMA_SCALE_MAX + 1); /* which no column holds */
+    event_prop_texts(b, STR("tags"), &TAG, prng_below(&p->random, 2));
+    add_lines(p, b);
     CHECK(event_end(b, &e) == ERR_OK);
     event_encode(&e, records);
 }
@@ -191,8 +204,31 @@ TEST(the_engine_holds_what_the_log_holds_whichever_of_them_stopped)
 typedef struct Seen {
     uint64_t rows, fingerprint; /* of every row in its order */
     uint64_t sum;               /* of every row in any order */
+    uint64_t lines; /* those events whose lines a condition holds for, and their amounts */
     bool damaged;
 } Seen;
+
+/* What the lines add up to, many times over. */
+static void look_at_lines(const ScanView *view, const Schema *names, ScanProp amount, Seen *seen)
+{
+    const SchemaProp *lines = schema_find_prop(names, SCHEMA_EVENT, STR("lines"));
+    const Filter many = {.kind = FILTER_ITEMS_SUM,
+                         .prop = lines->id,
+                         .number = schema_find_field(names, lines, STR("quantity"))->id,
+                         .low = 700,
+                         .high = 1300};
+    const ScanSelect select = {.from_ms = 0, .to_ms = INT64_MAX, .filter = &many};
+    Scanner *scanner = scanner_new(view, &(ScanAsk){&select, 1, &amount, 1, false});
+    ScanBatch b;
+    for (uint32_t piece = 0; piece < scan_pieces(view); piece++) {
+        if (!scanner_batch(scanner, piece, &b))
+            continue;
+        for (uint32_t row = 0; row < b.from[b.person_count]; row++)
+            seen->lines = hash_u64((uint64_t)b.values[0][row], seen->lines + 1);
+    }
+    seen->damaged = seen->damaged || scanner_damaged(scanner) > 0;
+    scanner_free(scanner);
+}
 
 static Seen look(Pair *p)
 {
@@ -220,6 +256,7 @@ static Seen look(Pair *p)
     }
     seen.damaged = scanner_damaged(scanner) > 0;
     scanner_free(scanner);
+    look_at_lines(view, names, props[0], &seen);
     engine_view_done(view);
     return seen;
 }
@@ -229,6 +266,7 @@ static void expect_as_before(Pair *p, Seen before)
     const Seen now = look(p);
     EXPECT_I64((int64_t)now.rows, (int64_t)before.rows);
     CHECK(now.fingerprint == before.fingerprint && !now.damaged && !before.damaged);
+    CHECK(now.lines == before.lines && now.lines != 0);
 }
 
 static void flip_bit(Pair *p, Str name, Str bytes)
@@ -538,7 +576,7 @@ static void expect_mends(Pair *p, Seen before, Wounds w)
     start_engine(p);
     CHECK(engine_flush(&p->ctx, p->engine) == ERR_OK); /* and what can be merged is */
     const EngineStat sound = stat_of(p);
-    EXPECT_I64((int64_t)sound.aside[ENGINE_ASIDE_LISTS], p->events);
+    EXPECT_I64((int64_t)sound.aside[ENGINE_ASIDE_NUMBER], p->events);
     events_close(p->log);
     engine_close(p->engine);
     start_log(p);
@@ -559,7 +597,7 @@ static void expect_mends(Pair *p, Seen before, Wounds w)
     EXPECT_I64(now.file_parts, sound.file_parts);
     EXPECT_I64(ids_in_files(p).count, p->events);
     EXPECT_I64((int64_t)now.file_bytes, (int64_t)sound.file_bytes);
-    EXPECT_I64((int64_t)now.aside[ENGINE_ASIDE_LISTS], p->events);
+    EXPECT_I64((int64_t)now.aside[ENGINE_ASIDE_NUMBER], p->events);
     events_close(p->log);
     engine_close(p->engine);
     start_log(p);

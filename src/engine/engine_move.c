@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "engine/bits.h"
+#include "engine/items.h"
 #include "engine/kernels.h"
 
 #include <stdlib.h>
@@ -20,11 +21,20 @@
 
 /* ---- the rows of one person in one part ------------------------------------------------------------ */
 
+/* What the person's rows of one list have in one list property: how many each, and where the next begin. */
+typedef struct TakingItems {
+    const PartItems *items;
+    const int64_t *counts;
+    uint32_t next;
+} TakingItems;
+
 /* Of one list: where the person's rows begin, how many there are, and their values column by column. */
 typedef struct Taking {
     uint32_t first, count, next;
     const uint32_t *keys;
     const int64_t *const *values;
+    TakingItems *items;
+    uint32_t items_count;
 } Taking;
 
 typedef struct Take {
@@ -88,6 +98,68 @@ static bool read_columns(Take *t, uint32_t list)
     return true;
 }
 
+/* How many items the rows have, property by property. */
+static bool count_items(Take *t, uint32_t list)
+{
+    const Part *p = t->part;
+    Taking *of = &t->lists[list];
+    const FilterRows rows = {
+        .part = t->part, .list = &p->lists[list], .first = of->first, .count = of->count};
+    for (uint32_t i = 0; i < p->head->items_count; i++) {
+        if (p->items[i].of != list)
+            continue;
+        if (of->items == NULL)
+            of->items = ARENA_ARRAY(t->arena, TakingItems, p->head->items_count - i);
+        int64_t *counts =
+            (int64_t *)arena_alloc(t->arena, of->count + KERNEL_SLACK, sizeof *counts);
+        ItemsOf first;
+        if (!items_of_rows(&rows, p->items[i].prop, &t->scratch, counts, &first))
+            return false;
+        of->items[of->items_count++] = (TakingItems){&p->items[i], counts, first.first};
+    }
+    return true;
+}
+
+/* The items of the next row. */
+static bool put_items(Take *t, TakingItems *of, uint32_t at, RowBuffer *to)
+{
+    const uint32_t count = of->counts[at] == PART_MISSING ? 0 : (uint32_t)of->counts[at];
+    const PartList *l = &of->items->list;
+    const FilterRows rows = {.part = t->part, .list = l, .first = of->next, .count = count};
+    if (count == 0)
+        return true;
+    Arena *arena = arena_new(1 << 16); /* of one event, which may have thousands */
+    int64_t **values = ARENA_ARRAY(arena, int64_t *, (size_t)l->column_count + 1);
+    bool good = true;
+    filter_scratch_reserve(&t->scratch, count);
+    for (uint32_t c = 0; c < l->column_count && good; c++) {
+        values[c] = (int64_t *)arena_alloc(arena, count + KERNEL_SLACK, sizeof **values);
+        good = filter_values(&rows, &t->part->columns[l->first_column + c], PART_MISSING,
+                             &t->scratch, values[c]);
+    }
+    rows_items(to, of->items->prop, good ? count : 0);
+    for (uint32_t i = 0; i < count && good; i++) {
+        rows_item(to);
+        for (uint32_t c = 0; c < l->column_count; c++) {
+            const PartColumn *column = &t->part->columns[l->first_column + c];
+            if (values[c][i] != PART_MISSING)
+                rows_item_value(to, column->prop, (PartKind)column->kind, column->scale,
+                                values[c][i]);
+        }
+    }
+    of->next += count;
+    arena_free(arena);
+    return good;
+}
+
+static bool put_all_items(Take *t, const Taking *of, uint32_t at, RowBuffer *to)
+{
+    bool good = true;
+    for (uint32_t i = 0; i < of->items_count && good; i++)
+        good = put_items(t, &of->items[i], at, to);
+    return good;
+}
+
 static void put_row(const Take *t, const PartList *l, const Taking *of, uint32_t at, RowBuffer *to)
 {
     const PartColumn *columns = t->part->columns + l->first_column;
@@ -129,7 +201,9 @@ static bool put_rows(Take *t, uint32_t before, uint32_t count, RowBuffer *to)
         if (codes[i] >= h->list_count || t->lists[codes[i]].next == t->lists[codes[i]].count)
             return false;
         Taking *of = &t->lists[codes[i]];
-        put_row(t, &t->part->lists[codes[i]], of, of->next++, to);
+        put_row(t, &t->part->lists[codes[i]], of, of->next, to);
+        if (!put_all_items(t, of, of->next++, to))
+            return false;
     }
     return true;
 }
@@ -141,7 +215,8 @@ static bool take_person(Take *t, Part *part, RowBuffer *to)
     t->part = part;
     bool good = true;
     for (uint32_t l = 0; l < part->head->list_count && good; l++) {
-        good = find_rows(t, l, &before) && (t->lists[l].count == 0 || read_columns(t, l));
+        good = find_rows(t, l, &before) &&
+               (t->lists[l].count == 0 || (read_columns(t, l) && count_items(t, l)));
         count += t->lists[l].count;
     }
     good = good && (count == 0 || put_rows(t, before, count, to));
@@ -222,8 +297,9 @@ static uint32_t ordinal_of(const RowBuffer *b, const Row *r)
 }
 
 /* The row once more, under the person that its actor belongs to now. */
-static void put_again(Engine *e, const RowBuffer *b, const Row *r)
+static void put_again(Engine *e, const RowBuffer *b, uint32_t row)
 {
+    const Row *r = &b->rows[row];
     const Persons *persons = schema_persons(e->schema);
     const uint32_t actor = persons_actor(persons, r->person, ordinal_of(b, r));
     const uint32_t person = persons_of(persons, actor);
@@ -238,12 +314,13 @@ static void put_again(Engine *e, const RowBuffer *b, const Row *r)
         if (v->prop != PROP_ACTOR)
             rows_value(&e->open, v->prop, (PartKind)v->kind, v->scale, v->value);
     }
+    rows_copy_items(b, row, &e->open);
 }
 
 static void put_all_again(Engine *e, RowBuffer *taken)
 {
     for (uint32_t i = 0; i < taken->count; i++)
-        put_again(e, taken, &taken->rows[i]);
+        put_again(e, taken, i);
     rows_clear(taken);
     engine_slice_grew(e);
 }

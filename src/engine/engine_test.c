@@ -424,7 +424,25 @@ static void large_prop(EventBuilder *b)
 static void list_prop(EventBuilder *b)
 {
     const Str texts[] = {STR("a"), STR("b")};
-    event_prop_texts(b, STR("tags"), texts, 2);
+    event_prop_texts(b, STR("price"), texts, 2);
+}
+
+static void record_prop(EventBuilder *b)
+{
+    event_items_begin(b, STR("lines"));
+    event_item(b);
+    event_prop_i64(b, STR("weight"), 3);
+    event_item(b);
+    event_prop_bool(b, STR("weight"), true);
+    event_items_end(b);
+}
+
+static void fine_record_prop(EventBuilder *b)
+{
+    event_items_begin(b, STR("lines"));
+    event_item(b);
+    event_prop_decimal(b, STR("weight"), 123456789, 9);
+    event_items_end(b);
 }
 
 TEST(what_has_no_place_in_the_columns_is_kept_aside_and_counted_and_harms_nothing_else)
@@ -444,7 +462,9 @@ TEST(what_has_no_place_in_the_columns_is_kept_aside_and_counted_and_harms_nothin
                {now, text_prop, 1},
                {now, fine_prop, 1},
                {now, large_prop, 1},
-               {now, list_prop, 1}};
+               {now, list_prop, 1},
+               {now, record_prop, 1},
+               {now, fine_record_prop, 1}};
     int64_t rows = 3;
     EngineStat stat;
     for (size_t i = 0; i < ARRAY_LEN(odd); i++) {

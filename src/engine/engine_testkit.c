@@ -308,6 +308,10 @@ bool kit_fulfils(const Filter *f, const KitRow *row)
         return holds;
     case FILTER_ALL:
     case FILTER_NONE:
+    case FILTER_PRODUCT: /* items_test.c */
+    case FILTER_ITEMS:
+    case FILTER_ITEMS_ALL:
+    case FILTER_ITEMS_SUM:
         break;
     }
     return holds;

@@ -4,15 +4,25 @@
 #include "engine/filter.h"
 
 #include "engine/bits.h"
+#include "engine/items.h"
 #include "engine/kernels.h"
 
 #include <stdlib.h>
+
+static void free_rows(FilterScratch *s)
+{
+    free(s->wide);
+    free(s->narrow);
+    free(s->times);
+    free(s->sets);
+    free(s->mask);
+}
 
 void filter_scratch_reserve(FilterScratch *s, uint32_t rows)
 {
     if (rows <= s->rows)
         return;
-    filter_scratch_free(s);
+    free_rows(s);
     s->rows = rows + rows / 2;
     const size_t n = (size_t)s->rows + KERNEL_SLACK;
     s->wide = malloc(n * sizeof *s->wide);
@@ -26,11 +36,8 @@ void filter_scratch_reserve(FilterScratch *s, uint32_t rows)
 
 void filter_scratch_free(FilterScratch *s)
 {
-    free(s->wide);
-    free(s->narrow);
-    free(s->times);
-    free(s->sets);
-    free(s->mask);
+    free_rows(s);
+    items_scratch_free(s->items);
     *s = (FilterScratch){0};
 }
 
@@ -145,38 +152,36 @@ typedef struct StoredRange {
     uint64_t low, high;
 } StoredRange;
 
-__extension__ typedef __int128 Wide;
-
-static Wide power10(int n)
+static FilterWide power10(int n)
 {
-    Wide p = 1;
+    FilterWide p = 1;
     while (n-- > 0)
         p *= 10;
     return p;
 }
 
-static Wide floor_div(Wide a, Wide b)
+static FilterWide floor_div(FilterWide a, FilterWide b)
 {
     return a / b - (a % b != 0 && a < 0);
 }
 
 static bool stored_range(const Filter *f, const PartColumn *c, StoredRange *out)
 {
-    Wide min = f->min, max = f->max;
+    FilterWide min = f->min, max = f->max;
     if (c->scale >= f->scale) {
         min *= power10(c->scale - f->scale);
         max *= power10(c->scale - f->scale);
     } else {
-        const Wide by = power10(f->scale - c->scale);
+        const FilterWide by = power10(f->scale - c->scale);
         min = -floor_div(-min, by); /* upwards */
         max = floor_div(max, by);
     }
     const uint64_t top = c->width == 64 ? UINT64_MAX : (UINT64_C(1) << c->width) - 1;
-    const Wide low = min - c->base + c->nullable, high = max - c->base + c->nullable;
-    if (high < low || high < c->nullable || low > (Wide)top)
+    const FilterWide low = min - c->base + c->nullable, high = max - c->base + c->nullable;
+    if (high < low || high < c->nullable || low > (FilterWide)top)
         return false;
     out->low = low < c->nullable ? c->nullable : (uint64_t)low;
-    out->high = high > (Wide)top ? top : (uint64_t)high;
+    out->high = high > (FilterWide)top ? top : (uint64_t)high;
     return out->low <= out->high; /* not so where no row has a value */
 }
 
@@ -230,6 +235,67 @@ static bool time_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, ui
     return true;
 }
 
+/* Exact at once when it fits; else the zeros behind the point must go before one can say. */
+static FilterWide product_of(int64_t a, int64_t b, int scale, FilterWide unit)
+{
+    const FilterWide product = (FilterWide)a * b;
+    FilterWide shortest = product;
+    while (scale-- > 0 && (shortest > INT64_MAX || shortest < INT64_MIN) && shortest % 10 == 0)
+        shortest /= 10;
+    return shortest > INT64_MAX || shortest < INT64_MIN ? FILTER_NO_NUMBER : product * unit;
+}
+
+bool filter_numbers(const Filter *f, const FilterRows *r, FilterScratch *s, int64_t *values,
+                    FilterWide *out)
+{
+    const uint32_t first = f->kind == FILTER_ITEMS_SUM ? f->number : f->prop;
+    const PartColumn *a = part_find_column(r->part, r->list, first);
+    const PartColumn *b =
+        f->times == PROP_NONE ? NULL : part_find_column(r->part, r->list, f->times);
+    const bool is_product = f->times != PROP_NONE;
+    for (uint32_t i = 0; i < r->count; i++)
+        out[i] = FILTER_NO_NUMBER;
+    if (a == NULL || a->kind != PART_NUMBERS ||
+        (is_product && (b == NULL || b->kind != PART_NUMBERS)))
+        return true;
+    const int scale = a->scale + (is_product ? b->scale : 0);
+    if (!filter_values(r, a, PART_MISSING, s, values) || scale > f->scale)
+        return false;
+    const FilterWide unit = power10(f->scale - scale);
+    for (uint32_t i = 0; i < r->count; i++)
+        if (values[i] != PART_MISSING)
+            out[i] = is_product ? values[i] : values[i] * unit;
+    if (!is_product)
+        return true;
+    if (!filter_values(r, b, PART_MISSING, s, values))
+        return false;
+    for (uint32_t i = 0; i < r->count; i++)
+        if (out[i] != FILTER_NO_NUMBER)
+            out[i] = values[i] == PART_MISSING
+                         ? FILTER_NO_NUMBER
+                         : product_of((int64_t)out[i], values[i], scale, unit);
+    return true;
+}
+
+enum { PRODUCTS = 1024 }; /* that are looked at together */
+
+static bool product_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint64_t *set)
+{
+    FilterWide numbers[PRODUCTS];
+    for (uint32_t done = 0; done < r->count; done += PRODUCTS) {
+        FilterRows some = *r;
+        some.first += done;
+        some.count = r->count - done < PRODUCTS ? r->count - done : PRODUCTS;
+        if (!filter_numbers(f, &some, s, s->times, numbers))
+            return false;
+        for (uint32_t i = 0; i < some.count; i++)
+            s->mask[done + i] =
+                (numbers[i] != FILTER_NO_NUMBER) & (numbers[i] >= f->low) & (numbers[i] <= f->high);
+    }
+    pack(s->mask, r->count, set);
+    return true;
+}
+
 static void persons_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint64_t *set)
 {
     const uint32_t base = r->block << PART_BLOCK_BITS;
@@ -252,6 +318,15 @@ static bool leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint64_
         return time_leaf(f, r, s, set);
     case FILTER_PERSONS:
         persons_leaf(f, r, s, set);
+        return true;
+    case FILTER_PRODUCT:
+        return product_leaf(f, r, s, set);
+    case FILTER_ITEMS:
+    case FILTER_ITEMS_ALL:
+    case FILTER_ITEMS_SUM:
+        if (!items_filter(f, r, s, s->mask))
+            return false;
+        pack(s->mask, r->count, set);
         return true;
     case FILTER_ALL:
     case FILTER_NONE:

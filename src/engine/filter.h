@@ -21,7 +21,17 @@ typedef enum FilterKind {
     FILTER_RANGE,   /* the number of `prop` is in [min, max] */
     FILTER_TIME,    /* it happened in [min, max], UTC milliseconds */
     FILTER_PERSONS, /* the person is in `persons` */
+    FILTER_PRODUCT, /* the number of `prop` times that of `times` is in [low, high]; missing is not */
+    /* On the items that a row has in the list property `prop`; args[0], if any, is a filter of items. */
+    FILTER_ITEMS,     /* so many as fulfil it are in [min, max]; without such a list: 0 */
+    FILTER_ITEMS_ALL, /* all fulfil it, and there is one */
+    FILTER_ITEMS_SUM, /* the sum of `number` (times `times`) over them is in [low, high]; of none: 0 */
 } FilterKind;
+
+/* A number at any scale, or a sum of such. */
+__extension__ typedef __int128 FilterWide;
+#define FILTER_ENDLESS   ((FilterWide)1 << 126)
+#define FILTER_NO_NUMBER (-FILTER_ENDLESS * 2) /* in place of a value */
 
 typedef struct Filter Filter;
 struct Filter {
@@ -36,6 +46,10 @@ struct Filter {
     bool missing;            /* FILTER_RANGE: what a missing value gives */
     const uint64_t *persons; /* one bit per person */
     uint32_t person_count;   /* persons from here on are not in */
+    uint32_t number;         /* FILTER_ITEMS_SUM: the property that is added up */
+    uint32_t times;          /* the other factor; PROP_NONE = there is none */
+    FilterWide low,
+        high; /* inclusive, at `scale`: not less than that of the numbers, or of the product */
 };
 
 /* Rows of one list that lie together. */
@@ -52,9 +66,10 @@ typedef struct FilterScratch {
     uint32_t rows;
     uint64_t *wide;
     uint32_t *narrow;
-    int64_t *times;
+    int64_t *times; /* of a time leaf; of a leaf on items, how many each row has */
     uint8_t *mask;
-    uint64_t *sets; /* FILTER_DEPTH_MAX of them, and two */
+    uint64_t *sets;             /* FILTER_DEPTH_MAX of them, and two */
+    struct ItemsScratch *items; /* NULL until it is needed */
 } FilterScratch;
 
 void filter_scratch_reserve(FilterScratch *s, uint32_t rows);
@@ -79,3 +94,11 @@ MUST_USE bool filter_codes(const FilterRows *rows, const PartColumn *column, uin
 /* Values of a column as numbers: out[i], or `missing` where there is none. */
 MUST_USE bool filter_values(const FilterRows *rows, const PartColumn *column, int64_t missing,
                             FilterScratch *s, int64_t *out);
+
+/* What FILTER_PRODUCT and FILTER_ITEMS_SUM look at in each row, at the filter's scale: FILTER_NO_NUMBER = missing, also
+ * a product that is no number (64 bits without the zeros behind its point).  `values`: room for the rows and
+ * KERNEL_SLACK more.  False: damaged. */
+MUST_USE bool filter_numbers(const Filter *f, const FilterRows *rows, FilterScratch *s,
+                             int64_t *values, FilterWide *out);
+
+void items_scratch_free(struct ItemsScratch *s); /* engine/items.c; NULL is nothing to do */

@@ -2,12 +2,10 @@
  * engine/merge.c -- block by block: the rows of all parts are put into one order, some of them at a time, then
  * the values follow column by column.
  */
-#include "engine/merge.h"
+#include "engine/merge_inside.h"
 
 #include "engine/bits.h"
-#include "engine/filter.h"
 #include "engine/kernels.h"
-#include "engine/prop_index.h"
 
 #include <stdlib.h>
 
@@ -19,78 +17,7 @@ enum {
     WINDOW_CELLS_MIN = 64,
 };
 
-typedef struct OutColumn {
-    PartColumnPlan plan;
-    uint64_t values; /* how many rows have one, before it is known whether all do */
-} OutColumn;
-
-/* Rows of one list of a part that go to one list of the new part, in the round under way. */
-typedef struct Source {
-    struct Source *next;
-    Part *part;
-    const PartList *list;
-    uint32_t first, count;
-    uint32_t at; /* their place among the values that are read for the new list */
-} Source;
-
-typedef struct OutList {
-    uint32_t event;
-    uint64_t rows;
-    OutColumn *columns;
-    uint32_t column_count, column_cap;
-    PropIndex index;
-    Source *sources; /* of the round */
-    uint32_t count;  /* rows of the round */
-    uint32_t *keys;  /* of the block so far; malloc */
-    uint32_t key_count, key_cap;
-} OutList;
-
-/* A row: what orders it, where it comes from and where it goes. */
-typedef struct Cell {
-    uint64_t key;        /* key and milliseconds */
-    uint32_t row;        /* of its list; then its place among the values that are read */
-    uint16_t from, list; /* numbers of the lists */
-} Cell;
-
-typedef struct InList {
-    uint32_t cursor; /* of the directory */
-    uint32_t next;   /* row of the block that was not taken into the window */
-    PartRows rows;   /* of the block */
-    uint32_t *keys;  /* of them */
-    uint32_t to;     /* out list; of PART_REST the row's event says it */
-} InList;
-
-typedef struct InPart {
-    Part *part;
-    InList *lists;
-    const uint32_t *moved; /* of the block: moved_block() */
-    uint32_t sequence_cursor;
-    uint32_t first, left; /* of the block's sequence: what the window has not taken */
-    Cell *window;         /* rows in order */
-    uint32_t from, to;    /* of them: what waits */
-} InPart;
-
-typedef struct Merge {
-    Ctx *ctx;
-    Arena *life;  /* of the whole merge */
-    Arena *block; /* of one block */
-    Arena *round; /* of some rows of a block */
-    InPart *in;
-    uint32_t in_count;
-    OutList *out;
-    uint32_t out_count;
-    uint32_t *list_of; /* event -> out list */
-    uint32_t event_max;
-    uint32_t window_cells;
-    uint64_t bytes_max;
-    FilterScratch scratch;
-    PartBuilder *builder;
-    const Moved *moved;
-    const atomic_bool *stop;
-} Merge;
-
-/* Sound checksums do not help when the bytes make no sense. */
-static Err damaged(const Merge *m, Part *p)
+Err merge_damaged(const Merge *m, Part *p)
 {
     atomic_store(&p->damaged, true);
     return fail(m->ctx, ERR_INTERNAL, "events.part_damaged", "part %" PRIu64, p->number);
@@ -105,8 +32,7 @@ static Err go_on(const Merge *m)
 
 /* ---- reading a stretch of a list --------------------------------------------------------------- */
 
-/* All values of one column in those rows.  NULL column: none has one. */
-static Err read_column(Merge *m, const FilterRows *r, const PartColumn *c, int scale, int64_t *out)
+Err merge_read_column(Merge *m, const FilterRows *r, const PartColumn *c, int scale, int64_t *out)
 {
     for (uint32_t i = 0; c == NULL && i < r->count; i++)
         out[i] = PART_MISSING;
@@ -114,7 +40,7 @@ static Err read_column(Merge *m, const FilterRows *r, const PartColumn *c, int s
         return ERR_OK;
     filter_scratch_reserve(&m->scratch, r->count);
     if (!filter_values(r, c, PART_MISSING, &m->scratch, out))
-        return damaged(m, r->part);
+        return merge_damaged(m, r->part);
     for (int s = c->scale; c->kind == PART_NUMBERS && s < scale; s++)
         for (uint32_t i = 0; i < r->count; i++)
             out[i] = out[i] == PART_MISSING ? PART_MISSING : out[i] * 10;
@@ -124,7 +50,7 @@ static Err read_column(Merge *m, const FilterRows *r, const PartColumn *c, int s
 static Err read_events(Merge *m, const FilterRows *r, int64_t *out)
 {
     const PartColumn *c = part_find_column(r->part, r->list, PROP_EVENT);
-    return c == NULL ? damaged(m, r->part) : read_column(m, r, c, 0, out);
+    return c == NULL ? merge_damaged(m, r->part) : merge_read_column(m, r, c, 0, out);
 }
 
 /* ---- which lists there will be ------------------------------------------------------------------ */
@@ -297,8 +223,6 @@ static void add_column(Merge *m, OutList *l, const PartList *list, const PartCol
     out->values += c->nullable ? 0 : list->rows;
 }
 
-typedef void (*RestValueFn)(Merge *m, OutList *to, const PartColumn *c, int64_t value);
-
 static void add_rest_scale(Merge *m, OutList *to, const PartColumn *c, int64_t value)
 {
     (void)value;
@@ -316,18 +240,38 @@ static void add_rest_value(Merge *m, OutList *to, const PartColumn *c, int64_t v
  * others of that list have. */
 static Err each_rest_value(Merge *m, const FilterRows *r, const int64_t *events, void *arg)
 {
-    const RestValueFn *fn = arg;
+    const MergeValueFn *fn = arg;
     int64_t *values = (int64_t *)arena_alloc(m->block, r->count + KERNEL_SLACK, 8);
     for (uint32_t c = 0; c < r->list->column_count; c++) {
         const PartColumn *column = &r->part->columns[r->list->first_column + c];
-        TRY(read_column(m, r, column, column->scale, values));
+        TRY(merge_read_column(m, r, column, column->scale, values));
         for (uint32_t i = 0; i < r->count; i++) {
             OutList *to = &m->out[m->list_of[events[i]]];
             if (values[i] != PART_MISSING && (column->prop != PROP_EVENT || to->event == PART_REST))
                 (*fn)(m, to, column, values[i]);
         }
     }
-    return ERR_OK;
+    return merge_rest_items(m, r, events, *fn, *fn == add_rest_scale);
+}
+
+/* The items of a list go where the list goes. */
+static void each_own_items(Merge *m, const InPart *in, bool scales)
+{
+    const Part *part = in->part;
+    for (uint32_t i = 0; i < part->head->items_count; i++) {
+        const PartItems *items = &part->items[i];
+        const PartList *list = &items->list;
+        if (part->lists[items->of].event == PART_REST)
+            continue;
+        OutList *out = &merge_items_for(m, in->lists[items->of].to, items->prop)->rows;
+        out->rows += scales ? list->rows : 0;
+        for (uint32_t c = 0; c < list->column_count; c++) {
+            if (scales)
+                add_scale(m, out, &part->columns[list->first_column + c]);
+            else
+                add_column(m, out, list, &part->columns[list->first_column + c]);
+        }
+    }
 }
 
 static void each_own_column(Merge *m, bool scales)
@@ -348,6 +292,7 @@ static void each_own_column(Merge *m, bool scales)
                     add_column(m, out, list, &part->columns[list->first_column + c]);
             }
         }
+        each_own_items(m, &m->in[p], scales);
     }
 }
 
@@ -357,9 +302,18 @@ static int by_prop(const void *a, const void *b)
     return (x->plan.prop > y->plan.prop) - (x->plan.prop < y->plan.prop);
 }
 
+/* The index is not asked again. */
+static void arrange_columns(OutList *l)
+{
+    for (uint32_t c = 0; c < l->column_count; c++)
+        l->columns[c].plan.nullable = l->columns[c].values < l->rows;
+    if (l->column_count > 0)
+        qsort(l->columns, l->column_count, sizeof(OutColumn), by_prop);
+}
+
 static Err plan_columns(Merge *m)
 {
-    RestValueFn scale = add_rest_scale, value = add_rest_value;
+    MergeValueFn scale = add_rest_scale, value = add_rest_value;
     each_own_column(m, true);
     TRY(each_rest_stretch(m, each_rest_value, (void *)&scale));
     each_own_column(m, false);
@@ -371,11 +325,21 @@ static Err plan_columns(Merge *m)
                 column->plan.min = 0;
                 column->plan.max = m->event_max;
             }
-            column->plan.nullable = column->values < m->out[i].rows;
         }
-    for (uint32_t i = 0; i < m->out_count; i++) /* the index is not asked again */
-        qsort(m->out[i].columns, m->out[i].column_count, sizeof(OutColumn), by_prop);
+    for (uint32_t i = 0; i < m->out_count; i++)
+        arrange_columns(&m->out[i]);
+    merge_arrange_items(m);
+    for (uint32_t i = 0; i < m->items_count; i++)
+        arrange_columns(&m->items[i].rows);
     return ERR_OK;
+}
+
+static const PartColumnPlan *plans_of(const Merge *m, const OutList *l)
+{
+    PartColumnPlan *columns = ARENA_ARRAY(m->life, PartColumnPlan, (size_t)l->column_count + 1);
+    for (uint32_t c = 0; c < l->column_count; c++)
+        columns[c] = l->columns[c].plan;
+    return columns;
 }
 
 /* What is made of one part alone is no larger than it was: that always goes. */
@@ -383,23 +347,30 @@ static Err start_builder(Merge *m)
 {
     const PartHead *first = m->in[0].part->head, *last = m->in[m->in_count - 1].part->head;
     PartListPlan *lists = ARENA_ARRAY(m->life, PartListPlan, m->out_count);
-    uint64_t *rows = ARENA_ARRAY(m->life, uint64_t, m->out_count);
+    PartItemsPlan *items = ARENA_ARRAY(m->life, PartItemsPlan, (size_t)m->items_count + 1);
+    uint64_t *rows = ARENA_ARRAY(m->life, uint64_t, (size_t)m->out_count + m->items_count);
+    bool fits = true;
     for (uint32_t i = 0; i < m->out_count; i++) {
         const OutList *l = &m->out[i];
-        PartColumnPlan *columns = ARENA_ARRAY(m->life, PartColumnPlan, l->column_count);
-        for (uint32_t c = 0; c < l->column_count; c++)
-            columns[c] = l->columns[c].plan;
-        lists[i] = (PartListPlan){l->event, columns, l->column_count};
+        lists[i] = (PartListPlan){l->event, plans_of(m, l), l->column_count};
         rows[i] = l->rows;
+    }
+    for (uint32_t i = 0; i < m->items_count; i++) {
+        const OutItems *x = &m->items[i];
+        items[i] = (PartItemsPlan){x->of, x->prop, plans_of(m, &x->rows), x->rows.column_count};
+        rows[m->out_count + i] = x->rows.rows;
+        fits = fits && x->rows.rows <= PART_ITEMS_MAX;
     }
     const PartPlan plan = {.week_ms = first->week_ms,
                            .from_seq = first->from_seq,
                            .to_seq = last->to_seq,
                            .lists = lists,
                            .list_count = m->out_count,
+                           .items = items,
+                           .items_count = m->items_count,
                            .generation = m->moved == NULL ? 0 : m->moved->generation};
     const uint64_t bytes = part_plan_bytes(&plan, rows);
-    if (m->in_count > 1 && bytes > m->bytes_max)
+    if (m->in_count > 1 && (bytes > m->bytes_max || !fits))
         return fail(m->ctx, ERR_TOO_LARGE, "events.merge", "%" PRIu64 " bytes", bytes);
     m->builder = part_builder_new(&plan);
     return ERR_OK;
@@ -420,13 +391,13 @@ static Err begin_part(Merge *m, InPart *in, uint32_t block)
         list->rows = part_list_rows(in->part, &in->part->lists[l], block, &list->cursor);
         list->next = 0;
         if (list->rows.count > in->left - total)
-            return damaged(m, in->part);
+            return merge_damaged(m, in->part);
         total += list->rows.count;
         if (list->rows.count == 0)
             continue;
         list->keys = (uint32_t *)arena_alloc(m->block, list->rows.count + KERNEL_SLACK, 4);
         if (!part_read_keys(in->part, &list->rows, list->keys))
-            return damaged(m, in->part);
+            return merge_damaged(m, in->part);
     }
     if (in->left > 0)
         in->window =
@@ -443,7 +414,7 @@ static Err read_cells(Merge *m, const InPart *in, uint32_t l, uint32_t n, Cell *
         .part = in->part, .list = list, .first = from->rows.first + from->next, .count = n};
     int64_t *ms = (int64_t *)arena_alloc(m->round, n + KERNEL_SLACK, 8);
     int64_t *events = NULL;
-    TRY(read_column(m, &r, part_find_column(in->part, list, PROP_MS), 0, ms));
+    TRY(merge_read_column(m, &r, part_find_column(in->part, list, PROP_MS), 0, ms));
     if (from->to == PART_REST) {
         events = (int64_t *)arena_alloc(m->round, n + KERNEL_SLACK, 8);
         TRY(read_events(m, &r, events));
@@ -473,7 +444,7 @@ static Err fill_window(Merge *m, InPart *in)
     uint32_t count[PART_LISTS_MAX + 1] = {0}, next[PART_LISTS_MAX + 1], total = 0;
     const uint64_t at = h->sequence_at + (uint64_t)in->first * (uint64_t)width / 8;
     if (!part_touch(in->part, at, bits_bytes(n, width) + 1))
-        return damaged(m, in->part);
+        return merge_damaged(m, in->part);
     kernels()->unpack8(in->part->data + h->sequence_at, in->first, n, width, codes);
     for (uint32_t i = 0; i < n; i++)
         count[codes[i]]++;
@@ -481,14 +452,14 @@ static Err fill_window(Merge *m, InPart *in)
         InList *list = &in->lists[l];
         next[l] = total;
         if (count[l] > list->rows.count - list->next)
-            return damaged(m, in->part);
+            return merge_damaged(m, in->part);
         if (count[l] > 0)
             TRY(read_cells(m, in, l, count[l], by_list + total));
         list->next += count[l];
         total += count[l];
     }
     if (total != n)
-        return damaged(m, in->part);
+        return merge_damaged(m, in->part);
     in->from = in->to = 0;
     for (uint32_t i = 0; i < n; i++) {
         const Cell cell = by_list[next[codes[i]]++];
@@ -553,8 +524,8 @@ static Err read_sources(Merge *m, const OutList *l, const PartColumnPlan *column
             for (uint32_t i = 0; i < s->count; i++)
                 out[s->at + i] = s->list->event;
         else
-            TRY(read_column(m, &r, part_find_column(s->part, s->list, column->prop), column->scale,
-                            out + s->at));
+            TRY(merge_read_column(m, &r, part_find_column(s->part, s->list, column->prop),
+                                  column->scale, out + s->at));
     }
     return ERR_OK;
 }
@@ -574,6 +545,8 @@ static Err write_list(Merge *m, uint32_t list, const Cell *cells, const uint32_t
     OutList *l = &m->out[list];
     int64_t *read = (int64_t *)arena_alloc(m->round, l->count, sizeof *read);
     int64_t *values = (int64_t *)arena_alloc(m->round, l->count, sizeof *values);
+    if (l->items_count > 0)
+        TRY(merge_check_items(m, l));
     for (uint32_t i = 0; i < l->count; i++)
         add_key(l, (uint32_t)(cells[rows[i]].key >> MS_BITS));
     for (uint32_t c = 0; c < l->column_count; c++) {
@@ -582,7 +555,7 @@ static Err write_list(Merge *m, uint32_t list, const Cell *cells, const uint32_t
             values[i] = read[cells[rows[i]].row];
         part_builder_values(m->builder, list, c, values, l->count);
     }
-    return ERR_OK;
+    return l->items_count == 0 ? ERR_OK : merge_write_items(m, l, cells, rows);
 }
 
 static Err write_rows(Merge *m, uint32_t block, const Cell *cells, uint32_t n)

@@ -36,7 +36,8 @@ uint64_t part_tables_bytes(const PartHead *h)
 {
     return align8(h->list_count * sizeof(PartList)) + align8(h->column_count * sizeof(PartColumn)) +
            align8(h->dir_count * sizeof(PartDir)) +
-           align8((h->block_count + 1) * sizeof(PartBlock));
+           align8((h->block_count + 1) * sizeof(PartBlock)) +
+           align8(h->items_count * sizeof(PartItems));
 }
 
 /* Sizes first, so that no table is looked at outside the file. */
@@ -46,8 +47,9 @@ static bool sizes_fit(const PartHead *h)
     return h->file_bytes <= PART_BYTES_MAX && h->tables_at >= PART_DATA_AT &&
            h->tables_at <= h->file_bytes && h->tables_at % 8 == 0 && h->rows <= PART_ROWS_MAX &&
            h->list_count <= PART_LISTS_MAX && h->column_count <= PART_COLUMNS_MAX &&
-           h->block_count <= h->rows && h->tables_bytes == part_tables_bytes(h) &&
-           h->piece_count == pieces && h->pieces_at == h->tables_at + h->tables_bytes &&
+           h->items_count <= h->column_count && h->block_count <= h->rows &&
+           h->tables_bytes == part_tables_bytes(h) && h->piece_count == pieces &&
+           h->pieces_at == h->tables_at + h->tables_bytes &&
            h->pieces_at + pieces * sizeof(uint32_t) + PART_SLACK_BYTES <= h->file_bytes &&
            h->sequence_width <= 8 && h->sequence_at >= PART_DATA_AT &&
            h->sequence_bytes == bits_bytes(h->rows, (int)h->sequence_width) &&
@@ -65,6 +67,8 @@ static void find_tables(Part *p)
     p->dir = (const void *)at;
     at += align8(h->dir_count * sizeof(PartDir));
     p->blocks = (const void *)at;
+    at += align8((h->block_count + 1) * sizeof(PartBlock));
+    p->items = (const void *)at;
     p->piece_crc = (const void *)(p->data + h->pieces_at);
 }
 
@@ -75,13 +79,26 @@ static bool column_fits(const Part *p, const PartColumn *c, uint32_t rows)
            (c->kind == PART_CODES ? c->width <= 32 : c->kind == PART_NUMBERS);
 }
 
-static bool list_fits(const Part *p, const PartList *l)
+/* Keys and columns lie in the data, the columns by property. */
+static bool stretches_fit(const Part *p, const PartList *l)
 {
     const PartHead *h = p->head;
     if (l->keys_at < PART_DATA_AT || l->keys_at > h->tables_at ||
-        l->keys_bytes > h->tables_at - l->keys_at || l->dir_count >= h->dir_count ||
-        l->first_dir > h->dir_count - l->dir_count - 1 || l->column_count > h->column_count ||
+        l->keys_bytes > h->tables_at - l->keys_at || l->column_count > h->column_count ||
         l->first_column > h->column_count - l->column_count)
+        return false;
+    const PartColumn *c = p->columns + l->first_column;
+    for (uint32_t i = 0; i < l->column_count; i++)
+        if (!column_fits(p, &c[i], l->rows) || (i > 0 && c[i].prop <= c[i - 1].prop))
+            return false;
+    return true;
+}
+
+static bool list_fits(const Part *p, const PartList *l)
+{
+    const PartHead *h = p->head;
+    if (!stretches_fit(p, l) || l->dir_count >= h->dir_count ||
+        l->first_dir > h->dir_count - l->dir_count - 1)
         return false;
     const PartDir *d = p->dir + l->first_dir;
     for (uint32_t i = 0; i < l->dir_count; i++)
@@ -91,11 +108,24 @@ static bool list_fits(const Part *p, const PartList *l)
     if (d[l->dir_count].first_row != l->rows || d[l->dir_count].keys_at != l->keys_bytes ||
         d[l->dir_count].block != PART_NO_BLOCK || d[0].first_row != 0)
         return false;
-    const PartColumn *c = p->columns + l->first_column;
-    for (uint32_t i = 0; i < l->column_count; i++)
-        if (!column_fits(p, &c[i], l->rows) || (i > 0 && c[i].prop <= c[i - 1].prop))
-            return false;
     return true;
+}
+
+static uint64_t items_order(const PartItems *items)
+{
+    return (uint64_t)items->of << 32 | items->prop;
+}
+
+static bool items_fit(const Part *p, const PartItems *items)
+{
+    if (items->of >= p->head->list_count || items->list.rows > PART_ITEMS_MAX ||
+        !stretches_fit(p, &items->list))
+        return false;
+    const PartList *of = &p->lists[items->of];
+    const uint64_t starts = (of->rows + PART_STRIDE_ROWS - 1) / PART_STRIDE_ROWS + 1;
+    const PartColumn *counts = part_find_column(p, of, items->prop);
+    return items->list.keys_bytes == starts * sizeof(uint32_t) && counts != NULL &&
+           counts->kind == PART_NUMBERS && counts->scale == 0;
 }
 
 static bool tables_fit(const Part *p)
@@ -103,6 +133,10 @@ static bool tables_fit(const Part *p)
     const PartHead *h = p->head;
     for (uint32_t i = 0; i < h->list_count; i++)
         if (!list_fits(p, p->lists + i))
+            return false;
+    for (uint32_t i = 0; i < h->items_count; i++)
+        if (!items_fit(p, &p->items[i]) ||
+            (i > 0 && items_order(&p->items[i]) <= items_order(&p->items[i - 1])))
             return false;
     for (uint32_t i = 0; i < h->block_count; i++)
         if (p->blocks[i].block >= p->blocks[i + 1].block ||
@@ -241,6 +275,34 @@ const PartColumn *part_find_column(const Part *part, const PartList *list, uint3
             high = middle;
     }
     return low < list->column_count && columns[low].prop == prop ? &columns[low] : NULL;
+}
+
+const PartItems *part_find_items(const Part *part, const PartList *list, uint32_t prop)
+{
+    const PartItems wanted = {.of = (uint32_t)(list - part->lists), .prop = prop};
+    uint32_t low = 0, high = part->head->items_count;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (items_order(&part->items[middle]) < items_order(&wanted))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < part->head->items_count && items_order(&part->items[low]) == items_order(&wanted)
+               ? &part->items[low]
+               : NULL;
+}
+
+bool part_items_start(Part *part, const PartItems *items, uint32_t row, uint32_t *at,
+                      uint32_t *start)
+{
+    const uint64_t place =
+        items->list.keys_at + (uint64_t)(row / PART_STRIDE_ROWS) * sizeof(uint32_t);
+    if (!part_touch(part, place, sizeof(uint32_t)))
+        return false;
+    *at = row - row % PART_STRIDE_ROWS;
+    memcpy(start, part->data + place, sizeof *start);
+    return *start <= items->list.rows;
 }
 
 /* The first of n entries (their block number comes first, `stride` bytes apart) at or behind `block`. */

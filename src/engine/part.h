@@ -28,15 +28,17 @@ enum {
     PART_SECOND_BITS = 20, /* a week has 604,800 seconds */
     PART_SECOND_MASK = (1 << PART_SECOND_BITS) - 1,
     PART_LISTS_MAX = 255,
-    PART_COLUMNS_MAX = 65536, /* of all lists together */
+    PART_COLUMNS_MAX = 131072, /* of all lists together, and of their items */
     PART_PIECE_BYTES = 65536,
-    PART_VERSION = 1,
+    PART_VERSION = 2,
+    PART_STRIDE_ROWS = 256, /* from one start to the next */
     PART_SLACK_BYTES = 128, /* zeros at the end: kernels read ahead */
 };
-#define PART_WEEK_MS  INT64_C(604800000)
-#define PART_MISSING  INT64_MIN           /* in place of a value */
-#define PART_ROWS_MAX (UINT32_C(1) << 24) /* more persons go to a part of their own */
-#define PART_REST     UINT32_MAX
+#define PART_WEEK_MS   INT64_C(604800000)
+#define PART_MISSING   INT64_MIN           /* in place of a value */
+#define PART_ROWS_MAX  (UINT32_C(1) << 24) /* more persons go to a part of their own */
+#define PART_ITEMS_MAX (UINT32_C(1) << 30) /* of one list property */
+#define PART_REST      UINT32_MAX
 #define PART_PERSON                                                                                \
     0 /* as an event name: attributes of the person from then on.  Never among the rest */
 #define PART_NO_BLOCK  UINT32_MAX
@@ -81,6 +83,17 @@ typedef struct PartList {
 } PartList;
 _Static_assert(sizeof(PartList) == 40, "on-disk layout");
 
+/* What the events of one list have in one of their list properties. */
+typedef struct PartItems {
+    uint32_t of; /* number of that list */
+    uint32_t
+        prop; /* the property; in the list, a column of numbers: how many items each event has */
+    PartList
+        list; /* event: as that list; its keys are starts (u32): how many items stand before every
+                      PART_STRIDE_ROWS-th event of the list, and last, how many there are; no directory */
+} PartItems;
+_Static_assert(sizeof(PartItems) == 48, "on-disk layout");
+
 /* Where the events of one block stand in a list. */
 typedef struct PartDir {
     uint32_t block;
@@ -106,14 +119,15 @@ typedef struct PartHead {
     uint32_t rows, list_count, column_count, dir_count, block_count;
     uint32_t sequence_width;
     uint64_t sequence_at, sequence_bytes;
-    uint64_t tables_at; /* lists, columns, directory, blocks, each at a multiple of 8 */
+    uint64_t tables_at; /* lists, columns, directory, blocks, items, each at a multiple of 8 */
     uint64_t tables_bytes;
     uint64_t pieces_at; /* checksums of the 64 KiB pieces of [PART_DATA_AT, tables_at) */
     uint32_t piece_count;
     uint32_t tables_crc; /* of the tables and the checksums of the pieces */
     int64_t min_ms, max_ms;
     uint32_t generation; /* moves of persons that it has behind it (engine/moved.h) */
-    uint8_t zero[256 - 140];
+    uint32_t items_count;
+    uint8_t zero[256 - 144];
 } PartHead;
 _Static_assert(sizeof(PartHead) == 256, "on-disk layout");
 enum { PART_DATA_AT = 256 };
@@ -125,6 +139,7 @@ typedef struct Part {
     const PartColumn *columns;
     const PartDir *dir;
     const PartBlock *blocks; /* block_count, and one behind them that says where the last ends */
+    const PartItems *items;  /* by list, then property */
     const uint32_t *piece_crc;
     const uint8_t *data; /* the whole file */
     Str bytes;
@@ -156,6 +171,14 @@ MUST_USE bool part_touch(Part *part, uint64_t at, uint64_t bytes);
 /* NULL: no row of the list has it.  Columns of a list ascend by property. */
 const PartColumn *part_find_column(const Part *part, const PartList *list, uint32_t prop);
 
+/* What events of the list have in a list property.  NULL: none of them has an item. */
+const PartItems *part_find_items(const Part *part, const PartList *list, uint32_t prop);
+
+/* The start before event `row` of the list that the items are of; *at is the event it counts up to.  False:
+ * damaged. */
+MUST_USE bool part_items_start(Part *part, const PartItems *items, uint32_t row, uint32_t *at,
+                               uint32_t *start);
+
 /* The events of `block` in one list.  *cursor remembers the place (0 starts; blocks ascend). */
 typedef struct PartRows {
     uint32_t first, count; /* rows of the list */
@@ -174,5 +197,5 @@ uint32_t part_sequence_rows(const Part *part, uint32_t block, uint32_t *cursor, 
 typedef void (*PartReportFn)(int64_t offset, const char *what, void *arg);
 int64_t part_verify(Part *part, PartReportFn report, void *arg);
 
-/* Bytes of the four tables behind each other; private to part*.c. */
+/* Bytes of the five tables behind each other; private to part*.c. */
 uint64_t part_tables_bytes(const PartHead *h);

@@ -11,17 +11,20 @@
 typedef struct ColumnState {
     PartColumn column; /* at and bytes: at the end */
     BitWriter values;
+    struct ListState *items; /* that it counts; NULL: it counts none */
 } ColumnState;
 
 typedef struct ListState {
     PartList list;
-    Buf keys; /* streams of finished blocks */
-    Buf dir;  /* PartDir */
+    Buf keys;        /* streams of finished blocks; of items, the starts */
+    Buf dir;         /* PartDir */
+    uint32_t events; /* of items: those that were counted */
 } ListState;
 
 struct PartBuilder {
     PartHead head;
-    ListState *lists;
+    ListState *lists; /* and behind them, the items */
+    PartItems *items; /* their lists: at the end */
     ColumnState *columns;
     BitWriter sequence;
     Buf blocks; /* PartBlock */
@@ -40,14 +43,27 @@ static uint64_t largest_stored(const PartColumnPlan *plan)
                : (uint64_t)plan->max - (uint64_t)plan->min + (plan->nullable ? 1 : 0);
 }
 
+static uint64_t columns_bytes(const PartColumnPlan *columns, uint32_t count, uint64_t rows)
+{
+    uint64_t bytes = 0;
+    for (uint32_t c = 0; c < count; c++)
+        bytes += bits_bytes(rows, bits_width(largest_stored(&columns[c])));
+    return bytes;
+}
+
 uint64_t part_plan_bytes(const PartPlan *plan, const uint64_t *rows)
 {
-    const uint64_t keys = 5, sequence = 1, roundings = 16; /* control bytes included */
+    const uint64_t keys = 5, sequence = 1, item = 1, roundings = 16; /* control bytes included */
     uint64_t bytes = 0;
-    for (uint32_t i = 0; i < plan->list_count; i++) {
-        bytes += rows[i] * (keys + sequence) + roundings;
-        for (uint32_t c = 0; c < plan->lists[i].column_count; c++)
-            bytes += bits_bytes(rows[i], bits_width(largest_stored(&plan->lists[i].columns[c])));
+    for (uint32_t i = 0; i < plan->list_count; i++)
+        bytes += rows[i] * (keys + sequence) + roundings +
+                 columns_bytes(plan->lists[i].columns, plan->lists[i].column_count, rows[i]);
+    for (uint32_t i = 0; i < plan->items_count; i++) {
+        const uint64_t n = rows[plan->list_count + i];
+        const uint64_t columns =
+            columns_bytes(plan->items[i].columns, plan->items[i].column_count, n);
+        bytes += rows[plan->items[i].of] * sizeof(uint32_t) / PART_STRIDE_ROWS + roundings;
+        bytes += columns > n * item ? columns : n * item;
     }
     return bytes;
 }
@@ -72,46 +88,87 @@ static ColumnState column_of(const PartColumnPlan *plan)
     return c;
 }
 
-PartBuilder *part_builder_new(const PartPlan *plan)
+static uint32_t columns_of(const PartPlan *plan)
 {
-    PartBuilder *b = calloc(1, sizeof *b);
-    CHECK(b != NULL && plan->list_count > 0 && plan->list_count <= PART_LISTS_MAX);
     uint32_t columns = 0;
     for (uint32_t i = 0; i < plan->list_count; i++)
         columns += plan->lists[i].column_count;
-    CHECK(columns <= PART_COLUMNS_MAX);
+    for (uint32_t i = 0; i < plan->items_count; i++)
+        columns += plan->items[i].column_count;
+    return columns;
+}
+
+/* A list, or items, and its columns behind those that there are already. */
+static void add_list(PartBuilder *b, uint32_t list, const PartListPlan *plan)
+{
+    b->lists[list] = (ListState){.list = {.event = plan->event,
+                                          .first_column = b->head.column_count,
+                                          .column_count = plan->column_count},
+                                 .keys = BUF_MAX(PART_BYTES_MAX),
+                                 .dir = BUF_MAX(PART_BYTES_MAX)};
+    for (uint32_t c = 0; c < plan->column_count; c++)
+        b->columns[b->head.column_count++] = column_of(&plan->columns[c]);
+}
+
+static ColumnState *find_column(PartBuilder *b, uint32_t list, uint32_t prop)
+{
+    const PartList *l = &b->lists[list].list;
+    uint32_t c = l->first_column;
+    while (c < l->first_column + l->column_count && b->columns[c].column.prop != prop)
+        c++;
+    CHECK(c < l->first_column + l->column_count);
+    return &b->columns[c];
+}
+
+static void add_items(PartBuilder *b, const PartPlan *plan)
+{
+    for (uint32_t i = 0; i < plan->items_count; i++) {
+        const PartItemsPlan *p = &plan->items[i];
+        const PartListPlan rows = {plan->lists[p->of].event, p->columns, p->column_count};
+        add_list(b, plan->list_count + i, &rows);
+        b->items[i] = (PartItems){.of = p->of, .prop = p->prop};
+        find_column(b, p->of, p->prop)->items = &b->lists[plan->list_count + i];
+    }
+}
+
+PartBuilder *part_builder_new(const PartPlan *plan)
+{
+    PartBuilder *b = calloc(1, sizeof *b);
+    const uint32_t columns = columns_of(plan);
+    CHECK(b != NULL && plan->list_count > 0 && plan->list_count <= PART_LISTS_MAX &&
+          columns <= PART_COLUMNS_MAX);
     b->head = (PartHead){.week_ms = plan->week_ms,
                          .from_seq = plan->from_seq,
                          .to_seq = plan->to_seq,
                          .list_count = plan->list_count,
+                         .items_count = plan->items_count,
                          .generation = plan->generation,
-                         .column_count = columns,
                          .min_ms = INT64_MAX,
                          .max_ms = INT64_MIN,
                          .sequence_width = (uint32_t)bits_width(plan->list_count - 1)};
-    b->lists = calloc(plan->list_count, sizeof *b->lists);
+    b->lists = calloc(plan->list_count + plan->items_count, sizeof *b->lists);
+    b->items = calloc(plan->items_count + 1, sizeof *b->items);
     b->columns = calloc(columns + 1, sizeof *b->columns);
-    CHECK(b->lists != NULL && b->columns != NULL);
+    CHECK(b->lists != NULL && b->items != NULL && b->columns != NULL);
     b->sequence = bits_writer((int)b->head.sequence_width, PART_ROWS_MAX + 64);
     b->blocks = BUF_MAX(PART_BYTES_MAX);
-    uint32_t column = 0;
-    for (uint32_t i = 0; i < plan->list_count; i++) {
-        const PartListPlan *p = &plan->lists[i];
-        b->lists[i] = (ListState){
-            .list = {.event = p->event, .first_column = column, .column_count = p->column_count},
-            .keys = BUF_MAX(PART_BYTES_MAX),
-            .dir = BUF_MAX(PART_BYTES_MAX)};
-        for (uint32_t c = 0; c < p->column_count; c++)
-            b->columns[column++] = column_of(&p->columns[c]);
-    }
+    for (uint32_t i = 0; i < plan->list_count; i++)
+        add_list(b, i, &plan->lists[i]);
+    add_items(b, plan);
     return b;
+}
+
+/* Lists, and behind them items. */
+static uint32_t lists_of(const PartBuilder *b)
+{
+    return b->head.list_count + b->head.items_count;
 }
 
 void part_builder_free(PartBuilder *b)
 {
     if (b == NULL)
         return;
-    for (uint32_t i = 0; i < b->head.list_count; i++) {
+    for (uint32_t i = 0; i < lists_of(b); i++) {
         buf_free(&b->lists[i].keys);
         buf_free(&b->lists[i].dir);
     }
@@ -120,6 +177,7 @@ void part_builder_free(PartBuilder *b)
     bits_free(&b->sequence);
     buf_free(&b->blocks);
     free(b->lists);
+    free(b->items);
     free(b->columns);
     free(b);
 }
@@ -167,12 +225,31 @@ void part_builder_keys(PartBuilder *b, uint32_t list, const uint32_t *keys, uint
     b->head.max_ms = to_ms > b->head.max_ms ? to_ms : b->head.max_ms;
 }
 
+static void add_start(ListState *items)
+{
+    buf_add(&items->keys, (Str){(const char *)&items->list.rows, sizeof items->list.rows});
+}
+
+/* How many items the next events have says where those of the others begin. */
+static void count_items(ListState *items, const int64_t *counts, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (items->events++ % PART_STRIDE_ROWS == 0)
+            add_start(items);
+        const uint32_t count = counts[i] == PART_MISSING ? 0 : (uint32_t)counts[i];
+        CHECK(count <= PART_ITEMS_MAX - items->list.rows);
+        items->list.rows += count;
+    }
+}
+
 void part_builder_values(PartBuilder *b, uint32_t list, uint32_t column, int64_t *values,
                          uint32_t n)
 {
     ColumnState *c = &b->columns[b->lists[list].list.first_column + column];
     const bool is_code = c->column.kind == PART_CODES;
     const uint64_t base = is_code ? 0 : (uint64_t)c->column.base - c->column.nullable;
+    if (c->items != NULL)
+        count_items(c->items, values, n);
     for (uint32_t i = 0; i < n; i++) {
         const bool missing = values[i] == PART_MISSING;
         DCHECK(!missing || is_code || c->column.nullable);
@@ -184,7 +261,7 @@ void part_builder_values(PartBuilder *b, uint32_t list, uint32_t column, int64_t
 uint64_t part_builder_bytes(const PartBuilder *b)
 {
     uint64_t bytes = b->sequence.out.len + b->blocks.len;
-    for (uint32_t i = 0; i < b->head.list_count; i++)
+    for (uint32_t i = 0; i < lists_of(b); i++)
         bytes += b->lists[i].keys.len + b->lists[i].dir.len;
     for (uint32_t i = 0; i < b->head.column_count; i++)
         bytes += b->columns[i].values.out.len;
@@ -235,7 +312,9 @@ static void lay_data(PartBuilder *b, Layout *l)
     bits_finish(&b->sequence);
     b->head.sequence_bytes = b->sequence.out.len;
     b->head.sequence_at = lay(l, buf_str(&b->sequence.out));
-    for (uint32_t i = 0; i < b->head.list_count; i++) {
+    for (uint32_t i = 0; i < b->head.items_count; i++)
+        add_start(&b->lists[b->head.list_count + i]);
+    for (uint32_t i = 0; i < lists_of(b); i++) {
         ListState *s = &b->lists[i];
         s->list.keys_bytes = s->keys.len;
         s->list.keys_at = lay(l, buf_str(&s->keys));
@@ -284,6 +363,9 @@ static void lay_tables(PartBuilder *b, Layout *l)
     const PartBlock end = {PART_NO_BLOCK, b->head.rows};
     buf_add(&b->blocks, (Str){(const char *)&end, sizeof end});
     add_table(&l->tables, buf_str(&b->blocks));
+    for (uint32_t i = 0; i < b->head.items_count; i++)
+        b->items[i].list = b->lists[b->head.list_count + i].list;
+    add_table(&l->tables, (Str){(const char *)b->items, b->head.items_count * sizeof *b->items});
 }
 
 static void seal(PartBuilder *b, Layout *l)
@@ -319,7 +401,7 @@ Err part_builder_finish(Ctx *ctx, PartBuilder *b, PartSink sink, void *arg)
         return fail(ctx, ERR_TOO_LARGE, "events.part", "%" PRIu64 " bytes", part_builder_bytes(b));
     Layout l = {
         .end = PART_DATA_AT, .tables = BUF_MAX(PART_BYTES_MAX), .pieces = BUF_MAX(PART_BYTES_MAX)};
-    l.stretches = calloc(2 + b->head.list_count + b->head.column_count, sizeof *l.stretches);
+    l.stretches = calloc(2 + lists_of(b) + b->head.column_count, sizeof *l.stretches);
     CHECK(l.stretches != NULL);
     lay_data(b, &l);
     lay_tables(b, &l);

@@ -4,6 +4,7 @@
  *     part_builder_block(b, block, lists, n);        blocks ascend; which list each event belongs to
  *     part_builder_keys(b, list, keys, n);           per list that has events in the block, keys ascend
  *     part_builder_values(b, list, column, values, n);  ... and every column of it
+ *     part_builder_values(b, list_count + items, column, values, n);  of items, in the order of their events
  * The events of a block and their values may come in pieces, its keys of a list come at once.  The values may also
  * come when all blocks have: only their order within the column counts.
  *     part_builder_finish(ctx, b, sink, arg);
@@ -30,11 +31,21 @@ typedef struct PartListPlan {
     uint32_t column_count;
 } PartListPlan;
 
+/* What events of a list have in a list property: that one is a column of the list, of how many there are. */
+typedef struct PartItemsPlan {
+    uint32_t of; /* place of the list in the plan */
+    uint32_t prop;
+    const PartColumnPlan *columns;
+    uint32_t column_count;
+} PartItemsPlan;
+
 typedef struct PartPlan {
     int64_t week_ms;
     uint64_t from_seq, to_seq;
     const PartListPlan *lists;
-    uint32_t list_count; /* at most PART_LISTS_MAX */
+    uint32_t list_count;        /* at most PART_LISTS_MAX */
+    const PartItemsPlan *items; /* ascending by list, then property */
+    uint32_t items_count;
     uint32_t generation; /* as in PartHead */
 } PartPlan;
 
@@ -50,7 +61,8 @@ void part_builder_keys(PartBuilder *b, uint32_t list, const uint32_t *keys, uint
 void part_builder_values(PartBuilder *b, uint32_t list, uint32_t column, int64_t *values,
                          uint32_t n);
 
-/* Bytes of the parts' columns, keys and sequence when the lists have these rows, at most. */
+/* Bytes of the parts' columns, keys and sequence when the lists have these rows (and behind them in `rows`, the
+ * items), at most.  An item counts a byte at least, also where all are the same. */
 uint64_t part_plan_bytes(const PartPlan *plan, const uint64_t *rows);
 
 uint64_t part_builder_bytes(const PartBuilder *b); /* held so far */

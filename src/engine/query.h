@@ -57,6 +57,8 @@ typedef enum TrendOf {
 
 typedef struct Trend {
     ScanSelect select; /* its time range is that of the buckets */
+    const ScanItems *
+        items; /* not NULL: what is said of events below is of these items of the selected events */
     TrendMeasure measure;
     TrendOf of;
     ScanProp number;         /* TREND_SUM, TREND_DISTINCT, TREND_OF_EVENT, TREND_OF_PERSON_SUM */

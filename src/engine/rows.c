@@ -7,104 +7,6 @@
 
 #include <stdlib.h>
 
-/* ---- the buffer ------------------------------------------------------------------------------- */
-
-void rows_free(RowBuffer *b)
-{
-    free(b->rows);
-    free(b->values);
-    free(b->has_prop);
-    *b = (RowBuffer){0};
-}
-
-void rows_clear(RowBuffer *b)
-{
-    b->count = 0;
-    b->value_count = 0;
-    b->prop_count = 0;
-    if (b->prop_room > 0)
-        memset(b->has_prop, 0, b->prop_room / 8);
-}
-
-static void *grown(void *array, uint32_t *cap, size_t size)
-{
-    *cap = *cap == 0 ? 1024 : *cap * 2;
-    array = realloc(array, (size_t)*cap * size);
-    CHECK(array != NULL);
-    return array;
-}
-
-void rows_add(RowBuffer *b, int64_t time_ms, uint32_t person, uint32_t event)
-{
-    if (b->count == b->cap)
-        b->rows = grown(b->rows, &b->cap, sizeof *b->rows);
-    b->rows[b->count++] = (Row){time_ms, person, event, b->value_count, 0};
-}
-
-static void note_prop(RowBuffer *b, uint32_t prop)
-{
-    if (prop >= b->prop_room) {
-        const uint32_t room = (prop / 1024 + 1) * 1024;
-        b->has_prop = realloc(b->has_prop, room / 8);
-        CHECK(b->has_prop != NULL);
-        memset(b->has_prop + b->prop_room / 64, 0, (room - b->prop_room) / 8);
-        b->prop_room = room;
-    }
-    b->prop_count++;
-    b->has_prop[prop / 64] |= UINT64_C(1) << (prop & 63);
-}
-
-static inline bool has_prop(const RowBuffer *b, uint32_t prop)
-{
-    return prop < b->prop_room && (b->has_prop[prop / 64] >> (prop & 63) & 1) != 0;
-}
-
-void rows_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t value)
-{
-    if (b->value_count == b->value_cap)
-        b->values = grown(b->values, &b->value_cap, sizeof *b->values);
-    b->values[b->value_count++] = (RowValue){value, prop, (uint8_t)kind, (uint8_t)scale};
-    b->rows[b->count - 1].value_count++;
-    if (!has_prop(b, prop))
-        note_prop(b, prop);
-}
-
-static void copy_row(const RowBuffer *from, const Row *r, RowBuffer *to)
-{
-    rows_add(to, r->time_ms, r->person, r->event);
-    for (uint32_t i = 0; i < r->value_count; i++) {
-        const RowValue *v = &from->values[r->values_at + i];
-        rows_value(to, v->prop, (PartKind)v->kind, v->scale, v->value);
-    }
-}
-
-/* The values of what was taken stay where they are, and count for nothing. */
-void rows_take(RowBuffer *from, uint32_t person, RowBuffer *to)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < from->count; i++) {
-        if (from->rows[i].person == person)
-            copy_row(from, &from->rows[i], to);
-        else
-            from->rows[kept++] = from->rows[i];
-    }
-    from->count = kept;
-}
-
-uint32_t rows_of_event(const RowBuffer *b, uint32_t event)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < b->count; i++)
-        n += b->rows[i].event == event;
-    return n;
-}
-
-uint64_t rows_cells(const RowBuffer *b)
-{
-    const uint32_t of_every_row = 2; /* milliseconds, and the event name in the rest */
-    return (uint64_t)b->count * (b->prop_count + of_every_row);
-}
-
 int64_t rows_week_ms(int64_t time_ms, int64_t origin_ms)
 {
     const int64_t behind = time_ms - origin_ms;
@@ -235,6 +137,12 @@ typedef struct ColumnSeen {
     uint32_t values;
 } ColumnSeen;
 
+/* Which items the rows of a list have. */
+typedef struct ListItems {
+    PropIndex index;
+    uint32_t first, count; /* of all items; in order at the end */
+} ListItems;
+
 typedef struct ListSeen {
     uint32_t event;
     uint32_t rows;
@@ -243,7 +151,17 @@ typedef struct ListSeen {
     PropIndex index;
     uint32_t hint; /* the column after the one found last of a row: rows of one event look alike */
     bool mixed;    /* a column has numbers of several scales */
+    ListItems *items; /* NULL: none */
 } ListSeen;
+
+/* What the rows of one list have in one list property: a list of its own. */
+typedef struct ItemsSeen {
+    uint32_t of; /* which list */
+    uint32_t prop;
+    ListSeen rows;
+    uint32_t row_list_count;   /* of the rows, that have an item */
+    const RowList **row_lists; /* in the order of the rows */
+} ItemsSeen;
 
 typedef struct Seen {
     Arena *arena; /* of this part */
@@ -257,6 +175,9 @@ typedef struct Seen {
     uint32_t list_count;
     uint32_t *list_of; /* event -> list; of the whole buffer, as the next one */
     uint32_t *rows_of; /* event -> rows, all 0 between two parts */
+    ItemsSeen *items;  /* by list, then property, at the end */
+    uint32_t items_count, items_cap;
+    const uint32_t *lists_at; /* row -> its first list of the buffer; NULL: the buffer has none */
 } Seen;
 
 static ColumnSeen *add_column(Seen *s, ListSeen *l, const RowValue *v)
@@ -440,6 +361,12 @@ static void forget_values(ListSeen *l)
     }
 }
 
+static void set_nullable(ListSeen *l)
+{
+    for (uint32_t c = 0; c < l->column_count; c++)
+        l->columns[c].plan.nullable = l->columns[c].values < l->rows;
+}
+
 /* Which columns, how wide.  Where scales differ, once more for the values at the largest. */
 static void see_columns(Seen *s)
 {
@@ -451,10 +378,112 @@ static void see_columns(Seen *s)
             forget_values(l);
             see_rows(s, l, rows);
         }
-        for (uint32_t c = 0; c < l->column_count; c++)
-            l->columns[c].plan.nullable = l->columns[c].values < l->rows;
+        set_nullable(l);
     }
 }
+
+/* ---- items ---------------------------------------------------------------------------------------- */
+
+/* Which lists each row has: those of row r begin at [r]. */
+static const uint32_t *find_lists(Ctx *ctx, const RowBuffer *b)
+{
+    if (b->list_count == 0)
+        return NULL;
+    uint32_t *at = ARENA_ARRAY(ctx->arena, uint32_t, (size_t)b->count + 1);
+    for (uint32_t row = 0, list = 0; row <= b->count; row++) {
+        at[row] = list;
+        while (list < b->list_count && b->lists[list].row == row)
+            list++;
+    }
+    return at;
+}
+
+static ItemsSeen *items_for(Seen *s, uint32_t list, uint32_t prop)
+{
+    bool is_new = false;
+    ListSeen *l = &s->lists[list];
+    if (l->items == NULL)
+        l->items = ARENA_NEW(s->arena, ListItems);
+    const uint32_t at = prop_index_add(&l->items->index, s->arena, prop, s->items_count, &is_new);
+    if (!is_new)
+        return &s->items[at];
+    if (s->items_count == s->items_cap) {
+        const uint32_t cap = s->items_cap == 0 ? 16 : s->items_cap * 2;
+        ItemsSeen *more = ARENA_ARRAY(s->arena, ItemsSeen, cap);
+        if (s->items_count > 0)
+            memcpy(more, s->items, s->items_count * sizeof *more);
+        s->items = more;
+        s->items_cap = cap;
+    }
+    ItemsSeen *items = &s->items[s->items_count++];
+    *items = (ItemsSeen){.of = list, .prop = prop};
+    return items;
+}
+
+/* The lists of the part's rows that have an item, property by property: first how many, then which. */
+static void gather_row_lists(Seen *s, bool count)
+{
+    const Row *const *rows = s->by_list;
+    for (uint32_t l = 0; l < s->list_count; l++)
+        for (const Row *const *end = rows + s->lists[l].rows; rows < end; rows++) {
+            const uint32_t row = (uint32_t)(*rows - s->b->rows);
+            for (uint32_t i = s->lists_at[row]; i < s->lists_at[row + 1]; i++) {
+                const RowList *list = &s->b->lists[i];
+                if (list->count == 0)
+                    continue;
+                ItemsSeen *items = items_for(s, l, list->prop);
+                if (!count)
+                    items->row_lists[items->row_list_count] = list;
+                items->row_list_count++;
+            }
+        }
+}
+
+static void see_item_rows(Seen *s, ItemsSeen *items)
+{
+    const RowBuffer *b = s->b;
+    ListSeen *l = &items->rows;
+    for (uint32_t i = 0; i < items->row_list_count; i++)
+        for (uint32_t k = 0; k < items->row_lists[i]->count; k++) {
+            const RowItem *item = &b->items[items->row_lists[i]->first + k];
+            l->hint = 0;
+            see_values(s, l, b->item_values + item->values_at, item->value_count);
+        }
+}
+
+static void see_items(Seen *s)
+{
+    if (s->lists_at == NULL)
+        return;
+    gather_row_lists(s, true);
+    for (uint32_t i = 0; i < s->items_count; i++) {
+        ItemsSeen *items = &s->items[i];
+        items->row_lists = ARENA_ARRAY(s->arena, const RowList *, items->row_list_count);
+        items->row_list_count = 0;
+    }
+    gather_row_lists(s, false);
+    for (uint32_t i = 0; i < s->items_count; i++) {
+        ItemsSeen *items = &s->items[i];
+        for (uint32_t k = 0; k < items->row_list_count; k++)
+            items->rows.rows += items->row_lists[k]->count;
+        see_item_rows(s, items);
+        if (items->rows.mixed) {
+            forget_values(&items->rows);
+            see_item_rows(s, items);
+        }
+        set_nullable(&items->rows);
+    }
+}
+
+static int by_list(const void *a, const void *b)
+{
+    const ItemsSeen *x = a, *y = b;
+    if (x->of != y->of)
+        return x->of < y->of ? -1 : 1;
+    return (x->prop > y->prop) - (x->prop < y->prop);
+}
+
+/* ---- columns -------------------------------------------------------------------------------------- */
 
 static int by_prop(const void *a, const void *b)
 {
@@ -463,16 +492,25 @@ static int by_prop(const void *a, const void *b)
 }
 
 /* Ascending, as parts promise; mostly they are already. */
+static void sort_columns(const Seen *s, ListSeen *l)
+{
+    bool is_new = false;
+    if (l->column_count > 0)
+        qsort(l->columns, l->column_count, sizeof *l->columns, by_prop);
+    l->index = (PropIndex){0};
+    for (uint32_t c = 0; c < l->column_count; c++)
+        (void)prop_index_add(&l->index, s->arena, l->columns[c].plan.prop, c, &is_new);
+}
+
+/* The items' index is not asked again. */
 static void arrange_columns(Seen *s)
 {
-    for (uint32_t i = 0; i < s->list_count; i++) {
-        ListSeen *l = &s->lists[i];
-        bool is_new = false;
-        qsort(l->columns, l->column_count, sizeof *l->columns, by_prop);
-        l->index = (PropIndex){0};
-        for (uint32_t c = 0; c < l->column_count; c++)
-            (void)prop_index_add(&l->index, s->arena, l->columns[c].plan.prop, c, &is_new);
-    }
+    for (uint32_t i = 0; i < s->list_count; i++)
+        sort_columns(s, &s->lists[i]);
+    for (uint32_t i = 0; i < s->items_count; i++)
+        sort_columns(s, &s->items[i].rows);
+    if (s->items_count > 0)
+        qsort(s->items, s->items_count, sizeof *s->items, by_list);
 }
 
 /* ---- writing one part ------------------------------------------------------------------------- */
@@ -512,13 +550,19 @@ static inline void put_values(Seen *s, ListSeen *l, const RowValue *values, uint
     }
 }
 
+/* What no row says is missing. */
+static void clear_cells(const Writing *w, const ListSeen *l, uint32_t n)
+{
+    for (uint32_t c = 0; c < l->column_count; c++)
+        for (uint32_t i = 0; l->columns[c].plan.nullable && i < n; i++)
+            w->cells[(size_t)c * n + i] = PART_MISSING;
+}
+
 static void write_piece(Writing *w, uint32_t list, const Row *const *rows, uint32_t n)
 {
     Seen *s = w->seen;
     ListSeen *l = &s->lists[list];
-    for (uint32_t c = 0; c < l->column_count; c++)
-        for (uint32_t i = 0; l->columns[c].plan.nullable && i < n; i++)
-            w->cells[(size_t)c * n + i] = PART_MISSING;
+    clear_cells(w, l, n);
     for (uint32_t i = 0; i < n; i++) {
         RowValue extra[2];
         const uint32_t extras = extra_values(s, l, rows[i], extra);
@@ -538,6 +582,41 @@ static void write_list(Writing *w, uint32_t list, const Row *const *rows)
     const uint32_t piece = fit < PIECE_ROWS ? (uint32_t)fit : PIECE_ROWS;
     for (uint32_t done = 0; done < l->rows; done += piece)
         write_piece(w, list, rows + done, l->rows - done < piece ? l->rows - done : piece);
+}
+
+static void write_items_piece(Writing *w, uint32_t number, const RowItem *const *items, uint32_t n)
+{
+    Seen *s = w->seen;
+    ListSeen *l = &s->items[number].rows;
+    clear_cells(w, l, n);
+    for (uint32_t i = 0; i < n; i++) {
+        l->hint = 0;
+        put_values(s, l, s->b->item_values + items[i]->values_at, items[i]->value_count,
+                   w->cells + i, n);
+    }
+    for (uint32_t c = 0; c < l->column_count; c++)
+        part_builder_values(w->builder, s->list_count + number, c, w->cells + (size_t)c * n, n);
+}
+
+/* The items of one property, in the order of their rows. */
+static void write_items(Writing *w, uint32_t number)
+{
+    const ItemsSeen *of = &w->seen->items[number];
+    const RowItem *items[PIECE_ROWS];
+    uint32_t n = 0;
+    if (of->rows.column_count == 0)
+        return;
+    const uint64_t fit = w->cell_room / of->rows.column_count;
+    const uint32_t piece = fit < PIECE_ROWS ? (uint32_t)fit : PIECE_ROWS;
+    for (uint32_t i = 0; i < of->row_list_count; i++)
+        for (uint32_t k = 0; k < of->row_lists[i]->count; k++) {
+            items[n++] = &w->seen->b->items[of->row_lists[i]->first + k];
+            if (n < piece)
+                continue;
+            write_items_piece(w, number, items, n);
+            n = 0;
+        }
+    write_items_piece(w, number, items, n);
 }
 
 static uint32_t key_in_block(uint64_t key)
@@ -575,6 +654,11 @@ static uint64_t cells_wanted(const Seen *s)
         const uint64_t cells = (uint64_t)s->lists[i].rows * s->lists[i].column_count;
         most = cells > most ? cells : most;
     }
+    for (uint32_t i = 0; i < s->items_count; i++) {
+        const ListSeen *l = &s->items[i].rows;
+        const uint64_t cells = (uint64_t)l->rows * l->column_count;
+        most = cells > most ? cells : most;
+    }
     return most < PIECE_CELLS ? most : PIECE_CELLS;
 }
 
@@ -592,19 +676,34 @@ static void write_rows(Seen *s, PartBuilder *b)
     const Row *const *rows = s->by_list;
     for (uint32_t l = 0; l < s->list_count; rows += s->lists[l++].rows)
         write_list(&w, l, rows);
+    for (uint32_t i = 0; i < s->items_count; i++)
+        write_items(&w, i);
 }
 
-static const PartListPlan *plan_lists(const Seen *s)
+static const PartColumnPlan *plan_columns(const Seen *s, const ListSeen *l)
 {
-    PartListPlan *plans = ARENA_ARRAY(s->arena, PartListPlan, s->list_count);
+    PartColumnPlan *columns = ARENA_ARRAY(s->arena, PartColumnPlan, (size_t)l->column_count + 1);
+    for (uint32_t c = 0; c < l->column_count; c++)
+        columns[c] = l->columns[c].plan;
+    return columns;
+}
+
+static void plan_lists(const Seen *s, PartPlan *plan)
+{
+    PartListPlan *lists = ARENA_ARRAY(s->arena, PartListPlan, s->list_count);
+    PartItemsPlan *items = ARENA_ARRAY(s->arena, PartItemsPlan, (size_t)s->items_count + 1);
     for (uint32_t i = 0; i < s->list_count; i++) {
         const ListSeen *l = &s->lists[i];
-        PartColumnPlan *columns = ARENA_ARRAY(s->arena, PartColumnPlan, l->column_count);
-        for (uint32_t c = 0; c < l->column_count; c++)
-            columns[c] = l->columns[c].plan;
-        plans[i] = (PartListPlan){l->event, columns, l->column_count};
+        lists[i] = (PartListPlan){l->event, plan_columns(s, l), l->column_count};
     }
-    return plans;
+    for (uint32_t i = 0; i < s->items_count; i++) {
+        const ItemsSeen *x = &s->items[i];
+        items[i] = (PartItemsPlan){x->of, x->prop, plan_columns(s, &x->rows), x->rows.column_count};
+    }
+    plan->lists = lists;
+    plan->list_count = s->list_count;
+    plan->items = items;
+    plan->items_count = s->items_count;
 }
 
 static Err build_week(Ctx *ctx, Seen *s, const PartPlan *of, Part **out)
@@ -613,10 +712,10 @@ static Err build_week(Ctx *ctx, Seen *s, const PartPlan *of, Part **out)
     arrange_lists(s);
     sort_by_list(s);
     see_columns(s);
+    see_items(s);
     arrange_columns(s);
     PartPlan plan = *of;
-    plan.lists = plan_lists(s);
-    plan.list_count = s->list_count;
+    plan_lists(s, &plan);
     PartBuilder *builder = part_builder_new(&plan);
     write_rows(s, builder);
     Str bytes = {0};
@@ -645,15 +744,19 @@ Err rows_build(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, uint64_t from_se
     Seen s = {.b = b, .arena = arena_new(ARENA_BYTES)};
     uint32_t *list_of = ARENA_ARRAY(ctx->arena, uint32_t, event_max(b) + 1);
     uint32_t *rows_of = ARENA_ARRAY(ctx->arena, uint32_t, event_max(b) + 1);
+    const uint32_t *lists_at = find_lists(ctx, b);
     Err err = ERR_OK;
     uint32_t w = 0;
     for (; w < week_count && err == ERR_OK; w++) {
         s = (Seen){.arena = s.arena, .b = b, .week_ms = weeks[w], .list_of = list_of};
         s.rows_of = rows_of;
+        s.lists_at = lists_at;
         s.order = by_week + at[w];
         s.n = at[w + 1] - at[w];
         sort_by_key(by_week + at[w], scratch, s.n);
-        err = build_week(ctx, &s, &(PartPlan){weeks[w], from_seq, to_seq, NULL, 0}, &made[w]);
+        err = build_week(ctx, &s,
+                         &(PartPlan){.week_ms = weeks[w], .from_seq = from_seq, .to_seq = to_seq},
+                         &made[w]);
         arena_reset(s.arena);
     }
     arena_free(s.arena);

@@ -40,7 +40,15 @@ typedef struct ScanSelect {
 typedef struct ScanProp {
     uint32_t prop;
     uint8_t scale;
+    bool of_item; /* of the items that are rows (ScanItems), not of their events */
 } ScanProp;
+
+/* What events have in a list property, where the rows are items: each that fulfils `filter` (NULL = all) is one, at the
+ * time and of the person of its event. */
+typedef struct ScanItems {
+    uint32_t list;
+    const Filter *filter;
+} ScanItems;
 
 typedef struct ScanAsk {
     const ScanSelect *selects;

@@ -10,15 +10,17 @@
 #include <stdlib.h>
 
 /*
- * pairs: with the five columns that every list has, 255 lists stay below PART_COLUMNS_MAX.
+ * pairs: with the columns that every list has, and two of a list of texts, 255 lists stay below PART_COLUMNS_MAX.
  * event_props: as many as one event may bring, with its context; a list's columns are as long as the list,
  *     so that this also says how much longer a row can be than what arrived.
+ * list_fields: twice as many as one record may bring.
  * costs: together 2 GiB; one property cannot take the room of the others.
  */
 const SchemaLimits SCHEMA_LIMITS = {
     .events = SCHEMA_EVENTS_MAX,
     .props = SCHEMA_PROPS_MAX,
     .event_props = 2 * EVENT_PROPS_MAX,
+    .list_fields = 2 * EVENT_FIELDS_MAX,
     .pairs = 49152,
     .values = 1 << 22,
     .values_cost = UINT64_C(256) << 20,
@@ -27,7 +29,8 @@ const SchemaLimits SCHEMA_LIMITS = {
     .links = DICT_COUNT_MAX, /* of actors: a tree needs no more */
 };
 enum { LIST_COLUMNS_MAX = PROP_FIRST }; /* of a list, besides those of its pairs */
-_Static_assert(49152 + PART_LISTS_MAX * LIST_COLUMNS_MAX <= PART_COLUMNS_MAX, "columns of a part");
+_Static_assert(2 * 49152 + PART_LISTS_MAX * LIST_COLUMNS_MAX <= PART_COLUMNS_MAX,
+               "columns of a part");
 
 /* Event names and the properties that they have: a set, and in the order of arrival. */
 typedef struct Pairs {
@@ -113,17 +116,41 @@ uint32_t schema_event(Schema *s, Str name)
     return dict_add(s->events, name);
 }
 
-/* The space in front of the name, in a place of the caller's. */
-static Str prop_key(SchemaSpace space, Str name, char dst[EVENT_NAME_BYTES_MAX + 1])
+/* A property's key: its space, of a field also its list, and its name. */
+typedef struct PropKey {
+    SchemaSpace space;
+    uint32_t list;
+    Str name;
+} PropKey;
+
+enum { PROP_KEY_BYTES = 1 + sizeof(uint32_t) + EVENT_NAME_BYTES_MAX };
+
+static size_t head_bytes(SchemaSpace space)
 {
-    CHECK(name.len <= EVENT_NAME_BYTES_MAX);
-    dst[0] = (char)space;
-    if (name.len > 0)
-        memcpy(dst + 1, name.ptr, name.len);
-    return (Str){dst, name.len + 1};
+    return 1 + (space == SCHEMA_FIELD ? sizeof(uint32_t) : 0);
 }
 
-static SchemaProp *new_prop(Schema *s, uint32_t number, SchemaSpace space, EventType type)
+/* In a place of the caller's. */
+static Str prop_key(PropKey key, char dst[PROP_KEY_BYTES])
+{
+    const size_t head = head_bytes(key.space);
+    CHECK(key.name.len <= EVENT_NAME_BYTES_MAX);
+    dst[0] = (char)key.space;
+    if (key.space == SCHEMA_FIELD)
+        memcpy(dst + 1, &key.list, sizeof key.list);
+    if (key.name.len > 0)
+        memcpy(dst + head, key.name.ptr, key.name.len);
+    return (Str){dst, key.name.len + head};
+}
+
+static void set_type(Schema *s, SchemaProp *p, EventType type)
+{
+    p->type = type;
+    if ((type == EVENT_TEXT || type == EVENT_TEXTS) && p->values == NULL)
+        p->values = dict_new(s->limits.values, s->limits.values_cost);
+}
+
+static SchemaProp *new_prop(Schema *s, uint32_t number, PropKey key, EventType type)
 {
     SchemaProp **shelf = &s->shelf[(number - 1) / 256];
     if (*shelf == NULL) {
@@ -131,25 +158,53 @@ static SchemaProp *new_prop(Schema *s, uint32_t number, SchemaSpace space, Event
         CHECK(*shelf != NULL);
     }
     SchemaProp *p = &(*shelf)[(number - 1) % 256];
-    const Str key = dict_text(s->props, number);
+    const Str text = dict_text(s->props, number);
     *p = (SchemaProp){.id = PROP_FIRST + number - 1,
-                      .name = str_slice(key, 1, key.len),
-                      .space = space,
-                      .type = type};
-    if (type == EVENT_TEXT)
-        p->values = dict_new(s->limits.values, s->limits.values_cost);
+                      .name = str_slice(text, head_bytes(key.space), text.len),
+                      .space = key.space,
+                      .list = key.list};
+    set_type(s, p, type);
     return p;
+}
+
+static SchemaProp *find_or_make(Schema *s, PropKey key, EventType type, bool *is_new)
+{
+    char bytes[PROP_KEY_BYTES];
+    const uint32_t before = dict_count(s->props);
+    const uint32_t number = dict_add(s->props, prop_key(key, bytes));
+    *is_new = number > before;
+    if (number == 0)
+        return NULL;
+    return *is_new ? new_prop(s, number, key, type) : schema_prop_at(s, PROP_FIRST + number - 1);
 }
 
 SchemaProp *schema_prop(Schema *s, SchemaSpace space, Str name, EventType type)
 {
-    char key[EVENT_NAME_BYTES_MAX + 1];
-    const uint32_t before = dict_count(s->props);
-    const uint32_t number = dict_add(s->props, prop_key(space, name, key));
-    if (number == 0)
-        return NULL;
-    return number <= before ? schema_prop_at(s, PROP_FIRST + number - 1)
-                            : new_prop(s, number, space, type);
+    bool is_new = false;
+    return find_or_make(s, (PropKey){space, 0, name}, type, &is_new);
+}
+
+bool schema_fields_are_full(const Schema *s, const SchemaProp *list)
+{
+    return list->fields >= s->limits.list_fields;
+}
+
+SchemaProp *schema_field(Schema *s, SchemaProp *list, Str name, EventType type)
+{
+    bool is_new = false;
+    if (schema_fields_are_full(s, list))
+        return schema_find_field(s, list, name);
+    SchemaProp *p = find_or_make(s, (PropKey){SCHEMA_FIELD, list->id, name}, type, &is_new);
+    list->fields += is_new;
+    return p;
+}
+
+bool schema_list_becomes(Schema *s, SchemaProp *list, EventType type)
+{
+    if (list->fields > 0 || (list->values != NULL && dict_count(list->values) > 0))
+        return false;
+    set_type(s, list, type);
+    return true;
 }
 
 /* The slot that holds the pair, or the empty one where it belongs. */
@@ -275,13 +330,23 @@ uint32_t schema_find_event(const Schema *s, Str name)
     return dict_find(s->events, name);
 }
 
+static SchemaProp *find_prop(const Schema *s, PropKey key)
+{
+    char bytes[PROP_KEY_BYTES];
+    if (key.name.len > EVENT_NAME_BYTES_MAX)
+        return NULL;
+    const uint32_t number = dict_find(s->props, prop_key(key, bytes));
+    return number == 0 ? NULL : schema_prop_at(s, PROP_FIRST + number - 1);
+}
+
 SchemaProp *schema_find_prop(const Schema *s, SchemaSpace space, Str name)
 {
-    char key[EVENT_NAME_BYTES_MAX + 1];
-    if (name.len > EVENT_NAME_BYTES_MAX)
-        return NULL;
-    const uint32_t number = dict_find(s->props, prop_key(space, name, key));
-    return number == 0 ? NULL : schema_prop_at(s, PROP_FIRST + number - 1);
+    return find_prop(s, (PropKey){space, 0, name});
+}
+
+SchemaProp *schema_find_field(const Schema *s, const SchemaProp *list, Str name)
+{
+    return find_prop(s, (PropKey){SCHEMA_FIELD, list->id, name});
 }
 
 uint32_t schema_find_code(const Schema *s, uint32_t prop, Str text)
@@ -350,6 +415,7 @@ uint64_t schema_bytes(const Schema *s)
  * A record: u32 bytes, u32 checksum of them, then entries of one kind byte and its fields:
  *   'E' text               the next event name
  *   'P' type, text         the next property (its space stands in front of its name)
+ *   'T' u32 property, type that list has this type now
  *   'V' u32 property, text the next value of that property
  *   'C' u32 event, u32 property   the next pair: events of this name have a column for it
  *   'A' text               the next actor (kind, NUL, value); an empty one was erased
@@ -377,11 +443,27 @@ static void save_dict(Buf *out, const Dict *d, char kind, uint32_t *saved)
     }
 }
 
+/* Lists that turned out to be of another type: before the fields that follow from it. */
+static void save_types(Schema *s, Buf *out)
+{
+    for (uint32_t id = PROP_FIRST; id < PROP_FIRST + s->saved_props; id++) {
+        SchemaProp *p = schema_prop_at(s, id);
+        if (p->type == p->saved_type)
+            continue;
+        buf_add_char(out, 'T');
+        add_u32(out, p->id);
+        buf_add_char(out, (char)p->type);
+        p->saved_type = p->type;
+    }
+}
+
 static void save_props(Schema *s, Buf *out)
 {
     for (; s->saved_props < dict_count(s->props); s->saved_props++) {
         buf_add_char(out, 'P');
-        buf_add_char(out, (char)schema_prop_at(s, PROP_FIRST + s->saved_props)->type);
+        SchemaProp *p = schema_prop_at(s, PROP_FIRST + s->saved_props);
+        buf_add_char(out, (char)p->type);
+        p->saved_type = p->type;
         add_text(out, dict_text(s->props, s->saved_props + 1));
     }
 }
@@ -456,6 +538,7 @@ void schema_save_new(Schema *s, Buf *out)
 {
     const size_t start = begin_record(out);
     save_dict(out, s->events, 'E', &s->saved_events);
+    save_types(s, out);
     save_props(s, out);
     for (uint32_t id = 0; id < PROP_FIRST + dict_count(s->props); id++)
         save_values(out, schema_prop_at(s, id));
@@ -486,21 +569,54 @@ static bool take_text(Str *from, Str *out)
     return true;
 }
 
+/* A field's list has come before it. */
+static bool load_key(Schema *s, Str key, PropKey *out)
+{
+    *out = (PropKey){.space = key.len == 0 ? SCHEMA_EVENT : (SchemaSpace)key.ptr[0]};
+    const size_t head = head_bytes(out->space);
+    if (key.len <= head || key.len > head + EVENT_NAME_BYTES_MAX)
+        return false;
+    out->name = str_slice(key, head, key.len);
+    if (out->space != SCHEMA_FIELD)
+        return true;
+    memcpy(&out->list, key.ptr + 1, sizeof out->list);
+    return out->list >= PROP_FIRST && out->list < PROP_FIRST + dict_count(s->props) &&
+           schema_prop_at(s, out->list)->type == EVENT_ITEMS;
+}
+
 static bool load_prop(Schema *s, Str *from)
 {
-    Str key;
+    Str text;
+    PropKey key;
+    bool is_new = false;
     if (from->len == 0)
         return false;
     const EventType type = (EventType)from->ptr[0];
     *from = str_slice(*from, 1, from->len);
-    if (!take_text(from, &key) || key.len < 2 || key.len > EVENT_NAME_BYTES_MAX + 1 ||
-        type == EVENT_NONE || type >= EVENT_TYPE_COUNT)
+    if (!take_text(from, &text) || type == EVENT_NONE || type >= EVENT_TYPE_COUNT ||
+        !load_key(s, text, &key))
         return false;
-    const uint32_t before = dict_count(s->props), number = dict_add(s->props, key);
-    if (number != before + 1)
+    (void)find_or_make(s, key, type, &is_new);
+    if (is_new && key.space == SCHEMA_FIELD)
+        schema_prop_at(s, key.list)->fields++;
+    return is_new;
+}
+
+static bool is_list(EventType type)
+{
+    return type == EVENT_TEXTS || type == EVENT_ITEMS;
+}
+
+static bool load_type(Schema *s, Str *from)
+{
+    uint32_t id = 0;
+    if (!take_u32(from, &id) || from->len == 0 || id < PROP_FIRST ||
+        id >= PROP_FIRST + dict_count(s->props))
         return false;
-    (void)new_prop(s, number, (SchemaSpace)key.ptr[0], type);
-    return true;
+    const EventType type = (EventType)from->ptr[0];
+    SchemaProp *p = schema_prop_at(s, id);
+    *from = str_slice(*from, 1, from->len);
+    return is_list(type) && is_list(p->type) && schema_list_becomes(s, p, type);
 }
 
 static bool load_value(Schema *s, Str *from)
@@ -609,6 +725,8 @@ static bool load_entry(Loading *l, Str *from)
         return load_event(s, from);
     case 'P':
         return load_prop(s, from);
+    case 'T':
+        return load_type(s, from);
     case 'V':
         return load_value(s, from);
     case 'C':
@@ -650,8 +768,10 @@ Err schema_load(Ctx *ctx, Schema *s, Str bytes)
     s->saved_actors = dict_count(s->actors);
     s->pairs.saved = s->pairs.count;
     s->saved_cost = all_cost(s);
-    for (uint32_t id = 0; id < PROP_FIRST + dict_count(s->props); id++)
-        if (schema_prop_at(s, id)->values != NULL)
-            schema_prop_at(s, id)->saved_values = dict_count(schema_prop_at(s, id)->values);
+    for (uint32_t id = 0; id < PROP_FIRST + dict_count(s->props); id++) {
+        SchemaProp *p = schema_prop_at(s, id);
+        p->saved_type = p->type;
+        p->saved_values = p->values == NULL ? 0 : dict_count(p->values);
+    }
     return ERR_OK;
 }

@@ -30,7 +30,8 @@ enum {
 typedef struct SchemaLimits {
     uint32_t events;      /* at most SCHEMA_EVENTS_MAX */
     uint32_t props;       /* at most SCHEMA_PROPS_MAX */
-    uint32_t event_props; /* of one event name */
+    uint32_t event_props; /* of one event name, with the fields of its lists */
+    uint32_t list_fields; /* of one list of records */
     uint32_t pairs;       /* of an event name and a property */
     uint32_t values;      /* distinct texts of one property */
     uint64_t values_cost; /* of the texts of one property */
@@ -48,14 +49,18 @@ typedef enum SchemaSpace {
     SCHEMA_CONTEXT = 'c', /* of its context */
     SCHEMA_PERSON = 'p',  /* of its person: in rows of PART_PERSON */
     SCHEMA_GONE = 'g',    /* there, true: the person has the attribute of this name no longer */
+    SCHEMA_FIELD = 'i',   /* of the records of a list */
 } SchemaSpace;
 
 typedef struct SchemaProp {
     uint32_t id;
     Str name; /* without its space; the built-in ones have none */
     SchemaSpace space;
-    EventType type;     /* as the first value was */
-    Dict *values;       /* EVENT_TEXT: its texts; else NULL */
+    EventType type; /* as the first value was; a list's, as the first with anything in it */
+    EventType saved_type;
+    uint32_t list;      /* SCHEMA_FIELD: the property that holds the records */
+    uint32_t fields;    /* EVENT_ITEMS: how many its records have */
+    Dict *values;       /* EVENT_TEXT, EVENT_TEXTS: its texts; else NULL */
     uint64_t conflicts; /* values of it that were kept aside, since the start */
     uint32_t saved_values;
 } SchemaProp;
@@ -71,10 +76,17 @@ uint32_t schema_event(Schema *s, Str name);
 /* The property with this name, made with `type` when there is none.  NULL: too many. */
 SchemaProp *schema_prop(Schema *s, SchemaSpace space, Str name, EventType type);
 
+/* The same of the records of `list`, whose type is EVENT_ITEMS.  NULL: too many, of this list or of all. */
+SchemaProp *schema_field(Schema *s, SchemaProp *list, Str name, EventType type);
+bool schema_fields_are_full(const Schema *s, const SchemaProp *list); /* no other may come */
+
+/* A list that had nothing in it yet may turn out to be of texts, or of records.  False: it had. */
+MUST_USE bool schema_list_becomes(Schema *s, SchemaProp *list, EventType type);
+
 /* Whether events of this name, or rows of PART_PERSON, may have the property; the first ones that ask may. */
 MUST_USE bool schema_pair(Schema *s, uint32_t event, const SchemaProp *prop);
 
-/* The code of a text, 0 = too many.  `prop` is of EVENT_TEXT, PROP_SOURCE or PROP_STORE. */
+/* The code of a text, 0 = too many.  `prop` is of EVENT_TEXT, EVENT_TEXTS, PROP_SOURCE or PROP_STORE. */
 uint32_t schema_code(Schema *s, uint32_t prop, Str text);
 
 /* The same in two steps, so that many look-ups overlap: prop->values and dict_hash() are the first, engine/dict.h. */
@@ -102,6 +114,7 @@ MUST_USE bool schema_change(Schema *s, PersonsChange change);
 
 uint32_t schema_find_event(const Schema *s, Str name);                      /* 0 = unknown */
 SchemaProp *schema_find_prop(const Schema *s, SchemaSpace space, Str name); /* NULL = unknown */
+SchemaProp *schema_find_field(const Schema *s, const SchemaProp *list, Str name); /* the same */
 SchemaProp *schema_prop_at(const Schema *s, uint32_t id);            /* also the built-in texts */
 uint32_t schema_find_code(const Schema *s, uint32_t prop, Str text); /* 0 = unknown */
 

@@ -1,7 +1,7 @@
 /*
  * engine/strips.c
  */
-#include "engine/strips.h"
+#include "engine/strip_items.h"
 
 #include "engine/kernels.h"
 
@@ -29,7 +29,8 @@ struct Strips {
     uint64_t damaged;
 
     FilterNeeds needs;
-    Filter names; /* of PART_REST, which holds several names */
+    ItemStrips *items; /* NULL: the rows are events */
+    Filter names;      /* of PART_REST, which holds several names */
     uint8_t *name_codes;
 
     uint32_t *keys;
@@ -80,6 +81,7 @@ Strips *strips_new(const ScanView *view, const StripAsk *ask)
         add_lists(s, part);
     filter_names(s);
     s->needs = filter_needs(ask->select->filter);
+    s->items = ask->items == NULL ? NULL : item_strips_new(ask->items);
     return s;
 }
 
@@ -91,6 +93,7 @@ void strips_free(Strips *s)
     free(s->name_codes);
     free(s->keys);
     free(s->cuts);
+    item_strips_free(s->items);
     free(s->dead);
     filter_scratch_free(&s->scratch);
     free(s);
@@ -243,7 +246,9 @@ static void read_list(Strips *s, StripList *l, uint32_t from, uint32_t to, Strip
                                  .cuts = s->cuts,
                                  .cut_count = cuts};
             good = is_all || find_set(s, &r, &strip);
-            if (good)
+            if (good && s->items != NULL)
+                good = item_strips_give(s->items, &strip, fn, arg);
+            else if (good)
                 fn(&strip, arg);
         }
         s->damaged += good ? 0 : count;
@@ -258,4 +263,28 @@ void strips_read(Strips *s, uint32_t from, uint32_t to, StripFn fn, void *arg)
         s->dead[i].is_known = false;
     for (uint32_t i = 0; i < s->list_count; i++)
         read_list(s, &s->lists[i], from, to, fn, arg);
+}
+
+/* ---- values -------------------------------------------------------------------------------------- */
+
+const PartColumn *strip_column(const Strip *strip, ScanProp prop)
+{
+    const bool of_event = strip->events != NULL && !prop.of_item;
+    return part_find_column(strip->at.part, of_event ? strip->events->at.list : strip->at.list,
+                            prop.prop);
+}
+
+bool strip_values(const Strip *strip, uint32_t n, ScanProp prop, FilterScratch *scratch,
+                  int64_t *out)
+{
+    const StripEvents *e = strip->events;
+    FilterRows at = strip->at;
+    at.count = n;
+    if (e == NULL || prop.of_item)
+        return scan_values(&at, prop, scratch, out);
+    if (!scan_values(&e->at, prop, scratch, e->room))
+        return false;
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = e->room[e->of[i]];
+    return true;
 }

@@ -77,8 +77,9 @@ static Err run_pass(Ctx *ctx, TrendRun *run)
     const uint32_t size = crew_size(run->q->crew);
     choose_keys(run);
     for (uint32_t i = 0; i < size; i++)
-        run->workers[i].strips =
-            strips_new(run->q->view, &(StripAsk){.select = &run->select, .keys = run->keys});
+        run->workers[i].strips = strips_new(
+            run->q->view,
+            &(StripAsk){.select = &run->select, .keys = run->keys, .items = run->t->items});
     const uint32_t pieces = (blocks_of(run) + run->strip_blocks - 1) / run->strip_blocks;
     Err err = crew_run(ctx, run->q->crew,
                        &(CrewJob){.pieces = pieces,
@@ -110,16 +111,29 @@ static uint32_t codes_of_list(const Part *part, const PartList *list, uint32_t p
     return c->kind == PART_CODES && c->width < 32 ? UINT32_C(1) << c->width : 0;
 }
 
-/* Below which the codes are that a property has in the parts; 0 = it has others, or too large ones. */
-static uint32_t dense_codes(const TrendRun *run, uint32_t prop)
+/* The list itself, or its items when these are the rows; NULL: it has no rows. */
+static const PartList *rows_of_list(const TrendRun *run, const Part *part, const PartList *list)
+{
+    if (run->t->items == NULL)
+        return list;
+    const PartItems *items = part_find_items(part, list, run->t->items->list);
+    return items == NULL ? NULL : &items->list;
+}
+
+/* Below which the codes are that a property has in the parts; 0 = it has others, or too large ones, or it is of the
+ * events of items. */
+static uint32_t dense_codes(const TrendRun *run, ScanProp prop)
 {
     uint32_t most = 1;
+    if (prop.of_item != (run->t->items != NULL))
+        return 0;
     for (uint32_t p = 0; p < run->q->view->part_count; p++) {
         const Part *part = run->q->view->parts[p];
-        for (uint32_t list = 0; list < part->head->list_count; list++) {
-            if (!scan_select_has(&run->select, part, list))
+        for (uint32_t i = 0; i < part->head->list_count; i++) {
+            const PartList *list = rows_of_list(run, part, &part->lists[i]);
+            if (list == NULL || !scan_select_has(&run->select, part, i))
                 continue;
-            const uint32_t codes = codes_of_list(part, &part->lists[list], prop);
+            const uint32_t codes = codes_of_list(part, list, prop.prop);
             if (codes == 0 || codes > DENSE_CODES)
                 return 0;
             most = codes > most ? codes : most;
@@ -130,7 +144,7 @@ static uint32_t dense_codes(const TrendRun *run, uint32_t prop)
 
 static uint32_t breakdown_codes(const TrendRun *run)
 {
-    return run->t->breakdown_count == 1 ? dense_codes(run, run->t->breakdown[0].prop) : 0;
+    return run->t->breakdown_count == 1 ? dense_codes(run, run->t->breakdown[0]) : 0;
 }
 
 /* Of whom the others' cells are those of their series together. */
@@ -294,7 +308,7 @@ static void choose_seen(TrendRun *run)
 {
     if (run->t->measure != TREND_DISTINCT)
         return;
-    run->seen_codes = dense_codes(run, run->t->number.prop);
+    run->seen_codes = dense_codes(run, run->t->number);
     if (trend_cells(run) * trend_seen_words(run) > SEEN_WORDS_GOOD)
         run->seen_codes = 0;
 }

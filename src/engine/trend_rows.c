@@ -55,13 +55,13 @@ static const BucketPlaces *places_of(const TrendWorker *w, const Strip *strip)
 /* Milliseconds of the rows where they matter, else NULL.  False: damaged. */
 static bool read_ms(TrendWorker *w, const Strip *strip, const int64_t **out)
 {
-    const PartColumn *c = part_find_column(strip->at.part, strip->at.list, PROP_MS);
+    const ScanProp of_event = {PROP_MS, 0, false};
+    const PartColumn *c = strip_column(strip, of_event);
     *out = NULL;
     if (places_of(w, strip)->in_seconds || c == NULL || (c->width == 0 && c->base == 0))
         return true;
-    filter_scratch_reserve(&w->scratch, strip->at.count);
     *out = w->ms;
-    return filter_values(&strip->at, c, 0, &w->scratch, w->ms);
+    return strip_values(strip, strip->at.count, of_event, &w->scratch, w->ms);
 }
 
 /* How many bounds are at or below each row.  False: damaged. */
@@ -147,8 +147,7 @@ static bool are_alike(const TrendWorker *w, const Strip *strip)
 {
     const Trend *t = w->run->t;
     for (uint32_t b = 0; b < t->breakdown_count; b++) {
-        const PartColumn *c =
-            part_find_column(strip->at.part, strip->at.list, t->breakdown[b].prop);
+        const PartColumn *c = strip_column(strip, t->breakdown[b]);
         if (c != NULL && c->width > 0)
             return false;
     }
@@ -158,10 +157,8 @@ static bool are_alike(const TrendWorker *w, const Strip *strip)
 static bool read_breakdown(TrendWorker *w, const Strip *strip, uint32_t rows)
 {
     const Trend *t = w->run->t;
-    FilterRows at = strip->at;
-    at.count = rows;
     for (uint32_t b = 0; b < t->breakdown_count; b++)
-        if (!scan_values(&at, t->breakdown[b], &w->scratch, w->values[b]))
+        if (!strip_values(strip, rows, t->breakdown[b], &w->scratch, w->values[b]))
             return false;
     return true;
 }
@@ -169,9 +166,7 @@ static bool read_breakdown(TrendWorker *w, const Strip *strip, uint32_t rows)
 /* Codes of all rows; of one property, which this list has.  False: damaged. */
 static bool read_codes(TrendWorker *w, const Strip *strip)
 {
-    return filter_codes(
-        &strip->at, part_find_column(strip->at.part, strip->at.list, w->run->t->breakdown[0].prop),
-        w->codes);
+    return filter_codes(&strip->at, strip_column(strip, w->run->t->breakdown[0]), w->codes);
 }
 
 static void combine(const TrendWorker *w, uint32_t row, int64_t out[QUERY_BREAKDOWNS_MAX])
@@ -341,7 +336,8 @@ static bool add_strip(TrendWorker *w, const Strip *strip)
     }
     if (alike && trend_flags_persons(t))
         return flag_persons(w, strip, series);
-    if (trend_has_number(t) && !scan_values(&strip->at, t->number, &w->scratch, w->numbers))
+    if (trend_has_number(t) &&
+        !strip_values(strip, strip->at.count, t->number, &w->scratch, w->numbers))
         return false;
     if (!rows_in_range(w, strip, &set))
         return false;

@@ -626,6 +626,22 @@ Str rule_kit_json(RuleKit *k, const Rule *rule)
 
 /* ---- random people --------------------------------------------------------------------------- */
 
+static void add_items(RuleKit *k, EventBuilder *b)
+{
+    event_items_begin(b, STR("items"));
+    for (uint32_t n = rule_kit_below(k, 4); n > 0; n--) {
+        event_item(b);
+        if (rule_kit_below(k, 6) > 0)
+            event_prop_text(b, STR("sku"), rule_kit_below(k, 2) == 0 ? STR("S1") : STR("web"));
+        if (rule_kit_below(k, 6) > 0)
+            event_prop_money(b, STR("price"), rule_kit_below(k, 9000));
+        event_prop_decimal(b, STR("qty"), rule_kit_below(k, 40), (int)rule_kit_below(k, 2));
+        if (rule_kit_below(k, 2) == 0)
+            event_prop_bool(b, STR("gift"), rule_kit_below(k, 2) == 0);
+    }
+    event_items_end(b);
+}
+
 static Event *random_event(RuleKit *k, int64_t at_ms)
 {
     static const char *const EVENTS[] = {"Order Completed", "Store Visited", "Page Viewed"};
@@ -647,15 +663,10 @@ static Event *random_event(RuleKit *k, int64_t at_ms)
     event_prop_time(b, STR("paid_at"), at_ms - (int64_t)rule_kit_below(k, 3) * HOUR_MS);
     event_prop_text(b, STR("status"), STATUS[rule_kit_below(k, 3)]);
     const Str tags[] = {STR("web"), STR("S1")};
-    event_prop_texts(b, STR("tags"), tags, rule_kit_below(k, 3));
-    event_items_begin(b, STR("items"));
-    for (uint32_t n = rule_kit_below(k, 4); n > 0; n--) {
-        event_item(b);
-        event_prop_text(b, STR("sku"), rule_kit_below(k, 2) == 0 ? STR("S1") : STR("web"));
-        event_prop_money(b, STR("price"), rule_kit_below(k, 9000));
-        event_prop_i64(b, STR("qty"), rule_kit_below(k, 4));
-    }
-    event_items_end(b);
+    if (rule_kit_below(k, 5) > 0)
+        event_prop_texts(b, STR("tags"), tags, rule_kit_below(k, 3));
+    if (rule_kit_below(k, 5) > 0)
+        add_items(k, b);
     event_context(b);
     event_prop_text(b, STR("page"), rule_kit_below(k, 2) == 0 ? STR("") : STR("S1"));
     Event *e = ARENA_NEW(k->ctx.arena, Event);
@@ -667,7 +678,7 @@ void rule_kit_person(RuleKit *k, uint32_t max, uint32_t days, RuleFacts *out)
 {
     const uint32_t count = rule_kit_below(k, max + 1);
     const Event **events = ARENA_ARRAY(k->ctx.arena, const Event *, count + 1);
-    EventProp *attributes = ARENA_ARRAY(k->ctx.arena, EventProp, 6);
+    EventProp *attributes = ARENA_ARRAY(k->ctx.arena, EventProp, 7);
     int64_t at_ms = NOW_MS - (int64_t)days * DAY_MS;
     for (uint32_t i = 0; i < count; i++) {
         at_ms += rule_kit_below(k, 5) == 0
@@ -685,10 +696,15 @@ void rule_kit_person(RuleKit *k, uint32_t max, uint32_t days, RuleFacts *out)
     attributes[4] =
         (EventProp){.name = STR("age"), .type = EVENT_NUMBER, .i64 = rule_kit_below(k, 90)};
     attributes[5] = (EventProp){.name = STR("mystery"), .type = EVENT_NONE};
+    static const Str INTERESTS[] = {{"web", 3}, {"S1", 2}};
+    attributes[6] = (EventProp){.name = STR("interests"),
+                                .type = EVENT_TEXTS,
+                                .texts = INTERESTS,
+                                .count = rule_kit_below(k, 3)};
     *out = (RuleFacts){.now_ms = NOW_MS,
                        .events = events,
                        .event_count = count,
                        .attributes = attributes,
-                       .attribute_count = 6,
+                       .attribute_count = 7,
                        .arena = k->ctx.arena};
 }

@@ -416,6 +416,98 @@ test('a condition on parts of texts holds in every question', async () => {
   assert.equal((await segment(`sequence(${of} then "Store Visited" where store ends with "0")`)).persons, 10)
 })
 
+// What each order's lines are: [sku, category, price, quantity].
+const BASKETS = [
+  [['green', 'tea', 12.5, 2], ['cup', 'ware', 30, 1]],
+  [['black', 'tea', 9.9, 1]],
+  [['cup', 'ware', 30, 4], ['pot', 'ware', 99.95, 1], ['green', 'tea', 12.5, 0.25]],
+  [],
+]
+const TAGS = [['vip', 'gift'], ['gift'], [], undefined]
+
+test('conditions see order lines and lists of texts, and products', async () => {
+  const events = Array.from({ length: 40 }, (_, i) => ({
+    id: `basket-${i}`,
+    name: 'Basket',
+    time: new Date(NOON - i * HOUR).toISOString(),
+    actor: { kind: 'member', value: `b-${i % 20}` },
+    properties: {
+      boxes: i % 4,
+      fee: 2.5,
+      tags: TAGS[i % 4],
+      lines: BASKETS[i % 4].map(([sku, category, price, quantity]) => ({ sku, category, price, quantity })),
+    },
+  }))
+  await w.want(200, 'POST', '/v1/events', { events })
+  const hits = async (where) => Number(await cells({ of: `"Basket" where ${where}`, measure: 'events' })) / 10
+  assert.equal(await hits('any(lines, category == "tea" and quantity >= 1)'), 2)
+  assert.equal(await hits('any(lines, category == "tea") and any(lines, quantity >= 1)'), 3)
+  assert.equal(await hits('all(lines, category == "ware" or price < 10)'), 1)
+  assert.equal(await hits('not any(lines, sku == "cup")'), 2)
+  assert.equal(await hits('count(lines) == 0'), 1)
+  assert.equal(await hits('count(lines where category == "ware") between 1 and 2'), 2)
+  assert.equal(await hits('sum(lines, price * quantity) == 55'), 1)
+  assert.equal(await hits('sum(lines, price * quantity) > 223.074'), 1)
+  assert.equal(await hits('sum(lines, price * quantity) > 223.075'), 0)
+  assert.equal(await hits('sum(lines, quantity) < 1'), 1)
+  assert.equal(await hits('boxes * fee >= 5'), 2)
+  assert.equal(await hits('tags contains "gift"'), 2)
+  assert.equal(await hits('tags contains all ["gift", "vip"]'), 1)
+  assert.equal(await hits('tags contains any ["vip", "new"]'), 1)
+  assert.equal(await hits('tags is set'), 3)
+  const tree = { event: 'Basket', where: { any: { list: 'lines', where: { op: '==', left: { item: 'sku' }, right: 'pot' } } } }
+  assert.equal(await cells({ of: tree }), '10')
+  assert.equal((await segment('did("Basket" where any(lines, sku == "pot"))')).persons, 5)
+  const { funnel } = await ask({
+    funnel: { ...WEEK, window_s: 604800, steps: [{ of: '"Basket" where any(lines, sku == "black")' }, { of: tree }] },
+  })
+  assert.deepEqual(
+    funnel.steps.map((s) => s.persons),
+    [5, 0],
+  )
+  const typo = await ask({ trend: { ...WEEK, of: '"Basket" where any(lines, catgory == "tea")' } })
+  assert.match(typo.warnings[0], /did you mean "category"/)
+})
+
+test('a trend of order lines takes each line as a row', async () => {
+  const over = (trend) => ask({ trend: { ...WEEK, of: '"Basket"', by: 'all', ...trend } }).then((r) => r.trend)
+  const rows = (trend) => Object.fromEntries(trend.series.map((s) => [s.values.map((v) => v.value).join(), s.cells[0]]))
+  const bySku = await over({ measure: 'sum', number: 'lines.quantity', breakdown: ['lines.sku'] })
+  assert.deepEqual(rows(bySku), { green: '22.5', cup: '50', black: '10', pot: '10' })
+  assert.deepEqual(rows(await over({ breakdown: ['lines.category', 'boxes'] })), {
+    'tea,0': '10', 'ware,0': '10', 'tea,1': '10', 'ware,2': '20', 'tea,2': '10',
+  })
+  const persons = await over({ measure: 'persons', breakdown: ['lines.category'] })
+  assert.deepEqual(rows(persons), { tea: '15', ware: '10' })
+  const tea = { records: 'any(lines, category == "tea")' }
+  assert.equal((await over({ ...tea, measure: 'sum', number: 'lines.price' })).series[0].cells[0], '349')
+  assert.equal((await over(tea)).series[0].cells[0], '30')
+  assert.equal((await over({ ...tea, of: '"Basket" where boxes == 2' })).series[0].cells[0], '10')
+  assert.equal((await over({ ...tea, measure: 'average', number: 'lines.price' })).series[0].cells[0], '11.633333')
+  const { stickiness } = await ask({ stickiness: { ...WEEK, of: '"Basket"', breakdown: ['lines.category'] } })
+  assert.equal(stickiness.series.length, 2)
+  await refused('query.property', { trend: { ...WEEK, of: '"Basket"', breakdown: ['lines.colour'] } }, '/trend/breakdown')
+  await refused('query.property', { trend: { ...WEEK, of: '"Basket"', breakdown: ['lines'] } }, '/trend/breakdown')
+  await refused('query.rule', { trend: { ...WEEK, of: '"Basket"', records: 'boxes == 2' } }, '/trend/records')
+  const two = { measure: 'sum', number: 'parcels.weight', breakdown: ['lines.sku'] }
+  await w.want(200, 'POST', '/v1/events', {
+    events: [{ id: 'p', name: 'Other', time: new Date(NOON).toISOString(), properties: { parcels: [{ weight: 1 }] } }],
+  })
+  await refused('query.combination', { trend: { ...WEEK, of: '"Basket"', ...two } }, '/trend/breakdown')
+})
+
+test('the lines of a sale are seen when its answer is there', async () => {
+  const store = await w.store()
+  const sold = '"Order Completed" where any(products, quantity >= 3 and total > 20 CNY)'
+  assert.equal(await cells({ of: sold }), '0')
+  const product = await w.product()
+  for (const quantity of [3, 2]) {
+    const lines = [{ product: product.code, quantity, amount_fen: quantity * 1000 }]
+    await w.want(201, 'POST', '/v1/sales', w.sale(store, lines, { at: new Date(NOON).toISOString() }))
+  }
+  assert.equal(await cells({ of: sold }), '1')
+})
+
 test('an event that a write caused is there when its answer is', async () => {
   const template = await w.template({})
   assert.equal(await cells({ of: '"Coupon Claimed"' }), '0')
@@ -425,9 +517,12 @@ test('an event that a write caused is there when its answer is', async () => {
 
 test('after a restart everything is there, once', async () => {
   const before = await ask({ trend: { ...WEEK, of: 'any event', breakdown: ['event', 'store'] } })
+  const tea = await cells({ of: '"Basket" where any(lines, category == "tea")' })
   await w.restart()
   const after = await ask({ trend: { ...WEEK, of: 'any event', breakdown: ['event', 'store'] } })
   assert.deepEqual(after.trend, before.trend)
+  assert.equal(tea, '30')
+  assert.equal(await cells({ of: '"Basket" where any(lines, category == "tea")' }), tea)
 })
 
 test('a question that cannot be understood says where and why', async () => {

@@ -61,12 +61,19 @@ typedef struct AnalysisTexts {
 
 /*
  * A rule of scope STEP as a select; its time range stays as it is.  Everything lives in ctx->arena, the rule
- * too until the question was asked.  The select is whole after analysis_ask_texts() and
- * analysis_ask_persons().
- * Errors: INVALID "query.unsupported", the hint names the part: segments, consents, lists, products of two properties.  INVALID "query.too_large": over ANALYSIS_CODES_MAX.
+ * too until the question was asked.  The select is whole after analysis_ask_texts() and analysis_ask_persons().
+ * Errors: INVALID "query.unsupported", the hint names the part: segments, consents.  INVALID "query.too_large": over
+ * ANALYSIS_CODES_MAX.
  */
 MUST_USE Err analysis_compile(Ctx *ctx, const AnalysisNames *names, const Rule *rule,
                               AnalysisTexts *texts, ScanSelect *out);
+
+/*
+ * A rule of scope EVENT whose root is any(LIST, CONDITION): which list, PROP_NONE = no event has had it, and which of
+ * its records.  Otherwise as analysis_compile().
+ */
+MUST_USE Err analysis_records(Ctx *ctx, const AnalysisNames *names, const Rule *rule,
+                              AnalysisTexts *texts, uint32_t *list, const Filter **out);
 
 /*
  * Asks the conditions that wait (contains, <, ...) of every text that there was when they were compiled.

@@ -89,7 +89,24 @@ Err ask_texts(Asking *a, const Query *q, Err err)
 
 /* ---- properties ---------------------------------------------------------------------------------- */
 
-Err ask_property(Asking *a, Str name, const char *pointer, AskProperty *out)
+/* A property may have a dot in its name; what is no property may be a field of records. */
+static const SchemaProp *named(const Schema *schema, Str name)
+{
+    if (str_starts_with(name, STR("context.")))
+        return schema_find_prop(schema, SCHEMA_CONTEXT,
+                                str_slice(name, sizeof "context." - 1, name.len));
+    const SchemaProp *p = schema_find_prop(schema, SCHEMA_EVENT, name);
+    const int64_t dot = str_index(name, '.', 0);
+    if (p != NULL || dot < 0)
+        return p;
+    const SchemaProp *list =
+        schema_find_prop(schema, SCHEMA_EVENT, str_slice(name, 0, (size_t)dot));
+    return list == NULL || list->type != EVENT_ITEMS
+               ? NULL
+               : schema_find_field(schema, list, str_slice(name, (size_t)dot + 1, name.len));
+}
+
+static Err find_property(Asking *a, Str name, const char *pointer, AskProperty *out)
 {
     static const struct {
         Str name;
@@ -98,17 +115,17 @@ Err ask_property(Asking *a, Str name, const char *pointer, AskProperty *out)
         {{"event", 5}, PROP_EVENT}, {{"store", 5}, PROP_STORE}, {{"source", 6}, PROP_SOURCE}};
     for (size_t i = 0; i < ARRAY_LEN(FIELDS); i++)
         if (str_eq(name, FIELDS[i].name)) {
-            *out = (AskProperty){{FIELDS[i].prop, 0}, EVENT_TEXT};
+            *out = (AskProperty){.scan = {FIELDS[i].prop, 0, false}, .type = EVENT_TEXT};
             return ERR_OK;
         }
-    const bool is_context = str_starts_with(name, STR("context."));
-    const Str bare = is_context ? str_slice(name, sizeof "context." - 1, name.len) : name;
-    const SchemaProp *p =
-        schema_find_prop(a->names.schema, is_context ? SCHEMA_CONTEXT : SCHEMA_EVENT, bare);
+    const SchemaProp *p = named(a->names.schema, name);
     if (p == NULL || p->type == EVENT_TEXTS || p->type == EVENT_ITEMS)
         return fail_field(a->ctx, pointer, "query.property",
                           p == NULL ? "no event has had this property" : "this property is a list");
-    *out = (AskProperty){{p->id, p->type == EVENT_NUMBER ? SCHEMA_SCALE_MAX : 0}, p->type};
+    const bool is_field = p->space == SCHEMA_FIELD;
+    *out = (AskProperty){.scan = {p->id, p->type == EVENT_NUMBER ? SCHEMA_SCALE_MAX : 0, is_field},
+                         .type = p->type,
+                         .list = p->list};
     return ERR_OK;
 }
 
@@ -165,6 +182,50 @@ const AnalysisBy ASK_INTERVALS[] = {ANALYSIS_BY_HOUR,  ANALYSIS_BY_DAY,     ANAL
 
 /* ---- series -------------------------------------------------------------------------------------- */
 
+Err ask_property(Asking *a, Str name, const char *pointer, AskProperty *out)
+{
+    AskProperty found;
+    TRY(find_property(a, name, pointer, &found));
+    if (found.list != PROP_NONE)
+        return fail_field(a->ctx, pointer, "query.property", "fields of records are for trends");
+    *out = found;
+    return ERR_OK;
+}
+
+static Err of_list(Asking *a, uint32_t list, const char *pointer, AskTrend *t)
+{
+    if (list == PROP_NONE)
+        return ERR_OK;
+    if (t->trend.items != NULL && t->items.list != list)
+        return fail_field(a->ctx, pointer, "query.combination",
+                          "one question is about the records of one list");
+    t->items.list = list;
+    t->trend.items = &t->items;
+    return ERR_OK;
+}
+
+Err ask_number(Asking *a, Str name, const char *pointer, AskTrend *out)
+{
+    TRY(find_property(a, name, pointer, &out->number));
+    out->trend.number = out->number.scan;
+    return of_list(a, out->number.list, pointer, out);
+}
+
+Err ask_records(Asking *a, Str json, const char *pointer, AskTrend *out)
+{
+    Rule rule;
+    uint32_t list = PROP_NONE;
+    TRY(blamed(a->ctx, pointer, read_rule(a, json, RULE_SCOPE_EVENT, &rule)));
+    keep_warnings(a, &rule);
+    if (rule.root->op != RULE_ITEMS_ANY)
+        return fail_field(a->ctx, pointer, "query.rule", "write any(LIST, CONDITION)");
+    TRY(blamed(a->ctx, pointer,
+               analysis_records(a->ctx, &a->names, &rule, &a->texts, &list, &out->items.filter)));
+    if (list == PROP_NONE)
+        return fail_field(a->ctx, pointer, "query.property", "no event has had such records");
+    return of_list(a, list, pointer, out);
+}
+
 Err ask_series(Asking *a, const Str *names, size_t count, const char *pointer, AskSeries *out)
 {
     for (size_t i = 0; i < count; i++) {
@@ -177,9 +238,15 @@ Err ask_series(Asking *a, const Str *names, size_t count, const char *pointer, A
 
 Err ask_breakdown(Asking *a, const Str *names, size_t count, const char *pointer, AskTrend *out)
 {
-    TRY(ask_series(a, names, count, pointer, &out->series));
-    out->trend.breakdown = out->series.scan;
-    out->trend.breakdown_count = out->series.count;
+    AskSeries *by = &out->series;
+    for (by->count = 0; by->count < count; by->count++) {
+        AskProperty *p = &by->by[by->count];
+        TRY(find_property(a, names[by->count], pointer, p));
+        TRY(of_list(a, p->list, pointer, out));
+        by->scan[by->count] = p->scan;
+    }
+    out->trend.breakdown = by->scan;
+    out->trend.breakdown_count = by->count;
     return ERR_OK;
 }
 

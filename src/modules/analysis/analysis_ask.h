@@ -62,10 +62,11 @@ MUST_USE Err ask_range(Asking *a, int32_t from, int32_t to, ScanSelect *out);
 /* A rule of scope person: who fulfils it does not depend on the question's calendar, it is the chain's. */
 MUST_USE Err ask_persons(Asking *a, Str json, const char *pointer, const Segment **out);
 
-/* A property by the name that people write: total, context.page, event, store, source. */
+/* A property by the name that people write: total, context.page, event, store, source; lines.sku, of records. */
 typedef struct AskProperty {
     ScanProp scan;
     EventType type;
+    uint32_t list; /* of a field of records, the property that holds them; else PROP_NONE */
 } AskProperty;
 
 MUST_USE Err ask_property(Asking *a, Str name, const char *pointer, AskProperty *out);
@@ -88,10 +89,16 @@ typedef struct AskTrend {
     Trend trend;
     AskProperty number;
     AskSeries series;
+    ScanItems items; /* trend.items, when it is of items */
 } AskTrend;
 
+/* A trend of records when any of the properties is a field of theirs: it must be of one list then. */
 MUST_USE Err ask_breakdown(Asking *a, const Str *names, size_t count, const char *pointer,
                            AskTrend *out);
+MUST_USE Err ask_number(Asking *a, Str name, const char *pointer, AskTrend *out);
+
+/* Only the records count that fulfil the condition of a rule any(LIST, CONDITION). */
+MUST_USE Err ask_records(Asking *a, Str json, const char *pointer, AskTrend *out);
 
 /* `err` is how the making ended.  Names are numbers now: the lock is given up, and then the conditions on texts
  * are looked at. */

@@ -29,6 +29,9 @@ static Err make_touch(Asking *a, const ApiTouchQuestion *q, AskTouch *out)
     TRY(ask_select(a, q->touch, "/touch/touch", &t->touch));
     TRY(ask_range(a, q->from, q->to, &t->conversion));
     TRY(ask_breakdown(a, q->breakdown, q->breakdown_count, "/touch/breakdown", &out->rows));
+    if (out->rows.trend.items != NULL)
+        return fail_field(a->ctx, "/touch/breakdown", "query.property",
+                          "fields of records are for trends");
     t->breakdown = out->rows.series.scan;
     t->breakdown_count = out->rows.trend.breakdown_count;
     t->look_back_ms = q->look_back_s * 1000;

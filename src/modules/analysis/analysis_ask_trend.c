@@ -32,13 +32,11 @@ static Err make_number(Asking *a, const ApiTrendPart *part, const char *base, As
     const char *pointer = below(a, base, "number");
     if (!is_of_numbers(&out->trend) && out->trend.measure != TREND_DISTINCT)
         return ERR_OK;
-    TRY(ask_property(a, part->number_is == DTO_VALUE ? part->number : STR(""), pointer,
-                     &out->number));
+    TRY(ask_number(a, part->number_is == DTO_VALUE ? part->number : STR(""), pointer, out));
     if (is_of_numbers(&out->trend) && out->number.type != EVENT_NUMBER &&
         out->number.type != EVENT_MONEY)
         return fail_field(a->ctx, pointer, "query.property",
                           "this measure is of numbers and amounts only");
-    out->trend.number = out->number.scan;
     return ERR_OK;
 }
 
@@ -81,6 +79,8 @@ static Err make_part(Asking *a, const ApiTrendQuestion *q, const ApiTrendPart *p
     out->trend.bounds = bounds;
     out->trend.top = (uint32_t)q->top;
     TRY(make_measure(a, part, base, out));
+    if (part->records_is == DTO_VALUE)
+        TRY(ask_records(a, part->records, below(a, base, "records"), out));
     return ask_breakdown(a, q->breakdown, q->breakdown_count, "/trend/breakdown", out);
 }
 
@@ -91,9 +91,9 @@ static Err find_parts(Asking *a, const ApiTrendQuestion *q, const ApiTrendPart *
     if (parts->lettered == (q->of_is == DTO_VALUE))
         return fail_field(a->ctx, "/trend/of", "query.combination",
                           "either of, or series with an of each");
-    if (parts->lettered &&
-        (q->measure != API_TREND_MEASURE_EVENTS || q->per != API_TREND_QUESTION_PER_EVENT ||
-         q->number_is == DTO_VALUE || q->percentile_bps_is == DTO_VALUE))
+    if (parts->lettered && (q->measure != API_TREND_MEASURE_EVENTS ||
+                            q->per != API_TREND_QUESTION_PER_EVENT || q->number_is == DTO_VALUE ||
+                            q->percentile_bps_is == DTO_VALUE || q->records_is == DTO_VALUE))
         return fail_field(a->ctx, "/trend/series", "query.combination",
                           "what is measured stands in each of the series");
     ApiTrendPart *one = ARENA_NEW(a->ctx->arena, ApiTrendPart);
@@ -101,6 +101,8 @@ static Err find_parts(Asking *a, const ApiTrendQuestion *q, const ApiTrendPart *
                           .measure = q->measure,
                           .number = q->number,
                           .number_is = q->number_is,
+                          .records = q->records,
+                          .records_is = q->records_is,
                           .per = q->per == API_TREND_QUESTION_PER_PERSON ? API_TREND_PART_PER_PERSON
                                                                          : API_TREND_PART_PER_EVENT,
                           .percentile_bps = q->percentile_bps,

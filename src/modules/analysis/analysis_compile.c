@@ -4,24 +4,15 @@
  * Texts: those that are named are looked up; other conditions are asked of every text that the property ever
  * had, once, when the names are free again; what is left per event is a look at one byte.  Numbers: a condition
  * is a range.  A property that no event has had, or that has values of another type than the condition's, is
- * missing everywhere.
+ * missing everywhere.  A condition on records is a filter of records, and one on the event by how many fulfil it.
  */
-#include "modules/analysis/analysis_inside.h"
+#include "modules/analysis/analysis_compiler.h"
 
 #include "base/clock.h"
 
 #include <stdlib.h>
 
-__extension__ typedef __int128 Wide;
-
-typedef struct Compiler {
-    Ctx *ctx;
-    const AnalysisNames *names;
-    AnalysisTexts *texts;
-    bool of_person; /* rows are PART_PERSON: attributes are their properties */
-} Compiler;
-
-static Err compile(Compiler *c, const RuleNode *n, const Filter **out);
+typedef FilterWide Wide;
 
 Err analysis_unsupported(Ctx *ctx, const RuleNode *n, const char *what)
 {
@@ -35,7 +26,7 @@ static Err unsupported(const Compiler *c, const RuleNode *n, const char *what)
     return analysis_unsupported(c->ctx, n, what);
 }
 
-static Filter *new_filter(Compiler *c, FilterKind kind)
+Filter *compiler_filter(Compiler *c, FilterKind kind)
 {
     Filter *f = ARENA_NEW(c->ctx->arena, Filter);
     f->kind = kind;
@@ -46,7 +37,7 @@ static const Filter *negated(Compiler *c, const Filter *f)
 {
     const Filter **args = ARENA_ARRAY(c->ctx->arena, const Filter *, 1);
     args[0] = f;
-    Filter *not = new_filter(c, FILTER_NOT);
+    Filter *not = compiler_filter(c, FILTER_NOT);
     not ->args = args;
     not ->arg_count = 1;
     return not ;
@@ -54,34 +45,20 @@ static const Filter *negated(Compiler *c, const Filter *f)
 
 /* ---- operands ------------------------------------------------------------------------------------ */
 
-/* What an operand is in the columns. */
-typedef struct Operand {
-    enum { OPERAND_MISSING, OPERAND_TEXT, OPERAND_NUMBER, OPERAND_TIME } kind;
-    uint32_t prop;
-    uint8_t scale;     /* OPERAND_NUMBER: that filters of it shall have */
-    const Dict *texts; /* OPERAND_TEXT */
-} Operand;
-
 /* `wanted` is the type of what it is compared with, RULE_TYPE_UNKNOWN for any. */
-static Err property(Compiler *c, const RuleNode *n, RuleType wanted, Operand *out)
+static Operand property(const Compiler *c, const RuleNode *n, RuleType wanted)
 {
-    static const SchemaSpace SPACES[RULE_OP_COUNT] = {
-        [RULE_PROP] = SCHEMA_EVENT, [RULE_CONTEXT] = SCHEMA_CONTEXT, [RULE_PERSON] = SCHEMA_PERSON};
-    const SchemaSpace space = SPACES[n->op];
-    const SchemaProp *p = schema_find_prop(c->names->schema, space, n->name);
+    const SchemaProp *p = compiler_named(c, n);
     wanted = wanted == RULE_TYPE_ENUM ? RULE_TYPE_TEXT : wanted;
-    *out = (Operand){.kind = OPERAND_MISSING};
-    if (p == NULL)
-        return ERR_OK;
-    if (p->type == EVENT_TEXTS || p->type == EVENT_ITEMS)
-        return unsupported(c, n, "a list");
-    if (wanted != RULE_TYPE_UNKNOWN && analysis_rule_type(p->type) != wanted)
-        return ERR_OK;
-    *out = (Operand){.kind = p->type == EVENT_TEXT ? OPERAND_TEXT : OPERAND_NUMBER,
+    if (p == NULL || (wanted != RULE_TYPE_UNKNOWN && analysis_rule_type(p->type) != wanted))
+        return (Operand){.kind = OPERAND_MISSING};
+    const bool is_list = p->type == EVENT_TEXTS || p->type == EVENT_ITEMS;
+    return (Operand){.kind = is_list                 ? OPERAND_LIST
+                             : p->type == EVENT_TEXT ? OPERAND_TEXT
+                                                     : OPERAND_NUMBER,
                      .prop = p->id,
                      .scale = p->type == EVENT_NUMBER ? SCHEMA_SCALE_MAX : 0,
                      .texts = p->values};
-    return ERR_OK;
 }
 
 static Operand field(const Compiler *c, RuleField field)
@@ -96,18 +73,30 @@ static Operand field(const Compiler *c, RuleField field)
                      .texts = schema_texts(c->names->schema, PROPS[field])};
 }
 
-static Err operand(Compiler *c, const RuleNode *n, RuleType wanted, Operand *out)
+Err compiler_operand(Compiler *c, const RuleNode *n, RuleType wanted, Operand *out)
 {
     switch ((int)n->op) {
     case RULE_PROP:
     case RULE_CONTEXT:
-        return property(c, n, wanted, out);
+    case RULE_ITEM:
+        *out = property(c, n, wanted);
+        return ERR_OK;
+    case RULE_MUL:
+        *out = compiler_product(c, n, wanted);
+        return ERR_OK;
+    case RULE_ITEMS_COUNT:
+        return compiler_items_count(c, n, wanted, out);
+    case RULE_ITEMS_SUM:
+        *out = compiler_items_sum(c, n, wanted);
+        return ERR_OK;
     case RULE_FIELD:
         *out = field(c, n->field);
         return ERR_OK;
     case RULE_PERSON: /* a whole comparison is about the person: see about_person() */
-        return c->of_person ? property(c, n, wanted, out)
-                            : unsupported(c, n, "an attribute of persons");
+        if (!c->of_person)
+            return unsupported(c, n, "an attribute of persons");
+        *out = property(c, n, wanted);
+        return ERR_OK;
     default:
         return unsupported(c, n, "this value");
     }
@@ -126,7 +115,7 @@ static Err codes_filter(Compiler *c, const Operand *o, uint32_t first, uint32_t 
                           ANALYSIS_CODES_MAX);
     c->texts->codes += count;
     *codes = ARENA_ARRAY(c->ctx->arena, uint8_t, (size_t)count + 1);
-    *filter = new_filter(c, FILTER_CODES);
+    *filter = compiler_filter(c, FILTER_CODES);
     (*filter)->prop = o->prop;
     (*filter)->codes = *codes;
     (*filter)->first_code = first;
@@ -135,8 +124,8 @@ static Err codes_filter(Compiler *c, const Operand *o, uint32_t first, uint32_t 
 }
 
 /* It is one of these; what nobody has had falls out. */
-static Err texts_in(Compiler *c, const Operand *o, const Str *texts, uint32_t count,
-                    const Filter **out)
+Err compiler_texts_in(Compiler *c, const Operand *o, const Str *texts, uint32_t count,
+                      const Filter **out)
 {
     uint32_t *found = ARENA_ARRAY(c->ctx->arena, uint32_t, (size_t)count + 1);
     uint32_t n = 0, least = UINT32_MAX, most = 0;
@@ -149,7 +138,7 @@ static Err texts_in(Compiler *c, const Operand *o, const Str *texts, uint32_t co
         most = code > most ? code : most;
     }
     if (n == 0) {
-        *out = new_filter(c, FILTER_NONE);
+        *out = compiler_filter(c, FILTER_NONE);
         return ERR_OK;
     }
     Filter *f = NULL;
@@ -186,7 +175,7 @@ static Err labels_in(Compiler *c, const Operand *o, const RuleEnum *labels, Rule
     for (uint32_t rank = 0; rank < labels->count; rank++)
         if (rank_holds(op, rank, literal))
             holding[n++] = labels->labels[rank];
-    return texts_in(c, o, holding, n, out);
+    return compiler_texts_in(c, o, holding, n, out);
 }
 
 /* A condition that waits to be asked of texts 1 to `count`. */
@@ -219,7 +208,8 @@ static Err compare_text(Compiler *c, const Operand *o, const RuleNode *n, RuleOp
 {
     if (v->type == RULE_TYPE_ENUM)
         return labels_in(c, o, n->args[0]->labels, op, v->i64, out);
-    return op == RULE_EQ ? texts_in(c, o, &v->text, 1, out) : ask_later(c, o, op, v->text, out);
+    return op == RULE_EQ ? compiler_texts_in(c, o, &v->text, 1, out)
+                         : ask_later(c, o, op, v->text, out);
 }
 
 /* Whether a text fulfils a comparison with one literal; < and the like see bytes. */
@@ -283,8 +273,17 @@ static Wide at_scale(const RuleValue *v, int scale, bool *exact)
 static const Filter *range(Compiler *c, const Operand *o, Wide min, Wide max)
 {
     if (min > max)
-        return new_filter(c, FILTER_NONE);
-    Filter *f = new_filter(c, o->kind == OPERAND_TIME ? FILTER_TIME : FILTER_RANGE);
+        return compiler_filter(c, FILTER_NONE);
+    if (o->kind == OPERAND_MADE) {
+        Filter *made = compiler_filter(c, o->made->kind);
+        *made = *o->made;
+        made->low = min;
+        made->high = max;
+        made->min = clamped(min);
+        made->max = clamped(max);
+        return made;
+    }
+    Filter *f = compiler_filter(c, o->kind == OPERAND_TIME ? FILTER_TIME : FILTER_RANGE);
     f->prop = o->prop;
     f->scale = o->scale;
     f->min = clamped(min);
@@ -298,19 +297,18 @@ static const Filter *compare_number(Compiler *c, const Operand *o, RuleOp op, co
 {
     bool exact = true;
     const bool is_time = v->type == RULE_TYPE_TIME;
-    const int number_scale = v->type == RULE_TYPE_NUMBER ? o->scale : 0;
-    const Wide down = at_scale(v, number_scale, &exact);
+    const Wide down = at_scale(v, o->scale, &exact);
     const Wide first = is_time ? v->i64 : exact ? down : down + 1;
     const Wide last = is_time ? (Wide)v->end_ms - 1 : down;
     switch ((int)op) {
     case RULE_LT:
-        return range(c, o, INT64_MIN, first - 1);
+        return range(c, o, -FILTER_ENDLESS, first - 1);
     case RULE_LE:
-        return range(c, o, INT64_MIN, last);
+        return range(c, o, -FILTER_ENDLESS, last);
     case RULE_GT:
-        return range(c, o, last + 1, INT64_MAX);
+        return range(c, o, last + 1, FILTER_ENDLESS);
     case RULE_GE:
-        return range(c, o, first, INT64_MAX);
+        return range(c, o, first, FILTER_ENDLESS);
     default:
         return range(c, o, first, last);
     }
@@ -323,7 +321,7 @@ static Err compare_one(Compiler *c, const Operand *o, const RuleNode *n, RuleOp 
 {
     const bool is_text = v->type == RULE_TYPE_TEXT || v->type == RULE_TYPE_ENUM;
     if (o->kind == OPERAND_MISSING || is_text != (o->kind == OPERAND_TEXT))
-        *out = new_filter(c, FILTER_NONE);
+        *out = compiler_filter(c, FILTER_NONE);
     else if (is_text)
         return compare_text(c, o, n, op, v, out);
     else
@@ -335,13 +333,13 @@ static Err comparison(Compiler *c, const RuleNode *n, RuleOp op, const Filter **
 {
     Operand o;
     const RuleValue *v = &n->args[1]->value;
-    TRY(operand(c, n->args[0], v->type, &o));
+    TRY(compiler_operand(c, n->args[0], v->type, &o));
     return compare_one(c, &o, n, op, v, out);
 }
 
-static Filter *gathered(Compiler *c, FilterKind kind, const Filter **args, uint32_t count)
+Filter *compiler_gather(Compiler *c, FilterKind kind, const Filter **args, uint32_t count)
 {
-    Filter *f = new_filter(c, kind);
+    Filter *f = compiler_filter(c, kind);
     f->args = args;
     f->arg_count = count;
     return f;
@@ -350,11 +348,11 @@ static Filter *gathered(Compiler *c, FilterKind kind, const Filter **args, uint3
 static Err between(Compiler *c, const RuleNode *n, const Filter **out)
 {
     Operand o;
-    TRY(operand(c, n->args[0], n->args[1]->value.type, &o));
+    TRY(compiler_operand(c, n->args[0], n->args[1]->value.type, &o));
     const Filter **ends = ARENA_ARRAY(c->ctx->arena, const Filter *, 2);
     TRY(compare_one(c, &o, n, RULE_GE, &n->args[1]->value, &ends[0]));
     TRY(compare_one(c, &o, n, RULE_LE, &n->args[2]->value, &ends[1]));
-    *out = gathered(c, FILTER_AND, ends, 2);
+    *out = compiler_gather(c, FILTER_AND, ends, 2);
     return ERR_OK;
 }
 
@@ -362,29 +360,29 @@ static Err in_list(Compiler *c, const RuleNode *n, const Filter **out)
 {
     Operand o;
     const RuleNode *list = n->args[1];
-    TRY(operand(c, n->args[0], list->values[0].type, &o));
+    TRY(compiler_operand(c, n->args[0], list->values[0].type, &o));
     if (o.kind == OPERAND_TEXT && list->values[0].type == RULE_TYPE_TEXT) {
         Str *texts = ARENA_ARRAY(c->ctx->arena, Str, list->value_count);
         for (uint32_t i = 0; i < list->value_count; i++)
             texts[i] = list->values[i].text;
-        return texts_in(c, &o, texts, list->value_count, out);
+        return compiler_texts_in(c, &o, texts, list->value_count, out);
     }
     const Filter **args = ARENA_ARRAY(c->ctx->arena, const Filter *, list->value_count);
     for (uint32_t i = 0; i < list->value_count; i++)
         TRY(compare_one(c, &o, n, RULE_EQ, &list->values[i], &args[i]));
-    *out = gathered(c, FILTER_OR, args, list->value_count);
+    *out = compiler_gather(c, FILTER_OR, args, list->value_count);
     return ERR_OK;
 }
 
 static Err is_set(Compiler *c, const RuleNode *n, const Filter **out)
 {
     Operand o;
-    TRY(operand(c, n->args[0], RULE_TYPE_UNKNOWN, &o));
+    TRY(compiler_operand(c, n->args[0], RULE_TYPE_UNKNOWN, &o));
     if (o.kind == OPERAND_MISSING || o.kind == OPERAND_TIME) {
-        *out = new_filter(c, o.kind == OPERAND_TIME ? FILTER_ALL : FILTER_NONE);
+        *out = compiler_filter(c, o.kind == OPERAND_TIME ? FILTER_ALL : FILTER_NONE);
         return ERR_OK;
     }
-    if (o.kind == OPERAND_NUMBER) {
+    if (o.kind == OPERAND_NUMBER || o.kind == OPERAND_LIST) {
         *out = range(c, &o, INT64_MIN, INT64_MAX);
         return ERR_OK;
     }
@@ -396,13 +394,27 @@ static Err is_set(Compiler *c, const RuleNode *n, const Filter **out)
     return ERR_OK;
 }
 
+/* In a text a part, in a list of texts an element. */
+static Err contains(Compiler *c, const RuleNode *n, const Filter **out)
+{
+    const SchemaProp *list = compiler_texts(c, n->args[0]);
+    if (list != NULL)
+        return compiler_texts_have(c, list, &n->args[1]->value.text, 1, out);
+    if (n->args[0]->type != RULE_TYPE_TEXTS)
+        return comparison(c, n, n->op, out);
+    Operand o; /* it may be something that cannot be asked */
+    TRY(compiler_operand(c, n->args[0], RULE_TYPE_TEXTS, &o));
+    *out = compiler_filter(c, FILTER_NONE);
+    return ERR_OK;
+}
+
 /* The window of a time as seen from now. */
 static Err when(Compiler *c, const RuleNode *n, const Filter **out)
 {
     Operand o;
-    TRY(operand(c, n->args[0], RULE_TYPE_TIME, &o));
+    TRY(compiler_operand(c, n->args[0], RULE_TYPE_TIME, &o));
     const AnalysisRange r = analysis_window(&c->names->calendar, c->ctx->now_ms, &n->window);
-    *out = o.kind == OPERAND_MISSING ? new_filter(c, FILTER_NONE)
+    *out = o.kind == OPERAND_MISSING ? compiler_filter(c, FILTER_NONE)
                                      : range(c, &o, r.from_ms, (Wide)r.to_ms - 1);
     return ERR_OK;
 }
@@ -413,8 +425,8 @@ static Err all_args(Compiler *c, const RuleNode *n, FilterKind kind, const Filte
 {
     const Filter **args = ARENA_ARRAY(c->ctx->arena, const Filter *, n->count);
     for (uint32_t i = 0; i < n->count; i++)
-        TRY(compile(c, n->args[i], &args[i]));
-    *out = gathered(c, kind, args, n->count);
+        TRY(compiler_condition(c, n->args[i], &args[i]));
+    *out = compiler_gather(c, kind, args, n->count);
     return ERR_OK;
 }
 
@@ -434,10 +446,17 @@ static Err comparison_of_row(Compiler *c, const RuleNode *n, const Filter **out)
     case RULE_LE:
     case RULE_GT:
     case RULE_GE:
-    case RULE_CONTAINS:
     case RULE_STARTS:
     case RULE_ENDS:
         return comparison(c, n, n->op, out);
+    case RULE_CONTAINS:
+        return contains(c, n, out);
+    case RULE_CONTAINS_ANY:
+    case RULE_CONTAINS_ALL:
+        return compiler_contains_list(c, n, out);
+    case RULE_ITEMS_ANY:
+    case RULE_ITEMS_ALL:
+        return compiler_records(c, n, out);
     case RULE_NE:
         return complement(c, comparison(c, n, RULE_EQ, out), out);
     case RULE_IN:
@@ -461,7 +480,7 @@ static Err comparison_of_row(Compiler *c, const RuleNode *n, const Filter **out)
 static Err about_person(Compiler *c, const RuleNode *n, const Filter **out)
 {
     struct AnalysisPersons *p = ARENA_NEW(c->ctx->arena, struct AnalysisPersons);
-    Filter *f = new_filter(c, FILTER_PERSONS);
+    Filter *f = compiler_filter(c, FILTER_PERSONS);
     TRY(analysis_attribute(c->ctx, c->names, n, c->texts, &p->who));
     *p = (struct AnalysisPersons){c->texts->persons, p->who, f};
     c->texts->persons = p;
@@ -476,7 +495,7 @@ static Err leaf(Compiler *c, const RuleNode *n, const Filter **out)
 }
 
 /* Recursion: a rule's tree is at most RULE_DEPTH_MAX deep, and a filter's at most two levels deeper. */
-static Err compile(Compiler *c, const RuleNode *n, const Filter **out)
+Err compiler_condition(Compiler *c, const RuleNode *n, const Filter **out)
 {
     switch ((int)n->op) {
     case RULE_AND:
@@ -484,9 +503,9 @@ static Err compile(Compiler *c, const RuleNode *n, const Filter **out)
     case RULE_OR:
         return all_args(c, n, FILTER_OR, out);
     case RULE_NOT:
-        return complement(c, compile(c, n->args[0], out), out);
+        return complement(c, compiler_condition(c, n->args[0], out), out);
     case RULE_LITERAL:
-        *out = new_filter(c, n->value.i64 != 0 ? FILTER_ALL : FILTER_NONE);
+        *out = compiler_filter(c, n->value.i64 != 0 ? FILTER_ALL : FILTER_NONE);
         return ERR_OK;
     default:
         return leaf(c, n, out);
@@ -500,7 +519,8 @@ static Err names_filter(Compiler *c, const RuleNode *pick, const Filter **out)
 {
     const Operand o = field(c, RULE_FIELD_NAME);
     *out = NULL;
-    return pick->name_count == 0 ? ERR_OK : texts_in(c, &o, pick->names, pick->name_count, out);
+    return pick->name_count == 0 ? ERR_OK
+                                 : compiler_texts_in(c, &o, pick->names, pick->name_count, out);
 }
 
 static Err pick_filter(Compiler *c, const RuleNode *pick, bool with_names, const Filter **out)
@@ -509,12 +529,12 @@ static Err pick_filter(Compiler *c, const RuleNode *pick, bool with_names, const
     if (with_names)
         TRY(names_filter(c, pick, &names));
     if (pick->count > 0)
-        TRY(compile(c, pick->args[0], &where));
+        TRY(compiler_condition(c, pick->args[0], &where));
     if (names != NULL && where != NULL) {
         const Filter **both = ARENA_ARRAY(c->ctx->arena, const Filter *, 2);
         both[0] = names;
         both[1] = where;
-        where = gathered(c, FILTER_AND, both, 2);
+        where = compiler_gather(c, FILTER_AND, both, 2);
     }
     *out = where != NULL ? where : names;
     return ERR_OK;
@@ -570,9 +590,9 @@ Err analysis_step(Ctx *ctx, const AnalysisNames *names, const RuleNode *step, An
         for (uint32_t i = 0; i < step->count; i++) {
             TRY(pick_filter(&c, step->args[i], true, &picks[i]));
             if (picks[i] == NULL)
-                picks[i] = new_filter(&c, FILTER_ALL);
+                picks[i] = compiler_filter(&c, FILTER_ALL);
         }
-        select.filter = gathered(&c, FILTER_OR, picks, step->count);
+        select.filter = compiler_gather(&c, FILTER_OR, picks, step->count);
     }
     *out = select;
     return ERR_OK;
@@ -588,7 +608,7 @@ Err analysis_filter(Ctx *ctx, const AnalysisNames *names, const RuleNode *condit
                     AnalysisTexts *texts, const Filter **out)
 {
     Compiler c = {.ctx = ctx, .names = names, .texts = texts};
-    return compile(&c, condition, out);
+    return compiler_condition(&c, condition, out);
 }
 
 Err analysis_column(Ctx *ctx, const AnalysisNames *names, const RuleNode *n, RuleType wanted,
@@ -596,7 +616,11 @@ Err analysis_column(Ctx *ctx, const AnalysisNames *names, const RuleNode *n, Rul
 {
     Compiler c = {.ctx = ctx, .names = names}; /* no condition, so no texts */
     Operand o;
-    TRY(operand(&c, n, wanted, &o));
+    if (n->op == RULE_MUL)
+        return unsupported(&c, n, "a product");
+    TRY(compiler_operand(&c, n, wanted, &o));
+    if (o.kind == OPERAND_LIST)
+        return unsupported(&c, n, "a list");
     *out = o.kind == OPERAND_MISSING ? (ScanProp){PROP_NONE, 0} : (ScanProp){o.prop, o.scale};
     return ERR_OK;
 }
@@ -610,7 +634,7 @@ static const Filter *says(Compiler *c, uint32_t attribute, Str name)
     const Filter **args = ARENA_ARRAY(c->ctx->arena, const Filter *, 2);
     const SchemaProp *p = schema_prop_at(c->names->schema, attribute);
     static const uint8_t MISSING[] = {1};
-    Filter *set = new_filter(c, p->type == EVENT_TEXT ? FILTER_CODES : FILTER_RANGE);
+    Filter *set = compiler_filter(c, p->type == EVENT_TEXT ? FILTER_CODES : FILTER_RANGE);
     *set = (Filter){.kind = set->kind, .prop = attribute, .min = INT64_MIN + 1, .max = INT64_MAX};
     if (p->type == EVENT_TEXT) {
         set->codes = MISSING;
@@ -619,11 +643,11 @@ static const Filter *says(Compiler *c, uint32_t attribute, Str name)
     args[0] = p->type == EVENT_TEXT ? negated(c, set) : set;
     if (gone == NULL)
         return args[0];
-    Filter *removed = new_filter(c, FILTER_RANGE);
+    Filter *removed = compiler_filter(c, FILTER_RANGE);
     removed->prop = gone->id;
     removed->min = removed->max = 1;
     args[1] = removed;
-    return gathered(c, FILTER_OR, args, 2);
+    return compiler_gather(c, FILTER_OR, args, 2);
 }
 
 Err analysis_attribute(Ctx *ctx, const AnalysisNames *names, const RuleNode *comparison,
@@ -648,11 +672,12 @@ Err analysis_attribute(Ctx *ctx, const AnalysisNames *names, const RuleNode *com
     both[0] = says(&c, p->id, of->name);
     both[1] = holds;
     for (int i = 0; i < 2; i++)
-        selects[i] = (ScanSelect){.events = ATTRIBUTES,
-                                  .event_count = 1,
-                                  .from_ms = 0,
-                                  .to_ms = ctx->now_ms + 1,
-                                  .filter = i == 0 ? both[0] : gathered(&c, FILTER_AND, both, 2)};
+        selects[i] =
+            (ScanSelect){.events = ATTRIBUTES,
+                         .event_count = 1,
+                         .from_ms = 0,
+                         .to_ms = ctx->now_ms + 1,
+                         .filter = i == 0 ? both[0] : compiler_gather(&c, FILTER_AND, both, 2)};
     *s = (Segment){
         .kind = SEGMENT_LAST, .selects = selects, .select_count = 2, .otherwise = otherwise};
     return ERR_OK;

@@ -21,15 +21,30 @@ static bool is_space(RuleNameKind kind, SchemaSpace *out)
     return kind == RULE_NAME_PROP || kind == RULE_NAME_CONTEXT || kind == RULE_NAME_PERSON;
 }
 
+/* The records that the ask is about; NULL: no event has had such a list. */
+static const SchemaProp *records(const Schema *schema, const RuleAsk *ask)
+{
+    const SchemaProp *list = schema_find_prop(schema, SCHEMA_EVENT, ask->list);
+    return list == NULL || list->type != EVENT_ITEMS ? NULL : list;
+}
+
+static const SchemaProp *find_field(const Schema *schema, const RuleAsk *ask)
+{
+    const SchemaProp *list = records(schema, ask);
+    return list == NULL ? NULL : schema_find_field(schema, list, ask->name);
+}
+
 static RuleDecl lookup(void *arg, const RuleAsk *ask)
 {
     const Schema *schema = ((const AnalysisNames *)arg)->schema;
     SchemaSpace space;
+    const bool is_prop = is_space(ask->kind, &space);
     if (ask->kind == RULE_NAME_EVENT)
         return (RuleDecl){.known = schema_find_event(schema, ask->name) != 0};
-    if (!is_space(ask->kind, &space))
+    if (!is_prop && ask->kind != RULE_NAME_ITEM)
         return (RuleDecl){.known = true}; /* nobody can say yet */
-    const SchemaProp *p = schema_find_prop(schema, space, ask->name);
+    const SchemaProp *p =
+        is_prop ? schema_find_prop(schema, space, ask->name) : find_field(schema, ask);
     return p == NULL ? (RuleDecl){0}
                      : (RuleDecl){.known = true, .type = analysis_rule_type(p->type)};
 }
@@ -42,10 +57,14 @@ static bool known(void *arg, const RuleAsk *ask, size_t i, Str *name)
         *name = schema_event_name(schema, (uint32_t)i + 1);
         return true;
     }
-    if (!is_space(ask->kind, &space) || i >= schema_prop_count(schema))
+    const bool is_prop = is_space(ask->kind, &space);
+    const SchemaProp *list = is_prop ? NULL : records(schema, ask);
+    if ((!is_prop && (ask->kind != RULE_NAME_ITEM || list == NULL)) ||
+        i >= schema_prop_count(schema))
         return false;
     const SchemaProp *p = schema_prop_at(schema, PROP_FIRST + (uint32_t)i);
-    *name = p->space == space ? schema_prop_name(schema, p->id) : STR("");
+    const bool fits = is_prop ? p->space == space : p->list == list->id;
+    *name = fits ? schema_prop_name(schema, p->id) : STR("");
     return true;
 }
 

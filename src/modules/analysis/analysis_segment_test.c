@@ -124,6 +124,8 @@ static void put_step(RuleKit *k, Buf *out)
     PUT_ONE_OF(k, out, "any event", "\"Order Completed\"", "[\"Page Viewed\", \"Store Visited\"]",
                "\"Order Completed\" where channel == \"web\"",
                "\"Store Visited\" where quantity >= 2",
+               "\"Order Completed\" where any(items, qty >= 2 and price < 50 CNY)",
+               "any event where sum(items, price * qty) > 80 CNY and tags contains \"S1\"",
                "any of (\"Page Viewed\", any event where gift == true)");
 }
 
@@ -308,10 +310,7 @@ TEST(analysis_what_cannot_be_asked_of_all_persons_is_refused)
     } REFUSED[] = {
         {"segment(\"Regulars\")", "query.unsupported"},
         {"not consents(\"sms\", \"marketing\")", "query.unsupported"},
-        {"did(\"Order Completed\" where any(items, qty >= 2))", "query.unsupported"},
-        {"count(\"Order Completed\" where count(items) > 2) > 1", "query.unsupported"},
         {"sum(\"Order Completed\", total * quantity) > 3 CNY", "query.unsupported"},
-        {"first(\"Order Completed\").tags contains \"web\"", "query.unsupported"},
         {"distinct(\"Order Completed\", status) > 1", "query.unsupported"},
     };
     Asking a;

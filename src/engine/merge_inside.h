@@ -1,0 +1,126 @@
+/*
+ * engine/merge_inside.h -- what a merge's files share.  Private to merge*.c.
+ *
+ *   merge.c        rows into one order, their keys and columns
+ *   merge_items.c  what rows have several of, in the order of the rows
+ *
+ * Owns: nothing but what engine/merge.h says.  Threads: one merge each.
+ */
+#pragma once
+
+#include "engine/filter.h"
+#include "engine/merge.h"
+#include "engine/prop_index.h"
+
+typedef struct OutColumn {
+    PartColumnPlan plan;
+    uint64_t values; /* how many rows have one, before it is known whether all do */
+} OutColumn;
+
+/* Rows of one list of a part that go to one list of the new part, in the round under way. */
+typedef struct Source {
+    struct Source *next;
+    Part *part;
+    const PartList *list;
+    uint32_t first, count;
+    uint32_t at; /* their place among the values that are read for the new list */
+} Source;
+
+typedef struct OutList {
+    uint32_t event;
+    uint64_t rows;
+    OutColumn *columns;
+    uint32_t column_count, column_cap;
+    PropIndex index;
+    Source *sources; /* of the round */
+    uint32_t count;  /* rows of the round */
+    uint32_t *keys;  /* of the block so far; malloc */
+    uint32_t key_count, key_cap;
+    PropIndex items_index;
+    uint32_t first_items,
+        items_count; /* of what its rows have several of; in order once they are planned */
+} OutList;
+
+/* What the rows of one new list have in one list property. */
+typedef struct OutItems {
+    uint32_t of; /* which list */
+    uint32_t prop;
+    OutList rows; /* the items: no keys and no sources */
+} OutItems;
+
+/* A row: what orders it, where it comes from and where it goes. */
+typedef struct Cell {
+    uint64_t key;        /* key and milliseconds */
+    uint32_t row;        /* of its list; then its place among the values that are read */
+    uint16_t from, list; /* numbers of the lists */
+} Cell;
+
+typedef struct InList {
+    uint32_t cursor; /* of the directory */
+    uint32_t next;   /* row of the block that was not taken into the window */
+    PartRows rows;   /* of the block */
+    uint32_t *keys;  /* of them */
+    uint32_t to;     /* out list; of PART_REST the row's event says it */
+} InList;
+
+typedef struct InPart {
+    Part *part;
+    InList *lists;
+    const uint32_t *moved; /* of the block: moved_block() */
+    uint32_t sequence_cursor;
+    uint32_t first, left; /* of the block's sequence: what the window has not taken */
+    Cell *window;         /* rows in order */
+    uint32_t from, to;    /* of them: what waits */
+} InPart;
+
+typedef struct Merge {
+    Ctx *ctx;
+    Arena *life;  /* of the whole merge */
+    Arena *block; /* of one block */
+    Arena *round; /* of some rows of a block */
+    InPart *in;
+    uint32_t in_count;
+    OutList *out;
+    uint32_t out_count;
+    OutItems *items; /* by list, then property, once they are planned */
+    uint32_t items_count, items_cap;
+    int64_t *item_values; /* merge_items.c: on their way */
+    uint32_t *list_of;    /* event -> out list */
+    uint32_t event_max;
+    uint32_t window_cells;
+    uint64_t bytes_max;
+    FilterScratch scratch;
+    PartBuilder *builder;
+    const Moved *moved;
+    const atomic_bool *stop;
+} Merge;
+
+/* ---- merge.c ------------------------------------------------------------------------------------ */
+
+/* Sound checksums do not help when the bytes make no sense. */
+MUST_USE Err merge_damaged(const Merge *m, Part *p);
+
+/* All values of one column in those rows.  NULL column: none has one. */
+MUST_USE Err merge_read_column(Merge *m, const FilterRows *r, const PartColumn *c, int scale,
+                               int64_t *out);
+
+/* A value of a shared list or its items, and where it goes. */
+typedef void (*MergeValueFn)(Merge *m, OutList *to, const PartColumn *c, int64_t value);
+
+/* ---- merge_items.c ------------------------------------------------------------------------------ */
+
+/* What the rows of the new list number `list` have in `prop`; made when there is none yet. */
+OutItems *merge_items_for(Merge *m, uint32_t list, uint32_t prop);
+
+/* Calls `fn` for each value of the items of these rows of a shared list; `count`: the items are not counted yet. */
+MUST_USE Err merge_rest_items(Merge *m, const FilterRows *r, const int64_t *events, MergeValueFn fn,
+                              bool count);
+
+/* All of them are known: puts them into order. */
+void merge_arrange_items(Merge *m);
+
+/* Whether the round's rows of a list say soundly how many items they have. */
+MUST_USE Err merge_check_items(Merge *m, const OutList *l);
+
+/* The items of the round's rows of a list: row i is cells[rows[i]]. */
+MUST_USE Err merge_write_items(Merge *m, const OutList *l, const Cell *cells, const uint32_t *rows);
