@@ -76,7 +76,8 @@ static bool make(Part *part, uint32_t block_index, Bits *out)
 {
     *out = (Bits){{0}};
     for (uint32_t list = 0; list < part->head->list_count; list++)
-        if (!add_list(part, &part->lists[list], part->blocks[block_index].block, out))
+        if (part->lists[list].event != PART_PERSON &&
+            !add_list(part, &part->lists[list], part->blocks[block_index].block, out))
             return false;
     return true;
 }

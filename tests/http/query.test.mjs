@@ -621,6 +621,14 @@ test('conditions on attributes hold as of now, for people and for their events',
   const pairs = (await ask(steps)).transitions.rows.map((t) => `${t.from} > ${t.to}`)
   assert.ok(pairs.includes('Path First > Path Second'), pairs.join(', '))
   await refused('query.rule', { trend: { ...WEEK, of: '"Shelf Tasted" where person.town > 3' } }, '/trend/of')
+  const weeks = { from: '2026-11-09', to: '2026-11-22', by: 'week' }
+  const active = async () => [
+    (await ask({ retention: { ...weeks, start: 'any event', returns: 'any event' } })).retention,
+    (await ask({ lifecycle: { ...weeks, of: 'any event' } })).lifecycle,
+  ]
+  const before = await active()
+  await say('attributes', 'mute-a', { properties: { town: 'x' } }) // and never did anything
+  assert.deepEqual(await active(), before)
 })
 
 test('what is no event needs a right of its own, and says what is wrong with it', async () => {
