@@ -411,13 +411,13 @@ async function funnelOverTime(place, q, ask) {
   const { intervals } = (await ask({ funnel: question })).funnel
   if (!people(q))
     return intervals.map(({ start, persons, complete }) => ({
-      timestamp: dayOf(at(start)),
+      timestamp: dayOf(place.at(start)),
       is_period_final: complete,
       reached_from_step_count: persons[first],
       reached_to_step_count: persons[last],
       conversion_rate: persons[first] === 0 ? 0 : Math.round((10000 * persons[last]) / persons[first]) / 100,
     }))
-  const interval = intervals.findIndex((row) => at(row.start) === instant(start)) + 1
+  const interval = intervals.findIndex((row) => place.at(row.start) === instant(start)) + 1
   const reached = await everybody(question, { interval, step: last + 1 }, ask)
   const began = lost ? await everybody(question, { interval, step: first + 1 }, ask) : []
   return [null, place.people(lost ? began.filter((p) => !reached.includes(p)) : reached, q.filter)]
