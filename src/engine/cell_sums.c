@@ -100,6 +100,8 @@ static void make_room(CellSums *t)
 
 void cell_sums_add(CellSums *t, uint32_t cell, int64_t value, int64_t amount)
 {
+    if (t->is_full) /* the question is refused: nothing is settled for it any more */
+        return;
     if (t->count > 0 && is_same(&t->at[t->count - 1], cell, value)) {
         put(t, &t->at[t->count - 1], amount);
         return;

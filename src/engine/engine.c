@@ -263,7 +263,7 @@ bool engine_is_complete(Engine *e, int64_t until_us, uint64_t *offered)
     (void)pthread_mutex_lock(&e->lock);
     for (int rc = 0; !e->complete && rc == 0 && until_us > 0;)
         rc = pthread_cond_clockwait(&e->changed, &e->lock, CLOCK_MONOTONIC, &until);
-    const bool complete = e->complete;
+    const bool complete = e->complete && !atomic_load(&e->stuck);
     if (offered != NULL)
         *offered = e->offered - 1;
     (void)pthread_mutex_unlock(&e->lock);

@@ -515,7 +515,9 @@ void engine_take_names(Engine *e)
 
 static bool slice_is_full(const Engine *e)
 {
-    return e->open.count >= e->o.slice_rows || rows_cells(&e->open) >= ENGINE_SLICE_CELLS;
+    /* Rows that moved leave their values behind: these count, too. */
+    return e->open.count >= e->o.slice_rows || rows_cells(&e->open) >= ENGINE_SLICE_CELLS ||
+           e->open.value_count + e->open.item_value_count >= ENGINE_SLICE_VALUES;
 }
 
 /* Looked at once per group, which has not much more than GROUP_BYTES. */

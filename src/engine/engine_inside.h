@@ -81,6 +81,7 @@ struct Engine {
     uint8_t key[SIPHASH_KEY_BYTES]; /* of the ids */
 
     pthread_t applier, keeper;
+    atomic_bool stuck;   /* a change was left out, because rows that it moves cannot be read */
     atomic_bool closing; /* merges end at their next block, and no other begins */
     pthread_mutex_t apply;
     Schema *schema; /* guarded by apply */
@@ -151,7 +152,7 @@ Week *engine_week(Engine *e, int64_t week_ms);
 uint32_t engine_files_of(const Engine *e, int64_t week_ms, uint32_t *first);
 
 /* What a slice takes while it is sorted: its columns have eight bytes per cell at most. */
-enum { ENGINE_SLICE_CELLS = 1 << 24 };
+enum { ENGINE_SLICE_CELLS = 1 << 24, ENGINE_SLICE_VALUES = 1 << 22 };
 
 /* Parts that were made just now have everything behind them that is known of who is whom.  Under `apply`. */
 void engine_set_generation(const Engine *e, Part *const *parts, uint32_t count);
@@ -242,6 +243,7 @@ FileGroup engine_group_of(const FilePart *files, uint32_t count, uint32_t at);
 typedef struct LogStretch {
     int64_t week_ms;
     uint64_t from_seq, to_seq;
+    bool erasures; /* these instead, of any week */
 } LogStretch;
 
 typedef Err (*LogEventFn)(Ctx *ctx, uint64_t seq, const Event *event, void *arg);

@@ -36,6 +36,8 @@ enum {
 /* From here on the slices that are there, their ids and their names belong to the flush. */
 static void begin_flush(Engine *e)
 {
+    if (atomic_load(&e->stuck))
+        return;
     (void)pthread_mutex_lock(&e->apply);
     if (!e->flush_begun)
         engine_close_slice(e);

@@ -60,11 +60,20 @@ static uint32_t below(World *w, uint32_t n)
     return (uint32_t)prng_below(&w->random, n);
 }
 
-static uint32_t actor_of(World *w, uint32_t key)
+/* 0 = nobody has heard of it. */
+static uint32_t find_actor(const World *w, uint32_t key)
 {
     for (uint32_t i = 1; i <= w->actor_count; i++)
         if (w->actors[i].key == key && !w->actors[i].erased)
             return i;
+    return 0;
+}
+
+static uint32_t actor_of(World *w, uint32_t key)
+{
+    const uint32_t known = find_actor(w, key);
+    if (known != 0)
+        return known;
     w->actors[++w->actor_count] = (Actor){.key = key, .person = w->actor_count};
     return w->actor_count;
 }
@@ -233,12 +242,16 @@ static void add_change(World *w)
     if (kind != EVENT_ERASE)
         head.other = key_of(w, other);
     add_record(w, event_begin(&w->ctx, &head));
-    const uint32_t a = actor_of(w, key), b = kind == EVENT_ERASE ? 0 : actor_of(w, other);
-    if (kind == EVENT_LINK)
-        link_in_model(w, a, b);
-    else if (kind == EVENT_UNLINK)
+    if (kind == EVENT_LINK) {
+        const uint32_t a = actor_of(w, key);
+        link_in_model(w, a, actor_of(w, other));
+        return;
+    }
+    /* What there is none of takes no number. */
+    const uint32_t a = find_actor(w, key), b = find_actor(w, other);
+    if (kind == EVENT_UNLINK && a != 0 && b != 0)
         unlink_in_model(w, a, b);
-    else
+    else if (kind == EVENT_ERASE && a != 0)
         erase_in_model(w, a);
 }
 

@@ -11,14 +11,15 @@
  * no other of them has.
  *
  * Once rows have been moved from person to person, a file may hold rows of what arrived long before it: then all
- * files of the week are made again as one, from the whole log of that week, as they were saved: who was moved since is
- * dead in it, as in what it replaces.
+ * files of the week are made again as one, from the whole log of that week, by who is whom as the files know it: when
+ * persons were moved since, a flush comes first.
  *
  * Memory: the file that is made, its rows once more in slices of flush_rows, and up to 40 bytes per id.
  */
 #include "engine/engine_inside.h"
 #include "events/events_survey.h"
 
+#include "base/hash.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -37,8 +38,12 @@ typedef struct Reading {
 
 static bool belongs(const Reading *r, uint64_t seq, const Event *event)
 {
-    return seq >= r->stretch->from_seq && seq < r->stretch->to_seq && engine_has_row(event) &&
-           rows_week_ms(event->time_ms, r->e->o.origin_ms) == r->stretch->week_ms;
+    if (seq < r->stretch->from_seq || seq >= r->stretch->to_seq)
+        return false;
+    return r->stretch->erasures
+               ? event->kind == EVENT_ERASE
+               : engine_has_row(event) &&
+                     rows_week_ms(event->time_ms, r->e->o.origin_ms) == r->stretch->week_ms;
 }
 
 static Err take_batch(Ctx *ctx, uint64_t first_seq, int64_t outbox_id, Str records, void *arg)
@@ -101,8 +106,16 @@ FileGroup engine_group_of(const FilePart *files, uint32_t count, uint32_t at)
 
 /* ---- its rows once more --------------------------------------------------------------------------- */
 
+/* The log still has what was erased a short while ago: an actor's events below this number. */
+typedef struct ErasedActor {
+    uint64_t actor; /* hash of its key */
+    uint64_t below;
+} ErasedActor;
+
 typedef struct Mend {
     Engine *e;
+    ErasedActor *erased; /* by actor */
+    uint32_t erased_count, erased_cap;
     const Moved *moved;        /* as the files know it */
     uint64_t from_seq, to_seq; /* what of the week it shall hold */
     const FilePart *files;     /* of its week */
@@ -147,6 +160,73 @@ static bool is_before_group(const Mend *m, uint64_t hash)
     return false;
 }
 
+static uint64_t actor_hash(EventActor actor)
+{
+    return hash_bytes(actor.value, hash_bytes(actor.kind, actor.kind.len));
+}
+
+static Err take_erasure(Ctx *ctx, uint64_t seq, const Event *event, void *arg)
+{
+    (void)ctx;
+    Mend *m = arg;
+    if (m->erased_count == m->erased_cap) {
+        m->erased_cap = m->erased_cap * 2 + 16;
+        m->erased = realloc(m->erased, m->erased_cap * sizeof *m->erased);
+        CHECK(m->erased != NULL);
+    }
+    m->erased[m->erased_count++] = (ErasedActor){actor_hash(event->actor), seq};
+    return ERR_OK;
+}
+
+static int by_actor(const void *a, const void *b)
+{
+    const ErasedActor *x = a, *y = b;
+    if (x->actor != y->actor)
+        return x->actor < y->actor ? -1 : 1;
+    return (x->below > y->below) - (x->below < y->below);
+}
+
+/* The last erasure of an actor holds for all that came before it. */
+static bool was_erased(const Mend *m, EventActor actor, uint64_t seq)
+{
+    const uint64_t hash = actor_hash(actor);
+    uint32_t low = 0, high = m->erased_count;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (m->erased[middle].actor <= hash)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low > 0 && m->erased[low - 1].actor == hash && seq < m->erased[low - 1].below;
+}
+
+/* Who was erased in the part of the log that the files know. */
+static Err find_erased(Ctx *ctx, Mend *m)
+{
+    Engine *e = m->e;
+    (void)pthread_mutex_lock(&e->apply);
+    const bool any = persons_erased(schema_persons(e->schema)) > 0;
+    (void)pthread_mutex_unlock(&e->apply);
+    const LogStretch all = {.from_seq = m->from_seq, .to_seq = e->durable_seq, .erasures = true};
+    if (any)
+        TRY(engine_log_read(ctx, e, &all, &e->closing, take_erasure, m));
+    if (m->erased_count > 0)
+        qsort(m->erased, m->erased_count, sizeof *m->erased, by_actor);
+    return ERR_OK;
+}
+
+/* Rows are placed by who is whom now, which must be what the files know: else the next flush comes first. */
+static Err expect_no_moves(Ctx *ctx, Mend *m)
+{
+    (void)pthread_mutex_lock(&m->e->apply);
+    const uint32_t now = persons_moved(schema_persons(m->e->schema))->generation;
+    (void)pthread_mutex_unlock(&m->e->apply);
+    return now == m->moved->generation
+               ? ERR_OK
+               : fail(ctx, ERR_CONFLICT, "events.moving", "persons were moved meanwhile");
+}
+
 static Err take_event(Ctx *ctx, uint64_t seq, const Event *event, void *arg)
 {
     Mend *m = arg;
@@ -155,6 +235,10 @@ static Err take_event(Ctx *ctx, uint64_t seq, const Event *event, void *arg)
     Home home = {0};
     if (is_before_group(m, hash))
         return ERR_OK;
+    if (was_erased(m, event->actor, seq)) {
+        (void)recent_ids_add(&m->ids, hash); /* it came, and comes in no more */
+        return ERR_OK;
+    }
     (void)pthread_mutex_lock(&e->apply);
     if (engine_find_home(e, event, &home) == ENGINE_ASIDE_COUNT && recent_ids_add(&m->ids, hash) &&
         seq >= m->from_seq && seq < m->to_seq)
@@ -186,6 +270,7 @@ static void mend_free(Mend *m)
     for (uint32_t i = 0; i < m->slice_count; i++)
         part_unref(m->slices[i]);
     free(m->slices);
+    free(m->erased);
     rows_free(&m->rows);
     recent_ids_free(&m->ids);
 }
@@ -198,8 +283,11 @@ static Err make_again(Ctx *ctx, Mend *m, FileList *made)
     const LogStretch of_group = {m->files[m->at].part->head->week_ms,
                                  m->files[m->group.from].part->head->from_seq,
                                  m->files[m->group.to - 1].part->head->to_seq};
+    TRY(expect_no_moves(ctx, m));
+    TRY(find_erased(ctx, m));
     TRY(engine_log_read(ctx, e, &of_group, &e->closing, take_event, m));
     TRY(close_slice(ctx, m));
+    TRY(expect_no_moves(ctx, m));
     uint64_t *hashes = engine_hashes_of(ctx, &m->ids);
     const uint32_t hash_count = own_ids(m, hashes, m->ids.count);
     if (m->slice_count == 0 && hash_count > 0)

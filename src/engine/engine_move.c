@@ -361,43 +361,63 @@ static void wait_for_mend(Engine *e)
     (void)pthread_mutex_lock(&e->apply);
 }
 
-static bool is_stopping(Engine *e)
-{
-    (void)pthread_mutex_lock(&e->lock);
-    const bool stopping = e->stopping;
-    (void)pthread_mutex_unlock(&e->lock);
-    return stopping;
-}
+enum {
+    MEND_TRIES = 120
+}; /* a second each: what cannot be mended by then is lost, and its questions fail */
 
-/* Where the person's rows are, all of them readable, if they ever will be.  Without a log nothing is made again. */
-static Sources sound_sources(Engine *e, uint32_t person)
+/* Where the person's rows are, all of them readable, if they ever will be.  Without a log nothing is made again.
+ * False: nobody will make them again before this engine ends. */
+static bool sound_sources(Engine *e, uint32_t person, Sources *out)
 {
-    Sources s = find_sources(e, person);
-    while (e->o.log_folder.len > 0 && !sources_are_sound(&s, person) && !is_stopping(e)) {
-        sources_free(&s);
+    *out = find_sources(e, person);
+    for (int tries = 0; e->o.log_folder.len > 0 && !sources_are_sound(out, person); tries++) {
+        if (e->o.read_only || atomic_load(&e->closing))
+            return false;
+        if (tries == MEND_TRIES)
+            return true;
+        sources_free(out);
         wait_for_mend(e);
-        s = find_sources(e, person);
+        *out = find_sources(e, person);
     }
-    return s;
+    return true;
 }
 
-/* False: an actor has no number, and there is no room for it. */
+/* What there is none of cannot be undone or erased, and takes no number. */
+static bool is_of_known(const Engine *e, const Event *record, PersonsChange *out)
+{
+    out->a = schema_find_actor(e->schema, record->actor);
+    out->b = record->kind == EVENT_ERASE ? 0 : schema_find_actor(e->schema, record->other);
+    return out->a != 0 && (record->kind == EVENT_ERASE || out->b != 0);
+}
+
+static bool is_of_new(Engine *e, const Event *record, PersonsChange *out)
+{
+    const bool good = schema_actor(e->schema, record->actor, &out->a) &&
+                      schema_actor(e->schema, record->other, &out->b);
+    if (!good)
+        engine_keep_aside(e, ENGINE_ASIDE_ACTORS);
+    return good;
+}
+
+/* False: it changes nothing. */
 static bool change_of(Engine *e, const Event *record, PersonsChange *out)
 {
     static const PersonsKind KINDS[EVENT_KIND_COUNT] = {[EVENT_LINK] = PERSONS_LINK,
                                                         [EVENT_UNLINK] = PERSONS_UNLINK,
                                                         [EVENT_ERASE] = PERSONS_ERASE};
     *out = (PersonsChange){.kind = KINDS[record->kind]};
-    return schema_actor(e->schema, record->actor, &out->a) &&
-           (record->kind == EVENT_ERASE || schema_actor(e->schema, record->other, &out->b));
+    return record->kind == EVENT_LINK ? is_of_new(e, record, out) : is_of_known(e, record, out);
 }
 
 static void apply_change(Engine *e, PersonsChange change)
 {
     RowBuffer of_open = {0};
     const uint32_t moves = persons_moves(schema_persons(e->schema), change);
-    Sources s = moves == 0 ? (Sources){0} : sound_sources(e, moves);
-    if (!schema_change(e->schema, change)) {
+    Sources s = {0};
+    if (moves != 0 && !sound_sources(e, moves, &s)) {
+        /* From here on memory lacks something: no flush may say that it has it.  The next start reads it again. */
+        atomic_store(&e->stuck, true);
+    } else if (!schema_change(e->schema, change)) {
         engine_keep_aside(e, ENGINE_ASIDE_LINKS);
     } else if (moves != 0) {
         rows_take(&e->open, moves, &of_open);
@@ -415,8 +435,6 @@ void engine_change(Engine *e, const Event *record, uint64_t seq)
     engine_set_applied(e, seq, 0);
     if (change_of(e, record, &change))
         apply_change(e, change);
-    else
-        engine_keep_aside(e, ENGINE_ASIDE_ACTORS);
 }
 
 /* ---- figures ------------------------------------------------------------------------------------------ */

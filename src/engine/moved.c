@@ -57,20 +57,27 @@ static MovedBlock *own_block(Moved *m, uint32_t block)
     return b;
 }
 
-Moved *moved_next(const Moved *m, uint32_t person)
+/* Shares all blocks with the other one. */
+static Moved *copy_of(const Moved *m)
 {
-    Moved *next = moved_new();
-    next->generation = m->generation;
-    next->block_count = m->block_count;
-    next->blocks = calloc((size_t)m->block_count + 1, sizeof *next->blocks);
-    CHECK(next->blocks != NULL);
+    Moved *copy = moved_new();
+    copy->generation = m->generation;
+    copy->block_count = m->block_count;
+    copy->blocks = calloc((size_t)m->block_count + 1, sizeof *copy->blocks);
+    CHECK(copy->blocks != NULL);
     for (uint32_t i = 0; i < m->block_count; i++) {
-        next->blocks[i] = m->blocks[i];
-        if (next->blocks[i] != NULL)
-            atomic_fetch_add(&next->blocks[i]->refs, 1);
+        copy->blocks[i] = m->blocks[i];
+        if (copy->blocks[i] != NULL)
+            atomic_fetch_add(&copy->blocks[i]->refs, 1);
     }
-    if (person == 0)
-        return next;
+    return copy;
+}
+
+Moved *moved_next(Moved *m, uint32_t person)
+{
+    Moved *next = atomic_load(&m->refs) == 1 ? m : copy_of(m);
+    if (next != m)
+        moved_unref(m);
     MovedBlock *b = own_block(next, person >> PART_BLOCK_BITS);
     b->latest = b->at[person & (PART_BLOCK_PERSONS - 1)] = ++next->generation;
     return next;

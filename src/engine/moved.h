@@ -31,8 +31,9 @@ Moved *moved_new(void);
 Moved *moved_ref(Moved *m);
 void moved_unref(Moved *m); /* NULL is nothing to do */
 
-/* One generation on, in which `person` was moved; 0 = the same one once more, to be changed by moved_set_gone(). */
-Moved *moved_next(const Moved *m, uint32_t person);
+/* One generation on, in which `person` was moved.  Takes `m` over: when nobody else holds it, it is changed where it
+ * stands, else it stays as it is for who does. */
+Moved *moved_next(Moved *m, uint32_t person);
 
 /* Of a map that nobody shares yet: whether the number is that of a person. */
 void moved_set_gone(Moved *m, uint32_t number, bool gone);

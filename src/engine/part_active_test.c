@@ -150,9 +150,7 @@ static void move_some(Kit *k, uint32_t persons[MOVED])
     Moved *m = moved_new();
     for (uint32_t i = 0; i < MOVED; i++) {
         persons[i] = k->rows[kit_below(k, k->count)].person;
-        Moved *next = moved_next(m, persons[i]);
-        moved_unref(m);
-        m = next;
+        m = moved_next(m, persons[i]);
     }
     k->view.moved = m;
     for (uint32_t p = 0; p < k->view.part_count; p++)

@@ -230,9 +230,7 @@ static void move_some(Kit *k, uint32_t slices)
 {
     Moved *m = moved_new();
     for (uint32_t i = 0; i < MOVES * slices; i++) {
-        Moved *next = moved_next(m, k->rows[kit_below(k, k->count)].person);
-        moved_unref(m);
-        m = next;
+        m = moved_next(m, k->rows[kit_below(k, k->count)].person);
     }
     for (uint32_t i = 0; i < k->view.part_count; i++)
         k->view.parts[i]->generation = MOVES * (uint32_t)(k->view.parts[i]->head->from_seq - 1);

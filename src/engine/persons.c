@@ -26,7 +26,7 @@ typedef struct Half {
 } Half;
 
 struct Persons {
-    uint32_t links_max, links;
+    uint32_t links_max, links, erased;
     uint32_t *node_of; /* actor -> node */
     uint32_t actor_room;
     Node *nodes;
@@ -325,6 +325,7 @@ static bool erase_actor(Persons *p, uint32_t a)
         p->members[p->member_count++] = at;
     p->nodes[a].person = 0;
     p->nodes[a].next = a;
+    p->erased++;
     return true;
 }
 
@@ -342,9 +343,7 @@ static void set_gone(Persons *p, uint32_t number)
 /* Whose rows were moved, and which numbers are persons now. */
 static void move_on(Persons *p, uint32_t moves, uint32_t a)
 {
-    Moved *next = moved_next(p->moved, moves);
-    moved_unref(p->moved);
-    p->moved = next;
+    p->moved = moved_next(p->moved, moves);
     for (uint32_t i = 0; i < p->member_count; i++)
         set_gone(p, p->nodes[p->members[i]].actor);
     set_gone(p, a);
@@ -369,6 +368,11 @@ bool persons_change(Persons *p, PersonsChange c)
     if (changed && moves != 0)
         move_on(p, moves, c.a);
     return !full;
+}
+
+uint32_t persons_erased(const Persons *p)
+{
+    return p->erased;
 }
 
 Moved *persons_moved(const Persons *p)

@@ -48,6 +48,8 @@ uint32_t persons_moves(const Persons *p, PersonsChange change);
  * are dead. */
 MUST_USE bool persons_change(Persons *p, PersonsChange change);
 
+uint32_t persons_erased(const Persons *p); /* how many, since ever */
+
 /* Valid until the next change; moved_ref() keeps it. */
 Moved *persons_moved(const Persons *p);
 

@@ -325,9 +325,7 @@ static void move_some(Kit *k)
     Moved *moved = moved_new();
     for (uint32_t n = 1 + kit_below(k, 40); n > 0; n--) {
         const uint32_t person = k->rows[kit_below(k, k->count)].person;
-        Moved *next = moved_next(moved, person);
-        moved_unref(moved);
-        moved = next;
+        moved = moved_next(moved, person);
         uint32_t left = 0;
         for (uint32_t i = 0; i < k->count; i++)
             if (k->rows[i].person != person)

@@ -304,6 +304,14 @@ const Dict *schema_actors(const Schema *s)
     return s->actors;
 }
 
+uint32_t schema_find_actor(const Schema *s, EventActor actor)
+{
+    char room[SCHEMA_KEY_BYTES];
+    const ActorKey key = schema_actor_key(s, actor, room);
+    const uint32_t number = key.key.len == 0 ? 0 : dict_find_hashed(s->actors, key.key, key.hash);
+    return number == 0 ? 0 : person_of(number);
+}
+
 Persons *schema_persons(const Schema *s)
 {
     return s->persons;
@@ -684,6 +692,17 @@ static bool load_actor(Loading *l, Str *from)
     return dict_add_forgotten(actors) == before + 1;
 }
 
+/* A still later one came behind an erasure of this one that was not saved: the log says it again. */
+static void recall_key(Schema *s, const Again *a)
+{
+    const uint32_t later = dict_find(s->actors, a->key);
+    if (later != 0) {
+        CHECK(persons_change(s->persons, (PersonsChange){PERSONS_ERASE, person_of(later), 0}));
+        dict_forget(s->actors, later);
+    }
+    dict_recall(s->actors, a->fresh, a->key);
+}
+
 /* Of several with one key it belongs to the one that is left.  Where that is still the old one, the log will say
  * once more that it was erased: whoever came behind has no event yet, and will get another number. */
 static void give_keys(Loading *l)
@@ -695,7 +714,7 @@ static void give_keys(Loading *l)
         if (persons_of(persons, person_of(a->old)) != 0)
             CHECK(persons_change(persons, (PersonsChange){PERSONS_ERASE, fresh, 0}));
         else if (persons_of(persons, fresh) != 0)
-            dict_recall(l->schema->actors, a->fresh, a->key);
+            recall_key(l->schema, a);
     }
 }
 

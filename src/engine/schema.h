@@ -106,6 +106,9 @@ ActorKey schema_actor_key(const Schema *s, EventActor actor, char *room);
 const Dict *schema_actors(const Schema *s);
 MUST_USE bool schema_actor_of_key(Schema *s, const ActorKey *key, uint32_t *out);
 
+/* The number that an actor has; 0 = none, or nobody. */
+uint32_t schema_find_actor(const Schema *s, EventActor actor);
+
 /* Which actors are one person: to look at, and to change by schema_change(). */
 Persons *schema_persons(const Schema *s);
 

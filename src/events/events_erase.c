@@ -186,7 +186,7 @@ static Err begin_sweep(Ctx *ctx, EventsLog *log, uint64_t top)
 static bool is_to_go(const EventsLog *log, const EventsErase *o, const Event *e, uint64_t seq)
 {
     if (e->kind == EVENT_ERASE)
-        return seq < log->erased.looked;
+        return seq <= log->sweep_top; /* later ones wait: the columns have not heard of them */
     return e->kind != EVENT_GONE &&
            (seq < erased_below(&log->erased, o->key, e->actor) ||
             (event_has_other(e->kind) && seq < erased_below(&log->erased, o->key, e->other)));
@@ -536,7 +536,8 @@ static Err step(Ctx *ctx, EventsLog *log, const EventsErase *o, EventsErased *ou
     const ErasedWaiting waiting = erased_waiting(&log->erased);
     const bool waited = o->wait_ms == 0 || o->now_ms - waiting.since_ms >= o->wait_ms;
     const bool due = waiting.count > 0 && waited;
-    if (out->more || !due || o->heard_seq < log->erased.looked)
+    const bool heard = o->heard_seq > waiting.top || o->heard_seq >= log->erased.looked;
+    if (out->more || !due || !heard)
         return ERR_OK;
     TRY(begin_sweep(ctx, log, waiting.top));
     out->more = true;

@@ -11,7 +11,7 @@ static Err make_stickiness(Asking *a, const ApiStickinessQuestion *q, AskTrend *
                          &out->trend.bucket_count));
     out->trend.bounds = bounds;
     out->trend.measure = TREND_STICKINESS;
-    out->trend.top = (uint32_t)q->top;
+    out->trend.top = q->breakdown_count == 0 ? 0 : (uint32_t)q->top;
     return ask_breakdown(a, q->breakdown, q->breakdown_count, "/stickiness/breakdown", out);
 }
 

@@ -77,7 +77,7 @@ static Err make_part(Asking *a, const ApiTrendQuestion *q, const ApiTrendPart *p
     TRY(analysis_buckets(a->ctx, &a->names.calendar, q->from, q->to, (AnalysisBy)q->by, &bounds,
                          &out->trend.bucket_count));
     out->trend.bounds = bounds;
-    out->trend.top = (uint32_t)q->top;
+    out->trend.top = q->breakdown_count == 0 ? 0 : (uint32_t)q->top;
     TRY(make_measure(a, part, base, out));
     if (part->records_is == DTO_VALUE)
         TRY(ask_records(a, part->records, below(a, base, "records"), out));
@@ -121,7 +121,7 @@ static Err make_trend(Asking *a, const ApiTrendQuestion *q, Parts *parts)
                       parts->lettered ? arena_printf(a->ctx->arena, "/trend/series/%" PRIu32, i).ptr
                                       : "/trend",
                       &parts->at[i]));
-    const uint64_t rows = (uint64_t)parts->count * (uint64_t)(q->top + 1);
+    const uint64_t rows = (uint64_t)parts->count * ((uint64_t)parts->at[0].trend.top + 1);
     if (rows * parts->at[0].trend.bucket_count > QUERY_CELLS_MAX)
         return fail_field(a->ctx, "", "query.too_large",
                           "at most %d cells: fewer series, a shorter range, or longer buckets",
