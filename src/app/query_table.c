@@ -272,9 +272,11 @@ static void print_part(const Printer *p, const DtoType *t, const char *object)
 {
     for (int i = 0; i < t->count; i++) {
         const DtoField *f = &t->fields[i];
+        if (!is_there(f, object))
+            continue;
         if (is_objects(f->type))
             print_objects(p, t, f, object);
-        else if (f != times_of(t) && is_there(f, object))
+        else if (f != times_of(t))
             printf("%s: %.*s\n", f->name, STR_ARG(member_text(p, f, object)));
     }
 }
