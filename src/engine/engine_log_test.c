@@ -462,6 +462,36 @@ TEST(a_week_with_rows_that_links_moved_is_made_again_whole_with_everybody_in_the
     }
 }
 
+TEST(who_was_erased_stays_so_when_a_file_is_made_again_from_a_log_that_still_has_them)
+{
+    Pair p;
+    pair_open(&p, 51);
+    p.fan = 64;
+    append_some(&p, 100);
+    start_engine(&p);
+    CHECK(engine_flush(&p.ctx, p.engine) == ERR_OK);
+    const uint64_t all = look(&p).rows;
+    p.links = 5;
+    p.erasures = 500;
+    append_some(&p, 20);
+    CHECK(engine_flush(&p.ctx, p.engine) == ERR_OK);
+    const Seen before = look(&p);
+    CHECK(before.rows > all / 4 && before.rows < (uint64_t)p.events);
+    events_close(p.log);
+    engine_close(p.engine);
+    start_log(&p);
+    damage_largest(&p, ".part");
+    start_engine(&p);
+    int64_t bad = 0;
+    CHECK(engine_verify(&p.ctx, p.engine, NULL, NULL, &bad) == ERR_OK);
+    EXPECT_I64(bad, 1);
+    wait_until_mended(&p, 1);
+    const Seen mended = look(&p);
+    EXPECT_I64((int64_t)mended.rows, (int64_t)before.rows);
+    CHECK(mended.sum == before.sum && !mended.damaged);
+    pair_close(&p);
+}
+
 TEST(a_link_waits_until_the_damaged_file_with_its_rows_is_made_again)
 {
     Pair p;
