@@ -181,7 +181,7 @@ export class DuckDb {
     })
   }
 
-  /** For now, and after every start. */
+  /** Asks it now, and once more after every start. */
   async keep(sql) {
     this.views.push(sql)
     await this.ask(sql)

@@ -45,20 +45,6 @@ typedef struct Take {
     Taking lists[PART_LISTS_MAX];
 } Take;
 
-/* Keys ascend, so a person's stand together: the first at or above `key`. */
-static uint32_t first_from(const uint32_t *keys, uint32_t n, uint32_t key)
-{
-    uint32_t low = 0, high = n;
-    while (low < high) {
-        const uint32_t middle = low + (high - low) / 2;
-        if (keys[middle] < key)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 /* Where the person's rows stand in the list, and how many rows of its block stand before them.  False: damaged. */
 static bool find_rows(Take *t, uint32_t list, uint32_t *before)
 {
@@ -72,10 +58,10 @@ static bool find_rows(Take *t, uint32_t list, uint32_t *before)
     uint32_t *keys = (uint32_t *)arena_alloc(t->arena, rows.count + KERNEL_SLACK, sizeof *keys);
     if (!part_read_keys(t->part, &rows, keys))
         return false;
-    const uint32_t from = first_from(keys, rows.count, local << PART_SECOND_BITS);
+    const uint32_t from = part_first_key(keys, rows.count, local << PART_SECOND_BITS);
     const uint32_t to = local + 1 == PART_BLOCK_PERSONS
                             ? rows.count
-                            : first_from(keys, rows.count, (local + 1) << PART_SECOND_BITS);
+                            : part_first_key(keys, rows.count, (local + 1) << PART_SECOND_BITS);
     t->lists[list] = (Taking){.first = rows.first + from, .count = to - from, .keys = keys + from};
     *before += from;
     return true;

@@ -353,6 +353,19 @@ uint32_t part_sequence_rows(const Part *part, uint32_t block, uint32_t *cursor, 
     return blocks[i + 1].first_row - blocks[i].first_row;
 }
 
+uint32_t part_first_key(const uint32_t *keys, uint32_t n, uint32_t key)
+{
+    uint32_t low = 0, high = n;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (keys[middle] < key)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 /* Sound bytes hold as many keys as the directory says, of persons of a block; the checks are for files
  * that somebody forged. */
 bool part_read_keys(Part *part, const PartRows *rows, uint32_t *out)

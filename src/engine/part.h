@@ -190,6 +190,9 @@ PartRows part_list_rows(const Part *part, const PartList *list, uint32_t block, 
 /* The keys of these rows; room for KERNEL_SLACK more.  False: damaged. */
 MUST_USE bool part_read_keys(Part *part, const PartRows *rows, uint32_t *out);
 
+/* The first of ascending keys at or above `key`; n = none is. */
+uint32_t part_first_key(const uint32_t *keys, uint32_t n, uint32_t key);
+
 /* The events of `block` in the sequence: [*first, *first + result). */
 uint32_t part_sequence_rows(const Part *part, uint32_t block, uint32_t *cursor, uint32_t *first);
 

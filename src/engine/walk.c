@@ -58,13 +58,6 @@ static uint32_t person_of(uint32_t key)
 
 /* ---- names --------------------------------------------------------------------------------------- */
 
-static bool select_has(const ScanSelect *s, const Part *part, uint32_t event)
-{
-    if (s->from_ms > part->head->max_ms || s->to_ms <= part->head->min_ms)
-        return false;
-    return scan_has(s, event);
-}
-
 static uint32_t count_events(const ScanView *view)
 {
     uint32_t count = 0;
@@ -94,7 +87,7 @@ static bool add_names(WalkNames *n, const Part *part, const ScanSelect *selects,
         const uint32_t event = part->lists[list].event;
         bool wanted = false;
         for (uint32_t i = 0; i < count; i++)
-            wanted = wanted || select_has(&selects[i], part, event);
+            wanted = wanted || scan_select_has(&selects[i], part, list);
         if (wanted && !add_name(n, event))
             return false;
     }
@@ -436,20 +429,6 @@ bool walker_rows(Walker *w, uint32_t piece, WalkRows *out)
     return out->count > 0;
 }
 
-/* The first place of `key` in its list; it is there. */
-static uint32_t first_place(const uint32_t *keys, uint32_t n, uint32_t key)
-{
-    uint32_t low = 0, high = n;
-    while (low < high) {
-        const uint32_t middle = low + (high - low) / 2;
-        if (keys[middle] < key)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 /* Rows of one part, name and second keep their order: so many are before it. */
 static uint32_t count_before(const Walker *w, uint32_t row)
 {
@@ -470,7 +449,7 @@ int64_t walker_ms(Walker *w, uint32_t row)
     if (c == NULL)
         return 0;
     const uint32_t place =
-        first_place(w->raw + l->at, l->rows.count, w->given.keys[row]) + count_before(w, row);
+        part_first_key(w->raw + l->at, l->rows.count, w->given.keys[row]) + count_before(w, row);
     const FilterRows one = {
         .part = p->part, .list = list, .first = l->rows.first + place, .count = 1};
     int64_t ms = 0;

@@ -25,21 +25,11 @@ struct WalkBatcher {
     uint32_t persons[PART_BLOCK_PERSONS];
 };
 
-static int by_number(const void *a, const void *b)
-{
-    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
-}
-
 static uint32_t selects_of(const ScanAsk *ask, uint32_t event)
 {
     uint32_t bits = 0;
-    for (uint32_t i = 0; i < ask->select_count; i++) {
-        const ScanSelect *s = &ask->selects[i];
-        if (s->events == NULL ||
-            bsearch(&event, s->events, s->event_count, sizeof event, by_number) != NULL)
-            bits |= 1U << i;
-    }
+    for (uint32_t i = 0; i < ask->select_count; i++)
+        bits |= scan_has(&ask->selects[i], event) ? 1U << i : 0;
     return bits;
 }
 
