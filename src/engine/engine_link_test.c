@@ -4,11 +4,13 @@
  */
 #include "engine/engine.h"
 #include "engine/segment.h"
+#include "engine/walk_batch.h"
 
 #include "base/log.h"
 #include "base/rand.h"
 #include "base/test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -29,6 +31,7 @@ typedef struct Actor {
 typedef struct Happened {
     uint32_t actor; /* 0 = nobody */
     bool said;      /* attributes, which are no event */
+    uint32_t name;  /* of an event: which */
     int64_t time_ms;
     uint64_t rank; /* among those of one instant: when it arrived, or was moved */
 } Happened;
@@ -220,8 +223,9 @@ static void add_event(World *w)
 {
     const uint32_t key = below(w, KEYS);
     const bool said = key > 0 && below(w, 6) == 0;
+    const uint32_t name = below(w, NAMES);
     Event head = head_of(w, said ? EVENT_PERSON : EVENT_HAPPENED, key);
-    head.name = said ? STR("") : arena_printf(w->ctx.arena, "Event %u", below(w, NAMES));
+    head.name = said ? STR("") : arena_printf(w->ctx.arena, "Event %u", name);
     head.time_ms += (int64_t)below(w, WEEKS) * 604800000 + below(w, 4) * 1000 + below(w, 3);
     EventBuilder *b = event_begin(&w->ctx, &head);
     event_prop_i64(b, STR("n"), w->happened_count);
@@ -230,7 +234,7 @@ static void add_event(World *w)
     add_lines(b, w->happened_count);
     add_record(w, b);
     w->happened[w->happened_count++] =
-        (Happened){key == 0 ? 0 : actor_of(w, key), said, head.time_ms, ++w->rank};
+        (Happened){key == 0 ? 0 : actor_of(w, key), said, name, head.time_ms, ++w->rank};
 }
 
 static void add_change(World *w)
@@ -389,6 +393,92 @@ static uint32_t scan_all(World *w, const ScanView *view, ScanProp n, const Filte
     return rows;
 }
 
+/* What came of each person so far, which is the beginning of what the model has. */
+typedef struct Came {
+    World *w;
+    int64_t base_ms;
+    uint32_t *rows; /* by person of the model */
+    const Happened ***want;
+    uint32_t count;
+} Came;
+
+static Came came_of(World *w, int64_t base_ms)
+{
+    Came c = {.w = w, .base_ms = base_ms};
+    c.rows = ARENA_ARRAY(w->ctx.arena, uint32_t, w->actor_count + 1);
+    c.want = ARENA_ARRAY(w->ctx.arena, const Happened **, w->actor_count + 1);
+    for (uint32_t i = 0; i <= w->actor_count; i++)
+        (void)events_of(w, i, false, &c.want[i]);
+    return c;
+}
+
+static void expect_next(Came *c, uint32_t person, int64_t time_ms, uint32_t name)
+{
+    const uint32_t p = model_number(person);
+    const Happened *want = c->want[p][c->rows[p]++];
+    EXPECT_I64(time_ms, want->time_ms);
+    EXPECT_I64(name, want->name);
+    c->count++;
+}
+
+static void expect_stretch(const ScanStretch *s, void *arg)
+{
+    Came *c = arg;
+    for (uint32_t i = 0; i < s->count; i++)
+        expect_next(c, s->first_person + s->local[i],
+                    c->base_ms + (int64_t)s->rows[i].second * 1000 + (s->ms == NULL ? 0 : s->ms[i]),
+                    (uint32_t)__builtin_ctz(s->rows[i].selects));
+}
+
+/* A select per name, whose bit says it. */
+static uint32_t select_names(const Schema *names, uint32_t events[NAMES], ScanSelect selects[NAMES])
+{
+    uint32_t known = 0;
+    for (uint32_t i = 0; i < NAMES; i++) {
+        char text[16];
+        (void)snprintf(text, sizeof text, "Event %u", i);
+        events[i] = schema_find_event(names, str_of(text));
+        selects[i] = (ScanSelect){
+            .events = &events[i], .event_count = 1, .from_ms = 0, .to_ms = INT64_C(1) << 50};
+        known += events[i] != 0;
+    }
+    return known;
+}
+
+static uint32_t scan_stretches(World *w, const ScanView *view, const ScanSelect *selects)
+{
+    Scanner *scanner = scanner_new(view, &(ScanAsk){.selects = selects, .select_count = NAMES});
+    Came came = came_of(w, scanner_base_ms(scanner));
+    for (uint32_t piece = 0; piece < scan_pieces(view); piece++)
+        scanner_stretches(scanner, piece, expect_stretch, &came);
+    CHECK(scanner_damaged(scanner) == 0);
+    scanner_free(scanner);
+    return came.count;
+}
+
+static uint32_t walk_all(World *w, const ScanView *view, const ScanSelect *selects)
+{
+    const ScanAsk ask = {.selects = selects, .select_count = NAMES};
+    WalkNames names;
+    ScanBatch b;
+    CHECK(walk_names(view, selects, NAMES, &names));
+    WalkBatcher *walk = walk_batcher_new(view, &ask, &names);
+    Came came = came_of(w, view->part_count == 0 ? 0 : view->parts[0]->head->week_ms);
+    for (uint32_t piece = 0; walk != NULL && piece < scan_pieces(view); piece++) {
+        if (!walk_batch(walk, piece, &b))
+            continue;
+        for (uint32_t i = 0; i < b.person_count; i++)
+            for (uint32_t row = b.from[i]; row < b.from[i + 1]; row++)
+                expect_next(&came, b.persons[i],
+                            came.base_ms + scan_ms(&b, row) + walk_batch_ms(walk, row),
+                            (uint32_t)__builtin_ctz(b.rows[row].selects));
+    }
+    CHECK(walk != NULL && walk_batch_damaged(walk) == 0);
+    walk_batcher_free(walk);
+    walk_names_free(&names);
+    return came.count;
+}
+
 static void count_loose(const ScanLoose *rows, void *arg)
 {
     uint32_t *count = arg;
@@ -455,7 +545,14 @@ static void expect_world(World *w)
         const ScanProp n = {prop == NULL ? PROP_NONE : prop->id, SCHEMA_SCALE_MAX};
         EXPECT_I64(scan_all(w, view, n, &many, said != 0), count_alive(w, said != 0));
     }
+    uint32_t events[NAMES];
+    ScanSelect selects[NAMES];
+    const bool all_known = select_names(names, events, selects) == NAMES;
     engine_schema_unlock(w->engine);
+    if (all_known) {
+        EXPECT_I64(scan_stretches(w, view, selects), count_alive(w, false));
+        EXPECT_I64(walk_all(w, view, selects), count_alive(w, false));
+    }
     EXPECT_I64(scan_loose(view), count_alive(w, false));
     expect_trend(w, view, TREND_EVENTS, count_alive(w, false));
     expect_trend(w, view, TREND_PERSONS, count_active(w));
