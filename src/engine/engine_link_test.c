@@ -144,9 +144,12 @@ static void unlink_in_model(World *w, uint32_t a, uint32_t b)
     Link *l = a == b ? NULL : find_link(w, a, b);
     if (l == NULL)
         return;
-    rank_again(w, w->actors[a].person);
     l->gone = true;
     find_persons(w);
+    if (w->actors[a].person == w->actors[b].person)
+        return;
+    rank_again(w, w->actors[a].person);
+    rank_again(w, w->actors[b].person);
 }
 
 static void erase_in_model(World *w, uint32_t a)
@@ -719,6 +722,27 @@ TEST(links_are_limited_and_one_that_is_undone_makes_room_for_another)
     CHECK(persons_change(p, (PersonsChange){PERSONS_UNLINK, 3003, 3002}));
     CHECK(persons_change(p, (PersonsChange){PERSONS_LINK, 3004, 3005}));
     EXPECT_I64(persons_of(p, 3005), 3004);
+    persons_free(p);
+}
+
+TEST(an_unlink_of_actors_who_hang_together_by_others_moves_nobody)
+{
+    Persons *p = persons_new(100);
+    for (uint32_t i = 0; i < 4; i++) /* a ring, and 3004 beside it */
+        CHECK(persons_change(p, (PersonsChange){PERSONS_LINK, 3000 + i, 3000 + (i + 1) % 4}));
+    CHECK(persons_change(p, (PersonsChange){PERSONS_LINK, 3002, 3004}));
+    const uint32_t generation = persons_moved(p)->generation;
+    const PersonsChange in_ring = {PERSONS_UNLINK, 3001, 3002};
+    EXPECT_I64(persons_moves(p, in_ring), 0);
+    CHECK(persons_change(p, in_ring));
+    EXPECT_I64(persons_moved(p)->generation, generation);
+    EXPECT_I64(group_of(p, 3000, 3000, 3010), 5);
+    const PersonsChange last = {PERSONS_UNLINK, 3002, 3003}; /* now a chain */
+    EXPECT_I64(persons_moves(p, last), 3000);
+    CHECK(persons_change(p, last));
+    EXPECT_I64(persons_moved(p)->generation, generation + 1);
+    EXPECT_I64(group_of(p, 3000, 3000, 3010), 3);
+    EXPECT_I64(persons_of(p, 3004), 3002);
     persons_free(p);
 }
 
