@@ -8,6 +8,7 @@
 #include "base/log.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PEOPLE_MAX = 1000 };
@@ -172,6 +173,11 @@ static uint64_t heap_bytes(Engine *e, uint32_t *elsewhere)
 
 enum { MANY = 60000, SPILL_BYTES = 100000 };
 
+static const char *spill_path(Store *s)
+{
+    return arena_printf(s->ctx.arena, "%s/spill.part", s->path).ptr;
+}
+
 static void move_many(Store *s, EventKind kind)
 {
     uint32_t rows[PEOPLE_MAX], elsewhere = 0;
@@ -182,7 +188,7 @@ static void move_many(Store *s, EventKind kind)
     EXPECT_I64(rows[0], kind == EVENT_LINK ? MANY + 10 : 10);
     CHECK(heap_bytes(s->engine, &elsewhere) < SPILL_BYTES + 4 * 4096 * 40);
     CHECK(elsewhere > 5);
-    EXPECT_I64(access(arena_printf(s->ctx.arena, "%s/spill.part", s->path).ptr, F_OK), -1);
+    EXPECT_I64(access(spill_path(s), F_OK), -1);
     atomic_store(&s->disk_is_full, false);
     CHECK(engine_flush(&s->ctx, s->engine) == ERR_OK);
     EXPECT_I64(rows_by_person(s, rows), kind == EVENT_LINK ? 1 : 2);
@@ -203,6 +209,43 @@ TEST(a_person_with_very_many_rows_is_moved_in_bounded_memory_and_back_again)
     move_many(&s, EVENT_UNLINK);
     CHECK(engine_settle(&s.ctx, s.engine) == ERR_OK);
     EXPECT_I64((int64_t)stat_of(&s).dead_rows, 0);
+    store_close(&s);
+}
+
+TEST(rows_that_cannot_be_written_elsewhere_stay_in_memory)
+{
+    uint32_t rows[PEOPLE_MAX], elsewhere = 0;
+    Store s;
+    store_open(&s, (EngineOptions){.slice_rows = 1024, .flush_bytes = SPILL_BYTES});
+    add_events(&s, 1, 10);
+    add_events(&s, 2, MANY / 4);
+    offer(&s);
+    CHECK(engine_settle(&s.ctx, s.engine) == ERR_OK);
+    CHECK(mkdir(spill_path(&s), 0700) == 0); /* in the way */
+    atomic_store(&s.disk_is_full, true);
+    add_change(&s, EVENT_LINK, 1, 2);
+    offer(&s);
+    EXPECT_I64(rows_by_person(&s, rows), 1);
+    EXPECT_I64(rows[0], MANY / 4 + 10);
+    CHECK(heap_bytes(s.engine, &elsewhere) > SPILL_BYTES);
+    EXPECT_I64(elsewhere, 0);
+    CHECK(rmdir(spill_path(&s)) == 0);
+    atomic_store(&s.disk_is_full, false);
+    store_close(&s);
+}
+
+TEST(what_a_power_cut_left_of_a_move_is_removed_by_the_next_start)
+{
+    Store s;
+    store_open(&s, (EngineOptions){0});
+    add_events(&s, 1, 10);
+    offer(&s);
+    engine_close(s.engine);
+    CHECK(file_replace(&s.ctx, str_of(s.path), STR("spill.part"), STR("half of a slice")) ==
+          ERR_OK);
+    store_start(&s);
+    EXPECT_I64(access(spill_path(&s), F_OK), -1);
+    EXPECT_I64((int64_t)stat_of(&s).events, 10);
     store_close(&s);
 }
 
