@@ -361,8 +361,9 @@ static uint32_t add_beside(Walker *w, uint32_t piece)
         if (i == w->base)
             continue;
         const uint32_t n = add_part(w, &w->parts[i], piece, (WalkTo){&w->beside, count});
-        if (n > 0)
-            memset(w->beside.origin + count, (int)i, n);
+        if (n == 0)
+            continue;
+        memset(w->beside.origin + count, (int)i, n);
         overlap_add(&w->overlap, w->beside.keys + count, n);
         count += n;
     }
