@@ -132,21 +132,22 @@ uint64_t whole_scan_damaged(const WholeScan *s)
 
 static void give_whole(WholeScan *s, Whole *w, uint32_t piece, WholePartFn fn, void *arg)
 {
-    uint64_t persons[PART_ACTIVE_WORDS];
+    uint64_t room[PART_ACTIVE_WORDS];
     uint32_t first = 0;
     const uint32_t rows = part_sequence_rows(w->part, piece, &w->cursor, &first);
     if (rows == 0)
         return;
-    if (!part_active(w->part, w->cursor, persons)) {
+    const uint64_t *active = part_active(w->part, w->cursor, room);
+    if (active == NULL) {
         s->damaged += rows;
         return;
     }
     const uint64_t *dead = moved_dead(s->view->moved, piece, w->part->generation, &s->dead);
     for (uint32_t i = 0; dead != NULL && i < PART_ACTIVE_WORDS; i++)
-        persons[i] &= ~dead[i];
+        room[i] = active[i] & ~dead[i];
     for (uint32_t left = w->selects; left != 0; left &= left - 1)
         fn(&(WholePart){.first_person = piece << PART_BLOCK_BITS,
-                        .persons = persons,
+                        .persons = dead == NULL ? active : room,
                         .at_ms = w->part->head->min_ms,
                         .select = (uint32_t)__builtin_ctz(left)},
            arg);
