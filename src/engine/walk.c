@@ -59,6 +59,9 @@ struct Walker {
     MovedDead dead;
     TimedRow *timed; /* of the rows beside, and as much room again */
     uint32_t timed_cap;
+    uint32_t early,
+        late; /* of the rows beside: [late, ...) are the largest part's, which came before those of [early, late) */
+    uint32_t from[PART_BLOCK_PERSONS + 1];
     FilterScratch scratch;
     WalkInstant instant;
 
@@ -358,8 +361,10 @@ static uint32_t add_beside(Walker *w, uint32_t piece)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < w->ask.part_count; i++) {
-        if (i == w->base)
+        if (i == w->base) {
+            w->early = count;
             continue;
+        }
         const uint32_t n = add_part(w, &w->parts[i], piece, (WalkTo){&w->beside, count});
         if (n == 0)
             continue;
@@ -367,6 +372,7 @@ static uint32_t add_beside(Walker *w, uint32_t piece)
         overlap_add(&w->overlap, w->beside.keys + count, n);
         count += n;
     }
+    w->late = count;
     return count;
 }
 
@@ -430,20 +436,73 @@ static void order_instant(Walker *w, uint32_t from, uint32_t to)
     memcpy(r->origin + from, room->origin, n);
 }
 
-/* The rows beside, behind the `kept` ones: by person and second, then part, and where that does not tell, time. */
-static void order_beside(Walker *w, uint32_t kept, uint32_t count)
+/* The first `count` rows beside, in the order of person, second and part, to where they are given from `to` on. */
+static void order_seconds(Walker *w, uint32_t count, uint32_t to)
 {
-    const WalkRoom *from = &w->beside, *to = &w->rows;
+    const WalkRoom *from = &w->beside, *given = &w->rows;
     reserve_timed(w, count);
     for (uint32_t i = 0; i < count; i++)
         w->timed[i] = (TimedRow){(int64_t)from->keys[i] << 8 | from->origin[i], i};
     (void)order_runs(w->timed, w->timed + count, count);
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t row = w->timed[i].row;
-        to->keys[kept + i] = from->keys[row];
-        to->codes[kept + i] = from->codes[row];
-        to->origin[kept + i] = from->origin[row];
+        given->keys[to + i] = from->keys[row];
+        given->codes[to + i] = from->codes[row];
+        given->origin[to + i] = from->origin[row];
     }
+}
+
+static void deal(Walker *w, uint32_t from, uint32_t to)
+{
+    const WalkRoom *r = &w->beside, *given = &w->rows;
+    uint32_t *const at = w->from;
+    for (uint32_t i = from; i < to; i++) {
+        const uint32_t row = at[r->keys[i] >> PART_SECOND_BITS]++;
+        given->keys[row] = r->keys[i];
+        given->codes[row] = r->codes[i];
+        given->origin[row] = r->origin[i];
+    }
+}
+
+/* Many rows beside are dealt to their persons in the order of arrival, which is nearly always that of time: who has rows
+ * that are not is put in order alone. */
+static void deal_beside(Walker *w, uint32_t kept, uint32_t count)
+{
+    uint32_t *const at = w->from;
+    memset(at, 0, sizeof w->from);
+    for (uint32_t i = 0; i < count; i++)
+        at[(w->beside.keys[i] >> PART_SECOND_BITS) + 1]++;
+    at[0] = kept;
+    for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
+        at[p + 1] += at[p];
+    deal(w, 0, w->early);
+    deal(w, w->late, count);
+    deal(w, w->early, w->late);
+    /* Each at[p] is where person p ends now.  The rows beside are not needed any more. */
+    for (uint32_t i = kept + 1; i < kept + count; i++) {
+        if (w->rows.keys[i] >= w->rows.keys[i - 1])
+            continue;
+        const uint32_t person = w->rows.keys[i] >> PART_SECOND_BITS;
+        const uint32_t from = person == 0 ? kept : at[person - 1], n = at[person] - from;
+        memcpy(w->beside.keys, w->rows.keys + from, n * sizeof *w->rows.keys);
+        memcpy(w->beside.codes, w->rows.codes + from, n);
+        memcpy(w->beside.origin, w->rows.origin + from, n);
+        order_seconds(w, n, from);
+        i = at[person];
+    }
+}
+
+enum { MANY_ROWS = 1024 }; /* below, dealing costs more than it saves */
+
+/* The rows beside, behind the `kept` ones: by person and second, then part, and where that does not tell, time. */
+static void order_beside(Walker *w, uint32_t kept, uint32_t count)
+{
+    const WalkRoom *to = &w->rows;
+    reserve_timed(w, count);
+    if (count < MANY_ROWS)
+        order_seconds(w, count, kept);
+    else
+        deal_beside(w, kept, count);
     for (uint32_t i = kept, end; i < kept + count; i = end) {
         for (end = i + 1; end < kept + count && to->keys[end] == to->keys[i]; end++) {
         }
