@@ -62,6 +62,7 @@ struct Scanner {
     bool needs_bits;       /* of the part under way: some row may not match */
     const uint32_t *moved; /* of its block: moved_block() */
     bool has_ms, overlaps;
+    bool list_has_ms; /* of the list read last; else its cells are whatever they were */
     int64_t last_week_ms;
     uint32_t from[PART_BLOCK_PERSONS + 1];
     uint32_t batch_from[PART_BLOCK_PERSONS + 1];
@@ -258,16 +259,31 @@ static void reserve_rows(Rows *r, uint32_t n, uint32_t props)
 
 /* ---- one list of one block --------------------------------------------------------------------- */
 
+static void mask_seconds(const uint32_t *restrict keys, uint32_t n, int64_t from_ms, int64_t to_ms,
+                         uint8_t *restrict mask)
+{
+    const int64_t first = from_ms <= 0 ? 0 : (from_ms + 999) / 1000;
+    const int64_t end = to_ms <= 0 ? 0 : (to_ms + 999) / 1000;
+    const uint32_t span = end <= first ? 0 : (uint32_t)(end - first);
+    for (uint32_t i = 0; i < n; i++)
+        mask[i] &= (uint8_t)((keys[i] & PART_SECOND_MASK) - (uint32_t)first < span);
+}
+
 /* Rows of the list outside the time range of the select lose their mask. */
 static void mask_time(const ScanSelect *s, const FilterRows *r, const int64_t *ms, uint8_t *mask)
 {
     const int64_t week_ms = r->part->head->week_ms;
-    const int64_t from = s->from_ms - week_ms, to = s->to_ms - week_ms;
+    const int64_t from = s->from_ms < week_ms ? 0 : s->from_ms - week_ms;
+    const int64_t to = s->to_ms > week_ms + PART_WEEK_MS ? PART_WEEK_MS : s->to_ms - week_ms;
+    const uint32_t n = r->count;
     if (from <= 0 && to >= PART_WEEK_MS)
         return;
-    for (uint32_t i = 0; i < r->count; i++) {
-        const int64_t at =
-            (int64_t)(r->keys[i] & PART_SECOND_MASK) * 1000 + (ms == NULL ? 0 : ms[i]);
+    if (ms == NULL) {
+        mask_seconds(r->keys, n, from, to, mask);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const int64_t at = (int64_t)(r->keys[i] & PART_SECOND_MASK) * 1000 + ms[i];
         mask[i] &= (uint8_t)((at >= from) & (at < to));
     }
 }
@@ -341,17 +357,23 @@ static bool mask_select(Scanner *s, const ScanSelect *select, const FilterRows *
     return true;
 }
 
+static void add_bit(const uint8_t *restrict mask, uint32_t n, uint32_t bit, uint32_t *restrict bits)
+{
+    for (uint32_t i = 0; i < n; i++)
+        bits[i] |= (uint32_t)mask[i] << bit;
+}
+
 static bool read_bits(Scanner *s, const Wanted *w, const FilterRows *r, const int64_t *ms,
                       const uint32_t *events, uint32_t *bits)
 {
-    for (uint32_t i = 0; i < r->count; i++)
-        bits[i] = w->sure;
-    for (uint32_t left = w->selects & ~w->sure; left != 0; left &= left - 1) {
+    const uint32_t n = r->count, sure = w->sure;
+    for (uint32_t i = 0; i < n; i++)
+        bits[i] = sure;
+    for (uint32_t left = w->selects & ~sure; left != 0; left &= left - 1) {
         const uint32_t i = (uint32_t)__builtin_ctz(left);
         if (!mask_select(s, &s->ask.selects[i], r, ms, events, s->mask))
             return false;
-        for (uint32_t row = 0; row < r->count; row++)
-            bits[row] |= (uint32_t)s->mask[row] << i;
+        add_bit(s->mask, n, i, bits);
     }
     return true;
 }
@@ -370,10 +392,8 @@ static bool read_rest(Scanner *s, const Wanted *w, const FilterRows *r, uint32_t
     bool any_ms = false;
     if (!read_ms(s, r, s->cell_ms + cell, &any_ms))
         return false;
-    if (any_ms)
-        s->has_ms = true;
-    else
-        memset(s->cell_ms + cell, 0, r->count * sizeof *s->cell_ms);
+    s->list_has_ms = any_ms;
+    s->has_ms |= any_ms;
     if ((s->ask.wants_events || r->list->event == PART_REST) &&
         !read_events(s, r, s->cell_events + cell))
         return false;
@@ -483,12 +503,16 @@ static void add_values(const Scanner *s, Rows *r, const Woven *w)
     }
 }
 
+static uint32_t week_second(const Scanner *s, const PartScan *p)
+{
+    return (uint32_t)((p->part->head->week_ms - s->base_ms) / 1000);
+}
+
 static void add_rows(Scanner *s, const PartScan *p, const Woven *w)
 {
     Rows *r = &s->found;
     reserve_rows(r, r->count + w->count, s->ask.prop_count);
-    const uint32_t week = (uint32_t)((p->part->head->week_ms - s->base_ms) / 1000);
-    const uint32_t end = add_keys(r, p, w, week);
+    const uint32_t end = add_keys(r, p, w, week_second(s, p));
     if (w->cells != NULL)
         add_values(s, r, w);
     else
@@ -498,16 +522,24 @@ static void add_rows(Scanner *s, const PartScan *p, const Woven *w)
     r->count = end;
 }
 
+/* Milliseconds of lists that have none are made only when others have some. */
 static bool read_lists(Scanner *s, PartScan *p, uint32_t block, const PartRows *rows,
                        const uint32_t *cell_of)
 {
-    for (uint32_t w = 0; w < p->wanted_count; w++)
+    uint8_t has_ms[PART_LISTS_MAX] = {0};
+    for (uint32_t w = 0; w < p->wanted_count; w++) {
         if (rows[w].count > 0 && !read_list(s, p, &p->wanted[w], &rows[w], block, cell_of[w]))
             return false;
+        has_ms[w] = rows[w].count > 0 && s->list_has_ms;
+    }
+    for (uint32_t w = 0; s->has_ms && w < p->wanted_count; w++)
+        if (!has_ms[w])
+            memset(s->cell_ms + cell_of[w], 0, rows[w].count * sizeof *s->cell_ms);
     return true;
 }
 
-static void scan_part(Scanner *s, PartScan *p, uint32_t block)
+/* The rows of a part and block, all of them in their order.  False: there are none, or they are damaged. */
+static bool weave_part(Scanner *s, PartScan *p, uint32_t block, Woven *out)
 {
     PartRows rows[PART_LISTS_MAX];
     uint32_t cell_of[PART_LISTS_MAX], lists = 0;
@@ -526,7 +558,7 @@ static void scan_part(Scanner *s, PartScan *p, uint32_t block)
         s->needs_bits |= wanted->selects != wanted->sure;
     }
     if (woven.count == 0)
-        return;
+        return false;
     reserve_cells(s, woven.count);
     bool good = read_lists(s, p, block, rows, cell_of);
     woven.keys = s->keys;
@@ -536,10 +568,16 @@ static void scan_part(Scanner *s, PartScan *p, uint32_t block)
     } else if (good) {
         good = weave_lists(s, p, block, cell_of, &woven);
     }
-    if (good)
+    s->damaged += good ? 0 : woven.count;
+    *out = woven;
+    return good;
+}
+
+static void scan_part(Scanner *s, PartScan *p, uint32_t block)
+{
+    Woven woven;
+    if (weave_part(s, p, block, &woven))
         add_rows(s, p, &woven);
-    else
-        s->damaged += woven.count;
 }
 
 /* ---- grouping by person ------------------------------------------------------------------------ */
@@ -669,40 +707,115 @@ bool scanner_batch(Scanner *s, uint32_t piece, ScanBatch *out)
 
 /* ---- stretches --------------------------------------------------------------------------------- */
 
-/* The rows found since the last stretch, when there are any.  Those of several parts overlap in time. */
-static void give_stretch(Scanner *s, uint32_t piece, ScanStretchFn fn, void *arg)
+static uint16_t *ms_in_order(Scanner *s, const Woven *w)
 {
-    Rows *rows = &s->found;
-    if (rows->count == 0)
+    uint16_t *const ms = s->found.ms;
+    for (uint32_t i = 0; i < w->count; i++)
+        ms[i] = (uint16_t)s->cell_ms[w->cells[i]];
+    return ms;
+}
+
+static uint32_t code_of(int64_t value)
+{
+    return value == SCAN_MISSING ? 0 : (uint32_t)value;
+}
+
+static uint32_t *codes_in_order(Scanner *s, const Woven *w)
+{
+    uint32_t *const codes = s->found.events;
+    for (uint32_t i = 0; i < w->count; i++)
+        codes[i] = code_of(s->cell_values[0][w->cells[i]]);
+    return codes;
+}
+
+/* Rows of one part are in order: they go as they are. */
+static void give_part(Scanner *s, PartScan *p, uint32_t piece, ScanStretchFn fn, void *arg)
+{
+    Woven w = {.count = 0};
+    uint32_t of_list[256] = {0};
+    begin_rows(s);
+    if (!weave_part(s, p, piece, &w))
         return;
-    if (s->overlaps) {
-        group_rows(s);
-        order_in_time(s);
-        rows = &s->grouped;
-        for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
-            for (uint32_t row = s->from[p]; row < s->from[p + 1]; row++)
-                rows->local[row] = (uint16_t)p;
+    reserve_rows(&s->found, w.count, s->ask.prop_count);
+    for (uint32_t i = 0; i < p->wanted_count; i++)
+        of_list[i] = p->wanted[i].selects;
+    if (w.bits == NULL && w.lists == NULL) {
+        reserve_codes(s, w.count);
+        memset(s->lists, (int)w.list, w.count);
+        w.lists = s->lists;
     }
-    const ScanStretch stretch = {.count = rows->count,
-                                 .first_person = piece << PART_BLOCK_BITS,
-                                 .local = rows->local,
-                                 .rows = rows->rows,
-                                 .ms = s->has_ms ? rows->ms : NULL};
-    fn(&stretch, arg);
+    fn(&(ScanStretch){.count = w.count,
+                      .first_person = piece << PART_BLOCK_BITS,
+                      .week_s = week_second(s, p),
+                      .keys = w.keys,
+                      .bits = w.bits,
+                      .lists = w.lists,
+                      .of_list = of_list,
+                      .ms = s->has_ms ? ms_in_order(s, &w) : NULL,
+                      .codes = s->ask.prop_count > 0 ? codes_in_order(s, &w) : NULL},
+       arg);
+}
+
+/* Those of several parts of one week overlap in time. */
+static void give_parts(Scanner *s, PartScan *p, uint32_t count, uint32_t piece, ScanStretchFn fn,
+                       void *arg)
+{
+    begin_rows(s);
+    for (uint32_t i = 0; i < count; i++)
+        scan_part(s, &p[i], piece);
+    const uint32_t rows = s->found.count, week_s = week_second(s, p);
+    if (rows == 0)
+        return;
+    group_rows(s);
+    if (s->overlaps)
+        order_in_time(s);
+    reserve_cells(s, rows);
+    for (uint32_t person = 0; person < PART_BLOCK_PERSONS; person++)
+        for (uint32_t row = s->from[person]; row < s->from[person + 1]; row++) {
+            s->keys[row] = person << PART_SECOND_BITS | (s->grouped.rows[row].second - week_s);
+            s->bits[row] = s->grouped.rows[row].selects;
+            s->cells[row] = s->ask.prop_count > 0 ? code_of(s->grouped.values[0][row]) : 0;
+        }
+    fn(&(ScanStretch){.count = rows,
+                      .first_person = piece << PART_BLOCK_BITS,
+                      .week_s = week_s,
+                      .keys = s->keys,
+                      .bits = s->bits,
+                      .ms = s->has_ms ? s->grouped.ms : NULL,
+                      .codes = s->ask.prop_count > 0 ? s->cells : NULL},
+       arg);
 }
 
 void scanner_stretches(Scanner *s, uint32_t piece, ScanStretchFn fn, void *arg)
 {
-    begin_rows(s);
-    for (uint32_t i = 0; i < s->part_count; i++) {
-        scan_part(s, &s->parts[i], piece);
-        const bool week_goes_on = i + 1 < s->part_count && s->parts[i + 1].part->head->week_ms ==
-                                                               s->parts[i].part->head->week_ms;
-        if (week_goes_on)
-            continue;
-        give_stretch(s, piece, fn, arg);
-        begin_rows(s);
+    CHECK(s->ask.prop_count <= 1);
+    for (uint32_t i = 0, end = 0; i < s->part_count; i = end) {
+        const int64_t week_ms = s->parts[i].part->head->week_ms;
+        for (end = i + 1; end < s->part_count && s->parts[end].part->head->week_ms == week_ms;)
+            end++;
+        if (end == i + 1)
+            give_part(s, &s->parts[i], piece, fn, arg);
+        else
+            give_parts(s, &s->parts[i], end - i, piece, fn, arg);
     }
+}
+
+uint32_t scan_largest_code(const ScanView *view, const ScanAsk *ask, uint32_t prop)
+{
+    uint32_t largest = 0;
+    for (uint32_t i = 0; i < view->part_count; i++) {
+        const Part *part = view->parts[i];
+        for (uint32_t list = 0; list < part->head->list_count; list++) {
+            if (want_list(ask, part, list).selects == 0)
+                continue;
+            const PartColumn *c = part_find_column(part, &part->lists[list], prop);
+            if (c != NULL && c->kind != PART_CODES)
+                return UINT32_MAX;
+            if (c != NULL && c->max > (int64_t)largest)
+                largest = (uint32_t)c->max;
+        }
+    }
+    return largest;
 }
 
 /* ---- loose rows -------------------------------------------------------------------------------- */
