@@ -151,6 +151,21 @@ static uint64_t plain_count_both(const uint64_t *a, const uint64_t *b, uint32_t 
     return count;
 }
 
+/* The lowest bits of eight bytes, as one byte: the products meet nowhere but in the highest one. */
+static uint64_t pack_eight(const uint8_t *bytes)
+{
+    uint64_t eight = 0;
+    for (int i = 0; i < 8; i++)
+        eight |= (uint64_t)bytes[i] << (8 * i);
+    return eight * UINT64_C(0x0102040810204080) >> 56;
+}
+
+static void plain_add_bytes(const uint8_t *bytes, uint32_t words, uint64_t *set)
+{
+    for (uint32_t i = 0; i < words * 64; i += 8)
+        set[i / 64] |= pack_eight(bytes + i) << (i & 63);
+}
+
 const Kernels KERNELS_PLAIN = {
     .name = "plain",
     .unpack32 = plain_unpack32,
@@ -167,6 +182,7 @@ const Kernels KERNELS_PLAIN = {
     .count_from = plain_count_from,
     .places = plain_places,
     .count_both = plain_count_both,
+    .add_bytes = plain_add_bytes,
 };
 
 uint8_t kernel_key_shuffle[256][16];

@@ -78,6 +78,9 @@ typedef struct Kernels {
 
     /* How many bits are set in both. */
     uint64_t (*count_both)(const uint64_t *a, const uint64_t *b, uint32_t words);
+
+    /* Adds to the set what the bytes say, 64 of them a word: 1 = in, 0 = not. */
+    void (*add_bytes)(const uint8_t *bytes, uint32_t words, uint64_t *set);
 } Kernels;
 
 const Kernels *kernels(void);

@@ -342,6 +342,14 @@ static uint64_t avx512_count_both(const uint64_t *a, const uint64_t *b, uint32_t
     return (uint64_t)_mm512_reduce_add_epi64(count);
 }
 
+static void avx512_add_bytes(const uint8_t *bytes, uint32_t words, uint64_t *set)
+{
+    for (uint32_t i = 0; i < words; i++) {
+        const __m512i sixty_four = load512(bytes + (size_t)i * 64);
+        set[i] |= _mm512_test_epi8_mask(sixty_four, sixty_four);
+    }
+}
+
 const Kernels KERNELS_AVX512 = {
     .name = "avx512",
     .unpack32 = avx512_unpack32,
@@ -358,5 +366,6 @@ const Kernels KERNELS_AVX512 = {
     .count_from = avx512_count_from,
     .places = avx512_places,
     .count_both = avx512_count_both,
+    .add_bytes = avx512_add_bytes,
 };
 #endif

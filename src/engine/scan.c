@@ -823,13 +823,20 @@ uint32_t scan_largest_code(const ScanView *view, const ScanAsk *ask, uint32_t pr
 /* Nobody's block may hold a week of every shop: its rows come in stretches. */
 enum { LOOSE_ROWS = 1 << 16 };
 
+/* Where one select alone is unsure of the rows, its mask is made without the detour over bits. */
+static bool takes_mask(const Scanner *s, const Wanted *w)
+{
+    return (w->selects & (w->selects - 1)) == 0 && w->selects != w->sure && s->moved == NULL;
+}
+
 static void give_loose(Scanner *s, const PartScan *p, const Wanted *w, const FilterRows *at,
                        ScanLooseFn fn, void *arg)
 {
+    const bool masked = takes_mask(s, w); /* it is there already */
     for (uint32_t left = w->selects; left != 0; left &= left - 1) {
         const uint32_t i = (uint32_t)__builtin_ctz(left);
         const bool sure = (w->sure >> i & 1) != 0 && s->moved == NULL;
-        for (uint32_t row = 0; !sure && row < at->count; row++)
+        for (uint32_t row = 0; !sure && !masked && row < at->count; row++)
             s->mask[row] = s->bits[row] >> i & 1;
         const ScanLoose loose = {.count = at->count,
                                  .first_person = at->block << PART_BLOCK_BITS,
@@ -841,6 +848,12 @@ static void give_loose(Scanner *s, const PartScan *p, const Wanted *w, const Fil
                                  .at = at};
         fn(&loose, arg);
     }
+}
+
+static bool read_mask(Scanner *s, const Wanted *w, const FilterRows *at)
+{
+    return mask_select(s, &s->ask.selects[__builtin_ctz(w->selects)], at,
+                       s->has_ms ? s->cell_ms : NULL, s->cell_events, s->mask);
 }
 
 static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanLooseFn fn,
@@ -857,7 +870,7 @@ static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanL
     }
     reserve_cells(s, rows.count < LOOSE_ROWS ? rows.count : LOOSE_ROWS);
     s->moved = moved_block(s->view->moved, block, p->part->generation);
-    s->needs_bits = w->selects != w->sure || s->moved != NULL;
+    s->needs_bits = (w->selects != w->sure || s->moved != NULL) && !takes_mask(s, w);
     bool good = part_read_keys(p->part, &rows, s->loose_keys);
     for (uint32_t done = 0; good && done < rows.count; done += LOOSE_ROWS) {
         const uint32_t left = rows.count - done;
@@ -868,7 +881,7 @@ static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanL
                                block,
                                s->loose_keys + done};
         s->has_ms = false;
-        good = read_rest(s, w, &at, 0);
+        good = read_rest(s, w, &at, 0) && (!takes_mask(s, w) || read_mask(s, w, &at));
         if (good)
             give_loose(s, p, w, &at, fn, arg);
     }
