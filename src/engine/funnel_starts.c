@@ -41,21 +41,11 @@ static uint32_t window_s(const Funnel *f)
     return (uint32_t)((f->window_ms + 999) / 1000);
 }
 
-/* Whether seconds from the first week of the view to the last one's end, and a window, are a number of 32 bits. */
-static bool seconds_fit(const Funnel *f, const ScanView *view)
-{
-    const int64_t weeks_ms =
-        view->part_count == 0
-            ? 0
-            : view->parts[view->part_count - 1]->head->week_ms - view->parts[0]->head->week_ms;
-    return weeks_ms / 1000 < INT32_MAX && f->window_ms / 1000 < INT32_MAX;
-}
-
 bool funnel_has_starts(const Funnel *f, const ScanView *view, ScanAsk *ask)
 {
     bool simple = false;
     const ScanProp *key = key_of(f, &simple);
-    if (!simple || !funnel_is_plain(f) || f->times || !seconds_fit(f, view))
+    if (!simple || !funnel_is_plain(f) || f->times || !scan_seconds_fit(view, f->window_ms))
         return false;
     ScanAsk mine = *ask;
     mine.props = key;

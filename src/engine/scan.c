@@ -728,6 +728,14 @@ static uint32_t *codes_in_order(Scanner *s, const Woven *w)
     return codes;
 }
 
+static int64_t *numbers_in_order(Scanner *s, const Woven *w)
+{
+    int64_t *const numbers = s->found.values[1];
+    for (uint32_t i = 0; i < w->count; i++)
+        numbers[i] = s->cell_values[1][w->cells[i]];
+    return numbers;
+}
+
 /* Rows of one part are in order: they go as they are. */
 static void give_part(Scanner *s, PartScan *p, uint32_t piece, ScanStretchFn fn, void *arg)
 {
@@ -752,7 +760,8 @@ static void give_part(Scanner *s, PartScan *p, uint32_t piece, ScanStretchFn fn,
                       .lists = w.lists,
                       .of_list = of_list,
                       .ms = s->has_ms ? ms_in_order(s, &w) : NULL,
-                      .codes = s->ask.prop_count > 0 ? codes_in_order(s, &w) : NULL},
+                      .codes = s->ask.prop_count > 0 ? codes_in_order(s, &w) : NULL,
+                      .numbers = s->ask.prop_count > 1 ? numbers_in_order(s, &w) : NULL},
        arg);
 }
 
@@ -782,13 +791,14 @@ static void give_parts(Scanner *s, PartScan *p, uint32_t count, uint32_t piece, 
                       .keys = s->keys,
                       .bits = s->bits,
                       .ms = s->has_ms ? s->grouped.ms : NULL,
-                      .codes = s->ask.prop_count > 0 ? s->cells : NULL},
+                      .codes = s->ask.prop_count > 0 ? s->cells : NULL,
+                      .numbers = s->ask.prop_count > 1 ? s->grouped.values[1] : NULL},
        arg);
 }
 
 void scanner_stretches(Scanner *s, uint32_t piece, ScanStretchFn fn, void *arg)
 {
-    CHECK(s->ask.prop_count <= 1);
+    CHECK(s->ask.prop_count <= 2);
     for (uint32_t i = 0, end = 0; i < s->part_count; i = end) {
         const int64_t week_ms = s->parts[i].part->head->week_ms;
         for (end = i + 1; end < s->part_count && s->parts[end].part->head->week_ms == week_ms;)
@@ -798,6 +808,14 @@ void scanner_stretches(Scanner *s, uint32_t piece, ScanStretchFn fn, void *arg)
         else
             give_parts(s, &s->parts[i], end - i, piece, fn, arg);
     }
+}
+
+bool scan_seconds_fit(const ScanView *view, int64_t more_ms)
+{
+    const uint32_t count = view->part_count;
+    const int64_t weeks_ms =
+        count == 0 ? 0 : view->parts[count - 1]->head->week_ms - view->parts[0]->head->week_ms;
+    return weeks_ms / 1000 + more_ms / 1000 < INT32_MAX - 2 * (PART_WEEK_MS / 1000);
 }
 
 uint32_t scan_largest_code(const ScanView *view, const ScanAsk *ask, uint32_t prop)

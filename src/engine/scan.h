@@ -91,7 +91,9 @@ typedef struct ScanStretch {
     const uint32_t *of_list;
     const uint16_t *ms; /* behind the second; NULL = all 0 */
     const uint32_t
-        *codes; /* of the one property that was asked for, a text; 0 = missing.  NULL: none was */
+        *codes; /* of the first property asked for, a text; 0 = missing.  NULL: none was */
+    const int64_t
+        *numbers; /* of the second one, SCAN_MISSING = none.  NULL: it was not asked for */
 } ScanStretch;
 
 /* Rows of one event name and one select. */
@@ -120,6 +122,9 @@ int64_t scanner_base_ms(const Scanner *s);
 /* Some row of a part's list may match. */
 bool scan_select_has(const ScanSelect *s, const Part *part, uint32_t list);
 
+/* Whether all seconds of the rows, and so many milliseconds behind them, are numbers of 31 bits. */
+bool scan_seconds_fit(const ScanView *view, int64_t more_ms);
+
 /* The largest code of a property that rows of the selects may have; 0: none has it.  UINT32_MAX: it is of numbers. */
 uint32_t scan_largest_code(const ScanView *view, const ScanAsk *ask, uint32_t prop);
 
@@ -134,7 +139,7 @@ uint32_t scan_pieces(const ScanView *view);
 MUST_USE bool scanner_batch(Scanner *s, uint32_t piece, ScanBatch *out);
 
 /* The same rows in stretches of ascending time, which saves the grouping: for what can keep its state per
- * person.  At most one property may be asked for, of texts; events do not come. */
+ * person.  At most two properties may be asked for, the first of texts; events do not come. */
 typedef void (*ScanStretchFn)(const ScanStretch *rows, void *arg);
 void scanner_stretches(Scanner *s, uint32_t piece, ScanStretchFn fn, void *arg);
 

@@ -446,8 +446,8 @@ int64_t walker_ms(Walker *w, uint32_t row)
     const WalkList *l = &p->lists[w->given.codes[row]];
     const PartList *list = &p->part->lists[l->list];
     const PartColumn *c = part_find_column(p->part, list, PROP_MS);
-    if (c == NULL)
-        return 0;
+    if (c == NULL || c->width == 0) /* all rows have the same, mostly none */
+        return c == NULL ? 0 : c->base;
     const uint32_t place =
         part_first_key(w->raw + l->at, l->rows.count, w->given.keys[row]) + count_before(w, row);
     const FilterRows one = {
