@@ -270,5 +270,6 @@ const Kernels KERNELS_AVX2 = {
     .places = avx2_places,
     .count_both = avx2_count_both,
     .add_bytes = avx2_add_bytes,
+    .pairs = plain_pairs,
 };
 #endif

@@ -393,15 +393,16 @@ static void cut_rows(Walker *w)
     const bool grouped = w->given_origin != NULL;
     uint32_t *const keys = grouped ? w->grouped_keys : w->keys;
     uint8_t *const codes = grouped ? w->grouped_codes : w->codes;
-    uint8_t *const origin = w->grouped_origin;
+    uint8_t *const origin = grouped ? w->grouped_origin : w->codes; /* then once more the same */
+    const uint32_t count = w->given.count, from_s = w->ask.from_s, span_s = w->ask.to_s - from_s;
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < w->given.count; i++) {
-        const uint32_t second = keys[i] & PART_SECOND_MASK;
-        keys[kept] = keys[i];
-        codes[kept] = codes[i];
-        if (grouped)
-            origin[kept] = origin[i];
-        kept += second >= w->ask.from_s && second < w->ask.to_s;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t key = keys[i];
+        const uint8_t code = codes[i], of = origin[i];
+        keys[kept] = key;
+        codes[kept] = code;
+        origin[kept] = of;
+        kept += (key & PART_SECOND_MASK) - from_s < span_s;
     }
     w->given.count = kept;
 }
