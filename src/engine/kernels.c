@@ -98,6 +98,43 @@ void plain_drop_marked(const uint32_t *values, uint32_t from, uint32_t to, int s
     }
 }
 
+/* Most rows stay: 64 of them are moved at once, else each is written over the one before it that goes. */
+uint32_t plain_take32(const uint32_t *values, uint32_t n, const uint64_t *set, uint32_t *out)
+{
+    uint32_t taken = 0;
+    for (uint32_t from = 0; from < n; from += 64) {
+        const uint64_t in = kernel_set_word(set, n, from / 64);
+        if (in == UINT64_MAX) {
+            memmove(out + taken, values + from, 64 * sizeof *out);
+            taken += 64;
+            continue;
+        }
+        for (uint32_t i = 0; i < 64 && from + i < n; i++) {
+            out[taken] = values[from + i];
+            taken += in >> i & 1;
+        }
+    }
+    return taken;
+}
+
+uint32_t plain_take8(const uint8_t *values, uint32_t n, const uint64_t *set, uint8_t *out)
+{
+    uint32_t taken = 0;
+    for (uint32_t from = 0; from < n; from += 64) {
+        const uint64_t in = kernel_set_word(set, n, from / 64);
+        if (in == UINT64_MAX) {
+            memmove(out + taken, values + from, 64);
+            taken += 64;
+            continue;
+        }
+        for (uint32_t i = 0; i < 64 && from + i < n; i++) {
+            out[taken] = values[from + i];
+            taken += in >> i & 1;
+        }
+    }
+    return taken;
+}
+
 uint32_t plain_rows_of(const uint64_t *set, uint32_t n, uint32_t *out)
 {
     uint32_t found = 0;
@@ -191,6 +228,8 @@ const Kernels KERNELS_PLAIN = {
     .in_table = plain_in_table,
     .in_range = plain_in_range,
     .drop_marked = plain_drop_marked,
+    .take32 = plain_take32,
+    .take8 = plain_take8,
     .rows_of = plain_rows_of,
     .rank = plain_rank,
     .count_from = plain_count_from,

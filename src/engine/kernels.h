@@ -58,6 +58,10 @@ typedef struct Kernels {
     void (*drop_marked)(const uint32_t *values, uint32_t from, uint32_t to, int shift,
                         const uint64_t marked[KERNEL_MARKS / 64], uint64_t *set);
 
+    /* The values of the rows in a set, in order; `out` may be `values`.  Gives how many. */
+    uint32_t (*take32)(const uint32_t *values, uint32_t n, const uint64_t *set, uint32_t *out);
+    uint32_t (*take8)(const uint8_t *values, uint32_t n, const uint64_t *set, uint8_t *out);
+
     /* The numbers of the rows in a set, ascending; gives how many. */
     uint32_t (*rows_of)(const uint64_t *set, uint32_t n, uint32_t *out);
 

@@ -223,6 +223,29 @@ static void avx512_drop_marked(const uint32_t *values, uint32_t from, uint32_t t
     }
 }
 
+static uint32_t avx512_take32(const uint32_t *values, uint32_t n, const uint64_t *set,
+                              uint32_t *out)
+{
+    uint32_t taken = 0;
+    for (uint32_t i = 0; i < n; i += 16) {
+        const __mmask16 in = set16(set, n, i);
+        _mm512_storeu_si512(out + taken, _mm512_maskz_compress_epi32(in, load512(values + i)));
+        taken += (uint32_t)__builtin_popcount(in);
+    }
+    return taken;
+}
+
+static uint32_t avx512_take8(const uint8_t *values, uint32_t n, const uint64_t *set, uint8_t *out)
+{
+    uint32_t taken = 0;
+    for (uint32_t i = 0; i < n; i += 64) {
+        const __mmask64 in = kernel_set_word(set, n, i / 64);
+        _mm512_storeu_si512(out + taken, _mm512_maskz_compress_epi8(in, load512(values + i)));
+        taken += (uint32_t)__builtin_popcountll(in);
+    }
+    return taken;
+}
+
 static uint32_t avx512_rows_of(const uint64_t *set, uint32_t n, uint32_t *out)
 {
     const __m512i step = _mm512_set1_epi32(16);
@@ -389,6 +412,8 @@ const Kernels KERNELS_AVX512 = {
     .in_table = avx512_in_table,
     .in_range = avx512_in_range,
     .drop_marked = avx512_drop_marked,
+    .take32 = avx512_take32,
+    .take8 = avx512_take8,
     .rows_of = avx512_rows_of,
     .rank = avx512_rank,
     .count_from = avx512_count_from,

@@ -44,6 +44,8 @@ void plain_in_range(const uint32_t *values, uint32_t n, uint32_t mask, uint32_t 
                     uint64_t *out);
 void plain_drop_marked(const uint32_t *values, uint32_t from, uint32_t to, int shift,
                        const uint64_t marked[KERNEL_MARKS / 64], uint64_t *set);
+uint32_t plain_take32(const uint32_t *values, uint32_t n, const uint64_t *set, uint32_t *out);
+uint32_t plain_take8(const uint8_t *values, uint32_t n, const uint64_t *set, uint8_t *out);
 uint32_t plain_rows_of(const uint64_t *set, uint32_t n, uint32_t *out);
 void plain_rank(const uint32_t *values, uint32_t n, uint32_t mask, const uint32_t *bounds,
                 uint32_t bound_count, uint16_t *out);

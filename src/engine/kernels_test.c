@@ -296,6 +296,38 @@ TEST(marked_rows_are_dropped_and_no_others)
     kit_each_kernel(dropping);
 }
 
+/* In place as well as elsewhere. */
+static void taking(void)
+{
+    for (int turn = 0; turn < 200; turn++) {
+        uint32_t values[N + KERNEL_SLACK], wide[N + KERNEL_SLACK];
+        uint8_t bytes[N + KERNEL_SLACK];
+        uint64_t set[N / 64 + 2];
+        const uint32_t n = below(N + 1);
+        for (uint32_t i = 0; i < N; i++)
+            values[i] = wide[i] = bytes[i] = (uint8_t)below(256);
+        for (uint32_t i = 0; i < N; i++)
+            values[i] = wide[i] = values[i] << 16 | i;
+        (void)random_set(set);
+        for (uint32_t i = 0; turn % 3 > 0 && i < ARRAY_LEN(set); i++)
+            set[i] |= turn % 3 == 1 ? UINT64_MAX : prng_u64(&random_of) | prng_u64(&random_of);
+        uint32_t count = 0;
+        CHECK(kernels()->take32(wide, n, set, wide) == kernels()->take8(bytes, n, set, bytes));
+        for (uint32_t i = 0; i < n; i++)
+            if (is_in(set, i)) {
+                CHECK(wide[count] == values[i] && bytes[count] == values[i] >> 16);
+                count++;
+            }
+        CHECK(kernels()->take32(values, n, set, wide) == count);
+    }
+}
+
+TEST(rows_of_a_set_are_taken_in_their_order)
+{
+    random_of = prng_of(8);
+    kit_each_kernel(taking);
+}
+
 TEST(places_leave_out_only_what_came_just_before)
 {
     random_of = prng_of(6);

@@ -1,73 +1,11 @@
 /*
  * engine/scan.c
  */
-#include "engine/scan.h"
+#include "engine/scan_inside.h"
 
 #include "engine/bits.h"
-#include "engine/kernels.h"
-#include "engine/order.h"
 
 #include <stdlib.h>
-
-/* What a scan wants of one list. */
-typedef struct Wanted {
-    uint32_t list;
-    uint32_t selects; /* bits: the event name fits */
-    uint32_t sure;    /* of them: every row matches, without a look at it */
-    uint32_t cursor;
-} Wanted;
-
-typedef struct PartScan {
-    Part *part;
-    Wanted *wanted;
-    uint32_t wanted_count;
-    uint32_t sequence_cursor;
-    uint8_t pick[256]; /* list -> place in `wanted` */
-} PartScan;
-
-/* Columns of rows, before they are grouped by person and after. */
-typedef struct Rows {
-    uint32_t count, cap;
-    uint16_t *local; /* person in block; before grouping only */
-    ScanRow *rows;
-    uint16_t *ms;
-    uint32_t *events;
-    int64_t *values[SCAN_COLUMNS_MAX];
-} Rows;
-
-struct Scanner {
-    const ScanView *view;
-    ScanAsk ask;
-    int64_t base_ms;
-    PartScan *parts;
-    uint32_t part_count;
-    uint64_t damaged;
-
-    /* of the part under way: rows of all wanted lists, one list behind the other */
-    uint32_t cell_cap, code_cap;
-    uint32_t *keys, *bits, *cells;
-    uint32_t *woven_keys, *woven_bits, *woven_cells;
-    uint32_t *cell_events;
-    int64_t *cell_ms;
-    int64_t *cell_values[SCAN_COLUMNS_MAX];
-    uint8_t *codes, *lists, *mask;
-    uint32_t *iota;
-    uint32_t *loose_keys;
-    uint32_t loose_cap;
-    TimedRow *timed; /* of one person, and as much room again */
-    uint32_t timed_cap;
-    FilterScratch filter;
-
-    Rows found, grouped;
-    bool needs_bits;       /* of the part under way: some row may not match */
-    const uint32_t *moved; /* of its block: moved_block() */
-    bool has_ms, overlaps;
-    bool list_has_ms; /* of the list read last; else its cells are whatever they were */
-    int64_t last_week_ms;
-    uint32_t from[PART_BLOCK_PERSONS + 1];
-    uint32_t batch_from[PART_BLOCK_PERSONS + 1];
-    uint32_t persons[PART_BLOCK_PERSONS];
-};
 
 /* ---- preparing -------------------------------------------------------------------------------- */
 
@@ -134,6 +72,23 @@ static bool prepare_part(PartScan *p, const ScanAsk *ask, Part *part)
     return false;
 }
 
+uint32_t scan_end_of_week(const Scanner *s, uint32_t from)
+{
+    const int64_t week_ms = s->parts[from].part->head->week_ms;
+    uint32_t end = from + 1;
+    while (end < s->part_count && s->parts[end].part->head->week_ms == week_ms)
+        end++;
+    return end;
+}
+
+static void find_base(PartScan *parts, uint32_t count)
+{
+    PartScan *base = parts;
+    for (uint32_t i = 1; i < count; i++)
+        base = parts[i].part->head->rows > base->part->head->rows ? &parts[i] : base;
+    base->is_base = true;
+}
+
 Scanner *scanner_new(const ScanView *view, const ScanAsk *ask)
 {
     CHECK(ask->select_count > 0 && ask->select_count <= SCAN_SELECTS_MAX &&
@@ -147,10 +102,14 @@ Scanner *scanner_new(const ScanView *view, const ScanAsk *ask)
     for (uint32_t i = 0; i < view->part_count; i++)
         s->part_count += prepare_part(&s->parts[s->part_count], ask, view->parts[i]);
     s->base_ms = s->part_count > 0 ? s->parts[0].part->head->week_ms : 0;
+    for (uint32_t i = 0, end; i < s->part_count; i = end) {
+        end = scan_end_of_week(s, i);
+        find_base(s->parts + i, end - i);
+    }
     return s;
 }
 
-static void free_rows(Rows *r)
+static void free_rows(ScanRows *r)
 {
     free(r->local);
     free(r->rows);
@@ -160,21 +119,30 @@ static void free_rows(Rows *r)
         free(r->values[i]);
 }
 
+static void free_woven(WovenRoom *w)
+{
+    free(w->keys);
+    free(w->bits);
+    free(w->cells);
+    free(w->lists);
+}
+
 void scanner_free(Scanner *s)
 {
     if (s == NULL)
         return;
     for (uint32_t i = 0; i < s->part_count; i++)
         free(s->parts[i].wanted);
-    void *const buffers[] = {s->parts,      s->keys,       s->bits,        s->cells,
-                             s->woven_keys, s->woven_bits, s->woven_cells, s->cell_events,
-                             s->cell_ms,    s->codes,      s->lists,       s->mask,
-                             s->iota,       s->loose_keys, s->timed};
+    void *const buffers[] = {s->parts, s->keys, s->bits, s->cell_events, s->cell_ms,
+                             s->codes, s->mask, s->iota, s->loose_keys,  s->timed};
     for (size_t i = 0; i < ARRAY_LEN(buffers); i++)
         free(buffers[i]);
     for (int i = 0; i < SCAN_COLUMNS_MAX; i++)
         free(s->cell_values[i]);
+    free_woven(&s->woven);
+    free_woven(&s->spare);
     filter_scratch_free(&s->filter);
+    row_set_free(&s->set);
     free_rows(&s->found);
     free_rows(&s->grouped);
     free(s);
@@ -205,6 +173,23 @@ static void *regrown(void *old, size_t n, size_t size)
     return room;
 }
 
+static void regrow_woven(WovenRoom *w, size_t room) /* all but the lists */
+{
+    w->keys = regrown(w->keys, room, sizeof *w->keys);
+    w->bits = regrown(w->bits, room, sizeof *w->bits);
+    w->cells = regrown(w->cells, room, sizeof *w->cells);
+}
+
+void scan_reserve_spare(Scanner *s, uint32_t n)
+{
+    if (n <= s->spare_cap)
+        return;
+    s->spare_cap = n + n / 2;
+    const size_t room = (size_t)s->spare_cap + KERNEL_SLACK;
+    regrow_woven(&s->spare, room);
+    s->spare.lists = regrown(s->spare.lists, room, 1);
+}
+
 static void reserve_cells(Scanner *s, uint32_t n)
 {
     if (n <= s->cell_cap)
@@ -213,10 +198,7 @@ static void reserve_cells(Scanner *s, uint32_t n)
     const size_t room = (size_t)s->cell_cap + KERNEL_SLACK;
     s->keys = regrown(s->keys, room, sizeof *s->keys);
     s->bits = regrown(s->bits, room, sizeof *s->bits);
-    s->cells = regrown(s->cells, room, sizeof *s->cells);
-    s->woven_keys = regrown(s->woven_keys, room, sizeof *s->woven_keys);
-    s->woven_bits = regrown(s->woven_bits, room, sizeof *s->woven_bits);
-    s->woven_cells = regrown(s->woven_cells, room, sizeof *s->woven_cells);
+    regrow_woven(&s->woven, room);
     s->cell_events = regrown(s->cell_events, room, sizeof *s->cell_events);
     s->cell_ms = regrown(s->cell_ms, room, sizeof *s->cell_ms);
     s->mask = regrown(s->mask, room, 1);
@@ -233,28 +215,28 @@ static void reserve_codes(Scanner *s, uint32_t n)
         return;
     s->code_cap = n + n / 2;
     s->codes = regrown(s->codes, (size_t)s->code_cap + KERNEL_SLACK, 1);
-    s->lists = regrown(s->lists, (size_t)s->code_cap + KERNEL_SLACK, 1);
+    s->woven.lists = regrown(s->woven.lists, (size_t)s->code_cap + KERNEL_SLACK, 1);
 }
 
-static void *longer(void *old, size_t n, size_t size)
+void *scan_longer(void *old, size_t n, size_t size)
 {
     void *room = realloc(old, n * size);
     CHECK(room != NULL);
     return room;
 }
 
-static void reserve_rows(Rows *r, uint32_t n, uint32_t props)
+void scan_reserve_rows(ScanRows *r, uint32_t n, uint32_t props)
 {
     if (n <= r->cap)
         return;
     r->cap = n + n / 2;
     const size_t room = (size_t)r->cap + KERNEL_SLACK;
-    r->local = longer(r->local, room, sizeof *r->local);
-    r->rows = longer(r->rows, room, sizeof *r->rows);
-    r->ms = longer(r->ms, room, sizeof *r->ms);
-    r->events = longer(r->events, room, sizeof *r->events);
+    r->local = scan_longer(r->local, room, sizeof *r->local);
+    r->rows = scan_longer(r->rows, room, sizeof *r->rows);
+    r->ms = scan_longer(r->ms, room, sizeof *r->ms);
+    r->events = scan_longer(r->events, room, sizeof *r->events);
     for (uint32_t i = 0; i < props; i++)
-        r->values[i] = longer(r->values[i], room, sizeof(int64_t));
+        r->values[i] = scan_longer(r->values[i], room, sizeof(int64_t));
 }
 
 /* ---- one list of one block --------------------------------------------------------------------- */
@@ -378,13 +360,6 @@ static bool read_bits(Scanner *s, const Wanted *w, const FilterRows *r, const in
     return true;
 }
 
-/* Rows of persons who were moved elsewhere match nothing. */
-static void drop_dead(const Scanner *s, const FilterRows *r, uint32_t *bits)
-{
-    for (uint32_t i = 0; i < r->count; i++)
-        bits[i] = s->moved[r->keys[i] >> PART_SECOND_BITS] > r->part->generation ? 0 : bits[i];
-}
-
 /* What is asked of these rows, but their keys, to `cell` and on.  False: damaged. */
 static bool read_rest(Scanner *s, const Wanted *w, const FilterRows *r, uint32_t cell)
 {
@@ -400,8 +375,6 @@ static bool read_rest(Scanner *s, const Wanted *w, const FilterRows *r, uint32_t
     if (s->needs_bits && !read_bits(s, w, r, any_ms ? s->cell_ms + cell : NULL,
                                     s->cell_events + cell, s->bits + cell))
         return false;
-    if (s->moved != NULL)
-        drop_dead(s, r, s->bits + cell);
     for (uint32_t i = 0; i < s->ask.prop_count; i++)
         if (!scan_values(r, s->ask.props[i], &s->filter, s->cell_values[i] + cell))
             return false;
@@ -418,16 +391,6 @@ static bool read_list(Scanner *s, PartScan *p, const Wanted *w, const PartRows *
 
 /* ---- one part of one block --------------------------------------------------------------------- */
 
-/* The rows of one part and block in their order. */
-typedef struct Woven {
-    uint32_t count;
-    const uint32_t *keys;
-    const uint32_t *bits; /* the selects of each row; NULL: those of its list */
-    const uint8_t *lists; /* place in `wanted`; NULL: all are of `list` */
-    uint32_t list;
-    const uint32_t *cells; /* where its values are; NULL: nobody asks */
-} Woven;
-
 static bool needs_cells(const Scanner *s)
 {
     return s->has_ms || s->ask.wants_events || s->ask.prop_count > 0;
@@ -439,7 +402,7 @@ static const uint32_t *weave(const Scanner *s, const PartScan *p, const uint32_t
     const uint32_t *from[PART_LISTS_MAX];
     for (uint32_t w = 0; w < p->wanted_count; w++)
         from[w] = source + cell_of[w];
-    kernels()->weave(s->lists, total, from, p->wanted_count, target);
+    kernels()->weave(s->woven.lists, total, from, p->wanted_count, target);
     return target;
 }
 
@@ -456,19 +419,40 @@ static bool weave_lists(Scanner *s, PartScan *p, uint32_t block, const uint32_t 
         return false;
     reserve_codes(s, n);
     k->unpack8(p->part->data + h->sequence_at, first, n, (int)h->sequence_width, s->codes);
-    if (k->pick(s->codes, n, p->pick, s->lists) != out->count)
+    if (k->pick(s->codes, n, p->pick, s->woven.lists) != out->count)
         return false;
-    out->lists = s->lists;
-    out->keys = weave(s, p, cell_of, out->count, s->keys, s->woven_keys);
+    out->lists = s->woven.lists;
+    out->keys = weave(s, p, cell_of, out->count, s->keys, s->woven.keys);
     if (s->needs_bits)
-        out->bits = weave(s, p, cell_of, out->count, s->bits, s->woven_bits);
+        out->bits = weave(s, p, cell_of, out->count, s->bits, s->woven.bits);
     if (needs_cells(s))
-        out->cells = weave(s, p, cell_of, out->count, s->iota, s->woven_cells);
+        out->cells = weave(s, p, cell_of, out->count, s->iota, s->woven.cells);
     return true;
 }
 
+Woven scan_take_rows(const Woven *w, const uint64_t *set, const WovenRoom *room)
+{
+    const Kernels *k = kernels();
+    Woven taken = {.count = k->take32(w->keys, w->count, set, room->keys),
+                   .keys = room->keys,
+                   .list = w->list};
+    if (w->lists != NULL) {
+        (void)k->take8(w->lists, w->count, set, room->lists);
+        taken.lists = room->lists;
+    }
+    if (w->bits != NULL) {
+        (void)k->take32(w->bits, w->count, set, room->bits);
+        taken.bits = room->bits;
+    }
+    if (w->cells != NULL) {
+        (void)k->take32(w->cells, w->count, set, room->cells);
+        taken.cells = room->cells;
+    }
+    return taken;
+}
+
 /* Persons and seconds; rows that no select takes fall out.  Gives where the rows end now. */
-static uint32_t add_keys(Rows *r, const PartScan *p, const Woven *w, uint32_t week)
+static uint32_t add_keys(ScanRows *r, const PartScan *p, const Woven *w, uint32_t week)
 {
     uint32_t n = r->count;
     if (w->bits != NULL) {
@@ -490,7 +474,7 @@ static uint32_t add_keys(Rows *r, const PartScan *p, const Woven *w, uint32_t we
     return n + w->count;
 }
 
-static void add_values(const Scanner *s, Rows *r, const Woven *w)
+static void add_values(const Scanner *s, ScanRows *r, const Woven *w)
 {
     uint32_t n = r->count;
     for (uint32_t i = 0; i < w->count; i++) {
@@ -503,22 +487,20 @@ static void add_values(const Scanner *s, Rows *r, const Woven *w)
     }
 }
 
-static uint32_t week_second(const Scanner *s, const PartScan *p)
+uint32_t scan_week_second(const Scanner *s, const PartScan *p)
 {
     return (uint32_t)((p->part->head->week_ms - s->base_ms) / 1000);
 }
 
-static void add_rows(Scanner *s, const PartScan *p, const Woven *w)
+void scan_add_rows(Scanner *s, const PartScan *p, const Woven *w)
 {
-    Rows *r = &s->found;
-    reserve_rows(r, r->count + w->count, s->ask.prop_count);
-    const uint32_t end = add_keys(r, p, w, week_second(s, p));
+    ScanRows *r = &s->found;
+    scan_reserve_rows(r, r->count + w->count, s->ask.prop_count);
+    const uint32_t end = add_keys(r, p, w, scan_week_second(s, p));
     if (w->cells != NULL)
         add_values(s, r, w);
     else
         memset(r->ms + r->count, 0, (end - r->count) * sizeof *r->ms);
-    s->overlaps |= end > r->count && r->count > 0 && p->part->head->week_ms == s->last_week_ms;
-    s->last_week_ms = p->part->head->week_ms;
     r->count = end;
 }
 
@@ -538,14 +520,12 @@ static bool read_lists(Scanner *s, PartScan *p, uint32_t block, const PartRows *
     return true;
 }
 
-/* The rows of a part and block, all of them in their order.  False: there are none, or they are damaged. */
-static bool weave_part(Scanner *s, PartScan *p, uint32_t block, Woven *out)
+bool scan_read_part(Scanner *s, PartScan *p, uint32_t block, Woven *out)
 {
     PartRows rows[PART_LISTS_MAX];
     uint32_t cell_of[PART_LISTS_MAX], lists = 0;
     Woven woven = {.count = 0};
-    s->moved = moved_block(s->view->moved, block, p->part->generation);
-    s->needs_bits = s->moved != NULL;
+    s->needs_bits = false;
     for (uint32_t w = 0; w < p->wanted_count; w++) {
         Wanted *wanted = &p->wanted[w];
         rows[w] = part_list_rows(p->part, &p->part->lists[wanted->list], block, &wanted->cursor);
@@ -568,246 +548,16 @@ static bool weave_part(Scanner *s, PartScan *p, uint32_t block, Woven *out)
     } else if (good) {
         good = weave_lists(s, p, block, cell_of, &woven);
     }
-    s->damaged += good ? 0 : woven.count;
-    *out = woven;
-    return good;
-}
-
-static void scan_part(Scanner *s, PartScan *p, uint32_t block)
-{
-    Woven woven;
-    if (weave_part(s, p, block, &woven))
-        add_rows(s, p, &woven);
-}
-
-/* ---- grouping by person ------------------------------------------------------------------------ */
-
-static void scatter_more(Scanner *s, uint32_t from, uint32_t to)
-{
-    const Rows *f = &s->found;
-    Rows *g = &s->grouped;
-    g->events[to] = f->events[from];
-    for (uint32_t v = 0; v < s->ask.prop_count; v++)
-        g->values[v][to] = f->values[v][from];
-}
-
-/* Counts, sums up, scatters: stable, so what was in order stays in order. */
-static void group_rows(Scanner *s)
-{
-    reserve_rows(&s->grouped, s->found.count, s->ask.prop_count);
-    const uint32_t count = s->found.count;
-    const uint16_t *const local = s->found.local;
-    const ScanRow *const rows = s->found.rows;
-    const uint16_t *const ms = s->found.ms;
-    ScanRow *const to_rows = s->grouped.rows;
-    uint16_t *const to_ms = s->grouped.ms;
-    uint32_t *const at = s->from;
-    const bool has_ms = s->has_ms, more = s->ask.wants_events || s->ask.prop_count > 0;
-    memset(at, 0, sizeof s->from);
-    for (uint32_t i = 0; i < count; i++)
-        at[local[i] + 1]++;
-    for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
-        at[p + 1] += at[p];
-    for (uint32_t i = 0; i < count; i++) {
-        const uint32_t to = at[local[i]]++;
-        to_rows[to] = rows[i];
-        if (has_ms)
-            to_ms[to] = ms[i];
-        if (more)
-            scatter_more(s, i, to);
-    }
-    s->grouped.count = count;
-    /* Each at[p] is where person p ends now: one place up, it is where p + 1 starts. */
-    memmove(at + 1, at, PART_BLOCK_PERSONS * sizeof *at);
-    at[0] = 0;
-}
-
-static int64_t time_of(const Scanner *s, uint32_t row)
-{
-    return (int64_t)s->grouped.rows[row].second * 1000 + (s->has_ms ? s->grouped.ms[row] : 0);
-}
-
-/* Rows [from, from + n) as `order` says.  What was found has been grouped: its room is free. */
-static void move_rows(Scanner *s, const TimedRow *order, uint32_t from, uint32_t n)
-{
-    Rows *const g = &s->grouped, *const room = &s->found;
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t row = order[i].row;
-        room->rows[i] = g->rows[row];
-        room->ms[i] = g->ms[row];
-        room->events[i] = g->events[row];
-        for (uint32_t v = 0; v < s->ask.prop_count; v++)
-            room->values[v][i] = g->values[v][row];
-    }
-    memcpy(g->rows + from, room->rows, n * sizeof *g->rows);
-    memcpy(g->ms + from, room->ms, n * sizeof *g->ms);
-    memcpy(g->events + from, room->events, n * sizeof *g->events);
-    for (uint32_t v = 0; v < s->ask.prop_count; v++)
-        memcpy(g->values[v] + from, room->values[v], n * sizeof *g->values[v]);
-}
-
-static void order_person(Scanner *s, uint32_t from, uint32_t n)
-{
-    if (n > s->timed_cap) {
-        s->timed_cap = n + n / 2;
-        s->timed = regrown(s->timed, 2 * (size_t)s->timed_cap, sizeof *s->timed);
-    }
-    for (uint32_t i = 0; i < n; i++)
-        s->timed[i] = (TimedRow){time_of(s, from + i), from + i};
-    if (order_runs(s->timed, s->timed + n, n) > 0)
-        move_rows(s, s->timed, from, n);
-}
-
-/* Parts of one week overlap in time: a person's rows are one run per part. */
-static void order_in_time(Scanner *s)
-{
-    for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
-        if (s->from[p + 1] - s->from[p] > 1)
-            order_person(s, s->from[p], s->from[p + 1] - s->from[p]);
-}
-
-static void list_persons(Scanner *s, uint32_t block, ScanBatch *out)
-{
-    uint32_t n = 0;
-    for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++) {
-        s->persons[n] = (block << PART_BLOCK_BITS) + p;
-        s->batch_from[n] = s->from[p];
-        n += s->from[p + 1] > s->from[p];
-    }
-    s->batch_from[n] = s->from[PART_BLOCK_PERSONS];
-    *out = (ScanBatch){.person_count = n,
-                       .persons = s->persons,
-                       .from = s->batch_from,
-                       .rows = s->grouped.rows,
-                       .ms = s->has_ms ? s->grouped.ms : NULL,
-                       .events = s->ask.wants_events ? s->grouped.events : NULL,
-                       .values = (const int64_t *const *)s->grouped.values};
-}
-
-static void begin_rows(Scanner *s)
-{
-    s->found.count = 0;
-    s->has_ms = false;
-    s->overlaps = false;
-}
-
-bool scanner_batch(Scanner *s, uint32_t piece, ScanBatch *out)
-{
-    begin_rows(s);
-    for (uint32_t i = 0; i < s->part_count; i++)
-        scan_part(s, &s->parts[i], piece);
-    if (s->found.count == 0)
+    if (!good) {
+        s->damaged += woven.count;
         return false;
-    group_rows(s);
-    if (s->overlaps)
-        order_in_time(s);
-    list_persons(s, piece, out);
-    return true;
-}
-
-/* ---- stretches --------------------------------------------------------------------------------- */
-
-static uint16_t *ms_in_order(Scanner *s, const Woven *w)
-{
-    uint16_t *const ms = s->found.ms;
-    for (uint32_t i = 0; i < w->count; i++)
-        ms[i] = (uint16_t)s->cell_ms[w->cells[i]];
-    return ms;
-}
-
-static uint32_t code_of(int64_t value)
-{
-    return value == SCAN_MISSING ? 0 : (uint32_t)value;
-}
-
-static uint32_t *codes_in_order(Scanner *s, const Woven *w)
-{
-    uint32_t *const codes = s->found.events;
-    for (uint32_t i = 0; i < w->count; i++)
-        codes[i] = code_of(s->cell_values[0][w->cells[i]]);
-    return codes;
-}
-
-static int64_t *numbers_in_order(Scanner *s, const Woven *w)
-{
-    int64_t *const numbers = s->found.values[1];
-    for (uint32_t i = 0; i < w->count; i++)
-        numbers[i] = s->cell_values[1][w->cells[i]];
-    return numbers;
-}
-
-/* Rows of one part are in order: they go as they are. */
-static void give_part(Scanner *s, PartScan *p, uint32_t piece, ScanStretchFn fn, void *arg)
-{
-    Woven w = {.count = 0};
-    uint32_t of_list[256] = {0};
-    begin_rows(s);
-    if (!weave_part(s, p, piece, &w))
-        return;
-    reserve_rows(&s->found, w.count, s->ask.prop_count);
-    for (uint32_t i = 0; i < p->wanted_count; i++)
-        of_list[i] = p->wanted[i].selects;
-    if (w.bits == NULL && w.lists == NULL) {
-        reserve_codes(s, w.count);
-        memset(s->lists, (int)w.list, w.count);
-        w.lists = s->lists;
     }
-    fn(&(ScanStretch){.count = w.count,
-                      .first_person = piece << PART_BLOCK_BITS,
-                      .week_s = week_second(s, p),
-                      .keys = w.keys,
-                      .bits = w.bits,
-                      .lists = w.lists,
-                      .of_list = of_list,
-                      .ms = s->has_ms ? ms_in_order(s, &w) : NULL,
-                      .codes = s->ask.prop_count > 0 ? codes_in_order(s, &w) : NULL,
-                      .numbers = s->ask.prop_count > 1 ? numbers_in_order(s, &w) : NULL},
-       arg);
-}
-
-/* Those of several parts of one week overlap in time. */
-static void give_parts(Scanner *s, PartScan *p, uint32_t count, uint32_t piece, ScanStretchFn fn,
-                       void *arg)
-{
-    begin_rows(s);
-    for (uint32_t i = 0; i < count; i++)
-        scan_part(s, &p[i], piece);
-    const uint32_t rows = s->found.count, week_s = week_second(s, p);
-    if (rows == 0)
-        return;
-    group_rows(s);
-    if (s->overlaps)
-        order_in_time(s);
-    reserve_cells(s, rows);
-    for (uint32_t person = 0; person < PART_BLOCK_PERSONS; person++)
-        for (uint32_t row = s->from[person]; row < s->from[person + 1]; row++) {
-            s->keys[row] = person << PART_SECOND_BITS | (s->grouped.rows[row].second - week_s);
-            s->bits[row] = s->grouped.rows[row].selects;
-            s->cells[row] = s->ask.prop_count > 0 ? code_of(s->grouped.values[0][row]) : 0;
-        }
-    fn(&(ScanStretch){.count = rows,
-                      .first_person = piece << PART_BLOCK_BITS,
-                      .week_s = week_s,
-                      .keys = s->keys,
-                      .bits = s->bits,
-                      .ms = s->has_ms ? s->grouped.ms : NULL,
-                      .codes = s->ask.prop_count > 0 ? s->cells : NULL,
-                      .numbers = s->ask.prop_count > 1 ? s->grouped.values[1] : NULL},
-       arg);
-}
-
-void scanner_stretches(Scanner *s, uint32_t piece, ScanStretchFn fn, void *arg)
-{
-    CHECK(s->ask.prop_count <= 2);
-    for (uint32_t i = 0, end = 0; i < s->part_count; i = end) {
-        const int64_t week_ms = s->parts[i].part->head->week_ms;
-        for (end = i + 1; end < s->part_count && s->parts[end].part->head->week_ms == week_ms;)
-            end++;
-        if (end == i + 1)
-            give_part(s, &s->parts[i], piece, fn, arg);
-        else
-            give_parts(s, &s->parts[i], end - i, piece, fn, arg);
-    }
+    s->dead = moved_dead(s->view->moved, block, p->part->generation, &s->last_dead);
+    *out = woven;
+    if (s->dead != NULL)
+        *out = scan_take_rows(&woven, rows_of_others(&s->set, woven.keys, woven.count, s->dead),
+                              &s->woven);
+    return out->count > 0;
 }
 
 bool scan_seconds_fit(const ScanView *view, int64_t more_ms)
@@ -841,10 +591,20 @@ uint32_t scan_largest_code(const ScanView *view, const ScanAsk *ask, uint32_t pr
 /* Nobody's block may hold a week of every shop: its rows come in stretches. */
 enum { LOOSE_ROWS = 1 << 16 };
 
+/* Rows of persons who were moved elsewhere match nothing. */
+static void drop_dead(Scanner *s, const FilterRows *r)
+{
+    for (uint32_t i = 0; i < r->count; i++) {
+        const uint32_t person = r->keys[i] >> PART_SECOND_BITS;
+        const uint32_t dead = s->dead[person / 64] >> (person & 63) & 1;
+        s->bits[i] &= dead - 1;
+    }
+}
+
 /* Where one select alone is unsure of the rows, its mask is made without the detour over bits. */
 static bool takes_mask(const Scanner *s, const Wanted *w)
 {
-    return (w->selects & (w->selects - 1)) == 0 && w->selects != w->sure && s->moved == NULL;
+    return (w->selects & (w->selects - 1)) == 0 && w->selects != w->sure && s->dead == NULL;
 }
 
 static void give_loose(Scanner *s, const PartScan *p, const Wanted *w, const FilterRows *at,
@@ -853,7 +613,7 @@ static void give_loose(Scanner *s, const PartScan *p, const Wanted *w, const Fil
     const bool masked = takes_mask(s, w); /* it is there already */
     for (uint32_t left = w->selects; left != 0; left &= left - 1) {
         const uint32_t i = (uint32_t)__builtin_ctz(left);
-        const bool sure = (w->sure >> i & 1) != 0 && s->moved == NULL;
+        const bool sure = (w->sure >> i & 1) != 0 && s->dead == NULL;
         for (uint32_t row = 0; !sure && !masked && row < at->count; row++)
             s->mask[row] = s->bits[row] >> i & 1;
         const ScanLoose loose = {.count = at->count,
@@ -887,8 +647,8 @@ static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanL
             regrown(s->loose_keys, (size_t)s->loose_cap + KERNEL_SLACK, sizeof *s->loose_keys);
     }
     reserve_cells(s, rows.count < LOOSE_ROWS ? rows.count : LOOSE_ROWS);
-    s->moved = moved_block(s->view->moved, block, p->part->generation);
-    s->needs_bits = (w->selects != w->sure || s->moved != NULL) && !takes_mask(s, w);
+    s->dead = moved_dead(s->view->moved, block, p->part->generation, &s->last_dead);
+    s->needs_bits = (w->selects != w->sure || s->dead != NULL) && !takes_mask(s, w);
     bool good = part_read_keys(p->part, &rows, s->loose_keys);
     for (uint32_t done = 0; good && done < rows.count; done += LOOSE_ROWS) {
         const uint32_t left = rows.count - done;
@@ -900,6 +660,8 @@ static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanL
                                s->loose_keys + done};
         s->has_ms = false;
         good = read_rest(s, w, &at, 0) && (!takes_mask(s, w) || read_mask(s, w, &at));
+        if (good && s->dead != NULL)
+            drop_dead(s, &at);
         if (good)
             give_loose(s, p, w, &at, fn, arg);
     }

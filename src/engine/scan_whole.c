@@ -32,8 +32,7 @@ struct WholeScan {
     Rest *rests;
     uint32_t rest_count;
     uint64_t damaged;
-    uint32_t moved[PART_BLOCK_PERSONS]; /* persons of the piece who were ever moved */
-    uint32_t moved_count;
+    MovedDead dead;
 };
 
 /* ---- preparing ------------------------------------------------------------------------------------ */
@@ -132,38 +131,24 @@ uint64_t whole_scan_damaged(const WholeScan *s)
 
 /* ---- one piece ------------------------------------------------------------------------------------- */
 
-/* Few are: then no part need be looked at person by person. */
-static const uint32_t *find_moved(WholeScan *s, uint32_t piece)
+static void give_whole(WholeScan *s, Whole *w, uint32_t piece, WholePartFn fn, void *arg)
 {
-    const uint32_t *at = moved_block(s->view->moved, piece, 0);
-    s->moved_count = 0;
-    for (uint32_t i = 0; at != NULL && i < PART_BLOCK_PERSONS; i++) {
-        s->moved[s->moved_count] = i;
-        s->moved_count += at[i] > 0;
-    }
-    return at;
-}
-
-static void give_whole(WholeScan *s, Whole *w, uint32_t piece, const uint32_t *moved,
-                       WholePartFn fn, void *arg)
-{
-    uint64_t persons[PART_ACTIVE_WORDS];
+    uint64_t room[PART_ACTIVE_WORDS];
     uint32_t first = 0;
     const uint32_t rows = part_sequence_rows(w->part, piece, &w->cursor, &first);
     if (rows == 0)
         return;
-    if (!part_active(w->part, w->cursor, persons)) {
+    const uint64_t *active = part_active(w->part, w->cursor, room);
+    if (active == NULL) {
         s->damaged += rows;
         return;
     }
-    for (uint32_t i = 0; i < s->moved_count; i++) {
-        const uint32_t person = s->moved[i];
-        if (moved[person] > w->part->generation)
-            persons[person / 64] &= ~(UINT64_C(1) << (person & 63));
-    }
+    const uint64_t *dead = moved_dead(s->view->moved, piece, w->part->generation, &s->dead);
+    for (uint32_t i = 0; dead != NULL && i < PART_ACTIVE_WORDS; i++)
+        room[i] = active[i] & ~dead[i];
     for (uint32_t left = w->selects; left != 0; left &= left - 1)
         fn(&(WholePart){.first_person = piece << PART_BLOCK_BITS,
-                        .persons = persons,
+                        .persons = dead == NULL ? active : room,
                         .at_ms = w->part->head->min_ms,
                         .select = (uint32_t)__builtin_ctz(left)},
            arg);
@@ -179,9 +164,8 @@ static void give_rows(const ScanLoose *rows, void *arg)
 
 void whole_scan(WholeScan *s, uint32_t piece, WholePartFn part, ScanLooseFn rows, void *arg)
 {
-    const uint32_t *moved = find_moved(s, piece);
     for (uint32_t i = 0; i < s->whole_count; i++)
-        give_whole(s, &s->wholes[i], piece, moved, part, arg);
+        give_whole(s, &s->wholes[i], piece, part, arg);
     for (uint32_t i = 0; i < s->rest_count; i++) {
         s->rests[i].rows = rows;
         s->rests[i].arg = arg;
