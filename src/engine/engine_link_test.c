@@ -427,10 +427,15 @@ static void expect_next(Came *c, uint32_t person, int64_t time_ms, uint32_t name
 static void expect_stretch(const ScanStretch *s, void *arg)
 {
     Came *c = arg;
-    for (uint32_t i = 0; i < s->count; i++)
-        expect_next(c, s->first_person + s->local[i],
-                    c->base_ms + (int64_t)s->rows[i].second * 1000 + (s->ms == NULL ? 0 : s->ms[i]),
-                    (uint32_t)__builtin_ctz(s->rows[i].selects));
+    for (uint32_t i = 0; i < s->count; i++) {
+        const uint32_t bits = s->bits != NULL ? s->bits[i] : s->of_list[s->lists[i]];
+        if (bits == 0)
+            continue;
+        const int64_t second = s->week_s + (s->keys[i] & PART_SECOND_MASK);
+        expect_next(c, s->first_person + (s->keys[i] >> PART_SECOND_BITS),
+                    c->base_ms + second * 1000 + (s->ms == NULL ? 0 : s->ms[i]),
+                    (uint32_t)__builtin_ctz(bits));
+    }
 }
 
 /* A select per name, whose bit says it. */

@@ -133,8 +133,8 @@ void scanner_free(Scanner *s)
         return;
     for (uint32_t i = 0; i < s->part_count; i++)
         free(s->parts[i].wanted);
-    void *const buffers[] = {s->parts, s->keys, s->bits, s->cells,      s->cell_events, s->cell_ms,
-                             s->codes, s->mask, s->iota, s->loose_keys, s->timed};
+    void *const buffers[] = {s->parts, s->keys, s->bits, s->cell_events, s->cell_ms,
+                             s->codes, s->mask, s->iota, s->loose_keys,  s->timed};
     for (size_t i = 0; i < ARRAY_LEN(buffers); i++)
         free(buffers[i]);
     for (int i = 0; i < SCAN_COLUMNS_MAX; i++)
@@ -180,6 +180,16 @@ static void regrow_woven(WovenRoom *w, size_t room) /* all but the lists */
     w->cells = regrown(w->cells, room, sizeof *w->cells);
 }
 
+void scan_reserve_spare(Scanner *s, uint32_t n)
+{
+    if (n <= s->spare_cap)
+        return;
+    s->spare_cap = n + n / 2;
+    const size_t room = (size_t)s->spare_cap + KERNEL_SLACK;
+    regrow_woven(&s->spare, room);
+    s->spare.lists = regrown(s->spare.lists, room, 1);
+}
+
 static void reserve_cells(Scanner *s, uint32_t n)
 {
     if (n <= s->cell_cap)
@@ -188,10 +198,7 @@ static void reserve_cells(Scanner *s, uint32_t n)
     const size_t room = (size_t)s->cell_cap + KERNEL_SLACK;
     s->keys = regrown(s->keys, room, sizeof *s->keys);
     s->bits = regrown(s->bits, room, sizeof *s->bits);
-    s->cells = regrown(s->cells, room, sizeof *s->cells);
     regrow_woven(&s->woven, room);
-    regrow_woven(&s->spare, room);
-    s->spare.lists = regrown(s->spare.lists, room, 1);
     s->cell_events = regrown(s->cell_events, room, sizeof *s->cell_events);
     s->cell_ms = regrown(s->cell_ms, room, sizeof *s->cell_ms);
     s->mask = regrown(s->mask, room, 1);
@@ -234,16 +241,31 @@ void scan_reserve_rows(ScanRows *r, uint32_t n, uint32_t props)
 
 /* ---- one list of one block --------------------------------------------------------------------- */
 
+static void mask_seconds(const uint32_t *restrict keys, uint32_t n, int64_t from_ms, int64_t to_ms,
+                         uint8_t *restrict mask)
+{
+    const int64_t first = from_ms <= 0 ? 0 : (from_ms + 999) / 1000;
+    const int64_t end = to_ms <= 0 ? 0 : (to_ms + 999) / 1000;
+    const uint32_t span = end <= first ? 0 : (uint32_t)(end - first);
+    for (uint32_t i = 0; i < n; i++)
+        mask[i] &= (uint8_t)((keys[i] & PART_SECOND_MASK) - (uint32_t)first < span);
+}
+
 /* Rows of the list outside the time range of the select lose their mask. */
 static void mask_time(const ScanSelect *s, const FilterRows *r, const int64_t *ms, uint8_t *mask)
 {
     const int64_t week_ms = r->part->head->week_ms;
-    const int64_t from = s->from_ms - week_ms, to = s->to_ms - week_ms;
+    const int64_t from = s->from_ms < week_ms ? 0 : s->from_ms - week_ms;
+    const int64_t to = s->to_ms > week_ms + PART_WEEK_MS ? PART_WEEK_MS : s->to_ms - week_ms;
+    const uint32_t n = r->count;
     if (from <= 0 && to >= PART_WEEK_MS)
         return;
-    for (uint32_t i = 0; i < r->count; i++) {
-        const int64_t at =
-            (int64_t)(r->keys[i] & PART_SECOND_MASK) * 1000 + (ms == NULL ? 0 : ms[i]);
+    if (ms == NULL) {
+        mask_seconds(r->keys, n, from, to, mask);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const int64_t at = (int64_t)(r->keys[i] & PART_SECOND_MASK) * 1000 + ms[i];
         mask[i] &= (uint8_t)((at >= from) & (at < to));
     }
 }
@@ -317,17 +339,23 @@ static bool mask_select(Scanner *s, const ScanSelect *select, const FilterRows *
     return true;
 }
 
+static void add_bit(const uint8_t *restrict mask, uint32_t n, uint32_t bit, uint32_t *restrict bits)
+{
+    for (uint32_t i = 0; i < n; i++)
+        bits[i] |= (uint32_t)mask[i] << bit;
+}
+
 static bool read_bits(Scanner *s, const Wanted *w, const FilterRows *r, const int64_t *ms,
                       const uint32_t *events, uint32_t *bits)
 {
-    for (uint32_t i = 0; i < r->count; i++)
-        bits[i] = w->sure;
-    for (uint32_t left = w->selects & ~w->sure; left != 0; left &= left - 1) {
+    const uint32_t n = r->count, sure = w->sure;
+    for (uint32_t i = 0; i < n; i++)
+        bits[i] = sure;
+    for (uint32_t left = w->selects & ~sure; left != 0; left &= left - 1) {
         const uint32_t i = (uint32_t)__builtin_ctz(left);
         if (!mask_select(s, &s->ask.selects[i], r, ms, events, s->mask))
             return false;
-        for (uint32_t row = 0; row < r->count; row++)
-            bits[row] |= (uint32_t)s->mask[row] << i;
+        add_bit(s->mask, n, i, bits);
     }
     return true;
 }
@@ -339,10 +367,8 @@ static bool read_rest(Scanner *s, const Wanted *w, const FilterRows *r, uint32_t
     bool any_ms = false;
     if (!read_ms(s, r, s->cell_ms + cell, &any_ms))
         return false;
-    if (any_ms)
-        s->has_ms = true;
-    else
-        memset(s->cell_ms + cell, 0, r->count * sizeof *s->cell_ms);
+    s->list_has_ms = any_ms;
+    s->has_ms |= any_ms;
     if ((s->ask.wants_events || r->list->event == PART_REST) &&
         !read_events(s, r, s->cell_events + cell))
         return false;
@@ -461,12 +487,16 @@ static void add_values(const Scanner *s, ScanRows *r, const Woven *w)
     }
 }
 
+uint32_t scan_week_second(const Scanner *s, const PartScan *p)
+{
+    return (uint32_t)((p->part->head->week_ms - s->base_ms) / 1000);
+}
+
 void scan_add_rows(Scanner *s, const PartScan *p, const Woven *w)
 {
     ScanRows *r = &s->found;
     scan_reserve_rows(r, r->count + w->count, s->ask.prop_count);
-    const uint32_t week = (uint32_t)((p->part->head->week_ms - s->base_ms) / 1000);
-    const uint32_t end = add_keys(r, p, w, week);
+    const uint32_t end = add_keys(r, p, w, scan_week_second(s, p));
     if (w->cells != NULL)
         add_values(s, r, w);
     else
@@ -474,12 +504,19 @@ void scan_add_rows(Scanner *s, const PartScan *p, const Woven *w)
     r->count = end;
 }
 
+/* Milliseconds of lists that have none are made only when others have some. */
 static bool read_lists(Scanner *s, PartScan *p, uint32_t block, const PartRows *rows,
                        const uint32_t *cell_of)
 {
-    for (uint32_t w = 0; w < p->wanted_count; w++)
+    uint8_t has_ms[PART_LISTS_MAX] = {0};
+    for (uint32_t w = 0; w < p->wanted_count; w++) {
         if (rows[w].count > 0 && !read_list(s, p, &p->wanted[w], &rows[w], block, cell_of[w]))
             return false;
+        has_ms[w] = rows[w].count > 0 && s->list_has_ms;
+    }
+    for (uint32_t w = 0; s->has_ms && w < p->wanted_count; w++)
+        if (!has_ms[w])
+            memset(s->cell_ms + cell_of[w], 0, rows[w].count * sizeof *s->cell_ms);
     return true;
 }
 
@@ -523,6 +560,32 @@ bool scan_read_part(Scanner *s, PartScan *p, uint32_t block, Woven *out)
     return out->count > 0;
 }
 
+bool scan_seconds_fit(const ScanView *view, int64_t more_ms)
+{
+    const uint32_t count = view->part_count;
+    const int64_t weeks_ms =
+        count == 0 ? 0 : view->parts[count - 1]->head->week_ms - view->parts[0]->head->week_ms;
+    return weeks_ms / 1000 + more_ms / 1000 < INT32_MAX - 2 * (PART_WEEK_MS / 1000);
+}
+
+uint32_t scan_largest_code(const ScanView *view, const ScanAsk *ask, uint32_t prop)
+{
+    uint32_t largest = 0;
+    for (uint32_t i = 0; i < view->part_count; i++) {
+        const Part *part = view->parts[i];
+        for (uint32_t list = 0; list < part->head->list_count; list++) {
+            if (want_list(ask, part, list).selects == 0)
+                continue;
+            const PartColumn *c = part_find_column(part, &part->lists[list], prop);
+            if (c != NULL && c->kind != PART_CODES)
+                return UINT32_MAX;
+            if (c != NULL && c->max > (int64_t)largest)
+                largest = (uint32_t)c->max;
+        }
+    }
+    return largest;
+}
+
 /* ---- loose rows -------------------------------------------------------------------------------- */
 
 /* Nobody's block may hold a week of every shop: its rows come in stretches. */
@@ -538,13 +601,20 @@ static void drop_dead(Scanner *s, const FilterRows *r)
     }
 }
 
+/* Where one select alone is unsure of the rows, its mask is made without the detour over bits. */
+static bool takes_mask(const Scanner *s, const Wanted *w)
+{
+    return (w->selects & (w->selects - 1)) == 0 && w->selects != w->sure && s->dead == NULL;
+}
+
 static void give_loose(Scanner *s, const PartScan *p, const Wanted *w, const FilterRows *at,
                        ScanLooseFn fn, void *arg)
 {
+    const bool masked = takes_mask(s, w); /* it is there already */
     for (uint32_t left = w->selects; left != 0; left &= left - 1) {
         const uint32_t i = (uint32_t)__builtin_ctz(left);
         const bool sure = (w->sure >> i & 1) != 0 && s->dead == NULL;
-        for (uint32_t row = 0; !sure && row < at->count; row++)
+        for (uint32_t row = 0; !sure && !masked && row < at->count; row++)
             s->mask[row] = s->bits[row] >> i & 1;
         const ScanLoose loose = {.count = at->count,
                                  .first_person = at->block << PART_BLOCK_BITS,
@@ -556,6 +626,12 @@ static void give_loose(Scanner *s, const PartScan *p, const Wanted *w, const Fil
                                  .at = at};
         fn(&loose, arg);
     }
+}
+
+static bool read_mask(Scanner *s, const Wanted *w, const FilterRows *at)
+{
+    return mask_select(s, &s->ask.selects[__builtin_ctz(w->selects)], at,
+                       s->has_ms ? s->cell_ms : NULL, s->cell_events, s->mask);
 }
 
 static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanLooseFn fn,
@@ -572,7 +648,7 @@ static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanL
     }
     reserve_cells(s, rows.count < LOOSE_ROWS ? rows.count : LOOSE_ROWS);
     s->dead = moved_dead(s->view->moved, block, p->part->generation, &s->last_dead);
-    s->needs_bits = w->selects != w->sure || s->dead != NULL;
+    s->needs_bits = (w->selects != w->sure || s->dead != NULL) && !takes_mask(s, w);
     bool good = part_read_keys(p->part, &rows, s->loose_keys);
     for (uint32_t done = 0; good && done < rows.count; done += LOOSE_ROWS) {
         const uint32_t left = rows.count - done;
@@ -583,7 +659,7 @@ static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanL
                                block,
                                s->loose_keys + done};
         s->has_ms = false;
-        good = read_rest(s, w, &at, 0);
+        good = read_rest(s, w, &at, 0) && (!takes_mask(s, w) || read_mask(s, w, &at));
         if (good && s->dead != NULL)
             drop_dead(s, &at);
         if (good)

@@ -54,8 +54,8 @@ struct Scanner {
     uint64_t damaged;
 
     /* of the part under way: rows of all wanted lists, one list behind the other */
-    uint32_t cell_cap, code_cap;
-    uint32_t *keys, *bits, *cells;
+    uint32_t cell_cap, code_cap, spare_cap;
+    uint32_t *keys, *bits;
     WovenRoom woven, spare;
     uint32_t *cell_events;
     int64_t *cell_ms;
@@ -74,7 +74,8 @@ struct Scanner {
     MovedDead last_dead;
     RowSet set;
     bool has_ms;
-    Overlap overlap; /* persons with rows in parts that are not the largest of their week */
+    bool list_has_ms; /* of the list read last; else its cells are whatever they were */
+    Overlap overlap;  /* persons with rows in parts that are not the largest of their week */
     uint32_t from[PART_BLOCK_PERSONS + 1];
     uint32_t batch_from[PART_BLOCK_PERSONS + 1];
     uint32_t persons[PART_BLOCK_PERSONS];
@@ -103,6 +104,12 @@ Woven scan_take_rows(const Woven *w, const uint64_t *set, const WovenRoom *room)
 
 /* Adds those that any select takes to what was found. */
 void scan_add_rows(Scanner *s, const PartScan *p, const Woven *w);
+
+/* What second 0 of a part's week is, behind base_ms. */
+uint32_t scan_week_second(const Scanner *s, const PartScan *p);
+
+/* Room for `n` rows in s->spare, whatever was in it. */
+void scan_reserve_spare(Scanner *s, uint32_t n);
 
 /* Room for `n` rows; what is in them stays. */
 void scan_reserve_rows(ScanRows *r, uint32_t n, uint32_t props);

@@ -145,16 +145,88 @@ bool scanner_batch(Scanner *s, uint32_t piece, ScanBatch *out)
 
 /* ---- stretches --------------------------------------------------------------------------------- */
 
-static void give_stretch(const Scanner *s, const ScanRows *rows, uint32_t piece, ScanStretchFn fn,
-                         void *arg)
+static uint32_t code_of(int64_t value)
 {
-    const ScanStretch stretch = {.count = rows->count,
-                                 .first_person = piece << PART_BLOCK_BITS,
-                                 .local = rows->local,
-                                 .rows = rows->rows,
-                                 .ms = s->has_ms ? rows->ms : NULL};
-    if (rows->count > 0)
-        fn(&stretch, arg);
+    return value == SCAN_MISSING ? 0 : (uint32_t)value;
+}
+
+static void gather_ms(const Scanner *s, const Woven *w, uint16_t *out)
+{
+    for (uint32_t i = 0; i < w->count; i++)
+        out[i] = (uint16_t)s->cell_ms[w->cells[i]];
+}
+
+static void gather_codes(const Scanner *s, const Woven *w, uint32_t *out)
+{
+    for (uint32_t i = 0; i < w->count; i++)
+        out[i] = code_of(s->cell_values[0][w->cells[i]]);
+}
+
+static void gather_numbers(const Scanner *s, const Woven *w, int64_t *out)
+{
+    for (uint32_t i = 0; i < w->count; i++)
+        out[i] = s->cell_values[1][w->cells[i]];
+}
+
+/* What is asked of the rows, in their order; what was found is free. */
+static void gather(Scanner *s, const Woven *w, ScanStretch *out)
+{
+    ScanRows *const room = &s->found;
+    scan_reserve_rows(room, w->count, s->ask.prop_count);
+    if (s->has_ms)
+        gather_ms(s, w, room->ms);
+    if (s->ask.prop_count > 0)
+        gather_codes(s, w, room->events);
+    if (s->ask.prop_count > 1)
+        gather_numbers(s, w, room->values[1]);
+    out->ms = s->has_ms ? room->ms : NULL;
+    out->codes = s->ask.prop_count > 0 ? room->events : NULL;
+    out->numbers = s->ask.prop_count > 1 ? room->values[1] : NULL;
+}
+
+/* Rows of one part go as they lie. */
+static void give_part(Scanner *s, const PartScan *p, const Woven *w, uint32_t piece,
+                      ScanStretchFn fn, void *arg)
+{
+    uint32_t of_list[256] = {0};
+    ScanStretch stretch = {.count = w->count,
+                           .first_person = piece << PART_BLOCK_BITS,
+                           .week_s = scan_week_second(s, p),
+                           .keys = w->keys,
+                           .bits = w->bits,
+                           .lists = w->lists,
+                           .of_list = of_list};
+    for (uint32_t i = 0; i < p->wanted_count; i++)
+        of_list[i] = p->wanted[i].selects;
+    if (w->bits == NULL && w->lists == NULL) {
+        scan_reserve_spare(s, w->count);
+        memset(s->spare.lists, (int)w->list, w->count);
+        stretch.lists = s->spare.lists;
+    }
+    gather(s, w, &stretch);
+    fn(&stretch, arg);
+}
+
+/* Rows that were put into order. */
+static void give_rows(Scanner *s, uint32_t week_s, uint32_t piece, ScanStretchFn fn, void *arg)
+{
+    const ScanRows *r = &s->grouped;
+    scan_reserve_spare(s, r->count);
+    for (uint32_t i = 0; i < r->count; i++) {
+        s->spare.keys[i] = (uint32_t)r->local[i] << PART_SECOND_BITS | (r->rows[i].second - week_s);
+        s->spare.bits[i] = r->rows[i].selects;
+    }
+    for (uint32_t i = 0; s->ask.prop_count > 0 && i < r->count; i++)
+        s->spare.cells[i] = code_of(r->values[0][i]);
+    fn(&(ScanStretch){.count = r->count,
+                      .first_person = piece << PART_BLOCK_BITS,
+                      .week_s = week_s,
+                      .keys = s->spare.keys,
+                      .bits = s->spare.bits,
+                      .ms = s->has_ms ? r->ms : NULL,
+                      .codes = s->ask.prop_count > 0 ? s->spare.cells : NULL,
+                      .numbers = s->ask.prop_count > 1 ? r->values[1] : NULL},
+       arg);
 }
 
 enum { RANK_BITS = 20, WEEK_MS_BITS = 30 }; /* of a part among those of its week */
@@ -164,7 +236,7 @@ enum { RANK_BITS = 20, WEEK_MS_BITS = 30 }; /* of a part among those of its week
 static void time_rows(Scanner *s, const PartScan *p, uint32_t from, uint32_t rank)
 {
     const ScanRows *r = &s->found;
-    const uint32_t week = (uint32_t)((p->part->head->week_ms - s->base_ms) / 1000);
+    const uint32_t week = scan_week_second(s, p);
     if (r->count > s->timed_cap) {
         s->timed_cap = r->count + r->count / 2;
         s->timed = scan_longer(s->timed, 2 * (size_t)s->timed_cap, sizeof *s->timed);
@@ -181,13 +253,15 @@ static void order_found(Scanner *s)
 {
     const ScanRows *const f = &s->found;
     ScanRows *const g = &s->grouped;
-    scan_reserve_rows(g, f->count, 0);
+    scan_reserve_rows(g, f->count, s->ask.prop_count);
     (void)order_runs(s->timed, s->timed + f->count, f->count);
     for (uint32_t i = 0; i < f->count; i++) {
         const uint32_t row = s->timed[i].row;
         g->local[i] = f->local[row];
         g->rows[i] = f->rows[row];
         g->ms[i] = f->ms[row];
+        for (uint32_t v = 0; v < s->ask.prop_count; v++)
+            g->values[v][i] = f->values[v][row];
     }
     g->count = f->count;
 }
@@ -197,6 +271,7 @@ static Woven split_base(Scanner *s, const PartScan *p, const Woven *w, uint32_t 
 {
     uint64_t *set = rows_of_others(&s->set, w->keys, w->count, s->overlap.persons);
     rows_invert(set, w->count);
+    scan_reserve_spare(s, w->count);
     const Woven overlapping = scan_take_rows(w, set, &s->spare);
     const uint32_t from = s->found.count;
     scan_add_rows(s, p, &overlapping);
@@ -226,17 +301,15 @@ static void scan_week(Scanner *s, PartScan *parts, uint32_t count, uint32_t piec
         base = split_base(s, &parts[largest], &base, largest);
     if (s->found.count > 0) {
         order_found(s);
-        give_stretch(s, &s->grouped, piece, fn, arg);
-        s->found.count = 0;
+        give_rows(s, scan_week_second(s, parts), piece, fn, arg);
     }
-    if (!any)
-        return;
-    scan_add_rows(s, &parts[largest], &base);
-    give_stretch(s, &s->found, piece, fn, arg);
+    if (any && base.count > 0)
+        give_part(s, &parts[largest], &base, piece, fn, arg);
 }
 
 void scanner_stretches(Scanner *s, uint32_t piece, ScanStretchFn fn, void *arg)
 {
+    CHECK(s->ask.prop_count <= 2);
     for (uint32_t i = 0, end; i < s->part_count; i = end) {
         end = scan_end_of_week(s, i);
         scan_week(s, s->parts + i, end - i, piece, fn, arg);

@@ -3,6 +3,7 @@
  */
 #include "engine/scan_whole.h"
 
+#include "engine/kernels.h"
 #include "engine/part_active.h"
 
 #include <stdlib.h>
@@ -185,26 +186,26 @@ static void add_few(const ScanLoose *rows, uint64_t *persons)
     }
 }
 
-/* The lowest bits of eight bytes, as one byte: the products meet nowhere but in the highest one. */
-static uint64_t pack_eight(const uint8_t *bytes)
-{
-    uint64_t eight;
-    memcpy(&eight, bytes, sizeof eight);
-    return eight * UINT64_C(0x0102040810204080) >> 56;
-}
-
 /* A byte is written and never read before, so that no row waits for the one before it. */
 static void add_many(const ScanLoose *rows, uint64_t *persons)
 {
-    uint8_t is_in[SCAN_PIECE_PERSONS + 1] = {0}; /* the last: rows that do not match */
-    for (uint32_t i = 0; rows->mask == NULL && i < rows->count; i++)
-        is_in[rows->keys[i] >> PART_SECOND_BITS] = 1;
-    for (uint32_t i = 0; rows->mask != NULL && i < rows->count; i++) {
-        const uint32_t person = rows->keys[i] >> PART_SECOND_BITS;
-        is_in[rows->mask[i] != 0 ? person : SCAN_PIECE_PERSONS] = 1;
+    uint8_t is_in[SCAN_PIECE_PERSONS] = {0};
+    const uint32_t *const keys = rows->keys, count = rows->count;
+    const uint8_t *const mask = rows->mask;
+    for (uint32_t i = 0; mask == NULL && i < count; i++)
+        is_in[keys[i] >> PART_SECOND_BITS] = 1;
+    for (uint32_t from = 0; mask != NULL && from < count; from += MANY_ROWS) {
+        const uint32_t end = count - from < MANY_ROWS ? count : from + MANY_ROWS;
+        uint16_t match[MANY_ROWS];
+        uint32_t n = 0;
+        for (uint32_t i = from; i < end; i++) {
+            match[n] = (uint16_t)(keys[i] >> PART_SECOND_BITS);
+            n += mask[i];
+        }
+        for (uint32_t i = 0; i < n; i++)
+            is_in[match[i]] = 1;
     }
-    for (uint32_t i = 0; i < SCAN_PIECE_PERSONS; i += 8)
-        persons[i / 64] |= pack_eight(is_in + i) << (i & 63);
+    kernels()->add_bytes(is_in, SCAN_PIECE_PERSONS / 64, persons);
 }
 
 void whole_add_rows(const ScanLoose *rows, uint64_t persons[SCAN_PIECE_PERSONS / 64])

@@ -518,15 +518,19 @@ static void cut_rows(Walker *w)
 {
     if (w->ask.from_s == 0 && w->ask.to_s >= WALK_SECONDS)
         return;
-    const WalkRoom *r = &w->rows;
+    uint32_t *const keys = w->rows.keys;
+    uint8_t *const codes = w->rows.codes;
+    uint8_t *const origin =
+        w->given_origin != NULL ? w->rows.origin : codes; /* or the same again */
+    const uint32_t count = w->given.count, from_s = w->ask.from_s, span_s = w->ask.to_s - from_s;
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < w->given.count; i++) {
-        const uint32_t second = r->keys[i] & PART_SECOND_MASK;
-        r->keys[kept] = r->keys[i];
-        r->codes[kept] = r->codes[i];
-        if (w->given_origin != NULL)
-            r->origin[kept] = r->origin[i];
-        kept += second >= w->ask.from_s && second < w->ask.to_s;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t key = keys[i];
+        const uint8_t code = codes[i], of = origin[i];
+        keys[kept] = key;
+        codes[kept] = code;
+        origin[kept] = of;
+        kept += (key & PART_SECOND_MASK) - from_s < span_s;
     }
     w->given.count = kept;
 }
@@ -587,6 +591,9 @@ int64_t walker_ms(Walker *w, uint32_t row)
 {
     const WalkPart *p = &w->parts[origin_of(w, row)];
     const WalkList *l = &p->lists[w->given.codes[row]];
+    const PartColumn *c = part_find_column(p->part, &p->part->lists[l->list], PROP_MS);
+    if (c == NULL || c->width == 0) /* all rows have the same, mostly none */
+        return c == NULL ? 0 : c->base;
     if (row < w->instant.from || row >= w->instant.to)
         look_at_instant(w, row);
     const uint32_t place = part_first_key(w->raw + l->at, l->rows.count, w->given.keys[row]);
