@@ -56,7 +56,7 @@ static Err tick(void *arg, Ctx *ctx, const HistoryProgress *p)
     Watch *w = arg;
     char what[160], at[CLOCK_TEXT_BYTES];
     if (stopped != 0)
-        return fail_field(ctx, "", "history.stopped", "what is in the log stays there");
+        return fail(ctx, ERR_BUSY, "history.stopped", "what is in the log stays there");
     if (!p->appending) {
         (void)snprintf(what, sizeof what, "1/2 reading %.80s", p->file);
         progress_show(&w->reading, what, p->done, p->permille);
@@ -122,6 +122,8 @@ static void print_result(const Telling *t)
         printf(", %s were there already", count(t, r->there));
     printf(", %s stood in the files before, %s were refused.\n", count(t, r->repeated),
            count(t, r->refused));
+    if (r->left_out > 0)
+        printf("%s rows were left out, as the map says.\n", count(t, r->left_out));
     print_times(r);
     if (r->damaged > 0)
         printf("%s places of the event log cannot be read: what stood there may have come again.\n",
@@ -165,6 +167,7 @@ static void print_json(const Telling *t)
     add_json(&out, STR("there"), r->there);
     add_json(&out, STR("repeated"), r->repeated);
     add_json(&out, STR("refused"), r->refused);
+    add_json(&out, STR("left_out"), r->left_out);
     add_json(&out, STR("batches"), r->batches);
     add_json(&out, STR("damaged"), r->damaged);
     add_json(&out, STR("took_ms"), t->took_ms);
@@ -247,7 +250,9 @@ static int run(App *app, Wanted *w)
     progress_end(&watch.reading);
     if (err != ERR_OK) {
         app_complain(app, "importing events");
-        fprintf(stderr,
+        if (err == ERR_BUSY)
+            fprintf(
+                stderr,
                 "tongdian: %s events are in; run the same command again to go on: what is there is "
                 "passed over\n",
                 terminal_count(app->arena, result.taken).ptr);

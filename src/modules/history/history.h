@@ -74,6 +74,7 @@ typedef struct HistoryResult {
     int64_t there;    /* that the log had; a dry run does not look */
     int64_t repeated; /* that stood in the files before */
     int64_t refused;
+    int64_t left_out;       /* rows that the map skips or folds */
     int64_t from_ms, to_ms; /* smallest and largest time of what was not refused */
     int64_t batches;
     int64_t damaged; /* places of the log that cannot be read: what was there may come twice */

@@ -109,7 +109,9 @@ Err history_read_rows(Import *im, const HistoryFile *file)
                          &watch.rows));
     one.arena = arena_new(64 * 1024);
     const Err err = read_rows(im, watch.rows, file->entry, &one);
-    im->result->read += intake_rows_stats(watch.rows).read;
+    const IntakeStats stats = intake_rows_stats(watch.rows);
+    im->result->read += stats.read;
+    im->result->left_out += stats.skipped + stats.folded;
     arena_free(one.arena);
     intake_rows_close(watch.rows);
     return err;

@@ -367,6 +367,29 @@ HISTORY_TEST(bad_lines_cost_nobody_else_and_are_named_with_line_and_reason)
     leave(&p);
 }
 
+HISTORY_TEST(lines_of_any_length_are_read_whole_wherever_a_read_ends)
+{
+    enum { LINES = 60, NOTE_BYTES = 30000 };
+    Place p = place(room);
+    Buf text = BUF_MAX(8 << 20);
+    char *note = arena_bytes(room->ctx->arena, NOTE_BYTES);
+    memset(note, 'n', NOTE_BYTES);
+    for (int i = 0; i < LINES; i++)
+        buf_addf(&text,
+                 "{\"id\":\"%d\",\"name\":\"n\",\"time\":%" PRId64
+                 ",\"properties\":{\"note\":\"%.*s\"}}\n%s",
+                 i, ROOM_NOW_MS - LINES + i, (int)below(&p, NOTE_BYTES), note,
+                 i % 3 == 0 ? "\n \n" : "");
+    put(&p, "long.ndjson", buf_str(&text));
+    EXPECT_OK(room->ctx, import(&p));
+    expect_result(&p, (HistoryResult){.read = LINES, .taken = LINES});
+    const Seen got = look(&p);
+    for (size_t i = 0; i < LINES; i++)
+        EXPECT_STREQ(got.at[i].id.ptr, arena_printf(room->ctx->arena, "%zu", i).ptr);
+    buf_free(&text);
+    leave(&p);
+}
+
 HISTORY_TEST(a_dry_run_reads_everything_and_changes_nothing)
 {
     Place p = place(room);
@@ -445,7 +468,9 @@ HISTORY_TEST(a_table_comes_in_through_a_map_with_numbers_booleans_and_times)
             "      time: at\n      actor_kind: {constant: card}\n      actor: card\n"
             "      store: shop\n    attributes:\n      spent: {column: sum, type: number}\n"
             "      first: {column: first, type: boolean}\n"
-            "      born: {column: born, type: time, parse: yyyy-MM-dd}\n      how: how\n"));
+            "      born: {column: born, type: time, parse: yyyy-MM-dd}\n      how: how\n"
+            "      paid: {column: sum, type: money, float_noise: true}\n"
+            "    skip: [{as: test, column: shop, in: [TEST]}]\n"));
     EXPECT_OK(room->ctx, intake_map_load(room->ctx, p.file[0].path, &o.map));
     p.files = 0;
     put(&p, "visits_1.csv",
@@ -454,20 +479,22 @@ HISTORY_TEST(a_table_comes_in_through_a_map_with_numbers_booleans_and_times)
             "S1,1,2025-03-01 10:00:00,,-3,0,,\n"
             "S1,3,2025-03-03 10:00:00,C7,1.0000000001,0,,\n"
             "S1,4,2025-03-04 10:00:00,C7,1,perhaps,,\n"
-            "S1,5,1990-03-04 10:00:00,C7,1,1,,\n"));
+            "S1,5,1990-03-04 10:00:00,C7,1,1,,\n"
+            "TEST,6,2025-03-04 10:00:00,C7,1,1,,\n"));
     p.file[0].entry = intake_map_entry(o.map, p.file[0].path);
     CHECK(p.file[0].entry != NULL && intake_map_entry(o.map, "/x/visit.csv") == NULL);
     CHECK(intake_map_entry(o.map, "visits_9.csv.gz") == p.file[0].entry);
     o.files = 1;
     EXPECT_OK(room->ctx, history_import(room->ctx, &o, &p.result));
-    expect_result(&p, (HistoryResult){.read = 5, .taken = 2, .refused = 3});
+    expect_result(&p, (HistoryResult){.read = 6, .taken = 2, .refused = 3});
+    EXPECT_I64(p.result.left_out, 1);
     EXPECT_STREQ(p.result.reason[0].reason, "intake.not_a_number");
     EXPECT_STREQ(p.result.reason[1].reason, "intake.not_a_boolean");
     EXPECT_STREQ(p.result.reason[2].reason, "history.too_old");
     EXPECT_I64(p.result.reason[2].line, 6);
-    EXPECT_STREQ(told(&p), "S1-1 Visited : S1 spent=2/-3e-0/ first=4/0e-0/\n"
+    EXPECT_STREQ(told(&p), "S1-1 Visited : S1 spent=2/-3e-0/ first=4/0e-0/ paid=2/-3e-0/\n"
                            "S1-2 Visited card:C7 S1 spent=2/125e-1/ first=4/1e-0/ "
-                           "born=5/57600000e-0/ how=1/0e-0/on foot\n");
+                           "born=5/57600000e-0/ how=1/0e-0/on foot paid=2/125e-1/\n");
     leave(&p);
 }
 

@@ -55,8 +55,7 @@ TEST(map_errors_name_the_line_and_what_is_known)
     } CASES[] = {
         {HEAD "  - file: a.csv\n    target: producs\n    fields: {sku: a}\n",
          "m.yaml:6: unknown target \"producs\"; did you mean \"products\"? Known: stores, products, "
-         "people, orders, campaigns, campaign_targets, coupon_templates, redemptions, "
-         "events"},
+         "people, orders, campaigns, campaign_targets, coupon_templates, redemptions, events"},
         {HEAD "  - file: a.csv\n    target: products\n    fields:\n      skuu: a\n",
          "m.yaml:9: unknown field \"skuu\"; did you mean \"sku\"? Known: sku, name, brand, "
          "department, category, barcode, price"},
