@@ -158,7 +158,8 @@ typedef enum IntakeTargetId {
     INTAKE_TARGET_CAMPAIGN_TARGETS,
     INTAKE_TARGET_COUPON_TEMPLATES,
     INTAKE_TARGET_REDEMPTIONS,
-    INTAKE_TARGET_EVENTS, /* `tongdian events import` takes these, no room does */
+    INTAKE_ROOM_TARGETS, /* those above go into rooms; `tongdian events import` takes what follows */
+    INTAKE_TARGET_EVENTS = INTAKE_ROOM_TARGETS,
     INTAKE_TARGET_COUNT
 } IntakeTargetId;
 
