@@ -50,6 +50,13 @@ static Str path_in(const Place *p, const char *name)
     return arena_printf(p->room->ctx->arena, "%s/%s", p->dir, name);
 }
 
+static void open_log(Place *p)
+{
+    Ctx *ctx = p->room->ctx;
+    EXPECT_OK(ctx,
+              events_open(ctx, p->log_folder, &(EventsOptions){.segment_bytes = 1 << 16}, &p->log));
+}
+
 static Place place(Room *room)
 {
     Place p = {.room = room, .random = 99};
@@ -57,8 +64,7 @@ static Place place(Room *room)
     (void)snprintf(p.dir, sizeof p.dir, "%s/history_XXXXXX", tmp == NULL ? "/tmp" : tmp);
     CHECK(mkdtemp(p.dir) != NULL);
     p.log_folder = path_in(&p, "log");
-    EXPECT_OK(room->ctx, events_open(room->ctx, p.log_folder,
-                                     &(EventsOptions){.segment_bytes = 1 << 20}, &p.log));
+    open_log(&p);
     return p;
 }
 
@@ -314,6 +320,33 @@ HISTORY_TEST(an_import_that_is_stopped_anywhere_goes_on_and_nothing_is_lost_or_t
     leave(&p);
 }
 
+/* Bytes of the log's first batch are other ones from now on. */
+static void damage_log(Place *p)
+{
+    File file = FILE_NONE;
+    Ctx *ctx = p->room->ctx;
+    events_close(p->log);
+    EXPECT_OK(ctx,
+              file_open(ctx, p->log_folder, STR("00000000000000000001.log"), FILE_WRITE, &file));
+    EXPECT_OK(ctx, file_write_at(ctx, file, 1000, STR("damage")));
+    file_close(&file);
+    open_log(p);
+}
+
+HISTORY_TEST(what_the_log_cannot_read_any_more_comes_again_and_is_said)
+{
+    Place p = place(room);
+    Seen all = none(&p);
+    put_random(&p, "a.ndjson", 3000, &all);
+    EXPECT_OK(room->ctx, import(&p));
+    EXPECT_I64(p.result.damaged, 0);
+    damage_log(&p);
+    EXPECT_OK(room->ctx, import(&p));
+    CHECK(p.result.damaged > 0);
+    EXPECT_I64(p.result.taken, 100); /* a batch */
+    leave(&p);
+}
+
 /* ---- lines that are refused ---------------------------------------------------------------------------- */
 
 HISTORY_TEST(bad_lines_cost_nobody_else_and_are_named_with_line_and_reason)
@@ -381,7 +414,9 @@ HISTORY_TEST(lines_of_any_length_are_read_whole_wherever_a_read_ends)
                  i, ROOM_NOW_MS - LINES + i, (int)below(&p, NOTE_BYTES), note,
                  i % 3 == 0 ? "\n \n" : "");
     put(&p, "long.ndjson", buf_str(&text));
-    EXPECT_OK(room->ctx, import(&p));
+    HistoryOptions o = options(&p);
+    o.batch_events = 1;
+    EXPECT_OK(room->ctx, history_import(room->ctx, &o, &p.result));
     expect_result(&p, (HistoryResult){.read = LINES, .taken = LINES});
     const Seen got = look(&p);
     for (size_t i = 0; i < LINES; i++)
