@@ -5,6 +5,7 @@ import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync, wri
 import { join, resolve } from 'node:path'
 import { after, before, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
+import { Machine } from '../crash/machine.mjs'
 import { openShop, program, run } from './shop.mjs'
 
 const source = resolve(process.env.TONGDIAN_SOURCE_ROOT ?? join(import.meta.dirname, '..', '..'))
@@ -80,6 +81,37 @@ test('killed again and again, and started again: nothing is lost, nothing is twi
   await w.stop()
   assert.equal(run(['events', 'verify', '--log-level', 'off', '--data', w.data]).status, 0)
   assert.equal(run(['check', '--log-level', 'off', '--data', w.data]).status, 0)
+})
+
+// On a disk that forgets what was not synced.  A slow sync leaves time to cut the power between two batches.
+test('after power cuts in the middle each batch is there whole, and another start brings the rest', async () => {
+  const lossy = join(process.env.TONGDIAN_BUILD ?? join(program, '..', '..', '..'), 'tests', 'lossy')
+  const machine = new Machine({ binary: program, lossy, folder: fresh('machine') })
+  const large = fresh('batches.ndjson'), few = fresh('few.ndjson')
+  writeFileSync(large, Array.from({ length: 20000 }, (_, i) => line(i, { note: 'x'.repeat(2000) })).join(''))
+  writeFileSync(few, line(1) + line(2))
+  const more = ['--json', '--key-file', machine.keyFile, '--temp', w.folder]
+  assert.equal(run(words([few], more, machine.data)).status, 0)
+  machine.format('strict')
+  machine.set('sleep_us=100000')
+  const syncs = () => Number(machine.stat().syncs)
+  for (let cut = 1; cut <= 3; cut++) {
+    const from = syncs()
+    const child = spawn(program, words([large], more, machine.data), { stdio: 'ignore', env: machine.lossyEnv({}) })
+    const ended = new Promise((done) => child.on('close', done))
+    while (child.exitCode === null && syncs() < from + 4 + cut) await new Promise((next) => setTimeout(next, 20))
+    child.kill('SIGKILL')
+    assert.equal(await ended, null)
+    machine.reboot(cut, 'strict')
+    machine.set('sleep_us=100000')
+    const verify = ['events', 'verify', '--log-level', 'off', '--data', machine.data, '--key-file', machine.keyFile]
+    assert.equal(run(verify).status, 0)
+  }
+  const last = JSON.parse(run(words([large], more, machine.data)).out)
+  assert.ok(last.there > 2 && last.taken > 0, JSON.stringify(last))
+  assert.equal(last.there + last.taken, 20000)
+  const again = JSON.parse(run(words([large], more, machine.data)).out)
+  assert.deepEqual([again.there, again.taken, again.repeated], [20000, 0, 0])
 })
 
 test('Ctrl-C ends it between two batches, says how to go on, and leaves no file behind', async () => {
