@@ -102,7 +102,8 @@ static int compare(const Record *a, const Record *b)
 static uint64_t prefix_of(Str key)
 {
     uint64_t v = 0;
-    memcpy(&v, key.ptr, key.len < sizeof v ? key.len : sizeof v);
+    if (key.len > 0)
+        memcpy(&v, key.ptr, key.len < sizeof v ? key.len : sizeof v);
     return __builtin_bswap64(v);
 }
 
