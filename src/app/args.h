@@ -12,7 +12,7 @@ typedef struct ArgOption {
     bool has_value;
 } ArgOption;
 
-enum { ARGS_REST_MAX = 4 };
+enum { ARGS_REST_MAX = 256 };
 
 typedef struct Args {
     const char *

@@ -3,6 +3,7 @@
  */
 #include "app/app.h"
 #include "app/args.h"
+#include "app/cmd_events_import.h"
 #include "app/terminal.h"
 #include "base/clock.h"
 #include "base/hash.h"
@@ -313,9 +314,14 @@ int cmd_events(Config *config, int argc, char **argv)
 {
     const Str wanted = argc > 1 ? str_of(argv[1]) : STR("stat");
     const int words = argc > 2 ? argc - 2 : 0;
+    if (str_eq(wanted, STR("import"))) {
+        argv[1] = argv[0]; /* what complains about words names the command */
+        return cmd_events_import(config, argc - 1, argv + 1);
+    }
     for (size_t i = 0; i < ARRAY_LEN(VERBS); i++)
         if (str_eq(VERBS[i].name, wanted) && (words == 0 || words == VERBS[i].words))
             return run_verb(&VERBS[i], config, words, argv + 2);
-    fprintf(stderr, "tongdian events takes stat, verify, or erase; see tongdian events --help\n");
+    fprintf(stderr,
+            "tongdian events takes stat, verify, import, or erase; see tongdian events --help\n");
     return 2;
 }

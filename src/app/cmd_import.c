@@ -118,7 +118,7 @@ static bool check_files(const Config *config, Ctx *ctx, const IntakeMap *map, co
 int64_t import_rejected(const IntakeResult *r)
 {
     int64_t n = 0;
-    for (size_t i = 0; i < INTAKE_TARGET_COUNT; i++)
+    for (size_t i = 0; i < INTAKE_ROOM_TARGETS; i++)
         n += r->target[i].rejected;
     return n;
 }
@@ -148,7 +148,7 @@ static void print_made(Arena *arena, const IntakeResult *r, FILE *to)
 void import_print(Arena *arena, const IntakeResult *r, FILE *to)
 {
     Table t = table_new(arena, "|>new|>changed|>unchanged|>rejected rows");
-    for (size_t i = 0; i < INTAKE_TARGET_COUNT; i++) {
+    for (size_t i = 0; i < INTAKE_ROOM_TARGETS; i++) {
         const IntakeTally *n = &r->target[i];
         if (is_idle(n))
             continue;
@@ -167,7 +167,7 @@ static void print_json(const IntakeResult *r, const char *rejects, int64_t took_
     Buf text = BUF_MAX(1 << 20);
     JsonOut out = json_out(&text);
     json_out_object(&out);
-    for (size_t i = 0; i < INTAKE_TARGET_COUNT; i++) {
+    for (size_t i = 0; i < INTAKE_ROOM_TARGETS; i++) {
         const IntakeTally *n = &r->target[i];
         json_out_key(&out, str_of(INTAKE_TARGETS[i].name));
         json_out_object(&out);

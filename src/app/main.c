@@ -34,8 +34,12 @@ static const Command COMMANDS[] = {
     {"key", "add NAME --role ROLE [--store CODE] | list | revoke ID", "keys for machines", cmd_key},
     {"check", "[--json]", "every balance against its ledger, every event against its row",
      cmd_check},
-    {"events", "[stat | verify | erase [KIND VALUE]]",
-     "what the event log and its columns hold, while no server runs", cmd_events},
+    {"events",
+     "[stat | verify | erase [KIND VALUE]]\n"
+     "       tongdian events import FILE... [--source NAME] [--map FILE] [--rejects FILE] [--temp FOLDER]\n"
+     "                              [--memory MB] [--dry-run] [--json]",
+     "the event log and its columns, and years of history into it, while no server runs",
+     cmd_events},
     {"query", "--json FILE|- [--table]",
      "one question about all events, as POST /v1/query takes it; - is standard input", cmd_query},
     {"backup", "--out DIR", "a copy of everything but the keys, also while the server runs",

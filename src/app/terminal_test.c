@@ -97,7 +97,7 @@ static const ArgOption OPTIONS[] = {{"--map", true}, {"--json", false}};
 
 static bool read_words(Args *out, const char **value, int argc, const char *const *words)
 {
-    char *argv[16];
+    char *argv[ARGS_REST_MAX + 2];
     for (int i = 0; i < argc; i++)
         argv[i] = strdup(words[i]);
     const bool fine = args_read(argc, argv, OPTIONS, ARRAY_LEN(OPTIONS), value, out);
@@ -121,5 +121,10 @@ TEST(a_commands_words_are_options_with_or_without_value_and_the_rest)
     CHECK(!read_words(&args, value, 2, (const char *[]){"import", "--map"}));
     CHECK(!read_words(&args, value, 2, (const char *[]){"import", "--json=1"}));
     CHECK(!read_words(&args, value, 2, (const char *[]){"import", "--fast"}));
-    CHECK(!read_words(&args, value, 6, (const char *[]){"import", "a", "b", "c", "d", "e"}));
+    const char *many[ARGS_REST_MAX + 2];
+    for (size_t i = 0; i < ARRAY_LEN(many); i++)
+        many[i] = "a";
+    CHECK(read_words(&args, value, ARRAY_LEN(many) - 1, many));
+    EXPECT_I64((int64_t)args.rest_count, ARGS_REST_MAX);
+    CHECK(!read_words(&args, value, ARRAY_LEN(many), many));
 }

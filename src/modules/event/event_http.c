@@ -1,298 +1,44 @@
 /*
  * modules/event/event_http.c -- the doors of event.api.yaml: events in, and how many there are.
  *
- * A batch is read one event at a time: a bad one is listed with its index and costs nobody else.  A
- * phone number as actor is stored as its keyed hash: the log holds no numbers.
+ * A batch is read one event at a time: a bad one is listed with its index and costs nobody else.
  */
 #include "modules/event/event_http.h"
 
-#include "base/dto_text.h"
-#include "base/hash.h"
 #include "event.api.h"
-#include "modules/person/person.h"
+#include "modules/event/event_read.h"
 
 enum { EVENTS_MAX = 2000, COUNTS_MAX = 10000 };
 
-/* ---- reading one event ------------------------------------------------------------------------------ */
-
-/* What an event brings; texts borrow from the body. */
-typedef struct Incoming {
-    Event head;
-    bool has_properties, has_context;
-    JsonValue properties, context;
-} Incoming;
-
-static Err bad(Ctx *ctx, const char *pointer, const char *what)
-{
-    return fail_field(ctx, pointer, "event.invalid", "%s", what);
-}
-
-static Err text_of(Ctx *ctx, JsonValue v, const char *pointer, Str *out)
-{
-    const JsonFault fault = json_text(v, out);
-    return fault == JSON_FAULT_NONE ? ERR_OK : bad(ctx, pointer, json_fault_text(fault));
-}
-
-/* `pointer`: of the field that says who. */
-static Err read_actor(Ctx *ctx, JsonValue v, const char *pointer, EventActor *out)
-{
-    JsonValue kind, value;
-    if (json_type(v) == JSON_NULL)
-        return ERR_OK;
-    if (!json_find(v, STR("kind"), &kind) || !json_find(v, STR("value"), &value))
-        return bad(ctx, pointer, "send kind and value, or leave the actor out");
-    TRY(text_of(ctx, kind, pointer, &out->kind));
-    TRY(text_of(ctx, value, pointer, &out->value));
-    if (!str_eq(out->kind, STR("phone")))
-        return ERR_OK;
-    PersonKey key;
-    TRY(person_key_phone(ctx, out->value, &key));
-    out->value = hex_encode(ctx->arena, (Str){(const char *)key.hash, sizeof key.hash});
-    return ERR_OK;
-}
-
-static Err read_time(Ctx *ctx, JsonValue v, int64_t *out)
-{
-    Str text;
-    if (json_type(v) == JSON_NUMBER)
-        return json_i64(v, out) == JSON_FAULT_NONE
-                   ? ERR_OK
-                   : bad(ctx, "/time", "send RFC 3339, or milliseconds since 1970");
-    TRY(text_of(ctx, v, "/time", &text));
-    if (!dto_text_time(text, out))
-        return bad(ctx, "/time", "send RFC 3339, or milliseconds since 1970");
-    return ERR_OK;
-}
-
-/* What else than an event a record may be, and who may say it. */
-static const struct {
-    Str kind;
-    EventKind is;
-    const char *permission; /* NULL: whoever may send events */
-} KINDS[] = {{{"event", 5}, EVENT_HAPPENED, NULL},
-             {{"attributes", 10}, EVENT_PERSON, "event.identity"},
-             {{"link", 4}, EVENT_LINK, "event.identity"},
-             {{"unlink", 6}, EVENT_UNLINK, "event.identity"},
-             {{"erase", 5}, EVENT_ERASE, "event.erase"}};
-
-static Err read_kind(Ctx *ctx, JsonValue v, EventKind *out)
-{
-    Str kind;
-    TRY(text_of(ctx, v, "/kind", &kind));
-    for (size_t i = 0; i < ARRAY_LEN(KINDS); i++) {
-        if (!str_eq(kind, KINDS[i].kind))
-            continue;
-        if (KINDS[i].permission != NULL)
-            TRY(principal_require(ctx, KINDS[i].permission));
-        *out = KINDS[i].is;
-        return ERR_OK;
-    }
-    return bad(ctx, "/kind", "kind is event, attributes, link, unlink or erase");
-}
-
-static Err read_field(Ctx *ctx, Str key, JsonValue v, Incoming *in)
-{
-    const struct {
-        Str name;
-        Str *into;
-        const char *pointer;
-    } texts[] = {{STR("id"), &in->head.id, "/id"},
-                 {STR("name"), &in->head.name, "/name"},
-                 {STR("store"), &in->head.store, "/store"}};
-    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-        if (str_same(key, texts[i].name))
-            return text_of(ctx, v, texts[i].pointer, texts[i].into);
-    if (str_same(key, STR("time")))
-        return read_time(ctx, v, &in->head.time_ms);
-    if (str_same(key, STR("actor")))
-        return read_actor(ctx, v, "/actor", &in->head.actor);
-    if (str_same(key, STR("other")))
-        return read_actor(ctx, v, "/other", &in->head.other);
-    if (str_same(key, STR("kind")))
-        return read_kind(ctx, v, &in->head.kind);
-    if (str_same(key, STR("properties"))) {
-        in->properties = v;
-        in->has_properties = true;
-        return ERR_OK;
-    }
-    if (str_same(key, STR("context"))) {
-        in->context = v;
-        in->has_context = true;
-        return ERR_OK;
-    }
-    return bad(ctx, "",
-               "an event has id, name, time, actor, store, properties and context, or a kind");
-}
-
-/* ---- properties ------------------------------------------------------------------------------------- */
-
-/* Decimal places of a number without zeros at the end; 0 when it has an exponent. */
-static int places_of(Str token)
-{
-    const int64_t dot = str_index(token, '.', 0);
-    if (dot < 0 || str_index(token, 'e', 0) >= 0 || str_index(token, 'E', 0) >= 0)
-        return 0;
-    size_t end = token.len;
-    while (token.ptr[end - 1] == '0')
-        end--;
-    return (int)(end - (size_t)dot) - 1;
-}
-
-/* An exact decimal: as few places as hold it. */
-static Err add_number(Ctx *ctx, EventBuilder *b, Str name, JsonValue v)
-{
-    for (int scale = places_of(json_number_token(v)); scale <= 9; scale++) {
-        int64_t n = 0;
-        const JsonFault fault = json_scaled(v, scale, &n);
-        if (fault == JSON_FAULT_NONE) {
-            event_prop_decimal(b, name, n, scale);
-            return ERR_OK;
-        }
-        if (fault != JSON_FAULT_FRACTION)
-            break;
-    }
-    return bad(ctx, "/properties", "a number has at most 9 decimal places and 18 digits");
-}
-
-static Err add_texts(Ctx *ctx, EventBuilder *b, Str name, JsonValue list)
-{
-    const size_t n = json_count(list);
-    Str *texts = ARENA_ARRAY(ctx->arena, Str, n + 1);
-    size_t i = 0;
-    JsonValue v;
-    for (JsonIter it = json_items(list); json_next_item(&it, &v); i++)
-        TRY(text_of(ctx, v, "/properties", &texts[i]));
-    event_prop_texts(b, name, texts, n);
-    return ERR_OK;
-}
-
-static Err add_scalar(Ctx *ctx, EventBuilder *b, Str name, JsonValue v)
-{
-    Str text;
-    bool yes = false;
-    switch (json_type(v)) {
-    case JSON_STRING:
-        TRY(text_of(ctx, v, "/properties", &text));
-        event_prop_text(b, name, text);
-        return ERR_OK;
-    case JSON_NUMBER:
-        return add_number(ctx, b, name, v);
-    case JSON_BOOL:
-        if (json_bool(v, &yes) == JSON_FAULT_NONE)
-            event_prop_bool(b, name, yes);
-        return ERR_OK;
-    case JSON_NULL:
-        return ERR_OK; /* nothing is known: the same as not sent */
-    case JSON_OBJECT:
-    case JSON_ARRAY:
-        break;
-    }
-    return bad(ctx, "/properties", "send texts, numbers, booleans, or a list of texts or records");
-}
-
-/* A list of records: order lines and the like. */
-static Err add_records(Ctx *ctx, EventBuilder *b, Str name, JsonValue list)
-{
-    JsonValue record, v;
-    Str key;
-    event_items_begin(b, name);
-    for (JsonIter it = json_items(list); json_next_item(&it, &record);) {
-        if (json_type(record) != JSON_OBJECT)
-            return bad(ctx, "/properties", "a list holds texts only, or records only");
-        event_item(b);
-        for (JsonIter f = json_fields(record); json_next_field(&f, &key, &v);)
-            TRY(add_scalar(ctx, b, key, v));
-    }
-    event_items_end(b);
-    return ERR_OK;
-}
-
-static Err add_list(Ctx *ctx, EventBuilder *b, Str name, JsonValue list)
-{
-    JsonValue first;
-    JsonIter items = json_items(list);
-    const bool filled = json_next_item(&items, &first);
-    return filled && json_type(first) == JSON_OBJECT ? add_records(ctx, b, name, list)
-                                                     : add_texts(ctx, b, name, list);
-}
-
-/* `removes`: null is an attribute that the person has no longer; else it says nothing. */
-static Err add_properties(Ctx *ctx, EventBuilder *b, JsonValue object, bool removes)
-{
-    JsonValue v;
-    Str name;
-    if (json_type(object) != JSON_OBJECT)
-        return bad(ctx, "/properties", "send an object");
-    for (JsonIter it = json_fields(object); json_next_field(&it, &name, &v);) {
-        if (removes && json_type(v) == JSON_NULL)
-            event_prop_none(b, name);
-        else if (json_type(v) == JSON_ARRAY)
-            TRY(add_list(ctx, b, name, v));
-        else
-            TRY(add_scalar(ctx, b, name, v));
-    }
-    return ERR_OK;
-}
-
 /* ---- a batch ---------------------------------------------------------------------------------------- */
 
-static Err collect_one(Collect *c, Str source, JsonValue v)
+/* Whoever may send events may say what happened; the rest needs more. */
+static Err may_say(Ctx *ctx, EventKind kind)
 {
-    Ctx *ctx = c->ctx;
-    Incoming in = {.head = {.kind = EVENT_HAPPENED,
-                            .source = source,
-                            .time_ms = ctx->now_ms,
-                            .received_ms = ctx->now_ms}};
-    JsonValue field;
-    Str key;
-    if (json_type(v) != JSON_OBJECT)
-        return bad(ctx, "", "an event is an object");
-    bool is_no_text = false;
-    (void)json_raw(v, &is_no_text);
-    if (is_no_text) /* also a name of a property, which would come repaired */
-        return fail_field(ctx, "", "event.text", "a text inside is not valid Unicode");
-    for (JsonIter it = json_fields(v); json_next_field(&it, &key, &field);)
-        TRY(read_field(ctx, key, field, &in));
-    EventBuilder *b = event_begin(ctx, &in.head);
-    if (in.has_properties)
-        TRY(add_properties(ctx, b, in.properties, in.head.kind == EVENT_PERSON));
-    if (in.has_context) {
-        event_context(b);
-        TRY(add_properties(ctx, b, in.context, false));
-    }
+    static const char *const NEEDS[EVENT_KIND_COUNT] = {[EVENT_PERSON] = "event.identity",
+                                                        [EVENT_LINK] = "event.identity",
+                                                        [EVENT_UNLINK] = "event.identity",
+                                                        [EVENT_ERASE] = "event.erase"};
+    return NEEDS[kind] == NULL ? ERR_OK : principal_require(ctx, NEEDS[kind]);
+}
+
+static Err collect_one(Collect *c, const EventReading *how, JsonValue v)
+{
     Event event;
-    TRY(event_end(b, &event));
+    TRY(event_read(c->ctx, how, v, &event));
     event_encode(&event, &c->records);
     return ERR_OK;
 }
 
 static void refuse(Ctx *ctx, ApiEventReceipt *out, size_t index)
 {
-    static const ApiContract *const CONTRACTS[] = {&EVENT_CONTRACT, NULL};
     const Fault *f = &ctx->fault;
-    const char *sentence = api_sentence(CONTRACTS, f->reason);
-    const Str detail = str_of(f->hint[0] == '\0' ? sentence : f->hint);
     ApiEventRefusal *r = &out->refused[out->refused_count++];
     *r = (ApiEventRefusal){.index = (int64_t)index,
                            .code = str_of(f->reason),
-                           .detail = arena_copy(ctx->arena, detail)};
+                           .detail = arena_copy(ctx->arena, event_refusal(f))};
     if (f->pointer[0] != '\0')
         DTO_SET(r, pointer, arena_copy(ctx->arena, str_of(f->pointer)));
-}
-
-/* The names under which our own rooms speak: what they say stands for a row, and nobody else may. */
-static Err not_ours(Ctx *ctx, Str source)
-{
-    static const char *const OURS[] = {"adviser", "audit",     "booking", "campaign", "catalog",
-                                       "consent", "coupon",    "intake",  "job",      "journey",
-                                       "message", "order",     "payment", "person",   "points",
-                                       "product", "promotion", "sample",  "segment",  "setting",
-                                       "staff",   "stock",     "store",   "tier",     "tongdian"};
-    for (size_t i = 0; i < ARRAY_LEN(OURS); i++)
-        if (str_eq(source, str_of(OURS[i])))
-            return fail_field(ctx, "/source", "event.source_reserved",
-                              "the source %s is the server's own: choose another name", OURS[i]);
-    return ERR_OK;
 }
 
 static Err collect(Collect *c, Call *call)
@@ -302,15 +48,17 @@ static Err collect(Collect *c, Call *call)
     ApiEventReceipt *out = call->reply;
     const JsonValue list = in->events;
     JsonValue v;
-    TRY(not_ours(ctx, in->source));
+    TRY(event_source_is_free(ctx, in->source));
     const size_t n = json_count(list);
     if (json_type(list) != JSON_ARRAY || n == 0 || n > EVENTS_MAX)
         return fail_field(ctx, "/events", "request.range", "send a list of 1 to %d events",
                           EVENTS_MAX);
+    const EventReading how = {
+        .source = in->source, .received_ms = ctx->now_ms, .time_ms = ctx->now_ms, .may = may_say};
     out->refused = ARENA_ARRAY(ctx->arena, ApiEventRefusal, n);
     size_t i = 0;
     for (JsonIter it = json_items(list); json_next_item(&it, &v); i++) {
-        if (collect_one(c, in->source, v) == ERR_OK)
+        if (collect_one(c, &how, v) == ERR_OK)
             out->accepted++;
         else
             refuse(ctx, out, i);

@@ -47,11 +47,32 @@ static Err refill(ByteSource *b, Ctx *ctx)
     return ERR_OK;
 }
 
+enum { MAGIC_BYTES = 2 };
+
+/* The first bytes of a pipe, which cannot be read twice: they stay in the chunk. */
+static ssize_t read_ahead(ByteSource *b)
+{
+    while (b->len < MAGIC_BYTES) {
+        const ssize_t n = read(b->fd, b->chunk + b->len, MAGIC_BYTES - b->len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        b->len += (size_t)n;
+        b->read_bytes += n;
+    }
+    return (ssize_t)b->len;
+}
+
 /* Told by the first two bytes, fetched one by one when the chunk is that small. */
 static Err detect_gzip(ByteSource *b, Ctx *ctx)
 {
-    static const unsigned char MAGIC[2] = {0x1f, 0x8b};
-    const ssize_t n = pread(b->fd, b->chunk, sizeof MAGIC, 0);
+    static const unsigned char MAGIC[MAGIC_BYTES] = {0x1f, 0x8b};
+    ssize_t n = pread(b->fd, b->chunk, sizeof MAGIC, 0);
+    if (n < 0 && errno == ESPIPE)
+        n = read_ahead(b);
     if (n < 0)
         return fail_field(ctx, "", "intake.file_unreadable", "this is not a file that can be read");
     if (n < (ssize_t)sizeof MAGIC || memcmp(b->chunk, MAGIC, sizeof MAGIC) != 0)
@@ -63,7 +84,9 @@ static Err detect_gzip(ByteSource *b, Ctx *ctx)
 
 Err intake_bytes_open(Ctx *ctx, const char *path, size_t chunk_bytes, ByteSource **out)
 {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const bool standard = str_eq(str_of(path), STR("-"));
+    const int fd =
+        standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)
         return fail(ctx, ERR_NOT_FOUND, "intake.file_not_found", "no file %s", path);
     if (fd < 0)

@@ -9,7 +9,7 @@
 
 typedef struct ByteSource ByteSource;
 
-/* `chunk_bytes` is the most that one read takes from the file (0 = 64 KB).
+/* "-" is standard input.  `chunk_bytes` is the most that one read takes from the file (0 = 64 KB).
  * Errors: NOT_FOUND "intake.file_not_found"; INVALID "intake.file_unreadable". */
 MUST_USE Err intake_bytes_open(Ctx *ctx, const char *path, size_t chunk_bytes, ByteSource **out);
 

@@ -2,6 +2,7 @@
  * modules/intake/intake_csv_test.c -- CSV as it comes: quoting, line ends, encodings, gzip, bad rows.
  */
 #include "base/test.h"
+#include "modules/intake/intake_bytes.h"
 #include "modules/intake/intake_csv.h"
 #include "modules/intake/intake_testing.h"
 
@@ -186,6 +187,39 @@ TEST(csv_reads_gzip_of_several_members_and_refuses_a_cut_one)
     EXPECT_STREQ(reason_at_open(str_slice(buf_str(&file), 0, file.len - 9), &any),
                  "intake.gzip_broken");
     buf_free(&file);
+}
+
+/* What is read from a pipe that holds `content`. */
+static void expect_piped(Str content, Str want)
+{
+    char path[40], got[64];
+    int ends[2];
+    size_t len = 0, n = 0;
+    Ctx ctx = {.arena = arena_new(4096)};
+    ByteSource *bytes = NULL;
+    CHECK(pipe(ends) == 0 && write(ends[1], content.ptr, content.len) == (ssize_t)content.len);
+    (void)close(ends[1]);
+    CHECK(snprintf(path, sizeof path, "/proc/self/fd/%d", ends[0]) < (int)sizeof path);
+    CHECK(intake_bytes_open(&ctx, path, 0, &bytes) == ERR_OK);
+    do {
+        CHECK(intake_bytes_read(bytes, &ctx, got + len, sizeof got - len, &n) == ERR_OK);
+        len += n;
+    } while (n > 0);
+    CHECK(str_eq((Str){got, len}, want));
+    intake_bytes_close(bytes);
+    (void)close(ends[0]);
+    arena_free(ctx.arena);
+}
+
+TEST(bytes_of_a_pipe_are_read_packed_or_not)
+{
+    Buf packed = BUF_MAX(1 << 12);
+    gzip_into(&packed, STR("one\ntwo\n"));
+    expect_piped(buf_str(&packed), STR("one\ntwo\n"));
+    expect_piped(STR("one\ntwo\n"), STR("one\ntwo\n"));
+    expect_piped(STR("1"), STR("1"));
+    expect_piped(STR(""), STR(""));
+    buf_free(&packed);
 }
 
 static void to_gb18030(Buf *out, Str s)

@@ -8,6 +8,7 @@
 
 enum {
     DIGITS_MAX = 40,
+    NUMBER_DIGITS_MAX = 18,
     NOISE_PLACES = 4, /* behind the minor unit; all 0 or all 9 */
 };
 
@@ -172,6 +173,33 @@ static IntakeWhy parse_number(const IntakeExpr *e, Str s, int exponent, bool *no
     return why(NULL, NULL, s);
 }
 
+/* "-12.50" as 125 with one place: zeros at the end say nothing. */
+static bool parse_decimal(Str s, IntakeValue *out)
+{
+    Decimal d;
+    if (str_index(s, 'e', 0) >= 0 || str_index(s, 'E', 0) >= 0 || !decimal_parse(s, &d))
+        return false;
+    while (d.digits > 0 && d.digit[d.digits - 1] == 0)
+        d.digits--;
+    const int64_t places = d.digits > d.point ? d.digits - d.point : 0;
+    const int64_t digits = d.digits > d.point ? d.digits : d.point;
+    if (d.digits > 0 && (places > INTAKE_PLACES_MAX || digits > NUMBER_DIGITS_MAX))
+        return false;
+    int64_t n = 0;
+    for (int64_t i = 0; d.digits > 0 && i < digits; i++)
+        n = n * 10 + digit_at(&d, i);
+    out->number = d.negative ? -n : n;
+    out->places = d.digits > 0 ? (int)places : 0;
+    return true;
+}
+
+static bool parse_boolean(Str s, IntakeValue *out)
+{
+    const bool yes = str_eq(s, STR("true")) || str_eq(s, STR("1"));
+    out->number = yes;
+    return yes || str_eq(s, STR("false")) || str_eq(s, STR("0"));
+}
+
 static IntakeWhy parse_typed(const IntakeExpr *e, Str s, int exponent, bool *noise,
                              IntakeValue *out)
 {
@@ -187,6 +215,15 @@ static IntakeWhy parse_typed(const IntakeExpr *e, Str s, int exponent, bool *noi
         if (!intake_time_parse(s, e->parse, e->zone, &t))
             return why("intake.not_a_time", "this does not match the map's date pattern", s);
         out->number = e->type == INTAKE_TIME ? t.at_ms : t.day;
+        return why(NULL, NULL, s);
+    case INTAKE_NUMBER:
+        if (!parse_decimal(s, out))
+            return why("intake.not_a_number",
+                       "this is no decimal of at most 9 places and 18 digits", s);
+        return why(NULL, NULL, s);
+    case INTAKE_BOOL:
+        if (!parse_boolean(s, out))
+            return why("intake.not_a_boolean", "this is none of true, false, 1 and 0", s);
         return why(NULL, NULL, s);
     case INTAKE_TEXT:
     case INTAKE_PHONE:

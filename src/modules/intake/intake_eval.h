@@ -9,14 +9,16 @@
 
 typedef struct IntakeValue {
     bool present;
-    Str text;       /* TEXT and PHONE; for the others, as it was read */
-    int64_t number; /* I64; MONEY in minor units; TIME in UTC ms; DATE as yyyymmdd */
+    Str text; /* TEXT and PHONE; for the others, as it was read */
+    int64_t
+        number; /* I64; MONEY in minor units; TIME in UTC ms; DATE as yyyymmdd; BOOL; NUMBER * 10^places */
+    int places; /* NUMBER */
 } IntakeValue;
 
 /* Why there is no value: a stable code and a sentence; reason NULL when there is nothing wrong. */
 typedef struct IntakeWhy {
     const char *reason; /* "intake.required", "intake.value_unknown", "intake.not_money",
-                         * "intake.not_a_number", "intake.not_a_time" */
+                         * "intake.not_a_number", "intake.not_a_time", "intake.not_a_boolean" */
     const char *sentence;
     Str value; /* what was read */
 } IntakeWhy;

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <yaml.h>
@@ -261,6 +262,7 @@ static const Key EXPR_KEYS[] = {
     {"otherwise", AT(TEXT, otherwise, IntakeExpr)},
     {"default", AT(TEXT, fallback, IntakeExpr)},
     {"parse", AT(TEXT, parse, IntakeExpr)},
+    {"type", AT(TEXT, type_name, IntakeExpr)},
     {"zone", AT(TEXT, zone_name, IntakeExpr)},
     {"trim", KEY_CALL, 0, read_trim},
     {"required", AT(BOOL, required, IntakeExpr)},
@@ -384,6 +386,9 @@ static Err bind_fields(Load *l, int64_t line, IntakeExprs *exprs, const IntakeFi
             return unknown_name(l, e->line, "field", e->name, field_names(l->ctx, field, fields));
         e->index = f;
         e->type = field[f].type;
+        if (e->type_name.ptr != NULL)
+            return INVALID(l, e->line, "%.*s is %s: leave type out", SHORT(e->name),
+                           intake_type_name(e->type));
         e->required = e->required || field[f].need == INTAKE_REQUIRED;
         filled[f] = true;
         TRY(check_parse(l, e));
@@ -402,6 +407,25 @@ static Err bind_fields(Load *l, int64_t line, IntakeExprs *exprs, const IntakeFi
     if (keys > 0 && keys_filled == 0)
         return INVALID(l, line, "a key must be filled, for example \"%s\"", a_key);
     return ERR_OK;
+}
+
+static Err bind_attribute(Load *l, const IntakeMapFile *f, IntakeExpr *e)
+{
+    static const IntakeType TYPES[] = {INTAKE_TEXT, INTAKE_NUMBER, INTAKE_MONEY, INTAKE_BOOL,
+                                       INTAKE_TIME};
+    Str names[ARRAY_LEN(TYPES)];
+    const size_t known = f->target->typed ? ARRAY_LEN(TYPES) : 1;
+    bool found = e->type_name.ptr == NULL;
+    for (size_t i = 0; i < known; i++) {
+        names[i] = str_of(intake_type_name(TYPES[i]));
+        if (!str_eq(names[i], e->type_name))
+            continue;
+        e->type = TYPES[i];
+        found = true;
+    }
+    if (!found)
+        return unknown_name(l, e->line, "type", e->type_name, (StrList){names, known});
+    return check_parse(l, e);
 }
 
 static Err bind_target(Load *l, IntakeMapFile *f)
@@ -469,7 +493,7 @@ static Err check_file(Load *l, IntakeMapFile *f)
     if (f->attributes.count > 0 && !f->target->attributes)
         return INVALID(l, f->line, "%s has no attributes", f->target->name);
     for (size_t i = 0; i < f->attributes.count; i++)
-        TRY(check_parse(l, &f->attributes.expr[i])); /* texts, all of them */
+        TRY(bind_attribute(l, f, &f->attributes.expr[i]));
     return ERR_OK;
 }
 
@@ -613,19 +637,35 @@ static bool is_found(const Str *found, size_t count, Str name)
     return false;
 }
 
-/* Names in the folder that match, with or without .gz. */
+/* With or without .gz. */
+static bool matches(const char *pattern, const char *name)
+{
+    char plain[NAME_MAX + 1];
+    const Str whole = str_of(name);
+    const bool packed = str_ends_with(whole, STR(".gz"));
+    return fnmatch(pattern, name, FNM_PERIOD) == 0 ||
+           (packed && str_to_c(str_slice(whole, 0, whole.len - 3), plain, sizeof plain) &&
+            fnmatch(pattern, plain, FNM_PERIOD) == 0);
+}
+
+const IntakeMapFile *intake_map_entry(const IntakeMap *map, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash == NULL ? path : slash + 1;
+    for (size_t i = 0; i < map->files; i++)
+        if (matches(map->file[i].file.ptr, name))
+            return &map->file[i];
+    return NULL;
+}
+
+/* Names in the folder that match. */
 static size_t list_matches(Ctx *ctx, DIR *d, const char *pattern, Str *found)
 {
     size_t count = 0;
     const struct dirent *e = NULL;
-    while (count < FOUND_MAX && (e = readdir(d)) != NULL) {
-        const Str name = str_of(e->d_name);
-        const bool packed = str_ends_with(name, STR(".gz"));
-        const Str plain = arena_copy(ctx->arena, str_slice(name, 0, name.len - (packed ? 3 : 0)));
-        if (fnmatch(pattern, e->d_name, FNM_PERIOD) == 0 ||
-            fnmatch(pattern, plain.ptr, FNM_PERIOD) == 0)
-            found[count++] = arena_copy(ctx->arena, name);
-    }
+    while (count < FOUND_MAX && (e = readdir(d)) != NULL)
+        if (matches(pattern, e->d_name))
+            found[count++] = arena_copy(ctx->arena, str_of(e->d_name));
     return count;
 }
 

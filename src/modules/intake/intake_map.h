@@ -40,6 +40,7 @@ typedef struct IntakeExpr {
     Str otherwise;    /* unless this is given */
     Str fallback;     /* `default:`, for an empty cell; goes through the parser too */
     Str parse;        /* a date pattern, or empty */
+    Str type_name;    /* attributes of a typed target; empty = text */
     Str zone_name;
     const Zone *zone;
     bool keep_blanks; /* trim: false */
@@ -114,6 +115,9 @@ MUST_USE Err intake_map_parse(Ctx *ctx, Str name, Str text, const IntakeMap **ou
  * Errors: NOT_FOUND "intake.file_not_found" (unless the entry is optional, or no such folder). */
 MUST_USE Err intake_map_find(Ctx *ctx, const IntakeMap *map, const IntakeMapFile *file,
                              const char *dir, StrList *paths);
+
+/* The first entry that means a file of this name, NULL when none does. */
+const IntakeMapFile *intake_map_entry(const IntakeMap *map, const char *path);
 
 /* The name in `known` that `name` was probably meant to be; empty when none is near. */
 Str intake_map_nearest(Str name, StrList known);

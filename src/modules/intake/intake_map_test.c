@@ -38,7 +38,13 @@ TEST(map_accepts_all_it_documents)
                        "    count: [{as: none, column: n, empty: true},\n"
                        "            {as: odd, sum: [n], exceeds: [paid, n]}]\n"
                        "  - file: p.xlsx\n    sheet: 会员\n    target: people\n"
-                       "    fields: {phone: mobile}\n    attributes: {age: age}\n"),
+                       "    fields: {phone: mobile}\n    attributes: {age: age}\n"
+                       "  - file: e.csv\n    target: events\n"
+                       "    fields: {id: id, name: what, time: at}\n    attributes:\n"
+                       "      a: {column: a, type: number}\n      b: {column: b, type: boolean}\n"
+                       "      c: {column: c, type: time, parse: epoch_ms}\n"
+                       "      d: {column: d, type: money, float_noise: true}\n"
+                       "      e: {column: e, type: text}\n"),
         "");
 }
 
@@ -49,7 +55,7 @@ TEST(map_errors_name_the_line_and_what_is_known)
     } CASES[] = {
         {HEAD "  - file: a.csv\n    target: producs\n    fields: {sku: a}\n",
          "m.yaml:6: unknown target \"producs\"; did you mean \"products\"? Known: stores, products, "
-         "people, orders, campaigns, campaign_targets, coupon_templates, redemptions"},
+         "people, orders, campaigns, campaign_targets, coupon_templates, redemptions, events"},
         {HEAD "  - file: a.csv\n    target: products\n    fields:\n      skuu: a\n",
          "m.yaml:9: unknown field \"skuu\"; did you mean \"sku\"? Known: sku, name, brand, "
          "department, category, barcode, price"},
@@ -103,6 +109,26 @@ TEST(map_errors_name_the_line_and_what_is_known)
         {"a: [", "m.yaml:2: no YAML: did not find expected node content"},
         {"", "m.yaml:1: the map is empty"},
         {"- a\n", "m.yaml:1: the map must be a mapping (key: value)"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++)
+        EXPECT_STREQ(complaint(CASES[i].text), CASES[i].want);
+}
+
+TEST(map_gives_types_to_attributes_of_events_only)
+{
+    static const struct {
+        const char *text, *want;
+    } CASES[] = {
+        {HEAD "  - file: a.csv\n    target: people\n    fields: {card: a}\n    attributes:\n"
+              "      age: {column: b, type: number}\n",
+         "m.yaml:10: unknown type \"number\" Known: text"},
+        {HEAD "  - file: a.csv\n    target: events\n    fields: {id: a, name: b, time: c}\n"
+              "    attributes:\n      d: {column: d, type: nomber}\n",
+         "m.yaml:10: unknown type \"nomber\"; did you mean \"number\"? Known: text, number, money, "
+         "boolean, time"},
+        {HEAD
+         "  - file: a.csv\n    target: events\n    fields:\n      id: {column: a, type: text}\n",
+         "m.yaml:9: id is text: leave type out"},
     };
     for (size_t i = 0; i < ARRAY_LEN(CASES); i++)
         EXPECT_STREQ(complaint(CASES[i].text), CASES[i].want);

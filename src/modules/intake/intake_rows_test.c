@@ -230,6 +230,47 @@ TEST(rows_of_too_large_a_group_are_rejected_not_kept)
     buf_free(&out);
 }
 
+TEST(decimals_are_read_exactly_within_nine_places_and_eighteen_digits)
+{
+    static const struct {
+        const char *text;
+        int64_t number;
+        int places; /* -1 = refused */
+    } CASES[] = {{"12.50", 125, 1},
+                 {"-0.05", -5, 2},
+                 {"1200", 1200, 0},
+                 {"+7", 7, 0},
+                 {"0.000", 0, 0},
+                 {".5", 5, 1},
+                 {"0.123456789", 123456789, 9},
+                 {"999999999999999999", INT64_C(999999999999999999), 0},
+                 {"123456789.123456789", INT64_C(123456789123456789), 9},
+                 {"0.1234567891", 0, -1},
+                 {"1000000000000000000", 0, -1},
+                 {"1234567890.123456789", 0, -1},
+                 {"1e3", 0, -1},
+                 {"1,5", 0, -1},
+                 {"abc", 0, -1},
+                 {"-", 0, -1},
+                 {"1.2.3", 0, -1}};
+    const IntakeExpr e = {.type = INTAKE_NUMBER};
+    const size_t slot = 0;
+    Arena *arena = arena_new(1 << 12);
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        const Str cell = str_of(CASES[i].text);
+        IntakeValue v;
+        bool noise = false;
+        const IntakeWhy why = intake_eval(arena, &e, (IntakeSlots){&slot, 1}, &cell, 2, &noise, &v);
+        EXPECT_STREQ(why.reason == NULL ? "" : why.reason,
+                     CASES[i].places < 0 ? "intake.not_a_number" : "");
+        if (CASES[i].places < 0)
+            continue;
+        EXPECT_I64(v.number, CASES[i].number);
+        EXPECT_I64(v.places, CASES[i].places);
+    }
+    arena_free(arena);
+}
+
 TEST(money_with_floating_point_noise_is_read_to_the_nearest_unit)
 {
     static const struct {

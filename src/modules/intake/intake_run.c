@@ -363,8 +363,20 @@ static Err forget_run(Tx *tx, void *arg)
     return sql_intake_progress_forget(tx, *key, NULL);
 }
 
+/* They go into the event log, in the order of time: modules/history. */
+static Err refuse_events(Ctx *ctx, const IntakeMap *map)
+{
+    for (size_t i = 0; i < map->files; i++)
+        if (map->file[i].target->id == INTAKE_TARGET_EVENTS)
+            return fail_field(ctx, "", "intake.map_invalid",
+                              "%.*s:%" PRId64 ": `tongdian events import` takes the target events",
+                              STR_ARG(map->path), map->file[i].line);
+    return ERR_OK;
+}
+
 static Err run_files(Run *run)
 {
+    TRY(refuse_events(run->ctx, run->options->map));
     TRY(find_files(run));
     for (run->current = 0; run->current < run->feeds; run->current++)
         TRY(run_file(run));

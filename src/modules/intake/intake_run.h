@@ -33,7 +33,7 @@ typedef struct IntakeNote {
 } IntakeNote;
 
 typedef struct IntakeResult {
-    IntakeTally target[INTAKE_TARGET_COUNT];
+    IntakeTally target[INTAKE_ROOM_TARGETS];
     int64_t files, rows;                             /* read */
     int64_t products_made, stores_made, people_made; /* because a row referred to them */
     bool resumed;                                    /* an earlier run had been interrupted */

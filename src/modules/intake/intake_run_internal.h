@@ -102,7 +102,7 @@ typedef struct IntakeFeeder {
     Err (*apply)(Tx *tx, IntakeStep *step, const void *record, IntakeOutcome *out);
 } IntakeFeeder;
 
-extern const IntakeFeeder INTAKE_FEEDERS[INTAKE_TARGET_COUNT];
+extern const IntakeFeeder INTAKE_FEEDERS[INTAKE_ROOM_TARGETS];
 
 /* The row is at fault, not the house. */
 bool intake_err_rejects(Err err);

@@ -641,7 +641,7 @@ static Err apply_redemption(Tx *tx, IntakeStep *s, const void *record, IntakeOut
     return coupon_redeem(tx, &c, &redemption);
 }
 
-const IntakeFeeder INTAKE_FEEDERS[INTAKE_TARGET_COUNT] = {
+const IntakeFeeder INTAKE_FEEDERS[INTAKE_ROOM_TARGETS] = {
     [INTAKE_TARGET_STORES] = {prepare_store, apply_store},
     [INTAKE_TARGET_PRODUCTS] = {prepare_product, apply_product},
     [INTAKE_TARGET_PEOPLE] = {prepare_person, apply_person},

@@ -133,6 +133,18 @@ static bool contains(Str text, const char *part)
 
 /* ---- people -------------------------------------------------------------------------------------- */
 
+INTAKE_TEST(a_map_of_events_is_not_for_the_rooms)
+{
+    Folder f = folder(room, HEAD "  - file: people.csv\n    target: events\n"
+                                 "    fields: {id: card, name: card, time: card}\n");
+    put(&f, "people.csv", "card\nC1\n");
+    EXPECT_FAULT(room->ctx, run(&f), ERR_INVALID, "intake.map_invalid");
+    const IntakeRunOptions options = {.map = f.map, .dir = f.dir};
+    EXPECT_FAULT(room->ctx, intake_dry_run(room->ctx, &options, &f.result), ERR_INVALID,
+                 "intake.map_invalid");
+    remove_folder(&f);
+}
+
 INTAKE_TEST(a_person_is_known_by_any_identifier_and_only_what_differs_is_written)
 {
     Folder f = folder(room, HEAD PEOPLE);

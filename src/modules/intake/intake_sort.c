@@ -28,6 +28,12 @@ typedef struct Record {
     Str payload;
 } Record;
 
+/* Where a record in memory starts, and as much of its key as most comparisons need. */
+typedef struct Place {
+    uint64_t prefix;
+    size_t offset;
+} Place;
+
 /* One run while it is merged. */
 typedef struct Cursor {
     int fd;
@@ -45,8 +51,8 @@ struct RowSorter {
     int64_t sequence;
     int64_t folded;
     Buf bytes;   /* records not yet in a run */
-    Buf offsets; /* size_t each: where they start; sorted in the end */
-    size_t next; /* when nothing was spilled: the offset to hand out next */
+    Buf places;  /* Place each; sorted in the end */
+    size_t next; /* when nothing was spilled: the place to hand out next */
     int run[RUNS_MAX];
     size_t runs;
     Cursor cursor[RUNS_MAX]; /* a heap by current record, smallest first */
@@ -65,7 +71,7 @@ RowSorter *intake_sort_new(const char *temp_dir, size_t memory_bytes, bool uniqu
     s->memory_bytes = memory_bytes;
     s->unique = unique;
     s->bytes = BUF_MAX(memory_bytes + INTAKE_SORT_RECORD_BYTES_MAX + sizeof(Head));
-    s->offsets = BUF_MAX(memory_bytes + 2 * sizeof(size_t));
+    s->places = BUF_MAX(memory_bytes + 2 * sizeof(Place));
     s->last_key = BUF_MAX(INTAKE_SORT_RECORD_BYTES_MAX);
     return s;
 }
@@ -92,49 +98,66 @@ static int compare(const Record *a, const Record *b)
     return (a->head.sequence > b->head.sequence) - (a->head.sequence < b->head.sequence);
 }
 
-static int compare_offsets(const void *a, const void *b, void *bytes)
+/* The first bytes as a number: in the order of the keys where it differs. */
+static uint64_t prefix_of(Str key)
 {
-    size_t x = 0, y = 0;
+    uint64_t v = 0;
+    if (key.len > 0)
+        memcpy(&v, key.ptr, key.len < sizeof v ? key.len : sizeof v);
+    return __builtin_bswap64(v);
+}
+
+static int compare_places(const void *a, const void *b, void *bytes)
+{
+    Place x, y;
     memcpy(&x, a, sizeof x);
     memcpy(&y, b, sizeof y);
-    const Record p = record_at((const char *)bytes + x), q = record_at((const char *)bytes + y);
+    if (x.prefix != y.prefix)
+        return x.prefix < y.prefix ? -1 : 1;
+    const Record p = record_at((const char *)bytes + x.offset);
+    const Record q = record_at((const char *)bytes + y.offset);
     return compare(&p, &q);
 }
 
 static size_t count_of(const RowSorter *s)
 {
-    return s->offsets.len / sizeof(size_t);
+    return s->places.len / sizeof(Place);
 }
 
-static size_t offset_of(const RowSorter *s, size_t i)
+static Place place_of(const RowSorter *s, size_t i)
 {
-    size_t v = 0;
-    memcpy(&v, s->offsets.ptr + i * sizeof v, sizeof v);
+    Place v;
+    memcpy(&v, s->places.ptr + i * sizeof v, sizeof v);
     return v;
 }
 
-/* Leaves only the first offset of each key; they are sorted. */
+static Record record_of(const RowSorter *s, size_t i)
+{
+    return record_at(s->bytes.ptr + place_of(s, i).offset);
+}
+
+/* Leaves only the first place of each key; they are sorted. */
 static void fold(RowSorter *s)
 {
     size_t kept = 0;
     Record last = {0};
     for (size_t i = 0; i < count_of(s); i++) {
-        const size_t offset = offset_of(s, i);
-        const Record r = record_at(s->bytes.ptr + offset);
+        const Place place = place_of(s, i);
+        const Record r = record_of(s, i);
         if (kept > 0 && str_eq(r.key, last.key)) {
             s->folded++;
             continue;
         }
         last = r;
-        memcpy(s->offsets.ptr + kept++ * sizeof offset, &offset, sizeof offset);
+        memcpy(s->places.ptr + kept++ * sizeof place, &place, sizeof place);
     }
-    s->offsets.len = kept * sizeof(size_t);
+    s->places.len = kept * sizeof(Place);
 }
 
 static void sort_memory(RowSorter *s)
 {
     if (count_of(s) > 0)
-        qsort_r(s->offsets.ptr, count_of(s), sizeof(size_t), compare_offsets, s->bytes.ptr);
+        qsort_r(s->places.ptr, count_of(s), sizeof(Place), compare_places, s->bytes.ptr);
     if (s->unique)
         fold(s);
 }
@@ -162,7 +185,7 @@ static Err write_memory(RowSorter *s, Ctx *ctx, int fd)
     Buf out = out_buf();
     Err err = ERR_OK;
     for (size_t i = 0; i < count_of(s) && err == ERR_OK; i++) {
-        const Record r = record_at(s->bytes.ptr + offset_of(s, i));
+        const Record r = record_of(s, i);
         err = write_record(ctx, fd, &out, &r);
     }
     if (err == ERR_OK)
@@ -325,7 +348,7 @@ static Err spill(RowSorter *s, Ctx *ctx)
         TRY(new_run(s, ctx, merge_runs));
     TRY(new_run(s, ctx, write_memory));
     buf_clear(&s->bytes);
-    buf_clear(&s->offsets);
+    buf_clear(&s->places);
     return ERR_OK;
 }
 
@@ -334,11 +357,10 @@ static void compact(RowSorter *s)
 {
     Buf kept = BUF_MAX(s->bytes.max_bytes);
     for (size_t i = 0; i < count_of(s); i++) {
-        const char *p = s->bytes.ptr + offset_of(s, i);
-        const size_t at = kept.len;
-        const Record r = record_at(p);
-        buf_add(&kept, (Str){p, record_bytes(&r.head)});
-        memcpy(s->offsets.ptr + i * sizeof at, &at, sizeof at);
+        const Place from = place_of(s, i), to = {from.prefix, kept.len};
+        const Record r = record_of(s, i);
+        buf_add(&kept, (Str){s->bytes.ptr + from.offset, record_bytes(&r.head)});
+        memcpy(s->places.ptr + i * sizeof to, &to, sizeof to);
     }
     buf_free(&s->bytes);
     s->bytes = kept;
@@ -360,16 +382,16 @@ Err intake_sort_add(RowSorter *s, Ctx *ctx, Str key, Str payload)
     const size_t need = sizeof(Head) + key.len + payload.len;
     if (need > INTAKE_SORT_RECORD_BYTES_MAX)
         return fail(ctx, ERR_TOO_LARGE, "intake.row_too_large", "a row of %zu bytes", need);
-    const size_t used = s->bytes.len + s->offsets.len + need + sizeof(size_t);
+    const size_t used = s->bytes.len + s->places.len + need + sizeof(Place);
     if (count_of(s) > 1 && used > s->memory_bytes)
         TRY(make_room(s, ctx));
     const Head h = {(uint32_t)key.len, (uint32_t)payload.len, s->sequence++};
-    const size_t at = s->bytes.len;
+    const Place place = {prefix_of(key), s->bytes.len};
     buf_add(&s->bytes, (Str){(const char *)&h, sizeof h});
     buf_add(&s->bytes, key);
     buf_add(&s->bytes, payload);
-    buf_add(&s->offsets, (Str){(const char *)&at, sizeof at});
-    CHECK(!s->bytes.overflowed && !s->offsets.overflowed);
+    buf_add(&s->places, (Str){(const char *)&place, sizeof place});
+    CHECK(!s->bytes.overflowed && !s->places.overflowed);
     return ERR_OK;
 }
 
@@ -389,7 +411,7 @@ Err intake_sort_next(RowSorter *s, Ctx *ctx, SortedRow *row, bool *more)
     Record from_memory;
     const Record *r = NULL;
     if (s->next < count_of(s)) {
-        from_memory = record_at(s->bytes.ptr + offset_of(s, s->next++));
+        from_memory = record_of(s, s->next++);
         r = &from_memory;
     } else {
         TRY(merge_next(s, ctx, &r));
@@ -414,7 +436,7 @@ void intake_sort_free(RowSorter *s)
     for (size_t i = 0; i < s->cursors; i++)
         cursor_close(&s->cursor[i]);
     buf_free(&s->bytes);
-    buf_free(&s->offsets);
+    buf_free(&s->places);
     buf_free(&s->last_key);
     arena_free(s->arena);
 }

@@ -10,7 +10,7 @@
 enum { ROWS = 5000 };
 
 typedef struct Pair {
-    char key[8];
+    char key[24];
     int number; /* order of adding; also the payload */
 } Pair;
 
@@ -23,8 +23,10 @@ static int compare_pairs(const void *a, const void *b)
 
 static void add_random(RowSorter *s, Ctx *ctx, uint64_t *seed, Pair *pair, uint32_t keys)
 {
+    static const char *const BEFORE[] = {"", "1", "shared-", "shared-1", "shared-among-"};
     for (int i = 0; i < ROWS; i++) {
-        (void)snprintf(pair[i].key, sizeof pair[i].key, "%x", random_below(seed, keys));
+        (void)snprintf(pair[i].key, sizeof pair[i].key, "%s%x",
+                       BEFORE[random_below(seed, ARRAY_LEN(BEFORE))], random_below(seed, keys));
         pair[i].number = i;
         char payload[64] = {0};
         memcpy(payload, &i, sizeof i);

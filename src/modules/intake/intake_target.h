@@ -11,12 +11,16 @@
 typedef enum IntakeType {
     INTAKE_TEXT,
     INTAKE_I64,
-    INTAKE_MONEY, /* minor units of the map's currency */
-    INTAKE_TIME,  /* UTC milliseconds */
-    INTAKE_DATE,  /* local day yyyymmdd */
-    INTAKE_PHONE, /* as written; the person room normalises it */
+    INTAKE_MONEY,  /* minor units of the map's currency */
+    INTAKE_TIME,   /* UTC milliseconds */
+    INTAKE_DATE,   /* local day yyyymmdd */
+    INTAKE_PHONE,  /* as written; the person room normalises it */
+    INTAKE_NUMBER, /* exact decimal: INTAKE_PLACES_MAX places, 18 digits */
+    INTAKE_BOOL,   /* true or false, 1 or 0 */
     INTAKE_TYPE_COUNT
 } IntakeType;
+
+enum { INTAKE_PLACES_MAX = 9 };
 
 const char *intake_type_name(IntakeType type);
 
@@ -120,6 +124,14 @@ typedef struct IntakeField {
     X(REDEMPTION, STORE, "store", TEXT, INTAKE_OPTIONAL)                                           \
     X(REDEMPTION, ORDER, "order", TEXT, INTAKE_OPTIONAL)
 
+#define INTAKE_EVENTS(X)                                                                           \
+    X(EVENT, ID, "id", TEXT, INTAKE_REQUIRED)                                                      \
+    X(EVENT, NAME, "name", TEXT, INTAKE_REQUIRED)                                                  \
+    X(EVENT, TIME, "time", TIME, INTAKE_REQUIRED)                                                  \
+    X(EVENT, ACTOR_KIND, "actor_kind", TEXT, INTAKE_OPTIONAL)                                      \
+    X(EVENT, ACTOR, "actor", TEXT, INTAKE_OPTIONAL)                                                \
+    X(EVENT, STORE, "store", TEXT, INTAKE_OPTIONAL)
+
 /* INTAKE_STORE_CODE, ... : the index of a field in IntakeRow.value (or .line). */
 #define X(group, id, name, type, need) INTAKE_##group##_##id,
 enum { INTAKE_STORES(X) INTAKE_STORE_FIELDS };
@@ -132,6 +144,7 @@ enum { INTAKE_CAMPAIGN_TARGETS(X) INTAKE_TARGETING_FIELDS };
 enum { INTAKE_COUPON_TEMPLATES(X) INTAKE_TEMPLATE_FIELDS };
 enum { INTAKE_TEMPLATE_SCOPE(X) INTAKE_SCOPE_FIELDS };
 enum { INTAKE_REDEMPTIONS(X) INTAKE_REDEMPTION_FIELDS };
+enum { INTAKE_EVENTS(X) INTAKE_EVENT_FIELDS };
 #undef X
 
 enum { INTAKE_FIELDS_MAX = 32 }; /* of any target */
@@ -145,6 +158,8 @@ typedef enum IntakeTargetId {
     INTAKE_TARGET_CAMPAIGN_TARGETS,
     INTAKE_TARGET_COUPON_TEMPLATES,
     INTAKE_TARGET_REDEMPTIONS,
+    INTAKE_ROOM_TARGETS, /* those above go into rooms; `tongdian events import` takes what follows */
+    INTAKE_TARGET_EVENTS = INTAKE_ROOM_TARGETS,
     INTAKE_TARGET_COUNT
 } IntakeTargetId;
 
@@ -156,6 +171,7 @@ typedef struct IntakeTarget {
     const IntakeField *line; /* NULL when the target has no lines */
     size_t line_fields;
     bool attributes; /* may carry named texts of the customer's own choice */
+    bool typed;      /* ... and numbers, booleans, times */
 } IntakeTarget;
 
 extern const IntakeTarget INTAKE_TARGETS[INTAKE_TARGET_COUNT];
