@@ -443,8 +443,8 @@ static void look_for_end(FunnelWorker *w)
 
 static bool is_behind_bar(const FunnelWorker *w, const FunnelBar *bar)
 {
-    const uint32_t series = bar->series == FUNNEL_WHOLE ? 0 : 1 + bar->series;
-    const uint32_t scope = bar->interval == FUNNEL_WHOLE ? 0 : 1 + bar->interval;
+    const uint32_t series = bar->series == QUERY_WHOLE ? 0 : 1 + bar->series;
+    const uint32_t scope = bar->interval == QUERY_WHOLE ? 0 : 1 + bar->interval;
     const uint32_t depth = funnel_count_depth(&w->count, series, scope);
     return bar->dropped ? depth == bar->step : depth > bar->step;
 }

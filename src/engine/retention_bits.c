@@ -157,6 +157,14 @@ static void find_columns(const Retention *r, const Persons *back, uint32_t count
     }
 }
 
+/* Whoever of `who` is in `column`. */
+static void keep_people(const RetentionWorker *w, const Persons *who, const Persons *column)
+{
+    uint64_t *bits = people_piece(w->run->people, w->piece);
+    for (int word = 0; word < WORDS; word++)
+        bits[word] |= who->bits[word] & column->bits[word];
+}
+
 /* Who of a series is in the columns of a cohort. */
 static void add_cells(const RetentionWorker *w, size_t row, uint32_t left, const Persons *who,
                       const Persons *column)
@@ -166,8 +174,13 @@ static void add_cells(const RetentionWorker *w, size_t row, uint32_t left, const
     const uint64_t count = kernels()->count_both(who->bits, who->bits, WORDS);
     uint64_t *cells = w->cells + row * w->run->columns;
     w->persons[row] += count;
-    for (uint32_t c = !brackets; count > 0 && c < (brackets ? r->bracket_count : left); c++)
+    if (retention_asks_who(w->run, row, QUERY_WHOLE))
+        keep_people(w, who, who);
+    for (uint32_t c = !brackets; count > 0 && c < (brackets ? r->bracket_count : left); c++) {
         cells[c] += kernels()->count_both(who->bits, column[c].bits, WORDS);
+        if (retention_asks_who(w->run, row, c))
+            keep_people(w, who, &column[c]);
+    }
 }
 
 /* With several series every start counts: there is nobody to leave out. */

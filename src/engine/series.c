@@ -137,6 +137,22 @@ Err series_find(Ctx *ctx, const Query *q, const SeriesAsk *ask, Series *out)
     return err;
 }
 
+void series_begin(const SeriesAsk *ask, bool has_other, Series *out)
+{
+    const bool is_one = ask->breakdown_count == 0;
+    *out = (Series){.ask = *ask, .shown = is_one, .count = is_one || has_other};
+    out->all.width = ask->breakdown_count;
+}
+
+void series_know(Series *s, const int64_t *values)
+{
+    if (s->ask.breakdown_count == 0)
+        return;
+    (void)combinations_index(&s->all, values, true);
+    s->shown++;
+    s->count++;
+}
+
 void series_free(Series *s)
 {
     combinations_free(&s->all);

@@ -25,6 +25,10 @@ typedef struct Series {
 
 /* One pass over the events, when there is a breakdown.  Errors: those of crew_run(); INTERNAL "events.part_damaged". */
 MUST_USE Err series_find(Ctx *ctx, const Query *q, const SeriesAsk *ask, Series *out);
+
+/* The same series as once before, without a look at the events: series_know() each but "other", in their order. */
+void series_begin(const SeriesAsk *ask, bool has_other, Series *out);
+void series_know(Series *s, const int64_t *values);
 void series_free(Series *s);
 
 /* How many combinations there are: 1 without a breakdown. */

@@ -141,6 +141,59 @@ static void expect_row(const TouchRow *got, const SlowRow *want)
     EXPECT_I64((int64_t)got->conversions, (int64_t)want->conversions);
 }
 
+/* ---- whose conversions they are ------------------------------------------------------------------ */
+
+typedef struct SlowBar {
+    const Touch *t;
+    const TouchResult *got;
+    uint32_t row;
+} SlowBar;
+
+static bool has_values(const SlowRow *row, const TouchRow *shown, uint32_t width)
+{
+    return memcmp(row->values, shown->values, width * sizeof *row->values) == 0;
+}
+
+static bool is_of_row(const SlowBar *b, const SlowRow *row)
+{
+    const TouchResult *got = b->got;
+    if (!got->rows[b->row].is_other)
+        return has_values(row, &got->rows[b->row], b->t->breakdown_count);
+    for (uint32_t i = 0; i + 1 < got->count; i++)
+        if (has_values(row, &got->rows[i], b->t->breakdown_count))
+            return false;
+    return true;
+}
+
+static KitShare share_in_touch(Kit *alone, const void *arg)
+{
+    const SlowBar *b = arg;
+    Slow s;
+    uint64_t count = 0;
+    slow_touch(alone, b->t, &s);
+    if (b->row == TOUCH_BAR_TOTAL || b->row == TOUCH_BAR_DIRECT)
+        count = b->row == TOUCH_BAR_TOTAL ? s.total.conversions : s.direct.conversions;
+    else
+        for (uint32_t i = 0; i < s.count; i++)
+            count += is_of_row(b, &s.rows[i]) ? s.rows[i].conversions : 0;
+    return (KitShare){count > 0, (PeopleSum)count};
+}
+
+static void compare_people(Kit *k, const Query *q, const Touch *t, const TouchResult *got)
+{
+    const uint32_t at = kit_below(k, got->count + 2);
+    const uint32_t bar = at < got->count    ? at
+                         : at == got->count ? TOUCH_BAR_TOTAL
+                                            : TOUCH_BAR_DIRECT;
+    const TouchRow *row = bar == TOUCH_BAR_TOTAL    ? &got->total
+                          : bar == TOUCH_BAR_DIRECT ? &got->direct
+                                                    : &got->rows[bar];
+    People people;
+    CHECK(query_touch_people(&k->ctx, q, t, got, bar, &people) == ERR_OK);
+    kit_expect_people(k, &people, share_in_touch, &(SlowBar){t, got, bar});
+    CHECK(people.amount + people.nobodys == (PeopleSum)row->conversions);
+}
+
 static void compare_touch(Kit *k, const Query *q, const Touch *t)
 {
     TouchResult got;
@@ -165,6 +218,7 @@ static void compare_touch(Kit *k, const Query *q, const Touch *t)
     expect_row(&got.direct, &s.direct);
     expect_row(&got.total, &s.total);
     CHECK(t->model == TOUCH_PARTICIPATION || sum + got.direct.credit == got.total.credit);
+    compare_people(k, q, t, &got);
 }
 
 /* ---- random questions ---------------------------------------------------------------------------- */

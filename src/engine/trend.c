@@ -50,7 +50,8 @@ static void choose_strips(TrendRun *run)
 {
     const bool flags = trend_flags_persons(run->t) && !run->counting;
     const size_t bytes = trend_cells(run) * TREND_FLAG_WORDS * sizeof(uint64_t);
-    run->first_block = asks_of_persons(run->t);
+    const bool nobodys = run->who != NULL && run->who->nobodys;
+    run->first_block = asks_of_persons(run->t) && !nobodys;
     const uint32_t most = trend_is_per_person(run->t) ? PERSON_BLOCKS_MAX : STRIP_BLOCKS_MAX;
     run->strip_blocks = blocks_of(run) / (crew_size(run->q->crew) * PIECES_PER_THREAD);
     if (run->strip_blocks > most)
@@ -392,14 +393,14 @@ static void open_run(Ctx *ctx, TrendRun *run)
     }
 }
 
-Err query_trend(Ctx *ctx, const Query *q, const Trend *t, TrendResult *out)
+static Err answer(Ctx *ctx, const Query *q, const Trend *t, const TrendWho *who, TrendResult *out)
 {
     if (t->bucket_count == 0 || t->bucket_count > QUERY_BUCKETS_MAX || t->top > QUERY_GROUPS_MAX ||
         t->breakdown_count > QUERY_BREAKDOWNS_MAX ||
         (uint64_t)(t->top + 1) * t->bucket_count > QUERY_CELLS_MAX)
         return fail(ctx, ERR_INVALID, "query.too_large", "%u buckets, %u series", t->bucket_count,
                     t->top);
-    TrendRun run = {.q = q, .t = t};
+    TrendRun run = {.q = q, .t = t, .who = who};
     Combinations all = {0};
     CellSums seen = {0};
     open_run(ctx, &run);
@@ -410,4 +411,44 @@ Err query_trend(Ctx *ctx, const Query *q, const Trend *t, TrendResult *out)
     combinations_free(&all);
     cell_sums_free(&seen);
     return err;
+}
+
+Err query_trend(Ctx *ctx, const Query *q, const Trend *t, TrendResult *out)
+{
+    return answer(ctx, q, t, NULL, out);
+}
+
+/* ---- who is in a cell ---------------------------------------------------------------------------- */
+
+/* What each person has of a cell that does not count persons.  It is a question of the same rows. */
+static Trend per_person(const Trend *t)
+{
+    Trend out = *t;
+    out.measure = TREND_AVERAGE;
+    out.of = t->measure == TREND_EVENTS ? TREND_OF_PERSON_EVENTS : TREND_OF_PERSON_SUM;
+    return out;
+}
+
+Err query_trend_people(Ctx *ctx, const Query *q, const Trend *t, const TrendResult *r,
+                       const TrendBar *bar, People *out)
+{
+    CHECK(bar->series < r->count && bar->cell < t->bucket_count);
+    const bool persons = trend_flags_persons(t), of_events = !asks_of_persons(t);
+    Trend same = of_events ? per_person(t) : *t;
+    People people =
+        persons ? people_none(ctx->arena, q->view) : people_with_amounts(ctx->arena, q->view);
+    const TrendWho who = {.people = &people,
+                          .cell = bar->series * (t->bucket_count + 2) + 1 + bar->cell,
+                          .at_least = bar->at_least,
+                          .values = of_events && t->measure > TREND_SUM,
+                          .nobodys = of_events};
+    TrendResult unused;
+    if (t->breakdown_count > 0) {
+        same.same_as = r->series;
+        same.top = r->count - r->series[r->count - 1].is_other;
+    }
+    TRY(answer(ctx, q, &same, &who, &unused));
+    people_count(&people);
+    *out = people;
+    return ERR_OK;
 }

@@ -13,9 +13,19 @@
 
 enum { TREND_FLAG_WORDS = PART_BLOCK_PERSONS / 64 };
 
+/* Whoever is in one cell is asked for. */
+typedef struct TrendWho {
+    const People *people;
+    uint32_t cell;
+    bool at_least; /* TREND_STICKINESS: in the cells behind it, too */
+    bool values;   /* a person's share is how many numbers there are, not what they sum up to */
+    bool nobodys;  /* nobody may have a share */
+} TrendWho;
+
 typedef struct TrendRun {
     const Query *q;
     const Trend *t;
+    const TrendWho *who; /* NULL: nobody asks */
     ScanSelect select;
     BucketPlaces *places; /* of each part of the view */
     bool *keys;           /* the same: this pass needs the keys */

@@ -32,5 +32,7 @@ Err ask_segment(Asking *a, const Query *q, const ApiQuery *in)
     TRY(query_segment(a->ctx, q, segment, &result));
     a->answer->segment_is = DTO_VALUE;
     give_segment(a, &result, &page, &a->answer->segment);
+    if (a->who != NULL)
+        ask_give_who(a, &result.people, 0, false);
     return ERR_OK;
 }
