@@ -1163,7 +1163,7 @@ TEST(there_is_a_median_of_the_most_times_and_none_of_one_more)
         FunnelResult got;
         funnel_count_open(&c, &shape, NULL, &laps);
         funnel_count_way(&c, &(FunnelItem){.person = 5000, .depth = 2, .ms = ms});
-        funnel_count_give(&ctx, &f, &c, 1, &none, &got);
+        funnel_count_give(&ctx, &c, 1, &none, 0, &got);
         EXPECT_I64(got.total.times[1].median_ms, more == 0 ? 5000 : -1);
         EXPECT_I64((int64_t)got.total.times[1].ms, 5000);
         EXPECT_I64((int64_t)got.total.times[1].spans[3], 1);

@@ -36,24 +36,7 @@ typedef struct LifecycleRun {
 static void take_rows(const ScanLoose *l, void *arg)
 {
     LifecycleWorker *w = arg;
-    const uint32_t *series = NULL;
-    if (!series_of_rows(&w->series, l, &series)) {
-        w->damaged = true;
-        return;
-    }
-    const uint16_t only = buckets_of_week(&w->intervals, l);
-    if (only != BUCKETS_NONE && series == NULL) {
-        whole_add_rows(l, w->active + (size_t)only * WORDS);
-        return;
-    }
-    const uint16_t *interval = buckets_of(&w->intervals, l);
-    for (uint32_t i = 0; i < l->count; i++) {
-        if ((l->mask != NULL && l->mask[i] == 0) || interval[i] == BUCKETS_NONE)
-            continue;
-        const uint32_t person = l->keys[i] >> PART_SECOND_BITS;
-        const uint32_t cell = (series == NULL ? 0 : series[i]) * w->intervals.count + interval[i];
-        w->active[(size_t)cell * WORDS + person / 64] |= UINT64_C(1) << (person & 63);
-    }
+    w->damaged = !series_add_persons(&w->series, &w->intervals, l, w->active) || w->damaged;
 }
 
 /* Without a breakdown: then what a row has does not matter. */
@@ -236,9 +219,10 @@ static Err find_series(Ctx *ctx, const Query *q, LifecycleRun *run, const Lifecy
     if (known == NULL)
         return series_find(ctx, q, &ask, &run->series);
     const uint32_t others = known->series[known->count - 1].is_other;
-    series_begin(&ask, others > 0, &run->series);
+    run->series = series_of_nothing(&ask);
     for (uint32_t s = 0; s < known->count - others; s++)
         series_know(&run->series, known->series[s].values);
+    series_know_other(&run->series, others > 0);
     return ERR_OK;
 }
 

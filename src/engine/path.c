@@ -301,7 +301,7 @@ static void choose_nodes(PathRun *run, const Tally *all)
             if (all->at[i].key.of[0] != step)
                 continue;
             if (run->distinct[step]++ < run->p->top)
-                (void)tally_number(&run->shown, all->at[i].key);
+                (void)tally_number(&run->shown, &all->at[i].key);
         }
     }
     run->first[run->p->steps] = run->shown.count;
@@ -496,7 +496,7 @@ static void know_nodes(PathRun *run, const PathResult *known)
             const PathNode *n = &known->steps[k].nodes[i];
             const int64_t value = run->p->prop == NULL ? 0 : n->value;
             if (!n->is_other)
-                (void)tally_number(&run->shown, (TallyKey){{k, n->event, value}});
+                (void)tally_number(&run->shown, &(TallyKey){{k, n->event, value}});
         }
     }
     run->first[run->p->steps] = run->shown.count;

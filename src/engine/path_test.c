@@ -10,14 +10,6 @@
 
 static Crew *crew;
 
-static bool takes(const ScanSelect *s, const KitRow *r)
-{
-    bool named = s->events == NULL;
-    for (uint32_t i = 0; i < s->event_count; i++)
-        named = named || s->events[i] == r->event;
-    return named && (s->filter == NULL || kit_fulfils(s->filter, r));
-}
-
 static uint32_t random_events(Kit *k, const KitShape *shape, uint32_t *events)
 {
     const uint32_t n = 1 + kit_below(k, 6), first = 1 + kit_below(k, shape->events);
@@ -86,7 +78,7 @@ static void slow_trail(Slow *s, KitRow **rows, uint32_t n)
     bool began = p->anchor == NULL;
     for (uint32_t i = 0; i < n; i++) {
         const KitRow *r = rows[i];
-        began = began || takes(p->anchor, r);
+        began = began || kit_takes(p->anchor, r);
         if (!began || t.count > p->steps)
             continue;
         const SlowNode node = {r->event, p->prop == NULL ? SCAN_MISSING : r->values[0]};
@@ -105,7 +97,7 @@ static void slow_paths(Kit *k, const Path *p, Slow *s)
         KitRow *r = i < k->count ? sorted[i] : NULL;
         const bool in = r != NULL && r->person != 0 && r->time_ms >= p->of.from_ms &&
                         r->time_ms < p->of.to_ms &&
-                        (takes(&p->of, r) || (p->anchor != NULL && takes(p->anchor, r)));
+                        (kit_takes(&p->of, r) || (p->anchor != NULL && kit_takes(p->anchor, r)));
         const bool cut =
             n > 0 && (r == NULL || (in && (r->person != kept[n - 1]->person ||
                                            r->time_ms - kept[n - 1]->time_ms > p->gap_ms)));
@@ -416,7 +408,7 @@ static uint32_t slow_pairs(Kit *k, const Transitions *t, SlowPair **out)
     for (uint32_t i = 0; i < k->count; i++) {
         const KitRow *r = sorted[i];
         if (r->person == 0 || r->time_ms < t->of.from_ms || r->time_ms >= t->of.to_ms ||
-            !takes(&t->of, r))
+            !kit_takes(&t->of, r))
             continue;
         if (before != NULL && before->person == r->person &&
             r->time_ms - before->time_ms <= t->gap_ms &&

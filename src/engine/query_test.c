@@ -11,28 +11,6 @@
 
 static Crew *crew;
 
-static uint32_t random_events(Kit *k, const KitShape *shape, uint32_t *events)
-{
-    const uint32_t n = 1 + kit_below(k, 3);
-    for (uint32_t i = 0; i < n; i++)
-        events[i] = 1 + kit_below(k, shape->events);
-    for (uint32_t i = 1; i < n; i++) /* ascending */
-        for (uint32_t j = i; j > 0 && events[j] < events[j - 1]; j--) {
-            const uint32_t kept = events[j];
-            events[j] = events[j - 1];
-            events[j - 1] = kept;
-        }
-    return n;
-}
-
-static bool takes(const ScanSelect *s, const KitRow *r)
-{
-    bool named = s->events == NULL;
-    for (uint32_t i = 0; i < s->event_count; i++)
-        named = named || s->events[i] == r->event;
-    return named && (s->filter == NULL || kit_fulfils(s->filter, r));
-}
-
 /* ---- trends -------------------------------------------------------------------------------------- */
 
 typedef struct SlowSeries {
@@ -60,7 +38,7 @@ static bool is_of(const Trend *t, const KitRow *r, const int64_t *values)
 
 static bool in_buckets(const Trend *t, const KitRow *r)
 {
-    return takes(&t->select, r) && r->time_ms >= t->bounds[0] &&
+    return kit_takes(&t->select, r) && r->time_ms >= t->bounds[0] &&
            r->time_ms < t->bounds[t->bucket_count];
 }
 
@@ -101,7 +79,7 @@ static bool belongs(const Trend *t, const KitRow *r, const SlowSeries *series, u
 static bool is_in_cell(const Trend *t, const KitRow *r, const SlowSeries *series, uint32_t s,
                        uint32_t top, int64_t from_ms, int64_t to_ms)
 {
-    return takes(&t->select, r) && r->time_ms >= from_ms && r->time_ms < to_ms &&
+    return kit_takes(&t->select, r) && r->time_ms >= from_ms && r->time_ms < to_ms &&
            belongs(t, r, series, s, top);
 }
 
@@ -226,7 +204,7 @@ static void slow_stickiness(Kit *k, const Trend *t, const SlowSeries *series, ui
     for (uint32_t bucket = 0; bucket < t->bucket_count; bucket++)
         for (uint32_t i = 0; i < k->count; i++) {
             const KitRow *r = &k->rows[i];
-            if (!takes(&t->select, r) || r->time_ms < t->bounds[bucket] ||
+            if (!kit_takes(&t->select, r) || r->time_ms < t->bounds[bucket] ||
                 r->time_ms >= t->bounds[bucket + 1] || last[r->person] == bucket + 1 ||
                 !belongs(t, r, series, s, top))
                 continue;
@@ -430,7 +408,7 @@ static void random_trends(void)
             t.select.filter = kit_below(&k, 2) == 0 ? NULL : kit_filter(&k, 2);
             if (kit_below(&k, 3) > 0) {
                 t.select.events = events;
-                t.select.event_count = random_events(&k, &of[i].shape, events);
+                t.select.event_count = kit_events(&k, &of[i].shape, events);
             }
             compare_trend(&k, &q, &t);
         }
@@ -672,7 +650,7 @@ static void random_stickiness(void)
             t.select.filter = kit_below(&k, 2) == 0 ? NULL : kit_filter(&k, 2);
             if (kit_below(&k, 3) > 0) {
                 t.select.events = events;
-                t.select.event_count = random_events(&k, &shapes[i], events);
+                t.select.event_count = kit_events(&k, &shapes[i], events);
             }
             compare_trend(&k, &q, &t);
         }

@@ -208,9 +208,10 @@ static Err find_series(Ctx *ctx, const Query *q, RetentionRun *run, const Retent
     if (known == NULL)
         return series_find(ctx, q, &ask, &run->series);
     const uint32_t others = known->series[known->count - 1].is_other;
-    series_begin(&ask, others > 0, &run->series);
+    run->series = series_of_nothing(&ask);
     for (uint32_t s = 0; s < known->count - others; s++)
         series_know(&run->series, known->series[s].values);
+    series_know_other(&run->series, others > 0);
     return ERR_OK;
 }
 

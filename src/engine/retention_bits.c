@@ -72,44 +72,14 @@ uint64_t retention_bits_damaged(const RetentionBits *b)
 
 /* ---- rows ----------------------------------------------------------------------------------------- */
 
-/* Starts with a breakdown: each in its series. */
-static void take_starts(const ScanLoose *l, RetentionBits *b)
-{
-    const uint32_t *series = NULL;
-    if (!series_of_rows(&b->series, l, &series)) {
-        b->damaged = true;
-        return;
-    }
-    const uint16_t *bucket = buckets_of(&b->buckets, l);
-    for (uint32_t i = 0; i < l->count; i++) {
-        if ((l->mask != NULL && l->mask[i] == 0) || bucket[i] == BUCKETS_NONE)
-            continue;
-        const uint32_t person = l->keys[i] >> PART_SECOND_BITS;
-        Persons *to = &b->started[series[i] * b->buckets.count + bucket[i]];
-        to->bits[person / 64] |= UINT64_C(1) << (person & 63);
-    }
-}
-
+/* Starts have their series. */
 static void take_rows(const ScanLoose *l, void *arg)
 {
     RetentionBits *b = arg;
-    if (l->select == 0 && b->series.series->ask.breakdown_count > 0) {
-        take_starts(l, b);
-        return;
-    }
-    Persons *const to = l->select == 0 ? b->started : b->back;
-    const uint16_t only = buckets_of_week(&b->buckets, l);
-    if (only != BUCKETS_NONE) {
-        whole_add_rows(l, to[only].bits);
-        return;
-    }
-    const uint16_t *bucket = buckets_of(&b->buckets, l);
-    for (uint32_t i = 0; i < l->count; i++) {
-        if ((l->mask != NULL && l->mask[i] == 0) || bucket[i] == BUCKETS_NONE)
-            continue;
-        const uint32_t person = l->keys[i] >> PART_SECOND_BITS;
-        to[bucket[i]].bits[person / 64] |= UINT64_C(1) << (person & 63);
-    }
+    const bool starts = l->select == 0;
+    Persons *to = starts ? b->started : b->back;
+    b->damaged =
+        !series_add_persons(starts ? &b->series : NULL, &b->buckets, l, to->bits) || b->damaged;
 }
 
 static void unite(Persons *to, const uint64_t *from)

@@ -352,16 +352,16 @@ static void place_starts(RetentionWorker *w, const ScanBatch *b)
 {
     RetentionPersons *p = w->by_person;
     const Retention *r = w->run->r;
-    int64_t values[QUERY_BREAKDOWNS_MAX];
+    TallyKey values = {{0}};
     uint32_t interval = 0;
     for (uint32_t i = 0; i < p->start_count; i++) {
         Start *start = &p->starts[i];
         while (start->ms >= r->bounds[interval + 1])
             interval++;
         for (uint32_t v = 0; v < r->breakdown_count; v++)
-            values[v] = b->values[v][start->row];
+            values.of[v] = b->values[v][start->row];
         start->interval = interval;
-        start->series = series_of(&p->series, values);
+        start->series = series_of(&p->series, &values);
     }
 }
 

@@ -7,6 +7,7 @@
  */
 #include "engine/session.h"
 
+#include "engine/buckets.h"
 #include "engine/tally.h"
 
 #include <stdlib.h>
@@ -140,20 +141,6 @@ static uint32_t session_end(const Sessions *s, const ScanBatch *b, uint32_t from
     return row;
 }
 
-/* The last bound at or below the instant, which lies within them. */
-static uint32_t bucket_of(const Sessions *s, int64_t at_ms)
-{
-    uint32_t low = 0, high = s->bucket_count;
-    while (high - low > 1) {
-        const uint32_t middle = low + (high - low) / 2;
-        if (s->bounds[middle] <= at_ms)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 static void take_piece(uint32_t worker, uint32_t piece, void *arg)
 {
     const SessionRun *run = arg;
@@ -170,7 +157,7 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
             one.to = session_end(s, &b, one.from, b.from[i + 1]);
             if (start_ms < s->bounds[0] || start_ms >= s->bounds[s->bucket_count])
                 continue;
-            one.bucket = bucket_of(s, start_ms);
+            one.bucket = buckets_begun(s->bounds, s->bucket_count, start_ms) - 1;
             one.ms = scan_ms(&b, one.to - 1) - scan_ms(&b, one.from);
             take_session(w, &b, &one);
         }
@@ -208,9 +195,7 @@ static Err find_series(Ctx *ctx, SessionRun *run)
     TRY(run_pass(ctx, run, PASS_SERIES));
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
         tally_join(&all, &run->workers[i].values);
-    tally_sort(&all);
-    for (uint32_t i = 0; i < all.count && i < run->s->top; i++)
-        (void)tally_number(&run->shown, all.at[i].key);
+    tally_top(&all, run->s->top, &run->shown);
     run->distinct = all.count;
     run->series = run->shown.count + (run->shown.count < all.count);
     const bool is_over = all.is_over;
@@ -225,7 +210,7 @@ static void know_series(SessionRun *run, const SessionsResult *known)
     run->series = known->count;
     run->distinct = known->distinct;
     for (uint32_t i = 0; i < known->count && !known->series[i].is_other; i++)
-        (void)tally_number(&run->shown, (TallyKey){{known->series[i].value}});
+        (void)tally_number(&run->shown, &(TallyKey){{known->series[i].value}});
 }
 
 /* ---- counting ------------------------------------------------------------------------------------ */

@@ -133,7 +133,7 @@ static uint32_t row_of(const TouchRun *run, TallyKey values)
 
 static Earned *earned_by(TouchWorker *w, TallyKey values)
 {
-    const uint32_t number = tally_number(&w->values, values);
+    const uint32_t number = tally_number(&w->values, &values);
     if (number == TALLY_NONE)
         return NULL;
     if (number >= w->earned_cap) {
@@ -315,7 +315,7 @@ static TouchRow *join_rows(const TouchRun *run, Tally *all)
         const TouchWorker *w = &run->workers[i];
         all->is_over = all->is_over || w->values.is_over;
         for (uint32_t v = 0; v < w->values.count; v++) {
-            const uint32_t number = tally_number(all, w->values.at[v].key);
+            const uint32_t number = tally_number(all, &w->values.at[v].key);
             if (number == TALLY_NONE)
                 continue;
             memcpy(rows[number].values, w->values.at[v].key.of, sizeof rows[number].values);
@@ -442,7 +442,7 @@ Err query_touch_people(Ctx *ctx, const Query *q, const Touch *t, const TouchResu
     for (uint32_t i = 0; i < r->count && !r->rows[i].is_other; i++) {
         TallyKey values;
         memcpy(values.of, r->rows[i].values, sizeof values.of);
-        (void)tally_number(&run.shown, values);
+        (void)tally_number(&run.shown, &values);
     }
     TouchResult unused;
     TRY(answer(ctx, q, &run, &unused));

@@ -25,14 +25,6 @@ typedef struct Slow {
     SlowRow direct, total;
 } Slow;
 
-static bool takes(const ScanSelect *s, const KitRow *r)
-{
-    bool named = s->events == NULL;
-    for (uint32_t i = 0; i < s->event_count; i++)
-        named = named || s->events[i] == r->event;
-    return named && (s->filter == NULL || kit_fulfils(s->filter, r));
-}
-
 static void slow_earn(Slow *s, SlowRow *row, TrendSum credit)
 {
     row->credit += credit;
@@ -122,12 +114,13 @@ static void slow_touch(Kit *k, const Touch *t, Slow *s)
     *s = (Slow){.t = t, .rows = ARENA_ARRAY(k->ctx.arena, SlowRow, k->count + 1)};
     for (uint32_t i = 0; i < k->count; i++) {
         const KitRow *r = sorted[i];
-        if (!takes(&t->conversion, r) || r->time_ms < t->conversion.from_ms ||
+        if (!kit_takes(&t->conversion, r) || r->time_ms < t->conversion.from_ms ||
             r->time_ms >= t->conversion.to_ms)
             continue;
         uint32_t n = 0;
         for (uint32_t j = 0; j < i; j++)
-            if (r->person != 0 && sorted[j]->person == r->person && takes(&t->touch, sorted[j]) &&
+            if (r->person != 0 && sorted[j]->person == r->person &&
+                kit_takes(&t->touch, sorted[j]) &&
                 r->time_ms - sorted[j]->time_ms <= t->look_back_ms)
                 touches[n++] = sorted[j];
         slow_convert(s, touches, n, r);
