@@ -559,13 +559,8 @@ static Err run_pass(Ctx *ctx, FunnelRun *run, const Tally *shown)
     memset(run->workers, 0, size * sizeof *run->workers);
     for (uint32_t i = 0; i < size; i++)
         open_worker(run, &run->workers[i], shown);
-    Err err = crew_run(ctx, run->q->crew,
-                       &(CrewJob){.pieces = scan_pieces(run->q->view),
-                                  .first_piece = 1, /* nobody goes through a funnel */
-                                  .piece = only_counts(run) ? take_piece_in_stretches : take_piece,
-                                  .arg = run,
-                                  .until_us = run->q->until_us,
-                                  .stop = run->q->stop});
+    Err err = query_pieces(ctx, run->q, QUERY_PERSONS,
+                           only_counts(run) ? take_piece_in_stretches : take_piece, run);
     bool damaged = false;
     for (uint32_t i = 0; i < size; i++) {
         damaged = damaged || scanner_damaged(run->workers[i].scanner) > 0;

@@ -182,13 +182,7 @@ static Err run_lifecycle(Ctx *ctx, const Query *q, LifecycleRun *run, LifecycleR
     const uint32_t size = crew_size(q->crew);
     for (uint32_t i = 0; i < size; i++)
         open_worker(&run->workers[i], q, run);
-    TRY(crew_run(ctx, q->crew,
-                 &(CrewJob){.pieces = scan_pieces(q->view),
-                            .first_piece = 1, /* nobody has no life */
-                            .piece = take_piece,
-                            .arg = run,
-                            .until_us = q->until_us,
-                            .stop = q->stop}));
+    TRY(query_pieces(ctx, q, QUERY_PERSONS, take_piece, run));
     for (uint32_t i = 0; i < size; i++)
         if (is_damaged(&run->workers[i]))
             return fail(ctx, ERR_INTERNAL, "events.part_damaged", "a lifecycle met damage");
@@ -215,7 +209,7 @@ static Err check_limits(Ctx *ctx, const Lifecycle *l)
 static Err find_series(Ctx *ctx, const Query *q, LifecycleRun *run, const LifecycleResult *known)
 {
     const Lifecycle *l = run->l;
-    const SeriesAsk ask = {&run->select, l->breakdown, l->breakdown_count, l->top, true};
+    const SeriesAsk ask = {&run->select, l->breakdown, l->breakdown_count, l->top};
     if (known == NULL)
         return series_find(ctx, q, &ask, &run->series);
     const uint32_t others = known->series[known->count - 1].is_other;

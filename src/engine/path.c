@@ -275,13 +275,7 @@ static Err run_pass(Ctx *ctx, PathRun *run)
     const uint32_t size = crew_size(run->q->crew);
     for (uint32_t i = 0; i < size; i++)
         open_reader(run, &run->workers[i]);
-    Err err = crew_run(ctx, run->q->crew,
-                       &(CrewJob){.pieces = scan_pieces(run->q->view),
-                                  .first_piece = 1, /* nobody goes nowhere */
-                                  .piece = take_piece,
-                                  .arg = run,
-                                  .until_us = run->q->until_us,
-                                  .stop = run->q->stop});
+    Err err = query_pieces(ctx, run->q, QUERY_PERSONS, take_piece, run);
     bool damaged = false;
     for (uint32_t i = 0; i < size; i++)
         damaged = close_reader(&run->workers[i]) || damaged;

@@ -36,6 +36,15 @@ typedef struct Query {
     const atomic_bool *stop;
 } Query;
 
+/* For the questions themselves: each piece of all persons once, on the crew's threads.  Errors: those of crew_run(). */
+typedef enum QueryWhom {
+    QUERY_ALL,
+    QUERY_PERSONS, /* but nobody, who is the first piece */
+} QueryWhom;
+
+MUST_USE Err query_pieces(Ctx *ctx, const Query *q, QueryWhom whom,
+                          void (*piece)(uint32_t worker, uint32_t piece, void *arg), void *arg);
+
 /* ---- trends and stickiness ----------------------------------------------------------------------- */
 
 typedef enum TrendMeasure {

@@ -475,9 +475,23 @@ static TrendResult trend_of_two(Kit *k, const Trend *t)
     return got;
 }
 
+/* At one instant; person 0 is nobody. */
+static void open_numbers(Kit *k, RowBuffer *b, const uint32_t *persons, const int64_t *numbers,
+                         uint32_t n)
+{
+    *k = (Kit){.ctx.arena = arena_new(1 << 20), .view.person_count = PART_BLOCK_PERSONS + 2};
+    for (uint32_t i = 0; i < n; i++) {
+        rows_add(b, KIT_ORIGIN_MS, persons[i] == 0 ? 0 : PART_BLOCK_PERSONS + persons[i] - 1, 1);
+        if (numbers[i] != SCAN_MISSING)
+            rows_value(b, KIT_PROP(2), PART_NUMBERS, 0, numbers[i]);
+    }
+    CHECK(rows_build(&k->ctx, b, KIT_ORIGIN_MS, 1, 2, &k->view.parts, &k->view.part_count) ==
+          ERR_OK);
+}
+
 TEST(nobody_is_never_in_a_list_of_people_but_what_is_nobodys_is_told)
 {
-    Kit k = {.ctx.arena = arena_new(1 << 20), .view.person_count = PART_BLOCK_PERSONS + 2};
+    Kit k;
     const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + 1000};
     const int64_t numbers[] = {100, 7, -7, 3, SCAN_MISSING};
     const uint32_t persons[] = {0, 1, 1, 2, 2};
@@ -492,12 +506,7 @@ TEST(nobody_is_never_in_a_list_of_people_but_what_is_nobodys_is_told)
                 {TREND_AVERAGE, TREND_OF_PERSON_EVENTS, {2, 2}, 0},
                 {TREND_PERCENTILE, TREND_OF_PERSON_SUM, {0, 3}, 0}};
     RowBuffer b = {0};
-    for (uint32_t i = 0; i < ARRAY_LEN(numbers); i++) {
-        rows_add(&b, KIT_ORIGIN_MS, persons[i] == 0 ? 0 : PART_BLOCK_PERSONS + persons[i] - 1, 1);
-        if (numbers[i] != SCAN_MISSING)
-            rows_value(&b, KIT_PROP(2), PART_NUMBERS, 0, numbers[i]);
-    }
-    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    open_numbers(&k, &b, persons, numbers, ARRAY_LEN(numbers));
     crew = crew_new(2);
     const Query q = {.view = &k.view, .crew = crew};
     for (size_t i = 0; i < ARRAY_LEN(want); i++) {
@@ -524,17 +533,12 @@ TEST(nobody_is_never_in_a_list_of_people_but_what_is_nobodys_is_told)
 
 TEST(nobody_is_no_person_of_an_average_per_person_but_in_one_of_events)
 {
-    Kit k = {.ctx.arena = arena_new(1 << 20), .view.person_count = PART_BLOCK_PERSONS + 2};
+    Kit k;
     const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + 1000};
     const int64_t numbers[] = {100, 7, 1, 3, SCAN_MISSING};
     const uint32_t persons[] = {0, 1, 1, 2, 2};
     RowBuffer b = {0};
-    for (uint32_t i = 0; i < ARRAY_LEN(numbers); i++) {
-        rows_add(&b, KIT_ORIGIN_MS, persons[i] == 0 ? 0 : PART_BLOCK_PERSONS + persons[i] - 1, 1);
-        if (numbers[i] != SCAN_MISSING)
-            rows_value(&b, KIT_PROP(2), PART_NUMBERS, 0, numbers[i]);
-    }
-    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    open_numbers(&k, &b, persons, numbers, ARRAY_LEN(numbers));
     Trend t = {.measure = TREND_AVERAGE,
                .number = {KIT_PROP(2), 0},
                .bounds = bounds,

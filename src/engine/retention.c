@@ -130,13 +130,7 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
 
 static Err run_workers(Ctx *ctx, const Query *q, RetentionRun *run)
 {
-    TRY(crew_run(ctx, q->crew,
-                 &(CrewJob){.pieces = scan_pieces(q->view),
-                            .first_piece = 1, /* nobody does not come back */
-                            .piece = take_piece,
-                            .arg = run,
-                            .until_us = q->until_us,
-                            .stop = q->stop}));
+    TRY(query_pieces(ctx, q, QUERY_PERSONS, take_piece, run));
     for (uint32_t i = 0; i < crew_size(q->crew); i++)
         if (damaged_of(&run->workers[i]) > 0)
             return fail(ctx, ERR_INTERNAL, "events.part_damaged", "a retention met damage");
@@ -203,8 +197,7 @@ static Err find_series(Ctx *ctx, const Query *q, RetentionRun *run, const Retent
     const SeriesAsk ask = {.select = &starts,
                            .breakdown = run->r->breakdown,
                            .breakdown_count = run->r->breakdown_count,
-                           .top = run->r->top,
-                           .persons = true};
+                           .top = run->r->top};
     if (known == NULL)
         return series_find(ctx, q, &ask, &run->series);
     const uint32_t others = known->series[known->count - 1].is_other;

@@ -355,13 +355,8 @@ static Err run_leaf(Ctx *ctx, const Query *q, const Segment *leaf, uint64_t *bit
                          .prop_count = leaf->prop_count};
     for (uint32_t i = 0; i < size; i++)
         run.workers[i].scanner = scanner_new(q->view, &ask);
-    Err err = crew_run(ctx, q->crew,
-                       &(CrewJob){.pieces = scan_pieces(q->view),
-                                  .first_piece = 1, /* nobody is in no segment */
-                                  .piece = only_counts(leaf) ? take_counts : take_piece,
-                                  .arg = &run,
-                                  .until_us = q->until_us,
-                                  .stop = q->stop});
+    Err err =
+        query_pieces(ctx, q, QUERY_PERSONS, only_counts(leaf) ? take_counts : take_piece, &run);
     bool damaged = false;
     for (uint32_t i = 0; i < size; i++) {
         damaged = damaged || scanner_damaged(run.workers[i].scanner) > 0;

@@ -92,13 +92,7 @@ static Err count_all(Ctx *ctx, const Query *q, const Series *s, Counter *counter
         counters[i].counted.limit = QUERY_VALUES_MAX;
         counters[i].scanner = scanner_new(q->view, &ask);
     }
-    TRY(crew_run(ctx, q->crew,
-                 &(CrewJob){.pieces = scan_pieces(q->view),
-                            .first_piece = s->ask.persons,
-                            .piece = count_piece,
-                            .arg = counters,
-                            .until_us = q->until_us,
-                            .stop = q->stop}));
+    TRY(query_pieces(ctx, q, QUERY_PERSONS, count_piece, counters));
     for (uint32_t i = 0; i < crew_size(q->crew); i++)
         if (counters[i].damaged || scanner_damaged(counters[i].scanner) > 0)
             return fail(ctx, ERR_INTERNAL, "events.part_damaged", "a breakdown met damage");

@@ -16,7 +16,6 @@ typedef struct SeriesAsk {
     const ScanProp *breakdown;
     uint32_t breakdown_count; /* 0: one series, of everything */
     uint32_t top;
-    bool persons; /* events of nobody do not count */
 } SeriesAsk;
 
 typedef struct Series {
@@ -33,7 +32,7 @@ Series series_of_nothing(const SeriesAsk *ask);
 /* The top ones of all that were counted. */
 void series_choose(Series *s);
 
-/* One pass over the events, when there is a breakdown.  Errors: those of crew_run(); INTERNAL "events.part_damaged". */
+/* One pass over the events, when there is a breakdown; those of nobody do not count.  Errors: those of crew_run(); INTERNAL "events.part_damaged". */
 MUST_USE Err series_find(Ctx *ctx, const Query *q, const SeriesAsk *ask, Series *out);
 
 /* Instead, the same series as once before: each but "other", in their order; then whether that is one, too. */

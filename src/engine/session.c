@@ -170,13 +170,7 @@ static Err run_pass(Ctx *ctx, SessionRun *run, SessionPass pass)
     run->pass = pass;
     for (uint32_t i = 0; i < size; i++)
         run->workers[i].scanner = scanner_new(run->q->view, &run->ask);
-    Err err = crew_run(ctx, run->q->crew,
-                       &(CrewJob){.pieces = scan_pieces(run->q->view),
-                                  .first_piece = 1, /* nobody has no session */
-                                  .piece = take_piece,
-                                  .arg = run,
-                                  .until_us = run->q->until_us,
-                                  .stop = run->q->stop});
+    Err err = query_pieces(ctx, run->q, QUERY_PERSONS, take_piece, run);
     bool damaged = false;
     for (uint32_t i = 0; i < size; i++) {
         damaged = damaged || scanner_damaged(run->workers[i].scanner) > 0;

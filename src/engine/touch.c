@@ -364,12 +364,7 @@ static Err give_result(Ctx *ctx, const TouchRun *run, TouchResult *out)
 
 static Err run_touch(Ctx *ctx, TouchRun *run)
 {
-    TRY(crew_run(ctx, run->q->crew,
-                 &(CrewJob){.pieces = scan_pieces(run->q->view),
-                            .piece = take_piece,
-                            .arg = run,
-                            .until_us = run->q->until_us,
-                            .stop = run->q->stop}));
+    TRY(query_pieces(ctx, run->q, QUERY_ALL, take_piece, run));
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
         if (run->workers[i].is_damaged || scanner_damaged(run->workers[i].scanner) > 0)
             return fail(ctx, ERR_INTERNAL, "events.part_damaged", "touches met damage");

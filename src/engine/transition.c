@@ -236,13 +236,7 @@ static void close_worker(TransitionWorker *w)
 
 static Err run_pieces(Ctx *ctx, TransitionRun *run)
 {
-    TRY(crew_run(ctx, run->q->crew,
-                 &(CrewJob){.pieces = scan_pieces(run->q->view),
-                            .first_piece = 1, /* nobody goes nowhere */
-                            .piece = take_piece,
-                            .arg = run,
-                            .until_us = run->q->until_us,
-                            .stop = run->q->stop}));
+    TRY(query_pieces(ctx, run->q, QUERY_PERSONS, take_piece, run));
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
         if (is_damaged(&run->workers[i]))
             return fail(ctx, ERR_INTERNAL, "events.part_damaged", "transitions met damage");

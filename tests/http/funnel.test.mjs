@@ -1,7 +1,7 @@
 // tests/http/funnel.test.mjs -- funnels over the wire, and the people behind their numbers.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { everybody } from './people.mjs'
+import { dice, everybody } from './people.mjs'
 import { DAY, World } from './world.mjs'
 
 const NOON = 1795233600000 // 2026-11-21 12:00 in China
@@ -25,15 +25,6 @@ const refused = (code, funnel, pointer, people) =>
   })
 const persons = (rows) => rows.map((r) => r.persons)
 const STEPS = NAMES.slice(0, 3).map((name) => ({ of: `"${name}"` }))
-
-/** Always the same numbers: a linear congruence. */
-function dice(seed) {
-  let state = seed
-  return (n) => {
-    state = (state * 1103515245 + 12345) % 2147483648
-    return Math.floor((state / 2147483648) * n)
-  }
-}
 
 /** Events of 40 persons in three weeks, in bursts, in no order of time. */
 function randomEvents(count) {

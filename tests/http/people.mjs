@@ -1,5 +1,14 @@
-// tests/http/people.mjs -- all pages of the people behind a number.
+// tests/http/people.mjs -- all pages of the people behind a number; numbers by chance for the tests that ask for them.
 import assert from 'node:assert/strict'
+
+/** Always the same numbers: a linear congruence. */
+export function dice(seed) {
+  let state = seed
+  return (n) => {
+    state = (state * 1103515245 + 12345) % 2147483648
+    return Math.floor((state / 2147483648) * n)
+  }
+}
 
 /** A decimal as a whole number of millionths. */
 export const millionths = (text) => {

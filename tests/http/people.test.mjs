@@ -1,22 +1,13 @@
 // tests/http/people.test.mjs -- the people behind every number of every question, over the wire.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { everybody, millionths } from './people.mjs'
+import { dice, everybody, millionths } from './people.mjs'
 import { DAY, World } from './world.mjs'
 
 const NOON = 1795233600000 // 2026-11-21 12:00 in China
 const WEEKS = { from: '2026-11-08', to: '2026-11-21' }
 const NAMES = ['Viewed', 'Added', 'Paid', 'Called']
 const CHANNELS = ['web', 'app', 'shop', undefined]
-
-/** Always the same numbers: a linear congruence. */
-function dice(seed) {
-  let state = seed
-  return (n) => {
-    state = (state * 1103515245 + 12345) % 2147483648
-    return Math.floor((state / 2147483648) * n)
-  }
-}
 
 const actor = (i) => ({ kind: 'member', value: `m-${i}` })
 
