@@ -163,8 +163,16 @@ MUST_USE Err ask_found_series(Ctx *ctx, uint32_t found, uint32_t count);
 MUST_USE Err ask_outcome(const Asking *a, const ApiPeopleOutcome *has, size_t count,
                          ApiPeopleOutcome otherwise, ApiPeopleOutcome *out);
 
-/* The page of them that is asked for goes to the answer, amounts as decimals; as ask_decimal(). */
-void ask_give_who(Asking *a, const People *people, int scale, bool keep_zeros);
+/* How amounts are printed: as ask_decimal(). */
+typedef struct AskAmount {
+    int scale;
+    bool keep_zeros;
+} AskAmount;
+
+#define ASK_COUNTS ((AskAmount){0, false})
+
+/* The page of them that is asked for goes to the answer. */
+void ask_give_who(Asking *a, const People *people, AskAmount as);
 
 /* A page of persons, by their numbers in the engine. */
 typedef struct AskPage {
@@ -176,5 +184,5 @@ typedef struct AskPage {
 MUST_USE Err ask_page(Ctx *ctx, int64_t limit, const Str *cursor, AskPage *out);
 
 /* That page of them. */
-void ask_give_people(const Asking *a, const People *people, const AskPage *page,
+void ask_give_people(const Asking *a, const People *people, const AskPage *page, AskAmount as,
                      ApiPeoplePage *out);

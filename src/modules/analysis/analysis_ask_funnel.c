@@ -279,7 +279,7 @@ static Err give_who(Asking *a, const Query *q, const AskFunnel *f, const FunnelR
     People people;
     TRY(find_bar(a, f, r, &bar));
     TRY(query_funnel_people(a->ctx, q, &f->funnel, r, &bar, &people));
-    ask_give_who(a, &people, 0, false);
+    ask_give_who(a, &people, ASK_COUNTS);
     return ERR_OK;
 }
 

@@ -127,7 +127,7 @@ static Err give_who(Asking *a, const Query *q, const AskPaths *p, const PathResu
     People people;
     TRY(find_bar(a, p, r, &bar));
     TRY(query_paths_people(a->ctx, q, &p->path, r, &bar, &people));
-    ask_give_who(a, &people, 0, false);
+    ask_give_who(a, &people, ASK_COUNTS);
     return ERR_OK;
 }
 
@@ -177,7 +177,7 @@ static Err give_pair(Asking *a, const Query *q, const Transitions *t, const Tran
     if (at == r->count)
         return ask_no_bar(a->ctx, "/people/from", "the answer has no such pair");
     TRY(query_transitions_people(a->ctx, q, t, r->rows[at].from, r->rows[at].to, &people));
-    ask_give_who(a, &people, 0, false);
+    ask_give_who(a, &people, ASK_COUNTS);
     return ERR_OK;
 }
 

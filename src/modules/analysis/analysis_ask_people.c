@@ -20,7 +20,16 @@ Err ask_page(Ctx *ctx, int64_t limit, const Str *cursor, AskPage *out)
     return ERR_OK;
 }
 
-void ask_give_people(const Asking *a, const People *people, const AskPage *page, ApiPeoplePage *out)
+/* What of a number is the person's; nothing of one that counts persons. */
+static void give_amount(const Asking *a, const People *people, uint32_t person, AskAmount as,
+                        ApiSegmentPerson *out)
+{
+    if (people->amounts != NULL)
+        DTO_SET(out, amount, ask_decimal(a->ctx, people->amounts[person], as.scale, as.keep_zeros));
+}
+
+void ask_give_people(const Asking *a, const People *people, const AskPage *page, AskAmount as,
+                     ApiPeoplePage *out)
 {
     const Schema *schema = engine_schema_lock(a->engine);
     uint32_t at = people_next(people, page->from);
@@ -29,31 +38,24 @@ void ask_give_people(const Asking *a, const People *people, const AskPage *page,
     for (; out->items_count < page->limit && at < people->person_count;
          at = people_next(people, at + 1)) {
         const EventActor actor = schema_actor_of(schema, at);
-        out->items[out->items_count++] =
-            (ApiSegmentPerson){.kind = actor.kind, .value = actor.value};
+        ApiSegmentPerson *item = &out->items[out->items_count++];
+        *item = (ApiSegmentPerson){.kind = actor.kind, .value = actor.value};
+        give_amount(a, people, at, as, item);
     }
     engine_schema_unlock(a->engine);
     if (page->limit > 0 && at < people->person_count)
         DTO_SET(out, next, request_cursor_make(a->ctx, at, 0));
 }
 
-static void give_amounts(Asking *a, const People *people, int scale, bool keep_zeros)
+void ask_give_who(Asking *a, const People *people, AskAmount as)
 {
     ApiPeoplePage *out = &a->answer->people;
-    uint32_t at = people_next(people, a->page->from);
-    for (size_t i = 0; i < out->items_count; i++, at = people_next(people, at + 1))
-        DTO_SET(&out->items[i], amount,
-                ask_decimal(a->ctx, people->amounts[at], scale, keep_zeros));
-    DTO_SET(out, amount, ask_decimal(a->ctx, people->amount, scale, keep_zeros));
-    DTO_SET(out, nobody, ask_decimal(a->ctx, people->nobodys, scale, keep_zeros));
-}
-
-void ask_give_who(Asking *a, const People *people, int scale, bool keep_zeros)
-{
-    ask_give_people(a, people, a->page, &a->answer->people);
-    if (people->amounts != NULL)
-        give_amounts(a, people, scale, keep_zeros);
+    ask_give_people(a, people, a->page, as, out);
     a->answer->people_is = DTO_VALUE;
+    if (people->amounts == NULL)
+        return;
+    DTO_SET(out, amount, ask_decimal(a->ctx, people->amount, as.scale, as.keep_zeros));
+    DTO_SET(out, nobody, ask_decimal(a->ctx, people->nobodys, as.scale, as.keep_zeros));
 }
 
 /* ---- which number --------------------------------------------------------------------------------- */

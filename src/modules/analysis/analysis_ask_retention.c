@@ -246,7 +246,7 @@ static Err give_who(Asking *a, const Query *q, const RetentionAsking *asked,
         bar.series++;
     TRY(ask_found_series(a->ctx, bar.series, r->count));
     TRY(query_retention_people(a->ctx, q, t, r, &bar, &people));
-    ask_give_who(a, &people, 0, false);
+    ask_give_who(a, &people, ASK_COUNTS);
     return ERR_OK;
 }
 

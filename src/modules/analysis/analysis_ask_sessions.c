@@ -149,7 +149,7 @@ static Err give_who(Asking *a, const Query *q, const AskSessions *s, const Sessi
     People people;
     TRY(has_name ? find_name(a, r, &bar) : find_cell(a, s, r, &bar));
     TRY(query_sessions_people(a->ctx, q, &s->sessions, r, &bar, &people));
-    ask_give_who(a, &people, 0, false);
+    ask_give_who(a, &people, ASK_COUNTS);
     return ERR_OK;
 }
 

@@ -53,7 +53,7 @@ static Err give_who(Asking *a, const Query *q, const AskTrend *t, const TrendRes
     TRY(ask_place(a->ctx, a->who->n_is, a->who->n, t->trend.bucket_count, "/people/n", &bar.cell));
     TRY(ask_trend_series(a, t, r, &bar.series));
     TRY(query_trend_people(a->ctx, q, &t->trend, r, &bar, &people));
-    ask_give_who(a, &people, 0, false);
+    ask_give_who(a, &people, ASK_COUNTS);
     return ERR_OK;
 }
 

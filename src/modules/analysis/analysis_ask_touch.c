@@ -86,7 +86,7 @@ static Err give_who(Asking *a, const Query *q, const AskTouch *t, const TouchRes
         TRY(ask_found_series(a->ctx, bar, r->count));
     }
     TRY(query_touch_people(a->ctx, q, &t->touch, r, bar, &people));
-    ask_give_who(a, &people, 0, false);
+    ask_give_who(a, &people, ASK_COUNTS);
     return ERR_OK;
 }
 

@@ -296,7 +296,7 @@ static Err give_who(Asking *a, const Query *q, const Parts *parts)
                   &bar.cell));
     TRY(ask_trend_series(a, t, r, &bar.series));
     TRY(query_trend_people(a->ctx, q, &t->trend, r, &bar, &people));
-    ask_give_who(a, &people, sums ? scale_of(a, t) : 0, sums && is_money(t));
+    ask_give_who(a, &people, sums ? (AskAmount){scale_of(a, t), is_money(t)} : ASK_COUNTS);
     return ERR_OK;
 }
 
