@@ -18,19 +18,22 @@ typedef struct BucketWeek {
 
 enum { WEEKS_MAX = 128 }; /* beyond, every row looks for its bucket */
 
+uint32_t buckets_begun(const int64_t *bounds, uint32_t count, int64_t at_ms)
+{
+    uint32_t below = 0;
+    for (uint32_t left = count; left > 0;) {
+        const uint32_t half = (left + 1) / 2;
+        below += bounds[below + half - 1] <= at_ms ? half : 0;
+        left -= half;
+    }
+    return below;
+}
+
 uint16_t buckets_at(const Buckets *b, int64_t at_ms)
 {
     if (at_ms < b->bounds[0] || at_ms >= b->bounds[b->count])
         return BUCKETS_NONE;
-    uint32_t low = 0, high = b->count;
-    while (high - low > 1) {
-        const uint32_t middle = low + (high - low) / 2;
-        if (b->bounds[middle] <= at_ms)
-            low = middle;
-        else
-            high = middle;
-    }
-    return (uint16_t)low;
+    return (uint16_t)(buckets_begun(b->bounds, b->count, at_ms) - 1);
 }
 
 static void fill_week(const Buckets *b, int64_t week_ms, BucketWeek *out)
@@ -116,18 +119,6 @@ void buckets_free(Buckets *b)
 
 /* ---- places in a part ---------------------------------------------------------------------------- */
 
-/* How many bounds are at or below the instant. */
-static uint32_t bounds_below(const int64_t *bounds, uint32_t bound_count, int64_t at_ms)
-{
-    uint32_t below = 0;
-    for (uint32_t left = bound_count; left > 0;) {
-        const uint32_t half = (left + 1) / 2;
-        below += bounds[below + half - 1] <= at_ms ? half : 0;
-        left -= half;
-    }
-    return below;
-}
-
 enum { FEW_BOUNDS = 24, SHIFT_MIN = 5 };
 
 /* A table in which every row finds its place with one comparison, unless bounds are too near each other. */
@@ -154,8 +145,8 @@ static void fill_coarse(Arena *arena, BucketPlaces *p)
 BucketPlaces bucket_places(Arena *arena, const int64_t *bounds, uint32_t count,
                            const PartHead *head)
 {
-    BucketPlaces p = {.first = bounds_below(bounds, count + 1, head->min_ms),
-                      .last = bounds_below(bounds, count + 1, head->max_ms),
+    BucketPlaces p = {.first = buckets_begun(bounds, count + 1, head->min_ms),
+                      .last = buckets_begun(bounds, count + 1, head->max_ms),
                       .in_seconds = true};
     const uint32_t n = p.last - p.first;
     uint32_t *seconds = ARENA_ARRAY(arena, uint32_t, (size_t)n + 1);
@@ -194,6 +185,6 @@ void bucket_ranks(const BucketPlaces *p, int64_t week_ms, const uint32_t *keys, 
     }
     for (uint32_t i = 0; i < n; i++) {
         const int64_t at_ms = week_ms + (int64_t)(keys[i] & PART_SECOND_MASK) * 1000;
-        out[i] = (uint16_t)bounds_below(p->bounds, count, at_ms + (ms == NULL ? 0 : ms[i]));
+        out[i] = (uint16_t)buckets_begun(p->bounds, count, at_ms + (ms == NULL ? 0 : ms[i]));
     }
 }

@@ -20,6 +20,9 @@ typedef struct Buckets {
     uint32_t row_cap;
 } Buckets;
 
+/* How many of the ascending bounds are at or below the instant: of the buckets' own bounds, one more than its bucket. */
+uint32_t buckets_begun(const int64_t *bounds, uint32_t count, int64_t at_ms);
+
 /* The bucket of each row, matching or not; BUCKETS_NONE outside.  Valid until the next call. */
 const uint16_t *buckets_of(Buckets *b, const ScanLoose *rows);
 

@@ -421,6 +421,45 @@ void kit_expect_series(const KitSeries *s, const int64_t *values, bool is_other,
         EXPECT_I64(values[b], s->values[b]);
 }
 
+static KitShare share_of(Kit *k, KitRow **rows, uint32_t n, KitShareFn share, const void *arg)
+{
+    Kit alone = *k;
+    alone.ctx.arena = arena_new(1 << 12);
+    alone.rows = ARENA_ARRAY(alone.ctx.arena, KitRow, n);
+    alone.count = n;
+    for (uint32_t i = 0; i < n; i++)
+        alone.rows[i] = *rows[i];
+    const KitShare one = share(&alone, arg);
+    arena_free(alone.ctx.arena);
+    return one;
+}
+
+void kit_expect_people(Kit *k, const People *p, KitShareFn share, const void *arg)
+{
+    KitRow **sorted = kit_sorted(k);
+    PeopleSum amount = 0, nobodys = 0;
+    uint64_t count = 0;
+    uint32_t at = people_next(p, 0);
+    for (uint32_t from = 0, to = 0; from < k->count; from = to) {
+        while (to < k->count && sorted[to]->person == sorted[from]->person)
+            to++;
+        const uint32_t person = sorted[from]->person;
+        const KitShare one = share_of(k, sorted + from, to - from, share, arg);
+        if (person == 0)
+            nobodys = one.amount;
+        if (person == 0 || !one.is_in)
+            continue;
+        EXPECT_I64(at, person);
+        CHECK(p->amounts == NULL || p->amounts[person] == one.amount);
+        amount += one.amount;
+        count++;
+        at = people_next(p, at + 1);
+    }
+    EXPECT_I64(at, p->person_count);
+    EXPECT_I64((int64_t)p->count, (int64_t)count);
+    CHECK(p->amounts == NULL || (p->amount == amount && p->nobodys == nobodys));
+}
+
 void kit_each_kernel(void (*body)(void))
 {
     static const char *const names[] = {"plain", "avx2", "avx512"};

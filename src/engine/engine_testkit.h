@@ -7,6 +7,7 @@
 #include "base/rand.h"
 #include "base/test.h"
 #include "engine/crew.h"
+#include "engine/people.h"
 #include "engine/rows.h"
 #include "engine/scan.h"
 
@@ -84,6 +85,19 @@ uint32_t kit_series(Kit *k, const ScanSelect *select, const ScanProp *breakdown,
                     uint32_t top, KitSeries **out, const uint32_t *distinct);
 bool kit_in_series(const KitSeries *s, const KitRow *row);
 void kit_expect_series(const KitSeries *s, const int64_t *values, bool is_other, uint64_t events);
+
+/* What a number is of the rows of one person: whether the person is behind it, and with how much. */
+typedef struct KitShare {
+    bool is_in;
+    PeopleSum amount;
+} KitShare;
+
+/*
+ * The slow way to the people behind a number: `share` says what it is when there are no rows but one person's, person by
+ * person.  `p` are those that are in, with these amounts when it has any, and nobody's.
+ */
+typedef KitShare (*KitShareFn)(Kit *alone, const void *arg);
+void kit_expect_people(Kit *k, const People *p, KitShareFn share, const void *arg);
 
 /* Runs `body` once with every version of the kernels that this processor has. */
 void kit_each_kernel(void (*body)(void));

@@ -9,6 +9,7 @@
  */
 #include "engine/funnel.h"
 
+#include "engine/buckets.h"
 #include "engine/funnel_starts.h"
 #include "engine/funnel_ways.h"
 
@@ -78,15 +79,7 @@ static uint32_t interval_scope(const FunnelWorker *w, const FunnelWay *way)
 {
     const Funnel *f = w->run->f;
     const int64_t at = scanner_base_ms(w->scanner) + event_of(w, way, 0)->at;
-    uint32_t low = 0, high = f->interval_count;
-    while (low < high) { /* the first bound behind it */
-        const uint32_t middle = low + (high - low) / 2;
-        if (f->bounds[middle] <= at)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return buckets_begun(f->bounds, f->interval_count, at);
 }
 
 /* The values of the step that has the credit. */
@@ -443,8 +436,8 @@ static void look_for_end(FunnelWorker *w)
 
 static bool is_behind_bar(const FunnelWorker *w, const FunnelBar *bar)
 {
-    const uint32_t series = bar->series == FUNNEL_WHOLE ? 0 : 1 + bar->series;
-    const uint32_t scope = bar->interval == FUNNEL_WHOLE ? 0 : 1 + bar->interval;
+    const uint32_t series = bar->series == QUERY_WHOLE ? 0 : 1 + bar->series;
+    const uint32_t scope = bar->interval == QUERY_WHOLE ? 0 : 1 + bar->interval;
     const uint32_t depth = funnel_count_depth(&w->count, series, scope);
     return bar->dropped ? depth == bar->step : depth > bar->step;
 }
@@ -530,13 +523,8 @@ static Err run_pass(Ctx *ctx, FunnelRun *run, const Tally *shown)
     memset(run->workers, 0, size * sizeof *run->workers);
     for (uint32_t i = 0; i < size; i++)
         open_worker(run, &run->workers[i], &ask, shown);
-    Err err = crew_run(ctx, run->q->crew,
-                       &(CrewJob){.pieces = scan_pieces(run->q->view),
-                                  .first_piece = 1, /* nobody goes through a funnel */
-                                  .piece = run->by_starts ? take_piece_by_starts : take_piece,
-                                  .arg = run,
-                                  .until_us = run->q->until_us,
-                                  .stop = run->q->stop});
+    Err err = query_pieces(ctx, run->q, QUERY_PERSONS,
+                           run->by_starts ? take_piece_by_starts : take_piece, run);
     bool damaged = false;
     for (uint32_t i = 0; i < size; i++) {
         damaged = damaged || scanner_damaged(run->workers[i].scanner) > 0;
@@ -628,8 +616,8 @@ static Err begin(Ctx *ctx, const Query *q, const Funnel *f, FunnelRun *out)
 
 /* ---- the question -------------------------------------------------------------------------------- */
 
-/* Every combination of values that came, those with the most persons first.  False: some were only counted. */
-static bool join_combinations(const FunnelRun *run, Tally *all)
+/* Every combination of values that came, and those with the most persons.  False: some were only counted. */
+static bool join_combinations(const FunnelRun *run, Tally *all, Tally *shown)
 {
     bool complete = true;
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
@@ -637,40 +625,40 @@ static bool join_combinations(const FunnelRun *run, Tally *all)
         complete = complete && !mine->is_over && mine->count < run->shape.room;
         tally_join(all, mine);
     }
-    tally_sort(all);
+    tally_top(all, run->f->top, shown);
     return complete;
 }
 
 /* Counts once more, when what is in "other" cannot be told from the series that are in it. */
-static Err count_shown(Ctx *ctx, FunnelRun *run, const Tally *all, bool complete, Tally *shown)
+static Err count_shown(Ctx *ctx, FunnelRun *run, const Tally *all, bool complete,
+                       const Tally *shown)
 {
     const Funnel *f = run->f;
     const bool adds_up = f->entry != FUNNEL_ALL && f->credit != FUNNEL_EACH_STEP;
-    if (all->count <= f->top || (complete && adds_up))
+    if (all->count == shown->count || (complete && adds_up))
         return ERR_OK;
-    for (uint32_t i = 0; i < f->top; i++)
-        (void)tally_number(shown, all->at[i].key);
     forget_counts(run);
     return run_pass(ctx, run, shown);
 }
 
-static void give_result(Ctx *ctx, const FunnelRun *run, const Tally *all, FunnelResult *out)
+static void give_result(Ctx *ctx, const FunnelRun *run, const Tally *shown, uint32_t distinct,
+                        FunnelResult *out)
 {
     const uint32_t workers = crew_size(run->q->crew);
     FunnelCount *counts = ARENA_ARRAY(ctx->arena, FunnelCount, workers);
     for (uint32_t i = 0; i < workers; i++)
         counts[i] = run->workers[i].count;
-    funnel_count_give(ctx, run->f, counts, workers, all, out);
+    funnel_count_give(ctx, counts, workers, shown, distinct, out);
 }
 
 static Err count_all(Ctx *ctx, FunnelRun *run, FunnelResult *out)
 {
     Tally all = {.limit = QUERY_VALUES_MAX}, shown = {.limit = run->f->top};
     TRY(run_pass(ctx, run, NULL));
-    const bool complete = join_combinations(run, &all);
+    const bool complete = join_combinations(run, &all, &shown);
     const Err err = count_shown(ctx, run, &all, complete, &shown);
     if (err == ERR_OK)
-        give_result(ctx, run, &all, out);
+        give_result(ctx, run, &shown, all.count, out);
     tally_free(&all);
     tally_free(&shown);
     return err;
@@ -699,7 +687,7 @@ Err query_funnel_people(Ctx *ctx, const Query *q, const Funnel *f, const FunnelR
     for (uint32_t i = 0; i < r->count && !r->series[i].is_other; i++) {
         TallyKey key;
         memcpy(key.of, r->series[i].values, sizeof key.of);
-        (void)tally_number(&shown, key);
+        (void)tally_number(&shown, &key);
     }
     const Err err = run_pass(ctx, &run, &shown);
     forget_counts(&run);

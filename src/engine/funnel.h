@@ -118,15 +118,13 @@ typedef struct FunnelResult {
 
 MUST_USE Err query_funnel(Ctx *ctx, const Query *q, const Funnel *funnel, FunnelResult *out);
 
-#define FUNNEL_WHOLE UINT32_MAX
-
 /* One number of a result. */
 typedef struct FunnelBar {
     uint32_t step;
     bool
         dropped; /* those who got to the step before, but not to this one; the first step has none */
-    uint32_t series;   /* FUNNEL_WHOLE = the total */
-    uint32_t interval; /* FUNNEL_WHOLE = the whole range */
+    uint32_t series;   /* QUERY_WHOLE = the total */
+    uint32_t interval; /* QUERY_WHOLE = the whole range */
 } FunnelBar;
 
 /* Who they are: as many as the number says, when `r` is what the same view answered. */

@@ -69,7 +69,7 @@ static uint32_t series_of(FunnelCount *c, const FunnelItem *item)
         const uint32_t number = tally_find(c->shown, *item->key);
         return 1 + (number == TALLY_NONE ? c->shown->count : number);
     }
-    const uint32_t number = tally_number(&c->came, *item->key);
+    const uint32_t number = tally_number(&c->came, item->key);
     if (number >= c->shape->room - 1) {
         if (item->scope == 0)
             tally_add_person(&c->came, *item->key, item->person);
@@ -154,7 +154,7 @@ void funnel_count_persons(FunnelCount *c, const TallyKey *key, const uint64_t *p
     uint32_t series = 0;
     if (key != NULL) {
         CHECK(c->shown == NULL);
-        const uint32_t number = tally_number(&c->came, *key);
+        const uint32_t number = tally_number(&c->came, key);
         CHECK(number < c->shape->room - 1);
         c->came.at[number].count += persons[0];
         series = number + 1;
@@ -182,18 +182,17 @@ void funnel_count_next_person(FunnelCount *c)
 /* What becomes of a worker's series. */
 typedef struct Gathering {
     const FunnelShape *shape;
-    uint32_t shown; /* series 1 to `shown`; shown + 1 is "other" */
+    const Tally *shown; /* series 1 and so on; behind them is "other" */
     uint64_t *cells;
     FunnelTime *times; /* [series][step] */
-    Tally numbers;     /* of those that are shown */
 } Gathering;
 
 static uint32_t target_of(const Gathering *g, const FunnelCount *c, uint32_t series)
 {
     if (series == 0 || c->shown != NULL)
         return series;
-    const uint32_t number = tally_find(&g->numbers, c->came.at[series - 1].key);
-    return 1 + (number == TALLY_NONE ? g->shown : number);
+    const uint32_t number = tally_find(g->shown, c->came.at[series - 1].key);
+    return 1 + (number == TALLY_NONE ? g->shown->count : number);
 }
 
 static void add_worker(const Gathering *g, const FunnelCount *c)
@@ -343,27 +342,23 @@ static void give_medians(const Gathering *g, const FunnelCount *counts, uint32_t
     find_medians(g, counts, workers, 1);
 }
 
-void funnel_count_give(Ctx *ctx, const Funnel *f, const FunnelCount *counts, uint32_t workers,
-                       const Tally *all, FunnelResult *out)
+void funnel_count_give(Ctx *ctx, const FunnelCount *counts, uint32_t workers, const Tally *shown,
+                       uint32_t distinct, FunnelResult *out)
 {
     const FunnelShape *shape = counts[0].shape;
-    const uint32_t shown = all->count < f->top ? all->count : f->top;
-    const uint32_t count = 1 + shown + (shown < all->count);
-    Gathering g = {.shape = shape, .shown = shown, .numbers = {.limit = shown}};
-    g.cells = ARENA_ARRAY(ctx->arena, uint64_t, (size_t)(shown + 2) * shape->words);
+    const uint32_t count = 1 + shown->count + (shown->count < distinct);
+    Gathering g = {.shape = shape, .shown = shown};
+    g.cells = ARENA_ARRAY(ctx->arena, uint64_t, (size_t)(shown->count + 2) * shape->words);
     g.times = ARENA_ARRAY(ctx->arena, FunnelTime, shape->times_at > 0 ? count * shape->steps : 0);
-    for (uint32_t i = 0; i < shown; i++)
-        (void)tally_number(&g.numbers, all->at[i].key);
     for (uint32_t i = 0; i < workers; i++)
         add_worker(&g, &counts[i]);
     FunnelSeries *series = ARENA_ARRAY(ctx->arena, FunnelSeries, count);
     for (uint32_t s = 0; s < count; s++) {
         series[s] = series_at(&g, s);
-        series[s].is_other = s > shown;
-        if (s > 0 && s <= shown)
-            memcpy(series[s].values, all->at[s - 1].key.of, sizeof series[s].values);
+        series[s].is_other = s > shown->count;
+        if (s > 0 && s <= shown->count)
+            memcpy(series[s].values, shown->at[s - 1].key.of, sizeof series[s].values);
     }
     give_medians(&g, counts, workers, count);
-    tally_free(&g.numbers);
-    *out = (FunnelResult){series[0], series + 1, count - 1, all->count};
+    *out = (FunnelResult){series[0], series + 1, count - 1, distinct};
 }

@@ -67,6 +67,6 @@ uint32_t funnel_count_depth(const FunnelCount *c, uint32_t series, uint32_t scop
 
 void funnel_count_next_person(FunnelCount *c);
 
-/* What counts the same with several workers becomes one result.  `all`: every combination, by persons. */
-void funnel_count_give(Ctx *ctx, const Funnel *f, const FunnelCount *counts, uint32_t workers,
-                       const Tally *all, FunnelResult *out);
+/* What counts the same with several workers becomes one result.  `shown`: the series, of so many combinations. */
+void funnel_count_give(Ctx *ctx, const FunnelCount *counts, uint32_t workers, const Tally *shown,
+                       uint32_t distinct, FunnelResult *out);

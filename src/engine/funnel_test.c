@@ -494,7 +494,7 @@ static void compare_bars(const SlowView *v, const Query *q, const FunnelResult *
         const FunnelBar asked = {.step = bar / 2,
                                  .dropped = bar % 2 == 0,
                                  .series = series,
-                                 .interval = v->scope == 0 ? FUNNEL_WHOLE : v->scope - 1};
+                                 .interval = v->scope == 0 ? QUERY_WHOLE : v->scope - 1};
         if (every_bar || kit_below(v->s->k, 24) == 0)
             compare_people(v, q, r, depths, &asked);
     }
@@ -534,7 +534,7 @@ static void compare_series(const Slow *s, const Query *q, const FunnelResult *go
                                                  s->f->breakdown_count * sizeof(int64_t)) == 0);
     for (uint32_t scope = 0; scope <= s->f->interval_count; scope++) {
         SlowView v = {s, series, shown, UINT32_MAX, scope};
-        compare_scope(&v, q, got, FUNNEL_WHOLE, &got->total);
+        compare_scope(&v, q, got, QUERY_WHOLE, &got->total);
         for (v.at = 0; v.at < got->count; v.at++)
             compare_scope(&v, q, got, v.at, &got->series[v.at]);
     }
@@ -1163,7 +1163,7 @@ TEST(there_is_a_median_of_the_most_times_and_none_of_one_more)
         FunnelResult got;
         funnel_count_open(&c, &shape, NULL, &laps);
         funnel_count_way(&c, &(FunnelItem){.person = 5000, .depth = 2, .ms = ms});
-        funnel_count_give(&ctx, &f, &c, 1, &none, &got);
+        funnel_count_give(&ctx, &c, 1, &none, 0, &got);
         EXPECT_I64(got.total.times[1].median_ms, more == 0 ? 5000 : -1);
         EXPECT_I64((int64_t)got.total.times[1].ms, 5000);
         EXPECT_I64((int64_t)got.total.times[1].spans[3], 1);
@@ -1202,7 +1202,7 @@ TEST(a_funnel_beyond_the_limits_is_refused)
     for (size_t i = 0; i < ARRAY_LEN(funnels); i++) {
         FunnelResult got;
         People people;
-        const FunnelBar bar = {.series = FUNNEL_WHOLE, .interval = FUNNEL_WHOLE};
+        const FunnelBar bar = {.series = QUERY_WHOLE, .interval = QUERY_WHOLE};
         EXPECT_I64(query_funnel(&k.ctx, &q, &funnels[i], &got), ERR_INVALID);
         EXPECT_STREQ(k.ctx.fault.reason, "query.too_large");
         if (funnels[i].step_count > 0)

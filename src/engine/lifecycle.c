@@ -27,31 +27,16 @@ typedef struct LifecycleRun {
     const Lifecycle *l;
     ScanSelect select;
     Series series;
-    uint32_t look_back; /* 1 to interval_count */
+    uint32_t look_back;      /* 1 to interval_count */
+    const LifecycleBar *bar; /* NULL: nobody asks who is behind it */
+    const People *people;
     LifecycleWorker *workers;
 } LifecycleRun;
 
 static void take_rows(const ScanLoose *l, void *arg)
 {
     LifecycleWorker *w = arg;
-    const uint32_t *series = NULL;
-    if (!series_of_rows(&w->series, l, &series)) {
-        w->damaged = true;
-        return;
-    }
-    const uint16_t only = buckets_of_week(&w->intervals, l);
-    if (only != BUCKETS_NONE && series == NULL) {
-        whole_add_rows(l, w->active + (size_t)only * WORDS);
-        return;
-    }
-    const uint16_t *interval = buckets_of(&w->intervals, l);
-    for (uint32_t i = 0; i < l->count; i++) {
-        if ((l->mask != NULL && l->mask[i] == 0) || interval[i] == BUCKETS_NONE)
-            continue;
-        const uint32_t person = l->keys[i] >> PART_SECOND_BITS;
-        const uint32_t cell = (series == NULL ? 0 : series[i]) * w->intervals.count + interval[i];
-        w->active[(size_t)cell * WORDS + person / 64] |= UINT64_C(1) << (person & 63);
-    }
+    w->damaged = !series_add_persons(&w->series, &w->intervals, l, w->active) || w->damaged;
 }
 
 /* Without a breakdown: then what a row has does not matter. */
@@ -73,19 +58,34 @@ static void find_tails(const uint64_t *active, uint32_t end, uint32_t n, uint64_
     }
 }
 
-static void add_row(LifecycleRow *row, uint64_t active, uint64_t before, uint64_t seen)
+/* What 64 persons are in an interval. */
+typedef struct States {
+    uint64_t of[LIFECYCLE_STATES];
+} States;
+
+static States states_of(uint64_t active, uint64_t before, uint64_t seen)
 {
-    row->fresh += (uint64_t)__builtin_popcountll(active & ~seen);
-    row->returning += (uint64_t)__builtin_popcountll(active & before);
-    row->resurrecting += (uint64_t)__builtin_popcountll(active & seen & ~before);
-    row->dormant += (uint64_t)__builtin_popcountll(before & ~active);
+    return (States){{[LIFECYCLE_NEW] = active & ~seen,
+                     [LIFECYCLE_RETURNING] = active & before,
+                     [LIFECYCLE_RESURRECTING] = active & seen & ~before,
+                     [LIFECYCLE_DORMANT] = before & ~active}};
+}
+
+static void add_row(LifecycleRow *row, const States *states)
+{
+    row->fresh += (uint64_t)__builtin_popcountll(states->of[LIFECYCLE_NEW]);
+    row->returning += (uint64_t)__builtin_popcountll(states->of[LIFECYCLE_RETURNING]);
+    row->resurrecting += (uint64_t)__builtin_popcountll(states->of[LIFECYCLE_RESURRECTING]);
+    row->dormant += (uint64_t)__builtin_popcountll(states->of[LIFECYCLE_DORMANT]);
 }
 
 /*
  * The look-back of any interval is the end of one group of `look_back` intervals and the beginning of the next: with
  * what was seen since the group began, and the tails of the one before, a step costs the same for every length.
+ * `who`: where those behind the bar are kept; NULL when it is of another series, or nobody asks.
  */
-static void add_persons(const LifecycleRun *run, const uint64_t *active, LifecycleRow *rows)
+static void add_persons(const LifecycleRun *run, const uint64_t *active, LifecycleRow *rows,
+                        uint64_t *who)
 {
     uint64_t tails[QUERY_INTERVALS_MAX] = {0};
     uint64_t since = 0, before = 0;
@@ -96,7 +96,10 @@ static void add_persons(const LifecycleRun *run, const uint64_t *active, Lifecyc
             since = 0;
         }
         const uint64_t now = active[(size_t)i * WORDS];
-        add_row(&rows[i], now, before, tails[in_group] | since);
+        const States states = states_of(now, before, tails[in_group] | since);
+        add_row(&rows[i], &states);
+        if (who != NULL && i == run->bar->interval)
+            *who = states.of[run->bar->state];
         since |= now;
         before = now;
     }
@@ -117,9 +120,13 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
         scanner_loose(w->scanner, piece, take_rows, w);
     else
         whole_scan(w->whole, piece, take_whole, take_rows, w);
-    for (uint32_t s = 0; s < run->series.count; s++)
+    for (uint32_t s = 0; s < run->series.count; s++) {
+        const bool asks_who = run->bar != NULL && run->bar->series == s;
+        uint64_t *who = asks_who ? people_piece(run->people, piece) : NULL;
         for (uint32_t word = 0; word < WORDS; word++)
-            add_persons(run, w->active + s * n * WORDS + word, w->rows + s * n);
+            add_persons(run, w->active + s * n * WORDS + word, w->rows + s * n,
+                        who == NULL ? NULL : who + word);
+    }
 }
 
 static bool is_damaged(const LifecycleWorker *w)
@@ -175,13 +182,7 @@ static Err run_lifecycle(Ctx *ctx, const Query *q, LifecycleRun *run, LifecycleR
     const uint32_t size = crew_size(q->crew);
     for (uint32_t i = 0; i < size; i++)
         open_worker(&run->workers[i], q, run);
-    TRY(crew_run(ctx, q->crew,
-                 &(CrewJob){.pieces = scan_pieces(q->view),
-                            .first_piece = 1, /* nobody has no life */
-                            .piece = take_piece,
-                            .arg = run,
-                            .until_us = q->until_us,
-                            .stop = q->stop}));
+    TRY(query_pieces(ctx, q, QUERY_PERSONS, take_piece, run));
     for (uint32_t i = 0; i < size; i++)
         if (is_damaged(&run->workers[i]))
             return fail(ctx, ERR_INTERNAL, "events.part_damaged", "a lifecycle met damage");
@@ -204,23 +205,56 @@ static Err check_limits(Ctx *ctx, const Lifecycle *l)
                 l->top);
 }
 
-Err query_lifecycle(Ctx *ctx, const Query *q, const Lifecycle *l, LifecycleResult *out)
+/* `known`: the series are these. */
+static Err find_series(Ctx *ctx, const Query *q, LifecycleRun *run, const LifecycleResult *known)
 {
+    const Lifecycle *l = run->l;
+    const SeriesAsk ask = {&run->select, l->breakdown, l->breakdown_count, l->top};
+    if (known == NULL)
+        return series_find(ctx, q, &ask, &run->series);
+    const uint32_t others = known->series[known->count - 1].is_other;
+    run->series = series_of_nothing(&ask);
+    for (uint32_t s = 0; s < known->count - others; s++)
+        series_know(&run->series, known->series[s].values);
+    series_know_other(&run->series, others > 0);
+    return ERR_OK;
+}
+
+static Err answer(Ctx *ctx, const Query *q, LifecycleRun *run, const LifecycleResult *known,
+                  LifecycleResult *out)
+{
+    const Lifecycle *l = run->l;
     TRY(check_limits(ctx, l));
     const bool all = l->look_back == 0 || l->look_back > l->interval_count;
-    LifecycleRun run = {.l = l, .look_back = all ? l->interval_count : l->look_back};
-    run.select = l->select;
-    run.select.from_ms = l->bounds[0];
-    run.select.to_ms = l->bounds[l->interval_count];
-    const SeriesAsk ask = {&run.select, l->breakdown, l->breakdown_count, l->top, true};
-    Err err = series_find(ctx, q, &ask, &run.series);
-    run.workers = calloc(crew_size(q->crew), sizeof *run.workers);
-    CHECK(run.workers != NULL);
+    run->look_back = all ? l->interval_count : l->look_back;
+    run->select = l->select;
+    run->select.from_ms = l->bounds[0];
+    run->select.to_ms = l->bounds[l->interval_count];
+    Err err = find_series(ctx, q, run, known);
+    run->workers = calloc(crew_size(q->crew), sizeof *run->workers);
+    CHECK(run->workers != NULL);
     if (err == ERR_OK)
-        err = run_lifecycle(ctx, q, &run, out);
+        err = run_lifecycle(ctx, q, run, out);
     for (uint32_t i = 0; i < crew_size(q->crew); i++)
-        close_worker(&run.workers[i]);
-    free(run.workers);
-    series_free(&run.series);
+        close_worker(&run->workers[i]);
+    free(run->workers);
+    series_free(&run->series);
     return err;
+}
+
+Err query_lifecycle(Ctx *ctx, const Query *q, const Lifecycle *l, LifecycleResult *out)
+{
+    return answer(ctx, q, &(LifecycleRun){.l = l}, NULL, out);
+}
+
+Err query_lifecycle_people(Ctx *ctx, const Query *q, const Lifecycle *l, const LifecycleResult *r,
+                           const LifecycleBar *bar, People *out)
+{
+    CHECK(bar->series < r->count && bar->interval < l->interval_count);
+    People people = people_none(ctx->arena, q->view);
+    LifecycleResult unused;
+    TRY(answer(ctx, q, &(LifecycleRun){.l = l, .bar = bar, .people = &people}, r, &unused));
+    people_count(&people);
+    *out = people;
+    return ERR_OK;
 }

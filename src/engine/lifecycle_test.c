@@ -37,6 +37,40 @@ static void slow_life(const Lifecycle *l, const KitSeries *series, KitRow **rows
     }
 }
 
+typedef struct SlowBar {
+    const Lifecycle *l;
+    const KitSeries *series;
+    LifecycleBar bar;
+} SlowBar;
+
+static uint64_t number_of(const LifecycleRow *row, LifecycleState state)
+{
+    const uint64_t numbers[] = {row->fresh, row->returning, row->resurrecting, row->dormant};
+    return numbers[state];
+}
+
+static KitShare share_in_lifecycle(Kit *alone, const void *arg)
+{
+    const SlowBar *b = arg;
+    LifecycleRow *rows = ARENA_ARRAY(alone->ctx.arena, LifecycleRow, b->l->interval_count);
+    slow_life(b->l, b->series, kit_sorted(alone), alone->count, rows);
+    return (KitShare){number_of(&rows[b->bar.interval], b->bar.state) > 0, 0};
+}
+
+static void compare_people(Kit *k, const Query *q, const Lifecycle *l, const KitSeries *series,
+                           const LifecycleResult *got)
+{
+    if (got->count == 0)
+        return;
+    const LifecycleBar bar = {kit_below(k, got->count), kit_below(k, l->interval_count),
+                              (LifecycleState)kit_below(k, LIFECYCLE_STATES)};
+    People people;
+    CHECK(query_lifecycle_people(&k->ctx, q, l, got, &bar, &people) == ERR_OK);
+    kit_expect_people(k, &people, share_in_lifecycle, &(SlowBar){l, &series[bar.series], bar});
+    EXPECT_I64((int64_t)people.count,
+               (int64_t)number_of(&got->series[bar.series].rows[bar.interval], bar.state));
+}
+
 static void compare_series(Kit *k, const Lifecycle *l, const KitSeries *series,
                            const LifecycleSeries *got)
 {
@@ -65,6 +99,8 @@ static void compare_lifecycle(Kit *k, const Query *q, const Lifecycle *l)
     EXPECT_I64(got.count, count);
     for (uint32_t s = 0; s < count; s++)
         compare_series(k, l, &series[s], &got.series[s]);
+    for (int i = 0; i < 3; i++)
+        compare_people(k, q, l, series, &got);
 }
 
 static void random_lifecycles(void)

@@ -54,6 +54,8 @@ typedef struct PathRun {
     Tally shown;                              /* the nodes that are, step by step */
     uint32_t first[PATH_STEPS_MAX + 1];       /* a step's are [first[k], first[k + 1]) of them */
     uint32_t distinct[PATH_STEPS_MAX];
+    const PathBar *bar; /* NULL: nobody asks who is behind it */
+    const People *people;
     PathWorker *workers;
 } PathRun;
 
@@ -179,6 +181,15 @@ static uint32_t place_of(const PathRun *run, const ScanBatch *b, const Trail *t,
     return run->wide ? code : run->places[step][code];
 }
 
+/* A path at this step, in this place and before in that one. */
+static bool is_behind(const PathBar *bar, uint32_t step, uint32_t before, uint32_t place, bool ends)
+{
+    if (bar->to != QUERY_WHOLE)
+        return step == bar->step + 1 && before == bar->node && place == bar->to;
+    return step == bar->step && (bar->node == QUERY_WHOLE || bar->node == place) &&
+           (ends || !bar->has_ended);
+}
+
 static void count_trail(PathWorker *w, const ScanBatch *b, const Trail *t)
 {
     const PathRun *run = w->run;
@@ -195,6 +206,8 @@ static void count_trail(PathWorker *w, const ScanBatch *b, const Trail *t)
         }
         if (step > 0)
             count(run->p, &c->edges[edge_cell(c, step - 1, before, place)], t->person);
+        if (run->bar != NULL && is_behind(run->bar, step, before, place, ends))
+            people_add_amount(run->people, t->person, 1);
         before = place;
     }
 }
@@ -262,13 +275,7 @@ static Err run_pass(Ctx *ctx, PathRun *run)
     const uint32_t size = crew_size(run->q->crew);
     for (uint32_t i = 0; i < size; i++)
         open_reader(run, &run->workers[i]);
-    Err err = crew_run(ctx, run->q->crew,
-                       &(CrewJob){.pieces = scan_pieces(run->q->view),
-                                  .first_piece = 1, /* nobody goes nowhere */
-                                  .piece = take_piece,
-                                  .arg = run,
-                                  .until_us = run->q->until_us,
-                                  .stop = run->q->stop});
+    Err err = query_pieces(ctx, run->q, QUERY_PERSONS, take_piece, run);
     bool damaged = false;
     for (uint32_t i = 0; i < size; i++)
         damaged = close_reader(&run->workers[i]) || damaged;
@@ -288,7 +295,7 @@ static void choose_nodes(PathRun *run, const Tally *all)
             if (all->at[i].key.of[0] != step)
                 continue;
             if (run->distinct[step]++ < run->p->top)
-                (void)tally_number(&run->shown, all->at[i].key);
+                (void)tally_number(&run->shown, &all->at[i].key);
         }
     }
     run->first[run->p->steps] = run->shown.count;
@@ -329,6 +336,15 @@ static void join_cells(PathCells *into, const PathCells *from, uint32_t steps)
     add_counts(into->edges, from->edges, nodes * into->width);
 }
 
+/* Where each name stands among those that are shown. */
+static void place_names(PathRun *run)
+{
+    for (uint32_t step = 0; run->few && step < run->p->steps; step++)
+        for (uint32_t code = 0; code < run->names.count; code++)
+            run->places[step][code] =
+                (uint8_t)shown_place(run, (TallyKey){{step, run->names.names[code], 0}});
+}
+
 /* choose_nodes() of what was counted per name. */
 static void choose_names(PathRun *run, const PathCells *wide)
 {
@@ -342,10 +358,7 @@ static void choose_names(PathRun *run, const PathCells *wide)
     tally_sort(&all);
     choose_nodes(run, &all);
     tally_free(&all);
-    for (uint32_t step = 0; step < run->p->steps; step++)
-        for (uint32_t code = 0; code < wide->width; code++)
-            run->places[step][code] =
-                (uint8_t)shown_place(run, (TallyKey){{step, run->names.names[code], 0}});
+    place_names(run);
 }
 
 /* The names that are not shown become one. */
@@ -468,6 +481,28 @@ static Err run_nodes(Ctx *ctx, PathRun *run, PathResult *out)
     return ERR_OK;
 }
 
+/* The same nodes as once before. */
+static void know_nodes(PathRun *run, const PathResult *known)
+{
+    for (uint32_t k = 0; k < run->p->steps; k++) {
+        run->first[k] = run->shown.count;
+        for (uint32_t i = 0; k < known->step_count && i < known->steps[k].node_count; i++) {
+            const PathNode *n = &known->steps[k].nodes[i];
+            const int64_t value = run->p->prop == NULL ? 0 : n->value;
+            if (!n->is_other)
+                (void)tally_number(&run->shown, &(TallyKey){{k, n->event, value}});
+        }
+    }
+    run->first[run->p->steps] = run->shown.count;
+    place_names(run);
+}
+
+static Err run_known(Ctx *ctx, PathRun *run, const PathResult *known)
+{
+    know_nodes(run, known);
+    return count_cells(ctx, run, SHOWN_MAX);
+}
+
 static void open_workers(PathRun *run)
 {
     run->workers = calloc(crew_size(run->q->crew), sizeof *run->workers);
@@ -486,8 +521,10 @@ static void close_workers(PathRun *run)
     walk_names_free(&run->names);
 }
 
-Err query_paths(Ctx *ctx, const Query *q, const Path *p, PathResult *out)
+/* `known`: of these nodes, whoever is behind the bar; or what there is. */
+static Err answer(Ctx *ctx, const Query *q, PathRun *run, const PathResult *known, PathResult *out)
 {
+    const Path *p = run->p;
     if (p->steps == 0 || p->steps > PATH_STEPS_MAX || p->top == 0 || p->top > PATH_TOP_MAX)
         return fail(ctx, ERR_INVALID, "query.too_large", "%u steps, top %u", p->steps, p->top);
     ScanSelect selects[2] = {p->of};
@@ -496,20 +533,36 @@ Err query_paths(Ctx *ctx, const Query *q, const Path *p, PathResult *out)
         selects[1].from_ms = p->of.from_ms;
         selects[1].to_ms = p->of.to_ms;
     }
-    PathRun run = {.q = q,
-                   .p = p,
-                   .ask = {.selects = selects,
-                           .select_count = p->anchor == NULL ? 1 : 2,
-                           .props = p->prop,
-                           .prop_count = p->prop != NULL,
-                           .wants_events = true},
-                   .shown = {.limit = PATH_NODES_MAX}};
-    const bool has_codes = walk_names(q->view, selects, run.ask.select_count, &run.names);
-    run.few = has_codes && run.names.count <= WIDE_MAX && p->prop == NULL;
-    run.walks =
-        has_codes && p->prop == NULL && walk_suffices(selects, run.ask.select_count, p->gap_ms);
-    open_workers(&run);
-    const Err err = run.few ? run_names(ctx, &run, out) : run_nodes(ctx, &run, out);
-    close_workers(&run);
+    run->q = q;
+    run->ask = (ScanAsk){.selects = selects,
+                         .select_count = p->anchor == NULL ? 1 : 2,
+                         .props = p->prop,
+                         .prop_count = p->prop != NULL,
+                         .wants_events = true};
+    run->shown = (Tally){.limit = PATH_NODES_MAX};
+    const bool has_codes = walk_names(q->view, selects, run->ask.select_count, &run->names);
+    run->few = has_codes && run->names.count <= WIDE_MAX && p->prop == NULL;
+    run->walks =
+        has_codes && p->prop == NULL && walk_suffices(selects, run->ask.select_count, p->gap_ms);
+    open_workers(run);
+    const Err err = known != NULL ? run_known(ctx, run, known)
+                    : run->few    ? run_names(ctx, run, out)
+                                  : run_nodes(ctx, run, out);
+    close_workers(run);
     return err;
+}
+
+Err query_paths(Ctx *ctx, const Query *q, const Path *p, PathResult *out)
+{
+    return answer(ctx, q, &(PathRun){.p = p}, NULL, out);
+}
+
+Err query_paths_people(Ctx *ctx, const Query *q, const Path *p, const PathResult *r,
+                       const PathBar *bar, People *out)
+{
+    People people = people_with_amounts(ctx->arena, q->view);
+    TRY(answer(ctx, q, &(PathRun){.p = p, .bar = bar, .people = &people}, r, NULL));
+    people_count(&people);
+    *out = people;
+    return ERR_OK;
 }

@@ -63,6 +63,18 @@ typedef struct PathResult {
 
 MUST_USE Err query_paths(Ctx *ctx, const Query *q, const Path *path, PathResult *out);
 
+/* Of a step, of one of its nodes, or of an edge from there: by their places. */
+typedef struct PathBar {
+    uint32_t step;
+    uint32_t node;  /* QUERY_WHOLE = all of the step */
+    uint32_t to;    /* a node of the next step; QUERY_WHOLE = no edge */
+    bool has_ended; /* only what has nothing behind it; of no edge */
+} PathBar;
+
+/* Whose paths they are, with amounts: how many.  `r` is what the view answered; see engine/query.h. */
+MUST_USE Err query_paths_people(Ctx *ctx, const Query *q, const Path *path, const PathResult *r,
+                                const PathBar *bar, People *out);
+
 /* ---- transitions --------------------------------------------------------------------------------- */
 
 /* From an event to the very next one of the same path. */
@@ -87,3 +99,7 @@ typedef struct TransitionsResult {
 
 MUST_USE Err query_transitions(Ctx *ctx, const Query *q, const Transitions *t,
                                TransitionsResult *out);
+
+/* Who did a pair, with amounts: how often.  It needs no result: a pair is a number of its own. */
+MUST_USE Err query_transitions_people(Ctx *ctx, const Query *q, const Transitions *t, uint32_t from,
+                                      uint32_t to, People *out);

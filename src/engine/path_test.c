@@ -10,14 +10,6 @@
 
 static Crew *crew;
 
-static bool takes(const ScanSelect *s, const KitRow *r)
-{
-    bool named = s->events == NULL;
-    for (uint32_t i = 0; i < s->event_count; i++)
-        named = named || s->events[i] == r->event;
-    return named && (s->filter == NULL || kit_fulfils(s->filter, r));
-}
-
 static uint32_t random_events(Kit *k, const KitShape *shape, uint32_t *events)
 {
     const uint32_t n = 1 + kit_below(k, 6), first = 1 + kit_below(k, shape->events);
@@ -86,7 +78,7 @@ static void slow_trail(Slow *s, KitRow **rows, uint32_t n)
     bool began = p->anchor == NULL;
     for (uint32_t i = 0; i < n; i++) {
         const KitRow *r = rows[i];
-        began = began || takes(p->anchor, r);
+        began = began || kit_takes(p->anchor, r);
         if (!began || t.count > p->steps)
             continue;
         const SlowNode node = {r->event, p->prop == NULL ? SCAN_MISSING : r->values[0]};
@@ -105,7 +97,7 @@ static void slow_paths(Kit *k, const Path *p, Slow *s)
         KitRow *r = i < k->count ? sorted[i] : NULL;
         const bool in = r != NULL && r->person != 0 && r->time_ms >= p->of.from_ms &&
                         r->time_ms < p->of.to_ms &&
-                        (takes(&p->of, r) || (p->anchor != NULL && takes(p->anchor, r)));
+                        (kit_takes(&p->of, r) || (p->anchor != NULL && kit_takes(p->anchor, r)));
         const bool cut =
             n > 0 && (r == NULL || (in && (r->person != kept[n - 1]->person ||
                                            r->time_ms - kept[n - 1]->time_ms > p->gap_ms)));
@@ -272,6 +264,60 @@ static void compare_step(const Slow *s, const Shown *shown, uint32_t k, const Pa
     }
 }
 
+/* ---- whose paths they are ------------------------------------------------------------------------ */
+
+typedef struct SlowBar {
+    const Path *p;
+    const Shown *shown;
+    Part2 part;
+} SlowBar;
+
+static KitShare share_in_paths(Kit *alone, const void *arg)
+{
+    const SlowBar *b = arg;
+    Path paths = *b->p;
+    Slow s;
+    paths.persons = false;
+    slow_paths(alone, &paths, &s);
+    const uint64_t count = slow_count(&s, b->shown, b->part);
+    return (KitShare){count > 0, (PeopleSum)count};
+}
+
+/* A random number of a step. */
+static PathBar random_bar(Kit *k, const PathStep *s, uint32_t step, Part2 *part, uint64_t *number)
+{
+    const uint32_t node = kit_below(k, s->node_count);
+    PathBar bar = {step, node, QUERY_WHOLE, kit_below(k, 2) == 0};
+    *part = (Part2){bar.has_ended ? NODE_END : NODE, step, node, 0};
+    *number = bar.has_ended ? s->nodes[node].ended : s->nodes[node].count;
+    if (s->edge_count > 0 && kit_below(k, 2) == 0) {
+        const PathEdge *e = &s->edges[kit_below(k, s->edge_count)];
+        bar = (PathBar){step, e->from, e->to, false};
+        *part = (Part2){EDGE, step, e->from, e->to};
+        *number = e->count;
+    } else if (kit_below(k, 4) == 0) {
+        bar.node = QUERY_WHOLE;
+        part->kind = bar.has_ended ? END : STEP;
+        *number = bar.has_ended ? s->ended : s->count;
+    }
+    return bar;
+}
+
+static void compare_people(Kit *k, const Query *q, const Path *p, const Shown *shown,
+                           const PathResult *got)
+{
+    if (got->step_count == 0)
+        return;
+    const uint32_t step = kit_below(k, got->step_count);
+    uint64_t number = 0;
+    SlowBar slow = {.p = p, .shown = shown};
+    const PathBar bar = random_bar(k, &got->steps[step], step, &slow.part, &number);
+    People people;
+    CHECK(query_paths_people(&k->ctx, q, p, got, &bar, &people) == ERR_OK);
+    kit_expect_people(k, &people, share_in_paths, &slow);
+    CHECK((p->persons ? (PeopleSum)people.count : people.amount) == (PeopleSum)number);
+}
+
 static uint32_t compare_paths(Kit *k, const Query *q, const Path *p)
 {
     PathResult got;
@@ -293,6 +339,8 @@ static uint32_t compare_paths(Kit *k, const Query *q, const Path *p)
         EXPECT_I64(got.steps[step].node_count, shown[step].count + other);
         compare_step(&s, shown, step, &got.steps[step]);
     }
+    for (int i = 0; i < 3; i++)
+        compare_people(k, q, p, shown, &got);
     return others;
 }
 
@@ -360,7 +408,7 @@ static uint32_t slow_pairs(Kit *k, const Transitions *t, SlowPair **out)
     for (uint32_t i = 0; i < k->count; i++) {
         const KitRow *r = sorted[i];
         if (r->person == 0 || r->time_ms < t->of.from_ms || r->time_ms >= t->of.to_ms ||
-            !takes(&t->of, r))
+            !kit_takes(&t->of, r))
             continue;
         if (before != NULL && before->person == r->person &&
             r->time_ms - before->time_ms <= t->gap_ms &&
@@ -380,6 +428,35 @@ static uint32_t slow_pairs(Kit *k, const Transitions *t, SlowPair **out)
     return n;
 }
 
+typedef struct SlowPairs {
+    const Transitions *t;
+    const Transition *pair;
+} SlowPairs;
+
+static KitShare share_in_pairs(Kit *alone, const void *arg)
+{
+    const SlowPairs *b = arg;
+    SlowPair *pairs = NULL;
+    uint64_t count = 0;
+    const uint32_t n = slow_pairs(alone, b->t, &pairs);
+    for (uint32_t i = 0; i < n; i++)
+        if (pairs[i].from == b->pair->from && pairs[i].to == b->pair->to)
+            count = pairs[i].count;
+    return (KitShare){count > 0, (PeopleSum)count};
+}
+
+static void compare_people_of_pair(Kit *k, const Query *q, const Transitions *t,
+                                   const TransitionsResult *got)
+{
+    if (got->count == 0)
+        return;
+    const Transition *pair = &got->rows[kit_below(k, got->count)];
+    People people;
+    CHECK(query_transitions_people(&k->ctx, q, t, pair->from, pair->to, &people) == ERR_OK);
+    kit_expect_people(k, &people, share_in_pairs, &(SlowPairs){t, pair});
+    CHECK(people.amount == (PeopleSum)pair->count && people.nobodys == 0);
+}
+
 static void compare_transitions(Kit *k, const Query *q, const Transitions *t)
 {
     TransitionsResult got;
@@ -395,6 +472,7 @@ static void compare_transitions(Kit *k, const Query *q, const Transitions *t)
     for (uint32_t i = 0; i < got.count; i++)
         CHECK(got.rows[i].from == want[i].from && got.rows[i].to == want[i].to &&
               got.rows[i].count == want[i].count);
+    compare_people_of_pair(k, q, t, &got);
 }
 
 /* Times that leave out nothing, or whole seconds: then weeks can be walked. */

@@ -2,6 +2,10 @@
  * engine/query.h -- the questions: trends, retention, lifecycle (engine/funnel.h: funnels).  Each is a struct of
  * numbers: whoever asks has turned names into numbers, conditions into filters, a calendar into instants.
  *
+ * Who is behind a number of a result (a bar): query_..._people() asks the same question again, of the same view, and
+ * keeps the persons whom it counts there.  It is the code that counted the number, so the people are as many as it
+ * says; where it counts something else than persons, their amounts and nobody's are together what it says.
+ *
  * Owns: nothing.  Results live in ctx->arena.  Threads: any.
  * Errors of all: those of crew_run(); INVALID "query.too_large" past a limit below; INTERNAL
  * "events.part_damaged" when something that was asked for cannot be read.
@@ -9,7 +13,7 @@
 #pragma once
 
 #include "engine/crew.h"
-#include "engine/scan.h"
+#include "engine/people.h"
 
 enum {
     QUERY_BUCKETS_MAX = 4096,
@@ -31,6 +35,15 @@ typedef struct Query {
     int64_t until_us; /* as in CrewJob */
     const atomic_bool *stop;
 } Query;
+
+/* For the questions themselves: each piece of all persons once, on the crew's threads.  Errors: those of crew_run(). */
+typedef enum QueryWhom {
+    QUERY_ALL,
+    QUERY_PERSONS, /* but nobody, who is the first piece */
+} QueryWhom;
+
+MUST_USE Err query_pieces(Ctx *ctx, const Query *q, QueryWhom whom,
+                          void (*piece)(uint32_t worker, uint32_t piece, void *arg), void *arg);
 
 /* ---- trends and stickiness ----------------------------------------------------------------------- */
 
@@ -92,6 +105,20 @@ typedef struct TrendResult {
 } TrendResult;
 
 MUST_USE Err query_trend(Ctx *ctx, const Query *q, const Trend *trend, TrendResult *out);
+
+/* Cell `cell` of a series; of TREND_STICKINESS with `at_least` those behind it, too. */
+typedef struct TrendBar {
+    uint32_t series, cell;
+    bool at_least;
+} TrendBar;
+
+/*
+ * `r` is what the view answered.  TREND_PERSONS to TREND_STICKINESS: the persons whom the cell counts.  Otherwise those
+ * whose rows it is of, with amounts: how many events, of TREND_SUM the sum of each one's numbers, of what is per
+ * person the number of each; of the others how many numbers each has.
+ */
+MUST_USE Err query_trend_people(Ctx *ctx, const Query *q, const Trend *trend, const TrendResult *r,
+                                const TrendBar *bar, People *out);
 
 /* ---- retention ----------------------------------------------------------------------------------- */
 
@@ -158,6 +185,17 @@ typedef struct RetentionResult {
 
 MUST_USE Err query_retention(Ctx *ctx, const Query *q, const Retention *r, RetentionResult *out);
 
+#define QUERY_WHOLE UINT32_MAX
+
+typedef struct RetentionBar {
+    uint32_t series, cohort;
+    uint32_t column; /* QUERY_WHOLE = everybody in the cohort */
+} RetentionBar;
+
+MUST_USE Err query_retention_people(Ctx *ctx, const Query *q, const Retention *r,
+                                    const RetentionResult *result, const RetentionBar *bar,
+                                    People *out);
+
 /* ---- lifecycle ----------------------------------------------------------------------------------- */
 
 /* Interval i is [bounds[i], bounds[i + 1]): interval_count + 1 of them, ascending. */
@@ -195,3 +233,20 @@ typedef struct LifecycleResult {
 } LifecycleResult;
 
 MUST_USE Err query_lifecycle(Ctx *ctx, const Query *q, const Lifecycle *l, LifecycleResult *out);
+
+/* In the order of LifecycleRow. */
+typedef enum LifecycleState {
+    LIFECYCLE_NEW,
+    LIFECYCLE_RETURNING,
+    LIFECYCLE_RESURRECTING,
+    LIFECYCLE_DORMANT,
+    LIFECYCLE_STATES,
+} LifecycleState;
+
+typedef struct LifecycleBar {
+    uint32_t series, interval;
+    LifecycleState state;
+} LifecycleBar;
+
+MUST_USE Err query_lifecycle_people(Ctx *ctx, const Query *q, const Lifecycle *l,
+                                    const LifecycleResult *r, const LifecycleBar *bar, People *out);

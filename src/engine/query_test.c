@@ -11,28 +11,6 @@
 
 static Crew *crew;
 
-static uint32_t random_events(Kit *k, const KitShape *shape, uint32_t *events)
-{
-    const uint32_t n = 1 + kit_below(k, 3);
-    for (uint32_t i = 0; i < n; i++)
-        events[i] = 1 + kit_below(k, shape->events);
-    for (uint32_t i = 1; i < n; i++) /* ascending */
-        for (uint32_t j = i; j > 0 && events[j] < events[j - 1]; j--) {
-            const uint32_t kept = events[j];
-            events[j] = events[j - 1];
-            events[j - 1] = kept;
-        }
-    return n;
-}
-
-static bool takes(const ScanSelect *s, const KitRow *r)
-{
-    bool named = s->events == NULL;
-    for (uint32_t i = 0; i < s->event_count; i++)
-        named = named || s->events[i] == r->event;
-    return named && (s->filter == NULL || kit_fulfils(s->filter, r));
-}
-
 /* ---- trends -------------------------------------------------------------------------------------- */
 
 typedef struct SlowSeries {
@@ -60,7 +38,7 @@ static bool is_of(const Trend *t, const KitRow *r, const int64_t *values)
 
 static bool in_buckets(const Trend *t, const KitRow *r)
 {
-    return takes(&t->select, r) && r->time_ms >= t->bounds[0] &&
+    return kit_takes(&t->select, r) && r->time_ms >= t->bounds[0] &&
            r->time_ms < t->bounds[t->bucket_count];
 }
 
@@ -101,7 +79,7 @@ static bool belongs(const Trend *t, const KitRow *r, const SlowSeries *series, u
 static bool is_in_cell(const Trend *t, const KitRow *r, const SlowSeries *series, uint32_t s,
                        uint32_t top, int64_t from_ms, int64_t to_ms)
 {
-    return takes(&t->select, r) && r->time_ms >= from_ms && r->time_ms < to_ms &&
+    return kit_takes(&t->select, r) && r->time_ms >= from_ms && r->time_ms < to_ms &&
            belongs(t, r, series, s, top);
 }
 
@@ -226,7 +204,7 @@ static void slow_stickiness(Kit *k, const Trend *t, const SlowSeries *series, ui
     for (uint32_t bucket = 0; bucket < t->bucket_count; bucket++)
         for (uint32_t i = 0; i < k->count; i++) {
             const KitRow *r = &k->rows[i];
-            if (!takes(&t->select, r) || r->time_ms < t->bounds[bucket] ||
+            if (!kit_takes(&t->select, r) || r->time_ms < t->bounds[bucket] ||
                 r->time_ms >= t->bounds[bucket + 1] || last[r->person] == bucket + 1 ||
                 !belongs(t, r, series, s, top))
                 continue;
@@ -247,6 +225,70 @@ static void slow_cells(Kit *k, const Trend *t, const SlowSeries *series, uint32_
     }
     for (uint32_t bucket = 0; bucket < t->bucket_count; bucket++)
         cells[bucket] = slow_cell(k, t, series, s, top, bucket, &of[bucket]);
+}
+
+/* ---- who is in a cell ---------------------------------------------------------------------------- */
+
+typedef struct SlowBar {
+    const Trend *t;
+    const SlowSeries *series;
+    uint32_t top;
+    TrendBar bar;
+} SlowBar;
+
+static bool counts_persons(const Trend *t)
+{
+    return t->measure == TREND_PERSONS || t->measure == TREND_PERSONS_SO_FAR ||
+           t->measure == TREND_STICKINESS;
+}
+
+/* A person who is alone is counted, or not; what the person has is a sum of one, an average of it. */
+static KitShare share_in_trend(Kit *alone, const void *arg)
+{
+    const SlowBar *b = arg;
+    Trend t = *b->t;
+    const bool values = t.measure > TREND_SUM && t.of == TREND_OF_EVENT;
+    if (t.of != TREND_OF_EVENT && alone->rows[0].person == 0)
+        return (KitShare){false, 0};
+    if (!counts_persons(&t)) {
+        t.of = t.measure == TREND_EVENTS ? TREND_OF_PERSON_EVENTS : t.of;
+        t.measure = TREND_AVERAGE;
+    }
+    TrendSum *cells = ARENA_ARRAY(alone->ctx.arena, TrendSum, t.bucket_count);
+    uint64_t *of = ARENA_ARRAY(alone->ctx.arena, uint64_t, t.bucket_count);
+    slow_cells(alone, &t, b->series, b->bar.series, b->top, cells, of);
+    TrendSum cell = cells[b->bar.cell];
+    for (uint32_t i = b->bar.cell + 1; b->bar.at_least && i < t.bucket_count; i++)
+        cell += cells[i];
+    if (counts_persons(b->t))
+        return (KitShare){cell > 0, 0};
+    return (KitShare){of[b->bar.cell] > 0, values ? of[b->bar.cell] : cell};
+}
+
+static TrendSum sum_from(const TrendSeries *s, uint32_t cell, uint32_t end)
+{
+    TrendSum sum = 0;
+    for (uint32_t i = cell; i < end; i++)
+        sum += s->cells[i];
+    return sum;
+}
+
+static void compare_people(Kit *k, const Query *q, const Trend *t, const SlowSeries *series,
+                           uint32_t top, const TrendResult *got)
+{
+    if (got->count == 0)
+        return;
+    const TrendBar bar = {kit_below(k, got->count), kit_below(k, t->bucket_count),
+                          t->measure == TREND_STICKINESS && kit_below(k, 2) == 0};
+    People people;
+    CHECK(query_trend_people(&k->ctx, q, t, got, &bar, &people) == ERR_OK);
+    kit_expect_people(k, &people, share_in_trend, &(SlowBar){t, series, top, bar});
+    const TrendSum cell =
+        sum_from(&got->series[bar.series], bar.cell, bar.at_least ? t->bucket_count : bar.cell + 1);
+    if (counts_persons(t))
+        CHECK(people.amounts == NULL && (TrendSum)people.count == cell);
+    else if (t->measure == TREND_EVENTS || t->measure == TREND_SUM)
+        CHECK(people.amount + people.nobodys == cell);
 }
 
 static void compare_trend(Kit *k, const Query *q, const Trend *t)
@@ -271,6 +313,7 @@ static void compare_trend(Kit *k, const Query *q, const Trend *t)
         CHECK(got.series[s].of == NULL ||
               memcmp(got.series[s].of, of, t->bucket_count * sizeof *of) == 0);
     }
+    compare_people(k, q, t, series, top, &got);
 }
 
 /* Every measure but stickiness; numbers are property 2, distinct values those of any but the widest. */
@@ -365,7 +408,7 @@ static void random_trends(void)
             t.select.filter = kit_below(&k, 2) == 0 ? NULL : kit_filter(&k, 2);
             if (kit_below(&k, 3) > 0) {
                 t.select.events = events;
-                t.select.event_count = random_events(&k, &of[i].shape, events);
+                t.select.event_count = kit_events(&k, &of[i].shape, events);
             }
             compare_trend(&k, &q, &t);
         }
@@ -432,19 +475,70 @@ static TrendResult trend_of_two(Kit *k, const Trend *t)
     return got;
 }
 
+/* At one instant; person 0 is nobody. */
+static void open_numbers(Kit *k, RowBuffer *b, const uint32_t *persons, const int64_t *numbers,
+                         uint32_t n)
+{
+    *k = (Kit){.ctx.arena = arena_new(1 << 20), .view.person_count = PART_BLOCK_PERSONS + 2};
+    for (uint32_t i = 0; i < n; i++) {
+        rows_add(b, KIT_ORIGIN_MS, persons[i] == 0 ? 0 : PART_BLOCK_PERSONS + persons[i] - 1, 1);
+        if (numbers[i] != SCAN_MISSING)
+            rows_value(b, KIT_PROP(2), PART_NUMBERS, 0, numbers[i]);
+    }
+    CHECK(rows_build(&k->ctx, b, KIT_ORIGIN_MS, 1, 2, &k->view.parts, &k->view.part_count) ==
+          ERR_OK);
+}
+
+TEST(nobody_is_never_in_a_list_of_people_but_what_is_nobodys_is_told)
+{
+    Kit k;
+    const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + 1000};
+    const int64_t numbers[] = {100, 7, -7, 3, SCAN_MISSING};
+    const uint32_t persons[] = {0, 1, 1, 2, 2};
+    static const struct {
+        TrendMeasure measure;
+        TrendOf of;
+        int64_t amounts[2], nobodys;
+    } want[] = {{TREND_EVENTS, TREND_OF_EVENT, {2, 2}, 1},
+                {TREND_SUM, TREND_OF_EVENT, {0, 3}, 100},
+                {TREND_DISTINCT, TREND_OF_EVENT, {2, 1}, 1},
+                {TREND_MAX, TREND_OF_EVENT, {2, 1}, 1},
+                {TREND_AVERAGE, TREND_OF_PERSON_EVENTS, {2, 2}, 0},
+                {TREND_PERCENTILE, TREND_OF_PERSON_SUM, {0, 3}, 0}};
+    RowBuffer b = {0};
+    open_numbers(&k, &b, persons, numbers, ARRAY_LEN(numbers));
+    crew = crew_new(2);
+    const Query q = {.view = &k.view, .crew = crew};
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        const Trend t = {.measure = want[i].measure,
+                         .of = want[i].of,
+                         .number = {KIT_PROP(2), 0},
+                         .bounds = bounds,
+                         .bucket_count = 1};
+        TrendResult r;
+        People people;
+        CHECK(query_trend(&k.ctx, &q, &t, &r) == ERR_OK);
+        CHECK(query_trend_people(&k.ctx, &q, &t, &r, &(TrendBar){.series = 0}, &people) == ERR_OK);
+        EXPECT_I64((int64_t)people.count, 2);
+        EXPECT_I64(people_next(&people, 0), PART_BLOCK_PERSONS);
+        for (uint32_t p = 0; p < 2; p++)
+            EXPECT_I64(people.amounts[PART_BLOCK_PERSONS + p], want[i].amounts[p]);
+        EXPECT_I64((int64_t)people.nobodys, want[i].nobodys);
+        EXPECT_I64((int64_t)people.amount, want[i].amounts[0] + want[i].amounts[1]);
+    }
+    crew_free(crew);
+    rows_free(&b);
+    kit_close(&k);
+}
+
 TEST(nobody_is_no_person_of_an_average_per_person_but_in_one_of_events)
 {
-    Kit k = {.ctx.arena = arena_new(1 << 20), .view.person_count = PART_BLOCK_PERSONS + 2};
+    Kit k;
     const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + 1000};
     const int64_t numbers[] = {100, 7, 1, 3, SCAN_MISSING};
     const uint32_t persons[] = {0, 1, 1, 2, 2};
     RowBuffer b = {0};
-    for (uint32_t i = 0; i < ARRAY_LEN(numbers); i++) {
-        rows_add(&b, KIT_ORIGIN_MS, persons[i] == 0 ? 0 : PART_BLOCK_PERSONS + persons[i] - 1, 1);
-        if (numbers[i] != SCAN_MISSING)
-            rows_value(&b, KIT_PROP(2), PART_NUMBERS, 0, numbers[i]);
-    }
-    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    open_numbers(&k, &b, persons, numbers, ARRAY_LEN(numbers));
     Trend t = {.measure = TREND_AVERAGE,
                .number = {KIT_PROP(2), 0},
                .bounds = bounds,
@@ -482,6 +576,15 @@ TEST(a_persons_sum_beyond_all_numbers_is_an_error_and_no_number)
                      .top = 1};
     const Query q = {.view = &k.view, .crew = crew};
     CHECK(query_trend(&k.ctx, &q, &t, &got) == ERR_INVALID);
+    CHECK(str_eq(str_of(k.ctx.fault.reason), STR("query.too_large")));
+    Trend sum = t;
+    People people;
+    sum.measure = TREND_SUM;
+    sum.of = TREND_OF_EVENT;
+    k.ctx.fault = (Fault){0};
+    CHECK(query_trend(&k.ctx, &q, &sum, &got) == ERR_OK);
+    CHECK(query_trend_people(&k.ctx, &q, &sum, &got, &(TrendBar){.series = 0}, &people) ==
+          ERR_INVALID);
     CHECK(str_eq(str_of(k.ctx.fault.reason), STR("query.too_large")));
     crew_free(crew);
     rows_free(&b);
@@ -551,7 +654,7 @@ static void random_stickiness(void)
             t.select.filter = kit_below(&k, 2) == 0 ? NULL : kit_filter(&k, 2);
             if (kit_below(&k, 3) > 0) {
                 t.select.events = events;
-                t.select.event_count = random_events(&k, &shapes[i], events);
+                t.select.event_count = kit_events(&k, &shapes[i], events);
             }
             compare_trend(&k, &q, &t);
         }

@@ -121,6 +121,7 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
 {
     const RetentionRun *run = arg;
     RetentionWorker *w = &run->workers[worker];
+    w->piece = piece;
     if (w->bits != NULL)
         retention_bits_piece(w, piece);
     else
@@ -129,13 +130,7 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
 
 static Err run_workers(Ctx *ctx, const Query *q, RetentionRun *run)
 {
-    TRY(crew_run(ctx, q->crew,
-                 &(CrewJob){.pieces = scan_pieces(q->view),
-                            .first_piece = 1, /* nobody does not come back */
-                            .piece = take_piece,
-                            .arg = run,
-                            .until_us = q->until_us,
-                            .stop = q->stop}));
+    TRY(query_pieces(ctx, q, QUERY_PERSONS, take_piece, run));
     for (uint32_t i = 0; i < crew_size(q->crew); i++)
         if (damaged_of(&run->workers[i]) > 0)
             return fail(ctx, ERR_INTERNAL, "events.part_damaged", "a retention met damage");
@@ -194,33 +189,61 @@ static Err run_retention(Ctx *ctx, const Query *q, RetentionRun *run, RetentionR
     return ERR_OK;
 }
 
-/* Starts that no cohort can have do not make a series large. */
-static Err find_series(Ctx *ctx, const Query *q, RetentionRun *run)
+/* Starts that no cohort can have do not make a series large.  `known`: the series are these. */
+static Err find_series(Ctx *ctx, const Query *q, RetentionRun *run, const RetentionResult *known)
 {
     ScanSelect starts = run->selects[0];
     starts.from_ms = run->r->bounds[0];
     const SeriesAsk ask = {.select = &starts,
                            .breakdown = run->r->breakdown,
                            .breakdown_count = run->r->breakdown_count,
-                           .top = run->r->top,
-                           .persons = true};
-    return series_find(ctx, q, &ask, &run->series);
+                           .top = run->r->top};
+    if (known == NULL)
+        return series_find(ctx, q, &ask, &run->series);
+    const uint32_t others = known->series[known->count - 1].is_other;
+    run->series = series_of_nothing(&ask);
+    for (uint32_t s = 0; s < known->count - others; s++)
+        series_know(&run->series, known->series[s].values);
+    series_know_other(&run->series, others > 0);
+    return ERR_OK;
+}
+
+static Err answer(Ctx *ctx, const Query *q, RetentionRun *run, const RetentionResult *known,
+                  RetentionResult *out)
+{
+    const Retention *r = run->r;
+    run->columns = r->comes == RETENTION_BRACKETS ? r->bracket_count : r->interval_count;
+    TRY(check_limits(ctx, r, run->columns));
+    set_selects(run);
+    Err err = find_series(ctx, q, run, known);
+    run->workers = calloc(crew_size(q->crew), sizeof *run->workers);
+    CHECK(run->workers != NULL);
+    if (err == ERR_OK)
+        err = run_retention(ctx, q, run, out);
+    for (uint32_t i = 0; i < crew_size(q->crew); i++)
+        close_worker(&run->workers[i]);
+    free(run->workers);
+    series_free(&run->series);
+    return err;
 }
 
 Err query_retention(Ctx *ctx, const Query *q, const Retention *r, RetentionResult *out)
 {
-    RetentionRun run = {
-        .r = r, .columns = r->comes == RETENTION_BRACKETS ? r->bracket_count : r->interval_count};
-    TRY(check_limits(ctx, r, run.columns));
-    set_selects(&run);
-    Err err = find_series(ctx, q, &run);
-    run.workers = calloc(crew_size(q->crew), sizeof *run.workers);
-    CHECK(run.workers != NULL);
-    if (err == ERR_OK)
-        err = run_retention(ctx, q, &run, out);
-    for (uint32_t i = 0; i < crew_size(q->crew); i++)
-        close_worker(&run.workers[i]);
-    free(run.workers);
-    series_free(&run.series);
-    return err;
+    return answer(ctx, q, &(RetentionRun){.r = r}, NULL, out);
+}
+
+Err query_retention_people(Ctx *ctx, const Query *q, const Retention *r,
+                           const RetentionResult *result, const RetentionBar *bar, People *out)
+{
+    CHECK(bar->series < result->count && bar->cohort < r->cohort_count);
+    People people = people_none(ctx->arena, q->view);
+    RetentionRun run = {.r = r,
+                        .people = &people,
+                        .who_row = (size_t)bar->series * r->cohort_count + bar->cohort,
+                        .who_column = bar->column};
+    RetentionResult unused;
+    TRY(answer(ctx, q, &run, result, &unused));
+    people_count(&people);
+    *out = people;
+    return ERR_OK;
 }

@@ -72,44 +72,14 @@ uint64_t retention_bits_damaged(const RetentionBits *b)
 
 /* ---- rows ----------------------------------------------------------------------------------------- */
 
-/* Starts with a breakdown: each in its series. */
-static void take_starts(const ScanLoose *l, RetentionBits *b)
-{
-    const uint32_t *series = NULL;
-    if (!series_of_rows(&b->series, l, &series)) {
-        b->damaged = true;
-        return;
-    }
-    const uint16_t *bucket = buckets_of(&b->buckets, l);
-    for (uint32_t i = 0; i < l->count; i++) {
-        if ((l->mask != NULL && l->mask[i] == 0) || bucket[i] == BUCKETS_NONE)
-            continue;
-        const uint32_t person = l->keys[i] >> PART_SECOND_BITS;
-        Persons *to = &b->started[series[i] * b->buckets.count + bucket[i]];
-        to->bits[person / 64] |= UINT64_C(1) << (person & 63);
-    }
-}
-
+/* Starts have their series. */
 static void take_rows(const ScanLoose *l, void *arg)
 {
     RetentionBits *b = arg;
-    if (l->select == 0 && b->series.series->ask.breakdown_count > 0) {
-        take_starts(l, b);
-        return;
-    }
-    Persons *const to = l->select == 0 ? b->started : b->back;
-    const uint16_t only = buckets_of_week(&b->buckets, l);
-    if (only != BUCKETS_NONE) {
-        whole_add_rows(l, to[only].bits);
-        return;
-    }
-    const uint16_t *bucket = buckets_of(&b->buckets, l);
-    for (uint32_t i = 0; i < l->count; i++) {
-        if ((l->mask != NULL && l->mask[i] == 0) || bucket[i] == BUCKETS_NONE)
-            continue;
-        const uint32_t person = l->keys[i] >> PART_SECOND_BITS;
-        to[bucket[i]].bits[person / 64] |= UINT64_C(1) << (person & 63);
-    }
+    const bool starts = l->select == 0;
+    Persons *to = starts ? b->started : b->back;
+    b->damaged =
+        !series_add_persons(starts ? &b->series : NULL, &b->buckets, l, to->bits) || b->damaged;
 }
 
 static void unite(Persons *to, const uint64_t *from)
@@ -157,6 +127,14 @@ static void find_columns(const Retention *r, const Persons *back, uint32_t count
     }
 }
 
+/* Whoever of `who` is in `column`. */
+static void keep_people(const RetentionWorker *w, const Persons *who, const Persons *column)
+{
+    uint64_t *bits = people_piece(w->run->people, w->piece);
+    for (int word = 0; word < WORDS; word++)
+        bits[word] |= who->bits[word] & column->bits[word];
+}
+
 /* Who of a series is in the columns of a cohort. */
 static void add_cells(const RetentionWorker *w, size_t row, uint32_t left, const Persons *who,
                       const Persons *column)
@@ -166,8 +144,13 @@ static void add_cells(const RetentionWorker *w, size_t row, uint32_t left, const
     const uint64_t count = kernels()->count_both(who->bits, who->bits, WORDS);
     uint64_t *cells = w->cells + row * w->run->columns;
     w->persons[row] += count;
-    for (uint32_t c = !brackets; count > 0 && c < (brackets ? r->bracket_count : left); c++)
+    if (retention_asks_who(w->run, row, QUERY_WHOLE))
+        keep_people(w, who, who);
+    for (uint32_t c = !brackets; count > 0 && c < (brackets ? r->bracket_count : left); c++) {
         cells[c] += kernels()->count_both(who->bits, column[c].bits, WORDS);
+        if (retention_asks_who(w->run, row, c))
+            keep_people(w, who, &column[c]);
+    }
 }
 
 /* With several series every start counts: there is nobody to leave out. */

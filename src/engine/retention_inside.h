@@ -34,6 +34,9 @@ typedef struct RetentionRun {
     uint32_t columns;
     ScanSelect selects[2]; /* start, comes_back; only the first when both are the same */
     uint32_t select_count;
+    const People *people; /* NULL: nobody asks who is in this cell: */
+    size_t who_row;       /* series times cohorts, and cohort */
+    uint32_t who_column;  /* QUERY_WHOLE = all of the row */
     struct RetentionWorker *workers;
 } RetentionRun;
 
@@ -42,9 +45,16 @@ typedef struct RetentionWorker {
     uint64_t *persons;          /* [series][cohort] */
     uint64_t *cells;            /* [series][cohort][column] */
     TrendSum *sums;             /* the same, or NULL */
+    uint32_t piece;             /* under way */
     struct RetentionBits *bits; /* of the way that is gone: the other is NULL */
     struct RetentionPersons *by_person;
 } RetentionWorker;
+
+/* Whether it is asked who is in this cell. */
+static inline bool retention_asks_who(const RetentionRun *run, size_t row, uint32_t column)
+{
+    return run->people != NULL && run->who_row == row && run->who_column == column;
+}
 
 /* The first column that counts returns. */
 static inline uint32_t retention_first_column(const Retention *r)

@@ -33,6 +33,7 @@ typedef struct RetentionPersons {
     Start *starts;
     Return *returns; /* one more behind the last: all numbers */
     uint32_t cap;
+    uint32_t person;                    /* under way */
     uint32_t start_count, return_count; /* of the group at hand */
     uint64_t *opened;                   /* [series]: stamp of the interval that was opened last */
     uint64_t stamp;                     /* of the group, so that nothing need be forgotten */
@@ -219,6 +220,9 @@ typedef struct CellRow {
     uint32_t count; /* intervals */
     RetentionSet
         *counted; /* of "other": columns that the person has been counted in; NULL = none */
+    uint32_t who; /* the column that is asked who is in it; QUERY_WHOLE: none */
+    const People *people;
+    uint32_t person;
 } CellRow;
 
 static void add_cell(const CellRow *row, uint32_t column, TrendSum sum)
@@ -228,6 +232,8 @@ static void add_cell(const CellRow *row, uint32_t column, TrendSum sum)
     if (row->counted != NULL && retention_has(row->counted, column))
         return;
     row->cells[column]++;
+    if (column == row->who)
+        people_add(row->people, row->person);
     if (row->counted != NULL)
         retention_set(row->counted, column);
 }
@@ -281,6 +287,10 @@ static void open_row(RetentionWorker *w, const Start *start)
     const Retention *r = w->run->r;
     const bool other = r->same_value && series_is_other(&w->run->series, start->series);
     const size_t at = (size_t)start->series * r->cohort_count + start->interval;
+    const RetentionRun *run = w->run;
+    const bool is_asked = run->people != NULL && run->who_row == at;
+    if (is_asked && run->who_column == QUERY_WHOLE)
+        people_add(run->people, p->person);
     w->persons[at] += !other || !p->other_is[start->interval];
     if (other)
         p->other_is[start->interval] = true;
@@ -289,7 +299,10 @@ static void open_row(RetentionWorker *w, const Start *start)
     const CellRow row = {.cells = w->cells + at * w->run->columns,
                          .sums = w->sums == NULL ? NULL : w->sums + at * w->run->columns,
                          .count = r->interval_count - start->interval,
-                         .counted = other ? &p->other[start->interval] : NULL};
+                         .counted = other ? &p->other[start->interval] : NULL,
+                         .who = is_asked ? run->who_column : QUERY_WHOLE,
+                         .people = run->people,
+                         .person = p->person};
     const RetentionSet set =
         r->rolling_ms > 0 ? rolling_intervals(p, r, start) : calendar_intervals(p, r, start);
     if (r->comes == RETENTION_ON) {
@@ -339,16 +352,16 @@ static void place_starts(RetentionWorker *w, const ScanBatch *b)
 {
     RetentionPersons *p = w->by_person;
     const Retention *r = w->run->r;
-    int64_t values[QUERY_BREAKDOWNS_MAX];
+    TallyKey values = {{0}};
     uint32_t interval = 0;
     for (uint32_t i = 0; i < p->start_count; i++) {
         Start *start = &p->starts[i];
         while (start->ms >= r->bounds[interval + 1])
             interval++;
         for (uint32_t v = 0; v < r->breakdown_count; v++)
-            values[v] = b->values[v][start->row];
+            values.of[v] = b->values[v][start->row];
         start->interval = interval;
-        start->series = series_of(&p->series, values);
+        start->series = series_of(&p->series, &values);
     }
 }
 
@@ -432,6 +445,7 @@ void retention_persons_piece(RetentionWorker *w, uint32_t piece)
         uint32_t only = EVERY_START;
         if (!find_starts(w, &b, b.from[i], b.from[i + 1], &only))
             continue;
+        p->person = b.persons[i];
         reserve(p, n + 1);
         for (uint32_t row = 0; row < n; row++)
             p->rows[row] = b.from[i] + row;

@@ -135,6 +135,34 @@ static Slow slow_cell(Kit *k, KitRow **sorted, Cell c)
     return slow;
 }
 
+/* `arg`: a Cell; its column QUERY_WHOLE = everybody in the cohort. */
+static KitShare share_in_retention(Kit *alone, const void *arg)
+{
+    Cell c = *(const Cell *)arg;
+    const bool whole = c.column == QUERY_WHOLE;
+    c.column = whole ? 0 : c.column;
+    const Slow slow = slow_cell(alone, kit_sorted(alone), c);
+    return (KitShare){(whole ? slow.persons : slow.count) > 0, 0};
+}
+
+static void compare_people(Kit *k, const Query *q, const Retention *r, const KitSeries *series,
+                           const RetentionResult *got)
+{
+    if (got->count == 0)
+        return;
+    const bool whole = kit_below(k, 4) == 0;
+    const RetentionBar bar = {kit_below(k, got->count), kit_below(k, r->cohort_count),
+                              whole ? QUERY_WHOLE : kit_below(k, got->columns)};
+    const RetentionSeries *s = &got->series[bar.series];
+    People people;
+    CHECK(query_retention_people(&k->ctx, q, r, got, &bar, &people) == ERR_OK);
+    kit_expect_people(k, &people, share_in_retention,
+                      &(Cell){r, &series[bar.series], bar.cohort, bar.column, NULL, 0});
+    EXPECT_I64((int64_t)people.count,
+               (int64_t)(whole ? s->persons[bar.cohort]
+                               : s->cells[bar.cohort * got->columns + bar.column]));
+}
+
 static void compare_series(Kit *k, const Retention *r, const KitSeries *series,
                            const RetentionSeries *got, uint32_t columns)
 {
@@ -164,6 +192,8 @@ static void compare_retention(Kit *k, const Query *q, const Retention *r)
     EXPECT_I64(got.count, count);
     for (uint32_t s = 0; s < count; s++)
         compare_series(k, r, &series[s], &got.series[s], got.columns);
+    for (int i = 0; i < 3; i++)
+        compare_people(k, q, r, series, &got);
 }
 
 /* ---- random questions ------------------------------------------------------------------------------ */

@@ -3,6 +3,7 @@
  */
 #include "engine/scan_whole.h"
 
+#include "engine/buckets.h"
 #include "engine/kernels.h"
 #include "engine/part_active.h"
 
@@ -39,17 +40,9 @@ struct WholeScan {
 
 static bool in_one_bucket(const WholeAsk *ask, int64_t from_ms, int64_t to_ms)
 {
-    uint32_t low = 0, high = ask->count;
     if (from_ms < ask->bounds[0] || to_ms >= ask->bounds[ask->count])
         return false;
-    while (high - low > 1) {
-        const uint32_t middle = low + (high - low) / 2;
-        if (ask->bounds[middle] <= from_ms)
-            low = middle;
-        else
-            high = middle;
-    }
-    return to_ms < ask->bounds[low + 1];
+    return to_ms < ask->bounds[buckets_begun(ask->bounds, ask->count, from_ms)];
 }
 
 static bool takes_all(const ScanSelect *s, const PartHead *h)

@@ -318,13 +318,7 @@ static Err run_pass(Ctx *ctx, const Query *q, LeafRun *run, bool by_totals, bool
     *over = false;
     for (uint32_t i = 0; i < size; i++)
         open_worker(&run->workers[i], q->view, run->leaf, by_totals);
-    const Err err = crew_run(ctx, q->crew,
-                             &(CrewJob){.pieces = scan_pieces(q->view),
-                                        .first_piece = 1, /* nobody is in no segment */
-                                        .piece = by_totals ? take_totals : take_piece,
-                                        .arg = run,
-                                        .until_us = q->until_us,
-                                        .stop = q->stop});
+    const Err err = query_pieces(ctx, q, QUERY_PERSONS, by_totals ? take_totals : take_piece, run);
     for (uint32_t i = 0; i < size; i++) {
         *over |= by_totals && run->workers[i].totals->is_over;
         damaged |= close_worker(&run->workers[i]);

@@ -3,10 +3,9 @@
  */
 #include "engine/series.h"
 
-#include <stdlib.h>
+#include "engine/scan_whole.h"
 
-/* Codes of one property are mostly small: a table says what a search would. */
-enum { DIRECT = 1 << 12 };
+#include <stdlib.h>
 
 /* ---- the values of loose rows -------------------------------------------------------------------- */
 
@@ -31,10 +30,12 @@ static bool read_values(SeriesRows *r, const ScanLoose *l)
     return true;
 }
 
-static void values_of(const SeriesRows *r, uint32_t row, int64_t out[QUERY_BREAKDOWNS_MAX])
+static TallyKey values_of(const SeriesRows *r, uint32_t row)
 {
+    TallyKey key = {{0}};
     for (uint32_t b = 0; b < r->series->ask.breakdown_count; b++)
-        out[b] = r->values[b][row];
+        key.of[b] = r->values[b][row];
+    return key;
 }
 
 /* ---- which there are ------------------------------------------------------------------------------ */
@@ -42,34 +43,39 @@ static void values_of(const SeriesRows *r, uint32_t row, int64_t out[QUERY_BREAK
 typedef struct Counter {
     SeriesRows rows;
     Scanner *scanner;
-    Combinations counted;
-    uint64_t *direct; /* events of one small code */
+    Tally counted;
     bool damaged;
 } Counter;
 
-static void add_direct(Counter *c)
+/* Codes of one property are mostly small. */
+static void count_codes(Tally *t, const int64_t *codes, const ScanLoose *l)
 {
-    for (int64_t code = 0; c->direct != NULL && code < DIRECT; code++)
-        combinations_count(&c->counted, &code, c->direct[code]);
+    for (uint32_t i = 0; i < l->count; i++) {
+        if (l->mask != NULL && l->mask[i] == 0)
+            continue;
+        const uint32_t known =
+            tally_is_small(codes[i]) ? tally_find_small(t, codes[i]) : TALLY_NONE;
+        if (known == TALLY_NONE)
+            tally_add(t, (TallyKey){{codes[i]}}, 1);
+        else
+            t->at[known].count++;
+    }
 }
 
 static void count_rows(const ScanLoose *l, void *arg)
 {
     Counter *c = arg;
-    int64_t values[QUERY_BREAKDOWNS_MAX];
     if (!read_values(&c->rows, l)) {
         c->damaged = true;
         return;
     }
-    for (uint32_t i = 0; i < l->count; i++) {
-        if (l->mask != NULL && l->mask[i] == 0)
-            continue;
-        values_of(&c->rows, i, values);
-        if (c->direct != NULL && values[0] >= 0 && values[0] < DIRECT)
-            c->direct[values[0]]++;
-        else
-            combinations_count(&c->counted, values, 1);
+    if (c->rows.series->ask.breakdown_count == 1) {
+        count_codes(&c->counted, c->rows.values[0], l);
+        return;
     }
+    for (uint32_t i = 0; i < l->count; i++)
+        if (l->mask == NULL || l->mask[i] != 0)
+            tally_add(&c->counted, values_of(&c->rows, i), 1);
 }
 
 static void count_piece(uint32_t worker, uint32_t piece, void *arg)
@@ -83,63 +89,70 @@ static Err count_all(Ctx *ctx, const Query *q, const Series *s, Counter *counter
     const ScanAsk ask = {.selects = s->ask.select, .select_count = 1};
     for (uint32_t i = 0; i < crew_size(q->crew); i++) {
         counters[i].rows.series = s;
-        counters[i].counted.width = s->ask.breakdown_count;
+        counters[i].counted.limit = QUERY_VALUES_MAX;
         counters[i].scanner = scanner_new(q->view, &ask);
-        if (s->ask.breakdown_count == 1)
-            counters[i].direct = calloc(DIRECT, sizeof(uint64_t));
-        CHECK(s->ask.breakdown_count != 1 || counters[i].direct != NULL);
     }
-    TRY(crew_run(ctx, q->crew,
-                 &(CrewJob){.pieces = scan_pieces(q->view),
-                            .first_piece = s->ask.persons,
-                            .piece = count_piece,
-                            .arg = counters,
-                            .until_us = q->until_us,
-                            .stop = q->stop}));
+    TRY(query_pieces(ctx, q, QUERY_PERSONS, count_piece, counters));
     for (uint32_t i = 0; i < crew_size(q->crew); i++)
         if (counters[i].damaged || scanner_damaged(counters[i].scanner) > 0)
             return fail(ctx, ERR_INTERNAL, "events.part_damaged", "a breakdown met damage");
     return ERR_OK;
 }
 
-static void choose(Series *s, Counter *counters, uint32_t size)
+Series series_of_nothing(const SeriesAsk *ask)
 {
-    s->all.width = s->ask.breakdown_count;
-    for (uint32_t i = 0; i < size; i++) {
-        add_direct(&counters[i]);
-        for (uint32_t c = 0; c < counters[i].counted.count; c++)
-            combinations_count(&s->all, counters[i].counted.at[c].values,
-                               counters[i].counted.at[c].events);
-    }
-    combinations_sort(&s->all);
-    s->shown = s->all.count < s->ask.top ? s->all.count : s->ask.top;
-    s->count = s->shown + (s->shown < s->all.count);
+    return (Series){.ask = *ask,
+                    .all.limit = QUERY_VALUES_MAX,
+                    .shown.limit = QUERY_GROUPS_MAX,
+                    .count = ask->breakdown_count == 0};
+}
+
+void series_choose(Series *s)
+{
+    tally_top(&s->all, s->ask.top, &s->shown);
+    s->count = s->shown.count + (s->shown.count < s->all.count);
 }
 
 Err series_find(Ctx *ctx, const Query *q, const SeriesAsk *ask, Series *out)
 {
-    *out = (Series){.ask = *ask, .shown = 1, .count = 1};
+    *out = series_of_nothing(ask);
     if (ask->breakdown_count == 0)
         return ERR_OK;
     const uint32_t size = crew_size(q->crew);
     Counter *counters = calloc(size, sizeof *counters);
     CHECK(counters != NULL);
     const Err err = count_all(ctx, q, out, counters);
-    if (err == ERR_OK)
-        choose(out, counters, size);
     for (uint32_t i = 0; i < size; i++) {
+        tally_join(&out->all, &counters[i].counted);
         scanner_free(counters[i].scanner);
-        combinations_free(&counters[i].counted);
-        free(counters[i].direct);
+        tally_free(&counters[i].counted);
         series_rows_free(&counters[i].rows);
     }
     free(counters);
+    series_choose(out);
     return err;
+}
+
+void series_know(Series *s, const int64_t *values)
+{
+    TallyKey key = {{0}};
+    memcpy(key.of, values, s->ask.breakdown_count * sizeof *values);
+    if (s->ask.breakdown_count == 0)
+        return;
+    (void)tally_number(&s->all, &key);
+    (void)tally_number(&s->shown, &key);
+    s->count++;
+}
+
+void series_know_other(Series *s, bool has_other)
+{
+    s->count += has_other;
 }
 
 void series_free(Series *s)
 {
-    combinations_free(&s->all);
+    tally_free(&s->all);
+    tally_free(&s->shown);
 }
 
 uint32_t series_distinct(const Series *s)
@@ -152,12 +165,12 @@ uint64_t series_events(const Series *s, uint32_t at, int64_t values[QUERY_BREAKD
     uint64_t events = 0;
     if (s->ask.breakdown_count == 0)
         return 0;
-    if (at < s->shown) {
-        memcpy(values, s->all.at[at].values, sizeof s->all.at[at].values);
-        return s->all.at[at].events;
+    if (at < s->shown.count) {
+        memcpy(values, s->all.at[at].key.of, sizeof s->all.at[at].key.of);
+        return s->all.at[at].count;
     }
-    for (uint32_t c = s->shown; c < s->all.count; c++)
-        events += s->all.at[c].events;
+    for (uint32_t c = s->shown.count; c < s->all.count; c++)
+        events += s->all.at[c].count;
     return events;
 }
 
@@ -165,51 +178,79 @@ uint64_t series_events(const Series *s, uint32_t at, int64_t values[QUERY_BREAKD
 
 void series_rows_open(SeriesRows *r, const Series *s)
 {
-    *r = (SeriesRows){.series = s, .shown.width = s->ask.breakdown_count};
-    for (uint32_t i = 0; s->ask.breakdown_count > 0 && i < s->shown; i++)
-        (void)combinations_index(&r->shown, s->all.at[i].values, true);
-    if (s->ask.breakdown_count != 1)
-        return;
-    r->direct = malloc(DIRECT * sizeof *r->direct);
-    CHECK(r->direct != NULL);
-    for (int64_t code = 0; code < DIRECT; code++) {
-        const uint32_t at = combinations_index(&r->shown, &code, false);
-        r->direct[code] = at < s->shown ? at : s->shown;
-    }
+    *r = (SeriesRows){.series = s};
 }
 
 void series_rows_free(SeriesRows *r)
 {
-    combinations_free(&r->shown);
-    free(r->direct);
     filter_scratch_free(&r->scratch);
     for (int b = 0; b < QUERY_BREAKDOWNS_MAX; b++)
         free(r->values[b]);
     free(r->of_row);
 }
 
-uint32_t series_of(SeriesRows *r, const int64_t *values)
+uint32_t series_of(SeriesRows *r, const TallyKey *values)
 {
+    const Tally *shown = &r->series->shown;
     if (r->series->ask.breakdown_count == 0)
         return 0;
-    if (r->direct != NULL && values[0] >= 0 && values[0] < DIRECT)
-        return r->direct[values[0]];
-    const uint32_t at = combinations_index(&r->shown, values, false);
-    return at < r->series->shown ? at : r->series->shown;
+    if (r->last < shown->count && tally_same(&shown->at[r->last].key, values))
+        return r->last;
+    const uint32_t at = tally_find(shown, *values);
+    return r->last = at == TALLY_NONE ? shown->count : at;
 }
 
-bool series_of_rows(SeriesRows *r, const ScanLoose *rows, const uint32_t **out)
+/* Codes of one property are mostly small. */
+static void series_of_codes(SeriesRows *r, uint32_t rows)
 {
-    int64_t values[QUERY_BREAKDOWNS_MAX];
+    const Tally *shown = &r->series->shown;
+    const int64_t *codes = r->values[0];
+    for (uint32_t i = 0; i < rows; i++) {
+        if (!tally_is_small(codes[i])) {
+            r->of_row[i] = series_of(r, &(TallyKey){{codes[i]}});
+            continue;
+        }
+        const uint32_t at = tally_find_small(shown, codes[i]);
+        r->of_row[i] = at == TALLY_NONE ? shown->count : at;
+    }
+}
+
+/* Of each row, matching or not; NULL without a breakdown.  False: damaged. */
+static bool series_of_rows(SeriesRows *r, const ScanLoose *rows, const uint32_t **out)
+{
     *out = NULL;
-    if (r->series->ask.breakdown_count == 0)
+    if (r == NULL || r->series->ask.breakdown_count == 0)
         return true;
     if (!read_values(r, rows))
         return false;
-    for (uint32_t i = 0; i < rows->count; i++) {
-        values_of(r, i, values);
-        r->of_row[i] = series_of(r, values);
+    if (r->series->ask.breakdown_count == 1)
+        series_of_codes(r, rows->count);
+    for (uint32_t i = 0; r->series->ask.breakdown_count > 1 && i < rows->count; i++) {
+        const TallyKey values = values_of(r, i);
+        r->of_row[i] = series_of(r, &values);
     }
     *out = r->of_row;
+    return true;
+}
+
+bool series_add_persons(SeriesRows *r, Buckets *buckets, const ScanLoose *rows, uint64_t *bits)
+{
+    enum { WORDS = SCAN_PIECE_PERSONS / 64 };
+    const uint32_t *series = NULL;
+    if (!series_of_rows(r, rows, &series))
+        return false;
+    const uint16_t only = buckets_of_week(buckets, rows);
+    if (only != BUCKETS_NONE && series == NULL) {
+        whole_add_rows(rows, bits + (size_t)only * WORDS);
+        return true;
+    }
+    const uint16_t *bucket = buckets_of(buckets, rows);
+    for (uint32_t i = 0; i < rows->count; i++) {
+        if ((rows->mask != NULL && rows->mask[i] == 0) || bucket[i] == BUCKETS_NONE)
+            continue;
+        const uint32_t person = rows->keys[i] >> PART_SECOND_BITS;
+        const uint32_t cell = (series == NULL ? 0 : series[i]) * buckets->count + bucket[i];
+        bits[(size_t)cell * WORDS + person / 64] |= UINT64_C(1) << (person & 63);
+    }
     return true;
 }

@@ -7,24 +7,38 @@
  */
 #pragma once
 
-#include "engine/trend_series.h"
+#include "engine/buckets.h"
+#include "engine/query.h"
+#include "engine/tally.h"
 
 typedef struct SeriesAsk {
     const ScanSelect *select; /* with its range */
     const ScanProp *breakdown;
     uint32_t breakdown_count; /* 0: one series, of everything */
     uint32_t top;
-    bool persons; /* events of nobody do not count */
 } SeriesAsk;
 
 typedef struct Series {
     SeriesAsk ask;
-    Combinations all;      /* by events, descending, then values */
-    uint32_t shown, count; /* of them the first `shown`, and "other" when there are more */
+    Tally all;   /* the events of every combination: by these, descending, then by values */
+    Tally shown; /* the first of them, each with its place as number */
+    uint32_t
+        count; /* those that are shown, and "other" when there are more; 1 without a breakdown */
 } Series;
 
-/* One pass over the events, when there is a breakdown.  Errors: those of crew_run(); INTERNAL "events.part_damaged". */
+/* Nothing was counted yet; QUERY_VALUES_MAX combinations may be. */
+Series series_of_nothing(const SeriesAsk *ask);
+
+/* The top ones of all that were counted. */
+void series_choose(Series *s);
+
+/* One pass over the events, when there is a breakdown; those of nobody do not count.  Errors: those of crew_run(); INTERNAL "events.part_damaged". */
 MUST_USE Err series_find(Ctx *ctx, const Query *q, const SeriesAsk *ask, Series *out);
+
+/* Instead, the same series as once before: each but "other", in their order; then whether that is one, too. */
+void series_know(Series *s, const int64_t *values);
+void series_know_other(Series *s, bool has_other);
+
 void series_free(Series *s);
 
 /* How many combinations there are: 1 without a breakdown. */
@@ -35,14 +49,13 @@ uint64_t series_events(const Series *s, uint32_t at, int64_t values[QUERY_BREAKD
 
 static inline bool series_is_other(const Series *s, uint32_t at)
 {
-    return s->ask.breakdown_count > 0 && at == s->shown;
+    return s->ask.breakdown_count > 0 && at == s->shown.count;
 }
 
 /* Finds the series of values, for one thread. */
 typedef struct SeriesRows {
     const Series *series;
-    Combinations shown;
-    uint32_t *direct; /* of one small code: its series */
+    uint32_t last; /* the one found last: neighbours are often alike */
     FilterScratch scratch;
     int64_t *values[QUERY_BREAKDOWNS_MAX];
     uint32_t *of_row;
@@ -52,8 +65,10 @@ typedef struct SeriesRows {
 void series_rows_open(SeriesRows *r, const Series *s);
 void series_rows_free(SeriesRows *r);
 
-/* Of values in the order of the breakdown. */
-uint32_t series_of(SeriesRows *r, const int64_t *values);
+/* Of values in the order of the breakdown, and zeros. */
+uint32_t series_of(SeriesRows *r, const TallyKey *values);
 
-/* Of each row, matching or not; NULL without a breakdown.  Valid until the next call.  False: damaged. */
-MUST_USE bool series_of_rows(SeriesRows *r, const ScanLoose *rows, const uint32_t **out);
+/* Adds who has rows that match: to bits[series][bucket][SCAN_PIECE_PERSONS / 64].  `r`: NULL = all are of one series.
+ * False: damaged. */
+MUST_USE bool series_add_persons(SeriesRows *r, Buckets *buckets, const ScanLoose *rows,
+                                 uint64_t *bits);

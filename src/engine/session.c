@@ -7,6 +7,7 @@
  */
 #include "engine/session.h"
 
+#include "engine/buckets.h"
 #include "engine/tally.h"
 
 #include <stdlib.h>
@@ -39,9 +40,11 @@ typedef struct SessionRun {
     SessionPass pass;
     Tally shown; /* the series that are, "other" not among them */
     uint32_t distinct, series;
-    uint32_t cells;      /* of all series */
-    uint32_t *coarse_at; /* [cell]: where the middle one lies */
-    uint64_t *below;     /* [cell]: how many lie before that */
+    uint32_t cells;        /* of all series */
+    uint32_t *coarse_at;   /* [cell]: where the middle one lies */
+    uint64_t *below;       /* [cell]: how many lie before that */
+    const SessionBar *bar; /* NULL: nobody asks who is behind it */
+    const People *people;
     SessionWorker *workers;
 } SessionRun;
 
@@ -91,6 +94,18 @@ static void count_in_middle(SessionWorker *w, uint32_t cell, const Session *one)
         w->fine[(size_t)cell * COARSE_S + second % COARSE_S]++;
 }
 
+/* `cells`: of the session's bucket, and of all of them. */
+static bool is_behind(const SessionRun *run, const ScanBatch *b, const Session *one,
+                      const uint32_t cells[2])
+{
+    const SessionBar *bar = run->bar;
+    const uint32_t cell = bar->series * (run->s->bucket_count + 1) + bar->bucket;
+    if (bar->kind == SESSION_BEGAN || bar->kind == SESSION_ENDED)
+        return b->events[bar->kind == SESSION_BEGAN ? one->from : one->to - 1] == bar->event;
+    return (cells[0] == cell || cells[1] == cell) &&
+           (bar->kind == SESSION_ALL || one->to - one->from == 1);
+}
+
 static void take_session(SessionWorker *w, const ScanBatch *b, const Session *one)
 {
     const SessionRun *run = w->run;
@@ -110,6 +125,8 @@ static void take_session(SessionWorker *w, const ScanBatch *b, const Session *on
         return;
     tally_add(&w->began, (TallyKey){{b->events[one->from]}}, 1);
     tally_add(&w->ended, (TallyKey){{b->events[one->to - 1]}}, 1);
+    if (run->bar != NULL && is_behind(run, b, one, cells))
+        people_add_amount(run->people, one->person, 1);
 }
 
 /* ---- persons ------------------------------------------------------------------------------------- */
@@ -122,20 +139,6 @@ static uint32_t session_end(const Sessions *s, const ScanBatch *b, uint32_t from
            scan_ms(b, row) - start_ms < SESSION_MS_MAX)
         row++;
     return row;
-}
-
-/* The last bound at or below the instant, which lies within them. */
-static uint32_t bucket_of(const Sessions *s, int64_t at_ms)
-{
-    uint32_t low = 0, high = s->bucket_count;
-    while (high - low > 1) {
-        const uint32_t middle = low + (high - low) / 2;
-        if (s->bounds[middle] <= at_ms)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
 }
 
 static void take_piece(uint32_t worker, uint32_t piece, void *arg)
@@ -154,7 +157,7 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
             one.to = session_end(s, &b, one.from, b.from[i + 1]);
             if (start_ms < s->bounds[0] || start_ms >= s->bounds[s->bucket_count])
                 continue;
-            one.bucket = bucket_of(s, start_ms);
+            one.bucket = buckets_begun(s->bounds, s->bucket_count, start_ms) - 1;
             one.ms = scan_ms(&b, one.to - 1) - scan_ms(&b, one.from);
             take_session(w, &b, &one);
         }
@@ -167,13 +170,7 @@ static Err run_pass(Ctx *ctx, SessionRun *run, SessionPass pass)
     run->pass = pass;
     for (uint32_t i = 0; i < size; i++)
         run->workers[i].scanner = scanner_new(run->q->view, &run->ask);
-    Err err = crew_run(ctx, run->q->crew,
-                       &(CrewJob){.pieces = scan_pieces(run->q->view),
-                                  .first_piece = 1, /* nobody has no session */
-                                  .piece = take_piece,
-                                  .arg = run,
-                                  .until_us = run->q->until_us,
-                                  .stop = run->q->stop});
+    Err err = query_pieces(ctx, run->q, QUERY_PERSONS, take_piece, run);
     bool damaged = false;
     for (uint32_t i = 0; i < size; i++) {
         damaged = damaged || scanner_damaged(run->workers[i].scanner) > 0;
@@ -192,15 +189,22 @@ static Err find_series(Ctx *ctx, SessionRun *run)
     TRY(run_pass(ctx, run, PASS_SERIES));
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
         tally_join(&all, &run->workers[i].values);
-    tally_sort(&all);
-    for (uint32_t i = 0; i < all.count && i < run->s->top; i++)
-        (void)tally_number(&run->shown, all.at[i].key);
+    tally_top(&all, run->s->top, &run->shown);
     run->distinct = all.count;
     run->series = run->shown.count + (run->shown.count < all.count);
     const bool is_over = all.is_over;
     tally_free(&all);
     return is_over ? fail(ctx, ERR_INVALID, "query.too_large", "over %d values", SESSION_VALUES_MAX)
                    : ERR_OK;
+}
+
+/* The same series as once before. */
+static void know_series(SessionRun *run, const SessionsResult *known)
+{
+    run->series = known->count;
+    run->distinct = known->distinct;
+    for (uint32_t i = 0; i < known->count && !known->series[i].is_other; i++)
+        (void)tally_number(&run->shown, &(TallyKey){{known->series[i].value}});
 }
 
 /* ---- counting ------------------------------------------------------------------------------------ */
@@ -325,9 +329,11 @@ static void give_result(Ctx *ctx, const SessionRun *run, const SessionCell *sums
     give_names(ctx, run, false, &out->ended);
 }
 
-static Err run_sessions(Ctx *ctx, SessionRun *run, SessionsResult *out)
+static Err run_sessions(Ctx *ctx, SessionRun *run, const SessionsResult *known, SessionsResult *out)
 {
-    if (run->s->prop != NULL)
+    if (run->s->prop != NULL && known != NULL)
+        know_series(run, known);
+    else if (run->s->prop != NULL)
         TRY(find_series(ctx, run));
     open_cells(run);
     TRY(run_pass(ctx, run, PASS_COUNT));
@@ -357,8 +363,11 @@ static void close_workers(SessionRun *run)
     tally_free(&run->shown);
 }
 
-Err query_sessions(Ctx *ctx, const Query *q, const Sessions *s, SessionsResult *out)
+/* `known`: the series are these. */
+static Err answer(Ctx *ctx, const Query *q, SessionRun *run, const SessionsResult *known,
+                  SessionsResult *out)
 {
+    const Sessions *s = run->s;
     const uint64_t cells =
         ((s->prop == NULL ? 0 : (uint64_t)s->top) + 1) * ((uint64_t)s->bucket_count + 1);
     if (s->bucket_count == 0 || s->names > SESSION_NAMES_MAX || cells > SESSION_CELLS_MAX)
@@ -367,24 +376,42 @@ Err query_sessions(Ctx *ctx, const Query *q, const Sessions *s, SessionsResult *
     ScanSelect select = s->of;
     select.from_ms = s->bounds[0] - SESSION_MS_MAX;
     select.to_ms = s->bounds[s->bucket_count] + SESSION_MS_MAX;
-    SessionRun run = {.q = q,
-                      .s = s,
-                      .ask = {.selects = &select,
-                              .select_count = 1,
-                              .props = s->prop,
-                              .prop_count = s->prop != NULL,
-                              .wants_events = true},
-                      .shown = {.limit = SESSION_CELLS_MAX},
-                      .distinct = 1,
-                      .series = 1};
-    run.workers = zeros(crew_size(q->crew), sizeof *run.workers);
+    run->q = q;
+    run->ask = (ScanAsk){.selects = &select,
+                         .select_count = 1,
+                         .props = s->prop,
+                         .prop_count = s->prop != NULL,
+                         .wants_events = true};
+    run->shown = (Tally){.limit = SESSION_CELLS_MAX};
+    run->distinct = run->series = 1;
+    run->workers = zeros(crew_size(q->crew), sizeof *run->workers);
     for (uint32_t i = 0; i < crew_size(q->crew); i++) {
-        SessionWorker *w = &run.workers[i];
-        w->run = &run;
+        SessionWorker *w = &run->workers[i];
+        w->run = run;
         w->values.limit = SESSION_VALUES_MAX;
         w->began.limit = w->ended.limit = UINT32_MAX - 1; /* event names are few */
     }
-    const Err err = run_sessions(ctx, &run, out);
-    close_workers(&run);
+    const Err err = run_sessions(ctx, run, known, out);
+    close_workers(run);
     return err;
+}
+
+Err query_sessions(Ctx *ctx, const Query *q, const Sessions *s, SessionsResult *out)
+{
+    return answer(ctx, q, &(SessionRun){.s = s}, NULL, out);
+}
+
+Err query_sessions_people(Ctx *ctx, const Query *q, const Sessions *s, const SessionsResult *r,
+                          const SessionBar *bar, People *out)
+{
+    CHECK(bar->series < r->count && bar->bucket <= s->bucket_count);
+    Sessions same = *s;
+    same.median = false;
+    People people = people_with_amounts(ctx->arena, q->view);
+    SessionRun run = {.s = &same, .bar = bar, .people = &people};
+    SessionsResult unused;
+    TRY(answer(ctx, q, &run, r, &unused));
+    people_count(&people);
+    *out = people;
+    return ERR_OK;
 }

@@ -66,3 +66,21 @@ typedef struct SessionsResult {
 } SessionsResult;
 
 MUST_USE Err query_sessions(Ctx *ctx, const Query *q, const Sessions *s, SessionsResult *out);
+
+typedef enum SessionKind {
+    SESSION_ALL,
+    SESSION_BOUNCED,
+    SESSION_BEGAN, /* with `event` */
+    SESSION_ENDED,
+} SessionKind;
+
+/* Sessions of a cell; with which event they began or ended is told of all cells together. */
+typedef struct SessionBar {
+    SessionKind kind;
+    uint32_t series, bucket; /* bucket_count = all of them; not of BEGAN and ENDED */
+    uint32_t event;
+} SessionBar;
+
+/* Whose sessions they are, with amounts: how many.  `r` is what the view answered; see engine/query.h. */
+MUST_USE Err query_sessions_people(Ctx *ctx, const Query *q, const Sessions *s,
+                                   const SessionsResult *r, const SessionBar *bar, People *out);

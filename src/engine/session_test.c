@@ -142,6 +142,53 @@ static void expect_names(const SessionNames *got, const Ranked *want, uint32_t n
         CHECK(got->rows[i].event == want[i].value && got->rows[i].sessions == want[i].count);
 }
 
+/* ---- whose they are ------------------------------------------------------------------------------ */
+
+typedef struct SlowBar {
+    const Sessions *s;
+    const Ranked *series;
+    uint32_t shown;
+    SessionBar bar;
+} SlowBar;
+
+static KitShare share_in_sessions(Kit *alone, const void *arg)
+{
+    const SlowBar *b = arg;
+    const Sessions *s = b->s;
+    const bool is_total = b->bar.bucket == s->bucket_count;
+    const bool names = b->bar.kind == SESSION_BEGAN || b->bar.kind == SESSION_ENDED;
+    SlowSession *all = NULL;
+    uint64_t count = 0;
+    const uint32_t n = slow_sessions(alone, s, &all);
+    for (uint32_t i = 0; names && i < n; i++)
+        count += (b->bar.kind == SESSION_BEGAN ? all[i].first : all[i].last) == b->bar.event;
+    const SessionCell cell = slow_cell(alone, all, n, b->series, b->shown, b->bar.series,
+                                       s->bounds[is_total ? 0 : b->bar.bucket],
+                                       s->bounds[is_total ? s->bucket_count : b->bar.bucket + 1]);
+    if (!names)
+        count = b->bar.kind == SESSION_BOUNCED ? cell.bounced : cell.sessions;
+    return (KitShare){count > 0, (PeopleSum)count};
+}
+
+static void compare_people(Kit *k, const Query *q, const Sessions *s, const Ranked *series,
+                           uint32_t shown, const SessionsResult *got)
+{
+    if (got->count == 0 || got->began.count == 0)
+        return;
+    SessionBar bar = {(SessionKind)kit_below(k, 4), kit_below(k, got->count),
+                      kit_below(k, s->bucket_count + 1), 0};
+    const SessionNames *names = bar.kind == SESSION_BEGAN ? &got->began : &got->ended;
+    const SessionName *name = &names->rows[kit_below(k, names->count)];
+    const SessionCell *cell = &got->series[bar.series].cells[bar.bucket];
+    const uint64_t numbers[] = {cell->sessions, cell->bounced, name->sessions, name->sessions};
+    People people;
+    bar.event = name->event;
+    CHECK(query_sessions_people(&k->ctx, q, s, got, &bar, &people) == ERR_OK);
+    kit_expect_people(k, &people, share_in_sessions, &(SlowBar){s, series, shown, bar});
+    CHECK(people.amount == (PeopleSum)numbers[bar.kind] && people.nobodys == 0);
+    CHECK(bar.kind != SESSION_ALL || people.count == cell->persons);
+}
+
 static void compare_sessions(Kit *k, const Query *q, const Sessions *s)
 {
     SessionsResult got;
@@ -168,6 +215,8 @@ static void compare_sessions(Kit *k, const Query *q, const Sessions *s)
     expect_names(&got.began, names, firsts, s->names);
     const uint32_t lasts = rank(k, all, n, BY_LAST, &names);
     expect_names(&got.ended, names, lasts, s->names);
+    for (int i = 0; i < 3; i++)
+        compare_people(k, q, s, series, shown, &got);
 }
 
 /* ---- random questions ---------------------------------------------------------------------------- */

@@ -12,9 +12,16 @@
 
 #define TALLY_NONE UINT32_MAX
 
+enum { TALLY_SMALL = 4096 }; /* below: keys of one number that are found without a search */
+
 typedef struct TallyKey {
     int64_t of[3];
 } TallyKey;
+
+static inline bool tally_same(const TallyKey *a, const TallyKey *b)
+{
+    return ((a->of[0] ^ b->of[0]) | (a->of[1] ^ b->of[1]) | (a->of[2] ^ b->of[2])) == 0;
+}
 
 typedef struct TallyEntry {
     TallyKey key;
@@ -28,6 +35,7 @@ typedef struct Tally {
     bool is_over;   /* there was one more: it was not counted */
     TallyEntry *at; /* the key with number i */
     uint32_t count, cap;
+    uint32_t last;   /* number that was asked for last: neighbours are often alike */
     uint32_t *slots; /* number + 1 */
     uint32_t slot_count;
     uint32_t
@@ -35,18 +43,45 @@ typedef struct Tally {
 } Tally;
 
 /* The key's number; the next one when it is new, TALLY_NONE when it is one too many. */
-uint32_t tally_number(Tally *t, TallyKey key);
+uint32_t tally_number(Tally *t, const TallyKey *key);
 
 /* TALLY_NONE: it has none. */
 uint32_t tally_find(const Tally *t, TallyKey key);
 
-void tally_add(Tally *t, TallyKey key, uint64_t amount);
-void tally_add_person(Tally *t, TallyKey key, uint32_t person);
+/* The same of a key that is one number, from 0 to below TALLY_SMALL: for loops over rows. */
+static inline uint32_t tally_find_small(const Tally *t, int64_t key)
+{
+    return t->direct == NULL ? TALLY_NONE : t->direct[key] - 1;
+}
+
+static inline bool tally_is_small(int64_t key)
+{
+    return key >= 0 && key < TALLY_SMALL;
+}
+
+static inline void tally_add(Tally *t, TallyKey key, uint64_t amount)
+{
+    const uint32_t number = tally_number(t, &key);
+    if (number != TALLY_NONE)
+        t->at[number].count += amount;
+}
+
+static inline void tally_add_person(Tally *t, TallyKey key, uint32_t person)
+{
+    const uint32_t number = tally_number(t, &key);
+    if (number == TALLY_NONE || (t->at[number].count > 0 && t->at[number].person == person))
+        return;
+    t->at[number].person = person;
+    t->at[number].count++;
+}
 
 /* Adds all of `from`, whose persons are others. */
 void tally_join(Tally *into, const Tally *from);
 
 /* By count, descending, then by key.  Numbers are others then: nothing may be added or found any more. */
 void tally_sort(Tally *t);
+
+/* Sorts, and gives the first `top` keys their places as numbers in `first`, which is empty and has room for them. */
+void tally_top(Tally *all, uint32_t top, Tally *first);
 
 void tally_free(Tally *t);

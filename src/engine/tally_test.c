@@ -97,6 +97,26 @@ TEST(tallies_count_what_a_list_counts_up_to_their_limit)
     CHECK(slow.count == LIMIT);
 }
 
+TEST(the_keys_that_came_most_have_their_places_as_numbers)
+{
+    static const int64_t keys[] = {7, 3, 7, 9000, 3, 7, 5, 9000};
+    for (uint32_t top = 0; top < 6; top++) {
+        Tally all = {.limit = LIMIT}, first = {.limit = LIMIT};
+        for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+            tally_add(&all, (TallyKey){{keys[i]}}, 1);
+        tally_top(&all, top, &first);
+        static const int64_t want[] = {7, 3, 9000, 5}; /* by count, then by key */
+        const uint32_t count = top < ARRAY_LEN(want) ? top : ARRAY_LEN(want);
+        EXPECT_I64(first.count, count);
+        for (uint32_t i = 0; i < ARRAY_LEN(want); i++) {
+            EXPECT_I64(all.at[i].key.of[0], want[i]);
+            EXPECT_I64(tally_find(&first, (TallyKey){{want[i]}}), i < count ? i : TALLY_NONE);
+        }
+        tally_free(&all);
+        tally_free(&first);
+    }
+}
+
 TEST(a_tally_joins_another_and_is_sorted_by_count_then_key)
 {
     Prng random = prng_of(22);

@@ -28,6 +28,7 @@ typedef struct TouchWorker {
     int64_t *numbers; /* of nobody's rows */
     uint32_t number_cap;
     FilterScratch scratch;
+    uint32_t person;   /* under way */
     LastTouches *last; /* NULL: whole persons are looked at */
     bool is_damaged;
 } TouchWorker;
@@ -36,6 +37,9 @@ typedef struct TouchRun {
     const Query *q;
     const Touch *t;
     ScanAsk ask;
+    const People *people; /* NULL: nobody asks who is behind this row: */
+    uint32_t bar;
+    Tally shown; /* the rows that are, "other" not among them */
     TouchWorker *workers;
 } TouchRun;
 
@@ -102,16 +106,33 @@ static void share(TouchModel model, uint64_t worth, uint32_t n, uint64_t *units)
 
 /* ---- credits ------------------------------------------------------------------------------------- */
 
-static void earn(Earned *e, TrendSum credit, uint64_t conversion)
+/* Whether the conversion counts for it, which it does once. */
+static bool earn(Earned *e, TrendSum credit, uint64_t conversion)
 {
+    const bool counts = e->last != conversion;
     e->credit += credit;
-    e->conversions += e->last != conversion;
+    e->conversions += counts;
     e->last = conversion;
+    return counts;
+}
+
+/* One more conversion of the person under way in this row. */
+static void ask_who(const TouchWorker *w, uint32_t row)
+{
+    if (w->run->people != NULL && w->run->bar == row)
+        people_add_amount(w->run->people, w->person, 1);
+}
+
+/* The row that has these values; all that are not shown are of the last one. */
+static uint32_t row_of(const TouchRun *run, TallyKey values)
+{
+    const uint32_t number = tally_find(&run->shown, values);
+    return number == TALLY_NONE ? run->shown.count : number;
 }
 
 static Earned *earned_by(TouchWorker *w, TallyKey values)
 {
-    const uint32_t number = tally_number(&w->values, values);
+    const uint32_t number = tally_number(&w->values, &values);
     if (number == TALLY_NONE)
         return NULL;
     if (number >= w->earned_cap) {
@@ -135,12 +156,14 @@ static TallyKey values_at(const Touch *t, const ScanBatch *b, uint32_t row)
 /* Conversions are numbered from 1 by their worker. */
 static void credit_touch(TouchWorker *w, const ScanBatch *b, uint32_t touch, TrendSum credit)
 {
-    Earned *e = earned_by(w, values_at(w->run->t, b, touch));
+    const TallyKey values = values_at(w->run->t, b, touch);
+    Earned *e = earned_by(w, values);
     if (e == NULL)
         return; /* one too many: the question will be refused */
     if (w->run->t->model == TOUCH_PARTICIPATION && e->last == w->total.conversions)
         return;
-    earn(e, credit, w->total.conversions);
+    if (earn(e, credit, w->total.conversions) && w->run->people != NULL)
+        ask_who(w, row_of(w->run, values));
 }
 
 static void credit_shares(TouchWorker *w, const ScanBatch *b, const uint32_t *touches, uint32_t n,
@@ -157,9 +180,11 @@ static void convert(TouchWorker *w, const ScanBatch *b, const uint32_t *touches,
                     int64_t worth)
 {
     const uint32_t some = n < TOUCH_SHARED_MAX ? n : TOUCH_SHARED_MAX;
-    earn(&w->total, worth, w->total.conversions + 1);
+    if (earn(&w->total, worth, w->total.conversions + 1))
+        ask_who(w, TOUCH_BAR_TOTAL);
     if (n == 0) {
-        earn(&w->direct, worth, w->total.conversions);
+        if (earn(&w->direct, worth, w->total.conversions))
+            ask_who(w, TOUCH_BAR_DIRECT);
         return;
     }
     switch (w->run->t->model) {
@@ -245,6 +270,7 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     const TouchRun *run = arg;
     TouchWorker *w = &run->workers[worker];
     ScanBatch b;
+    w->person = 0;
     if (piece == 0) {
         scanner_loose(w->scanner, piece, take_nobody, w);
         return;
@@ -255,8 +281,10 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     }
     if (!scanner_batch(w->scanner, piece, &b))
         return;
-    for (uint32_t i = 0; i < b.person_count; i++)
+    for (uint32_t i = 0; i < b.person_count; i++) {
+        w->person = b.persons[i];
         take_person(w, &b, b.from[i], b.from[i + 1]);
+    }
 }
 
 static void add_earned(const TouchEarned *from, Earned *to)
@@ -312,7 +340,7 @@ static TouchRow *join_rows(const TouchRun *run, Tally *all)
         const TouchWorker *w = &run->workers[i];
         all->is_over = all->is_over || w->values.is_over;
         for (uint32_t v = 0; v < w->values.count; v++) {
-            const uint32_t number = tally_number(all, w->values.at[v].key);
+            const uint32_t number = tally_number(all, &w->values.at[v].key);
             if (number == TALLY_NONE)
                 continue;
             memcpy(rows[number].values, w->values.at[v].key.of, sizeof rows[number].values);
@@ -361,12 +389,7 @@ static Err give_result(Ctx *ctx, const TouchRun *run, TouchResult *out)
 
 static Err run_touch(Ctx *ctx, TouchRun *run)
 {
-    TRY(crew_run(ctx, run->q->crew,
-                 &(CrewJob){.pieces = scan_pieces(run->q->view),
-                            .piece = take_piece,
-                            .arg = run,
-                            .until_us = run->q->until_us,
-                            .stop = run->q->stop}));
+    TRY(query_pieces(ctx, run->q, QUERY_ALL, take_piece, run));
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
         if (run->workers[i].is_damaged || scanner_damaged(run->workers[i].scanner) > 0)
             return fail(ctx, ERR_INTERNAL, "events.part_damaged", "touches met damage");
@@ -383,7 +406,7 @@ static void open_workers(TouchRun *run)
         TouchWorker *w = &run->workers[i];
         *w = (TouchWorker){.run = run, .values = {.limit = TOUCH_VALUES_MAX}};
         w->scanner = scanner_new(run->q->view, &run->ask);
-        if (touch_is_last(run->t, run->q->view, &run->ask))
+        if (run->people == NULL && touch_is_last(run->t, run->q->view, &run->ask))
             w->last = last_touches_new(run->t, run->q->view, &run->ask);
     }
 }
@@ -401,10 +424,12 @@ static void close_workers(TouchRun *run)
         filter_scratch_free(&w->scratch);
     }
     free(run->workers);
+    tally_free(&run->shown);
 }
 
-Err query_touch(Ctx *ctx, const Query *q, const Touch *t, TouchResult *out)
+static Err answer(Ctx *ctx, const Query *q, TouchRun *run, TouchResult *out)
 {
+    const Touch *t = run->t;
     if (t->breakdown_count == 0 || t->breakdown_count > QUERY_BREAKDOWNS_MAX || t->top == 0 ||
         t->top > QUERY_GROUPS_MAX)
         return fail(ctx, ERR_INVALID, "query.too_large", "top %u", t->top);
@@ -415,16 +440,38 @@ Err query_touch(Ctx *ctx, const Query *q, const Touch *t, TouchResult *out)
     memcpy(props, t->breakdown, t->breakdown_count * sizeof *props);
     if (t->number != NULL)
         props[t->breakdown_count] = *t->number;
-    TouchRun run = {.q = q,
-                    .t = t,
-                    .ask = {.selects = selects,
-                            .select_count = 2,
-                            .props = props,
-                            .prop_count = t->breakdown_count + (t->number != NULL)}};
-    open_workers(&run);
-    Err err = run_touch(ctx, &run);
+    run->q = q;
+    run->ask = (ScanAsk){.selects = selects,
+                         .select_count = 2,
+                         .props = props,
+                         .prop_count = t->breakdown_count + (t->number != NULL)};
+    open_workers(run);
+    Err err = run_touch(ctx, run);
     if (err == ERR_OK)
-        err = give_result(ctx, &run, out);
-    close_workers(&run);
+        err = give_result(ctx, run, out);
+    close_workers(run);
     return err;
+}
+
+Err query_touch(Ctx *ctx, const Query *q, const Touch *t, TouchResult *out)
+{
+    return answer(ctx, q, &(TouchRun){.t = t}, out);
+}
+
+Err query_touch_people(Ctx *ctx, const Query *q, const Touch *t, const TouchResult *r, uint32_t bar,
+                       People *out)
+{
+    CHECK(bar < r->count || bar == TOUCH_BAR_TOTAL || bar == TOUCH_BAR_DIRECT);
+    People people = people_with_amounts(ctx->arena, q->view);
+    TouchRun run = {.t = t, .people = &people, .bar = bar, .shown = {.limit = QUERY_GROUPS_MAX}};
+    for (uint32_t i = 0; i < r->count && !r->rows[i].is_other; i++) {
+        TallyKey values;
+        memcpy(values.of, r->rows[i].values, sizeof values.of);
+        (void)tally_number(&run.shown, &values);
+    }
+    TouchResult unused;
+    TRY(answer(ctx, q, &run, &unused));
+    people_count(&people);
+    *out = people;
+    return ERR_OK;
 }

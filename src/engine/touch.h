@@ -58,3 +58,11 @@ typedef struct TouchResult {
 } TouchResult;
 
 MUST_USE Err query_touch(Ctx *ctx, const Query *q, const Touch *t, TouchResult *out);
+
+#define TOUCH_BAR_TOTAL  UINT32_MAX
+#define TOUCH_BAR_DIRECT (UINT32_MAX - 1)
+
+/* Whose conversions a row counts (its place), or one of the two above, with amounts: how many; some of them may be nobody's.
+ * `r` is what the view answered; see engine/query.h. */
+MUST_USE Err query_touch_people(Ctx *ctx, const Query *q, const Touch *t, const TouchResult *r,
+                                uint32_t bar, People *out);

@@ -25,14 +25,6 @@ typedef struct Slow {
     SlowRow direct, total;
 } Slow;
 
-static bool takes(const ScanSelect *s, const KitRow *r)
-{
-    bool named = s->events == NULL;
-    for (uint32_t i = 0; i < s->event_count; i++)
-        named = named || s->events[i] == r->event;
-    return named && (s->filter == NULL || kit_fulfils(s->filter, r));
-}
-
 static void slow_earn(Slow *s, SlowRow *row, TrendSum credit)
 {
     row->credit += credit;
@@ -122,12 +114,13 @@ static void slow_touch(Kit *k, const Touch *t, Slow *s)
     *s = (Slow){.t = t, .rows = ARENA_ARRAY(k->ctx.arena, SlowRow, k->count + 1)};
     for (uint32_t i = 0; i < k->count; i++) {
         const KitRow *r = sorted[i];
-        if (!takes(&t->conversion, r) || r->time_ms < t->conversion.from_ms ||
+        if (!kit_takes(&t->conversion, r) || r->time_ms < t->conversion.from_ms ||
             r->time_ms >= t->conversion.to_ms)
             continue;
         uint32_t n = 0;
         for (uint32_t j = 0; j < i; j++)
-            if (r->person != 0 && sorted[j]->person == r->person && takes(&t->touch, sorted[j]) &&
+            if (r->person != 0 && sorted[j]->person == r->person &&
+                kit_takes(&t->touch, sorted[j]) &&
                 r->time_ms - sorted[j]->time_ms <= t->look_back_ms)
                 touches[n++] = sorted[j];
         slow_convert(s, touches, n, r);
@@ -139,6 +132,59 @@ static void expect_row(const TouchRow *got, const SlowRow *want)
 {
     CHECK(got->credit == want->credit);
     EXPECT_I64((int64_t)got->conversions, (int64_t)want->conversions);
+}
+
+/* ---- whose conversions they are ------------------------------------------------------------------ */
+
+typedef struct SlowBar {
+    const Touch *t;
+    const TouchResult *got;
+    uint32_t row;
+} SlowBar;
+
+static bool has_values(const SlowRow *row, const TouchRow *shown, uint32_t width)
+{
+    return memcmp(row->values, shown->values, width * sizeof *row->values) == 0;
+}
+
+static bool is_of_row(const SlowBar *b, const SlowRow *row)
+{
+    const TouchResult *got = b->got;
+    if (!got->rows[b->row].is_other)
+        return has_values(row, &got->rows[b->row], b->t->breakdown_count);
+    for (uint32_t i = 0; i + 1 < got->count; i++)
+        if (has_values(row, &got->rows[i], b->t->breakdown_count))
+            return false;
+    return true;
+}
+
+static KitShare share_in_touch(Kit *alone, const void *arg)
+{
+    const SlowBar *b = arg;
+    Slow s;
+    uint64_t count = 0;
+    slow_touch(alone, b->t, &s);
+    if (b->row == TOUCH_BAR_TOTAL || b->row == TOUCH_BAR_DIRECT)
+        count = b->row == TOUCH_BAR_TOTAL ? s.total.conversions : s.direct.conversions;
+    else
+        for (uint32_t i = 0; i < s.count; i++)
+            count += is_of_row(b, &s.rows[i]) ? s.rows[i].conversions : 0;
+    return (KitShare){count > 0, (PeopleSum)count};
+}
+
+static void compare_people(Kit *k, const Query *q, const Touch *t, const TouchResult *got)
+{
+    const uint32_t at = kit_below(k, got->count + 2);
+    const uint32_t bar = at < got->count    ? at
+                         : at == got->count ? TOUCH_BAR_TOTAL
+                                            : TOUCH_BAR_DIRECT;
+    const TouchRow *row = bar == TOUCH_BAR_TOTAL    ? &got->total
+                          : bar == TOUCH_BAR_DIRECT ? &got->direct
+                                                    : &got->rows[bar];
+    People people;
+    CHECK(query_touch_people(&k->ctx, q, t, got, bar, &people) == ERR_OK);
+    kit_expect_people(k, &people, share_in_touch, &(SlowBar){t, got, bar});
+    CHECK(people.amount + people.nobodys == (PeopleSum)row->conversions);
 }
 
 static void compare_touch(Kit *k, const Query *q, const Touch *t)
@@ -165,6 +211,7 @@ static void compare_touch(Kit *k, const Query *q, const Touch *t)
     expect_row(&got.direct, &s.direct);
     expect_row(&got.total, &s.total);
     CHECK(t->model == TOUCH_PARTICIPATION || sum + got.direct.credit == got.total.credit);
+    compare_people(k, q, t, &got);
 }
 
 /* ---- random questions ---------------------------------------------------------------------------- */

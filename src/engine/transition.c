@@ -3,8 +3,8 @@
  *
  * A pair lies within a week, or at the edge between two.  Where only names and times decide, a week is walked
  * (engine/walk.h): then a step from one row to the next is a difference of two keys and a cell of a table, and only
- * rows near the week's ends are looked at twice.  Other weeks are scanned.  What is kept of a person between two
- * weeks is the last event.
+ * rows near the week's ends are looked at twice.  Other weeks are scanned, and all of them when it is asked who did a
+ * pair: a walk knows of no persons.  What is kept of a person between two weeks is the last event.
  */
 #include "engine/path.h"
 
@@ -45,6 +45,8 @@ typedef struct TransitionRun {
     uint32_t shift, cell_count; /* cell (from << shift) + to */
     WalkWeek *weeks;
     uint32_t week_count;
+    const People *people; /* NULL: nobody asks who did this pair: */
+    uint32_t who_from, who_to;
     TransitionWorker *workers;
 } TransitionRun;
 
@@ -171,6 +173,12 @@ static void walk_week(TransitionWorker *w, Walker *walker, const WalkWeek *week,
 
 /* ---- a week that is scanned ---------------------------------------------------------------------- */
 
+static void ask_who(const TransitionRun *run, uint32_t person, uint32_t from, uint32_t to)
+{
+    if (run->people != NULL && from == run->who_from && to == run->who_to)
+        people_add_amount(run->people, person, 1);
+}
+
 static void scan_week(TransitionWorker *w, Scanner *scanner, uint32_t piece)
 {
     ScanBatch b;
@@ -181,8 +189,10 @@ static void scan_week(TransitionWorker *w, Scanner *scanner, uint32_t piece)
         Last *last = &w->last[b.persons[i] % PART_BLOCK_PERSONS];
         for (uint32_t row = b.from[i]; row < b.from[i + 1]; row++) {
             const int64_t at_ms = base_ms + scan_ms(&b, row);
-            if (at_ms - last->at_ms <= w->run->t->gap_ms)
+            if (at_ms - last->at_ms <= w->run->t->gap_ms) {
                 count_pair(w, last->event, b.events[row]);
+                ask_who(w->run, b.persons[i], last->event, b.events[row]);
+            }
             *last = (Last){at_ms, b.events[row]};
         }
     }
@@ -216,7 +226,8 @@ static void open_worker(TransitionRun *run, TransitionWorker *w, const ScanAsk *
     }
     for (uint32_t i = 0; i < run->week_count; i++) {
         const WalkWeek *week = &run->weeks[i];
-        if (has_codes && seconds_decide(run->t) && week->ask.part_count <= WALK_PARTS_MAX)
+        const bool walks = has_codes && run->people == NULL && seconds_decide(run->t);
+        if (walks && week->ask.part_count <= WALK_PARTS_MAX)
             w->walkers[i] = walker_new(&week->ask);
         else
             w->scanners[i] = scanner_new(&week->view, ask);
@@ -251,13 +262,7 @@ static void close_worker(TransitionWorker *w)
 
 static Err run_pieces(Ctx *ctx, TransitionRun *run)
 {
-    TRY(crew_run(ctx, run->q->crew,
-                 &(CrewJob){.pieces = scan_pieces(run->q->view),
-                            .first_piece = 1, /* nobody goes nowhere */
-                            .piece = take_piece,
-                            .arg = run,
-                            .until_us = run->q->until_us,
-                            .stop = run->q->stop}));
+    TRY(query_pieces(ctx, run->q, QUERY_PERSONS, take_piece, run));
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
         if (is_damaged(&run->workers[i]))
             return fail(ctx, ERR_INTERNAL, "events.part_damaged", "transitions met damage");
@@ -335,13 +340,32 @@ static Err run_transitions(Ctx *ctx, TransitionRun *run, TransitionsResult *out)
     return err;
 }
 
-Err query_transitions(Ctx *ctx, const Query *q, const Transitions *t, TransitionsResult *out)
+static Err answer(Ctx *ctx, const Query *q, TransitionRun *run, TransitionsResult *out)
 {
+    const Transitions *t = run->t;
     if (t->top == 0 || t->top > PATH_ROWS_MAX)
         return fail(ctx, ERR_INVALID, "query.too_large", "top %u", t->top);
-    TransitionRun run = {.q = q, .t = t, .gap_s = (uint32_t)(t->gap_ms / 1000)};
-    const Err err = run_transitions(ctx, &run, out);
-    walk_names_free(&run.names);
-    free(run.weeks);
+    run->q = q;
+    run->gap_s = (uint32_t)(t->gap_ms / 1000);
+    const Err err = run_transitions(ctx, run, out);
+    walk_names_free(&run->names);
+    free(run->weeks);
     return err;
+}
+
+Err query_transitions(Ctx *ctx, const Query *q, const Transitions *t, TransitionsResult *out)
+{
+    return answer(ctx, q, &(TransitionRun){.t = t}, out);
+}
+
+Err query_transitions_people(Ctx *ctx, const Query *q, const Transitions *t, uint32_t from,
+                             uint32_t to, People *out)
+{
+    People people = people_with_amounts(ctx->arena, q->view);
+    TransitionRun run = {.t = t, .people = &people, .who_from = from, .who_to = to};
+    TransitionsResult unused;
+    TRY(answer(ctx, q, &run, &unused));
+    people_count(&people);
+    *out = people;
+    return ERR_OK;
 }

@@ -50,7 +50,8 @@ static void choose_strips(TrendRun *run)
 {
     const bool flags = trend_flags_persons(run->t) && !run->counting;
     const size_t bytes = trend_cells(run) * TREND_FLAG_WORDS * sizeof(uint64_t);
-    run->first_block = asks_of_persons(run->t);
+    const bool nobodys = run->who != NULL && run->who->nobodys;
+    run->first_block = asks_of_persons(run->t) && !nobodys;
     const uint32_t most = trend_is_per_person(run->t) ? PERSON_BLOCKS_MAX : STRIP_BLOCKS_MAX;
     run->strip_blocks = blocks_of(run) / (crew_size(run->q->crew) * PIECES_PER_THREAD);
     if (run->strip_blocks > most)
@@ -174,18 +175,18 @@ static void open_codes(TrendRun *run)
         run->codes > 0 && adds_up(run->t) && (size_t)run->codes * run->stride <= CELLS_GOOD;
 }
 
-/* The workers' counts become one list, the most frequent first. */
-static void join_counts(const TrendRun *run, Combinations *all)
+/* The workers' counts together say which series there are. */
+static void join_counts(TrendRun *run)
 {
-    all->width = run->t->breakdown_count;
+    Tally *all = &run->chosen.all;
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
         const TrendWorker *w = &run->workers[i];
-        for (uint32_t c = 0; c < w->counted.count; c++)
-            combinations_count(all, w->counted.at[c].values, w->counted.at[c].events);
+        tally_join(all, &w->counted);
         for (uint32_t code = 0; code < run->codes; code++)
-            combinations_count(all, (int64_t[]){value_of_code(code), 0, 0}, w->code_counts[code]);
+            if (w->code_counts[code] > 0)
+                tally_add(all, (TallyKey){{value_of_code(code)}}, w->code_counts[code]);
     }
-    combinations_sort(all);
+    series_choose(&run->chosen);
 }
 
 static Err count_first(Ctx *ctx, TrendRun *run)
@@ -197,28 +198,19 @@ static Err count_first(Ctx *ctx, TrendRun *run)
     return ERR_OK;
 }
 
-static uint32_t shown_of(const TrendRun *run, const Combinations *all)
+/* Behind the series that are shown is room for the others, even when there are none. */
+static void show_series(Ctx *ctx, TrendRun *run)
 {
-    return all->count < run->t->top ? all->count : run->t->top;
-}
-
-/* Each worker has the series that are shown; behind them is room for the others, even when there are none. */
-static void show_series(Ctx *ctx, TrendRun *run, const Combinations *all)
-{
-    const uint32_t shown = shown_of(run, all);
-    run->series = shown + 1;
-    for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
-        TrendWorker *w = &run->workers[i];
-        w->shown.width = run->t->breakdown_count;
-        for (uint32_t s = 0; s < shown; s++)
-            (void)combinations_index(&w->shown, all->at[s].values, true);
-    }
+    const Tally *shown = &run->chosen.shown;
+    run->series = shown->count + 1;
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
+        series_rows_open(&run->workers[i].rows, &run->chosen);
     run->cell_of_code = ARENA_ARRAY(ctx->arena, uint32_t, (size_t)run->codes + 1);
     for (uint32_t code = 0; code < run->codes; code++)
-        run->cell_of_code[code] = shown * run->stride;
-    for (uint32_t s = 0; run->codes > 0 && s < shown; s++)
-        if (code_of(all->at[s].values[0]) < run->codes)
-            run->cell_of_code[code_of(all->at[s].values[0])] = s * run->stride;
+        run->cell_of_code[code] = shown->count * run->stride;
+    for (uint32_t s = 0; run->codes > 0 && s < shown->count; s++)
+        if (code_of(shown->at[s].key.of[0]) < run->codes)
+            run->cell_of_code[code_of(shown->at[s].key.of[0])] = s * run->stride;
 }
 
 /* Every code is a series. */
@@ -257,19 +249,19 @@ static void open_series(Ctx *ctx, const TrendRun *run, TrendSeries *out, TrendSu
 }
 
 /* Combinations that were said beforehand. */
-static void take_series(TrendRun *run, Combinations *all)
+static void take_series(TrendRun *run)
 {
     run->codes = breakdown_codes(run);
-    all->width = run->t->breakdown_count;
     for (uint32_t s = 0; s < run->t->top; s++)
-        (void)combinations_index(all, run->t->same_as[s].values, true);
+        series_know(&run->chosen, run->t->same_as[s].values);
+    series_know_other(&run->chosen, true);
 }
 
 /* The combinations beyond those that are shown are "other": in one pass they have cells of their own. */
-static void give_series(Ctx *ctx, const TrendRun *run, const Combinations *all,
-                        const CellSums *seen, TrendResult *out)
+static void give_series(Ctx *ctx, const TrendRun *run, const CellSums *seen, TrendResult *out)
 {
-    const uint32_t shown = shown_of(run, all);
+    const Tally *all = &run->chosen.all;
+    const uint32_t shown = run->chosen.shown.count;
     TrendSeries *series = ARENA_ARRAY(ctx->arena, TrendSeries, (size_t)shown + 1);
     TrendSum *cells = NULL;
     uint64_t *of = NULL;
@@ -278,20 +270,19 @@ static void give_series(Ctx *ctx, const TrendRun *run, const Combinations *all,
         if (c <= shown)
             open_series(ctx, run, s, &cells, &of);
         if (c <= shown || run->in_one_pass)
-            trend_give_cells(run, seen, run->in_one_pass ? code_of(all->at[c].values[0]) : c, cells,
+            trend_give_cells(run, seen, run->in_one_pass ? code_of(all->at[c].key.of[0]) : c, cells,
                              of);
-        s->events += all->at[c].events;
+        s->events += all->at[c].count;
         s->is_other = c >= shown;
         if (c < shown)
-            memcpy(s->values, all->at[c].values, sizeof s->values);
+            memcpy(s->values, all->at[c].key.of, sizeof s->values);
     }
-    const bool has_other = shown < all->count || run->t->same_as != NULL;
-    if (shown == all->count && has_other) {
+    if (shown == all->count && shown < run->chosen.count) { /* they are said, and empty */
         open_series(ctx, run, &series[shown], &cells, &of);
         trend_give_cells(run, seen, shown, cells, of);
         series[shown].is_other = true;
     }
-    *out = (TrendResult){series, shown + has_other, all->count};
+    *out = (TrendResult){series, run->chosen.count, all->count};
 }
 
 static void give_one(Ctx *ctx, const TrendRun *run, const CellSums *seen, TrendResult *out)
@@ -329,11 +320,11 @@ static void open_cells(TrendRun *run)
     }
 }
 
-static Err find_series(Ctx *ctx, TrendRun *run, Combinations *all)
+static Err find_series(Ctx *ctx, TrendRun *run)
 {
     if (run->t->same_as != NULL) {
-        take_series(run, all);
-        show_series(ctx, run, all);
+        take_series(run);
+        show_series(ctx, run);
         return ERR_OK;
     }
     open_codes(run);
@@ -342,26 +333,26 @@ static Err find_series(Ctx *ctx, TrendRun *run, Combinations *all)
         return ERR_OK;
     }
     TRY(count_first(ctx, run));
-    join_counts(run, all);
-    show_series(ctx, run, all);
+    join_counts(run);
+    show_series(ctx, run);
     return ERR_OK;
 }
 
-static Err run_trend(Ctx *ctx, TrendRun *run, Combinations *all, CellSums *seen, TrendResult *out)
+static Err run_trend(Ctx *ctx, TrendRun *run, CellSums *seen, TrendResult *out)
 {
     const bool is_broken_down = run->t->breakdown_count > 0;
     if (is_broken_down)
-        TRY(find_series(ctx, run, all));
+        TRY(find_series(ctx, run));
     choose_strips(run);
     open_cells(run);
     TRY(run_pass(ctx, run));
     for (uint32_t i = 0; run->in_one_pass && i < crew_size(run->q->crew); i++)
         trend_end_counting(&run->workers[i]);
     if (run->in_one_pass)
-        join_counts(run, all);
+        join_counts(run);
     TRY(join_seen(ctx, run, seen));
     if (is_broken_down)
-        give_series(ctx, run, all, seen, out);
+        give_series(ctx, run, seen, out);
     else
         give_one(ctx, run, seen, out);
     return ERR_OK;
@@ -376,6 +367,8 @@ static void open_run(Ctx *ctx, TrendRun *run)
     run->select.to_ms = t->bounds[t->bucket_count];
     run->stride = t->bucket_count + 2;
     run->series = 1;
+    run->chosen = series_of_nothing(&(SeriesAsk){
+        .breakdown = t->breakdown, .breakdown_count = t->breakdown_count, .top = t->top});
     run->places = ARENA_ARRAY(ctx->arena, BucketPlaces, (size_t)q->view->part_count + 1);
     run->keys = ARENA_ARRAY(ctx->arena, bool, (size_t)q->view->part_count + 1);
     for (uint32_t i = 0; i < q->view->part_count; i++)
@@ -385,29 +378,68 @@ static void open_run(Ctx *ctx, TrendRun *run)
     CHECK(run->workers != NULL);
     for (uint32_t i = 0; i < crew_size(q->crew); i++) {
         run->workers[i].run = run;
-        run->workers[i].counted.width = t->breakdown_count;
+        run->workers[i].counted.limit = QUERY_VALUES_MAX;
         run->workers[i].seen.max = QUERY_VALUE_CELLS_MAX / crew_size(q->crew);
         run->workers[i].persons.max = QUERY_VALUE_CELLS_MAX;
         trend_open_worker(&run->workers[i]);
     }
 }
 
-Err query_trend(Ctx *ctx, const Query *q, const Trend *t, TrendResult *out)
+static Err answer(Ctx *ctx, const Query *q, const Trend *t, const TrendWho *who, TrendResult *out)
 {
     if (t->bucket_count == 0 || t->bucket_count > QUERY_BUCKETS_MAX || t->top > QUERY_GROUPS_MAX ||
         t->breakdown_count > QUERY_BREAKDOWNS_MAX ||
         (uint64_t)(t->top + 1) * t->bucket_count > QUERY_CELLS_MAX)
         return fail(ctx, ERR_INVALID, "query.too_large", "%u buckets, %u series", t->bucket_count,
                     t->top);
-    TrendRun run = {.q = q, .t = t};
-    Combinations all = {0};
+    TrendRun run = {.q = q, .t = t, .who = who};
     CellSums seen = {0};
     open_run(ctx, &run);
-    const Err err = run_trend(ctx, &run, &all, &seen, out);
+    const Err err = run_trend(ctx, &run, &seen, out);
     for (uint32_t i = 0; i < crew_size(q->crew); i++)
         trend_close_worker(&run.workers[i]);
     free(run.workers);
-    combinations_free(&all);
+    series_free(&run.chosen);
     cell_sums_free(&seen);
     return err;
+}
+
+Err query_trend(Ctx *ctx, const Query *q, const Trend *t, TrendResult *out)
+{
+    return answer(ctx, q, t, NULL, out);
+}
+
+/* ---- who is in a cell ---------------------------------------------------------------------------- */
+
+/* What each person has of a cell that does not count persons.  It is a question of the same rows. */
+static Trend per_person(const Trend *t)
+{
+    Trend out = *t;
+    out.measure = TREND_AVERAGE;
+    out.of = t->measure == TREND_EVENTS ? TREND_OF_PERSON_EVENTS : TREND_OF_PERSON_SUM;
+    return out;
+}
+
+Err query_trend_people(Ctx *ctx, const Query *q, const Trend *t, const TrendResult *r,
+                       const TrendBar *bar, People *out)
+{
+    CHECK(bar->series < r->count && bar->cell < t->bucket_count);
+    const bool persons = trend_flags_persons(t), of_events = !asks_of_persons(t);
+    Trend same = of_events ? per_person(t) : *t;
+    People people =
+        persons ? people_none(ctx->arena, q->view) : people_with_amounts(ctx->arena, q->view);
+    const TrendWho who = {.people = &people,
+                          .cell = bar->series * (t->bucket_count + 2) + 1 + bar->cell,
+                          .at_least = bar->at_least,
+                          .values = of_events && t->measure > TREND_SUM,
+                          .nobodys = of_events};
+    TrendResult unused;
+    if (t->breakdown_count > 0) {
+        same.same_as = r->series;
+        same.top = r->count - r->series[r->count - 1].is_other;
+    }
+    TRY(answer(ctx, q, &same, &who, &unused));
+    people_count(&people);
+    *out = people;
+    return ERR_OK;
 }

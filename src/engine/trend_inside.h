@@ -8,17 +8,28 @@
 
 #include "engine/buckets.h"
 #include "engine/cell_sums.h"
+#include "engine/series.h"
 #include "engine/strips.h"
-#include "engine/trend_series.h"
 
 enum { TREND_FLAG_WORDS = PART_BLOCK_PERSONS / 64 };
+
+/* Whoever is in one cell is asked for. */
+typedef struct TrendWho {
+    const People *people;
+    uint32_t cell;
+    bool at_least; /* TREND_STICKINESS: in the cells behind it, too */
+    bool values;   /* a person's share is how many numbers there are, not what they sum up to */
+    bool nobodys;  /* nobody may have a share */
+} TrendWho;
 
 typedef struct TrendRun {
     const Query *q;
     const Trend *t;
+    const TrendWho *who; /* NULL: nobody asks */
     ScanSelect select;
     BucketPlaces *places; /* of each part of the view */
     bool *keys;           /* the same: this pass needs the keys */
+    Series chosen;        /* of a breakdown */
     uint32_t stride;      /* cells of a series */
     uint32_t series;      /* that have cells, one for "other" among them */
     bool counting;        /* the first of two passes: which series there are */
@@ -34,9 +45,9 @@ typedef struct TrendRun {
 typedef struct TrendWorker {
     const TrendRun *run;
     Strips *strips;
-    Combinations counted;  /* first pass: events of each combination */
+    Tally counted;         /* first pass: events of each combination */
     uint64_t *code_counts; /* the same of codes, and in one pass */
-    Combinations shown;    /* second pass: the series */
+    SeriesRows rows;       /* second pass: whose a row is */
     uint32_t block;        /* of the piece, the first */
     bool damaged;
 

@@ -89,6 +89,8 @@ static void add_flags(TrendWorker *w, const Strip *strip, uint32_t n)
 static void add_persons(TrendWorker *w, const Strip *strip, uint32_t n)
 {
     const bool counts = w->run->t->of == TREND_OF_PERSON_EVENTS;
+    const TrendWho *const who = w->run->who;
+    const bool ones = who != NULL && who->values;
     const StripCut *cut = strip->cuts;
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t row = w->picked[i];
@@ -97,8 +99,8 @@ static void add_persons(TrendWorker *w, const Strip *strip, uint32_t n)
         const int64_t number = counts ? 1 : w->numbers[row];
         const int64_t person =
             ((int64_t)cut->block << PART_BLOCK_BITS) + (strip->at.keys[row] >> PART_SECOND_BITS);
-        if (number != SCAN_MISSING)
-            cell_sums_add(&w->persons, w->cell[i], person, number);
+        if (number != SCAN_MISSING && (who == NULL || w->cell[i] == who->cell))
+            cell_sums_add(&w->persons, w->cell[i], person, ones ? 1 : number);
     }
 }
 
@@ -149,16 +151,33 @@ static uint32_t number_of(const uint64_t *planes, uint32_t count, uint32_t perso
     return number;
 }
 
-/* One series: who has how many of the flags. */
-static void add_stickiness(const uint64_t *flags, uint32_t buckets, TrendSum *cells)
+/* Of the persons in `left` those with n, or more. */
+static uint64_t with_number(const uint64_t *planes, uint32_t count, uint64_t left, uint32_t n,
+                            bool at_least)
+{
+    uint64_t who = 0;
+    for (; left != 0; left &= left - 1) {
+        const uint32_t number = number_of(planes, count, (uint32_t)__builtin_ctzll(left));
+        if (number == n || (at_least && number > n))
+            who |= left & -left;
+    }
+    return who;
+}
+
+/* One series: who has how many of the flags.  `who`: the words of whoever has as many as cell `of` says; or NULL. */
+static void add_stickiness(const uint64_t *flags, uint32_t buckets, TrendSum *cells, uint32_t of,
+                           bool at_least, uint64_t *who)
 {
     const uint32_t count = (uint32_t)bits_width(buckets);
     for (uint32_t word = 0; word < TREND_FLAG_WORDS; word++) {
         uint64_t planes[PLANES_MAX] = {0};
         for (uint32_t b = 0; b < buckets; b++)
             add_one(planes, flags[(size_t)b * TREND_FLAG_WORDS + word]);
-        for (uint64_t left = above_zero(planes, count); left != 0; left &= left - 1)
+        const uint64_t some = above_zero(planes, count);
+        for (uint64_t left = some; left != 0; left &= left - 1)
             cells[number_of(planes, count, (uint32_t)__builtin_ctzll(left)) - 1]++;
+        if (who != NULL)
+            who[word] = with_number(planes, count, some, of + 1, at_least);
     }
 }
 
@@ -189,6 +208,15 @@ void trend_begin_piece(TrendWorker *w)
         memset(w->flags, 0, flag_bytes(w->run));
 }
 
+/* Where the persons of a block go, when those of a cell of this series are asked for. */
+static uint64_t *who_of(const TrendRun *run, uint32_t block, size_t first_cell)
+{
+    _Static_assert((int)TREND_FLAG_WORDS == (int)PEOPLE_PIECE_WORDS, "a block is a piece");
+    const TrendWho *who = run->who;
+    const bool has_cell = who != NULL && who->cell - first_cell < run->t->bucket_count;
+    return has_cell && block < scan_pieces(run->q->view) ? people_piece(who->people, block) : NULL;
+}
+
 static void end_flags(TrendWorker *w)
 {
     const TrendRun *run = w->run;
@@ -197,12 +225,19 @@ static void end_flags(TrendWorker *w)
         for (uint32_t s = 0; s < run->series; s++) {
             const size_t cell = (size_t)s * run->stride + 1; /* of the first bucket */
             uint64_t *flags = w->flags + (block * trend_cells(run) + cell) * TREND_FLAG_WORDS;
+            uint64_t *const who = who_of(run, w->block + block, cell);
+            const uint32_t of = who == NULL ? 0 : run->who->cell - (uint32_t)cell;
+            if (t->measure == TREND_STICKINESS) {
+                add_stickiness(flags, t->bucket_count, w->cells + cell, of,
+                               who != NULL && run->who->at_least, who);
+                continue;
+            }
             if (t->measure == TREND_PERSONS_SO_FAR)
                 keep_flags(flags, t->bucket_count);
-            if (t->measure == TREND_STICKINESS)
-                add_stickiness(flags, t->bucket_count, w->cells + cell);
-            else
-                count_flags(flags, t->bucket_count, w->cells + cell);
+            count_flags(flags, t->bucket_count, w->cells + cell);
+            if (who != NULL)
+                memcpy(who, flags + (size_t)of * TREND_FLAG_WORDS,
+                       PEOPLE_PIECE_WORDS * sizeof *who);
         }
 }
 
@@ -211,8 +246,12 @@ void trend_end_piece(TrendWorker *w)
     if (trend_flags_persons(w->run->t))
         end_flags(w);
     cell_sums_settle(&w->persons);
-    for (uint32_t i = 0; i < w->persons.count; i++)
-        add_number(w, w->persons.at[i].cell, w->persons.at[i].amount);
+    for (uint32_t i = 0; i < w->persons.count; i++) {
+        const CellSum *one = &w->persons.at[i];
+        add_number(w, one->cell, one->amount);
+        if (w->run->who != NULL)
+            people_add_amount(w->run->who->people, (uint32_t)one->value, one->amount);
+    }
     w->persons.count = 0;
 }
 

@@ -32,8 +32,8 @@ void trend_open_worker(TrendWorker *w)
 
 void trend_close_worker(TrendWorker *w)
 {
-    combinations_free(&w->counted);
-    combinations_free(&w->shown);
+    tally_free(&w->counted);
+    series_rows_free(&w->rows);
     void *const buffers[] = {w->code_counts, w->ranks,     w->codes,     w->picked,   w->cell,
                              w->numbers,     w->ms,        w->cells,     w->counts,   w->flags,
                              w->seen_bits,   w->values[0], w->values[1], w->values[2]};
@@ -169,20 +169,20 @@ static bool read_codes(TrendWorker *w, const Strip *strip)
     return filter_codes(&strip->at, strip_column(strip, w->run->t->breakdown[0]), w->codes);
 }
 
-static void combine(const TrendWorker *w, uint32_t row, int64_t out[QUERY_BREAKDOWNS_MAX])
+static TallyKey combine(const TrendWorker *w, uint32_t row)
 {
+    TallyKey key = {{0}};
     for (uint32_t b = 0; b < w->run->t->breakdown_count; b++)
-        out[b] = w->values[b][row];
+        key.of[b] = w->values[b][row];
+    return key;
 }
 
 static uint32_t series_of_row(TrendWorker *w, uint32_t row)
 {
-    int64_t values[QUERY_BREAKDOWNS_MAX];
-    combine(w, row, values);
+    const TallyKey values = combine(w, row);
     if (w->run->in_one_pass)
-        return values[0] == SCAN_MISSING ? 0 : (uint32_t)values[0];
-    const uint32_t at = combinations_index(&w->shown, values, false);
-    return at < w->shown.count ? at : w->shown.count;
+        return values.of[0] == SCAN_MISSING ? 0 : (uint32_t)values.of[0];
+    return series_of(&w->rows, &values);
 }
 
 /* ---- the first pass ------------------------------------------------------------------------------ */
@@ -216,7 +216,6 @@ static bool count_series(TrendWorker *w, const Strip *strip)
 {
     const uint32_t n = strip->at.count;
     const uint64_t *set = NULL;
-    int64_t values[QUERY_BREAKDOWNS_MAX];
     if (!rows_in_range(w, strip, &set))
         return false;
     const bool alike = are_alike(w, strip);
@@ -224,16 +223,12 @@ static bool count_series(TrendWorker *w, const Strip *strip)
         return count_codes(w, strip, set);
     if (!read_breakdown(w, strip, alike ? 1 : n))
         return false;
-    if (alike) {
-        combine(w, 0, values);
-        combinations_count(&w->counted, values, count_set(set, n));
-        return true;
-    }
-    const uint32_t picked = pick(w, set, n);
-    for (uint32_t i = 0; i < picked; i++) {
-        combine(w, w->picked[i], values);
-        combinations_count(&w->counted, values, 1);
-    }
+    const uint64_t events = alike ? count_set(set, n) : 0;
+    if (events > 0)
+        tally_add(&w->counted, combine(w, 0), events);
+    const uint32_t picked = alike ? 0 : pick(w, set, n);
+    for (uint32_t i = 0; i < picked; i++)
+        tally_add(&w->counted, combine(w, w->picked[i]), 1);
     return true;
 }
 

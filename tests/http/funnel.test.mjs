@@ -1,6 +1,7 @@
 // tests/http/funnel.test.mjs -- funnels over the wire, and the people behind their numbers.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { dice, everybody } from './people.mjs'
 import { DAY, World } from './world.mjs'
 
 const NOON = 1795233600000 // 2026-11-21 12:00 in China
@@ -18,21 +19,12 @@ before(async () => {
 after(() => w.close())
 
 const ask = async (funnel) => (await w.want(200, 'POST', '/v1/query', { funnel: { ...WEEK, ...funnel } })).funnel
-const refused = (code, funnel, pointer) =>
-  w.refused(400, code, 'POST', '/v1/query', { funnel: { ...WEEK, ...funnel } }).then((problem) => {
+const refused = (code, funnel, pointer, people) =>
+  w.refused(400, code, 'POST', '/v1/query', { funnel: { ...WEEK, ...funnel }, people }).then((problem) => {
     if (pointer) assert.equal(problem.errors?.[0].pointer, pointer, JSON.stringify(problem))
   })
 const persons = (rows) => rows.map((r) => r.persons)
 const STEPS = NAMES.slice(0, 3).map((name) => ({ of: `"${name}"` }))
-
-/** Always the same numbers: a linear congruence. */
-function dice(seed) {
-  let state = seed
-  return (n) => {
-    state = (state * 1103515245 + 12345) % 2147483648
-    return Math.floor((state / 2147483648) * n)
-  }
-}
 
 /** Events of 40 persons in three weeks, in bursts, in no order of time. */
 function randomEvents(count) {
@@ -53,32 +45,15 @@ function randomEvents(count) {
   return events
 }
 
-/** All pages of a bar. */
-async function everybody(question, people) {
-  const found = []
-  let pages = 0
-  for (let cursor; ; ) {
-    const page = (await ask({ ...question, people: { ...people, limit: 7, ...(cursor && { cursor }) } })).people
-    found.push(...page.items.map((p) => `${p.kind}:${p.value}`))
-    pages++
-    if (page.next === undefined) {
-      assert.equal(page.persons, found.length)
-      assert.equal(new Set(found).size, found.length)
-      assert.equal(pages, Math.max(1, Math.ceil(found.length / 7)))
-      return found
-    }
-    assert.equal(page.items.length, 7)
-    cursor = page.next
-  }
-}
+const whoIs = async (funnel, people) => (await everybody(w, { funnel: { ...WEEK, ...funnel } }, people, 7)).who
 
 /** Every bar of steps or an interval: as many as its number, and no one both reaches and drops. */
 async function checkBars(question, counts, bar) {
   for (const [i, count] of counts.entries()) {
-    const reached = await everybody(question, { ...bar, step: i + 1 })
+    const reached = await whoIs(question, { ...bar, step: i + 1 })
     assert.equal(reached.length, count, JSON.stringify([question, bar, i]))
     if (i === 0) continue
-    const dropped = await everybody(question, { ...bar, step: i + 1, outcome: 'dropped' })
+    const dropped = await whoIs(question, { ...bar, step: i + 1, outcome: 'dropped' })
     assert.equal(dropped.length, counts[i - 1] - count)
     assert.ok(dropped.every((p) => !reached.includes(p)))
   }
@@ -111,12 +86,11 @@ test('the people behind every number of a funnel are as many as it says', async 
 })
 
 test('who is behind a number is for those who may read persons, of all shops', async () => {
-  const question = { steps: STEPS, people: { step: 1 } }
   const as = w.command(['key', 'add', 'analyst-funnel', '--role', 'analyst']).trim()
-  const reply = (funnel) => w.refused(403, 'auth.permission', 'POST', '/v1/query', { funnel: { ...WEEK, ...funnel } }, { as })
-  await reply(question)
-  const { funnel } = await w.want(200, 'POST', '/v1/query', { funnel: { ...WEEK, steps: STEPS } }, { as })
-  assert.equal(funnel.people, undefined)
+  const funnel = { ...WEEK, steps: STEPS }
+  await w.refused(403, 'auth.permission', 'POST', '/v1/query', { funnel, people: { step: 1 } }, { as })
+  const { people } = await w.want(200, 'POST', '/v1/query', { funnel }, { as })
+  assert.equal(people, undefined)
 })
 
 test('a series of a breakdown is the funnel of its events, when every step has its own value', async () => {
@@ -186,12 +160,12 @@ test('a funnel that cannot be is refused, with the place', async () => {
   await refused('query.too_large', { ...funnel, by: 'day', from: '2020-01-01' }, '/funnel/by')
   const broken = { ...funnel, breakdown: ['channel'], top: 1 }
   for (const [people, pointer] of [
-    [{ step: 4 }, '/funnel/people/step'],
-    [{ step: 1, outcome: 'dropped' }, '/funnel/people/outcome'],
-    [{ step: 1, interval: 1 }, '/funnel/people/interval'],
-    [{ step: 1, values: [{ value: 'nonsense' }] }, '/funnel/people/values'],
-    [{ step: 1, values: [{ value: 'web' }, { value: 'web' }] }, '/funnel/people/values'],
+    [{ step: 4 }, '/people/step'],
+    [{ step: 1, outcome: 'dropped' }, '/people/outcome'],
+    [{ step: 1, interval: 1 }, '/people/interval'],
+    [{ step: 1, values: [{ value: 'nonsense' }] }, '/people/values'],
+    [{ step: 1, values: [{ value: 'web' }, { value: 'web' }] }, '/people/values'],
   ])
-    await refused('query.bar', { ...broken, people }, pointer)
-  await refused('request.cursor', { ...funnel, people: { step: 1, cursor: 'nonsense' } })
+    await refused('query.bar', broken, pointer, people)
+  await refused('request.cursor', funnel, undefined, { step: 1, cursor: 'nonsense' })
 })

@@ -11,6 +11,7 @@ const QUESTIONS = [
   { trend: { of: '"Name 1" where channel == "web"', from: '2020-01-01', to: '2100-01-01', by: 'month', measure: 'sum', number: 'amount' } },
   { funnel: { steps: [{ of: '"Name 1"' }, { of: '"Name 2"' }], from: '2020-01-01', to: '2100-01-01' } },
   { segment: { of: 'did("Name 3", count >= 2) and not did("Name 4", within 2d)', limit: 5 } },
+  { trend: { of: '"Name 1"', from: '2020-01-01', to: '2100-01-01', by: 'all', breakdown: ['channel'] }, people: { interval: 1, values: [{ value: 'web' }], limit: 3 } },
 ]
 
 const now = Date.now()

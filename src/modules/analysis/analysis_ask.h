@@ -23,6 +23,8 @@ typedef struct Asking {
     AnalysisNames names; /* its schema locked while the question is made */
     AnalysisTexts texts; /* of all its conditions */
     ApiQueryAnswer *answer;
+    const ApiPeopleBar *who; /* the number whose people are asked for; NULL: none */
+    struct AskPage *page;    /* which of them */
 } Asking;
 
 /* ---- the questions: each answers its own part of `in` ------------------------------------------- */
@@ -125,6 +127,53 @@ int64_t *ask_give_starts(Ctx *ctx, const Trend *t, size_t *count);
 
 /* ---- the people behind a number ------------------------------------------------------------------ */
 
+/* What tells a number of an answer. */
+enum {
+    BAR_LETTER = 1 << 0,
+    BAR_SERIES = 1 << 1, /* values, other */
+    BAR_INTERVAL = 1 << 2,
+    BAR_COLUMN = 1 << 3,
+    BAR_STEP = 1 << 4,
+    BAR_N = 1 << 5,
+    BAR_OUTCOME = 1 << 6,
+    BAR_NODES = 1 << 7, /* from, to */
+};
+
+/* Reads a->who and a->page, when the question has `people`, which may say only what is in `told_by`.  Errors: those of
+ * ask_page(); INVALID "query.bar", as of all that follow. */
+MUST_USE Err ask_who(Asking *a, const ApiQuery *in, unsigned told_by);
+
+MUST_USE Err ask_no_bar(Ctx *ctx, const char *pointer, const char *why);
+
+/* The n-th of `count`, as a place from 0; it must be said. */
+MUST_USE Err ask_place(Ctx *ctx, DtoState is, int64_t n, uint64_t count, const char *pointer,
+                       uint32_t *out);
+
+/* Whether a->who says which of several series; and whether it means this one.  Without a breakdown it says nothing. */
+bool ask_names_series(const Asking *a);
+bool ask_is_series(const Asking *a, const AskSeries *by, const int64_t *values, bool is_other);
+
+MUST_USE Err ask_trend_series(const Asking *a, const AskTrend *t, const TrendResult *r,
+                              uint32_t *out);
+
+/* `found` is the place of the series among `count`; `count` when there is none. */
+MUST_USE Err ask_found_series(Ctx *ctx, uint32_t found, uint32_t count);
+
+/* The outcome that is asked for; `otherwise` when none is said.  It must be one of `count` that the question has. */
+MUST_USE Err ask_outcome(const Asking *a, const ApiPeopleOutcome *has, size_t count,
+                         ApiPeopleOutcome otherwise, ApiPeopleOutcome *out);
+
+/* How amounts are printed: as ask_decimal(). */
+typedef struct AskAmount {
+    int scale;
+    bool keep_zeros;
+} AskAmount;
+
+#define ASK_COUNTS ((AskAmount){0, false})
+
+/* The page of them that is asked for goes to the answer. */
+void ask_give_who(Asking *a, const People *people, AskAmount as);
+
 /* A page of persons, by their numbers in the engine. */
 typedef struct AskPage {
     uint32_t from, limit;
@@ -135,5 +184,5 @@ typedef struct AskPage {
 MUST_USE Err ask_page(Ctx *ctx, int64_t limit, const Str *cursor, AskPage *out);
 
 /* That page of them. */
-void ask_give_people(const Asking *a, const People *people, const AskPage *page,
+void ask_give_people(const Asking *a, const People *people, const AskPage *page, AskAmount as,
                      ApiPeoplePage *out);

@@ -250,83 +250,49 @@ static void give_funnel(const Asking *a, const AskFunnel *f, const FunnelResult 
 
 /* ---- who they are -------------------------------------------------------------------------------- */
 
-static bool same_values(const ApiBreakdownValue *a, const ApiBreakdownValue *b, size_t count)
+static Err find_bar(const Asking *a, const AskFunnel *f, const FunnelResult *r, FunnelBar *out)
 {
-    for (size_t i = 0; i < count; i++)
-        if (a[i].value_is != b[i].value_is ||
-            (a[i].value_is == DTO_VALUE && !str_eq(a[i].value, b[i].value)))
-            return false;
-    return true;
-}
-
-/* The series that is meant; series_count when there is none like it. */
-static uint32_t find_series(const ApiFunnelPeople *in, const ApiFunnelAnswer *answer)
-{
-    uint32_t i = 0;
-    for (; i < answer->series_count; i++) {
-        const ApiFunnelSeriesRow *s = &answer->series[i];
-        if (s->other == in->other && s->values_count == in->values_count &&
-            same_values(s->values, in->values, in->values_count))
-            break;
-    }
-    return i;
-}
-
-static Err no_bar(Ctx *ctx, const char *pointer, const char *why)
-{
-    return fail_field(ctx, pointer, "query.bar", "%s", why);
-}
-
-static Err find_bar(Ctx *ctx, const Funnel *f, const ApiFunnelPeople *in,
-                    const ApiFunnelAnswer *answer, FunnelBar *out)
-{
-    *out = (FunnelBar){.step = (uint32_t)in->step - 1,
-                       .dropped = in->outcome == API_FUNNEL_PEOPLE_OUTCOME_DROPPED,
-                       .series = FUNNEL_WHOLE,
-                       .interval = FUNNEL_WHOLE};
-    if (out->step >= f->step_count)
-        return no_bar(ctx, "/funnel/people/step", "there are fewer steps");
+    static const ApiPeopleOutcome HAS[] = {API_PEOPLE_OUTCOME_REACHED, API_PEOPLE_OUTCOME_DROPPED};
+    const ApiPeopleBar *in = a->who;
+    ApiPeopleOutcome outcome = API_PEOPLE_OUTCOME_REACHED;
+    *out = (FunnelBar){.series = QUERY_WHOLE, .interval = QUERY_WHOLE};
+    TRY(ask_outcome(a, HAS, ARRAY_LEN(HAS), API_PEOPLE_OUTCOME_REACHED, &outcome));
+    TRY(ask_place(a->ctx, in->step_is, in->step, f->funnel.step_count, "/people/step", &out->step));
+    out->dropped = outcome == API_PEOPLE_OUTCOME_DROPPED;
     if (out->dropped && out->step == 0)
-        return no_bar(ctx, "/funnel/people/outcome", "nobody drops before the first step");
+        return ask_no_bar(a->ctx, "/people/outcome", "nobody drops before the first step");
     if (in->interval_is == DTO_VALUE)
-        out->interval = (uint32_t)in->interval - 1;
-    if (out->interval != FUNNEL_WHOLE && out->interval >= f->interval_count)
-        return no_bar(ctx, "/funnel/people/interval", "there are fewer intervals");
-    if (in->other || in->values_count > 0)
-        out->series = find_series(in, answer);
-    if (out->series != FUNNEL_WHOLE && out->series >= answer->series_count)
-        return no_bar(ctx, "/funnel/people/values", "no series of the answer has these values");
-    return ERR_OK;
+        TRY(ask_place(a->ctx, in->interval_is, in->interval, f->funnel.interval_count,
+                      "/people/interval", &out->interval));
+    if (!ask_names_series(a))
+        return ERR_OK;
+    for (out->series = 0; out->series < r->count; out->series++)
+        if (ask_is_series(a, &f->breakdown, r->series[out->series].values,
+                          r->series[out->series].is_other))
+            break;
+    return ask_found_series(a->ctx, out->series, r->count);
 }
 
-static Err ask_who(Asking *a, const Query *q, const AskFunnel *f, const FunnelResult *r,
-                   const ApiFunnelPeople *in, const AskPage *page)
+static Err give_who(Asking *a, const Query *q, const AskFunnel *f, const FunnelResult *r)
 {
-    ApiFunnelAnswer *answer = &a->answer->funnel;
     FunnelBar bar;
     People people;
-    TRY(find_bar(a->ctx, &f->funnel, in, answer, &bar));
+    TRY(find_bar(a, f, r, &bar));
     TRY(query_funnel_people(a->ctx, q, &f->funnel, r, &bar, &people));
-    ask_give_people(a, &people, page, &answer->people);
-    answer->people_is = DTO_VALUE;
+    ask_give_who(a, &people, ASK_COUNTS);
     return ERR_OK;
 }
 
 Err ask_funnel(Asking *a, const Query *q, const ApiQuery *in)
 {
     const ApiFunnelQuestion *question = &in->funnel;
-    const ApiFunnelPeople *who = &question->people;
-    const bool asks_who = question->people_is == DTO_VALUE;
     AskFunnel *f = ARENA_NEW(a->ctx->arena, AskFunnel);
-    AskPage page;
     FunnelResult result;
-    if (asks_who)
-        TRY(ask_page(a->ctx, who->limit, who->cursor_is == DTO_VALUE ? &who->cursor : NULL, &page));
     a->names.schema = engine_schema_lock(a->engine);
     const Err err = make_funnel(a, question, f);
     TRY(ask_texts(a, q, err));
     TRY(query_funnel(a->ctx, q, &f->funnel, &result));
     a->answer->funnel_is = DTO_VALUE;
     give_funnel(a, f, &result, &a->answer->funnel);
-    return asks_who ? ask_who(a, q, f, &result, who, &page) : ERR_OK;
+    return a->who == NULL ? ERR_OK : give_who(a, q, f, &result);
 }

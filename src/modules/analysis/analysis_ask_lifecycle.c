@@ -69,6 +69,33 @@ static void give_series(const Asking *a, const LifecycleAsking *asked, const Lif
         give_row(a->ctx, &s->rows[asked->earlier + i], bounds + i, &out->intervals[i]);
 }
 
+static Err give_who(Asking *a, const Query *q, const LifecycleAsking *asked,
+                    const LifecycleResult *r)
+{
+    /* in the order of LifecycleState */
+    static const ApiPeopleOutcome HAS[] = {API_PEOPLE_OUTCOME_NEW, API_PEOPLE_OUTCOME_RETURNING,
+                                           API_PEOPLE_OUTCOME_RESURRECTING,
+                                           API_PEOPLE_OUTCOME_DORMANT};
+    const Lifecycle *l = &asked->lifecycle;
+    const ApiPeopleBar *in = a->who;
+    ApiPeopleOutcome outcome = API_PEOPLE_OUTCOME_NEW;
+    LifecycleBar bar = {.series = 0};
+    People people;
+    TRY(ask_outcome(a, HAS, ARRAY_LEN(HAS), API_PEOPLE_OUTCOME_NEW, &outcome));
+    while (HAS[bar.state] != outcome)
+        bar.state++;
+    TRY(ask_place(a->ctx, in->interval_is, in->interval, l->interval_count - asked->earlier,
+                  "/people/interval", &bar.interval));
+    bar.interval += asked->earlier;
+    while (bar.series < r->count && !ask_is_series(a, &asked->series, r->series[bar.series].values,
+                                                   r->series[bar.series].is_other))
+        bar.series++;
+    TRY(ask_found_series(a->ctx, bar.series, r->count));
+    TRY(query_lifecycle_people(a->ctx, q, l, r, &bar, &people));
+    ask_give_who(a, &people, ASK_COUNTS);
+    return ERR_OK;
+}
+
 Err ask_lifecycle(Asking *a, const Query *q, const ApiQuery *in)
 {
     const ApiLifecycleQuestion *question = &in->lifecycle;
@@ -85,5 +112,5 @@ Err ask_lifecycle(Asking *a, const Query *q, const ApiQuery *in)
     out->series = ARENA_ARRAY(a->ctx->arena, ApiLifecycleSeriesRow, (size_t)result.count + 1);
     for (uint32_t i = 0; i < result.count; i++)
         give_series(a, &asked, &result.series[i], &out->series[i]);
-    return ERR_OK;
+    return a->who == NULL ? ERR_OK : give_who(a, q, &asked, &result);
 }

@@ -80,6 +80,57 @@ static void give_step(const Asking *a, const AskPaths *p, const PathStep *s, Api
             (ApiPathEdgeRow){s->edges[i].from, s->edges[i].to, (int64_t)s->edges[i].count};
 }
 
+/* ---- whose paths they are ------------------------------------------------------------------------- */
+
+static bool is_node(const Asking *a, const AskPaths *p, const PathNode *n, const ApiPeopleNode *in)
+{
+    ApiPathNodeRow row = {.other = false};
+    give_node(a, p, n, &row);
+    if (row.other || in->other)
+        return row.other && in->other && in->event_is != DTO_VALUE && in->value_is == DTO_ABSENT;
+    return in->event_is == DTO_VALUE && str_eq(in->event, row.event) &&
+           in->value_is == row.value_is &&
+           (row.value_is != DTO_VALUE || str_eq(in->value, row.value));
+}
+
+static Err find_node(const Asking *a, const AskPaths *p, const PathStep *s, const ApiPeopleNode *in,
+                     const char *pointer, uint32_t *out)
+{
+    for (*out = 0; *out < s->node_count; (*out)++)
+        if (is_node(a, p, &s->nodes[*out], in))
+            return ERR_OK;
+    return ask_no_bar(a->ctx, pointer, "the step has no such node");
+}
+
+static Err find_bar(const Asking *a, const AskPaths *p, const PathResult *r, PathBar *out)
+{
+    static const ApiPeopleOutcome HAS[] = {API_PEOPLE_OUTCOME_REACHED, API_PEOPLE_OUTCOME_ENDED};
+    const ApiPeopleBar *in = a->who;
+    const bool has_from = in->from_is == DTO_VALUE, has_to = in->to_is == DTO_VALUE;
+    ApiPeopleOutcome outcome = API_PEOPLE_OUTCOME_REACHED;
+    *out = (PathBar){.node = QUERY_WHOLE, .to = QUERY_WHOLE};
+    TRY(ask_outcome(a, HAS, ARRAY_LEN(HAS), API_PEOPLE_OUTCOME_REACHED, &outcome));
+    TRY(ask_place(a->ctx, in->step_is, in->step, r->step_count, "/people/step", &out->step));
+    out->has_ended = outcome == API_PEOPLE_OUTCOME_ENDED;
+    if (has_from)
+        TRY(find_node(a, p, &r->steps[out->step], &in->from, "/people/from", &out->node));
+    if (!has_to)
+        return ERR_OK;
+    if (!has_from || out->has_ended || out->step + 1 >= r->step_count)
+        return ask_no_bar(a->ctx, "/people/to", "an edge goes from a node to one of the next step");
+    return find_node(a, p, &r->steps[out->step + 1], &in->to, "/people/to", &out->to);
+}
+
+static Err give_who(Asking *a, const Query *q, const AskPaths *p, const PathResult *r)
+{
+    PathBar bar;
+    People people;
+    TRY(find_bar(a, p, r, &bar));
+    TRY(query_paths_people(a->ctx, q, &p->path, r, &bar, &people));
+    ask_give_who(a, &people, ASK_COUNTS);
+    return ERR_OK;
+}
+
 Err ask_paths(Asking *a, const Query *q, const ApiQuery *in)
 {
     AskPaths p = {.property = {.type = EVENT_NONE}};
@@ -94,7 +145,7 @@ Err ask_paths(Asking *a, const Query *q, const ApiQuery *in)
     out->steps = ARENA_ARRAY(a->ctx->arena, ApiPathStepRow, PATH_STEPS_MAX);
     for (uint32_t i = 0; i < result.step_count; i++)
         give_step(a, &p, &result.steps[i], &out->steps[i]);
-    return ERR_OK;
+    return a->who == NULL ? ERR_OK : give_who(a, q, &p, &result);
 }
 
 /* ---- transitions --------------------------------------------------------------------------------- */
@@ -105,6 +156,29 @@ static Err make_transitions(Asking *a, const ApiTransitionsQuestion *q, Transiti
         (Transitions){.gap_ms = q->gap_s * 1000, .repeats = !q->collapse, .top = (uint32_t)q->top};
     TRY(ask_maybe_select(a, q->of_is, q->of, "/transitions/of", &out->of));
     return ask_range(a, q->from, q->to, &out->of);
+}
+
+static bool is_pair(const ApiTransitionRow *row, const ApiPeopleBar *in)
+{
+    return str_eq(row->from, in->from.event) && str_eq(row->to, in->to.event);
+}
+
+static Err give_pair(Asking *a, const Query *q, const Transitions *t, const TransitionsResult *r)
+{
+    const ApiPeopleBar *in = a->who;
+    const ApiTransitionRow *rows = a->answer->transitions.rows;
+    uint32_t at = 0;
+    People people;
+    if (in->from_is != DTO_VALUE || in->to_is != DTO_VALUE || in->from.event_is != DTO_VALUE ||
+        in->to.event_is != DTO_VALUE)
+        return ask_no_bar(a->ctx, "/people/from", "a pair goes from an event to an event");
+    while (at < r->count && !is_pair(&rows[at], in))
+        at++;
+    if (at == r->count)
+        return ask_no_bar(a->ctx, "/people/from", "the answer has no such pair");
+    TRY(query_transitions_people(a->ctx, q, t, r->rows[at].from, r->rows[at].to, &people));
+    ask_give_who(a, &people, ASK_COUNTS);
+    return ERR_OK;
 }
 
 Err ask_transitions(Asking *a, const Query *q, const ApiQuery *in)
@@ -126,5 +200,5 @@ Err ask_transitions(Asking *a, const Query *q, const ApiQuery *in)
             (ApiTransitionRow){.from = schema_event_name(a->names.schema, result.rows[i].from),
                                .to = schema_event_name(a->names.schema, result.rows[i].to),
                                .count = (int64_t)result.rows[i].count};
-    return ERR_OK;
+    return a->who == NULL ? ERR_OK : give_pair(a, q, &t, &result);
 }

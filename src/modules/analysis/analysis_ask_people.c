@@ -1,6 +1,6 @@
 /*
- * modules/analysis/analysis_ask_people.c -- the people behind a number, page by page: for every question that can
- * say who they are.
+ * modules/analysis/analysis_ask_people.c -- the people behind a number: which number is meant, and they page by page.
+ * Each question finds the number in its answer itself, and asks the engine for those whom it counted there.
  */
 #include "modules/analysis/analysis_ask.h"
 #include "modules/analysis/analysis_http.h"
@@ -20,7 +20,16 @@ Err ask_page(Ctx *ctx, int64_t limit, const Str *cursor, AskPage *out)
     return ERR_OK;
 }
 
-void ask_give_people(const Asking *a, const People *people, const AskPage *page, ApiPeoplePage *out)
+/* What of a number is the person's; nothing of one that counts persons. */
+static void give_amount(const Asking *a, const People *people, uint32_t person, AskAmount as,
+                        ApiSegmentPerson *out)
+{
+    if (people->amounts != NULL)
+        DTO_SET(out, amount, ask_decimal(a->ctx, people->amounts[person], as.scale, as.keep_zeros));
+}
+
+void ask_give_people(const Asking *a, const People *people, const AskPage *page, AskAmount as,
+                     ApiPeoplePage *out)
 {
     const Schema *schema = engine_schema_lock(a->engine);
     uint32_t at = people_next(people, page->from);
@@ -29,9 +38,123 @@ void ask_give_people(const Asking *a, const People *people, const AskPage *page,
     for (; out->items_count < page->limit && at < people->person_count;
          at = people_next(people, at + 1)) {
         const EventActor actor = schema_actor_of(schema, at);
-        out->items[out->items_count++] = (ApiSegmentPerson){actor.kind, actor.value};
+        ApiSegmentPerson *item = &out->items[out->items_count++];
+        *item = (ApiSegmentPerson){.kind = actor.kind, .value = actor.value};
+        give_amount(a, people, at, as, item);
     }
     engine_schema_unlock(a->engine);
     if (page->limit > 0 && at < people->person_count)
         DTO_SET(out, next, request_cursor_make(a->ctx, at, 0));
+}
+
+void ask_give_who(Asking *a, const People *people, AskAmount as)
+{
+    ApiPeoplePage *out = &a->answer->people;
+    ask_give_people(a, people, a->page, as, out);
+    a->answer->people_is = DTO_VALUE;
+    if (people->amounts == NULL)
+        return;
+    DTO_SET(out, amount, ask_decimal(a->ctx, people->amount, as.scale, as.keep_zeros));
+    DTO_SET(out, nobody, ask_decimal(a->ctx, people->nobodys, as.scale, as.keep_zeros));
+}
+
+/* ---- which number --------------------------------------------------------------------------------- */
+
+Err ask_no_bar(Ctx *ctx, const char *pointer, const char *why)
+{
+    return fail_field(ctx, pointer, "query.bar", "%s", why);
+}
+
+static Err check_fields(Ctx *ctx, const ApiPeopleBar *bar, unsigned told_by)
+{
+    const struct {
+        unsigned field;
+        bool is_said;
+        const char *pointer;
+    } fields[] = {{BAR_LETTER, bar->letter_is == DTO_VALUE, "/people/letter"},
+                  {BAR_SERIES, bar->values_count > 0, "/people/values"},
+                  {BAR_SERIES, bar->other, "/people/other"},
+                  {BAR_INTERVAL, bar->interval_is == DTO_VALUE, "/people/interval"},
+                  {BAR_COLUMN, bar->column_is == DTO_VALUE, "/people/column"},
+                  {BAR_STEP, bar->step_is == DTO_VALUE, "/people/step"},
+                  {BAR_N, bar->n_is == DTO_VALUE, "/people/n"},
+                  {BAR_OUTCOME, bar->outcome_is == DTO_VALUE, "/people/outcome"},
+                  {BAR_NODES, bar->from_is == DTO_VALUE, "/people/from"},
+                  {BAR_NODES, bar->to_is == DTO_VALUE, "/people/to"}};
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+        if (fields[i].is_said && (fields[i].field & told_by) == 0)
+            return ask_no_bar(ctx, fields[i].pointer, "no number of this question is told by it");
+    return ERR_OK;
+}
+
+Err ask_who(Asking *a, const ApiQuery *in, unsigned told_by)
+{
+    const ApiPeopleBar *bar = &in->people;
+    if (in->people_is != DTO_VALUE)
+        return ERR_OK;
+    a->who = bar;
+    a->page = ARENA_NEW(a->ctx->arena, AskPage);
+    TRY(ask_page(a->ctx, bar->limit, bar->cursor_is == DTO_VALUE ? &bar->cursor : NULL, a->page));
+    return check_fields(a->ctx, bar, told_by);
+}
+
+Err ask_place(Ctx *ctx, DtoState is, int64_t n, uint64_t count, const char *pointer, uint32_t *out)
+{
+    if (is != DTO_VALUE)
+        return ask_no_bar(ctx, pointer, "say which, from 1");
+    if (n < 1 || (uint64_t)n > count)
+        return ask_no_bar(ctx, pointer, "there are fewer");
+    *out = (uint32_t)n - 1;
+    return ERR_OK;
+}
+
+/* ---- of which series ------------------------------------------------------------------------------- */
+
+bool ask_names_series(const Asking *a)
+{
+    return a->who->other || a->who->values_count > 0;
+}
+
+static bool same_values(const ApiBreakdownValue *a, const ApiBreakdownValue *b, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (a[i].value_is != b[i].value_is ||
+            (a[i].value_is == DTO_VALUE && !str_eq(a[i].value, b[i].value)))
+            return false;
+    return true;
+}
+
+bool ask_is_series(const Asking *a, const AskSeries *by, const int64_t *values, bool is_other)
+{
+    size_t count = 0;
+    const ApiBreakdownValue *texts = ask_give_series(a, by, is_other ? NULL : values, &count);
+    return a->who->other == is_other && a->who->values_count == count &&
+           same_values(texts, a->who->values, count);
+}
+
+Err ask_found_series(Ctx *ctx, uint32_t found, uint32_t count)
+{
+    return found < count
+               ? ERR_OK
+               : ask_no_bar(ctx, "/people/values", "no series of the answer has these values");
+}
+
+Err ask_trend_series(const Asking *a, const AskTrend *t, const TrendResult *r, uint32_t *out)
+{
+    uint32_t s = 0;
+    while (s < r->count &&
+           !ask_is_series(a, &t->series, r->series[s].values, r->series[s].is_other))
+        s++;
+    *out = s;
+    return ask_found_series(a->ctx, s, r->count);
+}
+
+Err ask_outcome(const Asking *a, const ApiPeopleOutcome *has, size_t count,
+                ApiPeopleOutcome otherwise, ApiPeopleOutcome *out)
+{
+    *out = a->who->outcome_is == DTO_VALUE ? a->who->outcome : otherwise;
+    for (size_t i = 0; i < count; i++)
+        if (has[i] == *out)
+            return ERR_OK;
+    return ask_no_bar(a->ctx, "/people/outcome", "this question has no such outcome");
 }

@@ -224,6 +224,32 @@ static void give_series(const Asking *a, const RetentionAsking *asked, const Ret
         give_mean(a, asked, s, out->cohorts, c, &out->mean[c - z]);
 }
 
+/* Of the cohort of an interval those in the n-th column of the answer, or all. */
+static Err give_who(Asking *a, const Query *q, const RetentionAsking *asked,
+                    const RetentionResult *r)
+{
+    const Retention *t = &asked->retention;
+    const ApiPeopleBar *in = a->who;
+    const uint32_t z = first_column(t);
+    RetentionBar bar = {.column = QUERY_WHOLE};
+    People people;
+    TRY(ask_place(a->ctx, in->interval_is, in->interval, t->cohort_count, "/people/interval",
+                  &bar.cohort));
+    const uint32_t end =
+        t->comes == RETENTION_BRACKETS ? t->bracket_count : t->interval_count - bar.cohort;
+    if (in->column_is == DTO_VALUE) {
+        TRY(ask_place(a->ctx, in->column_is, in->column, end - z, "/people/column", &bar.column));
+        bar.column += z;
+    }
+    while (bar.series < r->count && !ask_is_series(a, &asked->series, r->series[bar.series].values,
+                                                   r->series[bar.series].is_other))
+        bar.series++;
+    TRY(ask_found_series(a->ctx, bar.series, r->count));
+    TRY(query_retention_people(a->ctx, q, t, r, &bar, &people));
+    ask_give_who(a, &people, ASK_COUNTS);
+    return ERR_OK;
+}
+
 Err ask_retention(Asking *a, const Query *q, const ApiQuery *in)
 {
     const ApiRetentionQuestion *question = &in->retention;
@@ -241,5 +267,5 @@ Err ask_retention(Asking *a, const Query *q, const ApiQuery *in)
     out->series = ARENA_ARRAY(a->ctx->arena, ApiRetentionSeriesRow, (size_t)result.count + 1);
     for (uint32_t i = 0; i < result.count; i++)
         give_series(a, &asked, &result.series[i], &out->series[i]);
-    return ERR_OK;
+    return a->who == NULL ? ERR_OK : give_who(a, q, &asked, &result);
 }

@@ -7,7 +7,7 @@ static void give_segment(const Asking *a, const SegmentResult *r, const AskPage 
                          ApiSegmentAnswer *out)
 {
     ApiPeoplePage people = {0};
-    ask_give_people(a, &r->people, page, &people);
+    ask_give_people(a, &r->people, page, ASK_COUNTS, &people);
     out->persons = people.persons;
     out->everybody = (int64_t)r->universe;
     out->items = people.items;
@@ -32,5 +32,7 @@ Err ask_segment(Asking *a, const Query *q, const ApiQuery *in)
     TRY(query_segment(a->ctx, q, segment, &result));
     a->answer->segment_is = DTO_VALUE;
     give_segment(a, &result, &page, &a->answer->segment);
+    if (a->who != NULL)
+        ask_give_who(a, &result.people, ASK_COUNTS);
     return ERR_OK;
 }

@@ -99,6 +99,60 @@ static void give_sessions(const Asking *a, const AskSessions *s, const SessionsR
     out->exits = give_names(a, &r->ended, &out->exits_count);
 }
 
+/* ---- whose sessions they are ---------------------------------------------------------------------- */
+
+/* A name of the answer's entries or exits; sessions of all cells together. */
+static Err find_name(const Asking *a, const SessionsResult *r, SessionBar *out)
+{
+    const ApiPeopleBar *in = a->who;
+    const bool began = in->from_is == DTO_VALUE;
+    const ApiPeopleNode *node = began ? &in->from : &in->to;
+    const SessionNames *names = began ? &r->began : &r->ended;
+    const char *pointer = began ? "/people/from" : "/people/to";
+    out->kind = began ? SESSION_BEGAN : SESSION_ENDED;
+    if (began && in->to_is == DTO_VALUE)
+        return ask_no_bar(a->ctx, "/people/to", "how they began, or how they ended: not both");
+    if (ask_names_series(a) || in->interval_is == DTO_VALUE || in->outcome_is == DTO_VALUE)
+        return ask_no_bar(a->ctx, pointer, "entries and exits are of all sessions");
+    for (uint32_t i = 0; i < names->count && node->event_is == DTO_VALUE; i++) {
+        out->event = names->rows[i].event;
+        if (str_eq(schema_event_name(a->names.schema, out->event), node->event))
+            return ERR_OK;
+    }
+    return ask_no_bar(a->ctx, pointer, "the answer has no such name");
+}
+
+/* A cell, or the total of its series. */
+static Err find_cell(const Asking *a, const AskSessions *s, const SessionsResult *r,
+                     SessionBar *out)
+{
+    static const ApiPeopleOutcome HAS[] = {API_PEOPLE_OUTCOME_REACHED, API_PEOPLE_OUTCOME_BOUNCED};
+    const AskSeries by = {.by = {s->property}, .count = s->sessions.prop != NULL};
+    const ApiPeopleBar *in = a->who;
+    ApiPeopleOutcome outcome = API_PEOPLE_OUTCOME_REACHED;
+    TRY(ask_outcome(a, HAS, ARRAY_LEN(HAS), API_PEOPLE_OUTCOME_REACHED, &outcome));
+    out->kind = outcome == API_PEOPLE_OUTCOME_BOUNCED ? SESSION_BOUNCED : SESSION_ALL;
+    out->bucket = s->sessions.bucket_count;
+    if (in->interval_is == DTO_VALUE)
+        TRY(ask_place(a->ctx, in->interval_is, in->interval, s->sessions.bucket_count,
+                      "/people/interval", &out->bucket));
+    while (out->series < r->count &&
+           !ask_is_series(a, &by, &r->series[out->series].value, r->series[out->series].is_other))
+        out->series++;
+    return ask_found_series(a->ctx, out->series, r->count);
+}
+
+static Err give_who(Asking *a, const Query *q, const AskSessions *s, const SessionsResult *r)
+{
+    const bool has_name = a->who->from_is == DTO_VALUE || a->who->to_is == DTO_VALUE;
+    SessionBar bar = {.kind = SESSION_ALL};
+    People people;
+    TRY(has_name ? find_name(a, r, &bar) : find_cell(a, s, r, &bar));
+    TRY(query_sessions_people(a->ctx, q, &s->sessions, r, &bar, &people));
+    ask_give_who(a, &people, ASK_COUNTS);
+    return ERR_OK;
+}
+
 Err ask_sessions(Asking *a, const Query *q, const ApiQuery *in)
 {
     AskSessions s = {.property = {.type = EVENT_NONE}};
@@ -109,5 +163,5 @@ Err ask_sessions(Asking *a, const Query *q, const ApiQuery *in)
     TRY(query_sessions(a->ctx, q, &s.sessions, &result));
     a->answer->sessions_is = DTO_VALUE;
     give_sessions(a, &s, &result, &a->answer->sessions);
-    return ERR_OK;
+    return a->who == NULL ? ERR_OK : give_who(a, q, &s, &result);
 }

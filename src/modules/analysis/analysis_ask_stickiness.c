@@ -42,6 +42,21 @@ static void give_stickiness(const Asking *a, const AskTrend *t, const TrendResul
         give_sticky_series(a, t, &r->series[i], &out->series[i]);
 }
 
+static Err give_who(Asking *a, const Query *q, const AskTrend *t, const TrendResult *r)
+{
+    static const ApiPeopleOutcome HAS[] = {API_PEOPLE_OUTCOME_EXACTLY, API_PEOPLE_OUTCOME_AT_LEAST};
+    ApiPeopleOutcome outcome = API_PEOPLE_OUTCOME_EXACTLY;
+    TrendBar bar = {.series = 0};
+    People people;
+    TRY(ask_outcome(a, HAS, ARRAY_LEN(HAS), API_PEOPLE_OUTCOME_EXACTLY, &outcome));
+    bar.at_least = outcome == API_PEOPLE_OUTCOME_AT_LEAST;
+    TRY(ask_place(a->ctx, a->who->n_is, a->who->n, t->trend.bucket_count, "/people/n", &bar.cell));
+    TRY(ask_trend_series(a, t, r, &bar.series));
+    TRY(query_trend_people(a->ctx, q, &t->trend, r, &bar, &people));
+    ask_give_who(a, &people, ASK_COUNTS);
+    return ERR_OK;
+}
+
 Err ask_stickiness(Asking *a, const Query *q, const ApiQuery *in)
 {
     const ApiStickinessQuestion *question = &in->stickiness;
@@ -53,5 +68,5 @@ Err ask_stickiness(Asking *a, const Query *q, const ApiQuery *in)
     TRY(query_trend(a->ctx, q, &t.trend, &result));
     a->answer->stickiness_is = DTO_VALUE;
     give_stickiness(a, &t, &result, &a->answer->stickiness);
-    return ERR_OK;
+    return a->who == NULL ? ERR_OK : give_who(a, q, &t, &result);
 }

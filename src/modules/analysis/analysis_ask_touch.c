@@ -67,6 +67,29 @@ static void give_row(const Asking *a, const AskTouch *t, const TouchRow *row, Ap
     out->credit = give_credit(a, t, row->credit);
 }
 
+/* Of a row, of the conversions without a touch, or of all. */
+static Err give_who(Asking *a, const Query *q, const AskTouch *t, const TouchResult *r)
+{
+    static const ApiPeopleOutcome HAS[] = {API_PEOPLE_OUTCOME_REACHED, API_PEOPLE_OUTCOME_DIRECT};
+    ApiPeopleOutcome outcome = API_PEOPLE_OUTCOME_REACHED;
+    uint32_t bar = TOUCH_BAR_TOTAL;
+    People people;
+    TRY(ask_outcome(a, HAS, ARRAY_LEN(HAS), API_PEOPLE_OUTCOME_REACHED, &outcome));
+    if (outcome == API_PEOPLE_OUTCOME_DIRECT && ask_names_series(a))
+        return ask_no_bar(a->ctx, "/people/values", "what is direct has no row");
+    if (outcome == API_PEOPLE_OUTCOME_DIRECT)
+        bar = TOUCH_BAR_DIRECT;
+    if (ask_names_series(a)) {
+        for (bar = 0; bar < r->count; bar++)
+            if (ask_is_series(a, &t->rows.series, r->rows[bar].values, r->rows[bar].is_other))
+                break;
+        TRY(ask_found_series(a->ctx, bar, r->count));
+    }
+    TRY(query_touch_people(a->ctx, q, &t->touch, r, bar, &people));
+    ask_give_who(a, &people, ASK_COUNTS);
+    return ERR_OK;
+}
+
 Err ask_touch(Asking *a, const Query *q, const ApiQuery *in)
 {
     AskTouch t = {.rows = {.number = {.type = EVENT_NONE}}};
@@ -84,5 +107,5 @@ Err ask_touch(Asking *a, const Query *q, const ApiQuery *in)
     out->rows = ARENA_ARRAY(a->ctx->arena, ApiTouchRow, (size_t)result.count + 1);
     for (uint32_t i = 0; i < result.count; i++)
         give_row(a, &t, &result.rows[i], &out->rows[i]);
-    return ERR_OK;
+    return a->who == NULL ? ERR_OK : give_who(a, q, &t, &result);
 }

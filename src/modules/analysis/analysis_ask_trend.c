@@ -265,6 +265,41 @@ static Err give_trend(const Asking *a, const Parts *parts, ApiTrendAnswer *out)
     return parts->has_formula ? give_formula(a, parts, out) : ERR_OK;
 }
 
+/* ---- who they are -------------------------------------------------------------------------------- */
+
+static Err find_part(const Asking *a, const Parts *parts, uint32_t *out)
+{
+    const ApiPeopleBar *bar = a->who;
+    *out = 0;
+    if (!parts->lettered)
+        return bar->letter_is == DTO_VALUE
+                   ? ask_no_bar(a->ctx, "/people/letter", "the answer has no letters")
+                   : ERR_OK;
+    if (bar->letter_is == DTO_VALUE)
+        *out = (uint32_t)bar->letter.ptr[0] - 'A';
+    if (bar->letter_is != DTO_VALUE || bar->letter.len != 1 || *out >= parts->count)
+        return ask_no_bar(a->ctx, "/people/letter", "say which of the series");
+    return ERR_OK;
+}
+
+static Err give_who(Asking *a, const Query *q, const Parts *parts)
+{
+    const ApiPeopleBar *in = a->who;
+    uint32_t part = 0;
+    TRY(find_part(a, parts, &part));
+    const AskTrend *t = &parts->at[part];
+    const TrendResult *r = &parts->results[part];
+    const bool sums = t->trend.measure == TREND_SUM || t->trend.of == TREND_OF_PERSON_SUM;
+    TrendBar bar = {.series = 0};
+    People people;
+    TRY(ask_place(a->ctx, in->interval_is, in->interval, t->trend.bucket_count, "/people/interval",
+                  &bar.cell));
+    TRY(ask_trend_series(a, t, r, &bar.series));
+    TRY(query_trend_people(a->ctx, q, &t->trend, r, &bar, &people));
+    ask_give_who(a, &people, sums ? (AskAmount){scale_of(a, t), is_money(t)} : ASK_COUNTS);
+    return ERR_OK;
+}
+
 Err ask_trend(Asking *a, const Query *q, const ApiQuery *in)
 {
     Parts *parts = ARENA_NEW(a->ctx->arena, Parts);
@@ -273,5 +308,6 @@ Err ask_trend(Asking *a, const Query *q, const ApiQuery *in)
     TRY(ask_texts(a, q, err));
     TRY(ask_parts(a, q, parts));
     a->answer->trend_is = DTO_VALUE;
-    return give_trend(a, parts, &a->answer->trend);
+    TRY(give_trend(a, parts, &a->answer->trend));
+    return a->who == NULL ? ERR_OK : give_who(a, q, parts);
 }

@@ -46,19 +46,21 @@ static int64_t wait_until_us(int64_t deadline_us)
 typedef struct Question {
     size_t is_there; /* where ApiQuery says so */
     Err (*ask)(Asking *a, const Query *q, const ApiQuery *in);
+    unsigned told_by; /* one of its numbers, when its people are asked for */
 } Question;
 
 static const Question QUESTIONS[] = {
-    {offsetof(ApiQuery, trend_is), ask_trend},
-    {offsetof(ApiQuery, funnel_is), ask_funnel},
-    {offsetof(ApiQuery, retention_is), ask_retention},
-    {offsetof(ApiQuery, stickiness_is), ask_stickiness},
-    {offsetof(ApiQuery, lifecycle_is), ask_lifecycle},
-    {offsetof(ApiQuery, segment_is), ask_segment},
-    {offsetof(ApiQuery, paths_is), ask_paths},
-    {offsetof(ApiQuery, transitions_is), ask_transitions},
-    {offsetof(ApiQuery, sessions_is), ask_sessions},
-    {offsetof(ApiQuery, touch_is), ask_touch},
+    {offsetof(ApiQuery, trend_is), ask_trend, BAR_LETTER | BAR_SERIES | BAR_INTERVAL},
+    {offsetof(ApiQuery, funnel_is), ask_funnel, BAR_SERIES | BAR_INTERVAL | BAR_STEP | BAR_OUTCOME},
+    {offsetof(ApiQuery, retention_is), ask_retention, BAR_SERIES | BAR_INTERVAL | BAR_COLUMN},
+    {offsetof(ApiQuery, stickiness_is), ask_stickiness, BAR_SERIES | BAR_N | BAR_OUTCOME},
+    {offsetof(ApiQuery, lifecycle_is), ask_lifecycle, BAR_SERIES | BAR_INTERVAL | BAR_OUTCOME},
+    {offsetof(ApiQuery, segment_is), ask_segment, 0},
+    {offsetof(ApiQuery, paths_is), ask_paths, BAR_STEP | BAR_NODES | BAR_OUTCOME},
+    {offsetof(ApiQuery, transitions_is), ask_transitions, BAR_NODES},
+    {offsetof(ApiQuery, sessions_is), ask_sessions,
+     BAR_SERIES | BAR_INTERVAL | BAR_OUTCOME | BAR_NODES},
+    {offsetof(ApiQuery, touch_is), ask_touch, BAR_SERIES | BAR_OUTCOME},
 };
 
 /* How many are asked; *out = the last of them. */
@@ -94,6 +96,7 @@ static Err query(Work *work, Call *call)
     if (asked != 1)
         return fail_field(ctx, "", "query.one", "ask one question at a time, not %d", asked);
     TRY(ask_calendar(&a, in));
+    TRY(ask_who(&a, in, question->told_by));
     a.answer->warnings = ARENA_ARRAY(ctx->arena, Str, ASK_WARNINGS_MAX);
     const int64_t began_us = clock_mono_us();
     ScanView *view = engine_view(work->engine);
