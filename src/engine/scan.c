@@ -3,7 +3,6 @@
  */
 #include "engine/scan.h"
 
-#include "engine/bits.h"
 #include "engine/kernels.h"
 #include "engine/order.h"
 
@@ -258,12 +257,20 @@ static void reserve_rows(Rows *r, uint32_t n, uint32_t props)
 
 /* ---- one list of one block --------------------------------------------------------------------- */
 
+/* An instant, of which some are far away, as one of the week: never behind its end. */
+static int64_t in_week(int64_t at_ms, int64_t week_ms)
+{
+    if (at_ms <= week_ms)
+        return 0;
+    return at_ms >= week_ms + PART_WEEK_MS ? PART_WEEK_MS : at_ms - week_ms;
+}
+
 /* Rows of the list outside the time range of the select lose their mask. */
 static void mask_time(const ScanSelect *s, const FilterRows *r, const int64_t *ms, uint8_t *mask)
 {
     const int64_t week_ms = r->part->head->week_ms;
-    const int64_t from = s->from_ms - week_ms, to = s->to_ms - week_ms;
-    if (from <= 0 && to >= PART_WEEK_MS)
+    const int64_t from = in_week(s->from_ms, week_ms), to = in_week(s->to_ms, week_ms);
+    if (from == 0 && to == PART_WEEK_MS)
         return;
     for (uint32_t i = 0; i < r->count; i++) {
         const int64_t at =
@@ -296,11 +303,14 @@ static bool read_events(Scanner *s, const FilterRows *r, uint32_t *out)
     const PartColumn *c = part_find_column(r->part, r->list, PROP_EVENT);
     int64_t *wide = malloc(((size_t)r->count + KERNEL_SLACK) * sizeof *wide);
     CHECK(wide != NULL);
-    const bool good = c != NULL && filter_values(r, c, 0, &s->filter, wide);
-    for (uint32_t i = 0; good && i < r->count; i++)
+    const bool good = c != NULL && filter_values(r, c, PART_PERSON, &s->filter, wide);
+    bool odd = false;
+    for (uint32_t i = 0; good && i < r->count; i++) {
         out[i] = (uint32_t)wide[i];
+        odd |= out[i] == PART_PERSON; /* never among the rest */
+    }
     free(wide);
-    return good;
+    return good && !odd;
 }
 
 static void rescale_values(int64_t *values, uint32_t n, int from, int to)
@@ -427,16 +437,11 @@ static const uint32_t *weave(const Scanner *s, const PartScan *p, const uint32_t
 static bool weave_lists(Scanner *s, PartScan *p, uint32_t block, const uint32_t *cell_of,
                         Woven *out)
 {
-    const Kernels *k = kernels();
-    const PartHead *h = p->part->head;
     uint32_t first = 0;
     const uint32_t n = part_sequence_rows(p->part, block, &p->sequence_cursor, &first);
-    const uint64_t at = h->sequence_at + (uint64_t)first * h->sequence_width / 8;
-    if (!part_touch(p->part, at, bits_bytes(n, (int)h->sequence_width) + 1))
-        return false;
     reserve_codes(s, n);
-    k->unpack8(p->part->data + h->sequence_at, first, n, (int)h->sequence_width, s->codes);
-    if (k->pick(s->codes, n, p->pick, s->lists) != out->count)
+    if (n == 0 || !part_read_sequence(p->part, p->sequence_cursor, s->codes) ||
+        kernels()->pick(s->codes, n, p->pick, s->lists) != out->count)
         return false;
     out->lists = s->lists;
     out->keys = weave(s, p, cell_of, out->count, s->keys, s->woven_keys);
