@@ -367,15 +367,9 @@ const Dict *schema_texts(const Schema *s, uint32_t prop)
     return prop == PROP_EVENT ? s->events : schema_prop_at(s, prop)->values;
 }
 
-/* A part that somebody forged may have any number. */
-static Str text_of_number(const Dict *d, uint32_t number)
-{
-    return number == 0 || number > dict_count(d) ? STR("") : dict_text(d, number);
-}
-
 Str schema_event_name(const Schema *s, uint32_t event)
 {
-    return text_of_number(s->events, event);
+    return dict_text(s->events, event);
 }
 
 Str schema_prop_name(const Schema *s, uint32_t prop)
@@ -385,7 +379,7 @@ Str schema_prop_name(const Schema *s, uint32_t prop)
 
 Str schema_text(const Schema *s, uint32_t prop, uint32_t code)
 {
-    return text_of_number(schema_prop_at(s, prop)->values, code);
+    return dict_text(schema_prop_at(s, prop)->values, code);
 }
 
 EventActor schema_actor_of(const Schema *s, uint32_t person)
