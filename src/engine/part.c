@@ -467,11 +467,11 @@ static bool found_sound(Part *part, uint32_t bit, bool sound)
 /* Ascending, of persons of a block, and none behind the week. */
 static bool keys_make_sense(const uint32_t *keys, uint32_t n)
 {
-    uint32_t odd = keys[n - 1] >> PART_SECOND_BITS >= PART_BLOCK_PERSONS;
-    for (uint32_t i = 0; i < n; i++)
-        odd |= (keys[i] & PART_SECOND_MASK) >= WEEK_SECONDS;
-    for (uint32_t i = 1; i < n; i++)
-        odd |= keys[i] < keys[i - 1];
+    uint32_t odd = keys[n - 1] >> PART_SECOND_BITS >= PART_BLOCK_PERSONS, before = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        odd |= (keys[i] < before) | ((keys[i] & PART_SECOND_MASK) >= WEEK_SECONDS);
+        before = keys[i];
+    }
     return odd == 0;
 }
 
@@ -488,14 +488,17 @@ bool part_read_keys(Part *part, const PartRows *rows, uint32_t *out)
 
 static bool sequence_makes_sense(const Part *part, uint32_t block, const uint8_t *codes, uint32_t n)
 {
-    uint32_t count[UINT8_MAX + 1] = {0}, of_lists = 0;
+    enum { WAYS = 4 }; /* a counter that was just written is slow to read */
+    uint32_t counts[WAYS][UINT8_MAX + 1] = {{0}}, of_lists = 0;
     bool odd = false;
     for (uint32_t i = 0; i < n; i++)
-        count[codes[i]]++;
+        counts[i % WAYS][codes[i]]++;
     for (uint32_t l = 0; l < part->head->list_count; l++) {
-        uint32_t cursor = 0;
-        odd |= part_list_rows(part, &part->lists[l], block, &cursor).count != count[l];
-        of_lists += count[l];
+        uint32_t cursor = 0, count = 0;
+        for (int way = 0; way < WAYS; way++)
+            count += counts[way][l];
+        odd |= part_list_rows(part, &part->lists[l], block, &cursor).count != count;
+        of_lists += count;
     }
     return !odd && of_lists == n;
 }
