@@ -49,12 +49,32 @@ typedef struct Original {
 
 static Original originals[FORGE_SHAPES];
 
+static void remove_files(Ctx *ctx, Str folder)
+{
+    Str *names = NULL;
+    size_t n = 0;
+    CHECK(file_list(ctx, folder, &names, &n) == ERR_OK);
+    for (size_t i = 0; i < n; i++)
+        CHECK(file_remove(ctx, folder, names[i]) == ERR_OK);
+}
+
+static void remove_folders(void)
+{
+    Ctx ctx = {.arena = arena_new(1 << 12)};
+    for (ForgeShape shape = 0; shape < FORGE_SHAPES; shape++) {
+        remove_files(&ctx, originals[shape].folder);
+        CHECK(rmdir(originals[shape].path) == 0);
+    }
+    arena_free(ctx.arena);
+}
+
 static void make_originals(void)
 {
     static Ctx ctx;
     if (ctx.arena != NULL)
         return;
     ctx.arena = arena_new(1 << 20); /* for good */
+    CHECK(atexit(remove_folders) == 0);
     log_setup(LOG_OFF, false);
     for (ForgeShape shape = 0; shape < FORGE_SHAPES; shape++) {
         Original *o = &originals[shape];
@@ -82,11 +102,7 @@ static void put_file(Ctx *ctx, Str folder, Str name, Str bytes)
 
 static void put_back(Ctx *ctx, const Original *o)
 {
-    Str *names = NULL;
-    size_t n = 0;
-    CHECK(file_list(ctx, o->folder, &names, &n) == ERR_OK);
-    for (size_t i = 0; i < n; i++)
-        CHECK(file_remove(ctx, o->folder, names[i]) == ERR_OK);
+    remove_files(ctx, o->folder);
     for (size_t i = 0; i < o->count; i++)
         put_file(ctx, o->folder, o->names[i], o->bytes[i]);
 }

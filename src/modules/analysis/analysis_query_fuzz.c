@@ -241,6 +241,13 @@ static void check_answer(Ctx *ctx, const ApiOperation *op, const void *reply)
     buf_free(&text);
 }
 
+static Shop shop;
+
+static void close_shop(void)
+{
+    shop_close(&shop);
+}
+
 static Err ask(Shop *s, Crew *crew, Ctx *ctx, Str json)
 {
     const Door *door = ANALYSIS_DOORS;
@@ -260,11 +267,11 @@ static Err ask(Shop *s, Crew *crew, Ctx *ctx, Str json)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static Shop shop;
     static Crew *crew;
     static Arena *arena;
     if (crew == NULL) {
         shop_open(&shop, 1);
+        CHECK(atexit(close_shop) == 0);
         engine_set_complete(shop.engine);
         crew = crew_new(1);
         arena = arena_new(1 << 16);
