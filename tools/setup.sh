@@ -3,6 +3,7 @@
 #
 #   setup.sh GROUP...      build: the program     web: its pages     test: the suites
 #                          browser: the pages' tests   lint: the checks   bare: the bare machine
+#                          arm: the engine on ARM
 #                          bench: the load generator and the peers   clickhouse: one more peer
 #
 # Does nothing, quickly, when all is there.  Installing needs root or sudo; without, it says the line.
@@ -53,6 +54,9 @@ lint  clang-tidy              static checks
 lint  clang                   warnings of the second compiler
 lint  binutils                nm: reads the object files
 lint  shellcheck              checks the shell scripts
+arm   gcc-aarch64-linux-gnu   the compiler for ARM
+arm   libc6-dev-arm64-cross   its C library
+arm   qemu-user               runs what it made
 bare  debootstrap             makes a bare Debian 12
 bare  curl                    looks at the demo in it
 bare  curl                    looks at its pages from outside

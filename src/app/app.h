@@ -101,6 +101,9 @@ MUST_USE Err columns_open(App *app);
 /* Opens it as it is, without following or changing anything: to look at it. */
 MUST_USE Err columns_look(App *app);
 
+/* The same beside a server, which may merge files meanwhile. */
+MUST_USE Err columns_look_beside(App *app);
+
 /* The same for questions, also beside a running server: with what only the log has, in memory, and a crew.  Errors
  * besides those of engine_open(): BUSY "query.reading" (more than fits), "query.closed" (columns of another log). */
 MUST_USE Err columns_look_now(App *app);

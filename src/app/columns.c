@@ -231,7 +231,7 @@ enum { LOOKS_MAX = 20, LOOK_AGAIN_MS = 50 };
 
 /* A file that the manifest names may be gone when it is opened: a server has merged it meanwhile, and there is
  * another manifest. */
-static Err look_beside(App *app)
+Err columns_look_beside(App *app)
 {
     Err err = columns_look(app);
     for (int looks = 1; err != ERR_OK && is_damage(&app->ctx.fault) && looks < LOOKS_MAX; looks++) {
@@ -302,7 +302,7 @@ static Err read_tail(App *app)
 
 Err columns_look_now(App *app)
 {
-    TRY(look_beside(app));
+    TRY(columns_look_beside(app));
     TRY(read_tail(app));
     app->crew = crew_new(0);
     return ERR_OK;

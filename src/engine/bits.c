@@ -78,10 +78,23 @@ void key_stream_encode(const uint32_t *keys, uint32_t n, Buf *out)
     out->len += (size_t)(data - start);
 }
 
+enum { KEYS_PER_WORD = 32 }; /* two bits each */
+
+static uint64_t sum_of_pairs(uint64_t pairs)
+{
+    const uint64_t low = UINT64_C(0x5555555555555555);
+    return (uint64_t)(__builtin_popcountll(pairs & low) + 2 * __builtin_popcountll(pairs & ~low));
+}
+
 uint64_t key_stream_bytes(const uint8_t *src, uint32_t n)
 {
-    uint64_t bytes = (n + 3) / 4 + n;
-    for (uint32_t i = 0; i < n; i++)
+    uint64_t bytes = (n + UINT64_C(3)) / 4 + n, pairs = 0;
+    uint32_t i = 0;
+    for (; n - i >= KEYS_PER_WORD; i += KEYS_PER_WORD) {
+        memcpy(&pairs, src + i / 4, sizeof pairs);
+        bytes += sum_of_pairs(pairs);
+    }
+    for (; i < n; i++)
         bytes += src[i >> 2] >> (i & 3) * 2 & 3U;
     return bytes;
 }

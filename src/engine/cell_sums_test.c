@@ -3,6 +3,7 @@
  */
 #include "engine/cell_sums.h"
 
+#include "base/clock.h"
 #include "base/rand.h"
 #include "base/test.h"
 
@@ -65,6 +66,21 @@ TEST(cell_sums_have_each_pair_once_in_order_with_all_that_was_added)
     compare(&random, PAIRS, 17, 1);
 }
 
+/* Each addition would sort all of them once more. */
+TEST(what_is_added_to_full_cell_sums_costs_nothing)
+{
+    enum { PAIRS_MAX = 1 << 16, MORE = 1 << 22, SECONDS = 10 };
+    CellSums t = {.max = PAIRS_MAX};
+    for (uint32_t i = 0; !t.is_full; i++)
+        cell_sums_add(&t, i, i, 1);
+    const int64_t began_us = clock_mono_us();
+    for (uint32_t i = 0; i < MORE && clock_mono_us() - began_us < SECONDS * 1000000; i += 1024)
+        for (uint32_t k = 0; k < 1024; k++)
+            cell_sums_add(&t, i + k, PAIRS_MAX + i + k, 1);
+    CHECK(clock_mono_us() - began_us < SECONDS * 1000000);
+    cell_sums_free(&t);
+}
+
 TEST(full_cell_sums_say_so_and_those_of_few_pairs_are_never_full)
 {
     CellSums few = {.max = 4096}, many = {.max = 4096}, large = {.max = 4096};
@@ -77,6 +93,10 @@ TEST(full_cell_sums_say_so_and_those_of_few_pairs_are_never_full)
     cell_sums_add(&large, 1, 1, INT64_MAX);
     cell_sums_add(&large, 1, 1, 1);
     CHECK(large.is_full);
+    const CellSum last = many.at[many.count - 1];
+    const uint32_t count = many.count;
+    cell_sums_add(&many, last.cell, last.value, 1);
+    CHECK(many.count == count && memcmp(&many.at[count - 1], &last, sizeof last) == 0);
     cell_sums_free(&few);
     cell_sums_free(&many);
     cell_sums_free(&large);

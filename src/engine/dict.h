@@ -47,7 +47,7 @@ void dict_near(const Dict *d, uint64_t hash, DictStep step);
 uint32_t dict_find_hashed(const Dict *d, Str text, uint64_t hash);
 uint32_t dict_add_hashed(Dict *d, Str text, uint64_t hash);
 
-/* The text of a number in [1, count]; empty when it was forgotten. */
+/* The text of a number in [1, count]; empty when it was forgotten, or no text has it: a forged part may say any. */
 Str dict_text(const Dict *d, uint32_t number);
 
 /* The number has no text any more, and the text no number: when it comes again, it gets another one. */

@@ -27,6 +27,7 @@ typedef struct ManifestHead {
 _Static_assert(sizeof(ManifestHead) == 168, "on-disk layout");
 
 enum { MANIFEST_BYTES_MAX = 1 << 24, CRC_FROM = offsetof(ManifestHead, crc) + 4 };
+#define FILE_NUMBER_MAX (UINT64_C(1) << 62) /* what counts on from below it never overflows */
 
 Str engine_file_name(uint64_t number, const char *suffix, char dst[ENGINE_NAME_BYTES])
 {
@@ -132,7 +133,19 @@ static bool manifest_is_good(Str bytes, ManifestHead *head)
     return memcmp(head->magic, "TDEVENG1", 8) == 0 && head->version == ENGINE_MANIFEST_VERSION &&
            crc32c_add(0, str_slice(bytes, CRC_FROM, bytes.len)) == head->crc &&
            head->file_count == (bytes.len - sizeof *head) / sizeof(uint64_t) &&
-           head->names_bytes >= 0;
+           head->names_bytes >= 0 && head->origin_ms >= -ENGINE_TIME_MS_MAX &&
+           head->origin_ms <= ENGINE_TIME_MS_MAX && head->durable_seq > 0 &&
+           head->durable_seq <= EVENTS_SEQ_MAX && head->next_number <= FILE_NUMBER_MAX;
+}
+
+/* No number is used twice: a new file would be written over one that is there. */
+static bool numbers_fit(const Engine *e)
+{
+    for (uint32_t i = 0; i < e->file_count; i++)
+        if (e->files[i].number >= e->next_number ||
+            (i > 0 && e->files[i].number == e->files[i - 1].number))
+            return false;
+    return true;
 }
 
 static int by_week(const void *a, const void *b)
@@ -153,6 +166,8 @@ static Err open_files(Ctx *ctx, Engine *e, Str numbers)
         e->file_count++;
     }
     qsort(e->files, e->file_count, sizeof *e->files, by_week);
+    if (!numbers_fit(e))
+        return fail(ctx, ERR_INTERNAL, "events.manifest_damaged", "numbers of files");
     for (uint32_t i = 0; i < e->file_count; i++)
         if (engine_week(e, e->files[i].part->head->week_ms) == NULL)
             return fail(ctx, ERR_INTERNAL, "events.manifest_damaged", "too many weeks");

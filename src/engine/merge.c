@@ -43,14 +43,20 @@ Err merge_read_column(Merge *m, const FilterRows *r, const PartColumn *c, int sc
         return merge_damaged(m, r->part);
     for (int s = c->scale; c->kind == PART_NUMBERS && s < scale; s++)
         for (uint32_t i = 0; i < r->count; i++)
-            out[i] = out[i] == PART_MISSING ? PART_MISSING : out[i] * 10;
+            out[i] = out[i] == PART_MISSING ? PART_MISSING : (int64_t)((uint64_t)out[i] * 10);
     return ERR_OK;
 }
 
 static Err read_events(Merge *m, const FilterRows *r, int64_t *out)
 {
     const PartColumn *c = part_find_column(r->part, r->list, PROP_EVENT);
-    return c == NULL ? merge_damaged(m, r->part) : merge_read_column(m, r, c, 0, out);
+    if (c == NULL)
+        return merge_damaged(m, r->part);
+    TRY(merge_read_column(m, r, c, 0, out));
+    for (uint32_t i = 0; i < r->count; i++)
+        if (out[i] == PART_MISSING)
+            return merge_damaged(m, r->part);
+    return ERR_OK;
 }
 
 /* ---- which lists there will be ------------------------------------------------------------------ */
@@ -386,6 +392,7 @@ static Err begin_part(Merge *m, InPart *in, uint32_t block)
     in->left = part_sequence_rows(in->part, block, &in->sequence_cursor, &in->first);
     in->moved = moved_block(m->moved, block, in->part->generation);
     in->from = in->to = 0;
+    in->last_key = 0;
     for (uint32_t l = 0; in->left > 0 && l < h->list_count; l++) {
         InList *list = &in->lists[l];
         list->rows = part_list_rows(in->part, &in->part->lists[l], block, &list->cursor);
@@ -463,6 +470,9 @@ static Err fill_window(Merge *m, InPart *in)
     in->from = in->to = 0;
     for (uint32_t i = 0; i < n; i++) {
         const Cell cell = by_list[next[codes[i]]++];
+        if (cell.key < in->last_key)
+            return merge_damaged(m, in->part);
+        in->last_key = cell.key;
         if (in->moved == NULL || !is_dead(in, &cell))
             in->window[in->to++] = cell;
     }

@@ -71,6 +71,7 @@ typedef struct InPart {
     uint32_t first, left; /* of the block's sequence: what the window has not taken */
     Cell *window;         /* rows in order */
     uint32_t from, to;    /* of them: what waits */
+    uint64_t last_key;    /* of the block's rows so far: they ascend, or the part is damaged */
 } InPart;
 
 typedef struct Merge {

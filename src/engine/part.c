@@ -12,6 +12,12 @@
 
 _Static_assert((int)PART_SLACK_BYTES >= (int)KERNEL_SLACK, "kernels read that far");
 
+/* Beyond all weeks that there are (ENGINE_TIME_MS_MAX): sums of times do not overflow. */
+#define WEEK_MS_MAX (INT64_C(1) << 42)
+
+enum { WEEK_SECONDS = 604800, EVENT_BITS = 16, MS_MAX = 999 };
+_Static_assert(1 << EVENT_BITS > (int)PART_EVENTS_MAX, "a code of an event name");
+
 /* ---- opening ---------------------------------------------------------------------------------- */
 
 static Err damaged(Ctx *ctx, const char *what)
@@ -46,14 +52,21 @@ static bool sizes_fit(const PartHead *h)
     const uint64_t pieces = (h->tables_at - PART_DATA_AT + PART_PIECE_BYTES - 1) / PART_PIECE_BYTES;
     return h->file_bytes <= PART_BYTES_MAX && h->tables_at >= PART_DATA_AT &&
            h->tables_at <= h->file_bytes && h->tables_at % 8 == 0 && h->rows <= PART_ROWS_MAX &&
-           h->list_count <= PART_LISTS_MAX && h->column_count <= PART_COLUMNS_MAX &&
-           h->items_count <= h->column_count && h->block_count <= h->rows &&
-           h->tables_bytes == part_tables_bytes(h) && h->piece_count == pieces &&
-           h->pieces_at == h->tables_at + h->tables_bytes &&
+           h->list_count > 0 && h->list_count <= PART_LISTS_MAX &&
+           h->column_count <= PART_COLUMNS_MAX && h->items_count <= h->column_count &&
+           h->block_count <= h->rows && h->tables_bytes == part_tables_bytes(h) &&
+           h->piece_count == pieces && h->pieces_at == h->tables_at + h->tables_bytes &&
            h->pieces_at + pieces * sizeof(uint32_t) + PART_SLACK_BYTES <= h->file_bytes &&
            h->sequence_width <= 8 && h->sequence_at >= PART_DATA_AT &&
            h->sequence_bytes == bits_bytes(h->rows, (int)h->sequence_width) &&
-           h->sequence_at + h->sequence_bytes <= h->tables_at;
+           h->sequence_at <= h->tables_at && h->sequence_bytes <= h->tables_at - h->sequence_at;
+}
+
+static bool times_fit(const PartHead *h)
+{
+    return h->week_ms >= -WEEK_MS_MAX && h->week_ms <= WEEK_MS_MAX && h->from_seq <= h->to_seq &&
+           (h->rows == 0 || (h->min_ms >= h->week_ms && h->min_ms <= h->max_ms &&
+                             h->max_ms < h->week_ms + PART_WEEK_MS));
 }
 
 static void find_tables(Part *p)
@@ -72,11 +85,32 @@ static void find_tables(Part *p)
     p->piece_crc = (const void *)(p->data + h->pieces_at);
 }
 
+/* The width follows from what the column may hold, as its builder says it. */
+static bool values_fit(const PartColumn *c)
+{
+    if (c->kind == PART_CODES)
+        return c->max >= -1 && c->max <= UINT32_MAX &&
+               c->width == bits_width(c->max < 0 ? 0 : (uint64_t)c->max);
+    if (c->kind != PART_NUMBERS || c->nullable > 1 || c->scale > PART_SCALE_MAX ||
+        c->base == PART_MISSING)
+        return false;
+    const uint64_t span = c->max < c->base ? 0 : (uint64_t)c->max - (uint64_t)c->base + c->nullable;
+    return c->width == bits_width(span);
+}
+
+/* What is reckoned with, or counted by, has bounds of its own. */
+static bool property_fits(const PartColumn *c)
+{
+    if (c->prop == PROP_MS)
+        return c->kind == PART_NUMBERS && c->scale == 0 && c->base >= 0 && c->max <= MS_MAX;
+    return c->prop != PROP_EVENT || (c->kind == PART_CODES && c->width <= EVENT_BITS);
+}
+
 static bool column_fits(const Part *p, const PartColumn *c, uint32_t rows)
 {
-    return c->width <= 64 && c->bytes == bits_bytes(rows, c->width) && c->at >= PART_DATA_AT &&
-           c->at <= p->head->tables_at && c->bytes <= p->head->tables_at - c->at &&
-           (c->kind == PART_CODES ? c->width <= 32 : c->kind == PART_NUMBERS);
+    return values_fit(c) && property_fits(c) && c->bytes == bits_bytes(rows, c->width) &&
+           c->at >= PART_DATA_AT && c->at <= p->head->tables_at &&
+           c->bytes <= p->head->tables_at - c->at;
 }
 
 /* Keys and columns lie in the data, the columns by property. */
@@ -94,6 +128,13 @@ static bool stretches_fit(const Part *p, const PartList *l)
     return true;
 }
 
+/* A key takes one to four bytes, and two bits that say so: rows are never more than bytes. */
+static bool keys_fit(uint32_t rows, uint32_t bytes)
+{
+    const uint64_t least = (uint64_t)rows + (rows + UINT64_C(3)) / 4;
+    return bytes >= least && bytes <= least + UINT64_C(3) * rows;
+}
+
 static bool list_fits(const Part *p, const PartList *l)
 {
     const PartHead *h = p->head;
@@ -103,7 +144,8 @@ static bool list_fits(const Part *p, const PartList *l)
     const PartDir *d = p->dir + l->first_dir;
     for (uint32_t i = 0; i < l->dir_count; i++)
         if (d[i].block >= d[i + 1].block || d[i].first_row >= d[i + 1].first_row ||
-            d[i].keys_at >= d[i + 1].keys_at)
+            d[i].keys_at >= d[i + 1].keys_at ||
+            !keys_fit(d[i + 1].first_row - d[i].first_row, d[i + 1].keys_at - d[i].keys_at))
             return false;
     if (d[l->dir_count].first_row != l->rows || d[l->dir_count].keys_at != l->keys_bytes ||
         d[l->dir_count].block != PART_NO_BLOCK || d[0].first_row != 0)
@@ -128,12 +170,40 @@ static bool items_fit(const Part *p, const PartItems *items)
            counts->kind == PART_NUMBERS && counts->scale == 0;
 }
 
+/* Each event name has one list, and those that share one have the last, which says of each row which it is. */
+static bool names_fit(const Part *p)
+{
+    uint64_t seen[(PART_EVENTS_MAX + 1) / 64] = {0};
+    for (uint32_t i = 0; i < p->head->list_count; i++) {
+        const uint32_t event = p->lists[i].event;
+        if (event == PART_REST && i + 1 == p->head->list_count)
+            return part_find_column(p, &p->lists[i], PROP_EVENT) != NULL;
+        if (event > PART_EVENTS_MAX || (seen[event / 64] >> (event & 63) & 1) != 0)
+            return false;
+        seen[event / 64] |= UINT64_C(1) << (event & 63);
+    }
+    return true;
+}
+
+/* Each on its own; their entries stand behind each other, and their rows together are those of the sequence. */
+static bool lists_fit(const Part *p)
+{
+    uint64_t rows = 0, entries = 0;
+    for (uint32_t i = 0; i < p->head->list_count; i++) {
+        const PartList *l = &p->lists[i];
+        if (l->first_dir != entries || !list_fits(p, l))
+            return false;
+        entries += (uint64_t)l->dir_count + 1;
+        rows += l->rows;
+    }
+    return rows == p->head->rows;
+}
+
 static bool tables_fit(const Part *p)
 {
     const PartHead *h = p->head;
-    for (uint32_t i = 0; i < h->list_count; i++)
-        if (!list_fits(p, p->lists + i))
-            return false;
+    if (!lists_fit(p) || !names_fit(p))
+        return false;
     for (uint32_t i = 0; i < h->items_count; i++)
         if (!items_fit(p, &p->items[i]) ||
             (i > 0 && items_order(&p->items[i]) <= items_order(&p->items[i - 1])))
@@ -142,7 +212,7 @@ static bool tables_fit(const Part *p)
         if (p->blocks[i].block >= p->blocks[i + 1].block ||
             p->blocks[i].first_row >= p->blocks[i + 1].first_row)
             return false;
-    return p->blocks[h->block_count].first_row == h->rows &&
+    return p->blocks[0].first_row == 0 && p->blocks[h->block_count].first_row == h->rows &&
            p->blocks[h->block_count].block == PART_NO_BLOCK;
 }
 
@@ -150,7 +220,7 @@ static Err check_part(Ctx *ctx, Part *p)
 {
     if (p->bytes.len < sizeof(PartHead) || !head_is_good(p->head, p->bytes.len))
         return damaged(ctx, "head");
-    if (!sizes_fit(p->head))
+    if (!sizes_fit(p->head) || !times_fit(p->head))
         return damaged(ctx, "sizes");
     const uint64_t end = p->head->pieces_at + p->head->piece_count * sizeof(uint32_t);
     const Str tables = str_slice(p->bytes, p->head->tables_at, end);
@@ -158,6 +228,15 @@ static Err check_part(Ctx *ctx, Part *p)
         return damaged(ctx, "tables");
     find_tables(p);
     return tables_fit(p) ? ERR_OK : damaged(ctx, "order of the tables");
+}
+
+static _Atomic uint64_t *bits_of(uint32_t count, bool value)
+{
+    _Atomic uint64_t *bits = calloc((size_t)count / 64 + 1, sizeof *bits);
+    CHECK(bits != NULL);
+    for (uint32_t i = 0; value && i <= count / 64; i++)
+        atomic_store(&bits[i], UINT64_MAX);
+    return bits;
 }
 
 Err part_open(Ctx *ctx, Str bytes, bool is_mapped, uint64_t number, Part **out)
@@ -173,10 +252,9 @@ Err part_open(Ctx *ctx, Str bytes, bool is_mapped, uint64_t number, Part **out)
     Part *p = malloc(sizeof *p);
     CHECK(p != NULL);
     memcpy(p, &found, sizeof *p);
-    p->good = calloc(p->head->piece_count / 64 + 1, sizeof *p->good);
-    CHECK(p->good != NULL);
-    for (uint32_t i = 0; !is_mapped && i <= p->head->piece_count / 64; i++)
-        atomic_store(&p->good[i], UINT64_MAX); /* we made it just now */
+    /* What is in memory we made just now. */
+    p->good = bits_of(p->head->piece_count, !is_mapped);
+    p->sound = bits_of(p->head->dir_count + p->head->block_count, !is_mapped);
     atomic_store(&p->refs, 1);
     *out = p;
     return ERR_OK;
@@ -197,6 +275,7 @@ void part_unref(Part *part)
     else
         free((void *)(uintptr_t)part->bytes.ptr);
     free((void *)(uintptr_t)part->good);
+    free((void *)(uintptr_t)part->sound);
     part_active_free(part);
     free(part);
 }
@@ -351,7 +430,8 @@ PartRows part_list_rows(const Part *part, const PartList *list, uint32_t block, 
     return (PartRows){.first = dir[i].first_row,
                       .count = dir[i + 1].first_row - dir[i].first_row,
                       .keys = part->data + list->keys_at + dir[i].keys_at,
-                      .bytes = dir[i + 1].keys_at - dir[i].keys_at};
+                      .bytes = dir[i + 1].keys_at - dir[i].keys_at,
+                      .at = list->first_dir + i};
 }
 
 uint32_t part_sequence_rows(const Part *part, uint32_t block, uint32_t *cursor, uint32_t *first)
@@ -378,14 +458,74 @@ uint32_t part_first_key(const uint32_t *keys, uint32_t n, uint32_t key)
     return low;
 }
 
-/* Sound bytes hold as many keys as the directory says, of persons of a block; the checks are for files
- * that somebody forged. */
+/* ---- keys and sequence ------------------------------------------------------------------------- */
+
+/* Sound bytes make sense; the checks are for files that somebody forged, once per block. */
+static bool is_sound(const Part *part, uint32_t bit)
+{
+    const uint64_t word = atomic_load_explicit(&part->sound[bit / 64], memory_order_relaxed);
+    return (word >> (bit & 63) & 1) != 0;
+}
+
+static bool found_sound(Part *part, uint32_t bit, bool sound)
+{
+    if (sound)
+        atomic_fetch_or(&part->sound[bit / 64], UINT64_C(1) << (bit & 63));
+    else
+        atomic_store(&part->damaged, true);
+    return sound;
+}
+
+/* Ascending, of persons of a block, and none behind the week. */
+static bool keys_make_sense(const uint32_t *keys, uint32_t n)
+{
+    uint32_t odd = keys[n - 1] >> PART_SECOND_BITS >= PART_BLOCK_PERSONS, before = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        odd |= (keys[i] < before) | ((keys[i] & PART_SECOND_MASK) >= WEEK_SECONDS);
+        before = keys[i];
+    }
+    return odd == 0;
+}
+
 bool part_read_keys(Part *part, const PartRows *rows, uint32_t *out)
 {
-    const uint64_t at = (uint64_t)(rows->keys - part->data);
-    const uint64_t most = (rows->count + 3) / 4 + (uint64_t)rows->count * 4;
-    if (!part_touch(part, at, rows->bytes) ||
-        (most > part->bytes.len - at && key_stream_bytes(rows->keys, rows->count) > rows->bytes))
+    if (!part_touch(part, (uint64_t)(rows->keys - part->data), rows->bytes))
         return false;
-    return kernels()->keys(rows->keys, rows->count, out) >> PART_SECOND_BITS < PART_BLOCK_PERSONS;
+    const bool known = is_sound(part, rows->at);
+    if (!known && key_stream_bytes(rows->keys, rows->count) != rows->bytes)
+        return found_sound(part, rows->at, false);
+    (void)kernels()->keys(rows->keys, rows->count, out);
+    return known || found_sound(part, rows->at, keys_make_sense(out, rows->count));
+}
+
+static bool sequence_makes_sense(const Part *part, uint32_t block, const uint8_t *codes, uint32_t n)
+{
+    enum { WAYS = 4 }; /* a counter that was just written is slow to read */
+    uint32_t counts[WAYS][UINT8_MAX + 1] = {{0}}, of_lists = 0;
+    bool odd = false;
+    for (uint32_t i = 0; i < n; i++)
+        counts[i % WAYS][codes[i]]++;
+    for (uint32_t l = 0; l < part->head->list_count; l++) {
+        uint32_t cursor = 0, count = 0;
+        for (int way = 0; way < WAYS; way++)
+            count += counts[way][l];
+        odd |= part_list_rows(part, &part->lists[l], block, &cursor).count != count;
+        of_lists += count;
+    }
+    return !odd && of_lists == n;
+}
+
+bool part_read_sequence(Part *part, uint32_t place, uint8_t *out)
+{
+    const PartHead *h = part->head;
+    const PartBlock *block = &part->blocks[place];
+    const uint32_t first = block[0].first_row, n = block[1].first_row - first;
+    const uint32_t bit = h->dir_count + place;
+    const uint64_t from = (uint64_t)first * h->sequence_width / 8;
+    const uint64_t to = bits_bytes((uint64_t)first + n, (int)h->sequence_width);
+    if (!part_touch(part, h->sequence_at + from, to - from))
+        return false;
+    kernels()->unpack8(part->data + h->sequence_at, first, n, (int)h->sequence_width, out);
+    return is_sound(part, bit) ||
+           found_sound(part, bit, sequence_makes_sense(part, block->block, out, n));
 }

@@ -13,7 +13,9 @@
  *
  * Owns: a Part its bytes (heap or mapped) until the last part_unref().
  * Promises: no byte is used before its checksum was looked at, once per 64 KiB; damage is named and
- * makes part_touch() false, the rest stays readable.
+ * makes part_touch() false, the rest stays readable.  A file with right checksums whose tables, keys or sequence make no
+ * sense (somebody forged it, or it was made by a broken program) is damaged, too: what is read of it stays within its
+ * bounds, and what it makes others take of memory is in proportion to its bytes, items apart.
  * Threads: any.
  */
 #pragma once
@@ -28,7 +30,9 @@ enum {
     PART_SECOND_BITS = 20, /* a week has 604,800 seconds */
     PART_SECOND_MASK = (1 << PART_SECOND_BITS) - 1,
     PART_LISTS_MAX = 255,
+    PART_EVENTS_MAX = 65535,   /* numbers of event names */
     PART_COLUMNS_MAX = 131072, /* of all lists together, and of their items */
+    PART_SCALE_MAX = 18,
     PART_PIECE_BYTES = 65536,
     PART_VERSION = 2,
     PART_STRIDE_ROWS = 256, /* from one start to the next */
@@ -152,7 +156,9 @@ typedef struct Part {
     uint32_t died_flushing, died_durable;
     _Atomic int64_t dead_before;
     atomic_bool dead_known;
-    _Atomic uint64_t *good;            /* one bit per piece whose checksum was found right */
+    _Atomic uint64_t *good; /* one bit per piece whose checksum was found right */
+    _Atomic uint64_t
+        *sound; /* per entry of the directory, then per block: its keys, its sequence make sense */
     struct PartActive *_Atomic active; /* part_active.h; NULL until it is asked for */
     atomic_bool damaged;       /* a piece, or the ids beside it: the engine makes both again */
     atomic_bool ids_are_sound; /* of the ids beside it, the engine's: looked at, and right */
@@ -188,6 +194,7 @@ typedef struct PartRows {
     uint32_t first, count; /* rows of the list */
     const uint8_t *keys;   /* NULL when there are none */
     uint32_t bytes;        /* of the keys */
+    uint32_t at;           /* in the directory */
 } PartRows;
 PartRows part_list_rows(const Part *part, const PartList *list, uint32_t block, uint32_t *cursor);
 
@@ -197,8 +204,13 @@ MUST_USE bool part_read_keys(Part *part, const PartRows *rows, uint32_t *out);
 /* The first of ascending keys at or above `key`; n = none is. */
 uint32_t part_first_key(const uint32_t *keys, uint32_t n, uint32_t key);
 
-/* The events of `block` in the sequence: [*first, *first + result). */
+/* The events of `block` in the sequence: [*first, *first + result).  When there are any, *cursor is the block's place
+ * among the blocks. */
 uint32_t part_sequence_rows(const Part *part, uint32_t block, uint32_t *cursor, uint32_t *first);
+
+/* The codes of a whole block's events, by its place among the blocks: of each list as many as the directory says.  Room
+ * for KERNEL_SLACK more.  False: damaged. */
+MUST_USE bool part_read_sequence(Part *part, uint32_t place, uint8_t *out);
 
 /* Calls `report` for every piece whose checksum is wrong, with the list and property it holds. */
 typedef void (*PartReportFn)(int64_t offset, const char *what, void *arg);

@@ -29,6 +29,7 @@ struct PartBuilder {
     BitWriter sequence;
     Buf blocks; /* PartBlock */
     uint32_t block;
+    bool misfit; /* a value was none that its column was planned for */
 };
 
 /* ---- starting --------------------------------------------------------------------------------- */
@@ -250,10 +251,18 @@ void part_builder_values(PartBuilder *b, uint32_t list, uint32_t column, int64_t
     const uint64_t base = is_code ? 0 : (uint64_t)c->column.base - c->column.nullable;
     if (c->items != NULL)
         count_items(c->items, values, n);
+    const bool may_miss = is_code || c->column.nullable;
+    uint64_t all = 0;
+    bool odd = false;
     for (uint32_t i = 0; i < n; i++) {
         const bool missing = values[i] == PART_MISSING;
-        DCHECK(!missing || is_code || c->column.nullable);
+        odd |= missing && !may_miss;
         values[i] = missing ? 0 : (int64_t)((uint64_t)values[i] - base);
+        all |= (uint64_t)values[i];
+    }
+    if (odd || bits_width(all) > c->values.width) {
+        b->misfit = true;
+        memset(values, 0, n * sizeof *values);
     }
     bits_put(&c->values, (const uint64_t *)values, n);
 }
@@ -397,6 +406,8 @@ static Err write_out(Ctx *ctx, const PartBuilder *b, const Layout *l, PartSink s
 
 Err part_builder_finish(Ctx *ctx, PartBuilder *b, PartSink sink, void *arg)
 {
+    if (b->misfit)
+        return fail(ctx, ERR_INTERNAL, "events.part_damaged", "a value outside its column's range");
     if (part_builder_bytes(b) + (UINT64_C(1) << 28) > PART_BYTES_MAX)
         return fail(ctx, ERR_TOO_LARGE, "events.part", "%" PRIu64 " bytes", part_builder_bytes(b));
     Layout l = {

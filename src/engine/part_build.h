@@ -70,7 +70,8 @@ uint64_t part_builder_bytes(const PartBuilder *b); /* held so far */
 /* Writes one stretch of the file; stretches come in order, without gaps. */
 typedef Err (*PartSink)(Ctx *ctx, Str bytes, void *arg);
 
-/* The whole part.  Errors: TOO_LARGE "events.part" beyond PART_BYTES_MAX, and the sink's. */
+/* The whole part.  Errors: TOO_LARGE "events.part" beyond PART_BYTES_MAX, INTERNAL "events.part_damaged" when a value
+ * was not within its plan (a file that is merged lied about it), and the sink's. */
 MUST_USE Err part_builder_finish(Ctx *ctx, PartBuilder *b, PartSink sink, void *arg);
 
 /* The same into memory: ready for part_open(). */

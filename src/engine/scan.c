@@ -3,7 +3,7 @@
  */
 #include "engine/scan_inside.h"
 
-#include "engine/bits.h"
+#include "engine/kernels.h"
 
 #include <stdlib.h>
 
@@ -241,6 +241,14 @@ void scan_reserve_rows(ScanRows *r, uint32_t n, uint32_t props)
 
 /* ---- one list of one block --------------------------------------------------------------------- */
 
+/* An instant, of which some are far away, as one of the week: never behind its end. */
+static int64_t in_week(int64_t at_ms, int64_t week_ms)
+{
+    if (at_ms <= week_ms)
+        return 0;
+    return at_ms >= week_ms + PART_WEEK_MS ? PART_WEEK_MS : at_ms - week_ms;
+}
+
 static void mask_seconds(const uint32_t *restrict keys, uint32_t n, int64_t from_ms, int64_t to_ms,
                          uint8_t *restrict mask)
 {
@@ -255,10 +263,9 @@ static void mask_seconds(const uint32_t *restrict keys, uint32_t n, int64_t from
 static void mask_time(const ScanSelect *s, const FilterRows *r, const int64_t *ms, uint8_t *mask)
 {
     const int64_t week_ms = r->part->head->week_ms;
-    const int64_t from = s->from_ms < week_ms ? 0 : s->from_ms - week_ms;
-    const int64_t to = s->to_ms > week_ms + PART_WEEK_MS ? PART_WEEK_MS : s->to_ms - week_ms;
+    const int64_t from = in_week(s->from_ms, week_ms), to = in_week(s->to_ms, week_ms);
     const uint32_t n = r->count;
-    if (from <= 0 && to >= PART_WEEK_MS)
+    if (from == 0 && to == PART_WEEK_MS)
         return;
     if (ms == NULL) {
         mask_seconds(r->keys, n, from, to, mask);
@@ -294,11 +301,14 @@ static bool read_events(Scanner *s, const FilterRows *r, uint32_t *out)
     const PartColumn *c = part_find_column(r->part, r->list, PROP_EVENT);
     int64_t *wide = malloc(((size_t)r->count + KERNEL_SLACK) * sizeof *wide);
     CHECK(wide != NULL);
-    const bool good = c != NULL && filter_values(r, c, 0, &s->filter, wide);
-    for (uint32_t i = 0; good && i < r->count; i++)
+    const bool good = c != NULL && filter_values(r, c, PART_PERSON, &s->filter, wide);
+    bool odd = false;
+    for (uint32_t i = 0; good && i < r->count; i++) {
         out[i] = (uint32_t)wide[i];
+        odd |= out[i] == PART_PERSON; /* never among the rest */
+    }
     free(wide);
-    return good;
+    return good && !odd;
 }
 
 static void rescale_values(int64_t *values, uint32_t n, int from, int to)
@@ -410,16 +420,11 @@ static const uint32_t *weave(const Scanner *s, const PartScan *p, const uint32_t
 static bool weave_lists(Scanner *s, PartScan *p, uint32_t block, const uint32_t *cell_of,
                         Woven *out)
 {
-    const Kernels *k = kernels();
-    const PartHead *h = p->part->head;
     uint32_t first = 0;
     const uint32_t n = part_sequence_rows(p->part, block, &p->sequence_cursor, &first);
-    const uint64_t at = h->sequence_at + (uint64_t)first * h->sequence_width / 8;
-    if (!part_touch(p->part, at, bits_bytes(n, (int)h->sequence_width) + 1))
-        return false;
     reserve_codes(s, n);
-    k->unpack8(p->part->data + h->sequence_at, first, n, (int)h->sequence_width, s->codes);
-    if (k->pick(s->codes, n, p->pick, s->woven.lists) != out->count)
+    if (n == 0 || !part_read_sequence(p->part, p->sequence_cursor, s->codes) ||
+        kernels()->pick(s->codes, n, p->pick, s->woven.lists) != out->count)
         return false;
     out->lists = s->woven.lists;
     out->keys = weave(s, p, cell_of, out->count, s->keys, s->woven.keys);

@@ -124,6 +124,7 @@ uint32_t schema_find_code(const Schema *s, uint32_t prop, Str text); /* 0 = unkn
 /* The texts of a property, and of PROP_EVENT the event names.  NULL: it has none. */
 const Dict *schema_texts(const Schema *s, uint32_t prop);
 
+/* Empty for a number that nothing has. */
 Str schema_event_name(const Schema *s, uint32_t event);
 Str schema_prop_name(const Schema *s, uint32_t prop);
 Str schema_text(const Schema *s, uint32_t prop, uint32_t code);

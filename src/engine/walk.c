@@ -6,7 +6,7 @@
  */
 #include "engine/walk.h"
 
-#include "engine/bits.h"
+#include "engine/kernels.h"
 #include "engine/order.h"
 #include "engine/overlap.h"
 
@@ -277,17 +277,12 @@ typedef struct WalkTo {
 /* The codes of the rows in their order.  False: sequence and lists do not agree. */
 static bool read_codes(Walker *w, WalkPart *p, uint32_t block, WalkTo to, uint32_t count)
 {
-    const Kernels *k = kernels();
-    const PartHead *h = p->part->head;
     uint32_t first = 0;
     const uint32_t n = part_sequence_rows(p->part, block, &p->sequence_cursor, &first);
-    const uint64_t from = h->sequence_at + (uint64_t)first * h->sequence_width / 8;
-    if (!part_touch(p->part, from, bits_bytes(n, (int)h->sequence_width) + 1))
-        return false;
     reserve_sequence(w, n);
     reserve_rows(w, to.at + n); /* as much may be written */
-    k->unpack8(p->part->data + h->sequence_at, first, n, (int)h->sequence_width, w->sequence);
-    return k->pick(w->sequence, n, p->pick, to.room->codes + to.at) == count;
+    return n > 0 && part_read_sequence(p->part, p->sequence_cursor, w->sequence) &&
+           kernels()->pick(w->sequence, n, p->pick, to.room->codes + to.at) == count;
 }
 
 static bool read_keys(Walker *w, const WalkPart *p)

@@ -386,6 +386,49 @@ TEST(events_an_erasure_waits_as_long_as_it_may_and_until_who_follows_has_heard_o
     world_free(w);
 }
 
+/* Whoever follows is always a little behind: of what it has heard of, everybody goes, and nobody else. */
+TEST(events_in_a_busy_log_goes_who_was_heard_of_while_more_is_asked_for)
+{
+    World *w = world_new(25);
+    append_random(w, 200, 0);
+    add_change(w, EVENT_ERASE, 5, 0);
+    CHECK(events_append(&w->k.ctx, w->log, w->at[w->count - 1].bytes, NULL) == ERR_OK);
+    EventsErase behind = AT_ONCE;
+    behind.heard_seq = w->count + 1;
+    append_random(w, 30, 0); /* of which nobody has heard */
+    const EventsErased first = erase_all(&w->k, w->log, &behind);
+    CHECK(first.records > 1 && first.rewritten > 0);
+    EXPECT_I64(first.records, erase_in_list(w));
+    expect_world(w, w->log);
+    EXPECT_I64(stat_of(w->log).erase_waiting, 0);
+    world_free(w);
+}
+
+TEST(events_an_erasure_that_comes_while_others_are_done_waits_until_it_was_heard_of)
+{
+    World *w = world_new(26);
+    EventsErased one = {.more = true};
+    append_random(w, 200, 0);
+    add_change(w, EVENT_ERASE, 5, 0);
+    CHECK(events_append(&w->k.ctx, w->log, w->at[w->count - 1].bytes, NULL) == ERR_OK);
+    EventsErase behind = AT_ONCE;
+    behind.heard_seq = w->count + 1;
+    CHECK(events_erase(&w->k.ctx, w->log, &behind, &one) == ERR_OK && one.more); /* looks */
+    while (!w->log->sweeping)
+        CHECK(events_erase(&w->k.ctx, w->log, &behind, &one) == ERR_OK && one.more);
+    const int64_t gone = erase_in_list(w);
+    add_change(w, EVENT_ERASE, 6, 0);
+    CHECK(events_append(&w->k.ctx, w->log, w->at[w->count - 1].bytes, NULL) == ERR_OK);
+    EXPECT_I64(erase_all(&w->k, w->log, &behind).records, gone);
+    expect_world(w, w->log); /* the second one's record and all that is theirs is there */
+    EXPECT_I64(erase_all(&w->k, w->log, &behind).records, 0);
+    EXPECT_I64(stat_of(w->log).erase_waiting, 1);
+    behind.heard_seq = w->count + 1;
+    EXPECT_I64(erase_all(&w->k, w->log, &behind).records, erase_in_list(w) - gone);
+    expect_world(w, w->log);
+    world_free(w);
+}
+
 TEST(events_another_key_erases_nobody)
 {
     static const CryptoKey other = {{9}};

@@ -63,5 +63,5 @@ void meter_print_failed(Buf *out, const Meter *m, const char *operation);
 /* ctx->fault as problem+json on the exchange. */
 void reply_fault(HttpExchange *x, Ctx *ctx, Err err, const ApiContract *const *contracts);
 
-/* The reply struct as JSON in the arena. */
+/* The reply struct as JSON in the arena.  TOO_LARGE "request.reply_size" beyond REPLY_BYTES_MAX. */
 Err reply_print(Ctx *ctx, const DtoType *type, const void *reply, Str *out);

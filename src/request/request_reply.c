@@ -30,6 +30,7 @@ static const ApiError COMMON[] = {
     {"json.malformed", "The body is not valid JSON."},
     {"json.too_deep", "The JSON is nested too deeply."},
     {"json.too_large", "The JSON is too large."},
+    {"request.reply_size", "The answer is too large: ask for less."},
     {NULL, NULL}};
 
 static const char *common_sentence(const char *code)
@@ -97,7 +98,7 @@ Err reply_print(Ctx *ctx, const DtoType *type, const void *reply, Str *out)
     if (fits)
         *out = arena_copy(ctx->arena, buf_str(&text));
     buf_free(&text);
-    return fits ? ERR_OK : fail(ctx, ERR_INTERNAL, "request.reply_size", "%s", type->name);
+    return fits ? ERR_OK : fail(ctx, ERR_TOO_LARGE, "request.reply_size", "%s", type->name);
 }
 
 /* ---- cursors and cookies -------------------------------------------------------------------------- */

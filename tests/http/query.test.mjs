@@ -151,6 +151,17 @@ test('a formula has the rows of A, and the others', async () => {
   )
 })
 
+test('without a breakdown eight series may have a bucket per minute: nothing is kept for rows that cannot come', async () => {
+  const series = Array.from({ length: 8 }, () => ({ of: '"Page Viewed"' }))
+  const { trend } = await ask({ trend: { from: '2026-11-20', to: '2026-11-21', by: 'minute', series } })
+  assert.deepEqual(
+    trend.series.map((s) => s.cells.length),
+    Array(8).fill(2 * 24 * 60),
+  )
+  assert.equal(trend.series[7].cells.reduce((sum, cell) => sum + Number(cell), 0), Number(await cells({ of: '"Page Viewed"', from: '2026-11-20' })))
+  await refused('query.too_large', { trend: { from: '2026-11-20', to: '2026-11-21', by: 'minute', series, breakdown: ['channel'] } })
+})
+
 test('settings of a trend that do not go together are refused, with their place', async () => {
   const of = '"Bought"'
   const refuse = (code, trend, pointer) => refused(code, { trend: { ...WEEK, ...trend } }, pointer)

@@ -129,6 +129,29 @@ test('damage in any file is found and named, and the server makes the columns ag
   }
 })
 
+test('damage in any file of the log is found and named, also in what the next start makes again', async () => {
+  const log = join(w.data, 'events', 'log')
+  for (const kind of ['.log', 'manifest']) {
+    const name = readdirSync(log).filter((f) => f.endsWith(kind)).at(0)
+    const good = readFileSync(join(log, name)), bytes = Buffer.from(good)
+    bytes[20] ^= 0x10
+    writeFileSync(join(log, name), bytes)
+    const r = events('verify')
+    assert.equal(r.status, 1, `${name}: ${r.out}`)
+    assert.ok(r.out.includes(`log/${name} at byte 0`), r.out + r.err)
+    assert.deepEqual(readFileSync(join(log, name)), bytes, 'looking has changed it')
+    writeFileSync(join(log, name), good)
+    assert.equal(events('verify').status, 0)
+  }
+})
+
+test('a running server is verified, too', async () => {
+  await w.start()
+  const r = events('verify')
+  assert.equal(r.status, 0, r.out + r.err)
+  await w.stop()
+})
+
 test('a file that is gone, and the whole folder, are made again', async () => {
   rmSync(join(folder, files().find((f) => f.endsWith('.part'))))
   assert.match(await mustAnswerTheSame(), /engine_made_again/)
