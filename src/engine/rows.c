@@ -166,7 +166,7 @@ typedef struct ItemsSeen {
 typedef struct Seen {
     Arena *arena; /* of this part */
     const RowBuffer *b;
-    const Ordered *order;
+    Ordered *order;
     uint32_t n;
     uint8_t *in_list;    /* which list each has, in that order */
     const Row **by_list; /* the rows list by list, each in that order */
@@ -340,14 +340,19 @@ static inline void see_values(Seen *s, ListSeen *l, const RowValue *values, uint
     }
 }
 
-static void see_rows(Seen *s, ListSeen *l, const Row *const *rows)
+/* In the order of arrival, in which they stand in memory.  `again`: of those lists only that need a second look. */
+static void see_rows(Seen *s, bool again)
 {
-    for (uint32_t i = 0; i < l->rows; i++) {
+    for (uint32_t i = 0; i < s->n; i++) {
+        const Row *r = &s->b->rows[s->order[i].row];
+        ListSeen *l = &s->lists[s->list_of[r->event]];
         RowValue extra[2];
-        const uint32_t extras = extra_values(s, l, rows[i], extra);
+        if (again && !l->mixed)
+            continue;
+        const uint32_t extras = extra_values(s, l, r, extra);
         l->hint = 0;
         see_values(s, l, extra, extras);
-        see_values(s, l, values_of(s, rows[i]), rows[i]->value_count);
+        see_values(s, l, values_of(s, r), r->value_count);
     }
 }
 
@@ -370,16 +375,17 @@ static void set_nullable(ListSeen *l)
 /* Which columns, how wide.  Where scales differ, once more for the values at the largest. */
 static void see_columns(Seen *s)
 {
-    const Row *const *rows = s->by_list;
-    for (uint32_t i = 0; i < s->list_count; rows += s->lists[i++].rows) {
-        ListSeen *l = &s->lists[i];
-        see_rows(s, l, rows);
-        if (l->mixed) {
-            forget_values(l);
-            see_rows(s, l, rows);
-        }
-        set_nullable(l);
+    bool mixed = false;
+    see_rows(s, false);
+    for (uint32_t i = 0; i < s->list_count; i++) {
+        if (s->lists[i].mixed)
+            forget_values(&s->lists[i]);
+        mixed |= s->lists[i].mixed;
     }
+    if (mixed)
+        see_rows(s, true);
+    for (uint32_t i = 0; i < s->list_count; i++)
+        set_nullable(&s->lists[i]);
 }
 
 /* ---- items ---------------------------------------------------------------------------------------- */
@@ -558,13 +564,25 @@ static void clear_cells(const Writing *w, const ListSeen *l, uint32_t n)
             w->cells[(size_t)c * n + i] = PART_MISSING;
 }
 
+/* The values of a row that comes soon, which are anywhere. */
+static inline void fetch_values(const Seen *s, const Row *r)
+{
+    const RowValue *const values = values_of(s, r);
+    __builtin_prefetch(values);
+    if (r->value_count > 4)
+        __builtin_prefetch(values + 4);
+}
+
 static void write_piece(Writing *w, uint32_t list, const Row *const *rows, uint32_t n)
 {
+    enum { AHEAD = 12 };
     Seen *s = w->seen;
     ListSeen *l = &s->lists[list];
     clear_cells(w, l, n);
     for (uint32_t i = 0; i < n; i++) {
         RowValue extra[2];
+        if (i + AHEAD < n)
+            fetch_values(s, rows[i + AHEAD]);
         const uint32_t extras = extra_values(s, l, rows[i], extra);
         l->hint = 0;
         put_values(s, l, extra, extras, w->cells + i, n);
@@ -706,12 +724,14 @@ static void plan_lists(const Seen *s, PartPlan *plan)
     plan->items_count = s->items_count;
 }
 
-static Err build_week(Ctx *ctx, Seen *s, const PartPlan *of, Part **out)
+/* The rows come in the order of arrival; `scratch` has room for them. */
+static Err build_week(Ctx *ctx, Seen *s, const PartPlan *of, Ordered *scratch, Part **out)
 {
     count_lists(s);
     arrange_lists(s);
-    sort_by_list(s);
     see_columns(s);
+    sort_by_key(s->order, scratch, s->n);
+    sort_by_list(s);
     see_items(s);
     arrange_columns(s);
     PartPlan plan = *of;
@@ -753,10 +773,8 @@ Err rows_build(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, uint64_t from_se
         s.lists_at = lists_at;
         s.order = by_week + at[w];
         s.n = at[w + 1] - at[w];
-        sort_by_key(by_week + at[w], scratch, s.n);
-        err = build_week(ctx, &s,
-                         &(PartPlan){.week_ms = weeks[w], .from_seq = from_seq, .to_seq = to_seq},
-                         &made[w]);
+        const PartPlan plan = {.week_ms = weeks[w], .from_seq = from_seq, .to_seq = to_seq};
+        err = build_week(ctx, &s, &plan, scratch, &made[w]);
         arena_reset(s.arena);
     }
     arena_free(s.arena);
