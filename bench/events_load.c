@@ -215,8 +215,11 @@ static void submit(Store *store, Slot *s, uint32_t count)
 {
     CHECK(!s->records.overflowed);
     s->count = count;
-    s->task =
-        (EventsTask){.ctx = &s->ctx, .records = buf_str(&s->records), .done = on_disk, .arg = s};
+    s->task = (EventsTask){.ctx = &s->ctx,
+                           .records = buf_str(&s->records),
+                           .encoded = true,
+                           .done = on_disk,
+                           .arg = s};
     die_unless(events_submit(store->log, &s->task), &s->ctx, "append");
 }
 

@@ -55,6 +55,35 @@ TEST(file_written_bytes_are_read_back_and_reading_stops_at_the_end)
     scratch_close(&s);
 }
 
+/* The limit on a file's size cuts the first try within the second piece. */
+TEST(file_pieces_stand_behind_each_other_also_after_a_short_write)
+{
+    static const Str pieces[] = {{"one", 3}, {"", 0}, {"two, ", 5}, {"three", 5}};
+    Scratch s;
+    scratch_open(&s);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    struct rlimit before;
+    CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
+    const struct rlimit tight = {6, before.rlim_max};
+    File f = FILE_NONE;
+    char got_bytes[16];
+    size_t got = 0;
+    EXPECT_I64(file_open(&s.ctx, s.folder, STR("a.log"), FILE_CREATE, &f), ERR_OK);
+    CHECK(setrlimit(RLIMIT_FSIZE, &tight) == 0);
+    const Err full = file_write_pieces(&s.ctx, f, 1, pieces, ARRAY_LEN(pieces));
+    CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+    EXPECT_I64(full, ERR_BUSY);
+    EXPECT_I64(file_read_at(&s.ctx, f, 0, got_bytes, sizeof got_bytes, &got), ERR_OK);
+    EXPECT_I64((int64_t)got, 6);
+    CHECK(memcmp(got_bytes, "\0onetw", 6) == 0);
+    EXPECT_I64(file_write_pieces(&s.ctx, f, 1, pieces, ARRAY_LEN(pieces)), ERR_OK);
+    EXPECT_I64(file_read_at(&s.ctx, f, 0, got_bytes, sizeof got_bytes, &got), ERR_OK);
+    EXPECT_I64((int64_t)got, 14);
+    CHECK(memcmp(got_bytes, "\0onetwo, three", 14) == 0);
+    file_close(&f);
+    scratch_close(&s);
+}
+
 TEST(file_names_that_could_leave_the_folder_are_refused)
 {
     Scratch s;

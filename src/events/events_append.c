@@ -1,7 +1,7 @@
 /*
  * events/events_append.c -- batches become frames; one thread syncs for everybody.
  *
- * Frames are written and indexed under the log's lock, one pwrite each; the sync itself runs
+ * Frames are written and indexed under the log's lock, one pwritev each; the sync itself runs
  * outside of it.  A failed write leaves the tail where it was: whatever it left behind is
  * overwritten by the next frame, and cannot pass as that frame's successor because of the chained
  * checksums.
@@ -180,7 +180,11 @@ Err log_sync_file(Ctx *ctx, File file, bool again, int64_t from, int64_t tail)
 
 Err log_roll(Ctx *ctx, EventsLog *log)
 {
-    const FullSegment full = {log->active_first, log->next_seq};
+    const FullSegment full = {.first_seq = log->active_first,
+                              .end_seq = log->next_seq,
+                              .last_frame_at = (uint32_t)log->last_frame_at,
+                              .last_frame_crc = log->prev,
+                              .end_offset = (uint32_t)log->tail};
     const Err err = log_sync_file(ctx, log->active, log->sync_failed, log->durable_tail, log->tail);
     log->sync_failed = err != ERR_OK;
     TRY(err);
@@ -227,16 +231,10 @@ static Err write_frame(Ctx *ctx, EventsLog *log, Str records, FrameHead *head)
     head->written_ms = clock_now_ms();
     head->durable_seq = log->durable_seq;
     frame_head_seal(head);
-    Buf *frame = &log->frame;
-    buf_clear(frame);
-    buf_add(frame, (Str){(const char *)head, sizeof *head});
-    buf_add(frame, records);
-    buf_add(frame, (Str){zeros, frame_size(head->bytes) - frame->len});
-    CHECK(!frame->overflowed);
-    const Err err = file_write_at(ctx, log->active, log->tail, buf_str(frame));
-    if (frame->cap_bytes > LOG_FRAME_KEEP_BYTES)
-        buf_free(frame);
-    return err;
+    const Str pieces[] = {{(const char *)head, sizeof *head},
+                          records,
+                          {zeros, frame_size(head->bytes) - sizeof *head - records.len}};
+    return file_write_pieces(ctx, log->active, log->tail, pieces, ARRAY_LEN(pieces));
 }
 
 static Err append_batch(Ctx *ctx, EventsLog *log, Str records, const EventsBatch *batch,

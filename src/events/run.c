@@ -396,6 +396,14 @@ bool run_is_trusted(Run *run)
     return trust == RUN_TRUSTED;
 }
 
+static uint32_t *positions(uint32_t n)
+{
+    uint32_t *order = grown(NULL, n + 1, sizeof *order);
+    for (uint32_t i = 0; i < n; i++)
+        order[i] = i;
+    return order;
+}
+
 /* The columns in the making of a block. */
 typedef struct Build {
     const RunColumns *c;
@@ -407,12 +415,14 @@ typedef struct Build {
     int64_t min_ms, max_ms;
 } Build;
 
-static uint32_t *positions(uint32_t n)
+static Build build_of(const RunColumns *c)
 {
-    uint32_t *order = grown(NULL, n + 1, sizeof *order);
-    for (uint32_t i = 0; i < n; i++)
-        order[i] = i;
-    return order;
+    return (Build){.c = c,
+                   .keys = grown(NULL, c->count + 1, sizeof(uint64_t)),
+                   .by_time = positions(c->count),
+                   .by_actor = positions(c->count),
+                   .scratch = positions(c->count),
+                   .names = BUF_MAX((size_t)UINT32_MAX)};
 }
 
 static void build_orders(Build *b)
@@ -453,8 +463,8 @@ static uint32_t order_counted(Build *b, uint32_t *order)
     return n;
 }
 
-/* Counts per (name, day): runs of equal keys in order. */
-static void build_counts(Build *b)
+/* Counts per (name, day): runs of equal keys, each counting one event, or as many as `counts` says. */
+static void add_counts(Build *b, const uint32_t *order, uint32_t n, const uint32_t *counts)
 {
     const RunColumns *c = b->c;
     uint32_t *name_at = grown(NULL, c->name_count + 1, sizeof *name_at);
@@ -462,8 +472,6 @@ static void build_counts(Build *b)
         name_at[id] = (uint32_t)b->names.len;
         buf_add(&b->names, c->names[id]);
     }
-    uint32_t *order = positions(c->count);
-    const uint32_t n = order_counted(b, order);
     uint32_t distinct = 0;
     for (uint32_t i = 0; i < n; i++)
         distinct += i == 0 || b->keys[order[i]] != b->keys[order[i - 1]];
@@ -476,10 +484,16 @@ static void build_counts(Build *b)
                                                      .name_len = (uint32_t)c->names[id].len,
                                                      .day = (int32_t)(uint32_t)key};
         }
-        b->counts[b->count_count - 1].count++;
+        b->counts[b->count_count - 1].count += counts == NULL ? 1 : counts[order[i]];
     }
-    free(order);
     free(name_at);
+}
+
+static void build_counts(Build *b)
+{
+    uint32_t *order = positions(b->c->count);
+    add_counts(b, order, order_counted(b, order), NULL);
+    free(order);
 }
 
 static void put(char *block, size_t at, const void *from, size_t bytes)
@@ -510,16 +524,11 @@ static Run *build_block(const Build *b, RunHead h)
     return run_over((Str){block, p.end}, false, 0, &h);
 }
 
-Run *run_build(const RunColumns *c, const RunOf *of)
+/* Everything but the counts is made here. */
+static Run *finish_build(Build *b, const RunOf *of)
 {
-    Build b = {.c = c,
-               .keys = grown(NULL, c->count + 1, sizeof(uint64_t)),
-               .by_time = positions(c->count),
-               .by_actor = positions(c->count),
-               .scratch = positions(c->count),
-               .names = BUF_MAX((size_t)UINT32_MAX)};
-    build_orders(&b);
-    build_counts(&b);
+    const RunColumns *c = b->c;
+    build_orders(b);
     RunHead h = {.version = RUN_VERSION,
                  .last_frame_crc = of->last_frame_crc,
                  .last_frame_at = of->last_frame_at,
@@ -527,21 +536,82 @@ Run *run_build(const RunColumns *c, const RunOf *of)
                  .first_seq = of->first_seq,
                  .count = c->count,
                  .frame_count = c->frame_count,
-                 .count_count = b.count_count,
-                 .name_bytes = (uint32_t)b.names.len,
-                 .min_ms = b.min_ms,
-                 .max_ms = b.max_ms,
+                 .count_count = b->count_count,
+                 .name_bytes = (uint32_t)b->names.len,
+                 .min_ms = b->min_ms,
+                 .max_ms = b->max_ms,
                  .happened = c->happened};
     memcpy(h.magic, MAGIC.ptr, sizeof h.magic);
     memcpy(h.key, of->key, sizeof h.key);
-    Run *run = build_block(&b, h);
+    Run *run = build_block(b, h);
     run->segment = of->segment;
     atomic_store(&run->trust, RUN_TRUSTED);
-    free(b.keys);
-    free(b.by_time);
-    free(b.by_actor);
-    free(b.scratch);
-    free(b.counts);
-    buf_free(&b.names);
+    free(b->keys);
+    free(b->by_time);
+    free(b->by_actor);
+    free(b->scratch);
+    free(b->counts);
+    buf_free(&b->names);
+    return run;
+}
+
+Run *run_build(const RunColumns *c, const RunOf *of)
+{
+    Build b = build_of(c);
+    build_counts(&b);
+    return finish_build(&b, of);
+}
+
+/* ---- several as one ---------------------------------------------------------------------------- */
+
+static void add_run(RunColumns *c, const Run *run)
+{
+    memcpy(c->time + c->count, run->time, run->count * sizeof *c->time);
+    memcpy(c->offset + c->count, run->offset, run->count * sizeof *c->offset);
+    for (uint32_t i = 0; i < run->count; i++)
+        c->hash[c->count + run->by_actor[i]] = run->hash[i];
+    for (uint32_t i = 0; i < run->frame_count; i++) {
+        c->frames[c->frame_count] = run->frames[i];
+        c->frames[c->frame_count++].first += c->count;
+    }
+    c->count += run->count;
+    c->happened += run->happened;
+}
+
+/* Counts of the same name and day become one.  Names get their ids in the order of their first event, as when the events
+ * come one by one. */
+static void join_counts(Build *b, RunColumns *c, Run *const *runs, size_t run_count)
+{
+    uint32_t *const counts = grown(NULL, c->count + 1, sizeof *counts);
+    uint32_t n = 0; /* each counts an event at least */
+    for (size_t r = 0; r < run_count; r++)
+        for (uint32_t i = 0; i < runs[r]->head.count_count; i++) {
+            const RunCount *from = &runs[r]->counts[i];
+            const Str name = {runs[r]->names + from->name_at, from->name_len};
+            b->keys[n] = (uint64_t)intern(c, name) << 32 | (uint32_t)from->day;
+            counts[n++] = from->count;
+        }
+    uint32_t *order = positions(n);
+    run_sort(b->keys, n, order, b->scratch);
+    add_counts(b, order, n, counts);
+    free(order);
+    free(counts);
+}
+
+Run *run_join(Run *const *runs, size_t run_count, const RunOf *of)
+{
+    uint32_t events = 0, frames = 0;
+    for (size_t r = 0; r < run_count; r++) {
+        events += runs[r]->count;
+        frames += runs[r]->frame_count;
+    }
+    RunColumns *c = run_columns_new(1, 1);
+    run_columns_reserve(c, events, frames);
+    for (size_t r = 0; r < run_count; r++)
+        add_run(c, runs[r]);
+    Build b = build_of(c);
+    join_counts(&b, c, runs, run_count);
+    Run *run = finish_build(&b, of);
+    run_columns_free(c);
     return run;
 }

@@ -130,6 +130,9 @@ typedef struct RunOf {
 /* Sorts the columns into a block; `c` stays as it is. */
 Run *run_build(const RunColumns *c, const RunOf *of);
 
+/* The same of closed runs that follow one another in one segment: the same bytes as of their columns. */
+Run *run_join(Run *const *runs, size_t run_count, const RunOf *of);
+
 /* A run over a block that was read or mapped.  False when its head is damaged.  Takes the block
  * over on success. */
 MUST_USE bool run_of_block(Str block, bool is_mapped, uint64_t segment, Run **out);
