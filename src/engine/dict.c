@@ -31,9 +31,14 @@ typedef struct FarText {
 enum { FAR_BYTES = offsetof(FarText, len) + sizeof(uint32_t) };
 _Static_assert((int)FAR_BYTES <= (int)NEAR_BYTES && sizeof(Place) == 16, "room for either");
 
+/* A short text as the two words that its place has: compared and hashed without a look at its length. */
+typedef struct Near {
+    uint64_t low, high; /* its bytes, zeros, its length */
+} Near;
+
 /* The texts stand on shelves that double in size: what a reader looks at never moves. */
 struct Dict {
-    uint64_t seed;
+    uint64_t seed, near_seed;
     uint32_t count_max;
     uint64_t cost, cost_max;
     atomic_uint count;
@@ -49,6 +54,7 @@ Dict *dict_new(uint32_t count_max, uint64_t cost_max)
     Dict *d = calloc(1, sizeof *d);
     CHECK(d != NULL);
     d->seed = rand_u64();
+    d->near_seed = rand_u64();
     d->count_max = count_max;
     d->cost_max = cost_max;
     d->slot_count = FIRST_SLOTS;
@@ -117,21 +123,77 @@ Str dict_text(const Dict *d, uint32_t number)
     return text_of(place_of(d, number - 1));
 }
 
-/* What was forgotten is not even the empty text. */
-static inline bool is_text(const Place *place, Str text)
+static inline uint64_t load64(const char *at)
 {
-    return place->len != FORGOTTEN && str_same(text_of(place), text);
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
 }
 
-/* The slot that holds `text`, or the empty one where it belongs. */
+static inline uint64_t load32(const char *at)
+{
+    uint32_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+static inline uint64_t byte_at(const char *at, size_t i)
+{
+    return (uint64_t)(unsigned char)at[i] << 8 * i;
+}
+
+/* Reads that overlap bring the same bytes twice. */
+static inline Near near_of(Str text)
+{
+    const size_t len = text.len;
+    Near near = {0, (uint64_t)len << 56};
+    if (len >= 8) {
+        near.low = load64(text.ptr);
+        near.high |= load64(text.ptr + len - 8) >> 8 * (15 - len) >> 8;
+    } else if (len >= 4) {
+        near.low = load32(text.ptr) | load32(text.ptr + len - 4) << 8 * (len - 4);
+    } else if (len > 0) {
+        near.low = byte_at(text.ptr, 0) | byte_at(text.ptr, len / 2) | byte_at(text.ptr, len - 1);
+    }
+    return near;
+}
+
+static inline bool is_near(const Place *place, Near near)
+{
+    Near here;
+    memcpy(&here, place, sizeof here);
+    return ((here.low ^ near.low) | (here.high ^ near.high)) == 0;
+}
+
+static inline bool is_far(const Place *place, Str text)
+{
+    return place->len == FAR && str_eq(text_of(place), text);
+}
+
+uint64_t dict_hash(const Dict *d, Str text)
+{
+    if (text.len > NEAR_BYTES)
+        return hash_bytes(text, d->seed);
+    const Near near = near_of(text);
+    return hash_fold(near.low ^ d->seed, near.high ^ d->near_seed);
+}
+
+/* The slot that holds `text`, or the empty one where it belongs.  What was forgotten is not even the empty text. */
 static inline uint32_t slot_of(const Dict *d, Str text, uint64_t hash)
 {
+    const bool is_short = text.len <= NEAR_BYTES;
+    const Near near = is_short ? near_of(text) : (Near){0, 0};
     const uint32_t mask = d->slot_count - 1;
-    uint32_t slot = (uint32_t)hash & mask;
-    while (d->slots[slot] != 0 && (d->slots[slot] >> 32 != hash >> 32 ||
-                                   !is_text(place_of(d, (uint32_t)d->slots[slot] - 1), text)))
-        slot = (slot + 1) & mask;
-    return slot;
+    for (uint32_t slot = (uint32_t)hash & mask;; slot = (slot + 1) & mask) {
+        const uint64_t here = d->slots[slot];
+        if (here == 0)
+            return slot;
+        if (here >> 32 != hash >> 32)
+            continue;
+        const Place *place = place_of(d, (uint32_t)here - 1);
+        if (is_short ? is_near(place, near) : is_far(place, text))
+            return slot;
+    }
 }
 
 uint32_t dict_find_hashed(const Dict *d, Str text, uint64_t hash)
@@ -141,17 +203,12 @@ uint32_t dict_find_hashed(const Dict *d, Str text, uint64_t hash)
 
 uint32_t dict_find(const Dict *d, Str text)
 {
-    return dict_find_hashed(d, text, hash_bytes(text, d->seed));
+    return dict_find_hashed(d, text, dict_hash(d, text));
 }
 
 bool dict_is_large(const Dict *d)
 {
     return d->slot_count > NEAR_SLOTS;
-}
-
-uint64_t dict_hash(const Dict *d, Str text)
-{
-    return hash_bytes(text, d->seed);
 }
 
 /* Of the first slot only: what stands further on is rarely the one. */
@@ -181,7 +238,7 @@ static void grow_slots(Dict *d)
     for (uint32_t i = 0; i < count; i++) {
         if (place_of(d, i)->len == FORGOTTEN)
             continue;
-        const uint64_t hash = hash_bytes(text_of(place_of(d, i)), d->seed);
+        const uint64_t hash = dict_hash(d, text_of(place_of(d, i)));
         uint32_t slot = (uint32_t)hash & (d->slot_count - 1);
         while (d->slots[slot] != 0)
             slot = (slot + 1) & (d->slot_count - 1);
@@ -199,9 +256,8 @@ static void put_on_shelf(Dict *d, uint32_t index, Str text)
     }
     Place *place = place_of(d, index);
     if (text.len <= NEAR_BYTES) {
-        place->len = (uint8_t)text.len;
-        if (text.len > 0)
-            memcpy(place->bytes, text.ptr, text.len);
+        const Near near = near_of(text);
+        memcpy(place, &near, sizeof near);
         return;
     }
     const FarText far = {arena_copy(d->texts, text).ptr, (uint32_t)text.len};
@@ -237,7 +293,7 @@ static void take_slot(Dict *d, uint32_t slot, uint64_t hash, uint32_t number)
 
 void dict_recall(Dict *d, uint32_t number, Str text)
 {
-    const uint64_t hash = hash_bytes(text, d->seed);
+    const uint64_t hash = dict_hash(d, text);
     const uint32_t slot = slot_of(d, text, hash);
     CHECK(d->slots[slot] == 0);
     put_on_shelf(d, number - 1, text);
@@ -247,7 +303,7 @@ void dict_recall(Dict *d, uint32_t number, Str text)
 
 uint32_t dict_add(Dict *d, Str text)
 {
-    return dict_add_hashed(d, text, hash_bytes(text, d->seed));
+    return dict_add_hashed(d, text, dict_hash(d, text));
 }
 
 uint32_t dict_add_hashed(Dict *d, Str text, uint64_t hash)
