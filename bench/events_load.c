@@ -299,8 +299,7 @@ static Str task_word(Ctx *ctx, const char *task, const char *what)
     return read ? arena_copy(ctx->arena, str_of(word)) : STR("");
 }
 
-/* Seconds of processor that each thread but the caller's has had, by its name; the log's sync thread goes by the
- * program's. */
+/* Seconds of processor that each thread but the caller's has had, by its name. */
 static void print_threads(Ctx *ctx)
 {
     const char *before = "";

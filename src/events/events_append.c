@@ -74,16 +74,15 @@ static Run *new_open_run(const EventsLog *log, uint64_t first_seq, uint32_t even
     return run_new_open(c, log->active_first, first_seq, log->key);
 }
 
-/* Replaces the open run by its closed form and opens one for at least `events` more. */
+/* The open run is full: opens one for at least `events` more. */
 static void next_open_run(EventsLog *log, uint32_t events)
 {
     Run *open = log->runs[log->run_count - 1];
     const uint64_t behind = open->first_seq + open->count;
     log->run_count--;
     if (open->count > 0)
-        log_add_run(log, run_build(open->columns, &(RunOf){.segment = open->segment,
-                                                           .first_seq = open->first_seq,
-                                                           .key = log->key}));
+        log_add_run(log, run_new_open(run_columns_copy(open->columns), open->segment,
+                                      open->first_seq, log->key));
     run_unref(open);
     log_add_run(log, new_open_run(log, behind, events));
 }
@@ -488,6 +487,7 @@ static bool sync_round(Ctx *ctx, EventsLog *log)
 void *log_sync_main(void *arg)
 {
     EventsLog *log = arg;
+    (void)pthread_setname_np(pthread_self(), "events-sync");
     Ctx ctx = {.arena = arena_new(4096)};
     while (sync_round(&ctx, log))
         arena_reset(ctx.arena);

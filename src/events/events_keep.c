@@ -383,7 +383,7 @@ static size_t take_runs(const EventsLog *log, FullSegment full, Run **runs)
     uint64_t seq = full.first_seq;
     for (size_t i = 0; i < log->run_count; i++) {
         Run *run = log->runs[i];
-        if (run->segment != full.first_seq || run->is_open || run->first_seq != seq)
+        if (run->segment != full.first_seq || run->first_seq != seq)
             continue;
         runs[n++] = run;
         seq += run->count;
