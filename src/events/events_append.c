@@ -14,7 +14,11 @@
 
 #include <stdlib.h>
 
-enum { ROWS_FIRST = 16, REWRITE_BYTES = 65536 };
+enum {
+    ROWS_FIRST = 16,
+    RECORD_BYTES = 64, /* of one, mostly more */
+    REWRITE_BYTES = 65536,
+};
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
@@ -33,8 +37,8 @@ Err log_read_batch(Ctx *ctx, const uint8_t *key, Str records, unsigned known, Ev
     const bool erased = (known & RECORDS_ERASED) != 0, checked = (known & RECORDS_CHECKED) != 0;
     if (records.len > EVENTS_BATCH_BYTES_MAX)
         return fail(ctx, ERR_TOO_LARGE, "events.batch", "%zu bytes", records.len);
-    uint32_t count = 0, cap = 0;
-    EventsRow *rows = NULL;
+    uint32_t count = 0, cap = ROWS_FIRST + (uint32_t)(records.len / RECORD_BYTES);
+    EventsRow *rows = (void *)arena_bytes(ctx->arena, cap * sizeof *rows);
     for (size_t at = 0, used = 0; at < records.len; at += used) {
         Event e;
         const Str rest = str_slice(records, at, records.len);
@@ -44,10 +48,9 @@ Err log_read_batch(Ctx *ctx, const uint8_t *key, Str records, unsigned known, Ev
         if (count == EVENTS_BATCH_COUNT_MAX)
             return fail(ctx, ERR_TOO_LARGE, "events.batch", "over %u records", count);
         if (count == cap) {
-            cap = cap == 0 ? ROWS_FIRST : cap * 2;
-            EventsRow *wider = ARENA_ARRAY(ctx->arena, EventsRow, cap);
-            if (count > 0)
-                memcpy(wider, rows, count * sizeof *rows);
+            cap *= 2;
+            EventsRow *wider = (void *)arena_bytes(ctx->arena, cap * sizeof *wider);
+            memcpy(wider, rows, count * sizeof *rows);
             rows = wider;
         }
         rows[count++] = row_of(key, &e, at);

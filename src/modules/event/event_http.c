@@ -36,10 +36,21 @@ static Err text_of(Ctx *ctx, JsonValue v, const char *pointer, Str *out)
 /* `pointer`: of the field that says who. */
 static Err read_actor(Ctx *ctx, JsonValue v, const char *pointer, EventActor *out)
 {
-    JsonValue kind, value;
+    JsonValue field, kind = v, value = v;
+    bool has_kind = false, has_value = false;
+    Str name;
     if (json_type(v) == JSON_NULL)
         return ERR_OK;
-    if (!json_find(v, STR("kind"), &kind) || !json_find(v, STR("value"), &value))
+    for (JsonIter it = json_fields(v); json_next_field(&it, &name, &field);) {
+        if (str_same(name, STR("kind"))) {
+            kind = field;
+            has_kind = true;
+        } else if (str_same(name, STR("value"))) {
+            value = field;
+            has_value = true;
+        }
+    }
+    if (!has_kind || !has_value)
         return bad(ctx, pointer, "send kind and value, or leave the actor out");
     TRY(text_of(ctx, kind, pointer, &out->kind));
     TRY(text_of(ctx, value, pointer, &out->value));
@@ -308,6 +319,7 @@ static Err collect(Collect *c, Call *call)
         return fail_field(ctx, "/events", "request.range", "send a list of 1 to %d events",
                           EVENTS_MAX);
     out->refused = ARENA_ARRAY(ctx->arena, ApiEventRefusal, n);
+    (void)buf_reserve(&c->records, json_bytes(list)); /* mostly enough, so that it does not grow */
     size_t i = 0;
     for (JsonIter it = json_items(list); json_next_item(&it, &v); i++) {
         if (collect_one(c, in->source, v) == ERR_OK)
