@@ -165,11 +165,6 @@ static inline bool is_near(const Place *place, Near near)
     return ((here.low ^ near.low) | (here.high ^ near.high)) == 0;
 }
 
-static inline bool is_far(const Place *place, Str text)
-{
-    return place->len == FAR && str_eq(text_of(place), text);
-}
-
 uint64_t dict_hash(const Dict *d, Str text)
 {
     if (text.len > NEAR_BYTES)
@@ -178,27 +173,38 @@ uint64_t dict_hash(const Dict *d, Str text)
     return hash_fold(near.low ^ d->seed, near.high ^ d->near_seed);
 }
 
-/* The slot that holds `text`, or the empty one where it belongs.  What was forgotten is not even the empty text. */
-static inline uint32_t slot_of(const Dict *d, Str text, uint64_t hash)
+/* Whether the slot may be the one: the upper halves of two hashes are seldom the same. */
+static inline bool may_be(uint64_t slot, uint64_t hash)
 {
-    const bool is_short = text.len <= NEAR_BYTES;
-    const Near near = is_short ? near_of(text) : (Near){0, 0};
+    return slot >> 32 == hash >> 32;
+}
+
+/* What was forgotten is neither near nor far: not even the empty text. */
+static uint32_t find_near(const Dict *d, Near near, uint64_t hash)
+{
     const uint32_t mask = d->slot_count - 1;
-    for (uint32_t slot = (uint32_t)hash & mask;; slot = (slot + 1) & mask) {
-        const uint64_t here = d->slots[slot];
-        if (here == 0)
-            return slot;
-        if (here >> 32 != hash >> 32)
-            continue;
+    uint32_t slot = (uint32_t)hash & mask;
+    for (uint64_t here; (here = d->slots[slot]) != 0; slot = (slot + 1) & mask)
+        if (may_be(here, hash) && is_near(place_of(d, (uint32_t)here - 1), near))
+            return (uint32_t)here;
+    return 0;
+}
+
+static uint32_t find_far(const Dict *d, Str text, uint64_t hash)
+{
+    const uint32_t mask = d->slot_count - 1;
+    uint32_t slot = (uint32_t)hash & mask;
+    for (uint64_t here; (here = d->slots[slot]) != 0; slot = (slot + 1) & mask) {
         const Place *place = place_of(d, (uint32_t)here - 1);
-        if (is_short ? is_near(place, near) : is_far(place, text))
-            return slot;
+        if (may_be(here, hash) && place->len == FAR && str_eq(text_of(place), text))
+            return (uint32_t)here;
     }
+    return 0;
 }
 
 uint32_t dict_find_hashed(const Dict *d, Str text, uint64_t hash)
 {
-    return (uint32_t)d->slots[slot_of(d, text, hash)];
+    return text.len <= NEAR_BYTES ? find_near(d, near_of(text), hash) : find_far(d, text, hash);
 }
 
 uint32_t dict_find(const Dict *d, Str text)
@@ -223,9 +229,14 @@ void dict_near(const Dict *d, uint64_t hash, DictStep step)
         __builtin_prefetch(text_of(place_of(d, (uint32_t)*slot - 1)).ptr);
 }
 
-static uint64_t slot_with(uint64_t hash, uint32_t number)
+/* The text's hash leads to its number from now on. */
+static void take_slot(Dict *d, uint64_t hash, uint32_t number)
 {
-    return hash >> 32 << 32 | number;
+    const uint32_t mask = d->slot_count - 1;
+    uint32_t slot = (uint32_t)hash & mask;
+    while (d->slots[slot] != 0)
+        slot = (slot + 1) & mask;
+    d->slots[slot] = hash >> 32 << 32 | number;
 }
 
 static void grow_slots(Dict *d)
@@ -235,15 +246,17 @@ static void grow_slots(Dict *d)
     d->slot_count *= 2;
     d->slots = calloc(d->slot_count, sizeof *d->slots);
     CHECK(d->slots != NULL);
-    for (uint32_t i = 0; i < count; i++) {
-        if (place_of(d, i)->len == FORGOTTEN)
-            continue;
-        const uint64_t hash = dict_hash(d, text_of(place_of(d, i)));
-        uint32_t slot = (uint32_t)hash & (d->slot_count - 1);
-        while (d->slots[slot] != 0)
-            slot = (slot + 1) & (d->slot_count - 1);
-        d->slots[slot] = slot_with(hash, i + 1);
-    }
+    for (uint32_t i = 0; i < count; i++)
+        if (place_of(d, i)->len != FORGOTTEN)
+            take_slot(d, dict_hash(d, text_of(place_of(d, i))), i + 1);
+}
+
+/* The text stands on its shelf. */
+static void add_slot(Dict *d, uint64_t hash, uint32_t number)
+{
+    take_slot(d, hash, number);
+    if (number * 2 > d->slot_count)
+        grow_slots(d);
 }
 
 static void put_on_shelf(Dict *d, uint32_t index, Str text)
@@ -284,21 +297,12 @@ uint32_t dict_add_forgotten(Dict *d)
     return index + 1;
 }
 
-static void take_slot(Dict *d, uint32_t slot, uint64_t hash, uint32_t number)
-{
-    d->slots[slot] = slot_with(hash, number);
-    if (number * 2 > d->slot_count)
-        grow_slots(d);
-}
-
 void dict_recall(Dict *d, uint32_t number, Str text)
 {
-    const uint64_t hash = dict_hash(d, text);
-    const uint32_t slot = slot_of(d, text, hash);
-    CHECK(d->slots[slot] == 0);
+    CHECK(dict_find(d, text) == 0);
     put_on_shelf(d, number - 1, text);
     d->cost += text.len;
-    take_slot(d, slot, hash, number);
+    add_slot(d, dict_hash(d, text), number);
 }
 
 uint32_t dict_add(Dict *d, Str text)
@@ -308,9 +312,9 @@ uint32_t dict_add(Dict *d, Str text)
 
 uint32_t dict_add_hashed(Dict *d, Str text, uint64_t hash)
 {
-    const uint32_t slot = slot_of(d, text, hash);
-    if (d->slots[slot] != 0)
-        return (uint32_t)d->slots[slot];
+    const uint32_t known = dict_find_hashed(d, text, hash);
+    if (known != 0)
+        return known;
     const uint32_t index = atomic_load_explicit(&d->count, memory_order_relaxed);
     const uint64_t cost = text.len + DICT_TEXT_COST;
     if (index >= d->count_max || cost > d->cost_max - d->cost)
@@ -318,6 +322,6 @@ uint32_t dict_add_hashed(Dict *d, Str text, uint64_t hash)
     d->cost += cost;
     put_on_shelf(d, index, text);
     atomic_store_explicit(&d->count, index + 1, memory_order_release);
-    take_slot(d, slot, hash, index + 1);
+    add_slot(d, hash, index + 1);
     return index + 1;
 }

@@ -180,16 +180,20 @@ typedef struct Seen {
     const uint32_t *lists_at; /* row -> its first list of the buffer; NULL: the buffer has none */
 } Seen;
 
+static void grow_columns(Seen *s, ListSeen *l)
+{
+    const uint32_t cap = l->column_cap == 0 ? 16 : l->column_cap * 2;
+    ColumnSeen *more = ARENA_ARRAY(s->arena, ColumnSeen, cap);
+    if (l->column_count > 0)
+        memcpy(more, l->columns, l->column_count * sizeof *more);
+    l->columns = more;
+    l->column_cap = cap;
+}
+
 static ColumnSeen *add_column(Seen *s, ListSeen *l, const RowValue *v)
 {
-    if (l->column_count == l->column_cap) {
-        const uint32_t cap = l->column_cap == 0 ? 16 : l->column_cap * 2;
-        ColumnSeen *more = ARENA_ARRAY(s->arena, ColumnSeen, cap);
-        if (l->column_count > 0)
-            memcpy(more, l->columns, l->column_count * sizeof *more);
-        l->columns = more;
-        l->column_cap = cap;
-    }
+    if (l->column_count == l->column_cap)
+        grow_columns(s, l);
     ColumnSeen *c = &l->columns[l->column_count++];
     c->plan = (PartColumnPlan){
         .prop = v->prop, .kind = (PartKind)v->kind, .min = INT64_MAX, .max = INT64_MIN};
@@ -220,10 +224,9 @@ static bool rescale(int64_t value, int from, int to, int64_t *out)
 }
 
 /* The column behind the one found last, when the value is of it and at its scale: mostly it is. */
-static inline bool is_next(const ListSeen *l, uint32_t at, const RowValue *v)
+static inline bool is_of(const ColumnSeen *c, const ColumnSeen *end, const RowValue *v)
 {
-    return at < l->column_count && l->columns[at].plan.prop == v->prop &&
-           l->columns[at].plan.scale == v->scale && fits(v->value);
+    return c < end && c->plan.prop == v->prop && c->plan.scale == v->scale && fits(v->value);
 }
 
 static inline void widen(ColumnSeen *c, int64_t value)
@@ -329,15 +332,17 @@ static void see_value(Seen *s, ListSeen *l, const RowValue *v)
 
 static inline void see_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n)
 {
+    ColumnSeen *at = l->columns + l->hint, *end = l->columns + l->column_count;
     for (uint32_t i = 0; i < n; i++) {
-        const uint32_t at = l->hint;
-        if (is_next(l, at, &values[i])) {
-            widen(&l->columns[at], values[i].value);
-            l->hint = at + 1;
-        } else {
-            see_value(s, l, &values[i]);
+        if (is_of(at, end, &values[i])) {
+            widen(at++, values[i].value);
+            continue;
         }
+        see_value(s, l, &values[i]);
+        at = l->columns + l->hint;
+        end = l->columns + l->column_count;
     }
+    l->hint = (uint32_t)(at - l->columns);
 }
 
 /* In the order of arrival, in which they stand in memory.  `again`: of those lists only that need a second look. */
@@ -376,6 +381,8 @@ static void set_nullable(ListSeen *l)
 static void see_columns(Seen *s)
 {
     bool mixed = false;
+    for (uint32_t i = 0; i < s->list_count; i++)
+        grow_columns(s, &s->lists[i]);
     see_rows(s, false);
     for (uint32_t i = 0; i < s->list_count; i++) {
         if (s->lists[i].mixed)
@@ -423,6 +430,7 @@ static ItemsSeen *items_for(Seen *s, uint32_t list, uint32_t prop)
     }
     ItemsSeen *items = &s->items[s->items_count++];
     *items = (ItemsSeen){.of = list, .prop = prop};
+    grow_columns(s, &items->rows);
     return items;
 }
 
@@ -545,15 +553,20 @@ static void put_value(Seen *s, ListSeen *l, const RowValue *v, int64_t *cells, u
 static inline void put_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n,
                               int64_t *cells, uint32_t stride)
 {
+    const ColumnSeen *at = l->columns + l->hint, *const end = l->columns + l->column_count;
+    int64_t *cell = cells + (size_t)l->hint * stride;
     for (uint32_t i = 0; i < n; i++) {
-        const uint32_t at = l->hint;
-        if (is_next(l, at, &values[i])) {
-            cells[(size_t)at * stride] = values[i].value;
-            l->hint = at + 1;
-        } else {
+        if (!is_of(at, end, &values[i])) {
             put_value(s, l, &values[i], cells, stride);
+            at = l->columns + l->hint;
+            cell = cells + (size_t)l->hint * stride;
+            continue;
         }
+        *cell = values[i].value;
+        cell += stride;
+        at++;
     }
+    l->hint = (uint32_t)(at - l->columns);
 }
 
 /* What no row says is missing. */

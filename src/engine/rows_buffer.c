@@ -59,7 +59,7 @@ static void make_room(RowProps *p, uint32_t prop)
     p->room = room;
 }
 
-static void add_prop(RowProps *p, uint32_t prop)
+void rows_note_prop(RowProps *p, uint32_t prop)
 {
     if (prop >= p->room)
         make_room(p, prop);
@@ -70,16 +70,12 @@ static void add_prop(RowProps *p, uint32_t prop)
 static inline void note_prop(RowProps *p, uint32_t prop)
 {
     if (prop >= p->room || (p->has[prop / 64] >> (prop & 63) & 1) == 0)
-        add_prop(p, prop);
+        rows_note_prop(p, prop);
 }
 
-void rows_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t value)
+void rows_grow_values(RowBuffer *b)
 {
-    if (b->value_count == b->value_cap)
-        b->values = grown(b->values, &b->value_cap, sizeof *b->values);
-    b->values[b->value_count++] = (RowValue){value, prop, (uint8_t)kind, (uint8_t)scale};
-    b->rows[b->count - 1].value_count++;
-    note_prop(&b->props, prop);
+    b->values = grown(b->values, &b->value_cap, sizeof *b->values);
 }
 
 void rows_items(RowBuffer *b, uint32_t prop, uint32_t count)
