@@ -15,7 +15,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { ZERO_PIECE_BYTES = 4096, LIST_FIRST = 64 };
+enum { ZERO_PIECE_BYTES = 65536, LIST_FIRST = 64 };
 
 static const Str TEMP_SUFFIX = {".tmp", 4};
 

@@ -161,14 +161,16 @@ TEST(file_zeros_overwrite_exactly_their_range)
     scratch_open(&s);
     File f = FILE_NONE;
     EXPECT_I64(file_open(&s.ctx, s.folder, STR("z"), FILE_CREATE, &f), ERR_OK);
-    char bytes[10000], got_bytes[10000];
-    memset(bytes, 'x', sizeof bytes);
-    EXPECT_I64(file_write_at(&s.ctx, f, 0, (Str){bytes, sizeof bytes}), ERR_OK);
-    EXPECT_I64(file_write_zeros(&s.ctx, f, 100, 9000), ERR_OK);
-    memset(bytes + 100, 0, 8900);
+    enum { BYTES = 300000, FROM = 100, TO = 250001 }; /* several pieces, cut at both ends */
+    char *const bytes = arena_bytes(s.ctx.arena, BYTES), *const got_bytes =
+                                                             arena_bytes(s.ctx.arena, BYTES);
+    memset(bytes, 'x', BYTES);
+    EXPECT_I64(file_write_at(&s.ctx, f, 0, (Str){bytes, BYTES}), ERR_OK);
+    EXPECT_I64(file_write_zeros(&s.ctx, f, FROM, TO), ERR_OK);
+    memset(bytes + FROM, 0, TO - FROM);
     size_t got = 0;
-    EXPECT_I64(file_read_at(&s.ctx, f, 0, got_bytes, sizeof got_bytes, &got), ERR_OK);
-    CHECK(got == sizeof bytes && memcmp(bytes, got_bytes, sizeof bytes) == 0);
+    EXPECT_I64(file_read_at(&s.ctx, f, 0, got_bytes, BYTES, &got), ERR_OK);
+    CHECK(got == BYTES && memcmp(bytes, got_bytes, BYTES) == 0);
     file_close(&f);
     scratch_close(&s);
 }
