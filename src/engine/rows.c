@@ -7,13 +7,6 @@
 
 #include <stdlib.h>
 
-int64_t rows_week_ms(int64_t time_ms, int64_t origin_ms)
-{
-    const int64_t behind = time_ms - origin_ms;
-    const int64_t within = behind % PART_WEEK_MS;
-    return time_ms - (within < 0 ? within + PART_WEEK_MS : within);
-}
-
 /* ---- order ------------------------------------------------------------------------------------ */
 
 typedef struct Ordered {

@@ -186,3 +186,10 @@ uint64_t rows_cells(const RowBuffer *b)
     return (uint64_t)b->count * (b->props.count + of_every_row) +
            (uint64_t)b->item_count * (b->item_props.count + 1);
 }
+
+int64_t rows_week_ms(int64_t time_ms, int64_t origin_ms)
+{
+    const int64_t behind = time_ms - origin_ms;
+    const int64_t within = behind % PART_WEEK_MS;
+    return time_ms - (within < 0 ? within + PART_WEEK_MS : within);
+}
