@@ -215,8 +215,11 @@ static void submit(Store *store, Slot *s, uint32_t count)
 {
     CHECK(!s->records.overflowed);
     s->count = count;
-    s->task =
-        (EventsTask){.ctx = &s->ctx, .records = buf_str(&s->records), .done = on_disk, .arg = s};
+    s->task = (EventsTask){.ctx = &s->ctx,
+                           .records = buf_str(&s->records),
+                           .encoded = true,
+                           .done = on_disk,
+                           .arg = s};
     die_unless(events_submit(store->log, &s->task), &s->ctx, "append");
 }
 
@@ -296,8 +299,7 @@ static Str task_word(Ctx *ctx, const char *task, const char *what)
     return read ? arena_copy(ctx->arena, str_of(word)) : STR("");
 }
 
-/* Seconds of processor that each thread but the caller's has had, by its name; the log's sync thread goes by the
- * program's. */
+/* Seconds of processor that each thread but the caller's has had, by its name. */
 static void print_threads(Ctx *ctx)
 {
     const char *before = "";

@@ -184,6 +184,31 @@ TEST(str_utf8_is_told_from_what_is_not)
     CHECK(str_is_utf8(STR("")));
 }
 
+/* Character by character, as the slow way. */
+static bool is_utf8_slowly(Str s)
+{
+    size_t step = 1;
+    for (size_t i = 0; i < s.len && step > 0; i += step)
+        step = str_utf8_len(s, i);
+    return step > 0;
+}
+
+TEST(str_utf8_of_every_length_is_judged_as_character_by_character)
+{
+    static const char *const odd[] = {"\x80", "\xc3\xa9", "\xe4\xbd\xa0", "\xf0\x9f\x98\x80",
+                                      "\xff"};
+    for (size_t len = 0; len <= 40; len++)
+        for (size_t at = 0; at <= len; at++)
+            for (size_t i = 0; i <= ARRAY_LEN(odd); i++) {
+                char bytes[64];
+                const Str put = i == ARRAY_LEN(odd) ? (Str){"", 1} : str_of(odd[i]);
+                memset(bytes, 'a', sizeof bytes);
+                memcpy(bytes + at, put.ptr, put.len);
+                const Str text = {bytes, len}; /* what was put may be cut off, or left out */
+                CHECK(str_is_utf8(text) == is_utf8_slowly(text));
+            }
+}
+
 TEST(str_to_c_needs_room_for_its_nul_and_has_none_inside)
 {
     char dst[4] = "xyz";

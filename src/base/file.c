@@ -12,9 +12,10 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-enum { ZERO_PIECE_BYTES = 4096, LIST_FIRST = 64 };
+enum { ZERO_PIECE_BYTES = 65536, LIST_FIRST = 64 };
 
 static const Str TEMP_SUFFIX = {".tmp", 4};
 
@@ -145,6 +146,28 @@ Err file_write_at(Ctx *ctx, File file, int64_t at, Str data)
         if (w <= 0)
             return fail_fd(ctx, w == 0 ? ENOSPC : errno, "pwrite", file);
         done += (size_t)w;
+    }
+    return ERR_OK;
+}
+
+Err file_write_pieces(Ctx *ctx, File file, int64_t at, const Str *pieces, size_t count)
+{
+    struct iovec left[FILE_PIECES_MAX], *next = left;
+    CHECK(count <= ARRAY_LEN(left));
+    for (size_t i = 0; i < count; i++)
+        left[i] = (struct iovec){(void *)(uintptr_t)pieces[i].ptr, pieces[i].len};
+    while (count > 0) {
+        const ssize_t w = pwritev(file.fd, next, (int)count, at);
+        if (w < 0 && errno == EINTR)
+            continue;
+        if (w <= 0)
+            return fail_fd(ctx, w == 0 ? ENOSPC : errno, "pwritev", file);
+        size_t done = (size_t)w;
+        at += w;
+        for (; count > 0 && done >= next->iov_len; next++, count--)
+            done -= next->iov_len;
+        if (count > 0)
+            *next = (struct iovec){(char *)next->iov_base + done, next->iov_len - done};
     }
     return ERR_OK;
 }

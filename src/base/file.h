@@ -4,7 +4,7 @@
  * Owns: nothing; a File is a descriptor that its holder closes.  Paths are a folder of ours plus a
  * checked name, so that no name from outside can leave the folder.
  * Promises: interrupted and short transfers are finished here; only plain libc calls are used
- * (open, pread, pwrite, fdatasync, fsync, rename, unlink, mkdir, mmap), so that a preloaded library
+ * (open, pread, pwrite, pwritev, fdatasync, fsync, rename, unlink, mkdir, mmap), so that a preloaded library
  * can stand in for the disk.
  * Errors of every function: BUSY "disk.full" (no space, quota or file size limit: heals when there
  * is room), NOT_FOUND "file.missing", INVALID "file.name", otherwise INTERNAL "disk.failed".
@@ -14,7 +14,7 @@
 
 #include "base/ctx.h"
 
-enum { FILE_NAME_BYTES_MAX = 200, FILE_PATH_BYTES_MAX = 1024 };
+enum { FILE_NAME_BYTES_MAX = 200, FILE_PATH_BYTES_MAX = 1024, FILE_PIECES_MAX = 4 };
 
 typedef struct File {
     int fd; /* -1 = none */
@@ -42,8 +42,11 @@ MUST_USE Err file_read_at(Ctx *ctx, File file, int64_t at, char *dst, size_t n, 
 /* All of `data` at `at`.  After a failure any part of it may be there. */
 MUST_USE Err file_write_at(Ctx *ctx, File file, int64_t at, Str data);
 
-/* Zeros from `from` up to `to`, really written, in pieces of 4 KiB: later writes there change no
- * size and need no room. */
+/* The same of several pieces, one behind the other, mostly as one call: at most FILE_PIECES_MAX, not all empty. */
+MUST_USE Err file_write_pieces(Ctx *ctx, File file, int64_t at, const Str *pieces, size_t count);
+
+/* Zeros from `from` up to `to`, really written: later writes there change no size and need no room.  In pieces of
+ * 64 KiB, as which the page cache then keeps them: with 4 KiB what is written there later costs half as much again. */
 MUST_USE Err file_write_zeros(Ctx *ctx, File file, int64_t from, int64_t to);
 
 MUST_USE Err file_truncate(Ctx *ctx, File file, int64_t bytes);

@@ -55,6 +55,35 @@ TEST(file_written_bytes_are_read_back_and_reading_stops_at_the_end)
     scratch_close(&s);
 }
 
+/* The limit on a file's size cuts the first try within the second piece. */
+TEST(file_pieces_stand_behind_each_other_also_after_a_short_write)
+{
+    static const Str pieces[] = {{"one", 3}, {"", 0}, {"two, ", 5}, {"three", 5}};
+    Scratch s;
+    scratch_open(&s);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    struct rlimit before;
+    CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
+    const struct rlimit tight = {6, before.rlim_max};
+    File f = FILE_NONE;
+    char got_bytes[16];
+    size_t got = 0;
+    EXPECT_I64(file_open(&s.ctx, s.folder, STR("a.log"), FILE_CREATE, &f), ERR_OK);
+    CHECK(setrlimit(RLIMIT_FSIZE, &tight) == 0);
+    const Err full = file_write_pieces(&s.ctx, f, 1, pieces, ARRAY_LEN(pieces));
+    CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+    EXPECT_I64(full, ERR_BUSY);
+    EXPECT_I64(file_read_at(&s.ctx, f, 0, got_bytes, sizeof got_bytes, &got), ERR_OK);
+    EXPECT_I64((int64_t)got, 6);
+    CHECK(memcmp(got_bytes, "\0onetw", 6) == 0);
+    EXPECT_I64(file_write_pieces(&s.ctx, f, 1, pieces, ARRAY_LEN(pieces)), ERR_OK);
+    EXPECT_I64(file_read_at(&s.ctx, f, 0, got_bytes, sizeof got_bytes, &got), ERR_OK);
+    EXPECT_I64((int64_t)got, 14);
+    CHECK(memcmp(got_bytes, "\0onetwo, three", 14) == 0);
+    file_close(&f);
+    scratch_close(&s);
+}
+
 TEST(file_names_that_could_leave_the_folder_are_refused)
 {
     Scratch s;
@@ -132,14 +161,16 @@ TEST(file_zeros_overwrite_exactly_their_range)
     scratch_open(&s);
     File f = FILE_NONE;
     EXPECT_I64(file_open(&s.ctx, s.folder, STR("z"), FILE_CREATE, &f), ERR_OK);
-    char bytes[10000], got_bytes[10000];
-    memset(bytes, 'x', sizeof bytes);
-    EXPECT_I64(file_write_at(&s.ctx, f, 0, (Str){bytes, sizeof bytes}), ERR_OK);
-    EXPECT_I64(file_write_zeros(&s.ctx, f, 100, 9000), ERR_OK);
-    memset(bytes + 100, 0, 8900);
+    enum { BYTES = 300000, FROM = 100, TO = 250001 }; /* several pieces, cut at both ends */
+    char *const bytes = arena_bytes(s.ctx.arena, BYTES), *const got_bytes =
+                                                             arena_bytes(s.ctx.arena, BYTES);
+    memset(bytes, 'x', BYTES);
+    EXPECT_I64(file_write_at(&s.ctx, f, 0, (Str){bytes, BYTES}), ERR_OK);
+    EXPECT_I64(file_write_zeros(&s.ctx, f, FROM, TO), ERR_OK);
+    memset(bytes + FROM, 0, TO - FROM);
     size_t got = 0;
-    EXPECT_I64(file_read_at(&s.ctx, f, 0, got_bytes, sizeof got_bytes, &got), ERR_OK);
-    CHECK(got == sizeof bytes && memcmp(bytes, got_bytes, sizeof bytes) == 0);
+    EXPECT_I64(file_read_at(&s.ctx, f, 0, got_bytes, BYTES, &got), ERR_OK);
+    CHECK(got == BYTES && memcmp(bytes, got_bytes, BYTES) == 0);
     file_close(&f);
     scratch_close(&s);
 }

@@ -7,15 +7,7 @@
 
 #include <sodium.h>
 
-__extension__ typedef unsigned __int128 Wide;
-
 static const uint64_t ODD_1 = UINT64_C(0xa0761d6478bd642f), ODD_2 = UINT64_C(0xe7037ed1a0b428db);
-
-static uint64_t fold(uint64_t a, uint64_t b)
-{
-    const Wide product = (Wide)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
 
 static uint64_t read_u64(const char *p)
 {
@@ -39,11 +31,11 @@ static uint64_t byte_at(const char *p, size_t i)
 /* The last 0 to 16 bytes go in as two words, which overlap where there are fewer. */
 uint64_t hash_bytes(Str s, uint64_t seed)
 {
-    uint64_t h = seed ^ fold(seed ^ ODD_1, ODD_2), a = 0, b = 0;
+    uint64_t h = seed ^ hash_fold(seed ^ ODD_1, ODD_2), a = 0, b = 0;
     const char *p = s.ptr;
     size_t left = s.len;
     for (; left > 16; p += 16, left -= 16)
-        h = fold(read_u64(p) ^ ODD_1, read_u64(p + 8) ^ h);
+        h = hash_fold(read_u64(p) ^ ODD_1, read_u64(p + 8) ^ h);
     if (left >= 8) {
         a = read_u64(p);
         b = read_u64(p + left - 8);
@@ -53,12 +45,12 @@ uint64_t hash_bytes(Str s, uint64_t seed)
     } else if (left > 0) {
         a = byte_at(p, 0) << 16 | byte_at(p, left / 2) << 8 | byte_at(p, left - 1);
     }
-    return fold(ODD_1 ^ s.len, fold(a ^ ODD_2, b ^ h));
+    return hash_fold(ODD_1 ^ s.len, hash_fold(a ^ ODD_2, b ^ h));
 }
 
 uint64_t hash_u64(uint64_t v, uint64_t seed)
 {
-    return fold(fold(v ^ ODD_1, seed ^ ODD_2) ^ v, ODD_1);
+    return hash_fold(hash_fold(v ^ ODD_1, seed ^ ODD_2) ^ v, ODD_1);
 }
 
 /* ---- hex and base64: libsodium's, whose time does not depend on the content ---- */

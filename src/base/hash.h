@@ -11,6 +11,14 @@
 
 #include "base/arena.h"
 
+/* The step that all of them are made of: both halves of a product. */
+static inline uint64_t hash_fold(uint64_t a, uint64_t b)
+{
+    __extension__ typedef unsigned __int128 Wide;
+    const Wide product = (Wide)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
 uint64_t hash_bytes(Str s, uint64_t seed);
 uint64_t hash_u64(uint64_t v, uint64_t seed);
 

@@ -69,7 +69,7 @@ static size_t scan_token(Str text, size_t at)
     return scan_space(text, end);
 }
 
-static size_t indexed_token(const Tokens *t, size_t i)
+static inline size_t indexed_token(const Tokens *t, size_t i)
 {
     return i < t->count && t->at[i] < t->text.len ? t->at[i] : t->text.len;
 }
@@ -88,7 +88,8 @@ static Tokens tokens_of(Str text)
     return t;
 }
 
-static size_t take_token(Tokens *t)
+/* Without a call: a document is made of these. */
+__attribute__((always_inline)) static inline size_t take_token(Tokens *t)
 {
     const size_t at = t->coming;
     t->taken++;
@@ -114,6 +115,7 @@ typedef struct Build {
     uint32_t count;
     uint32_t room; /* of nodes */
     uint32_t depth;
+    bool escapes; /* some string may have one */
     struct {
         uint32_t node;
         bool object;
@@ -180,7 +182,7 @@ static bool add_string(Build *b, size_t at)
     if (quote <= at || quote >= text.len || text.ptr[quote] != '"')
         return false;
     const Str inside = {text.ptr + at + 1, quote - at - 1};
-    bool slow = has_backslash(inside.ptr, inside.len, text.len - at - 1);
+    bool slow = b->escapes && has_backslash(inside.ptr, inside.len, text.len - at - 1);
     if (t->at == NULL)
         slow = slow || has_control(inside) || !str_is_utf8(inside);
     add_node(b, at, quote + 1, slow);
@@ -273,7 +275,7 @@ static Want take_value(Build *b, size_t at)
     return take_scalar(b, at);
 }
 
-/* A key and its colon. */
+/* A key, its colon and, when the text goes on, what a value begins with. */
 static Want take_key(Build *b, size_t at, const char *what)
 {
     const Str text = b->tokens.text;
@@ -284,13 +286,17 @@ static Want take_key(Build *b, size_t at, const char *what)
     const size_t colon = take_token(&b->tokens);
     if (colon == text.len || text.ptr[colon] != ':')
         return expected(b, colon, "a colon");
-    return WANT_VALUE;
+    return b->tokens.coming < text.len ? take_value(b, take_token(&b->tokens)) : WANT_VALUE;
 }
+
+static const char KEY[] = "a key in quotes";
 
 static Want take_more(Build *b, size_t at)
 {
     const bool object = b->open[b->depth - 1].object;
     const char c = b->tokens.text.ptr[at];
+    if (c == ',' && object && b->tokens.coming < b->tokens.text.len)
+        return take_key(b, take_token(&b->tokens), KEY);
     if (c == ',')
         return object ? WANT_KEY : WANT_VALUE;
     if (c == (object ? '}' : ']'))
@@ -307,7 +313,7 @@ static Want step(Build *b, Want want, size_t at)
     case WANT_ITEM_OR_END:
         return c == ']' ? close_container(b, at) : take_value(b, at);
     case WANT_KEY:
-        return take_key(b, at, "a key in quotes");
+        return take_key(b, at, KEY);
     case WANT_KEY_OR_END:
         return c == '}' ? close_container(b, at) : take_key(b, at, "a key in quotes or }");
     case WANT_MORE:
@@ -325,7 +331,7 @@ static const char *missing(const Build *b, Want want)
 {
     if (want == WANT_MORE || want == WANT_ITEM_OR_END || want == WANT_KEY_OR_END)
         return b->open[b->depth - 1].object ? "a comma or }" : "a comma or ]";
-    return want == WANT_KEY ? "a key in quotes" : "a value";
+    return want == WANT_KEY ? KEY : "a value";
 }
 
 static bool build(Build *b)
@@ -359,6 +365,7 @@ Err json_open(Ctx *ctx, Str text, JsonValue *root)
         return fail(ctx, ERR_TOO_LARGE, "json.too_large", "%zu bytes", text.len);
     const uint32_t bom_bytes = str_starts_with(text, STR("\xef\xbb\xbf")) ? 3 : 0;
     Build b = {.tokens = tokens_of(str_slice(text, bom_bytes, text.len))};
+    b.escapes = str_index(b.tokens.text, '\\', 0) >= 0;
     /* Each node has a token that makes none: a key its colon, an item that is not the first its
      * comma, a first item the bracket that closes its container (at most DEPTH of these are still
      * to come when the text is cut). */

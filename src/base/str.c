@@ -106,20 +106,42 @@ size_t str_utf8_len(Str s, size_t at)
 }
 
 /* Eight bytes, none of them NUL or above 0x7f? */
-static bool is_plain_word(const char *p)
+static inline bool is_plain(uint64_t word)
 {
     const uint64_t lows = UINT64_C(0x7f7f7f7f7f7f7f7f);
-    uint64_t word;
-    memcpy(&word, p, sizeof word);
     return ((word | ~(word + lows)) & ~lows) == 0;
+}
+
+static inline uint64_t load64(const char *at)
+{
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+static inline uint64_t load32(const char *at)
+{
+    uint32_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+/* Whether the last bytes, fewer than eight, are plain; reads what stands before them once more. */
+static inline bool ends_plainly(Str s, size_t done)
+{
+    if (s.len >= 8)
+        return done == s.len || is_plain(load64(s.ptr + s.len - 8));
+    return s.len >= 4 && is_plain(load32(s.ptr) | load32(s.ptr + s.len - 4) << 32);
 }
 
 /* Mostly it is ASCII and goes in words of eight. */
 bool str_is_utf8(Str s)
 {
     size_t done = 0;
-    while (s.len - done >= 8 && is_plain_word(s.ptr + done))
+    while (s.len - done >= 8 && is_plain(load64(s.ptr + done)))
         done += 8;
+    if (s.len - done < 8 && ends_plainly(s, done))
+        return true;
     for (size_t i = done; i < s.len;) {
         const bool plain = (signed char)s.ptr[i] > 0; /* ASCII but NUL: no call for the many */
         const size_t step = plain ? 1 : str_utf8_len(s, i);

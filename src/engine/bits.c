@@ -14,30 +14,65 @@ BitWriter bits_writer(int width, size_t max_bytes)
     return (BitWriter){.out = BUF_MAX(max_bytes), .width = width};
 }
 
+/* Several values as one, which fits a word. */
+static inline uint64_t join_2(const uint64_t *v, int width)
+{
+    DCHECK(v[0] >> width == 0 && v[1] >> width == 0);
+    return v[0] | v[1] << width;
+}
+
+static inline uint64_t join_4(const uint64_t *v, int width)
+{
+    return join_2(v, width) | join_2(v + 2, width) << 2 * width;
+}
+
+static inline uint64_t join_8(const uint64_t *v, int width)
+{
+    return join_4(v, width) | join_4(v + 4, width) << 4 * width;
+}
+
+/* Where the next bits go. */
+typedef struct BitPlace {
+    uint8_t *out;
+    uint64_t held;
+    int bits;
+} BitPlace;
+
+static inline void put_word(BitPlace *to, uint64_t value, int width)
+{
+    to->held |= value << to->bits;
+    to->bits += width;
+    if (to->bits < 64)
+        return;
+    memcpy(to->out, &to->held, sizeof to->held);
+    to->out += sizeof to->held;
+    to->bits -= 64;
+    /* What of the value did not fit; nothing when it ended with the word. */
+    to->held = to->bits == 0 ? 0 : value >> (width - to->bits);
+}
+
 void bits_put(BitWriter *w, const uint64_t *values, uint32_t n)
 {
-    if (w->width == 0)
+    const int width = w->width;
+    if (width == 0)
         return;
-    uint8_t *out = (uint8_t *)buf_reserve(&w->out, bits_bytes(n, w->width) + 16);
-    CHECK(out != NULL);
-    const uint8_t *const start = out;
-    uint64_t held = w->held;
-    int bits = w->held_bits;
-    for (uint32_t i = 0; i < n; i++) {
-        DCHECK(w->width == 64 || values[i] >> w->width == 0);
-        held |= values[i] << bits;
-        bits += w->width;
-        if (bits < 64)
-            continue;
-        memcpy(out, &held, sizeof held);
-        out += sizeof held;
-        bits -= 64;
-        /* What of the value did not fit; nothing when it ended with the word. */
-        held = bits == 0 ? 0 : values[i] >> (w->width - bits);
+    uint8_t *const start = (uint8_t *)buf_reserve(&w->out, bits_bytes(n, width) + 16);
+    CHECK(start != NULL);
+    BitPlace to = {start, w->held, w->held_bits};
+    uint32_t i = 0;
+    for (; width <= 8 && i + 8 <= n; i += 8)
+        put_word(&to, join_8(values + i, width), 8 * width);
+    for (; width <= 16 && i + 4 <= n; i += 4)
+        put_word(&to, join_4(values + i, width), 4 * width);
+    for (; width <= 32 && i + 2 <= n; i += 2)
+        put_word(&to, join_2(values + i, width), 2 * width);
+    for (; i < n; i++) {
+        DCHECK(width == 64 || values[i] >> width == 0);
+        put_word(&to, values[i], width);
     }
-    w->held = held;
-    w->held_bits = bits;
-    w->out.len += (size_t)(out - start);
+    w->held = to.held;
+    w->held_bits = to.bits;
+    w->out.len += (size_t)(to.out - start);
 }
 
 void bits_finish(BitWriter *w)

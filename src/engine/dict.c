@@ -31,9 +31,14 @@ typedef struct FarText {
 enum { FAR_BYTES = offsetof(FarText, len) + sizeof(uint32_t) };
 _Static_assert((int)FAR_BYTES <= (int)NEAR_BYTES && sizeof(Place) == 16, "room for either");
 
+/* A short text as the two words that its place has: compared and hashed without a look at its length. */
+typedef struct Near {
+    uint64_t low, high; /* its bytes, zeros, its length */
+} Near;
+
 /* The texts stand on shelves that double in size: what a reader looks at never moves. */
 struct Dict {
-    uint64_t seed;
+    uint64_t seed, near_seed;
     uint32_t count_max;
     uint64_t cost, cost_max;
     atomic_uint count;
@@ -49,6 +54,7 @@ Dict *dict_new(uint32_t count_max, uint64_t cost_max)
     Dict *d = calloc(1, sizeof *d);
     CHECK(d != NULL);
     d->seed = rand_u64();
+    d->near_seed = rand_u64();
     d->count_max = count_max;
     d->cost_max = cost_max;
     d->slot_count = FIRST_SLOTS;
@@ -116,41 +122,98 @@ Str dict_text(const Dict *d, uint32_t number)
     return number == 0 || number > dict_count(d) ? STR("") : text_of(place_of(d, number - 1));
 }
 
-/* What was forgotten is not even the empty text. */
-static inline bool is_text(const Place *place, Str text)
+static inline uint64_t load64(const char *at)
 {
-    return place->len != FORGOTTEN && str_same(text_of(place), text);
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
 }
 
-/* The slot that holds `text`, or the empty one where it belongs. */
-static inline uint32_t slot_of(const Dict *d, Str text, uint64_t hash)
+static inline uint64_t load32(const char *at)
+{
+    uint32_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+static inline uint64_t byte_at(const char *at, size_t i)
+{
+    return (uint64_t)(unsigned char)at[i] << 8 * i;
+}
+
+/* Reads that overlap bring the same bytes twice. */
+static inline Near near_of(Str text)
+{
+    const size_t len = text.len;
+    Near near = {0, (uint64_t)len << 56};
+    if (len >= 8) {
+        near.low = load64(text.ptr);
+        near.high |= load64(text.ptr + len - 8) >> 8 * (15 - len) >> 8;
+    } else if (len >= 4) {
+        near.low = load32(text.ptr) | load32(text.ptr + len - 4) << 8 * (len - 4);
+    } else if (len > 0) {
+        near.low = byte_at(text.ptr, 0) | byte_at(text.ptr, len / 2) | byte_at(text.ptr, len - 1);
+    }
+    return near;
+}
+
+static inline bool is_near(const Place *place, Near near)
+{
+    Near here;
+    memcpy(&here, place, sizeof here);
+    return ((here.low ^ near.low) | (here.high ^ near.high)) == 0;
+}
+
+uint64_t dict_hash(const Dict *d, Str text)
+{
+    if (text.len > NEAR_BYTES)
+        return hash_bytes(text, d->seed);
+    const Near near = near_of(text);
+    return hash_fold(near.low ^ d->seed, near.high ^ d->near_seed);
+}
+
+/* Whether the slot may be the one: the upper halves of two hashes are seldom the same. */
+static inline bool may_be(uint64_t slot, uint64_t hash)
+{
+    return slot >> 32 == hash >> 32;
+}
+
+/* What was forgotten is neither near nor far: not even the empty text. */
+static uint32_t find_near(const Dict *d, Near near, uint64_t hash)
 {
     const uint32_t mask = d->slot_count - 1;
     uint32_t slot = (uint32_t)hash & mask;
-    while (d->slots[slot] != 0 && (d->slots[slot] >> 32 != hash >> 32 ||
-                                   !is_text(place_of(d, (uint32_t)d->slots[slot] - 1), text)))
-        slot = (slot + 1) & mask;
-    return slot;
+    for (uint64_t here; (here = d->slots[slot]) != 0; slot = (slot + 1) & mask)
+        if (may_be(here, hash) && is_near(place_of(d, (uint32_t)here - 1), near))
+            return (uint32_t)here;
+    return 0;
+}
+
+static uint32_t find_far(const Dict *d, Str text, uint64_t hash)
+{
+    const uint32_t mask = d->slot_count - 1;
+    uint32_t slot = (uint32_t)hash & mask;
+    for (uint64_t here; (here = d->slots[slot]) != 0; slot = (slot + 1) & mask) {
+        const Place *place = place_of(d, (uint32_t)here - 1);
+        if (may_be(here, hash) && place->len == FAR && str_eq(text_of(place), text))
+            return (uint32_t)here;
+    }
+    return 0;
 }
 
 uint32_t dict_find_hashed(const Dict *d, Str text, uint64_t hash)
 {
-    return (uint32_t)d->slots[slot_of(d, text, hash)];
+    return text.len <= NEAR_BYTES ? find_near(d, near_of(text), hash) : find_far(d, text, hash);
 }
 
 uint32_t dict_find(const Dict *d, Str text)
 {
-    return dict_find_hashed(d, text, hash_bytes(text, d->seed));
+    return dict_find_hashed(d, text, dict_hash(d, text));
 }
 
 bool dict_is_large(const Dict *d)
 {
     return d->slot_count > NEAR_SLOTS;
-}
-
-uint64_t dict_hash(const Dict *d, Str text)
-{
-    return hash_bytes(text, d->seed);
 }
 
 /* Of the first slot only: what stands further on is rarely the one. */
@@ -165,9 +228,14 @@ void dict_near(const Dict *d, uint64_t hash, DictStep step)
         __builtin_prefetch(text_of(place_of(d, (uint32_t)*slot - 1)).ptr);
 }
 
-static uint64_t slot_with(uint64_t hash, uint32_t number)
+/* The text's hash leads to its number from now on. */
+static void take_slot(Dict *d, uint64_t hash, uint32_t number)
 {
-    return hash >> 32 << 32 | number;
+    const uint32_t mask = d->slot_count - 1;
+    uint32_t slot = (uint32_t)hash & mask;
+    while (d->slots[slot] != 0)
+        slot = (slot + 1) & mask;
+    d->slots[slot] = hash >> 32 << 32 | number;
 }
 
 static void grow_slots(Dict *d)
@@ -177,15 +245,17 @@ static void grow_slots(Dict *d)
     d->slot_count *= 2;
     d->slots = calloc(d->slot_count, sizeof *d->slots);
     CHECK(d->slots != NULL);
-    for (uint32_t i = 0; i < count; i++) {
-        if (place_of(d, i)->len == FORGOTTEN)
-            continue;
-        const uint64_t hash = hash_bytes(text_of(place_of(d, i)), d->seed);
-        uint32_t slot = (uint32_t)hash & (d->slot_count - 1);
-        while (d->slots[slot] != 0)
-            slot = (slot + 1) & (d->slot_count - 1);
-        d->slots[slot] = slot_with(hash, i + 1);
-    }
+    for (uint32_t i = 0; i < count; i++)
+        if (place_of(d, i)->len != FORGOTTEN)
+            take_slot(d, dict_hash(d, text_of(place_of(d, i))), i + 1);
+}
+
+/* The text stands on its shelf. */
+static void add_slot(Dict *d, uint64_t hash, uint32_t number)
+{
+    take_slot(d, hash, number);
+    if (number * 2 > d->slot_count)
+        grow_slots(d);
 }
 
 static void put_on_shelf(Dict *d, uint32_t index, Str text)
@@ -198,9 +268,8 @@ static void put_on_shelf(Dict *d, uint32_t index, Str text)
     }
     Place *place = place_of(d, index);
     if (text.len <= NEAR_BYTES) {
-        place->len = (uint8_t)text.len;
-        if (text.len > 0)
-            memcpy(place->bytes, text.ptr, text.len);
+        const Near near = near_of(text);
+        memcpy(place, &near, sizeof near);
         return;
     }
     const FarText far = {arena_copy(d->texts, text).ptr, (uint32_t)text.len};
@@ -227,33 +296,24 @@ uint32_t dict_add_forgotten(Dict *d)
     return index + 1;
 }
 
-static void take_slot(Dict *d, uint32_t slot, uint64_t hash, uint32_t number)
-{
-    d->slots[slot] = slot_with(hash, number);
-    if (number * 2 > d->slot_count)
-        grow_slots(d);
-}
-
 void dict_recall(Dict *d, uint32_t number, Str text)
 {
-    const uint64_t hash = hash_bytes(text, d->seed);
-    const uint32_t slot = slot_of(d, text, hash);
-    CHECK(d->slots[slot] == 0);
+    CHECK(dict_find(d, text) == 0);
     put_on_shelf(d, number - 1, text);
     d->cost += text.len;
-    take_slot(d, slot, hash, number);
+    add_slot(d, dict_hash(d, text), number);
 }
 
 uint32_t dict_add(Dict *d, Str text)
 {
-    return dict_add_hashed(d, text, hash_bytes(text, d->seed));
+    return dict_add_hashed(d, text, dict_hash(d, text));
 }
 
 uint32_t dict_add_hashed(Dict *d, Str text, uint64_t hash)
 {
-    const uint32_t slot = slot_of(d, text, hash);
-    if (d->slots[slot] != 0)
-        return (uint32_t)d->slots[slot];
+    const uint32_t known = dict_find_hashed(d, text, hash);
+    if (known != 0)
+        return known;
     const uint32_t index = atomic_load_explicit(&d->count, memory_order_relaxed);
     const uint64_t cost = text.len + DICT_TEXT_COST;
     if (index >= d->count_max || cost > d->cost_max - d->cost)
@@ -261,6 +321,6 @@ uint32_t dict_add_hashed(Dict *d, Str text, uint64_t hash)
     d->cost += cost;
     put_on_shelf(d, index, text);
     atomic_store_explicit(&d->count, index + 1, memory_order_release);
-    take_slot(d, slot, hash, index + 1);
+    add_slot(d, hash, index + 1);
     return index + 1;
 }

@@ -184,10 +184,17 @@ void ids_read(const Ids *ids, uint64_t *out)
 
 /* ---- recent ones -------------------------------------------------------------------------------- */
 
+/* The highest bits say where to begin, so the slots are nearly in order: what goes through them, to larger slots,
+ * to a filter or to a sorted set, goes through memory in order. */
+static uint32_t first_slot(const RecentIds *r, uint64_t hash)
+{
+    return (uint32_t)((hash >> 32) * r->slot_count >> 32);
+}
+
 static uint32_t recent_slot(const RecentIds *r, uint64_t hash)
 {
     const uint32_t mask = r->slot_count - 1;
-    uint32_t slot = (uint32_t)(hash >> 32) & mask;
+    uint32_t slot = first_slot(r, hash);
     while (r->slots[slot] != 0 && r->slots[slot] != hash)
         slot = (slot + 1) & mask;
     return slot;
@@ -210,7 +217,7 @@ static void recent_grow(RecentIds *r)
 void recent_ids_near(const RecentIds *r, uint64_t hash)
 {
     if (r->slot_count > 0)
-        __builtin_prefetch(&r->slots[(uint32_t)(hash >> 32) & (r->slot_count - 1)]);
+        __builtin_prefetch(&r->slots[first_slot(r, hash)]);
 }
 
 bool recent_ids_has(const RecentIds *r, uint64_t hash)

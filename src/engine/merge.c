@@ -384,6 +384,11 @@ static Err start_builder(Merge *m)
 
 /* ---- rows of a block wait in windows, one per part ------------------------------------------------- */
 
+static Cell *cells_for(Arena *arena, uint32_t n)
+{
+    return (void *)arena_bytes(arena, n * sizeof(Cell));
+}
+
 /* Where the block's rows stand in each list, and their keys. */
 static Err begin_part(Merge *m, InPart *in, uint32_t block)
 {
@@ -407,8 +412,7 @@ static Err begin_part(Merge *m, InPart *in, uint32_t block)
             return merge_damaged(m, in->part);
     }
     if (in->left > 0)
-        in->window =
-            ARENA_ARRAY(m->block, Cell, in->left < m->window_cells ? in->left : m->window_cells);
+        in->window = cells_for(m->block, in->left < m->window_cells ? in->left : m->window_cells);
     return ERR_OK;
 }
 
@@ -447,7 +451,7 @@ static Err fill_window(Merge *m, InPart *in)
     const uint32_t n = in->left < m->window_cells ? in->left : m->window_cells;
     const int width = (int)h->sequence_width;
     uint8_t *codes = (uint8_t *)arena_bytes(m->round, (size_t)n + KERNEL_SLACK);
-    Cell *by_list = ARENA_ARRAY(m->round, Cell, n);
+    Cell *by_list = cells_for(m->round, n);
     uint32_t count[PART_LISTS_MAX + 1] = {0}, next[PART_LISTS_MAX + 1], total = 0;
     const uint64_t at = h->sequence_at + (uint64_t)in->first * (uint64_t)width / 8;
     if (!part_touch(in->part, at, bits_bytes(n, width) + 1))
@@ -591,14 +595,22 @@ static Err write_rows(Merge *m, uint32_t block, const Cell *cells, uint32_t n)
     return ERR_OK;
 }
 
-/* Two ordered stretches into one; of equal keys those of the first come first. */
+/* Two ordered stretches into one; of equal keys those of the first come first.  Which one is next cannot be foreseen,
+ * so it is no branch. */
 static Cell *merge_two(Arena *arena, const Cell *a, uint32_t a_count, const Cell *b,
                        uint32_t b_count)
 {
-    Cell *out = ARENA_ARRAY(arena, Cell, (size_t)a_count + b_count);
-    uint32_t i = 0, j = 0;
-    for (uint32_t n = 0; n < a_count + b_count; n++)
-        out[n] = j == b_count || (i < a_count && a[i].key <= b[j].key) ? a[i++] : b[j++];
+    Cell *const out = cells_for(arena, a_count + b_count);
+    uint32_t i = 0, j = 0, n = 0;
+    while (i < a_count && j < b_count) {
+        const uint32_t second = b[j].key < a[i].key;
+        const Cell *const next[] = {a + i, b + j};
+        out[n++] = *next[second];
+        j += second;
+        i += 1 - second;
+    }
+    memcpy(out + n, a + i, (a_count - i) * sizeof *out);
+    memcpy(out + n + (a_count - i), b + j, (b_count - j) * sizeof *out);
     return out;
 }
 

@@ -7,13 +7,6 @@
 
 #include <stdlib.h>
 
-int64_t rows_week_ms(int64_t time_ms, int64_t origin_ms)
-{
-    const int64_t behind = time_ms - origin_ms;
-    const int64_t within = behind % PART_WEEK_MS;
-    return time_ms - (within < 0 ? within + PART_WEEK_MS : within);
-}
-
 /* ---- order ------------------------------------------------------------------------------------ */
 
 typedef struct Ordered {
@@ -166,7 +159,7 @@ typedef struct ItemsSeen {
 typedef struct Seen {
     Arena *arena; /* of this part */
     const RowBuffer *b;
-    const Ordered *order;
+    Ordered *order;
     uint32_t n;
     uint8_t *in_list;    /* which list each has, in that order */
     const Row **by_list; /* the rows list by list, each in that order */
@@ -180,16 +173,20 @@ typedef struct Seen {
     const uint32_t *lists_at; /* row -> its first list of the buffer; NULL: the buffer has none */
 } Seen;
 
+static void grow_columns(Seen *s, ListSeen *l)
+{
+    const uint32_t cap = l->column_cap == 0 ? 16 : l->column_cap * 2;
+    ColumnSeen *more = ARENA_ARRAY(s->arena, ColumnSeen, cap);
+    if (l->column_count > 0)
+        memcpy(more, l->columns, l->column_count * sizeof *more);
+    l->columns = more;
+    l->column_cap = cap;
+}
+
 static ColumnSeen *add_column(Seen *s, ListSeen *l, const RowValue *v)
 {
-    if (l->column_count == l->column_cap) {
-        const uint32_t cap = l->column_cap == 0 ? 16 : l->column_cap * 2;
-        ColumnSeen *more = ARENA_ARRAY(s->arena, ColumnSeen, cap);
-        if (l->column_count > 0)
-            memcpy(more, l->columns, l->column_count * sizeof *more);
-        l->columns = more;
-        l->column_cap = cap;
-    }
+    if (l->column_count == l->column_cap)
+        grow_columns(s, l);
     ColumnSeen *c = &l->columns[l->column_count++];
     c->plan = (PartColumnPlan){
         .prop = v->prop, .kind = (PartKind)v->kind, .min = INT64_MAX, .max = INT64_MIN};
@@ -220,10 +217,9 @@ static bool rescale(int64_t value, int from, int to, int64_t *out)
 }
 
 /* The column behind the one found last, when the value is of it and at its scale: mostly it is. */
-static inline bool is_next(const ListSeen *l, uint32_t at, const RowValue *v)
+static inline bool is_of(const ColumnSeen *c, const ColumnSeen *end, const RowValue *v)
 {
-    return at < l->column_count && l->columns[at].plan.prop == v->prop &&
-           l->columns[at].plan.scale == v->scale && fits(v->value);
+    return c < end && c->plan.prop == v->prop && c->plan.scale == v->scale && fits(v->value);
 }
 
 static inline void widen(ColumnSeen *c, int64_t value)
@@ -329,25 +325,32 @@ static void see_value(Seen *s, ListSeen *l, const RowValue *v)
 
 static inline void see_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n)
 {
+    ColumnSeen *at = l->columns + l->hint, *end = l->columns + l->column_count;
     for (uint32_t i = 0; i < n; i++) {
-        const uint32_t at = l->hint;
-        if (is_next(l, at, &values[i])) {
-            widen(&l->columns[at], values[i].value);
-            l->hint = at + 1;
-        } else {
-            see_value(s, l, &values[i]);
+        if (is_of(at, end, &values[i])) {
+            widen(at++, values[i].value);
+            continue;
         }
+        see_value(s, l, &values[i]);
+        at = l->columns + l->hint;
+        end = l->columns + l->column_count;
     }
+    l->hint = (uint32_t)(at - l->columns);
 }
 
-static void see_rows(Seen *s, ListSeen *l, const Row *const *rows)
+/* In the order of arrival, in which they stand in memory.  `again`: of those lists only that need a second look. */
+static void see_rows(Seen *s, bool again)
 {
-    for (uint32_t i = 0; i < l->rows; i++) {
+    for (uint32_t i = 0; i < s->n; i++) {
+        const Row *r = &s->b->rows[s->order[i].row];
+        ListSeen *l = &s->lists[s->list_of[r->event]];
         RowValue extra[2];
-        const uint32_t extras = extra_values(s, l, rows[i], extra);
+        if (again && !l->mixed)
+            continue;
+        const uint32_t extras = extra_values(s, l, r, extra);
         l->hint = 0;
         see_values(s, l, extra, extras);
-        see_values(s, l, values_of(s, rows[i]), rows[i]->value_count);
+        see_values(s, l, values_of(s, r), r->value_count);
     }
 }
 
@@ -370,16 +373,19 @@ static void set_nullable(ListSeen *l)
 /* Which columns, how wide.  Where scales differ, once more for the values at the largest. */
 static void see_columns(Seen *s)
 {
-    const Row *const *rows = s->by_list;
-    for (uint32_t i = 0; i < s->list_count; rows += s->lists[i++].rows) {
-        ListSeen *l = &s->lists[i];
-        see_rows(s, l, rows);
-        if (l->mixed) {
-            forget_values(l);
-            see_rows(s, l, rows);
-        }
-        set_nullable(l);
+    bool mixed = false;
+    for (uint32_t i = 0; i < s->list_count; i++)
+        grow_columns(s, &s->lists[i]);
+    see_rows(s, false);
+    for (uint32_t i = 0; i < s->list_count; i++) {
+        if (s->lists[i].mixed)
+            forget_values(&s->lists[i]);
+        mixed |= s->lists[i].mixed;
     }
+    if (mixed)
+        see_rows(s, true);
+    for (uint32_t i = 0; i < s->list_count; i++)
+        set_nullable(&s->lists[i]);
 }
 
 /* ---- items ---------------------------------------------------------------------------------------- */
@@ -417,6 +423,7 @@ static ItemsSeen *items_for(Seen *s, uint32_t list, uint32_t prop)
     }
     ItemsSeen *items = &s->items[s->items_count++];
     *items = (ItemsSeen){.of = list, .prop = prop};
+    grow_columns(s, &items->rows);
     return items;
 }
 
@@ -539,15 +546,20 @@ static void put_value(Seen *s, ListSeen *l, const RowValue *v, int64_t *cells, u
 static inline void put_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n,
                               int64_t *cells, uint32_t stride)
 {
+    const ColumnSeen *at = l->columns + l->hint, *const end = l->columns + l->column_count;
+    int64_t *cell = cells + (size_t)l->hint * stride;
     for (uint32_t i = 0; i < n; i++) {
-        const uint32_t at = l->hint;
-        if (is_next(l, at, &values[i])) {
-            cells[(size_t)at * stride] = values[i].value;
-            l->hint = at + 1;
-        } else {
+        if (!is_of(at, end, &values[i])) {
             put_value(s, l, &values[i], cells, stride);
+            at = l->columns + l->hint;
+            cell = cells + (size_t)l->hint * stride;
+            continue;
         }
+        *cell = values[i].value;
+        cell += stride;
+        at++;
     }
+    l->hint = (uint32_t)(at - l->columns);
 }
 
 /* What no row says is missing. */
@@ -558,13 +570,25 @@ static void clear_cells(const Writing *w, const ListSeen *l, uint32_t n)
             w->cells[(size_t)c * n + i] = PART_MISSING;
 }
 
+/* The values of a row that comes soon, which are anywhere. */
+static inline void fetch_values(const Seen *s, const Row *r)
+{
+    const RowValue *const values = values_of(s, r);
+    __builtin_prefetch(values);
+    if (r->value_count > 4)
+        __builtin_prefetch(values + 4);
+}
+
 static void write_piece(Writing *w, uint32_t list, const Row *const *rows, uint32_t n)
 {
+    enum { AHEAD = 12 };
     Seen *s = w->seen;
     ListSeen *l = &s->lists[list];
     clear_cells(w, l, n);
     for (uint32_t i = 0; i < n; i++) {
         RowValue extra[2];
+        if (i + AHEAD < n)
+            fetch_values(s, rows[i + AHEAD]);
         const uint32_t extras = extra_values(s, l, rows[i], extra);
         l->hint = 0;
         put_values(s, l, extra, extras, w->cells + i, n);
@@ -706,12 +730,14 @@ static void plan_lists(const Seen *s, PartPlan *plan)
     plan->items_count = s->items_count;
 }
 
-static Err build_week(Ctx *ctx, Seen *s, const PartPlan *of, Part **out)
+/* The rows come in the order of arrival; `scratch` has room for them. */
+static Err build_week(Ctx *ctx, Seen *s, const PartPlan *of, Ordered *scratch, Part **out)
 {
     count_lists(s);
     arrange_lists(s);
-    sort_by_list(s);
     see_columns(s);
+    sort_by_key(s->order, scratch, s->n);
+    sort_by_list(s);
     see_items(s);
     arrange_columns(s);
     PartPlan plan = *of;
@@ -753,10 +779,8 @@ Err rows_build(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, uint64_t from_se
         s.lists_at = lists_at;
         s.order = by_week + at[w];
         s.n = at[w + 1] - at[w];
-        sort_by_key(by_week + at[w], scratch, s.n);
-        err = build_week(ctx, &s,
-                         &(PartPlan){.week_ms = weeks[w], .from_seq = from_seq, .to_seq = to_seq},
-                         &made[w]);
+        const PartPlan plan = {.week_ms = weeks[w], .from_seq = from_seq, .to_seq = to_seq};
+        err = build_week(ctx, &s, &plan, scratch, &made[w]);
         arena_reset(s.arena);
     }
     arena_free(s.arena);

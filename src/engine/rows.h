@@ -65,7 +65,7 @@ void rows_clear(RowBuffer *b);
 
 /* Adds a row; its values follow by rows_value(). */
 void rows_add(RowBuffer *b, int64_t time_ms, uint32_t person, uint32_t event);
-void rows_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t value);
+static inline void rows_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t value);
 
 /* The last row has `count` items in `prop`; each follows by rows_item(), its values by rows_item_value(). */
 void rows_list(RowBuffer *b, uint32_t prop, uint32_t count);
@@ -98,3 +98,19 @@ uint32_t rows_of_event(const RowBuffer *b, uint32_t event);
 
 /* Takes the rows of one person out of `from`, to the end of `to`; both keep their order. */
 void rows_take(RowBuffer *from, uint32_t person, RowBuffer *to);
+
+/* ---- inline: eight values a row ------------------------------------------------------------------ */
+
+/* Room for more values; a property that no row had. */
+void rows_grow_values(RowBuffer *b);
+void rows_note_prop(RowProps *p, uint32_t prop);
+
+static inline void rows_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t value)
+{
+    if (b->value_count == b->value_cap)
+        rows_grow_values(b);
+    b->values[b->value_count++] = (RowValue){value, prop, (uint8_t)kind, (uint8_t)scale};
+    b->rows[b->count - 1].value_count++;
+    if (prop >= b->props.room || (b->props.has[prop / 64] >> (prop & 63) & 1) == 0)
+        rows_note_prop(&b->props, prop);
+}

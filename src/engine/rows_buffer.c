@@ -59,7 +59,7 @@ static void make_room(RowProps *p, uint32_t prop)
     p->room = room;
 }
 
-static void add_prop(RowProps *p, uint32_t prop)
+void rows_note_prop(RowProps *p, uint32_t prop)
 {
     if (prop >= p->room)
         make_room(p, prop);
@@ -70,16 +70,12 @@ static void add_prop(RowProps *p, uint32_t prop)
 static inline void note_prop(RowProps *p, uint32_t prop)
 {
     if (prop >= p->room || (p->has[prop / 64] >> (prop & 63) & 1) == 0)
-        add_prop(p, prop);
+        rows_note_prop(p, prop);
 }
 
-void rows_value(RowBuffer *b, uint32_t prop, PartKind kind, int scale, int64_t value)
+void rows_grow_values(RowBuffer *b)
 {
-    if (b->value_count == b->value_cap)
-        b->values = grown(b->values, &b->value_cap, sizeof *b->values);
-    b->values[b->value_count++] = (RowValue){value, prop, (uint8_t)kind, (uint8_t)scale};
-    b->rows[b->count - 1].value_count++;
-    note_prop(&b->props, prop);
+    b->values = grown(b->values, &b->value_cap, sizeof *b->values);
 }
 
 void rows_items(RowBuffer *b, uint32_t prop, uint32_t count)
@@ -189,4 +185,11 @@ uint64_t rows_cells(const RowBuffer *b)
     const uint32_t of_every_row = 2; /* milliseconds, and the event name in the rest */
     return (uint64_t)b->count * (b->props.count + of_every_row) +
            (uint64_t)b->item_count * (b->item_props.count + 1);
+}
+
+int64_t rows_week_ms(int64_t time_ms, int64_t origin_ms)
+{
+    const int64_t behind = time_ms - origin_ms;
+    const int64_t within = behind % PART_WEEK_MS;
+    return time_ms - (within < 0 ? within + PART_WEEK_MS : within);
 }

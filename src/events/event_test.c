@@ -1,6 +1,7 @@
 /*
  * events/event_test.c -- the builder, the encoding and the small parts beneath the log.
  */
+#include "base/rand.h"
 #include "events/crc32c.h"
 #include "events/events_testkit.h"
 #include "events/idset.h"
@@ -326,6 +327,28 @@ TEST(crc32c_gives_the_published_values_both_ways)
         EXPECT_I64(crc32c_add_plain(0, CASES[i].data), CASES[i].want);
     }
     EXPECT_I64(crc32c_add(crc32c_add(0, STR("1234")), STR("56789")), 0xe3069283);
+}
+
+TEST(crc32c_gives_the_same_of_long_data_as_the_table)
+{
+    enum { BYTES_MAX = 50000 };
+    Prng random = prng_of(40);
+    char *const bytes = malloc(BYTES_MAX);
+    CHECK(bytes != NULL);
+    for (size_t i = 0; i < BYTES_MAX; i++)
+        bytes[i] = (char)prng_below(&random, 256);
+    for (int round = 0; round < 300; round++) {
+        const size_t from = prng_below(&random, 64);
+        const size_t len = prng_below(&random, round < 100 ? 20000 : BYTES_MAX - 64);
+        const size_t cut = prng_below(&random, len + 1);
+        const Str data = {bytes + from, len};
+        const uint32_t before = round % 3 == 0 ? 0 : (uint32_t)prng_u64(&random);
+        const uint32_t want = crc32c_add_plain(before, data);
+        CHECK(crc32c_add(before, data) == want);
+        CHECK(crc32c_add(crc32c_add(before, str_slice(data, 0, cut)), str_slice(data, cut, len)) ==
+              want);
+    }
+    free(bytes);
 }
 
 TEST(siphash_gives_the_published_values)

@@ -29,7 +29,6 @@ enum {
     LOG_UNSEALED_MAX = 2,    /* full segments that wait for their index; appending waits beyond */
     LOG_PENDING_SYNC = 8192, /* outbox ids that wait for a sync: sync at once */
     LOG_QUEUED_BYTES_MAX = 32 * 1024 * 1024,
-    LOG_FRAME_KEEP_BYTES = 1024 * 1024, /* the frame buffer is given back above this */
 };
 
 #define LOG_SEGMENT_BYTES INT64_C(67108864)
@@ -43,6 +42,7 @@ typedef struct PendingId {
 
 typedef struct FullSegment {
     uint64_t first_seq, end_seq;
+    uint32_t last_frame_at, last_frame_crc, end_offset; /* of one that waits for its index */
 } FullSegment;
 
 struct EventsLog {
@@ -99,7 +99,6 @@ struct EventsLog {
     EventsFollowFn follow; /* NULL = nobody */
     void *follow_arg;
 
-    Buf frame; /* the frame being written */
     int64_t stat_syncs, stat_frames;
 };
 

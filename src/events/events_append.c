@@ -1,7 +1,7 @@
 /*
  * events/events_append.c -- batches become frames; one thread syncs for everybody.
  *
- * Frames are written and indexed under the log's lock, one pwrite each; the sync itself runs
+ * Frames are written and indexed under the log's lock, one pwritev each; the sync itself runs
  * outside of it.  A failed write leaves the tail where it was: whatever it left behind is
  * overwritten by the next frame, and cannot pass as that frame's successor because of the chained
  * checksums.
@@ -14,7 +14,11 @@
 
 #include <stdlib.h>
 
-enum { ROWS_FIRST = 16, REWRITE_BYTES = 65536 };
+enum {
+    ROWS_FIRST = 16,
+    RECORD_BYTES = 64, /* of one, mostly more */
+    REWRITE_BYTES = 65536,
+};
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
@@ -33,8 +37,8 @@ Err log_read_batch(Ctx *ctx, const uint8_t *key, Str records, unsigned known, Ev
     const bool erased = (known & RECORDS_ERASED) != 0, checked = (known & RECORDS_CHECKED) != 0;
     if (records.len > EVENTS_BATCH_BYTES_MAX)
         return fail(ctx, ERR_TOO_LARGE, "events.batch", "%zu bytes", records.len);
-    uint32_t count = 0, cap = 0;
-    EventsRow *rows = NULL;
+    uint32_t count = 0, cap = ROWS_FIRST + (uint32_t)(records.len / RECORD_BYTES);
+    EventsRow *rows = (void *)arena_bytes(ctx->arena, cap * sizeof *rows);
     for (size_t at = 0, used = 0; at < records.len; at += used) {
         Event e;
         const Str rest = str_slice(records, at, records.len);
@@ -44,10 +48,9 @@ Err log_read_batch(Ctx *ctx, const uint8_t *key, Str records, unsigned known, Ev
         if (count == EVENTS_BATCH_COUNT_MAX)
             return fail(ctx, ERR_TOO_LARGE, "events.batch", "over %u records", count);
         if (count == cap) {
-            cap = cap == 0 ? ROWS_FIRST : cap * 2;
-            EventsRow *wider = ARENA_ARRAY(ctx->arena, EventsRow, cap);
-            if (count > 0)
-                memcpy(wider, rows, count * sizeof *rows);
+            cap *= 2;
+            EventsRow *wider = (void *)arena_bytes(ctx->arena, cap * sizeof *wider);
+            memcpy(wider, rows, count * sizeof *rows);
             rows = wider;
         }
         rows[count++] = row_of(key, &e, at);
@@ -74,16 +77,15 @@ static Run *new_open_run(const EventsLog *log, uint64_t first_seq, uint32_t even
     return run_new_open(c, log->active_first, first_seq, log->key);
 }
 
-/* Replaces the open run by its closed form and opens one for at least `events` more. */
+/* The open run is full: opens one for at least `events` more. */
 static void next_open_run(EventsLog *log, uint32_t events)
 {
     Run *open = log->runs[log->run_count - 1];
     const uint64_t behind = open->first_seq + open->count;
     log->run_count--;
     if (open->count > 0)
-        log_add_run(log, run_build(open->columns, &(RunOf){.segment = open->segment,
-                                                           .first_seq = open->first_seq,
-                                                           .key = log->key}));
+        log_add_run(log, run_new_open(run_columns_copy(open->columns), open->segment,
+                                      open->first_seq, log->key));
     run_unref(open);
     log_add_run(log, new_open_run(log, behind, events));
 }
@@ -180,7 +182,11 @@ Err log_sync_file(Ctx *ctx, File file, bool again, int64_t from, int64_t tail)
 
 Err log_roll(Ctx *ctx, EventsLog *log)
 {
-    const FullSegment full = {log->active_first, log->next_seq};
+    const FullSegment full = {.first_seq = log->active_first,
+                              .end_seq = log->next_seq,
+                              .last_frame_at = (uint32_t)log->last_frame_at,
+                              .last_frame_crc = log->prev,
+                              .end_offset = (uint32_t)log->tail};
     const Err err = log_sync_file(ctx, log->active, log->sync_failed, log->durable_tail, log->tail);
     log->sync_failed = err != ERR_OK;
     TRY(err);
@@ -227,16 +233,10 @@ static Err write_frame(Ctx *ctx, EventsLog *log, Str records, FrameHead *head)
     head->written_ms = clock_now_ms();
     head->durable_seq = log->durable_seq;
     frame_head_seal(head);
-    Buf *frame = &log->frame;
-    buf_clear(frame);
-    buf_add(frame, (Str){(const char *)head, sizeof *head});
-    buf_add(frame, records);
-    buf_add(frame, (Str){zeros, frame_size(head->bytes) - frame->len});
-    CHECK(!frame->overflowed);
-    const Err err = file_write_at(ctx, log->active, log->tail, buf_str(frame));
-    if (frame->cap_bytes > LOG_FRAME_KEEP_BYTES)
-        buf_free(frame);
-    return err;
+    const Str pieces[] = {{(const char *)head, sizeof *head},
+                          records,
+                          {zeros, frame_size(head->bytes) - sizeof *head - records.len}};
+    return file_write_pieces(ctx, log->active, log->tail, pieces, ARRAY_LEN(pieces));
 }
 
 static Err append_batch(Ctx *ctx, EventsLog *log, Str records, const EventsBatch *batch,
@@ -490,6 +490,7 @@ static bool sync_round(Ctx *ctx, EventsLog *log)
 void *log_sync_main(void *arg)
 {
     EventsLog *log = arg;
+    (void)pthread_setname_np(pthread_self(), "events-sync");
     Ctx ctx = {.arena = arena_new(4096)};
     while (sync_round(&ctx, log))
         arena_reset(ctx.arena);

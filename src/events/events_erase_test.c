@@ -17,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum { SEGMENT = 16384, RECORDS_MAX = 4000, ACTORS = 13, CRASHES_MAX = 400 };
@@ -619,6 +620,13 @@ ssize_t pwrite(int fd, const void *bytes, size_t n, off_t at)
     look_now();
     kit_dirty_fd = fd;
     return syscall(SYS_pwrite64, fd, bytes, n, at);
+}
+
+ssize_t pwritev(int fd, const struct iovec *pieces, int n, off_t at)
+{
+    look_now();
+    kit_dirty_fd = fd;
+    return syscall(SYS_pwritev, fd, pieces, n, at, 0L);
 }
 
 int rename(const char *from, const char *to)

@@ -26,7 +26,6 @@ static Err init_log(Ctx *ctx, EventsLog *log, Str folder, const EventsOptions *o
     log->o.lazy_bytes = log->o.lazy_bytes == 0 ? LOG_LAZY_BYTES : log->o.lazy_bytes;
     CHECK(log->o.segment_bytes % SEGMENT_ALIGN == 0 && log->o.segment_bytes <= INT32_MAX);
     log->active = log->lock_file = FILE_NONE;
-    log->frame = BUF_MAX(EVENTS_BATCH_BYTES_MAX + FRAME_HEAD_BYTES + FRAME_ALIGN_BYTES);
     log->next_seq = log->durable_seq = 1;
     idset_init(&log->durable_ids);
     CHECK(pthread_mutex_init(&log->rework, NULL) == 0);
@@ -44,7 +43,6 @@ static void free_log(EventsLog *log)
     free(log->pending);
     idset_clear(&log->durable_ids);
     erased_clear(&log->erased);
-    buf_free(&log->frame);
     file_close(&log->active);
     file_close(&log->lock_file);
     (void)pthread_mutex_destroy(&log->rework);

@@ -60,6 +60,50 @@ static Source source_of(Run *run)
                     .offset = run->offset};
 }
 
+/* The first run that is full and has no orders, with a reference; NULL: none.  Under the lock. */
+static Run *full_run(const EventsLog *log)
+{
+    for (size_t i = 0; i + 1 < log->run_count; i++)
+        if (log->runs[i]->is_open)
+            return run_ref(log->runs[i]);
+    return NULL;
+}
+
+/* Puts `to` in the place of `from`, when that still has one. */
+static void replace_run(EventsLog *log, const Run *from, Run *to)
+{
+    (void)pthread_mutex_lock(&log->lock);
+    size_t i = 0;
+    while (i < log->run_count && log->runs[i] != from)
+        i++;
+    if (i < log->run_count) {
+        run_unref(log->runs[i]);
+        log->runs[i] = run_ref(to);
+    }
+    (void)pthread_mutex_unlock(&log->lock);
+}
+
+static Run *take_full_run(EventsLog *log)
+{
+    (void)pthread_mutex_lock(&log->lock);
+    Run *full = full_run(log);
+    (void)pthread_mutex_unlock(&log->lock);
+    return full;
+}
+
+/* What fills up meanwhile is read as it is. */
+static void order_full_runs(EventsLog *log)
+{
+    for (Run *full = take_full_run(log); full != NULL; full = take_full_run(log)) {
+        Run *ordered = run_build(
+            full->columns,
+            &(RunOf){.segment = full->segment, .first_seq = full->first_seq, .key = full->key});
+        replace_run(log, full, ordered);
+        run_unref(ordered);
+        run_unref(full);
+    }
+}
+
 static Sources take_sources(Ctx *ctx, EventsLog *log)
 {
     (void)pthread_mutex_lock(&log->lock);
@@ -383,6 +427,7 @@ static Err read_page(Ctx *ctx, Reader *r, EventFn fn, void *arg, EventsPage *pag
         r->stale = false;
         r->below = upper_bound(r->q, page->next);
         r->from = lower_bound(r->q, page->next);
+        order_full_runs(r->log);
         r->sources = take_sources(ctx, r->log);
         err = read_with(ctx, r, fn, arg, page);
         give_sources(&r->sources);
@@ -554,6 +599,7 @@ static void tally_source(Tally *t, const Source *s)
 Err events_counts(Ctx *ctx, EventsLog *log, Str name, int32_t from_day, int32_t to_day,
                   EventsCountFn fn, void *arg, int64_t *total)
 {
+    order_full_runs(log);
     Sources sources = take_sources(ctx, log);
     Tally t = {.name = name, .from_day = from_day, .to_day = to_day};
     int64_t sum = 0;

@@ -222,6 +222,7 @@ void events_stat(EventsLog *log, EventsStat *out)
         out->sealed += sealed;
         out->log_bytes += sealed ? run->head.end_offset : 0;
         out->index_bytes += run->is_mapped ? 0 : (int64_t)run->block.len;
+        out->index_bytes += run->is_open ? (int64_t)run_columns_bytes(run->columns) : 0;
     }
     out->log_bytes += log->tail;
     out->next_seq = log->next_seq;

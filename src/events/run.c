@@ -78,6 +78,40 @@ RunColumns *run_columns_new(uint32_t event_cap, uint32_t frame_cap)
     return c;
 }
 
+static void *copy_of(const void *from, size_t count, size_t size)
+{
+    void *at = grown(NULL, count + 1, size);
+    if (count > 0)
+        memcpy(at, from, count * size);
+    return at;
+}
+
+RunColumns *run_columns_copy(const RunColumns *from)
+{
+    RunColumns *c = calloc(1, sizeof *c);
+    CHECK(c != NULL);
+    c->arena = arena_new(NAME_ARENA_BYTES);
+    c->count = c->cap = from->count;
+    c->frame_count = c->frame_cap = from->frame_count;
+    c->name_count = c->name_cap = from->name_count;
+    c->happened = from->happened;
+    c->time = copy_of(from->time, c->count, sizeof *c->time);
+    c->hash = copy_of(from->hash, c->count, sizeof *c->hash);
+    c->offset = copy_of(from->offset, c->count, sizeof *c->offset);
+    c->name_id = copy_of(from->name_id, c->count, sizeof *c->name_id);
+    c->frames = copy_of(from->frames, c->frame_count, sizeof *c->frames);
+    c->names = grown(NULL, c->name_count + 1, sizeof *c->names);
+    for (uint32_t id = 0; id < c->name_count; id++)
+        c->names[id] = arena_copy(c->arena, from->names[id]);
+    return c;
+}
+
+size_t run_columns_bytes(const RunColumns *c)
+{
+    return c->cap * (sizeof *c->time + sizeof *c->hash + sizeof *c->offset + sizeof *c->name_id) +
+           c->frame_cap * sizeof *c->frames;
+}
+
 void run_columns_free(RunColumns *c)
 {
     if (c == NULL)
@@ -396,6 +430,14 @@ bool run_is_trusted(Run *run)
     return trust == RUN_TRUSTED;
 }
 
+static uint32_t *positions(uint32_t n)
+{
+    uint32_t *order = grown(NULL, n + 1, sizeof *order);
+    for (uint32_t i = 0; i < n; i++)
+        order[i] = i;
+    return order;
+}
+
 /* The columns in the making of a block. */
 typedef struct Build {
     const RunColumns *c;
@@ -407,12 +449,14 @@ typedef struct Build {
     int64_t min_ms, max_ms;
 } Build;
 
-static uint32_t *positions(uint32_t n)
+static Build build_of(const RunColumns *c)
 {
-    uint32_t *order = grown(NULL, n + 1, sizeof *order);
-    for (uint32_t i = 0; i < n; i++)
-        order[i] = i;
-    return order;
+    return (Build){.c = c,
+                   .keys = grown(NULL, c->count + 1, sizeof(uint64_t)),
+                   .by_time = positions(c->count),
+                   .by_actor = positions(c->count),
+                   .scratch = positions(c->count),
+                   .names = BUF_MAX((size_t)UINT32_MAX)};
 }
 
 static void build_orders(Build *b)
@@ -432,54 +476,92 @@ static void build_orders(Build *b)
     run_sort(c->hash, c->count, b->by_actor, b->scratch); /* stable: by time within one actor */
 }
 
-/* Positions of the counted events by (name, day), and that pair as their key. */
-static uint32_t order_counted(Build *b, uint32_t *order)
+/* How many events there are of each name (upper half of the key) and day: a table that doubles. */
+typedef struct DayCounts {
+    uint64_t *keys;
+    uint32_t *counts;
+    uint32_t count, cap;
+    uint32_t *slots; /* place + 1, 0 = empty; twice as many as `cap` */
+} DayCounts;
+
+static uint32_t day_slot(const DayCounts *d, uint64_t key)
 {
-    const RunColumns *c = b->c;
-    uint32_t n = 0;
+    const uint32_t mask = 2 * d->cap - 1;
+    uint32_t slot = (uint32_t)hash_u64(key, 0) & mask;
+    while (d->slots[slot] != 0 && d->keys[d->slots[slot] - 1] != key)
+        slot = (slot + 1) & mask;
+    return slot;
+}
+
+static void grow_days(DayCounts *d)
+{
+    d->cap = d->cap == 0 ? 64 : d->cap * 2;
+    d->keys = grown(d->keys, d->cap, sizeof *d->keys);
+    d->counts = grown(d->counts, d->cap, sizeof *d->counts);
+    free(d->slots);
+    d->slots = calloc(2 * (size_t)d->cap, sizeof *d->slots);
+    CHECK(d->slots != NULL);
+    for (uint32_t i = 0; i < d->count; i++)
+        d->slots[day_slot(d, d->keys[i])] = i + 1;
+}
+
+static void count_days(DayCounts *d, uint32_t name_id, int32_t day, uint32_t events)
+{
+    const uint64_t key = (uint64_t)name_id << 32 | (uint32_t)day;
+    if (d->count == d->cap)
+        grow_days(d);
+    uint32_t *slot = &d->slots[day_slot(d, key)];
+    if (*slot == 0) {
+        d->keys[d->count] = key;
+        d->counts[d->count++] = 0;
+        *slot = d->count;
+    }
+    d->counts[*slot - 1] += events;
+}
+
+/* `ids`: what the names' ids are to be; NULL = as they are. */
+static void count_columns(DayCounts *d, const RunColumns *c, const uint32_t *ids)
+{
     int32_t day = 0; /* mostly the one of the event before */
     int64_t day_ms = INT64_MAX;
     for (uint32_t i = 0; i < c->count; i++) {
-        if (c->name_id[i] == RUN_NAME_NONE)
+        const uint32_t id = c->name_id[i];
+        if (id == RUN_NAME_NONE)
             continue;
         if (c->time[i] < day_ms || c->time[i] - day_ms >= DAY_MS) {
             day = clock_day(c->time[i], 0);
             day_ms = clock_day_start_ms(day, 0);
         }
-        b->keys[i] = (uint64_t)c->name_id[i] << 32 | (uint32_t)day;
-        order[n++] = i;
+        count_days(d, ids == NULL ? id : ids[id], day, 1);
     }
-    run_sort(b->keys, n, order, b->scratch);
-    return n;
 }
 
-/* Counts per (name, day): runs of equal keys in order. */
-static void build_counts(Build *b)
+/* The counts of the block, by name and day.  Ends `d`. */
+static void take_counts(Build *b, DayCounts *d)
 {
     const RunColumns *c = b->c;
     uint32_t *name_at = grown(NULL, c->name_count + 1, sizeof *name_at);
+    uint32_t *order = positions(d->count), *scratch = positions(d->count);
     for (uint32_t id = 0; id < c->name_count; id++) {
         name_at[id] = (uint32_t)b->names.len;
         buf_add(&b->names, c->names[id]);
     }
-    uint32_t *order = positions(c->count);
-    const uint32_t n = order_counted(b, order);
-    uint32_t distinct = 0;
-    for (uint32_t i = 0; i < n; i++)
-        distinct += i == 0 || b->keys[order[i]] != b->keys[order[i - 1]];
-    b->counts = grown(NULL, distinct + 1, sizeof *b->counts);
-    for (uint32_t i = 0; i < n; i++) {
-        const uint64_t key = b->keys[order[i]];
-        if (i == 0 || key != b->keys[order[i - 1]]) {
-            const uint32_t id = (uint32_t)(key >> 32);
-            b->counts[b->count_count++] = (RunCount){.name_at = name_at[id],
-                                                     .name_len = (uint32_t)c->names[id].len,
-                                                     .day = (int32_t)(uint32_t)key};
-        }
-        b->counts[b->count_count - 1].count++;
+    run_sort(d->keys, d->count, order, scratch);
+    b->counts = grown(NULL, d->count + 1, sizeof *b->counts);
+    for (uint32_t i = 0; i < d->count; i++) {
+        const uint64_t key = d->keys[order[i]];
+        const uint32_t id = (uint32_t)(key >> 32);
+        b->counts[b->count_count++] = (RunCount){.name_at = name_at[id],
+                                                 .name_len = (uint32_t)c->names[id].len,
+                                                 .day = (int32_t)(uint32_t)key,
+                                                 .count = d->counts[order[i]]};
     }
-    free(order);
     free(name_at);
+    free(order);
+    free(scratch);
+    free(d->keys);
+    free(d->counts);
+    free(d->slots);
 }
 
 static void put(char *block, size_t at, const void *from, size_t bytes)
@@ -510,16 +592,11 @@ static Run *build_block(const Build *b, RunHead h)
     return run_over((Str){block, p.end}, false, 0, &h);
 }
 
-Run *run_build(const RunColumns *c, const RunOf *of)
+/* Everything but the counts is made here. */
+static Run *finish_build(Build *b, const RunOf *of)
 {
-    Build b = {.c = c,
-               .keys = grown(NULL, c->count + 1, sizeof(uint64_t)),
-               .by_time = positions(c->count),
-               .by_actor = positions(c->count),
-               .scratch = positions(c->count),
-               .names = BUF_MAX((size_t)UINT32_MAX)};
-    build_orders(&b);
-    build_counts(&b);
+    const RunColumns *c = b->c;
+    build_orders(b);
     RunHead h = {.version = RUN_VERSION,
                  .last_frame_crc = of->last_frame_crc,
                  .last_frame_at = of->last_frame_at,
@@ -527,21 +604,91 @@ Run *run_build(const RunColumns *c, const RunOf *of)
                  .first_seq = of->first_seq,
                  .count = c->count,
                  .frame_count = c->frame_count,
-                 .count_count = b.count_count,
-                 .name_bytes = (uint32_t)b.names.len,
-                 .min_ms = b.min_ms,
-                 .max_ms = b.max_ms,
+                 .count_count = b->count_count,
+                 .name_bytes = (uint32_t)b->names.len,
+                 .min_ms = b->min_ms,
+                 .max_ms = b->max_ms,
                  .happened = c->happened};
     memcpy(h.magic, MAGIC.ptr, sizeof h.magic);
     memcpy(h.key, of->key, sizeof h.key);
-    Run *run = build_block(&b, h);
+    Run *run = build_block(b, h);
     run->segment = of->segment;
     atomic_store(&run->trust, RUN_TRUSTED);
-    free(b.keys);
-    free(b.by_time);
-    free(b.by_actor);
-    free(b.scratch);
-    free(b.counts);
-    buf_free(&b.names);
+    free(b->keys);
+    free(b->by_time);
+    free(b->by_actor);
+    free(b->scratch);
+    free(b->counts);
+    buf_free(&b->names);
+    return run;
+}
+
+Run *run_build(const RunColumns *c, const RunOf *of)
+{
+    Build b = build_of(c);
+    DayCounts days = {0};
+    count_columns(&days, c, NULL);
+    take_counts(&b, &days);
+    return finish_build(&b, of);
+}
+
+/* ---- several as one ---------------------------------------------------------------------------- */
+
+static void add_run(RunColumns *c, const Run *run)
+{
+    memcpy(c->time + c->count, run->time, run->count * sizeof *c->time);
+    memcpy(c->offset + c->count, run->offset, run->count * sizeof *c->offset);
+    if (run->is_open)
+        memcpy(c->hash + c->count, run->hash, run->count * sizeof *c->hash);
+    for (uint32_t i = 0; !run->is_open && i < run->count; i++)
+        c->hash[c->count + run->by_actor[i]] = run->hash[i];
+    for (uint32_t i = 0; i < run->frame_count; i++) {
+        c->frames[c->frame_count] = run->frames[i];
+        c->frames[c->frame_count++].first += c->count;
+    }
+    c->count += run->count;
+    c->happened += run->happened;
+}
+
+/* Names get their ids in the order of their first event, as when the events come one by one. */
+static void join_columns(DayCounts *d, RunColumns *c, const RunColumns *from)
+{
+    uint32_t *ids = grown(NULL, from->name_count + 1, sizeof *ids);
+    for (uint32_t id = 0; id < from->name_count; id++)
+        ids[id] = intern(c, from->names[id]);
+    count_columns(d, from, ids);
+    free(ids);
+}
+
+static void join_counts(DayCounts *d, RunColumns *c, const Run *from)
+{
+    for (uint32_t i = 0; i < from->head.count_count; i++) {
+        const RunCount *count = &from->counts[i];
+        const Str name = {from->names + count->name_at, count->name_len};
+        count_days(d, intern(c, name), count->day, count->count);
+    }
+}
+
+Run *run_join(Run *const *runs, size_t run_count, const RunOf *of)
+{
+    uint32_t events = 0, frames = 0;
+    for (size_t r = 0; r < run_count; r++) {
+        events += runs[r]->count;
+        frames += runs[r]->frame_count;
+    }
+    RunColumns *c = run_columns_new(1, 1);
+    run_columns_reserve(c, events, frames);
+    DayCounts days = {0};
+    for (size_t r = 0; r < run_count; r++) {
+        add_run(c, runs[r]);
+        if (runs[r]->is_open)
+            join_columns(&days, c, runs[r]->columns);
+        else
+            join_counts(&days, c, runs[r]);
+    }
+    Build b = build_of(c);
+    take_counts(&b, &days);
+    Run *run = finish_build(&b, of);
+    run_columns_free(c);
     return run;
 }

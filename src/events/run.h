@@ -2,8 +2,9 @@
  * events/run.h -- indexes over a stretch of the log: by actor, by time, counts per name and day.
  *
  * A Run covers consecutive sequence numbers of one segment: position i is event first_seq + i.
- *   open     columns in arrival order, still growing; one per log.  Arrays never move: what a
- *            reader saw under the log's lock stays readable without it.
+ *   open     columns in arrival order.  The last one of a log is still growing; its arrays never move: what a
+ *            reader saw under the log's lock stays readable without it.  Those before it are full, and wait
+ *            until somebody asks for their orders.
  *   closed   the same with two orders beside it, in one immutable block of bytes: on the heap for
  *            pieces of the newest segment, mapped from "N.idx" for a sealed one.
  * The block's format is docs/formats/event-log.md.  Runs are shared by counting references.
@@ -108,6 +109,10 @@ typedef struct RunColumns {
 RunColumns *run_columns_new(uint32_t event_cap, uint32_t frame_cap);
 void run_columns_free(RunColumns *c);
 
+/* The same without room for more; nothing may be added. */
+RunColumns *run_columns_copy(const RunColumns *from);
+size_t run_columns_bytes(const RunColumns *c);
+
 /* Room for more, moving the arrays: only while nobody else looks at them. */
 void run_columns_reserve(RunColumns *c, uint32_t events, uint32_t frames);
 
@@ -129,6 +134,10 @@ typedef struct RunOf {
 
 /* Sorts the columns into a block; `c` stays as it is. */
 Run *run_build(const RunColumns *c, const RunOf *of);
+
+/* The same of runs that follow one another in one segment and do not grow: the bytes are those of their columns in
+ * one. */
+Run *run_join(Run *const *runs, size_t run_count, const RunOf *of);
 
 /* A run over a block that was read or mapped.  False when its head is damaged.  Takes the block
  * over on success. */

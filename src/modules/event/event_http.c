@@ -56,6 +56,7 @@ static Err collect(Collect *c, Call *call)
     const EventReading how = {
         .source = in->source, .received_ms = ctx->now_ms, .time_ms = ctx->now_ms, .may = may_say};
     out->refused = ARENA_ARRAY(ctx->arena, ApiEventRefusal, n);
+    (void)buf_reserve(&c->records, json_bytes(list)); /* mostly enough, so that it does not grow */
     size_t i = 0;
     for (JsonIter it = json_items(list); json_next_item(&it, &v); i++) {
         if (collect_one(c, &how, v) == ERR_OK)

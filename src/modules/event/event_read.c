@@ -42,10 +42,21 @@ Err event_actor_hide(Ctx *ctx, EventActor *actor)
 /* `pointer`: of the field that says who. */
 static Err read_actor(Ctx *ctx, JsonValue v, const char *pointer, EventActor *out)
 {
-    JsonValue kind, value;
+    JsonValue field, kind = v, value = v;
+    bool has_kind = false, has_value = false;
+    Str name;
     if (json_type(v) == JSON_NULL)
         return ERR_OK;
-    if (!json_find(v, STR("kind"), &kind) || !json_find(v, STR("value"), &value))
+    for (JsonIter it = json_fields(v); json_next_field(&it, &name, &field);) {
+        if (str_same(name, STR("kind"))) {
+            kind = field;
+            has_kind = true;
+        } else if (str_same(name, STR("value"))) {
+            value = field;
+            has_value = true;
+        }
+    }
+    if (!has_kind || !has_value)
         return bad(ctx, pointer, "send kind and value, or leave the actor out");
     TRY(text_of(ctx, kind, pointer, &out->kind));
     TRY(text_of(ctx, value, pointer, &out->value));
