@@ -85,6 +85,10 @@ uint32_t kit_series(Kit *k, const ScanSelect *select, const ScanProp *breakdown,
 bool kit_in_series(const KitSeries *s, const KitRow *row);
 void kit_expect_series(const KitSeries *s, const int64_t *values, bool is_other, uint64_t events);
 
+/* Called before anything is written, renamed or synced, on the thread that does it; NULL = nothing is.
+ * engine_fault_test.c */
+extern void (*_Atomic kit_before_change)(void);
+
 /* Runs `body` once with every version of the kernels that this processor has. */
 void kit_each_kernel(void (*body)(void));
 
