@@ -6,6 +6,7 @@
  *        events_bench load FOLDER DATA ORIGIN_MS engine|log [EVENTS]
  *                                                            puts the rows into DATA/events/ (events_load.c)
  *        events_bench change DATA PERSONS AT_MS              links and erases persons there (events_load.c)
+ *        events_bench forget DATA                            those erased leave every file (events_forget.c)
  *        events_bench settle DATA                            merges there as the background does in time
  *        events_bench ask PORT PID [HEADER...]               asks a server over one kept connection (events_ask.c)
  *        events_bench drop FOLDER                            the page cache forgets the files in it
@@ -201,6 +202,12 @@ static void run_change(Ctx *ctx, int argc, char **argv)
     bench_change(ctx, &options);
 }
 
+static void run_forget(Ctx *ctx, int argc, char **argv)
+{
+    (void)argc;
+    bench_forget(ctx, str_of(argv[0]));
+}
+
 static void run_settle(Ctx *ctx, int argc, char **argv)
 {
     (void)argc;
@@ -227,8 +234,8 @@ static const struct {
 } COMMANDS[] = {
     {{"names", 5}, 0, 0, run_names},   {{"generate", 8}, 3, 3, run_generate},
     {{"load", 4}, 4, 5, run_load},     {{"change", 6}, 3, 3, run_change},
+    {{"settle", 6}, 1, 1, run_settle}, {{"forget", 6}, 1, 1, run_forget},
     {{"ask", 3}, 2, 8, run_ask},       {{"drop", 4}, 1, 1, run_drop},
-    {{"settle", 6}, 1, 1, run_settle},
 };
 
 int main(int argc, char **argv)

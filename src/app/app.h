@@ -105,7 +105,8 @@ MUST_USE Err columns_look(App *app);
 MUST_USE Err columns_look_beside(App *app);
 
 /* The same for questions, also beside a running server: with what only the log has, in memory, and a crew.  Errors
- * besides those of engine_open(): BUSY "query.reading" (more than fits), "query.closed" (columns of another log). */
+ * besides those of engine_open(): BUSY "query.reading" (more than fits), "query.closed" (columns of another log, or that
+ * have not heard of an erasure which the log has done). */
 MUST_USE Err columns_look_now(App *app);
 void columns_close(App *app); /* before the log */
 
@@ -116,10 +117,12 @@ enum { ERASE_WAIT_MS = 86400000, ERASE_WORK_MS = 20000, ERASE_EVERY_MS = 600000 
 
 typedef struct EraseHow {
     int64_t wait_ms; /* 0 = nobody waits */
-    int64_t work_ms; /* so long at most; 0 = until all is done */
+    int64_t work_ms; /* so long at most; 0 = until all is done, in the columns, too */
+    void (*report)(uint32_t done, uint32_t of, void *arg); /* engine_forget(); may be NULL */
 } EraseHow;
 
-/* *sum: of all steps, see events_erase(), whose errors these are; CONFLICT "file.locked" while a backup is made. */
+/* *sum: of all steps, see events_erase(), whose errors these are, and those of engine_forget(); CONFLICT "file.locked"
+ * while a backup is made. */
 MUST_USE Err erase_run(App *app, Ctx *ctx, const EraseHow *how, EventsErased *sum);
 MUST_USE Err erase_job(Ctx *ctx, Database *database, Str payload, void *app);
 

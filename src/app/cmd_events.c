@@ -135,16 +135,34 @@ static void print_aside(App *app, const EngineStat *stat)
                    engine_aside_text((EngineAside)why));
 }
 
-static void print_erasures(App *app, const EventsStat *log)
+static void print_waiting(App *app, const char *what, int64_t actors, int64_t since_ms)
 {
     char since[CLOCK_TEXT_BYTES];
+    if (actors == 0)
+        return;
+    clock_print(since_ms, since);
+    printf("%s: %s actors, the first since %.10s.\n", what, terminal_count(app->arena, actors).ptr,
+           since);
+}
+
+static void print_erasures(App *app, const EventsStat *log)
+{
+    EngineHealth columns = {.erased_waiting = 0};
+    if (app->engine != NULL)
+        engine_health(app->engine, &columns);
     if (log->erased > 0)
         printf("Erased: %s actors.\n", terminal_count(app->arena, log->erased).ptr);
-    if (log->erase_waiting == 0)
-        return;
-    clock_print(log->erase_since_ms, since);
-    printf("To be erased: %s actors, the first since %.10s.\n",
-           terminal_count(app->arena, log->erase_waiting).ptr, since);
+    print_waiting(app, "To be erased", log->erase_waiting, log->erase_since_ms);
+    print_waiting(app, "To leave the columns' files", columns.erased_waiting,
+                  columns.erased_since_ms);
+    if (log->erase_unread > 0)
+        printf("Segments that cannot be read or written, in which something may be left: %s.\n",
+               terminal_count(app->arena, log->erase_unread).ptr);
+    if (log->erase_full)
+        printf(
+            "The ledger of erasures is full, and who asked last waits: stop the server, put the file "
+            "%s/events/log/erased to the backups that were made so far, and start: it begins a new one.\n",
+            app->config.data);
 }
 
 static int show_stat(App *app)
@@ -255,13 +273,23 @@ static Err ask_to_erase(App *app, const char *kind, const char *value)
     return err;
 }
 
+/* Once a second, while it takes long. */
+static void print_progress(uint32_t done, uint32_t of, void *arg)
+{
+    (void)arg;
+    printf("Columns: %u of %u files written again.\n", done, of);
+    (void)fflush(stdout);
+}
+
 static int erase(App *app, int argc, char **argv)
 {
     EventsErased sum;
     EventsStat log;
     if ((argc > 0 && ask_to_erase(app, argv[0], argv[1]) != ERR_OK) ||
-        erase_run(app, &app->ctx, &(EraseHow){0}, &sum) != ERR_OK) {
+        erase_run(app, &app->ctx, &(EraseHow){.report = print_progress}, &sum) != ERR_OK) {
         app_complain(app, "erasing");
+        events_stat(app->log, &log);
+        print_erasures(app, &log);
         return 1;
     }
     events_stat(app->log, &log);

@@ -229,14 +229,19 @@ Err columns_look(App *app)
 
 enum { LOOKS_MAX = 20, LOOK_AGAIN_MS = 50 };
 
+static void wait_a_moment(void)
+{
+    const struct timespec moment = {.tv_nsec = LOOK_AGAIN_MS * 1000000};
+    (void)nanosleep(&moment, NULL);
+}
+
 /* A file that the manifest names may be gone when it is opened: a server has merged it meanwhile, and there is
  * another manifest. */
 Err columns_look_beside(App *app)
 {
     Err err = columns_look(app);
     for (int looks = 1; err != ERR_OK && is_damage(&app->ctx.fault) && looks < LOOKS_MAX; looks++) {
-        const struct timespec moment = {.tv_nsec = LOOK_AGAIN_MS * 1000000};
-        (void)nanosleep(&moment, NULL);
+        wait_a_moment();
         err = columns_look(app);
     }
     return err;
@@ -277,16 +282,45 @@ static Err offer_batch(Ctx *ctx, uint64_t first_seq, int64_t outbox_id, Str reco
                                                                      : too_much(ctx, tail->events);
 }
 
+static Str log_folder_of(App *app)
+{
+    return arena_printf(app->arena, "%s/events/log", app->config.data);
+}
+
+/* As the server asks it when it opens them: by their number alone, those of an older backup may fit. */
+static Err expect_this_log(App *app, const EventsSurvey *log)
+{
+    uint64_t end_seq = 0;
+    uint32_t mark = 0, mark_of_log = 0;
+    engine_history(app->engine, &end_seq, &mark);
+    if (end_seq > 1 && end_seq <= log->end_seq)
+        TRY(events_survey_mark(&app->ctx, log, end_seq, &mark_of_log));
+    if (end_seq == 1 || (end_seq <= log->end_seq && mark == mark_of_log))
+        return ERR_OK;
+    return fail_field(&app->ctx, "", "query.closed",
+                      "the columns were made of another log: start a server with --engine 1, which "
+                      "makes them again");
+}
+
+/* Whether they know of every erasure whose record is gone.  Asked behind the reading: a server may erase meanwhile. */
+static Err has_heard(App *app, uint64_t *end_seq, bool *heard)
+{
+    uint64_t gone_seq = 0;
+    uint32_t mark = 0;
+    engine_history(app->engine, end_seq, &mark);
+    TRY(events_survey_gone(&app->ctx, log_folder_of(app), &gone_seq));
+    *heard = *end_seq == 1 || *end_seq >= gone_seq;
+    return ERR_OK;
+}
+
 static Err read_tail(App *app)
 {
     Ctx *ctx = &app->ctx;
     EventsSurvey survey;
     int64_t bad = 0;
     const uint64_t next_seq = engine_next_seq(app->engine);
-    TRY(events_survey(ctx, arena_printf(app->arena, "%s/events/log", app->config.data), &survey));
-    if (next_seq > survey.end_seq)
-        return fail_field(ctx, "", "query.closed",
-                          "the columns were made of another log: start a server with --engine 1");
+    TRY(events_survey(ctx, log_folder_of(app), &survey));
+    TRY(expect_this_log(app, &survey));
     Tail tail = {app->engine, survey.end_seq - next_seq, next_seq};
     if (tail.events > (uint64_t)(2 * app->config.engine_rows))
         return too_much(ctx, tail.events);
@@ -300,10 +334,31 @@ static Err read_tail(App *app)
     return engine_next_seq(app->engine) >= tail.end_seq ? ERR_OK : too_much(ctx, tail.events);
 }
 
+/* A server that erases has written its columns before: there are newer ones.  Where there are not, nobody does. */
+static Err look_until_heard(App *app)
+{
+    uint64_t end_seq = 0, before = 0;
+    for (bool heard = false; !heard;) {
+        before = end_seq;
+        engine_close(app->engine);
+        app->engine = NULL;
+        TRY(columns_look_beside(app));
+        TRY(read_tail(app));
+        TRY(has_heard(app, &end_seq, &heard));
+        if (!heard && end_seq == before)
+            return fail_field(
+                &app->ctx, "", "query.closed",
+                "the columns have not heard of an erasure that the log has done: start a "
+                "server with --engine 1, which makes them again");
+        if (!heard)
+            wait_a_moment();
+    }
+    return ERR_OK;
+}
+
 Err columns_look_now(App *app)
 {
-    TRY(columns_look_beside(app));
-    TRY(read_tail(app));
+    TRY(look_until_heard(app));
     app->crew = crew_new(0);
     return ERR_OK;
 }

@@ -114,6 +114,10 @@ static void print_metrics(Buf *out)
          e.erase_waiting},
         {"events_erasures_waiting_seconds", "gauge", "How long the first of them has waited.",
          waited_ms / 1000},
+        {"events_erase_unread_segments", "gauge",
+         "Segments that erasing could not read or write: those who wait, wait on.", e.erase_unread},
+        {"events_erase_ledger_full", "gauge", "1: who asks to be erased waits for room.",
+         e.erase_full},
         {"outbox_behind", "gauge", "Outbox rows not yet in the log.",
          outbox_behind(running->outbox)},
     };
@@ -126,6 +130,11 @@ static void print_engine_metrics(Buf *out)
 {
     EngineHealth h;
     engine_health(running->engine, &h);
+    const int64_t waited_ms = h.erased_since_ms == 0 ? 0 : clock_now_ms() - h.erased_since_ms;
+    metric(out, "engine_erasures_waiting", "gauge",
+           "Erased actors of whom something may be left in files of columns.", h.erased_waiting);
+    metric(out, "engine_erasures_waiting_seconds", "gauge",
+           "How long the first of them has waited.", waited_ms / 1000);
     metric(out, "engine_files_damaged", "gauge", "Files of columns that wait to be made again.",
            h.files_damaged);
     metric(out, "engine_files_aside", "gauge",

@@ -109,9 +109,10 @@ static FarText far_text(const Place *p)
 
 static inline Str text_of(const Place *p)
 {
-    if (p->len <= NEAR_BYTES)
-        return (Str){p->bytes, p->len};
-    if (p->len == FORGOTTEN)
+    const uint8_t len = __atomic_load_n(&p->len, __ATOMIC_RELAXED);
+    if (len <= NEAR_BYTES)
+        return (Str){p->bytes, len};
+    if (len == FORGOTTEN)
         return (Str){NULL, 0};
     const FarText far = far_text(p);
     return (Str){far.ptr, far.len};
@@ -277,11 +278,11 @@ static void put_on_shelf(Dict *d, uint32_t index, Str text)
     memcpy(place->bytes, &far, FAR_BYTES);
 }
 
-/* Its slot stays taken, by a number that no text finds. */
+/* Its slot stays taken, by a number that no text finds; its bytes stay for who is just reading them. */
 void dict_forget(Dict *d, uint32_t number)
 {
     DCHECK(number >= 1 && number <= dict_count(d));
-    place_of(d, number - 1)->len = FORGOTTEN;
+    __atomic_store_n(&place_of(d, number - 1)->len, FORGOTTEN, __ATOMIC_RELAXED);
 }
 
 uint32_t dict_add_forgotten(Dict *d)

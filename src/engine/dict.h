@@ -5,7 +5,8 @@
  * Memory: a text costs its bytes and DICT_TEXT_COST; what a dictionary may cost is said when it is made.
  * Texts of 32 KiB leave half of their blocks empty, so it takes at most twice that, and 8 KiB when empty.
  * Owns: its memory until dict_free().
- * Threads: dict_add(), dict_find() and dict_forget() under the owner's lock; dict_text() and dict_count() any.
+ * Threads: dict_count() any, and dict_text() of numbers that it counted: of a text that is being forgotten it gives
+ * that or the empty one.  Everything else, dict_near() too, under the owner's lock.
  */
 #pragma once
 

@@ -4,6 +4,8 @@
 #include "engine/engine_inside.h"
 #include "engine/merge.h"
 
+#include "base/clock.h"
+
 #include <stdlib.h>
 
 enum {
@@ -373,8 +375,32 @@ void engine_schema_unlock(Engine *e)
 
 /* ---- flush, figures, checksums ------------------------------------------------------------------ */
 
+/* What somebody waits for, besides a flush. */
+typedef struct Wish {
+    bool settle, forget;
+    EngineForgetFn report; /* may be NULL */
+    void *arg;
+} Wish;
+
+enum { REPORT_MS = 1000 };
+
+/* Under the lock, which is free while it reports. */
+static void wait_a_while(Engine *e, const Wish *wish)
+{
+    const int64_t until_us = clock_mono_us() + REPORT_MS * INT64_C(1000);
+    const struct timespec until = {.tv_sec = until_us / 1000000,
+                                   .tv_nsec = until_us % 1000000 * 1000};
+    const int rc = pthread_cond_clockwait(&e->changed, &e->lock, CLOCK_MONOTONIC, &until);
+    const uint32_t done = e->forgot_files, of = e->forget_files;
+    if (rc == 0 || wish->report == NULL || of == 0)
+        return;
+    (void)pthread_mutex_unlock(&e->lock);
+    wish->report(done, of, wish->arg);
+    (void)pthread_mutex_lock(&e->lock);
+}
+
 /* A round of the keeper that begins after this call, to its end. */
-static Err keeper_round(Ctx *ctx, Engine *e, bool settle)
+static Err keeper_round(Ctx *ctx, Engine *e, const Wish *wish)
 {
     CHECK(!e->o.read_only);
     wait_for_applied(e);
@@ -385,10 +411,11 @@ static Err keeper_round(Ctx *ctx, Engine *e, bool settle)
     while (e->rounds < wanted && err == ERR_OK) {
         const uint64_t before = e->rounds;
         e->flush_wanted = true;
-        e->settle_wanted |= settle;
+        e->settle_wanted |= wish->settle;
+        e->forget_wanted |= wish->forget;
         (void)pthread_cond_broadcast(&e->changed);
         while (e->rounds == before)
-            (void)pthread_cond_wait(&e->changed, &e->lock);
+            wait_a_while(e, wish);
         err = e->keeper_err;
     }
     if (err != ERR_OK)
@@ -399,18 +426,33 @@ static Err keeper_round(Ctx *ctx, Engine *e, bool settle)
 
 Err engine_flush(Ctx *ctx, Engine *e)
 {
-    return keeper_round(ctx, e, false);
+    return keeper_round(ctx, e, &(Wish){.settle = false});
 }
 
 Err engine_settle(Ctx *ctx, Engine *e)
 {
-    return keeper_round(ctx, e, true);
+    return keeper_round(ctx, e, &(Wish){.settle = true});
+}
+
+Err engine_forget(Ctx *ctx, Engine *e, EngineForgetFn report, void *arg)
+{
+    return keeper_round(ctx, e, &(Wish){.forget = true, .report = report, .arg = arg});
+}
+
+void engine_forget_soon(Engine *e)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    e->flush_wanted = e->forget_wanted = true;
+    (void)pthread_cond_broadcast(&e->changed);
+    (void)pthread_mutex_unlock(&e->lock);
 }
 
 /* Under the lock. */
 static EngineHealth health_of(const Engine *e)
 {
     EngineHealth h = e->health;
+    h.erased_waiting = e->durable_erased - e->durable_forgotten;
+    h.erased_since_ms = e->erased_since_ms;
     for (uint32_t i = 0; i < e->file_count; i++) {
         h.files_aside += e->files[i].retry_at_us != 0;
         h.files_damaged += atomic_load(&e->files[i].part->damaged);

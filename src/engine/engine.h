@@ -5,12 +5,13 @@
  * it into parts: slices in memory, sorted as they fill, then files of one week each, which grow together
  * in the background.  Everything here can be made again from the log.
  *
- * Owns:     its folder (normally DATA/events/engine/): "N.part" and "N.ids", "names", "manifest".
+ * Owns:     its folder (normally DATA/events/engine/): "N.part" and "N.ids", "N.names", "manifest".
  *           Formats: docs/formats/event-parts.md.
  * Promises: what was offered is seen by every view taken afterwards; an event comes in once by (source,
  *           id) within its week, however often it is offered; after a crash the engine says from which
  *           sequence number it must be offered again, and nothing below is missing or twice; links, unlinks
  *           and erasures of the log hold for every view taken afterwards, for all events, whenever these came;
+ *           after engine_forget() no file has anything that only an erased actor had;
  *           at one instant the rows that a link moves count as having arrived with it; a full disk
  *           stops the writing of files and, once memory is full, engine_offer(), until there is room;
  *           no file knows more than the log has on disk (EngineOptions.settle);
@@ -21,9 +22,10 @@
  *           it waits between two, so that a question may see the beginning of a batch while the disk is full),
  *           while a person is moved 4 bytes per row of their block in a part and flush_bytes: what is more waits
  *           for the flush in a file without a name (in memory when that cannot be written), dictionaries and
- *           actors (SchemaLimits), 10 bits per event of the weeks that get events, 8 bytes per event that
- *           no file has, mapped pages, a bit per person and
- *           file that a question about any activity asked; while a file is made again, it and 40 bytes per event of it.
+ *           actors (SchemaLimits), who is whom (engine/persons.h), 10 bits per event of the weeks that get events,
+ *           8 bytes per event that no file has, mapped pages, a bit per person and file that a question about any
+ *           activity asked; while a file is made again, it and 40 bytes per event of it; while something is
+ *           forgotten a bit per name, text and person.
  * Threads:  every function may be called from any thread; engine_offer() in the order of the log.
  */
 #pragma once
@@ -131,15 +133,32 @@ MUST_USE Err engine_flush(Ctx *ctx, Engine *e);
  * first failure returned: those of parts_merge() and file.h, INTERNAL "events.ids_damaged". */
 MUST_USE Err engine_settle(Ctx *ctx, Engine *e);
 
+/*
+ * Nothing that only erased actors had is in any file of the folder afterwards, as far as they were erased before this
+ * call: everything goes to files, those with any of their rows are written again, the columns of texts of all files are
+ * read for what nobody else has, the file of names is written again without it and without their keys.  Hashes of the
+ * ids of their events stay.  Whoever asks or offers meanwhile does not wait for it.  A crash at any point, or an error,
+ * leaves what was there; the next call goes on.
+ * `report` (may be NULL) is called about once a second with how many files were written again, and of how many.
+ * Errors: those of engine_settle(); CONFLICT "events.moving" when texts come again as fast as they are forgotten.
+ */
+typedef void (*EngineForgetFn)(uint32_t done, uint32_t of, void *arg);
+MUST_USE Err engine_forget(Ctx *ctx, Engine *e, EngineForgetFn report, void *arg);
+
+/* The same, begun soon, without waiting for it: EngineHealth says when it is done. */
+void engine_forget_soon(Engine *e);
+
 /* What went wrong with files; of the counters, since the start. */
 typedef struct EngineHealth {
     uint32_t files_damaged; /* that wait to be made again */
     uint32_t files_aside;   /* with which something failed: tried again later, the others go on */
     uint64_t failed_merges;
     uint64_t mended_files;
+    uint32_t erased_waiting; /* actors of whom something may be left in files: engine_forget() */
+    int64_t erased_since_ms; /* when files heard of the first of them; 0 = none */
 } EngineHealth;
 
-/* Does not wait for what is being applied. */
+/* Does not wait for what is being applied.  Who was erased is counted once the files have heard of it. */
 void engine_health(Engine *e, EngineHealth *out);
 
 typedef struct EngineStat {

@@ -130,26 +130,41 @@ static Err remember_id(Ctx *ctx, uint64_t seq, const Event *event, void *arg)
     return ERR_OK;
 }
 
-/* What the log says of the files whose ids are damaged, so that nothing of them comes in twice until they are
- * made again.  They may have those of what was written together with them, behind. */
-static RecentIds stand_in_for(const Engine *e, const SharedFiles *l)
+/* From the first file of the week whose ids are damaged to the last, with what was written together with it and may
+ * have its ids there.  False: none is. */
+static bool damaged_stretch(const SharedFiles *l, LogStretch *out)
 {
-    Ctx ctx = {.arena = arena_new(1 << 16)};
-    StandIn s = {.e = e};
+    bool any = false;
     for (uint32_t i = 0; i < l->count; i++) {
         const Part *p = l->at[i].part;
         if (p->ids_are_sound)
             continue;
         const uint32_t to = l->moved ? l->count : engine_group_of(l->at, l->count, i).to;
-        const LogStretch to_group_end = {p->head->week_ms, p->head->from_seq,
-                                         l->at[to - 1].part->head->to_seq};
-        Err err = ERR_NOT_FOUND;
-        if (e->o.log_folder.len > 0)
-            err = engine_log_read(&ctx, e, &to_group_end, NULL, remember_id, &s);
-        if (err != ERR_OK)
-            LOG(LOG_ERROR, "events.ids_damaged", LOG_I64("file", (int64_t)p->number),
-                LOG_C("note", "events of this file that come again come in twice"));
+        if (!any)
+            *out = (LogStretch){.week_ms = p->head->week_ms, .from_seq = p->head->from_seq};
+        out->to_seq = l->at[to - 1].part->head->to_seq;
+        any = true;
     }
+    return any;
+}
+
+/* What the log says of the files whose ids are damaged, read once, so that nothing of them comes in twice until they
+ * are made again.  What sound files between them have comes in no more either way. */
+static RecentIds stand_in_for(const Engine *e, const SharedFiles *l)
+{
+    Ctx ctx = {.arena = arena_new(1 << 16)};
+    StandIn s = {.e = e};
+    LogStretch stretch = {0};
+    Err err = ERR_OK;
+    if (damaged_stretch(l, &stretch)) {
+        err = ERR_NOT_FOUND;
+        if (e->o.log_folder.len > 0)
+            err = engine_log_read(&ctx, e, &stretch, NULL, remember_id, &s);
+    }
+    for (uint32_t i = 0; i < l->count && err != ERR_OK; i++)
+        if (!l->at[i].part->ids_are_sound)
+            LOG(LOG_ERROR, "events.ids_damaged", LOG_I64("file", (int64_t)l->at[i].number),
+                LOG_C("note", "events of this file that come again come in twice"));
     arena_free(ctx.arena);
     return s.ids;
 }

@@ -271,7 +271,7 @@ TEST(names_that_leave_the_shared_list_get_the_columns_that_they_have_and_no_othe
     Part *parts[] = {wide_part(&ctx, 2000, 300, false, 1), wide_part(&ctx, 2000, 200, true, 2)};
     Part *merged = NULL;
     Buf bytes = BUF_MAX(PART_BYTES_MAX);
-    CHECK(parts_merge(&ctx, &(PartsMerge){parts, 2, NULL, MERGE_BYTES_MAX, NULL}, sink_heap,
+    CHECK(parts_merge(&ctx, &(PartsMerge){parts, 2, NULL, MERGE_BYTES_MAX, NULL, false}, sink_heap,
                       &bytes) == ERR_OK);
     CHECK(part_open(&ctx, buf_str(&bytes), false, 0, &merged) == ERR_OK);
     CHECK(merged->head->column_count < WIDE_NAMES * (WIDE_PROPS + 1));
@@ -283,8 +283,9 @@ TEST(names_that_leave_the_shared_list_get_the_columns_that_they_have_and_no_othe
         EXPECT_I64(got.sum, want.sum);
     }
     bytes = BUF_MAX(PART_BYTES_MAX);
-    EXPECT_I64(parts_merge(&ctx, &(PartsMerge){parts, 2, NULL, 1 << 20, NULL}, sink_heap, &bytes),
-               ERR_TOO_LARGE);
+    EXPECT_I64(
+        parts_merge(&ctx, &(PartsMerge){parts, 2, NULL, 1 << 20, NULL, false}, sink_heap, &bytes),
+        ERR_TOO_LARGE);
     EXPECT_STREQ(ctx.fault.reason, "events.merge");
     EXPECT_I64((int64_t)bytes.len, 0);
     part_unref(parts[0]);
@@ -510,7 +511,7 @@ static int merge_crowd(void)
         arena_reset(ctx.arena);
     }
     const int64_t before_kib = most_memory_kib();
-    if (parts_merge(&ctx, &(PartsMerge){parts, CROWD_PARTS, NULL, MERGE_BYTES_MAX, NULL},
+    if (parts_merge(&ctx, &(PartsMerge){parts, CROWD_PARTS, NULL, MERGE_BYTES_MAX, NULL, false},
                     sink_nothing, NULL) != ERR_OK)
         return 2;
     return most_memory_kib() - before_kib > (int64_t)CROWD_MIB * 1024;

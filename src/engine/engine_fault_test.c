@@ -5,6 +5,7 @@
  * or to take their time, which is what a preloaded disk would do.  The engine syncs only its folder with fsync.
  */
 #include "engine/engine.h"
+#include "engine/engine_testkit.h"
 
 #include "base/hash.h"
 #include "base/log.h"
@@ -16,19 +17,30 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { WEEKS = 3, MANIFEST_NUMBERS_AT = 168 };
+enum { WEEKS = 3, MANIFEST_NUMBERS_AT = 184 };
 
 static atomic_int folder_syncs, file_syncs;
 static atomic_bool syncs_fail_after_a_rename, renamed;
 
+void (*_Atomic kit_before_change)(void);
+
+static void before_change(void)
+{
+    void (*const hook)(void) = atomic_load(&kit_before_change);
+    if (hook != NULL)
+        hook();
+}
+
 int rename(const char *from, const char *to)
 {
+    before_change();
     atomic_store(&renamed, true);
     return (int)syscall(SYS_rename, from, to);
 }
 
 int fsync(int fd)
 {
+    before_change();
     (void)atomic_fetch_add(&folder_syncs, 1);
     if (atomic_exchange(&renamed, false) && atomic_load(&syncs_fail_after_a_rename)) {
         errno = EIO;
@@ -39,6 +51,7 @@ int fsync(int fd)
 
 int fdatasync(int fd)
 {
+    before_change();
     (void)atomic_fetch_add(&file_syncs, 1);
     return (int)syscall(SYS_fdatasync, fd);
 }
@@ -48,6 +61,7 @@ static atomic_bool write_after_a_flush_waits, write_waits;
 /* A flush is over with its second sync of the folder: what is written then belongs to a merge. */
 ssize_t pwrite(int fd, const void *bytes, size_t n, off_t at)
 {
+    before_change();
     if (atomic_load(&folder_syncs) >= 2 && atomic_exchange(&write_after_a_flush_waits, false)) {
         atomic_store(&write_waits, true);
         (void)usleep(300000);

@@ -18,13 +18,15 @@ typedef struct ManifestHead {
     int64_t origin_ms;
     uint64_t durable_seq;
     uint64_t next_number;
+    uint64_t names_number;
     int64_t names_bytes;
+    uint32_t names_forgotten;
     uint32_t durable_mark;
-    uint32_t zero;
+    int64_t erased_since_ms;
     uint64_t aside[ENGINE_ASIDE_COUNT]; /* of what lies below durable_seq */
     uint64_t file_count;                /* their numbers follow, u64 each */
 } ManifestHead;
-_Static_assert(sizeof(ManifestHead) == 168, "on-disk layout");
+_Static_assert(sizeof(ManifestHead) == 184, "on-disk layout");
 
 enum { MANIFEST_BYTES_MAX = 1 << 24, CRC_FROM = offsetof(ManifestHead, crc) + 4 };
 #define FILE_NUMBER_MAX (UINT64_C(1) << 62) /* what counts on from below it never overflows */
@@ -108,7 +110,10 @@ Err engine_manifest_save(Ctx *ctx, Engine *e, const FilePart *files, uint32_t co
                          .durable_seq = d->seq,
                          .durable_mark = d->mark,
                          .next_number = e->next_number,
-                         .names_bytes = d->names_bytes,
+                         .names_number = d->names.number,
+                         .names_bytes = d->names.bytes,
+                         .names_forgotten = d->names.forgotten,
+                         .erased_since_ms = d->erased_since_ms,
                          .file_count = count};
     head.magic[7] = '1';
     memcpy(head.key, e->key, sizeof head.key);
@@ -174,23 +179,33 @@ static Err open_files(Ctx *ctx, Engine *e, Str numbers)
     return ERR_OK;
 }
 
+Err engine_names_map(Ctx *ctx, Engine *e, Str *out)
+{
+    TRY(map_file(ctx, e, e->names.number, ".names", out));
+    if ((int64_t)out->len >= e->names.bytes)
+        return ERR_OK;
+    const Err err = fail(ctx, ERR_INTERNAL, "events.names_damaged", "%zu bytes", out->len);
+    file_unmap(*out);
+    return err;
+}
+
 static Err load_names(Ctx *ctx, Engine *e)
 {
-    if (e->names_bytes == 0)
-        return ERR_OK;
-    File file = FILE_NONE;
     Str map = {0};
-    TRY(file_open(ctx, e->folder, STR("names"), FILE_READ, &file));
-    const Err err = file_map(ctx, file, &map);
-    file_close(&file);
-    TRY(err);
-    Err loaded = ERR_OK;
-    if ((int64_t)map.len < e->names_bytes)
-        loaded = fail(ctx, ERR_INTERNAL, "events.names_damaged", "%zu bytes", map.len);
-    else
-        loaded = schema_load(ctx, e->schema, str_slice(map, 0, (size_t)e->names_bytes));
+    if (e->names.bytes == 0)
+        return ERR_OK;
+    TRY(engine_names_map(ctx, e, &map));
+    const Err loaded = schema_load(ctx, e->schema, str_slice(map, 0, (size_t)e->names.bytes));
     file_unmap(map);
     return loaded;
+}
+
+static bool is_part(const Engine *e, uint64_t number)
+{
+    bool found = false;
+    for (uint32_t f = 0; f < e->file_count; f++)
+        found |= e->files[f].number == number;
+    return found;
 }
 
 /* What no manifest names was being written when the machine stopped. */
@@ -203,12 +218,12 @@ static Err remove_strays(Ctx *ctx, Engine *e)
     TRY(file_list(ctx, e->folder, &names, &count));
     for (size_t i = 0; i < count; i++) {
         int64_t number = 0;
-        bool known =
-            !str_ends_with(names[i], STR(".part")) && !str_ends_with(names[i], STR(".ids"));
+        const bool is_names = str_ends_with(names[i], STR(".names"));
+        bool known = !is_names && !str_ends_with(names[i], STR(".part")) &&
+                     !str_ends_with(names[i], STR(".ids"));
         const int64_t dot = str_index(names[i], '.', 0);
         if (!known && str_to_i64(str_slice(names[i], 0, (size_t)dot), &number))
-            for (uint32_t f = 0; f < e->file_count; f++)
-                known |= e->files[f].number == (uint64_t)number;
+            known = is_names ? e->names.number == (uint64_t)number : is_part(e, (uint64_t)number);
         if (!known)
             TRY(file_remove(ctx, e->folder, names[i]));
     }
@@ -236,11 +251,14 @@ Err engine_load(Ctx *ctx, Engine *e)
     e->durable_seq = head.durable_seq;
     e->durable_mark = head.durable_mark;
     e->next_number = head.next_number;
-    e->names_bytes = head.names_bytes;
+    e->names = (NamesFile){head.names_number, head.names_bytes, head.names_forgotten};
+    e->durable_forgotten = head.names_forgotten;
+    e->erased_since_ms = head.erased_since_ms;
     TRY(open_files(ctx, e, str_slice(bytes, sizeof head, bytes.len)));
     TRY(load_names(ctx, e));
     moved_unref(e->durable_moved);
     e->durable_moved = moved_ref(persons_moved(schema_persons(e->schema)));
+    e->durable_erased = persons_erased(schema_persons(e->schema));
     e->flush_wanted = e->durable_moved->generation > 0; /* a look at what is dead in the files */
     return remove_strays(ctx, e);
 }

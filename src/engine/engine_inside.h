@@ -10,6 +10,7 @@
  *   engine_write.c   new files, and how they come into the manifest
  *   engine_mend.c    damaged files once more from the log
  *   engine_files.c   the manifest and what it names
+ *   engine_forget.c  what only erased persons had leaves every file
  *
  * Locks: `apply` (the schema, the open slice, the weeks' ids) before `lock` (the lists of parts).
  */
@@ -37,12 +38,21 @@ typedef struct FilePart {
         stale_at_us; /* of the monotonic clock: its dead rows have stayed for long enough then; 0 = it has none */
 } FilePart;
 
-/* How far the files know the log, as the manifest says it. */
+typedef struct NamesFile {
+    uint64_t number;    /* of the file; 0 = there is none yet */
+    int64_t bytes;      /* that count */
+    uint32_t forgotten; /* so many erasures have left nothing in it, nor in the files beside it */
+} NamesFile;
+
+/* How far the files know the log, as the manifest says it; the last two are filled in when it is saved. */
 typedef struct Durable {
     uint64_t seq;          /* numbers below are in files */
     uint32_t mark;         /* which history of the log that is */
     const uint64_t *aside; /* by reason: of what lies below */
-    int64_t names_bytes;   /* of the file of names that count */
+    uint32_t erased;       /* erasures that they have heard of, since ever */
+    int64_t
+        erased_since_ms; /* when they heard of the first that has left anything in a file; 0 = none */
+    NamesFile names;
 } Durable;
 
 /* What is known about the events of one week, to see repetitions. */
@@ -115,7 +125,7 @@ struct Engine {
     uint64_t offered;     /* numbers below were offered */
     uint64_t lacks_seq;   /* the last one that was refused, 0 = none */
     int64_t queued_bytes; /* of what waits to be applied */
-    bool stopping, refusing, flush_wanted, settle_wanted, complete;
+    bool stopping, refusing, flush_wanted, settle_wanted, forget_wanted, complete;
     bool waits_for_room; /* the applier does, in the middle of an offer */
     Part **memory;       /* slices, by arrival */
     uint32_t memory_count, memory_cap, memory_rows;
@@ -126,6 +136,7 @@ struct Engine {
     Buf flush_names;       /* names that no file has yet; the keeper's own, as what follows */
     Buf flush_changes;     /* of who is whom: those that the flush's rows know of */
     Moved *flush_moved;    /* as it is with them */
+    uint32_t flush_erased; /* erasures, since ever, with them */
     uint64_t flush_end;    /* numbers below are in the slices of the flush, or aside */
     uint64_t flush_aside[ENGINE_ASIDE_COUNT];   /* of the events below the flush's end */
     uint64_t durable_aside[ENGINE_ASIDE_COUNT]; /* of those below durable_seq */
@@ -140,7 +151,12 @@ struct Engine {
     uint64_t next_number;
     uint64_t *orphans; /* files that a manifest may name whose save failed; the keeper's own */
     uint32_t orphan_count, orphan_cap;
-    int64_t names_bytes;            /* of the file of names that count */
+    NamesFile names;            /* as the next manifest will say it */
+    uint32_t durable_erased;    /* erasures that the files have heard of */
+    uint32_t durable_forgotten; /* names.forgotten, as the manifest says it */
+    int64_t erased_since_ms;    /* as there */
+    uint32_t forget_files,
+        forgot_files;               /* of the round that is under way: to write again, and done */
     _Atomic uint64_t bytes_written; /* by the keeper, without a lock */
     uint64_t rounds;                /* of the keeper that came to an end */
     EngineHealth health;            /* its counters */
@@ -287,6 +303,9 @@ MUST_USE Err engine_log_read(Ctx *ctx, const Engine *e, const LogStretch *stretc
 void *engine_keep_main(void *engine);
 uint64_t *engine_hashes_of(Ctx *ctx, const RecentIds *r);
 
+/* In the middle of a long round of the keeper: memory goes to files when it should. */
+MUST_USE Err engine_flush_when_due(Ctx *ctx, Engine *e);
+
 /* ---- engine_write.c ----------------------------------------------------------------------------- */
 
 /* What a file shall hold: parts of one week by arrival, and the ids of their events (they get sorted). */
@@ -325,17 +344,34 @@ void engine_files_insert(FileList *l, const FilePart *f);
 void engine_files_cut(FileList *l, uint32_t first, uint32_t n);
 void engine_files_take_over(Engine *e, const FileList *l); /* under `lock` */
 
+/* The n files of `old`, l->at[first] and on, become one (engine_keep.c). */
+MUST_USE Err engine_files_merge(Ctx *ctx, Engine *e, FileList *l, uint32_t first, uint32_t n,
+                                FilePart *old);
+
 /* What was tried with these files failed: they are left alone for a while, longer each time, so that the
  * others get on. */
 void engine_files_put_aside(Engine *e, const FilePart *files, uint32_t n, const Fault *why);
 
 /* New names and the list go to disk; `made` are the list's new files, given up when that fails.  NULL `d`: the
- * files know as much as before; its names_bytes is not looked at. */
+ * files know as much as before; what it says of names is not looked at. */
 MUST_USE Err engine_files_save(Ctx *ctx, Engine *e, const FileList *l, const Durable *d,
                                const FileList *made);
 
 /* Closes them and removes them: at once, or, when a manifest may name them, with the next that is saved. */
 void engine_files_give_up(Engine *e, const FileList *made, bool named);
+
+/* A start may find a manifest that names this file; with the next one that is saved, it goes. */
+void engine_keep_orphan(Engine *e, uint64_t number);
+void engine_remove_files(Engine *e, uint64_t number); /* all of this number */
+
+/* ---- engine_forget.c ---------------------------------------------------------------------------- */
+
+/* What is left of the erased whom the files have heard of leaves them; the keeper's, behind a flush.  Errors: as of
+ * engine_forget(). */
+MUST_USE Err engine_forget_due(Ctx *ctx, Engine *e);
+
+/* Whether rows of somebody erased stay behind when this is written: then nothing of them may be in the tables either. */
+bool engine_has_erased_rows(Engine *e, const FileContent *c);
 
 /* ---- engine_files.c ----------------------------------------------------------------------------- */
 
@@ -345,4 +381,5 @@ MUST_USE Err engine_file_open(Ctx *ctx, Engine *e, uint64_t number, FilePart *ou
 MUST_USE Err engine_manifest_save(Ctx *ctx, Engine *e, const FilePart *files, uint32_t count,
                                   const Durable *d, bool *named);
 void engine_file_close(FilePart *f);
+MUST_USE Err engine_names_map(Ctx *ctx, Engine *e, Str *out); /* those that count, and maybe more */
 Str engine_file_name(uint64_t number, const char *suffix, char dst[ENGINE_NAME_BYTES]);

@@ -67,6 +67,7 @@ static void begin_flush(Engine *e)
         schema_save_changes(e->schema, &e->flush_changes);
         moved_unref(e->flush_moved);
         e->flush_moved = moved_ref(persons_moved(schema_persons(e->schema)));
+        e->flush_erased = persons_erased(schema_persons(e->schema));
         for (uint32_t i = 0; i < e->file_count; i++)
             e->files[i].part->died_flushing = atomic_load(&e->files[i].part->died);
         e->flush_count = e->memory_count;
@@ -187,10 +188,26 @@ static Err flush(Ctx *ctx, Engine *e)
         engine_files_give_up(e, &made, false);
         return err;
     }
-    const Durable durable = {.seq = durable_seq, .mark = mark, .aside = e->flush_aside};
+    const Durable durable = {
+        .seq = durable_seq, .mark = mark, .aside = e->flush_aside, .erased = e->flush_erased};
     TRY(engine_files_save(ctx, e, &files, &durable, &made));
     end_flush(e, &files, durable_seq, mark);
     return ERR_OK;
+}
+
+Err engine_flush_when_due(Ctx *ctx, Engine *e)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    const bool due = e->flush_wanted;
+    e->flush_wanted = false;
+    (void)pthread_mutex_unlock(&e->lock);
+    const Err err = due ? flush(ctx, e) : ERR_OK;
+    if (err == ERR_OK)
+        return ERR_OK;
+    (void)pthread_mutex_lock(&e->lock);
+    e->flush_wanted = true;
+    (void)pthread_mutex_unlock(&e->lock);
+    return err;
 }
 
 /* ---- growing together --------------------------------------------------------------------------- */
@@ -339,8 +356,7 @@ static void cut_stretch(Engine *e, uint64_t number)
     (void)pthread_mutex_unlock(&e->lock);
 }
 
-/* `old`: the n files that become one, l->at[first] and on. */
-static Err merge_files(Ctx *ctx, Engine *e, FileList *l, uint32_t first, uint32_t n, FilePart *old)
+Err engine_files_merge(Ctx *ctx, Engine *e, FileList *l, uint32_t first, uint32_t n, FilePart *old)
 {
     Part **parts = ARENA_ARRAY(ctx->arena, Part *, n);
     for (uint32_t i = 0; i < n; i++)
@@ -398,7 +414,7 @@ static Err merge_due(Ctx *ctx, Engine *e, bool all)
             break;
         FilePart *old = ARENA_ARRAY(ctx->arena, FilePart, n);
         memcpy(old, l.at + first, n * sizeof *old);
-        const Err err = merge_files(ctx, e, &l, first, n, old);
+        const Err err = engine_files_merge(ctx, e, &l, first, n, old);
         if (err != ERR_OK && !atomic_load(&e->closing)) { /* else the next start goes on */
             put_merge_aside(e, old, n, &ctx->fault);
             first_fault = first_err == ERR_OK ? ctx->fault : first_fault;
@@ -452,8 +468,13 @@ static bool is_file_due(const Engine *e)
     return false;
 }
 
+/* What somebody waits for, besides a flush. */
+typedef struct Work {
+    bool settle, forget;
+} Work;
+
 /* Waits for work.  False = told to stop. */
-static bool wait_for_work(Engine *e, bool *settle)
+static bool wait_for_work(Engine *e, Work *work)
 {
     (void)pthread_mutex_lock(&e->lock);
     struct timespec until;
@@ -467,15 +488,15 @@ static bool wait_for_work(Engine *e, bool *settle)
             until.tv_sec += RETRY_MS / 1000;
     }
     const bool stopping = e->stopping;
-    *settle = e->settle_wanted;
-    e->flush_wanted = e->settle_wanted = false;
+    *work = (Work){e->settle_wanted, e->forget_wanted};
+    e->flush_wanted = e->settle_wanted = e->forget_wanted = false;
     (void)pthread_mutex_unlock(&e->lock);
     return !stopping;
 }
 
 /* A flush that fails is tried again until it succeeds; of one that waits for fewer files, merges are the help.
  * What fails with the files that are there is told to who waits for it. */
-static Err one_round(Ctx *ctx, Engine *e, bool settle)
+static Err one_round(Ctx *ctx, Engine *e, Work work)
 {
     const Err flushed = flush(ctx, e);
     const Fault not_flushed = ctx->fault;
@@ -483,20 +504,22 @@ static Err one_round(Ctx *ctx, Engine *e, bool settle)
     if (flushed != ERR_OK) {
         (void)pthread_mutex_lock(&e->lock);
         e->flush_wanted = true;
-        e->settle_wanted |= settle;
+        e->settle_wanted |= work.settle;
         (void)pthread_mutex_unlock(&e->lock);
         if (!str_eq(str_of(not_flushed.reason), STR(TOO_MANY_FILES)))
             return flushed;
     }
-    take_up_again(e, settle);
+    take_up_again(e, work.settle || work.forget);
     const Err mended = engine_mend_due(ctx, e);
     const Fault why = ctx->fault;
-    const Err merged = merge_due(ctx, e, settle);
+    const Err merged = merge_due(ctx, e, work.settle);
     if (flushed != ERR_OK) {
         ctx->fault = not_flushed;
         return flushed;
     }
-    if (!settle)
+    if (work.forget)
+        return engine_forget_due(ctx, e);
+    if (!work.settle)
         return ERR_OK;
     ctx->fault = mended == ERR_OK ? ctx->fault : why;
     return mended == ERR_OK ? merged : mended;
@@ -507,9 +530,9 @@ void *engine_keep_main(void *arg)
     Engine *e = arg;
     (void)pthread_setname_np(pthread_self(), "engine-keep");
     Ctx ctx = {.arena = arena_new(1 << 16)};
-    bool settle = false;
-    while (wait_for_work(e, &settle)) {
-        end_round(e, &ctx, one_round(&ctx, e, settle));
+    Work work;
+    while (wait_for_work(e, &work)) {
+        end_round(e, &ctx, one_round(&ctx, e, work));
         arena_reset(ctx.arena);
     }
     arena_free(ctx.arena);

@@ -769,6 +769,15 @@ TEST(who_joined_a_person_keeps_the_ordinal_under_which_rows_stand)
     persons_free(p);
 }
 
+TEST(what_persons_take_counts_the_map_of_who_was_moved)
+{
+    Persons *p = persons_new(100);
+    const uint64_t before = persons_bytes(p);
+    CHECK(persons_change(p, (PersonsChange){PERSONS_LINK, 3000, 3001}));
+    CHECK(persons_bytes(p) > before + sizeof(MovedBlock) + 3001 * sizeof(uint32_t));
+    persons_free(p);
+}
+
 TEST(a_map_of_moves_stays_as_it_was_for_who_holds_it)
 {
     Persons *p = persons_new(100);

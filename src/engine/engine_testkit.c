@@ -128,8 +128,8 @@ static void merge_some(Kit *k, uint32_t at, uint32_t n)
     Part **parts = k->view.parts;
     Buf bytes = BUF_MAX(PART_BYTES_MAX);
     Part *merged = NULL;
-    CHECK(parts_merge(&k->ctx, &(PartsMerge){parts + at, n, NULL, MERGE_BYTES_MAX, NULL}, sink_heap,
-                      &bytes) == ERR_OK);
+    CHECK(parts_merge(&k->ctx, &(PartsMerge){parts + at, n, NULL, MERGE_BYTES_MAX, NULL, false},
+                      sink_heap, &bytes) == ERR_OK);
     CHECK(part_open(&k->ctx, buf_str(&bytes), false, 0, &merged) == ERR_OK);
     for (uint32_t i = 0; i < n; i++)
         part_unref(parts[at + i]);

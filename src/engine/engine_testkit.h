@@ -99,6 +99,10 @@ typedef struct KitShare {
 typedef KitShare (*KitShareFn)(Kit *alone, const void *arg);
 void kit_expect_people(Kit *k, const People *p, KitShareFn share, const void *arg);
 
+/* Called before anything is written, renamed or synced, on the thread that does it; NULL = nothing is.
+ * engine_fault_test.c */
+extern void (*_Atomic kit_before_change)(void);
+
 /* Runs `body` once with every version of the kernels that this processor has. */
 void kit_each_kernel(void (*body)(void));
 

@@ -32,12 +32,12 @@ static Err write_piece(Ctx *ctx, Str bytes, void *arg)
     return ERR_OK;
 }
 
-static Err write_part(Ctx *ctx, Engine *e, uint64_t number, const FileContent *c)
+static Err write_part(Ctx *ctx, Engine *e, uint64_t number, const FileContent *c, bool exact)
 {
     char name[ENGINE_NAME_BYTES];
     Output o = {.e = e, .stop = c->stop};
     TRY(file_open(ctx, e->folder, engine_file_name(number, ".part", name), FILE_CREATE, &o.file));
-    const PartsMerge merge = {c->parts, c->count, c->moved, c->bytes_max, c->stop};
+    const PartsMerge merge = {c->parts, c->count, c->moved, c->bytes_max, c->stop, exact};
     Err err = parts_merge(ctx, &merge, write_piece, &o);
     if (err == ERR_OK)
         err = file_sync(ctx, o.file);
@@ -60,9 +60,9 @@ static Err write_ids(Ctx *ctx, Engine *e, uint64_t number, const FileContent *c)
     return err;
 }
 
-static void remove_files(Engine *e, uint64_t number)
+void engine_remove_files(Engine *e, uint64_t number)
 {
-    static const char *const suffixes[] = {".part", ".ids"};
+    static const char *const suffixes[] = {".part", ".ids", ".names"};
     Ctx ctx = {.arena = arena_new(4096)};
     for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
         char name[ENGINE_NAME_BYTES];
@@ -73,10 +73,10 @@ static void remove_files(Engine *e, uint64_t number)
     arena_free(ctx.arena);
 }
 
-Err engine_file_write(Ctx *ctx, Engine *e, const FileContent *c, FilePart *out)
+static Err write_once(Ctx *ctx, Engine *e, const FileContent *c, bool exact, FilePart *out)
 {
     const uint64_t number = e->next_number++;
-    Err err = write_part(ctx, e, number, c);
+    Err err = write_part(ctx, e, number, c, exact);
     if (err == ERR_OK)
         err = write_ids(ctx, e, number, c);
     if (err == ERR_OK)
@@ -84,7 +84,22 @@ Err engine_file_write(Ctx *ctx, Engine *e, const FileContent *c, FilePart *out)
     if (err == ERR_OK)
         out->part->ids_are_sound = true; /* written just now */
     if (err != ERR_OK)
-        remove_files(e, number);
+        engine_remove_files(e, number);
+    return err;
+}
+
+/* Of dead rows the bounds of columns stay: when these were of somebody erased, what is left is written once more. */
+Err engine_file_write(Ctx *ctx, Engine *e, const FileContent *c, FilePart *out)
+{
+    FilePart alive;
+    FileContent left = *c;
+    if (!engine_has_erased_rows(e, c))
+        return write_once(ctx, e, c, false, out);
+    TRY(write_once(ctx, e, c, false, &alive));
+    left.parts = &alive.part;
+    left.count = 1;
+    const Err err = write_once(ctx, e, &left, true, out);
+    engine_file_retire(e, &alive);
     return err;
 }
 
@@ -124,7 +139,7 @@ Err engine_files_write(Ctx *ctx, Engine *e, const FileContent *c, FileList *made
 
 void engine_file_retire(Engine *e, FilePart *f)
 {
-    remove_files(e, f->number);
+    engine_remove_files(e, f->number);
     engine_file_close(f);
 }
 
@@ -190,8 +205,7 @@ void engine_files_put_aside(Engine *e, const FilePart *files, uint32_t n, const 
 
 /* ---- what the manifest names --------------------------------------------------------------------- */
 
-/* A start may find a manifest that names this file; from the next one on that is saved, it may go. */
-static void keep_orphan(Engine *e, uint64_t number)
+void engine_keep_orphan(Engine *e, uint64_t number)
 {
     if (e->orphan_count == e->orphan_cap) {
         e->orphan_cap = e->orphan_cap == 0 ? 16 : e->orphan_cap * 2;
@@ -205,9 +219,9 @@ void engine_files_give_up(Engine *e, const FileList *made, bool named)
 {
     for (uint32_t i = 0; i < made->count; i++) {
         if (named)
-            keep_orphan(e, made->at[i].number);
+            engine_keep_orphan(e, made->at[i].number);
         else
-            remove_files(e, made->at[i].number);
+            engine_remove_files(e, made->at[i].number);
         engine_file_close(&made->at[i]);
     }
 }
@@ -215,18 +229,22 @@ void engine_files_give_up(Engine *e, const FileList *made, bool named)
 static void remove_orphans(Engine *e)
 {
     for (uint32_t i = 0; i < e->orphan_count; i++)
-        remove_files(e, e->orphans[i]);
+        engine_remove_files(e, e->orphans[i]);
     e->orphan_count = 0;
 }
 
 /* Behind the names that count: what an older try left there is written over. */
 static Err write_names(Ctx *ctx, Engine *e, Str changes)
 {
+    char name[ENGINE_NAME_BYTES];
     if (e->flush_names.len + changes.len == 0)
         return ERR_OK;
+    if (e->names.number == 0)
+        e->names.number = e->next_number++;
     File file = FILE_NONE;
-    const int64_t at = e->names_bytes, behind = at + (int64_t)e->flush_names.len;
-    TRY(file_open(ctx, e->folder, STR("names"), FILE_WRITE, &file));
+    const int64_t at = e->names.bytes, behind = at + (int64_t)e->flush_names.len;
+    TRY(file_open(ctx, e->folder, engine_file_name(e->names.number, ".names", name), FILE_WRITE,
+                  &file));
     Err err = file_write_at(ctx, file, at, buf_str(&e->flush_names));
     if (err == ERR_OK)
         err = file_write_at(ctx, file, behind, changes);
@@ -237,16 +255,29 @@ static Err write_names(Ctx *ctx, Engine *e, Str changes)
     return err;
 }
 
+/* Since when anything of somebody erased has waited to leave the files. */
+static int64_t since_ms(const Engine *e, uint32_t erased)
+{
+    if (erased == e->names.forgotten)
+        return 0;
+    return e->erased_since_ms != 0 ? e->erased_since_ms : clock_now_ms();
+}
+
 Err engine_files_save(Ctx *ctx, Engine *e, const FileList *l, const Durable *d,
                       const FileList *made)
 {
-    Durable now = {.seq = e->durable_seq, .mark = e->durable_mark, .aside = e->durable_aside};
+    Durable now = {.seq = e->durable_seq,
+                   .mark = e->durable_mark,
+                   .aside = e->durable_aside,
+                   .erased = e->durable_erased};
     bool named = false;
     now = d == NULL ? now : *d;
     /* Who is whom counts with the rows that it moved, thus with the flush that has them. */
     const Str changes = d == NULL ? STR("") : buf_str(&e->flush_changes);
-    now.names_bytes = e->names_bytes + (int64_t)(e->flush_names.len + changes.len);
     Err err = write_names(ctx, e, changes);
+    now.names = e->names;
+    now.names.bytes += (int64_t)(e->flush_names.len + changes.len);
+    now.erased_since_ms = since_ms(e, now.erased);
     if (err == ERR_OK)
         err = engine_manifest_save(ctx, e, l->at, l->count, &now, &named);
     if (err != ERR_OK) {
@@ -254,7 +285,10 @@ Err engine_files_save(Ctx *ctx, Engine *e, const FileList *l, const Durable *d,
         return err;
     }
     (void)pthread_mutex_lock(&e->lock); /* who offers looks at what the names take */
-    e->names_bytes = now.names_bytes;
+    e->names = now.names;
+    e->durable_erased = now.erased;
+    e->durable_forgotten = now.names.forgotten;
+    e->erased_since_ms = now.erased_since_ms;
     buf_clear(&e->flush_names);
     if (d != NULL)
         buf_clear(&e->flush_changes);

@@ -173,7 +173,7 @@ static void merge_some(Shop *s, uint32_t fan)
                     parts[at + n]->head->week_ms == parts[at]->head->week_ms;)
             n++;
         Part *merged = NULL;
-        CHECK(parts_merge(&s->ctx, &(PartsMerge){parts + at, n, NULL, MERGE_BYTES_MAX, NULL},
+        CHECK(parts_merge(&s->ctx, &(PartsMerge){parts + at, n, NULL, MERGE_BYTES_MAX, NULL, false},
                           sink_heap, &bytes) == ERR_OK);
         CHECK(part_open(&s->ctx, buf_str(&bytes), false, 0, &merged) == ERR_OK);
         for (uint32_t i = 0; i < n; i++)
@@ -480,8 +480,8 @@ static void look_at_forged(Shop *s, Part *p)
     s->random = forged.random;
     filter_scratch_free(&forged.scratch);
     Buf bytes = BUF_MAX(PART_BYTES_MAX);
-    const Err err = parts_merge(&s->ctx, &(PartsMerge){parts, 1, NULL, MERGE_BYTES_MAX, NULL},
-                                sink_heap, &bytes);
+    const Err err = parts_merge(
+        &s->ctx, &(PartsMerge){parts, 1, NULL, MERGE_BYTES_MAX, NULL, false}, sink_heap, &bytes);
     CHECK(err == ERR_OK || err == ERR_INTERNAL);
     buf_free(&bytes);
 }
@@ -610,7 +610,7 @@ static Part *merged_crowd(Ctx *ctx)
     Buf bytes = BUF_MAX(PART_BYTES_MAX);
     for (uint32_t i = 0; i < CROWD_PARTS; i++)
         parts[i] = crowd_part(ctx, i);
-    const PartsMerge merge = {parts, CROWD_PARTS, NULL, MERGE_BYTES_MAX, NULL};
+    const PartsMerge merge = {parts, CROWD_PARTS, NULL, MERGE_BYTES_MAX, NULL, false};
     CHECK(parts_merge(ctx, &merge, sink_heap, &bytes) == ERR_OK);
     CHECK(part_open(ctx, buf_str(&bytes), false, 0, &merged) == ERR_OK);
     for (uint32_t i = 0; i < CROWD_PARTS; i++)

@@ -49,6 +49,10 @@ Err merge_read_column(Merge *m, const FilterRows *r, const PartColumn *c, int sc
 
 static Err read_events(Merge *m, const FilterRows *r, int64_t *out)
 {
+    for (uint32_t i = 0; r->list->event != PART_REST && i < r->count; i++)
+        out[i] = r->list->event;
+    if (r->list->event != PART_REST)
+        return ERR_OK;
     const PartColumn *c = part_find_column(r->part, r->list, PROP_EVENT);
     if (c == NULL)
         return merge_damaged(m, r->part);
@@ -71,25 +75,36 @@ enum { REST_STRETCH = 1 << 16 };
 /* Calls `fn` for stretches of a list that together are all of it. */
 typedef Err (*StretchFn)(Merge *m, const FilterRows *r, const int64_t *events, void *arg);
 
+static Err each_stretch(Merge *m, Part *part, const PartList *list, StretchFn fn, void *arg)
+{
+    for (uint32_t first = 0; first < list->rows; first += REST_STRETCH) {
+        const uint32_t left = list->rows - first;
+        const FilterRows r = {.part = part,
+                              .list = list,
+                              .first = first,
+                              .count = left < REST_STRETCH ? left : REST_STRETCH};
+        int64_t *events = (int64_t *)arena_alloc(m->block, r.count + KERNEL_SLACK, 8);
+        TRY(go_on(m));
+        TRY(read_events(m, &r, events));
+        TRY(fn(m, &r, events, arg));
+        arena_reset(m->block);
+    }
+    return ERR_OK;
+}
+
+/* Its values are looked at; of the others, the tables tell. */
+static bool is_rest(const Merge *m, const PartList *list)
+{
+    return m->exact || list->event == PART_REST;
+}
+
 static Err each_rest_stretch(Merge *m, StretchFn fn, void *arg)
 {
     for (uint32_t p = 0; p < m->in_count; p++) {
         Part *part = m->in[p].part;
-        const PartList *list = &part->lists[part->head->list_count - 1];
-        if (list->event != PART_REST)
-            continue;
-        for (uint32_t first = 0; first < list->rows; first += REST_STRETCH) {
-            const uint32_t left = list->rows - first;
-            const FilterRows r = {.part = part,
-                                  .list = list,
-                                  .first = first,
-                                  .count = left < REST_STRETCH ? left : REST_STRETCH};
-            int64_t *events = (int64_t *)arena_alloc(m->block, r.count + KERNEL_SLACK, 8);
-            TRY(go_on(m));
-            TRY(read_events(m, &r, events));
-            TRY(fn(m, &r, events, arg));
-            arena_reset(m->block);
-        }
+        for (uint32_t l = 0; l < part->head->list_count; l++)
+            if (is_rest(m, &part->lists[l]))
+                TRY(each_stretch(m, part, &part->lists[l], fn, arg));
     }
     return ERR_OK;
 }
@@ -135,7 +150,7 @@ static Err count_events(Merge *m, EventRows **counts, uint32_t *distinct)
     for (uint32_t p = 0; p < m->in_count; p++)
         for (uint32_t l = 0; l < m->in[p].part->head->list_count; l++) {
             const PartList *list = &m->in[p].part->lists[l];
-            if (list->event != PART_REST)
+            if (!is_rest(m, list))
                 found[list->event].rows += list->rows;
         }
     TRY(each_rest_stretch(m, count_rest, found));
@@ -267,7 +282,7 @@ static void each_own_items(Merge *m, const InPart *in, bool scales)
     for (uint32_t i = 0; i < part->head->items_count; i++) {
         const PartItems *items = &part->items[i];
         const PartList *list = &items->list;
-        if (part->lists[items->of].event == PART_REST)
+        if (is_rest(m, &part->lists[items->of]))
             continue;
         OutList *out = &merge_items_for(m, in->lists[items->of].to, items->prop)->rows;
         out->rows += scales ? list->rows : 0;
@@ -286,11 +301,9 @@ static void each_own_column(Merge *m, bool scales)
         const Part *part = m->in[p].part;
         for (uint32_t i = 0; i < part->head->list_count; i++) {
             const PartList *list = &part->lists[i];
-            if (list->event == PART_REST)
+            if (is_rest(m, list))
                 continue;
             OutList *out = &m->out[m->in[p].lists[i].to];
-            if (scales && out->event == PART_REST)
-                (void)out_column(m, out, PROP_EVENT, PART_CODES);
             for (uint32_t c = 0; c < list->column_count; c++) {
                 if (scales)
                     add_scale(m, out, &part->columns[list->first_column + c]);
@@ -320,6 +333,9 @@ static void arrange_columns(OutList *l)
 static Err plan_columns(Merge *m)
 {
     MergeValueFn scale = add_rest_scale, value = add_rest_value;
+    for (uint32_t i = 0; i < m->out_count; i++)
+        if (m->out[i].event == PART_REST)
+            (void)out_column(m, &m->out[i], PROP_EVENT, PART_CODES);
     each_own_column(m, true);
     TRY(each_rest_stretch(m, each_rest_value, (void *)&scale));
     each_own_column(m, false);
@@ -763,7 +779,8 @@ Err parts_merge(Ctx *ctx, const PartsMerge *merge_of, PartSink sink, void *arg)
                .bytes_max = merge_of->bytes_max,
                .window_cells = window_cells(count),
                .moved = merge_of->moved,
-               .stop = merge_of->stop};
+               .stop = merge_of->stop,
+               .exact = merge_of->exact};
     m.in = ARENA_ARRAY(m.life, InPart, count);
     for (uint32_t i = 0; i < count; i++) {
         CHECK(parts[i]->head->week_ms == parts[0]->head->week_ms);

@@ -23,6 +23,7 @@ typedef struct PartsMerge {
         moved; /* whose rows are dead, and of which generation the new part is; NULL = nobody's, 0 */
     uint64_t bytes_max;
     const atomic_bool *stop; /* may be NULL */
+    bool exact;              /* looks at every value */
 } PartsMerge;
 
 /*
@@ -31,6 +32,8 @@ typedef struct PartsMerge {
  * `bytes_max`: of a part that is made from several.  A column is as long as its list, so that sparse ones
  * can be much larger together than they were; one part alone never grows, and always goes.
  * `stop`: once it is true, the merge ends at the next rows.
+ * `exact`: of parts without dead rows it leaves only lists, columns, and bounds of these, of what rows have; else what the
+ * tables of the parts say of dead rows stays in those of the new one.
  * Errors: TOO_LARGE "events.merge" before anything is written, INTERNAL "events.part_damaged", CONFLICT
  * "events.stopped", those of part_builder_finish().
  */

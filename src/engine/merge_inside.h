@@ -94,6 +94,7 @@ typedef struct Merge {
     PartBuilder *builder;
     const Moved *moved;
     const atomic_bool *stop;
+    bool exact;
 } Merge;
 
 /* ---- merge.c ------------------------------------------------------------------------------------ */

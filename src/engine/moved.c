@@ -125,6 +125,14 @@ const uint64_t *moved_gone(const Moved *m, uint32_t block)
     return b == NULL ? NULL : b->gone;
 }
 
+uint64_t moved_bytes(const Moved *m)
+{
+    uint64_t bytes = (uint64_t)m->block_count * sizeof *m->blocks;
+    for (uint32_t i = 0; i < m->block_count; i++)
+        bytes += m->blocks[i] == NULL ? 0 : sizeof *m->blocks[i];
+    return bytes;
+}
+
 bool moved_spares(const Moved *m, const Part *part)
 {
     if (m == NULL || m->generation <= part->generation)

@@ -56,5 +56,8 @@ const uint64_t *moved_dead(const Moved *m, uint32_t block, uint32_t generation, 
 /* Bits of the block's numbers that are no persons; NULL: all are. */
 const uint64_t *moved_gone(const Moved *m, uint32_t block);
 
+/* Of memory, also of what it shares with other generations. */
+uint64_t moved_bytes(const Moved *m);
+
 /* Whether all rows of a part are alive. */
 bool moved_spares(const Moved *m, const Part *part);

@@ -83,7 +83,8 @@ void persons_free(Persons *p)
 uint64_t persons_bytes(const Persons *p)
 {
     return (uint64_t)p->actor_room * sizeof *p->node_of + (uint64_t)p->node_cap * sizeof *p->nodes +
-           (uint64_t)p->half_cap * sizeof *p->halves + p->joined_bytes;
+           (uint64_t)p->half_cap * sizeof *p->halves + p->joined_bytes +
+           (uint64_t)p->change_cap * sizeof *p->changes + moved_bytes(p->moved);
 }
 
 /* ---- who is whom -------------------------------------------------------------------------------- */
@@ -397,6 +398,24 @@ bool persons_change(Persons *p, PersonsChange c)
 uint32_t persons_erased(const Persons *p)
 {
     return p->erased;
+}
+
+static bool is_erased(const Persons *p, uint32_t actor)
+{
+    return persons_of(p, actor) == 0;
+}
+
+/* Whoever joined a person stood under its number. */
+void persons_mark_erased(const Persons *p, uint32_t count, uint64_t *bits)
+{
+    for (uint32_t i = 1; i < p->node_count; i++) {
+        const Node *n = &p->nodes[i];
+        bool stood = n->person == 0;
+        for (uint32_t j = 0; j < n->joined_count && !stood; j++)
+            stood = is_erased(p, n->joined[j]);
+        if (stood && n->actor < count)
+            bits[n->actor / 64] |= UINT64_C(1) << (n->actor & 63);
+    }
 }
 
 Moved *persons_moved(const Persons *p)

@@ -9,7 +9,9 @@
  * A row stands under a person and says as whom it was recorded by an ordinal: 0 = that number itself, else one of
  * the actors that ever belonged to it, in the order in which they joined.
  *
- * Owns: its memory until persons_free(): 40 bytes per actor with links, 24 per link, and 4 per actor number.
+ * Owns: its memory until persons_free(): 4 bytes per actor number up to the largest one with a link; 40 per actor that
+ * was ever in a link or erased; 16 per link, 4 per actor that ever joined a person, 12 per change that is not saved yet,
+ * all with as much room again at most; and the map of moves (engine/moved.h).
  * Promises: one person has at most PERSONS_ACTORS_MAX actors: more is no person, but a device that is shared.
  * Threads: one at a time.
  */
@@ -50,6 +52,9 @@ MUST_USE bool persons_change(Persons *p, PersonsChange change);
 
 uint32_t persons_erased(const Persons *p); /* how many, since ever */
 
+/* Sets the bit of every number below `count` under which rows of an erased actor ever stood. */
+void persons_mark_erased(const Persons *p, uint32_t count, uint64_t *bits);
+
 /* Valid until the next change; moved_ref() keeps it. */
 Moved *persons_moved(const Persons *p);
 
@@ -62,7 +67,7 @@ bool persons_is_person(const Persons *p, uint32_t number);
 uint32_t persons_ordinal(const Persons *p, uint32_t actor); /* under persons_of() */
 uint32_t persons_actor(const Persons *p, uint32_t person, uint32_t ordinal); /* 0 = damaged */
 
-uint64_t persons_bytes(const Persons *p); /* of memory */
+uint64_t persons_bytes(const Persons *p); /* of memory, the map of moves with it */
 
 /* Changes with an effect on who is whom since persons_forget_new(), to be saved and made again in their order. */
 const PersonsChange *persons_new_changes(const Persons *p, uint32_t *count);

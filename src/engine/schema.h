@@ -6,12 +6,13 @@
  * is a conflict, which is counted and kept out of the columns (the log still has it).
  * Which properties an event name has is pinned in the same way, so that no part can get more columns than
  * PART_COLUMNS_MAX, however many of them grow together.
- * What is new since the last save is written behind the file of names before any part that uses it is.
+ * What is new since the last save is written behind the file of names before any part that uses it is.  What no row has
+ * any more may be forgotten (engine/schema_unused.h): then it has an empty text, and comes again with another number.
  * Memory: SchemaLimits says it; what is beyond a limit gets no number, what is known keeps it.
  *
  * Owns: its memory until schema_free().
- * Threads: schema_event(), schema_prop(), schema_code(), schema_actor(), schema_save_new() one at a time;
- * the find and text functions under the same lock; texts once given stay.
+ * Threads: schema_text(), schema_event_name(), schema_actor_of() and the dictionaries of schema_texts() any, for numbers
+ * that somebody has from a part or from under the lock, as engine/dict.h says it; everything else under the owner's lock.
  */
 #pragma once
 

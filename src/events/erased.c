@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-enum { ERASED_VERSION = 1, CRC_FROM = 16, FLAG_AGAIN = 1, KEYED_BYTES_MAX = 512 };
+enum { ERASED_VERSION = 1, CRC_FROM = 16, FLAG_AGAIN = 1, FLAG_REDOING = 2, KEYED_BYTES_MAX = 512 };
 
 static const Str MAGIC = {"TDEVERA1", 8};
 
@@ -49,7 +49,8 @@ static bool take_bytes(Str bytes, Erased *out)
                 .cap = head.count,
                 .looked = head.looked,
                 .gone = head.gone,
-                .again = (head.flags & FLAG_AGAIN) != 0};
+                .again = (head.flags & FLAG_AGAIN) != 0,
+                .redoing = (head.flags & FLAG_REDOING) != 0};
     memcpy(e.key_check, head.key_check, sizeof e.key_check);
     e.at = calloc(e.count + 1, sizeof *e.at);
     CHECK(e.at != NULL);
@@ -94,7 +95,7 @@ Err erased_save(Ctx *ctx, Str folder, const Erased *e)
     ErasedHead head = {.version = ERASED_VERSION,
                        .looked = e->looked,
                        .gone = e->gone,
-                       .flags = e->again ? FLAG_AGAIN : 0,
+                       .flags = (e->again ? FLAG_AGAIN : 0) | (e->redoing ? FLAG_REDOING : 0),
                        .count = e->count};
     memcpy(head.magic, MAGIC.ptr, sizeof head.magic);
     memcpy(head.key_check, e->key_check, sizeof head.key_check);
@@ -229,10 +230,12 @@ void erased_again(Erased *e, uint64_t end_seq, int64_t now_ms)
     e->gone = e->gone < end_seq ? e->gone : end_seq;
     e->looked = 1;
     e->again = false;
+    e->redoing = true;
 }
 
 void erased_done(Erased *e)
 {
     for (size_t i = 0; i < e->count; i++)
         e->at[i].asked_ms = 0;
+    e->redoing = false;
 }

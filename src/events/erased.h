@@ -27,6 +27,7 @@ typedef struct Erased {
     uint64_t looked;                      /* the asking records below this number are in it */
     uint64_t gone; /* asking records below this number may have become EVENT_GONE */
     bool again;    /* of a log that knew more than this one: it is to be rewritten as a whole */
+    bool redoing;  /* that has begun, and is not done */
 } Erased;
 
 /* Of a missing file: nobody.  One that is damaged is put aside as "erased.damaged" and logged: whoever asked below
@@ -54,6 +55,7 @@ typedef struct ErasedWaiting {
 } ErasedWaiting;
 ErasedWaiting erased_waiting(const Erased *e);
 
-/* All of them wait again, for what is below `end_seq`, and the log is looked through once more. */
+/* All of them wait again, for what is below `end_seq`, and the log is looked through once more: `again` is `redoing`
+ * from here on. */
 void erased_again(Erased *e, uint64_t end_seq, int64_t now_ms);
-void erased_done(Erased *e); /* nobody waits */
+void erased_done(Erased *e); /* nobody waits, and all is redone */

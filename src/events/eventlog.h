@@ -65,6 +65,11 @@ struct EventsLog {
     bool sweeping;         /* segments are being gone through; both */
     uint64_t sweep_at;     /* those that begin below are done */
     uint64_t sweep_top;    /* those that begin above hold nothing to erase */
+    int64_t sweep_unread;  /* segments that were passed over, so far */
+    int64_t erase_unread;  /* in the last sweep that came to its end; both */
+    int64_t unread_ms;     /* when that was; 0 = none was passed over */
+    uint64_t look_unread;  /* the first segment that could not be looked at, 0 = none; both */
+    bool erase_full;       /* both */
 
     /* Everything below is guarded by `lock`. */
     File active; /* the newest segment */

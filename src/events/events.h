@@ -211,7 +211,11 @@ typedef struct EventsErased {
  * step looks for who asked since, and closes the newest segment when there is something to erase in it.  Sequence
  * numbers, other records, batches and marks stay; events_count() and the counts per day are without what is gone.
  * Reading and appending go on.  A crash at any point, or an error, costs the steps since the first one.
- * Errors: BUSY "disk.full", INTERNAL "disk.failed", INVALID "events.erased_key", BUSY "events.erased_full".
+ * A segment that cannot be read or written is passed over, and named in the log: the others are done, but everybody who
+ * waits waits on, since something of them may be in it, and `wait_ms` begins anew.  Nor does a full ledger keep anybody who
+ * is in it; who is not waits until it has room: when the log is opened without the file, it begins an empty one.
+ * Errors: BUSY "disk.full", INTERNAL "disk.failed", INVALID "events.erased_key"; when all else is done INTERNAL
+ * "events.erase_unread", BUSY "events.erased_full".
  */
 MUST_USE Err events_erase(Ctx *ctx, EventsLog *log, const EventsErase *options, EventsErased *out);
 
@@ -237,6 +241,10 @@ typedef struct EventsStat {
     int64_t erase_since_ms;  /* when the first of them asked, 0 = none */
     uint64_t erase_gone_seq; /* an EVENT_ERASE below may be gone: who has not heard never will */
     bool erase_again;        /* see events_erase_again(): not done yet */
+    int64_t
+        erase_unread; /* segments that could not be read or written when it was tried last: whoever waits, does */
+    bool
+        erase_full; /* the ledger has no room for who asked next: those wait, too, and are not counted */
 } EventsStat;
 void events_stat(EventsLog *log, EventsStat *out);
 

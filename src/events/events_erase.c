@@ -34,6 +34,8 @@ typedef struct Look {
     const EventsErase *options;
     uint64_t from_seq, end_seq;
     uint64_t reached; /* everything below was looked at */
+    uint64_t unread;  /* the first segment that could not be, 0 = none */
+    bool full;        /* there is no room for who asked at `reached` */
     Erased found;     /* the ledger in the making */
 } Look;
 
@@ -49,8 +51,13 @@ static Err look_at(Ctx *ctx, uint64_t first_seq, int64_t outbox_id, Str records,
         Event e;
         CHECK(event_check(records, &e, &used)); /* the survey did the same */
         records = str_slice(records, used, records.len);
-        if (e.kind == EVENT_ERASE && seq >= l->from_seq)
-            TRY(erased_add(ctx, &l->found, l->options->key, e.actor, seq, e.received_ms));
+        if (e.kind != EVENT_ERASE || seq < l->from_seq)
+            continue;
+        l->reached = seq;
+        const Err err = erased_add(ctx, &l->found, l->options->key, e.actor, seq, e.received_ms);
+        l->full = err != ERR_OK;
+        if (l->full)
+            return ERR_CONFLICT;
     }
     return ERR_OK;
 }
@@ -66,6 +73,18 @@ static Erased copy_of(const Erased *e)
     return copy;
 }
 
+/* What the look met, for whoever asks how things are. */
+static void set_met(EventsLog *log, const Look *l)
+{
+    if (l->unread != 0 && log->look_unread == 0)
+        LOG(LOG_ERROR, "events.erase_unread", LOG_I64("segment", (int64_t)l->unread),
+            LOG_C("note", "who asked in it to be erased is not known"));
+    (void)pthread_mutex_lock(&log->lock);
+    log->look_unread = log->look_unread == 0 ? l->unread : log->look_unread;
+    log->erase_full = l->full;
+    (void)pthread_mutex_unlock(&log->lock);
+}
+
 static void set_ledger(EventsLog *log, const Erased *e)
 {
     (void)pthread_mutex_lock(&log->lock);
@@ -74,10 +93,15 @@ static void set_ledger(EventsLog *log, const Erased *e)
     (void)pthread_mutex_unlock(&log->lock);
 }
 
-/* The ledger becomes `e`, which is taken over, on disk and then in memory. */
+/* The ledger becomes `e`, which is taken over, on disk and then in memory.  What could not be read is looked at again
+ * by the next start. */
 static Err use_ledger(Ctx *ctx, EventsLog *log, Erased *e)
 {
+    const uint64_t looked = e->looked;
+    if (log->look_unread != 0 && log->look_unread < looked)
+        e->looked = log->look_unread;
     const Err err = erased_save(ctx, log->folder, e);
+    e->looked = looked;
     if (err == ERR_OK)
         set_ledger(log, e);
     else
@@ -89,7 +113,8 @@ static Err look_through(Ctx *ctx, Look *l)
 {
     EventsSurvey survey;
     int64_t bad = 0; /* found again, and named, by events_verify() */
-    const EventsSurveyVisit visit = {.from_seq = l->from_seq, .batch = look_at, .arg = l};
+    const EventsSurveyVisit visit = {
+        .from_seq = l->from_seq, .batch = look_at, .arg = l, .unread = &l->unread};
     TRY(events_survey(ctx, l->log->folder, &survey));
     const Err err = events_survey_read(ctx, &survey, &visit, &bad);
     if (err == ERR_OK)
@@ -123,7 +148,8 @@ static Err look(Ctx *ctx, EventsLog *log, const EventsErase *options, bool *more
     }
     const ErasedWaiting was = erased_waiting(before), is = erased_waiting(&l.found);
     const bool news = before->again || is.count != was.count || is.top != was.top;
-    *more = l.found.looked < l.end_seq;
+    *more = l.found.looked < l.end_seq && !l.full;
+    set_met(log, &l);
     if (news || l.found.looked - log->looked_saved >= LOOK_SAVE) {
         log->looked_saved = l.found.looked;
         return use_ledger(ctx, log, &l.found);
@@ -166,7 +192,7 @@ static Err wait_until_sealed(Ctx *ctx, EventsLog *log)
     return log->unsealed_count > 0 ? log->keeper_err : ERR_OK;
 }
 
-/* Afterwards everything up to number `top` is in segments that have their index. */
+/* Afterwards everything up to number `top` is in segments that have their index, or cannot get one. */
 static Err begin_sweep(Ctx *ctx, EventsLog *log, uint64_t top)
 {
     (void)pthread_mutex_lock(&log->lock);
@@ -174,6 +200,12 @@ static Err begin_sweep(Ctx *ctx, EventsLog *log, uint64_t top)
     log->spare_wanted = false;
     if (err == ERR_OK)
         err = wait_until_sealed(ctx, log);
+    log->sweep_unread = 0;
+    if (err == ERR_INTERNAL &&
+        log->unsealed_count > 0) { /* they cannot be read: the others go on */
+        log->sweep_unread = (int64_t)log->unsealed_count;
+        err = ERR_OK;
+    }
     log->sweeping = err == ERR_OK;
     log->sweep_at = 1;
     log->sweep_top = top;
@@ -185,8 +217,10 @@ static Err begin_sweep(Ctx *ctx, EventsLog *log, uint64_t top)
 
 static bool is_to_go(const EventsLog *log, const EventsErase *o, const Event *e, uint64_t seq)
 {
+    /* Later ones wait: the columns have not heard of them.  And as long as something of the actor may be left before
+     * it, whoever reads the log must meet it. */
     if (e->kind == EVENT_ERASE)
-        return seq <= log->sweep_top; /* later ones wait: the columns have not heard of them */
+        return seq <= log->sweep_top && log->sweep_unread == 0;
     return e->kind != EVENT_GONE &&
            (seq < erased_below(&log->erased, o->key, e->actor) ||
             (event_has_other(e->kind) && seq < erased_below(&log->erased, o->key, e->other)));
@@ -464,6 +498,15 @@ static Err sweep_file(Ctx *ctx, Sweep *s, File file)
     return rewrite_from(ctx, s, file);
 }
 
+/* Under the lock. */
+static bool is_unsealed(const EventsLog *log, uint64_t segment)
+{
+    for (size_t i = 0; i < log->unsealed_count; i++)
+        if (log->unsealed[i].first_seq == segment)
+            return true;
+    return false;
+}
+
 /* The first segment that is not done yet; false = none is left. */
 static bool next_segment(EventsLog *log, Sweep *s)
 {
@@ -472,7 +515,7 @@ static bool next_segment(EventsLog *log, Sweep *s)
     for (size_t i = 0; i + 1 < log->run_count && !found; i++) {
         Run *run = log->runs[i];
         found = run->segment >= log->sweep_at && run->segment <= log->sweep_top &&
-                run->segment < log->active_first;
+                run->segment < log->active_first && !is_unsealed(log, run->segment);
         if (found) {
             s->segment = (FullSegment){run->segment, log->runs[i + 1]->segment};
             s->run = run_ref(run);
@@ -503,9 +546,24 @@ static Err sweep_one(Ctx *ctx, Sweep *s)
     return err;
 }
 
-/* Everybody who waited when this sweep began: nobody was added since. */
-static Err end_sweep(Ctx *ctx, EventsLog *log)
+static void set_unread(EventsLog *log, int64_t now_ms)
 {
+    (void)pthread_mutex_lock(&log->lock);
+    log->erase_unread = log->sweep_unread;
+    log->unread_ms = log->sweep_unread == 0 ? 0 : now_ms;
+    (void)pthread_mutex_unlock(&log->lock);
+}
+
+/* Everybody who waited when this sweep began: nobody was added since.  Where a segment was passed over, nobody knows
+ * whose records are left. */
+static Err end_sweep(Ctx *ctx, EventsLog *log, int64_t now_ms)
+{
+    set_unread(log, now_ms);
+    if (log->sweep_unread > 0) {
+        set_swept(log, false, 0);
+        return fail(ctx, ERR_INTERNAL, "events.erase_unread", "%" PRId64 " segments",
+                    log->sweep_unread);
+    }
     TRY(file_sync_folder(ctx, log->folder));
     Erased e = copy_of(&log->erased);
     erased_done(&e);
@@ -514,19 +572,55 @@ static Err end_sweep(Ctx *ctx, EventsLog *log)
     return ERR_OK;
 }
 
+/* A disk that is full heals; one that does not give a file back, or takes none, must not keep the others. */
+static bool is_passed_over(EventsLog *log, const Sweep *s, Err err, const Fault *why)
+{
+    if (err != ERR_INTERNAL)
+        return false;
+    log->sweep_unread++;
+    LOG(LOG_ERROR, "events.erase_unread", LOG_I64("segment", (int64_t)s->segment.first_seq),
+        LOG_C("reason", why->reason), LOG_C("detail", why->detail));
+    return true;
+}
+
 static Err sweep(Ctx *ctx, EventsLog *log, const EventsErase *options, EventsErased *out)
 {
     Sweep s = {.log = log, .options = options, .out = out};
     out->more = next_segment(log, &s);
     if (!out->more)
-        return end_sweep(ctx, log);
+        return end_sweep(ctx, log, options->now_ms);
     const Err err = sweep_one(ctx, &s);
     run_unref(s.run);
-    set_swept(log, err == ERR_OK, s.segment.end_seq);
-    return err;
+    const bool goes_on = err == ERR_OK || is_passed_over(log, &s, err, &ctx->fault);
+    set_swept(log, goes_on, s.segment.end_seq);
+    return goes_on ? ERR_OK : err;
 }
 
 /* ---- the steps --------------------------------------------------------------------------------- */
+
+/* Of a ledger in which nobody stands. */
+static Err end_redoing(Ctx *ctx, EventsLog *log)
+{
+    Erased e = copy_of(&log->erased);
+    erased_done(&e);
+    return use_ledger(ctx, log, &e);
+}
+
+static bool is_due(const EventsLog *log, const EventsErase *o, ErasedWaiting waiting)
+{
+    const int64_t since_ms = log->unread_ms > waiting.since_ms ? log->unread_ms : waiting.since_ms;
+    return waiting.count > 0 && (o->wait_ms == 0 || o->now_ms - since_ms >= o->wait_ms);
+}
+
+/* Nothing is due: but who could not be looked for, or has no room, is not done. */
+static Err say_what_waits(Ctx *ctx, const EventsLog *log)
+{
+    if (log->erase_full)
+        return fail(ctx, ERR_BUSY, "events.erased_full", "%d actors", ERASED_MAX);
+    if (log->look_unread != 0)
+        return fail(ctx, ERR_INTERNAL, "events.erase_unread", "segment %" PRIu64, log->look_unread);
+    return ERR_OK;
+}
 
 static Err step(Ctx *ctx, EventsLog *log, const EventsErase *o, EventsErased *out)
 {
@@ -534,11 +628,13 @@ static Err step(Ctx *ctx, EventsLog *log, const EventsErase *o, EventsErased *ou
         return sweep(ctx, log, o, out);
     TRY(look(ctx, log, o, &out->more));
     const ErasedWaiting waiting = erased_waiting(&log->erased);
-    const bool waited = o->wait_ms == 0 || o->now_ms - waiting.since_ms >= o->wait_ms;
-    const bool due = waiting.count > 0 && waited;
     const bool heard = o->heard_seq > waiting.top || o->heard_seq >= log->erased.looked;
-    if (out->more || !due || !heard)
+    if (out->more)
         return ERR_OK;
+    if (waiting.count == 0 && log->erased.redoing)
+        return end_redoing(ctx, log);
+    if (!is_due(log, o, waiting) || !heard)
+        return say_what_waits(ctx, log);
     TRY(begin_sweep(ctx, log, waiting.top));
     out->more = true;
     return ERR_OK;

@@ -10,6 +10,7 @@
 #include "events/events_survey.h"
 #include "events/events_testkit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -553,6 +554,186 @@ TEST(events_a_log_that_was_put_back_to_an_older_backup_forgets_whom_the_newer_on
     expect_world(w, w->log);
     CHECK(files_with(&w->k, backup, MARKER) > 0);
     kit_remove_folder(&w->k, newer);
+    world_free(w);
+}
+
+TEST(events_erasing_once_more_after_a_restore_is_still_to_be_done_until_it_is_done_whatever_is_cut)
+{
+    World *w = world_new(29);
+    append_random(w, 300, 12);
+    (void)erase_in_list(w);
+    CHECK(events_sync(&w->k.ctx, w->log) == ERR_OK);
+    const Str newer = kit_subfolder(&w->k, "newer");
+    events_close(w->log);
+    kit_copy_folder(&w->k, w->k.folder, newer);
+    w->log = kit_log(&w->k, newer, SMALL);
+    (void)erase_all(&w->k, w->log, &AT_ONCE);
+    events_close(w->log);
+    CHECK(events_erase_again(&w->k.ctx, newer, w->k.folder) == ERR_OK);
+    uint32_t steps = 0;
+    for (bool more = true; more; steps++) { /* one step more after each start */
+        w->log = kit_log(&w->k, w->k.folder, SMALL);
+        CHECK(stat_of(w->log).erase_again);
+        EventsErased one = {.more = true};
+        for (uint32_t i = 0; i <= steps && one.more; i++)
+            CHECK(events_erase(&w->k.ctx, w->log, &AT_ONCE, &one) == ERR_OK);
+        more = one.more;
+        CHECK(stat_of(w->log).erase_again == more);
+        if (more)
+            events_close(w->log);
+    }
+    CHECK(steps > 3);
+    expect_world(w, w->log);
+    reopen(w);
+    CHECK(!stat_of(w->log).erase_again);
+    kit_remove_folder(&w->k, newer);
+    world_free(w);
+}
+
+/* ---- what cannot be done ---------------------------------------------------------------------------- */
+
+static Err erase_until(World *w, const EventsErase *how, int64_t *records)
+{
+    EventsErased one = {.more = true};
+    Err err = ERR_OK;
+    *records = 0;
+    while (one.more && err == ERR_OK) {
+        err = events_erase(&w->k.ctx, w->log, how, &one);
+        *records += one.records;
+    }
+    return err;
+}
+
+static atomic_ulong
+    unreadable; /* the number of a file that the disk does not give back; 0 = none */
+
+ssize_t pread(int fd, void *dst, size_t n, off_t at)
+{
+    struct stat stat;
+    if (atomic_load(&unreadable) != 0 && fstat(fd, &stat) == 0 && stat.st_ino == unreadable) {
+        errno = EIO;
+        return -1;
+    }
+    return syscall(SYS_pread64, fd, dst, n, at);
+}
+
+static void hide(World *w, uint64_t segment)
+{
+    char name[LOG_NAME_BYTES];
+    struct stat stat;
+    const Str file = log_file_name(segment, LOG_SUFFIX, name);
+    const Str path = arena_printf(w->k.ctx.arena, "%.*s/%.*s", STR_ARG(w->k.folder), STR_ARG(file));
+    CHECK(lstat(path.ptr, &stat) == 0);
+    atomic_store(&unreadable, stat.st_ino);
+}
+
+TEST(events_a_segment_that_cannot_be_read_keeps_nobody_elses_records_and_is_erased_when_it_can)
+{
+    World *w = world_new(30);
+    append_random(w, 400, 0);
+    EventsErased one;
+    EventsErase none = AT_ONCE;
+    none.heard_seq = 1;
+    CHECK(events_erase(&w->k.ctx, w->log, &none, &one) == ERR_OK); /* it has looked so far */
+    for (uint32_t who = 1; who < 4; who++) {
+        add_change(w, EVENT_ERASE, who, 0);
+        CHECK(events_append(&w->k.ctx, w->log, w->at[w->count - 1].bytes, NULL) == ERR_OK);
+    }
+    const int64_t gone = erase_in_list(w);
+    const Run *second = w->log->runs[1];
+    int64_t hidden = 0, records = 0;
+    for (uint64_t seq = second->segment; seq < w->log->runs[2]->segment; seq++)
+        hidden += w->at[seq - 1].gone;
+    CHECK(hidden > 0 && w->log->run_count > 3);
+    const uint64_t segment = second->segment;
+    hide(w, segment);
+    EXPECT_I64(erase_until(w, &AT_ONCE, &records), ERR_INTERNAL);
+    EXPECT_STREQ(w->k.ctx.fault.reason, "events.erase_unread");
+    EXPECT_I64(records,
+               gone - hidden - 3); /* those who ask stay, so that the columns hear of them */
+    EXPECT_I64((int64_t)stat_of(w->log).erase_gone_seq, 0);
+    EXPECT_I64(stat_of(w->log).erase_unread, 1);
+    EXPECT_I64(stat_of(w->log).erase_waiting, 3);
+    EventsErase later = AT_ONCE;
+    later.wait_ms = 86400000; /* begins anew: the whole log is not read again every ten minutes */
+    later.now_ms += later.wait_ms - 1;
+    EXPECT_I64(erase_until(w, &later, &records), ERR_OK);
+    EXPECT_I64(records, 0);
+    atomic_store(&unreadable, 0);
+    later.now_ms += 1;
+    EXPECT_I64(erase_until(w, &later, &records), ERR_OK);
+    EXPECT_I64(records, hidden + 3);
+    EXPECT_I64(stat_of(w->log).erase_unread, 0);
+    EXPECT_I64(stat_of(w->log).erase_waiting, 0);
+    expect_world(w, w->log);
+    world_free(w);
+}
+
+TEST(events_who_asked_in_a_segment_that_cannot_be_read_is_found_by_a_start_that_can)
+{
+    World *w = world_new(31);
+    append_random(w, 400, 40);
+    (void)erase_in_list(w);
+    CHECK(w->log->run_count > 3);
+    const uint64_t segment = w->log->runs[1]->segment;
+    int64_t records = 0;
+    hide(w, segment);
+    EXPECT_I64(erase_until(w, &AT_ONCE, &records), ERR_INTERNAL);
+    CHECK(records > 0 && stat_of(w->log).erase_unread > 0);
+    events_close(w->log);
+    atomic_store(&unreadable, 0);
+    w->log = kit_log(&w->k, w->k.folder, SMALL);
+    EXPECT_I64(erase_until(w, &AT_ONCE, &records), ERR_OK);
+    expect_world(w, w->log);
+    EXPECT_I64(erase_until(w, &AT_ONCE, &records), ERR_OK);
+    EXPECT_I64(records, 0);
+    world_free(w);
+}
+
+/* A ledger with as many as fit but for one, all of them gone long ago. */
+static void fill_ledger(World *w)
+{
+    Erased full = {.count = ERASED_MAX - 1, .looked = 1};
+    full.at = calloc(ERASED_MAX, sizeof *full.at);
+    CHECK(full.at != NULL);
+    for (uint32_t i = 0; i < ERASED_MAX - 1; i++) {
+        const uint32_t big_endian = __builtin_bswap32(i);
+        memcpy(full.at[i].hash, &big_endian, sizeof big_endian);
+        full.at[i].below = 1;
+    }
+    Erased nobody = {.looked = 1};
+    CHECK(erased_use_key(&w->k.ctx, &nobody, &KEY) == ERR_OK);
+    memcpy(full.key_check, nobody.key_check, sizeof full.key_check);
+    CHECK(erased_save(&w->k.ctx, w->k.folder, &full) == ERR_OK);
+    free(full.at);
+}
+
+TEST(events_a_full_ledger_keeps_nobody_who_is_in_it_and_goes_on_with_an_empty_one)
+{
+    World *w = world_new(32);
+    append_random(w, 200, 0);
+    for (uint32_t who = 1; who < 3; who++) {
+        add_change(w, EVENT_ERASE, who, 0);
+        CHECK(events_append(&w->k.ctx, w->log, w->at[w->count - 1].bytes, NULL) == ERR_OK);
+        append_random(w, 50, 0);
+    }
+    events_close(w->log);
+    fill_ledger(w);
+    w->log = kit_log(&w->k, w->k.folder, SMALL);
+    int64_t first = 0, second = 0;
+    EXPECT_I64(erase_until(w, &AT_ONCE, &first), ERR_OK);
+    CHECK(first > 1 && stat_of(w->log).erase_full);
+    EXPECT_I64(stat_of(w->log).erase_waiting, 0);
+    EXPECT_I64(erase_until(w, &AT_ONCE, &second), ERR_BUSY);
+    EXPECT_STREQ(w->k.ctx.fault.reason, "events.erased_full");
+    EXPECT_I64(second, 0);
+    events_close(w->log);
+    CHECK(file_remove(&w->k.ctx, w->k.folder, ERASED_FILE) == ERR_OK);
+    w->log = kit_log(&w->k, w->k.folder, SMALL);
+    EXPECT_I64(erase_until(w, &AT_ONCE, &second), ERR_OK);
+    CHECK(!stat_of(w->log).erase_full);
+    EXPECT_I64(first + second, erase_in_list(w));
+    expect_world(w, w->log);
     world_free(w);
 }
 

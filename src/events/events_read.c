@@ -471,19 +471,6 @@ Err events_by_time(Ctx *ctx, EventsLog *log, const EventsQuery *q, EventFn fn, v
 
 /* ---- histories --------------------------------------------------------------------------------- */
 
-/* Of what a rewriting leaves as it is. */
-static uint32_t mark_of(const FrameHead *h)
-{
-    const FrameHead stays = {.first_seq = h->first_seq,
-                             .count = h->count,
-                             .outbox_id = h->outbox_id,
-                             .written_ms = h->written_ms,
-                             .durable_seq = h->durable_seq,
-                             .origin = h->origin};
-    const uint32_t crc = crc32c_add(0, (Str){(const char *)&stays, sizeof stays});
-    return crc == 0 ? 1 : crc;
-}
-
 static Err read_mark(Ctx *ctx, EventsLog *log, const Source *s, uint64_t end_seq, uint32_t *mark,
                      bool *stale)
 {
@@ -497,7 +484,7 @@ static Err read_mark(Ctx *ctx, EventsLog *log, const Source *s, uint64_t end_seq
     const Err err = file_read_at(ctx, file, where->offset, (char *)&head, sizeof head, &got);
     file_close(&file);
     if (err == ERR_OK && got == sizeof head && head.magic == FRAME_MAGIC)
-        *mark = mark_of(&head);
+        *mark = frame_mark(&head);
     return err;
 }
 

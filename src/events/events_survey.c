@@ -142,6 +142,7 @@ typedef struct SurveyRead {
     const char *file;
     Arena *scratch;
     int64_t bad;
+    bool stopped; /* by the visitor */
 } SurveyRead;
 
 static void found(SurveyRead *r, int64_t offset, const char *what)
@@ -178,7 +179,10 @@ static Err read_frame(Ctx *ctx, const Frame *f, void *arg)
     }
     if (r->visit->batch == NULL)
         return ERR_OK;
-    return r->visit->batch(ctx, f->head.first_seq, f->head.outbox_id, f->events, r->visit->arg);
+    const Err err =
+        r->visit->batch(ctx, f->head.first_seq, f->head.outbox_id, f->events, r->visit->arg);
+    r->stopped = err != ERR_OK;
+    return err;
 }
 
 static Err read_segment_file(Ctx *ctx, SurveyRead *r, const EventsSurveySegment *segment, File file)
@@ -212,6 +216,17 @@ static Err read_segment_file(Ctx *ctx, SurveyRead *r, const EventsSurveySegment 
     return ERR_OK;
 }
 
+/* The disk does not give the file back. */
+static Err pass_over(SurveyRead *r, const EventsSurveySegment *segment, Err err)
+{
+    if (r->visit->unread == NULL)
+        return err;
+    found(r, 0, "the file cannot be read");
+    if (*r->visit->unread == 0)
+        *r->visit->unread = segment->first_seq;
+    return ERR_OK;
+}
+
 static Err read_segment(Ctx *ctx, SurveyRead *r, const EventsSurveySegment *segment)
 {
     File file;
@@ -221,10 +236,11 @@ static Err read_segment(Ctx *ctx, SurveyRead *r, const EventsSurveySegment *segm
         found(r, 0, "the file is missing");
         return ERR_OK;
     }
-    TRY(opened);
+    if (opened != ERR_OK)
+        return pass_over(r, segment, opened);
     const Err err = read_segment_file(ctx, r, segment, file);
     file_close(&file);
-    return err;
+    return err == ERR_OK || r->stopped ? err : pass_over(r, segment, err);
 }
 
 /* A missing index is no damage: it is made at the next start. */
@@ -296,4 +312,67 @@ Err events_survey_read(Ctx *ctx, const EventsSurvey *survey, const EventsSurveyV
     if (err == ERR_OK)
         *bad = r.bad;
     return err;
+}
+
+/* ---- histories ------------------------------------------------------------------------------- */
+
+typedef struct MarkAt {
+    uint64_t seq;
+    uint32_t mark;
+} MarkAt;
+
+static Err take_mark(Ctx *ctx, const Frame *f, void *arg)
+{
+    (void)ctx;
+    MarkAt *at = arg;
+    if (at->seq >= f->head.first_seq && at->seq < f->head.first_seq + f->head.count)
+        at->mark = frame_mark(&f->head);
+    return ERR_OK;
+}
+
+static Err walk_for_mark(Ctx *ctx, const EventsSurvey *survey, const EventsSurveySegment *segment,
+                         MarkAt *at)
+{
+    const FrameWalk walk = {.first_seq = segment->first_seq,
+                            .proven_seq = segment->end_seq,
+                            .proven_end = segment->bytes,
+                            .sealed = true,
+                            .on_frame = take_mark,
+                            .on_gap = ignore_gap,
+                            .arg = at};
+    File file;
+    FrameReader reader;
+    FrameWalkEnd end;
+    const Err opened = file_open(ctx, survey->folder, str_of(segment->name), FILE_READ, &file);
+    if (opened != ERR_OK)
+        return opened == ERR_NOT_FOUND ? ERR_OK : opened; /* a lost file has no history */
+    frame_reader_init(&reader, file, FRAME_SCAN_BYTES);
+    const Err err = frame_walk(ctx, &reader, &walk, &end);
+    frame_reader_clear(&reader);
+    file_close(&file);
+    return err;
+}
+
+Err events_survey_mark(Ctx *ctx, const EventsSurvey *survey, uint64_t end_seq, uint32_t *mark)
+{
+    MarkAt at = {.seq = end_seq - 1};
+    for (size_t i = 0; i < survey->count; i++) {
+        const EventsSurveySegment *s = &survey->segments[i];
+        if (at.seq >= s->first_seq && at.seq < s->end_seq)
+            TRY(walk_for_mark(ctx, survey, s, &at));
+    }
+    *mark = at.mark;
+    return ERR_OK;
+}
+
+Err events_survey_gone(Ctx *ctx, Str folder, uint64_t *gone_seq)
+{
+    Erased e = {.count = 0};
+    const Err err = erased_read(ctx, folder, ERASED_FILE, &e);
+    const bool none =
+        err == ERR_NOT_FOUND ||
+        (err != ERR_OK && str_eq(str_of(ctx->fault.reason), STR("events.erased_damaged")));
+    *gone_seq = e.gone;
+    erased_clear(&e);
+    return none ? ERR_OK : err;
 }

@@ -50,9 +50,18 @@ typedef struct EventsSurveyVisit {
     EventsBatchFn batch;   /* may be NULL */
     EventsReportFn report; /* may be NULL */
     void *arg;
+    uint64_t *
+        unread; /* the first segment whose file cannot be read, which is a finding then; NULL: that is an error */
 } EventsSurveyVisit;
 
 /* Reads everything from from_seq to the survey's end and checks every checksum, of the indexes too; *bad =
  * findings, each reported.  What is damaged is passed over. */
 MUST_USE Err events_survey_read(Ctx *ctx, const EventsSurvey *survey,
                                 const EventsSurveyVisit *visit, int64_t *bad);
+
+/* events_mark(), of these files. */
+MUST_USE Err events_survey_mark(Ctx *ctx, const EventsSurvey *survey, uint64_t end_seq,
+                                uint32_t *mark);
+
+/* EventsStat.erase_gone_seq, as the folder's ledger says it now; 0 = nobody was ever erased, or it is damaged. */
+MUST_USE Err events_survey_gone(Ctx *ctx, Str folder, uint64_t *gone_seq);

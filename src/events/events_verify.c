@@ -238,6 +238,8 @@ void events_stat(EventsLog *log, EventsStat *out)
     out->erase_waiting = waiting.count;
     out->erase_since_ms = waiting.since_ms;
     out->erase_gone_seq = log->erased.gone;
-    out->erase_again = log->erased.again;
+    out->erase_again = log->erased.again || log->erased.redoing;
+    out->erase_unread = log->erase_unread + (log->look_unread != 0);
+    out->erase_full = log->erase_full;
     (void)pthread_mutex_unlock(&log->lock);
 }

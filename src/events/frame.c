@@ -238,3 +238,15 @@ Err frame_walk(Ctx *ctx, FrameReader *r, const FrameWalk *walk, FrameWalkEnd *en
         after_damage = true;
     }
 }
+
+uint32_t frame_mark(const FrameHead *h)
+{
+    const FrameHead stays = {.first_seq = h->first_seq,
+                             .count = h->count,
+                             .outbox_id = h->outbox_id,
+                             .written_ms = h->written_ms,
+                             .durable_seq = h->durable_seq,
+                             .origin = h->origin};
+    const uint32_t crc = crc32c_add(0, (Str){(const char *)&stays, sizeof stays});
+    return crc == 0 ? 1 : crc;
+}

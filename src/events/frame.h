@@ -130,3 +130,6 @@ typedef struct FrameWalkEnd {
 
 /* Visits every frame in order; passes over damage that is proven, ends at the torn tail. */
 MUST_USE Err frame_walk(Ctx *ctx, FrameReader *r, const FrameWalk *walk, FrameWalkEnd *end);
+
+/* Tells histories of a log apart (events_mark()): of what a rewriting leaves as it is.  Never 0. */
+uint32_t frame_mark(const FrameHead *h);

@@ -22,9 +22,13 @@ function run(machine, data, verb) {
 const exported = (machine, data) => run(machine, data, ['export', 'events', '--format', 'jsonl']).split('\n').filter((l) => l)
 const others = (lines) => lines.filter((line) => !line.includes(MARK))
 
+/** Of the log and of its columns. */
 function filesWithMark(data) {
-  const log = path.join(data, 'events', 'log')
-  return fs.readdirSync(log).filter((name) => fs.readFileSync(path.join(log, name)).includes(MARK))
+  const events = path.join(data, 'events')
+  return fs.readdirSync(events, { recursive: true }).filter((name) => {
+    const file = path.join(events, name)
+    return fs.statSync(file).isFile() && fs.readFileSync(file).includes(MARK)
+  })
 }
 
 async function fill(machine, key) {

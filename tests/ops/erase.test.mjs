@@ -63,7 +63,7 @@ async function startOnce(data) {
 }
 
 let lines, want
-test('who is erased leaves no byte in any file of the log, and nobody else changes', async () => {
+test('who is erased leaves no byte in any file of the log or the columns, and nobody else changes', async () => {
   for (let i = 0; i < 40; i++) await send([event(`o${i}`, `m${i % 7}`), marked(i), event(`p${i}`, `m${i % 5}`)])
   await trimmed()
   await w.stop()
@@ -71,10 +71,11 @@ test('who is erased leaves no byte in any file of the log, and nobody else chang
   assert.equal(made.status, 0, made.err)
   const before = exported(w.data)
   assert.ok(filesWith(log, MARK).length > 0)
+  assert.ok(filesWith(join(w.data, 'events', 'engine'), MARK).length > 0)
   const r = erase(w.data, ['member', MARK])
   assert.equal(r.status, 0, r.out + r.err)
   assert.match(r.out, /Erased 41 records/) // and what asked for it
-  assert.deepEqual(filesWith(log, MARK), [])
+  assert.deepEqual(filesWith(join(w.data, 'events'), MARK), [])
   lines = exported(w.data)
   assert.deepEqual(lines, others(before))
   assert.equal(lines.length, before.length - 40)
@@ -91,6 +92,7 @@ test('the columns that heard of it stay, and columns made again from the log ans
   assert.ok(!want.some((s) => s.includes('Seen')), want)
   await w.stop()
   assert.doesNotMatch(w.log.slice(said), /engine_made_again/)
+  assert.deepEqual(filesWith(join(w.data, 'events'), MARK), [])
   rmSync(join(w.data, 'events', 'engine'), { recursive: true })
   await w.start()
   assert.deepEqual(await answers(), want)
@@ -144,5 +146,31 @@ test('how many wait, and since when, is said while the server runs', async () =>
   const text = await (await fetch(`${w.url}/metrics`)).text()
   assert.match(text, /^tongdian_events_erasures_waiting 0$/m)
   assert.match(text, /^tongdian_events_erasures_waiting_seconds 0$/m)
+  for (const zero of ['events_erase_unread_segments', 'events_erase_ledger_full', 'engine_erasures_waiting', 'engine_erasures_waiting_seconds'])
+    assert.match(text, new RegExp(`^tongdian_${zero} 0$`, 'm'))
   await w.stop()
+})
+
+/** Undefined while a file goes away that is looked at. */
+function leftNow() {
+  try {
+    return filesWith(join(w.data, 'events'), MARK)
+  } catch (e) {
+    if (e.code !== 'ENOENT') throw e
+  }
+}
+
+test('whom a server is asked to erase leaves every file by a job, behind the day that it waits', async () => {
+  await w.start()
+  await send([marked(100), event('z1', 'm1'), { id: 'please', kind: 'erase', actor: who(MARK) }])
+  await w.stop()
+  await w.start()
+  assert.ok(leftNow().length > 1)
+  await w.stop()
+  await w.start(Date.now() + 2 * 86400e3)
+  for (let i = 0; i < 300 && leftNow()?.length !== 0; i++) await new Promise((resolve) => setTimeout(resolve, 100))
+  assert.deepEqual(leftNow(), [])
+  assert.match(await (await fetch(`${w.url}/metrics`)).text(), /^tongdian_engine_erasures_waiting 0$/m)
+  await w.stop()
+  mustBeWell(w.data)
 })

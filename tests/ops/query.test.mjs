@@ -1,7 +1,7 @@
 // tests/ops/query.test.mjs -- `tongdian query`: the answers of POST /v1/query without a server and beside one, with
 // what only the log has, and nothing written.
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { openShop, run } from './shop.mjs'
@@ -28,9 +28,9 @@ after(async () => {
   await w.close()
 })
 
-async function send(prefix, count) {
-  for (let from = 0; from < count; from += 400) {
-    const events = Array.from({ length: 400 }, (_, i) => ({
+async function send(prefix, count, batch = 400) {
+  for (let from = 0; from < count; from += batch) {
+    const events = Array.from({ length: batch }, (_, i) => ({
       id: `${prefix}${from + i}`,
       name: `Name ${(from + i) % 9}`,
       time: new Date(now - ((from + i) % 20) * 86400e3 - i * 1000).toISOString(),
@@ -95,6 +95,45 @@ test('columns of another log are not asked', () => {
   assert.match(r.err, /made of another log/)
   rmSync(log, { recursive: true })
   renameSync(`${log}.away`, log)
+})
+
+test('columns of a log that was put back to an older backup and went on are not asked, although their numbers fit', async () => {
+  const older = join(w.folder, 'older'), columns = join(w.folder, 'columns'), own = join(w.folder, 'own')
+  cpSync(w.data, older, { recursive: true })
+  await w.start()
+  await send('lost', 400)
+  await w.stop()
+  cpSync(folder, columns, { recursive: true })
+  rmSync(w.data, { recursive: true })
+  renameSync(older, w.data)
+  await w.start()
+  await send('other', 800, 200) // the clock stands: the batches tell the logs apart
+  await w.stop()
+  renameSync(folder, own)
+  renameSync(columns, folder)
+  const r = ask(QUESTIONS[0])
+  assert.equal(r.status, 1)
+  assert.match(r.err, /query\.closed: the columns were made of another log: start a server with --engine 1/)
+  rmSync(folder, { recursive: true })
+  renameSync(own, folder)
+  assert.equal(ask(QUESTIONS[0]).status, 0)
+})
+
+test('columns that have not heard of an erasure are not asked', () => {
+  const aside = join(w.folder, 'aside')
+  const had = answer(QUESTIONS[0])
+  cpSync(folder, aside, { recursive: true })
+  const erased = run(['events', 'erase', 'member', 'm5', '--data', w.data, '--log-level', 'off', '--clock', String(now)])
+  assert.equal(erased.status, 0, erased.err)
+  assert.notDeepEqual(answer(QUESTIONS[0]), had)
+  const own = join(w.folder, 'own')
+  renameSync(folder, own)
+  renameSync(aside, folder)
+  const r = ask(QUESTIONS[0])
+  assert.equal(r.status, 1)
+  assert.match(r.err, /query\.closed: the columns have not heard of an erasure .*: start a server with --engine 1/)
+  rmSync(folder, { recursive: true })
+  renameSync(own, folder)
 })
 
 test('damage that a question meets is said, and left to a server', () => {
