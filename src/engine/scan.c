@@ -596,20 +596,25 @@ uint32_t scan_largest_code(const ScanView *view, const ScanAsk *ask, uint32_t pr
 /* Nobody's block may hold a week of every shop: its rows come in stretches. */
 enum { LOOSE_ROWS = 1 << 16 };
 
-/* Rows of persons who were moved elsewhere match nothing. */
-static void drop_dead(Scanner *s, const FilterRows *r)
-{
-    for (uint32_t i = 0; i < r->count; i++) {
-        const uint32_t person = r->keys[i] >> PART_SECOND_BITS;
-        const uint32_t dead = s->dead[person / 64] >> (person & 63) & 1;
-        s->bits[i] &= dead - 1;
-    }
-}
-
 /* Where one select alone is unsure of the rows, its mask is made without the detour over bits. */
 static bool takes_mask(const Scanner *s, const Wanted *w)
 {
-    return (w->selects & (w->selects - 1)) == 0 && w->selects != w->sure && s->dead == NULL;
+    return (w->selects & (w->selects - 1)) == 0 && (w->selects != w->sure || s->dead != NULL);
+}
+
+/* Rows of persons who were moved elsewhere match nothing.  They are few. */
+static void drop_dead(Scanner *s, const Wanted *w, const FilterRows *r)
+{
+    const bool masked = takes_mask(s, w);
+    const uint64_t *alive = rows_of_others(&s->set, r->keys, r->count, s->dead);
+    for (uint32_t i = 0; i < kernel_words(r->count); i++)
+        for (uint64_t left = ~alive[i]; left != 0; left &= left - 1) {
+            const uint32_t row = 64 * i + (uint32_t)__builtin_ctzll(left);
+            if (masked)
+                s->mask[row] = 0;
+            else
+                s->bits[row] = 0;
+        }
 }
 
 static void give_loose(Scanner *s, const PartScan *p, const Wanted *w, const FilterRows *at,
@@ -635,6 +640,10 @@ static void give_loose(Scanner *s, const PartScan *p, const Wanted *w, const Fil
 
 static bool read_mask(Scanner *s, const Wanted *w, const FilterRows *at)
 {
+    if (w->selects == w->sure) {
+        memset(s->mask, 1, at->count);
+        return true;
+    }
     return mask_select(s, &s->ask.selects[__builtin_ctz(w->selects)], at,
                        s->has_ms ? s->cell_ms : NULL, s->cell_events, s->mask);
 }
@@ -666,7 +675,7 @@ static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanL
         s->has_ms = false;
         good = read_rest(s, w, &at, 0) && (!takes_mask(s, w) || read_mask(s, w, &at));
         if (good && s->dead != NULL)
-            drop_dead(s, &at);
+            drop_dead(s, w, &at);
         if (good)
             give_loose(s, p, w, &at, fn, arg);
     }
