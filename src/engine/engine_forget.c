@@ -8,7 +8,7 @@
  *   texts    the columns of texts of all files are read: a name or text that no row has, only they had
  *   names    the file of names is written once more under a new number, with empty places for these and for their keys
  *   commit   under `apply`: when nobody has brought one of the texts meanwhile, they are forgotten in memory
- *   save     the manifest names the new file; then the old one goes
+ *   save     the manifest names the new file; then the old one goes, and the folder is synced
  *
  * Between two files memory is flushed when it is due, so that nobody who offers waits for this.
  * From the commit on the new file is the one that grows, and the next manifest names it, whoever saves that: when the
@@ -341,12 +341,8 @@ static Err forget_names(Ctx *ctx, Engine *e, uint32_t erased)
     return err;
 }
 
-Err engine_forget_due(Ctx *ctx, Engine *e)
+static Err forget_all(Ctx *ctx, Engine *e, uint32_t erased)
 {
-    const uint32_t erased =
-        e->durable_erased; /* more may come with a flush: they wait for the next round */
-    if (erased == e->durable_forgotten)
-        return ERR_OK;
     if (atomic_load(&e->stuck))
         return fail(ctx, ERR_CONFLICT, "events.moving", "rows that a change moves cannot be read");
     if (erased > e->names.forgotten) {
@@ -354,4 +350,14 @@ Err engine_forget_due(Ctx *ctx, Engine *e)
         TRY(forget_names(ctx, e, erased));
     }
     return save(ctx, e);
+}
+
+/* At last the old files' names must be gone for good, too: a power cut may bring them back. */
+Err engine_forget_due(Ctx *ctx, Engine *e)
+{
+    const uint32_t erased =
+        e->durable_erased; /* a flush may bring more: they wait for the next round */
+    if (erased != e->durable_forgotten)
+        TRY(forget_all(ctx, e, erased));
+    return file_sync_folder(ctx, e->folder);
 }
