@@ -175,7 +175,7 @@ static void read_columns(Reading *r, const PartList *list)
 static void count_rows(const ScanStretch *rows, void *arg)
 {
     for (uint32_t i = 0; i < rows->count; i++)
-        *(uint64_t *)arg += rows->local[i] < PART_BLOCK_PERSONS;
+        *(uint64_t *)arg += rows->keys[i] >> PART_SECOND_BITS < PART_BLOCK_PERSONS;
 }
 
 static void count_loose(const ScanLoose *rows, void *arg)
@@ -200,15 +200,17 @@ static void scan_with(Reading *r, const Filter *filter)
         props[i] = (ScanProp){.prop = r->part->columns[i].prop, .scale = 6};
     const ScanSelect select = {.from_ms = INT64_MIN, .to_ms = INT64_MAX, .filter = filter};
     Scanner *s = scanner_new(&r->view, &(ScanAsk){&select, 1, props, n, true});
+    Scanner *plain = scanner_new(&r->view, &(ScanAsk){&select, 1, NULL, 0, false});
     ScanBatch batch;
     uint64_t rows = 0;
     for (uint32_t piece = 0; piece < PIECES; piece++) {
         if (scanner_batch(s, piece, &batch))
             check_batch(&batch);
-        scanner_stretches(s, piece, count_rows, &rows);
+        scanner_stretches(plain, piece, count_rows, &rows);
         scanner_loose(s, piece, count_loose, &rows);
     }
     scanner_free(s);
+    scanner_free(plain);
 }
 
 /* Filters of every kind on the first columns, and on the first items. */

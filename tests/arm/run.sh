@@ -20,7 +20,7 @@ engine="engine_forge engine_testkit $(cd src/engine && for file in *.c; do
     case $file in engine*.c | *_test.c | *_fuzz.c | kernels_avx*.c) ;; *) echo "${file%.c}" ;; esac
 done)"
 tests="cell_sums crew funnel ids items kernels lifecycle order part part_active path query retention scan segment session
-    tally touch"
+    tally touch walk"
 
 # A source and its object per line.
 sources() {
