@@ -4,6 +4,7 @@
 #include "engine/scan.h"
 
 #include "engine/bits.h"
+#include "engine/changes.h"
 #include "engine/kernels.h"
 #include "engine/order.h"
 
@@ -311,12 +312,28 @@ static void rescale_values(int64_t *values, uint32_t n, int from, int to)
                 values[i] = SCAN_MISSING;
 }
 
+/* Of what is no column of the list, the value of its row `i`. */
+static int64_t value_without_column(const FilterRows *r, uint32_t prop, uint32_t i)
+{
+    switch (prop) {
+    case PROP_EVENT:
+        return r->list->event;
+    case SCAN_PART:
+        return (int64_t)(intptr_t)r->part;
+    case SCAN_ROW:
+        return (int64_t)r->first + i;
+    default:
+        return SCAN_MISSING;
+    }
+}
+
 bool scan_values(const FilterRows *r, ScanProp prop, FilterScratch *scratch, int64_t *out)
 {
+    if (prop.changes != NULL)
+        return changes_at(prop.changes, r, scratch, out);
     const PartColumn *c = part_find_column(r->part, r->list, prop.prop);
-    const int64_t constant = prop.prop == PROP_EVENT ? (int64_t)r->list->event : SCAN_MISSING;
     for (uint32_t i = 0; c == NULL && i < r->count; i++)
-        out[i] = constant;
+        out[i] = value_without_column(r, prop.prop, i);
     if (c == NULL)
         return true;
     filter_scratch_reserve(scratch, r->count);

@@ -98,6 +98,7 @@ typedef struct RuleEnum {
  *   FIELD                    |                 | field of the event
  *   ITEM                     |                 | name: field of the record, inside ITEMS_*
  *   PERSON                   |                 | name: attribute of the person as of now
+ *   PERSON_AT                |                 | name: the same as of the event
  *   MUL                      | O O             | PROP, CONTEXT or ITEM: numbers, or money and number
  *   ITEMS_COUNT              | PROP [C]        | NUMBER: how many records (that C holds for)
  *   ITEMS_SUM                | PROP O          | over the records; O: ITEM or MUL
@@ -145,6 +146,7 @@ typedef struct RuleEnum {
     X(FIELD, "field")                                                                              \
     X(ITEM, "item")                                                                                \
     X(PERSON, "person")                                                                            \
+    X(PERSON_AT, "person at event")                                                                \
     X(MUL, "*")                                                                                    \
     X(ITEMS_COUNT, "count")                                                                        \
     X(ITEMS_SUM, "sum")                                                                            \

@@ -7,7 +7,8 @@
  *
  * Owns: nothing.  Threads: any; facts->arena belongs to one thread at a time.
  * Promises: the result depends on the rule and the facts only; time is linear in events and nodes
- * (steps with many names: times names); memory is taken for `distinct` only, from facts->arena.
+ * (steps with many names: times names), and for attributes as of events in what was said of the person for each
+ * of them; memory is taken for these and for `distinct` only, from facts->arena.
  *
  * A missing value -- no such property, or a value of another type than the rule's -- makes every
  * comparison false; != and `not in` are the complements of == and `in`, so true.  Sums never overflow.
@@ -38,8 +39,9 @@ RuleCalendar rule_calendar_fixed(RuleFixedZone *zone);
 
 typedef struct RuleFacts {
     int64_t now_ms;
-    const Event *const *events;  /* of the person, in order of (time_ms, arrival) */
-    size_t event_count;          /* those that are not EVENT_HAPPENED are passed over */
+    const Event *const *events; /* of the person, in order of (time_ms, arrival) */
+    size_t
+        event_count; /* those of EVENT_PERSON say what attributes were then; other kinds say nothing */
     const EventProp *attributes; /* of the person as of now; EVENT_NONE: removed */
     uint32_t attribute_count;
     RuleCalendar calendar;
@@ -47,11 +49,13 @@ typedef struct RuleFacts {
     bool (*in_segment)(void *arg, Str name);
     bool (*has_consent)(void *arg, Str channel, Str purpose);
     void *arg;
-    Arena *arena; /* scratch of `distinct`: 16 bytes per event and use */
+    Arena *
+        arena; /* scratch of `distinct`: 16 bytes per event and use; of attributes as of events: 8 per event */
 } RuleFacts;
 
 /* Scope EVENT: the condition holds for this event.  Scope STEP: the step selects it.  Of the facts it
- * reads now_ms, attributes, calendar and callbacks, not the events; a later event than now is fine. */
+ * reads now_ms, attributes, calendar and callbacks; a later event than now is fine.  Of the events it reads what was
+ * said of the person: at the event's instant, what stands before it, and all of that when it is not among them. */
 bool rule_event_matches(const Rule *rule, const RuleFacts *facts, const Event *event);
 
 /* Scope PERSON. */

@@ -28,9 +28,16 @@ typedef struct Found {
     const EventProp *at; /* TEXTS, ITEMS */
 } Found;
 
+/* What was said of the person: records among the events, by their places, ascending. */
+typedef struct Said {
+    const size_t *at;
+    size_t count;
+} Said;
+
 /* One evaluation. */
 typedef struct Eval {
     const RuleFacts *facts;
+    const Said *said;
     const Event *event;    /* the event that a condition is about */
     const EventItem *item; /* the record that a condition is about */
     const RuleNode *did;   /* whose condition is being looked at */
@@ -55,6 +62,9 @@ uint64_t found_hash(const Found *f, uint64_t seed); /* equal for the same ones *
 const EventProp *found_prop(const EventProp *props, uint32_t count, Str name);
 
 /* ---- rule_eval.c ----------------------------------------------------------------------------- */
+
+/* What the rule may ask of: nothing when it does not ask. */
+Said eval_said(const Rule *rule, const RuleFacts *facts);
 
 bool eval_holds(const Eval *e, const RuleNode *condition);
 Found eval_value(const Eval *e, const RuleNode *operand);

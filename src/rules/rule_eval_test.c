@@ -460,6 +460,53 @@ TEST(rule_attributes_are_those_of_now)
     person_close(&p);
 }
 
+/* A record of what was then so: {name, a text or NULL for no longer}. */
+static void said(Person *p, int64_t ago_ms, const char *name, const char *value)
+{
+    EventProp *prop = ARENA_NEW(p->k.ctx.arena, EventProp);
+    Event *e = ARENA_NEW(p->k.ctx.arena, Event);
+    *prop = (EventProp){.name = str_of(name), .type = value == NULL ? EVENT_NONE : EVENT_TEXT};
+    if (value != NULL)
+        prop->text = str_of(value);
+    *e = (Event){
+        .kind = EVENT_PERSON, .time_ms = p->facts.now_ms - ago_ms, .props = prop, .prop_count = 1};
+    CHECK(p->facts.event_count < EVENTS_MAX);
+    p->events[p->facts.event_count++] = e;
+}
+
+TEST(rule_attributes_as_of_the_event_are_what_was_said_last_before_it)
+{
+    Person p;
+    person_open(&p);
+    attribute(&p, (EventProp){.name = STR("city"), .type = EVENT_TEXT, .text = STR("now")});
+    const Event *before = happened(&p, "A", 9 * DAY_MS);
+    const Event *first = happened(&p, "A", 8 * DAY_MS);
+    said(&p, 8 * DAY_MS, "city", "X");
+    said(&p, 8 * DAY_MS, "tier", "gold");
+    const Event *second = happened(&p, "A", 8 * DAY_MS);
+    said(&p, 7 * DAY_MS, "city", "Y");
+    const Event *third = happened(&p, "A", 6 * DAY_MS);
+    said(&p, 6 * DAY_MS, "city", NULL);
+    const Event *last = happened(&p, "A", DAY_MS);
+    expect_event(&p, before, "person.city at event is missing", true);
+    expect_event(&p, before, "person.city at event != \"X\"", true);
+    expect_event(&p, before, "person.city == \"now\"", true);
+    expect_event(&p, first, "person.city at event is set", false);
+    expect_event(&p, second, "person.city at event == \"X\"", true);
+    expect_event(&p, second, "person.tier at event >= gold", true);
+    expect_event(&p, third, "person.city at event == \"Y\" and person.tier at event == gold", true);
+    expect_event(&p, last, "person.city at event is missing", true);
+    expect_event(&p, last, "person.tier at event == gold", true);
+    expect_person(&p, "did(\"A\" where person.city at event == \"X\", count == 1)", true);
+    expect_person(&p, "count(\"A\" where person.city at event in [\"X\", \"Y\"]) == 2", true);
+    expect_person(&p, "last(\"A\" where person.city at event is set) within 7d", true);
+    expect_person(&p, "did(\"A\" where person.city at event == \"now\")", false);
+    /* An event that is not among them came last. */
+    const Event late = {.kind = EVENT_HAPPENED, .time_ms = p.facts.now_ms - 8 * DAY_MS};
+    expect_event(&p, &late, "person.city at event == \"X\"", true);
+    person_close(&p);
+}
+
 TEST(rule_within_ends_now_and_begins_just_behind_its_start)
 {
     Person p;

@@ -298,7 +298,7 @@ static void tell_condition(Teller *t, const Eval *e, const RuleNode *n, uint32_t
     tell_node(t, n, level, eval_holds(e, n));
     Eval inside = *e;
     if (n->op == RULE_DID)
-        inside = (Eval){.facts = e->facts, .did = n};
+        inside = (Eval){.facts = e->facts, .said = e->said, .did = n};
     if (n->op == RULE_SEQUENCE)
         tell_sequence_steps(t, e, n, level + 1);
     else if (n->op <= RULE_NOT || n->op == RULE_DID)
@@ -308,7 +308,8 @@ static void tell_condition(Teller *t, const Eval *e, const RuleNode *n, uint32_t
 
 static void tell_rule(Teller *t, const RuleFacts *facts, const Event *event)
 {
-    const Eval e = {.facts = facts, .event = event};
+    const Said said = eval_said(t->rule, facts);
+    const Eval e = {.facts = facts, .said = &said, .event = event};
     t->text = BUF_MAX(2 * RULE_EXPLAIN_TEXT_MAX);
     t->found = BUF_MAX(FOUND_BYTES_MAX);
     if (t->rule->scope == RULE_SCOPE_STEP)

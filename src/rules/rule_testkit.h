@@ -36,5 +36,6 @@ void rule_kit_random(RuleKit *k, RuleScope scope, Buf *out);
 Str rule_kit_text(RuleKit *k, const Rule *rule);
 Str rule_kit_json(RuleKit *k, const Rule *rule);
 
-/* Up to `max` random events of the shop in order, up to `days` before now, and random attributes. */
+/* Up to `max` random events of the shop in order, up to `days` before now, and random attributes.  Some of the events
+ * say of the person what then was so (EVENT_PERSON), more than four hours before now. */
 void rule_kit_person(RuleKit *k, uint32_t max, uint32_t days, RuleFacts *out);

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "base/zone.h"
+#include "engine/changes.h"
 #include "engine/engine.h"
 #include "engine/segment.h"
 #include "modules/setting/setting.h"
@@ -54,9 +55,9 @@ enum { ANALYSIS_CODES_MAX = 64 << 20 };
 
 /* The conditions of one question that wait: on texts, and on attributes of persons; all zero at first. */
 typedef struct AnalysisTexts {
-    struct AnalysisText *waiting;    /* to be asked of every text */
-    struct AnalysisPersons *persons; /* to be asked of everybody */
-    uint32_t codes;                  /* that the filters know, of ANALYSIS_CODES_MAX */
+    struct AnalysisText *waiting;         /* to be asked of every text */
+    struct AnalysisPersons *first, *last; /* to be asked of everybody, in this order */
+    uint32_t codes;                       /* that the filters know, of ANALYSIS_CODES_MAX */
 } AnalysisTexts;
 
 /*
@@ -83,10 +84,17 @@ MUST_USE Err analysis_records(Ctx *ctx, const AnalysisNames *names, const Rule *
 MUST_USE Err analysis_ask_texts(Ctx *ctx, const AnalysisTexts *texts, int64_t until_us);
 
 /*
- * Asks the conditions on attributes: who fulfils them as of ctx->now_ms.  One pass over what was said of persons
- * for each; behind analysis_ask_texts().  Errors: those of query_segment().
+ * Asks the conditions on attributes: who fulfils them as of ctx->now_ms, or from when to when.  One pass over what was
+ * said of persons for each; behind analysis_ask_texts().  Errors: those of query_segment() and query_changes().
  */
 MUST_USE Err analysis_ask_persons(Ctx *ctx, const Query *q, const AnalysisTexts *texts);
+
+/*
+ * The values of an attribute of persons, as of each event or as of ctx->now_ms: NULL when nobody has had it.  Found by
+ * analysis_ask_persons().
+ */
+const Changes *analysis_attribute_values(Ctx *ctx, const AnalysisNames *names, Str name,
+                                         bool at_event, AnalysisTexts *texts);
 
 /*
  * A rule of scope PERSON as a segment: who fulfils it as of ctx->now_ms.  A person is an actor here, and the engine's

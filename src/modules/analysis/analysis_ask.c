@@ -106,6 +106,25 @@ static const SchemaProp *named(const Schema *schema, Str name)
                : schema_find_field(schema, list, str_slice(name, (size_t)dot + 1, name.len));
 }
 
+/* person.level, or as of each event `person.level at event`.  False: nobody has had it, or it is a list. */
+static bool find_attribute(Asking *a, Str name, AskProperty *out)
+{
+    static const Str PERSON = {"person.", 7}, AT_EVENT = {" at event", 9};
+    if (!str_starts_with(name, PERSON))
+        return false;
+    const bool at_event = str_ends_with(name, AT_EVENT);
+    const Str attribute =
+        str_slice(name, PERSON.len, at_event ? name.len - AT_EVENT.len : name.len);
+    const SchemaProp *p = schema_find_prop(a->names.schema, SCHEMA_PERSON, attribute);
+    if (p == NULL || p->type == EVENT_TEXTS || p->type == EVENT_ITEMS)
+        return false;
+    const Changes *changes =
+        analysis_attribute_values(a->ctx, &a->names, attribute, at_event, &a->texts);
+    *out = (AskProperty){.scan = changes->value, .type = p->type};
+    out->scan.changes = changes;
+    return true;
+}
+
 static Err find_property(Asking *a, Str name, const char *pointer, AskProperty *out)
 {
     static const struct {
@@ -118,6 +137,8 @@ static Err find_property(Asking *a, Str name, const char *pointer, AskProperty *
             *out = (AskProperty){.scan = {FIELDS[i].prop, 0, false}, .type = EVENT_TEXT};
             return ERR_OK;
         }
+    if (find_attribute(a, name, out))
+        return ERR_OK;
     const SchemaProp *p = named(a->names.schema, name);
     if (p == NULL || p->type == EVENT_TEXTS || p->type == EVENT_ITEMS)
         return fail_field(a->ctx, pointer, "query.property",

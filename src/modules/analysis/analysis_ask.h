@@ -62,7 +62,8 @@ MUST_USE Err ask_range(Asking *a, int32_t from, int32_t to, ScanSelect *out);
 /* A rule of scope person: who fulfils it does not depend on the question's calendar, it is the chain's. */
 MUST_USE Err ask_persons(Asking *a, Str json, const char *pointer, const Segment **out);
 
-/* A property by the name that people write: total, context.page, event, store, source; lines.sku, of records. */
+/* A property by the name that people write: total, context.page, event, store, source; lines.sku, of records;
+ * person.level, and `person.level at event`. */
 typedef struct AskProperty {
     ScanProp scan;
     EventType type;

@@ -61,6 +61,8 @@ static uint32_t compare_rule(Shop *s, ScanView *view, const AnalysisNames *names
             const RuleFacts facts = {.now_ms = ctx.now_ms,
                                      .calendar = shop_calendar(s),
                                      .arena = ctx.arena,
+                                     .events = who->events,
+                                     .event_count = who->event_count,
                                      .attributes = who->attributes,
                                      .attribute_count = who->attribute_count};
             const bool want = rule_event_matches(&rule, &facts, s->events[e]);

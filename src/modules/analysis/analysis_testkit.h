@@ -16,7 +16,7 @@ typedef struct Shop {
     char path[64];
     Engine *engine;
     const Event **events;
-    uint32_t count;
+    uint32_t count, records; /* of events, and of what was said of persons */
     RuleFacts people[SHOP_PEOPLE];
     Settings settings;
     RuleFixedZone zone; /* as the settings say */
