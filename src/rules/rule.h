@@ -30,6 +30,8 @@ enum {
     RULE_LIST_MAX = 1000,   /* values of one list; names of one step */
     RULE_WARNINGS_MAX = 20, /* more are not kept */
     RULE_ENUM_LABELS_MAX = 1000,
+    RULE_NESTED_MAX =
+        16, /* rules of segments inside each other; whoever keeps segments sees to it */
 };
 
 /* A span of time is at most a hundred years. */
@@ -311,7 +313,8 @@ typedef struct RuleDecl {
 /*
  * What is known about names.  Every callback may be NULL: then nothing is known, and a name has the
  * type that the literal beside it has.  A name that is not known where the schema does have `lookup`
- * gives a warning, for events are stored before anybody declares them; with `strict` it is an error.
+ * gives a warning, for events are stored before anybody declares them; with `strict` it is an error, and of a segment
+ * always.
  */
 typedef struct RuleSchema {
     Str currency; /* ISO 4217, three letters; "" refuses amounts */
@@ -336,7 +339,7 @@ typedef struct RuleSchema {
  *   "rule.text"   not UTF-8
  *   "rule.syntax" not the grammar
  *   "rule.nodes", "rule.depth", "rule.list", "rule.length" (a name)  over a limit
- *   "rule.name"   no such function, label, or (strict) event, property, attribute, segment
+ *   "rule.name"   no such function, label, segment, or (strict) event, property, attribute
  *   "rule.type"   operator and operand, or operand and value, do not fit
  *   "rule.scope"  not here: a property of no event, an attribute inside a condition on records
  *   "rule.value"  a date that does not exist, a number or span out of range, a foreign currency

@@ -313,10 +313,47 @@ static bool holds_items(const Eval *e, const RuleNode *n)
     return n->op == RULE_ITEMS_ANY ? hits > 0 : hits == list->count;
 }
 
+Eval eval_about(const Eval *e, const Event *event)
+{
+    return (Eval){
+        .facts = e->facts, .said = e->said, .asked = e->asked, .nested = e->nested, .event = event};
+}
+
+const Rule *eval_segment(const Eval *e, Str name)
+{
+    return e->facts->segment == NULL ? NULL : e->facts->segment(e->facts->arg, name);
+}
+
+Eval eval_inside_segment(const Eval *e, const Rule *rule, Said *said)
+{
+    CHECK(rule->scope == RULE_SCOPE_PERSON && e->nested < RULE_NESTED_MAX);
+    *said = eval_said(rule, e->facts);
+    Eval inside = eval_about(e, NULL);
+    inside.said = said;
+    inside.nested++;
+    return inside;
+}
+
+static bool is_in_segment(const Eval *e, Str name)
+{
+    const Rule *rule = eval_segment(e, name);
+    Said said;
+    if (rule == NULL)
+        return false;
+    const Eval inside = eval_inside_segment(e, rule, &said);
+    return eval_holds(&inside, rule->root);
+}
+
 static bool holds_segment(const Eval *e, const RuleNode *n)
 {
-    const RuleFacts *f = e->facts;
-    return f->in_segment != NULL && f->in_segment(f->arg, n->name);
+    for (const Asked *a = *e->asked; a != NULL; a = a->next)
+        if (str_eq(a->name, n->name))
+            return a->is_in;
+    const bool is_in = is_in_segment(e, n->name);
+    Asked *a = ARENA_NEW(e->facts->arena, Asked);
+    *a = (Asked){n->name, is_in, *e->asked};
+    *e->asked = a;
+    return is_in;
 }
 
 static bool holds_consents(const Eval *e, const RuleNode *n)
@@ -369,7 +406,8 @@ bool rule_event_matches(const Rule *rule, const RuleFacts *facts, const Event *e
 {
     CHECK(rule->scope != RULE_SCOPE_PERSON);
     const Said said = eval_said(rule, facts);
-    const Eval e = {.facts = facts, .said = &said, .event = event};
+    Asked *asked = NULL;
+    const Eval e = {.facts = facts, .said = &said, .asked = &asked, .event = event};
     return rule->scope == RULE_SCOPE_STEP ? eval_step_selects(&e, rule->root, event)
                                           : eval_holds(&e, rule->root);
 }
@@ -387,6 +425,7 @@ bool rule_person_matches(const Rule *rule, const RuleFacts *facts)
     CHECK(rule->scope == RULE_SCOPE_PERSON);
     DCHECK(in_order(facts));
     const Said said = eval_said(rule, facts);
-    const Eval e = {.facts = facts, .said = &said};
+    Asked *asked = NULL;
+    const Eval e = {.facts = facts, .said = &said, .asked = &asked};
     return eval_holds(&e, rule->root);
 }

@@ -316,8 +316,6 @@ TEST(rule_unknown_names_are_warned_of_with_the_nearest_known_one)
          "line 1, column 32: no field \"suk\" is known; did you mean \"sku\"?"},
         {"person.ciyt == \"x\"",
          "line 1, column 1: no attribute \"ciyt\" is known; did you mean \"city\"?"},
-        {"segment(\"regulars\")",
-         "line 1, column 1: no segment \"regulars\" is known; did you mean \"Regulars\"?"},
         {"person.entirely_else == 1", "line 1, column 1: no attribute \"entirely_else\" is known"},
     };
     RuleKit k;
@@ -337,6 +335,15 @@ TEST(rule_unknown_names_are_warned_of_with_the_nearest_known_one)
     CHECK(rule_parse(&k.ctx, STR("x == 1"), RULE_SCOPE_EVENT, &nothing_known, &rule) == ERR_OK);
     EXPECT_I64(rule.warning_count, 0);
     rule_kit_close(&k);
+}
+
+TEST(rule_segments_that_are_not_there_are_refused_with_the_nearest_one)
+{
+    expect_refused(
+        RULE_SCOPE_PERSON, "vip == true and segment(\"regulars\")", "rule.name",
+        "line 1, column 17:", "no segment \"regulars\" is known; did you mean \"Regulars\"?");
+    expect_refused(RULE_SCOPE_EVENT, "segment(\"x\")", "rule.name",
+                   "line 1, column 1:", "no segment \"x\" is known");
 }
 
 TEST(rule_warnings_stop_at_their_limit)

@@ -7,14 +7,38 @@
 #define DAY_MS  (24 * HOUR_MS)
 #define NOW_MS  INT64_C(1769839200000) /* 2026-01-31T14:00+08:00 */
 
+const struct RuleKitSegment RULE_KIT_SEGMENTS[KIT_SEGMENTS] = {
+    {"Regulars", "did(\"Order Completed\", within 90d, count >= 2)"},
+    {"Others",
+     "not segment(\"Regulars\") and did(any event where person.tier at event == \"gold\")"},
+    {"\xe8\x80\x81\xe5\xae\xa2",
+     "segment(\"Regulars\") and vip == true or last(\"Store Visited\").status == \"open\""},
+};
+
 void rule_kit_open(RuleKit *k, uint64_t seed)
 {
-    *k = (RuleKit){.ctx = {.arena = arena_new(1 << 16), .now_ms = NOW_MS}, .random = prng_of(seed)};
+    *k = (RuleKit){.ctx = {.arena = arena_new(1 << 16), .now_ms = NOW_MS},
+                   .random = prng_of(seed),
+                   .kept = arena_new(1 << 16)};
+    Ctx kept = {.arena = k->kept, .now_ms = NOW_MS};
+    for (size_t i = 0; i < KIT_SEGMENTS; i++)
+        CHECK(rule_parse(&kept, str_of(RULE_KIT_SEGMENTS[i].rule), RULE_SCOPE_PERSON,
+                         rule_kit_schema(), &k->segments[i]) == ERR_OK);
 }
 
 void rule_kit_close(RuleKit *k)
 {
     arena_free(k->ctx.arena);
+    arena_free(k->kept);
+}
+
+const Rule *rule_kit_segment(void *kit, Str name)
+{
+    const RuleKit *k = kit;
+    for (size_t i = 0; i < KIT_SEGMENTS; i++)
+        if (str_eq(name, str_of(RULE_KIT_SEGMENTS[i].name)))
+            return &k->segments[i];
+    return NULL;
 }
 
 uint32_t rule_kit_below(RuleKit *k, uint32_t n)
@@ -67,6 +91,8 @@ static const struct {
     {RULE_NAME_PERSON, NULL, "color", RULE_TYPE_ENUM, &COLORS},
     {RULE_NAME_PERSON, NULL, "interests", RULE_TYPE_TEXTS, NULL},
     {RULE_NAME_SEGMENT, NULL, "Regulars", RULE_TYPE_BOOL, NULL},
+    {RULE_NAME_SEGMENT, NULL, "Others", RULE_TYPE_BOOL, NULL},
+    {RULE_NAME_SEGMENT, NULL, "\xe8\x80\x81\xe5\xae\xa2", RULE_TYPE_BOOL, NULL},
 };
 
 /* A property counts when one of the events asked about may have it. */
@@ -392,17 +418,13 @@ static void put_item_leaf(Writer *w)
 
 static void put_event_leaf(Writer *w, uint32_t depth)
 {
-    static const char *const FIXED[] = {"event == \"Store Visited\"",
-                                        "time within 5d",
-                                        "store in [\"S1\", \"S2\"]",
-                                        "source is set",
-                                        "count(items) > 2",
-                                        "sum(items, price * qty) >= 100.00 CNY",
-                                        "sum(items, qty) == 3",
-                                        "quantity * weight < 7",
-                                        "total*mystery != 0.10 CNY",
-                                        "segment(\"Regulars\")",
-                                        "true"};
+    static const char *const FIXED[] = {
+        "event == \"Store Visited\"", "time within 5d",
+        "store in [\"S1\", \"S2\"]",  "source is set",
+        "count(items) > 2",           "sum(items, price * qty) >= 100.00 CNY",
+        "sum(items, qty) == 3",       "quantity * weight < 7",
+        "total*mystery != 0.10 CNY",  "segment(\"Regulars\")",
+        "segment(\"Others\")",        "true"};
     switch (rule_kit_below(w->k, 7)) {
     case 0:
         put(w, chance(w, 2) ? "any(items" : "all( items"), comma(w);
@@ -738,5 +760,7 @@ void rule_kit_person(RuleKit *k, uint32_t max, uint32_t days, RuleFacts *out)
                        .event_count = count,
                        .attributes = attributes,
                        .attribute_count = ATTRIBUTES,
+                       .segment = rule_kit_segment,
+                       .arg = k,
                        .arena = k->ctx.arena};
 }

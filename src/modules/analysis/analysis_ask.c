@@ -9,7 +9,7 @@
 
 /* ---- conditions ---------------------------------------------------------------------------------- */
 
-static void keep_warnings(Asking *a, const Rule *rule)
+void ask_keep_warnings(Asking *a, const Rule *rule)
 {
     ApiQueryAnswer *out = a->answer;
     for (uint32_t i = 0; i < rule->warning_count && out->warnings_count < ASK_WARNINGS_MAX; i++)
@@ -43,7 +43,7 @@ Err ask_select(Asking *a, Str json, const char *pointer, ScanSelect *out)
 {
     Rule rule;
     TRY(blamed(a->ctx, pointer, read_rule(a, json, RULE_SCOPE_STEP, &rule)));
-    keep_warnings(a, &rule);
+    ask_keep_warnings(a, &rule);
     return blamed(a->ctx, pointer, analysis_compile(a->ctx, &a->names, &rule, &a->texts, out));
 }
 
@@ -66,7 +66,7 @@ static Err make_persons(Asking *a, Str json, const char *pointer, const Segment 
 {
     Rule rule;
     TRY(blamed(a->ctx, pointer, read_rule(a, json, RULE_SCOPE_PERSON, &rule)));
-    keep_warnings(a, &rule);
+    ask_keep_warnings(a, &rule);
     return blamed(a->ctx, pointer, analysis_segment(a->ctx, &a->names, &rule, &a->texts, out));
 }
 
@@ -237,7 +237,7 @@ Err ask_records(Asking *a, Str json, const char *pointer, AskTrend *out)
     Rule rule;
     uint32_t list = PROP_NONE;
     TRY(blamed(a->ctx, pointer, read_rule(a, json, RULE_SCOPE_EVENT, &rule)));
-    keep_warnings(a, &rule);
+    ask_keep_warnings(a, &rule);
     if (rule.root->op != RULE_ITEMS_ANY)
         return fail_field(a->ctx, pointer, "query.rule", "write any(LIST, CONDITION)");
     TRY(blamed(a->ctx, pointer,

@@ -49,6 +49,9 @@ MUST_USE Err ask_without_calendar(Asking *a, const ApiQuery *in, const char *wha
 
 /* ---- on the way in, under the schema's lock ------------------------------------------------------ */
 
+/* Puts what the rule warns of to the answer. */
+void ask_keep_warnings(Asking *a, const Rule *rule);
+
 /* A rule of scope step.  `pointer`: of whom an error tells.  The rule's warnings go to the answer. */
 MUST_USE Err ask_select(Asking *a, Str json, const char *pointer, ScanSelect *out);
 

@@ -486,6 +486,7 @@ static Err about_person(Compiler *c, const RuleNode *n, const Filter **out)
     struct AnalysisPersons *p = analysis_persons_later(c->ctx, c->texts);
     p->who = who;
     p->filter = f;
+    p->nobody = who->otherwise || who->kind == SEGMENT_AND; /* it has no attributes */
     *out = f;
     return ERR_OK;
 }
@@ -517,6 +518,8 @@ Err compiler_condition(Compiler *c, const RuleNode *n, const Filter **out)
     case RULE_LITERAL:
         *out = compiler_filter(c, n->value.i64 != 0 ? FILTER_ALL : FILTER_NONE);
         return ERR_OK;
+    case RULE_SEGMENT:
+        return analysis_cohort(c->ctx, c->names, n, c->texts, out);
     default:
         return leaf(c, n, out);
     }

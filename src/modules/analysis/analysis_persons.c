@@ -121,12 +121,11 @@ const Changes *analysis_attribute_values(Ctx *ctx, const AnalysisNames *names, S
 
 /* ---- asking -------------------------------------------------------------------------------------- */
 
-/* Nobody has no attributes. */
 static Err ask_who(Ctx *ctx, const Query *q, const struct AnalysisPersons *p)
 {
     SegmentResult who;
     TRY(query_segment(ctx, q, p->who, &who));
-    who.people.bits[0] |= p->who->otherwise || p->who->kind == SEGMENT_AND;
+    who.people.bits[0] |= p->nobody;
     p->filter->persons = who.people.bits;
     p->filter->person_count = who.people.person_count;
     return ERR_OK;

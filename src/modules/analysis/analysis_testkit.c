@@ -90,7 +90,7 @@ static void open_person(Shop *s, uint32_t person)
         if (late[i])
             add_event(s, made.events[i], person);
     if (person == 0) /* nobody */
-        facts->attribute_count = 0;
+        facts->attribute_count = 0, facts->segment = NULL;
     else
         say_attributes(s, person, &s->people[person - 1], facts);
 }
@@ -132,6 +132,11 @@ AnalysisNames shop_names(const Shop *s)
     const AnalysisNames names =
         analysis_names(s->kit.ctx.arena, engine_schema_lock(s->engine), &s->settings);
     engine_schema_unlock(s->engine);
+    *names.cohorts = (AnalysisCohorts){.known = true, .count = KIT_SEGMENTS};
+    names.cohorts->at = ARENA_ARRAY(s->kit.ctx.arena, AnalysisCohort, KIT_SEGMENTS);
+    for (size_t i = 0; i < KIT_SEGMENTS; i++)
+        names.cohorts->at[i] = (AnalysisCohort){.name = str_of(RULE_KIT_SEGMENTS[i].name),
+                                                .rule = str_of(RULE_KIT_SEGMENTS[i].rule)};
     return names;
 }
 
