@@ -136,10 +136,44 @@ async function compare(events) {
   assert.deepEqual(firsts, tally(seen, key, (e) => e.who))
 }
 
+const byValue = (rows, number) => Object.fromEntries(rows.map((r) => [r.values[0].value ?? '', number(r)]))
+
+// Every kind of question takes attributes where it takes properties.
+async function compareBreakdowns(events) {
+  const by = { ...RANGE, of: '"Rand Bought"', breakdown: ['person.grade at event'] }
+  const bought = events.filter((e) => e.name === 'Rand Bought')
+  const persons = tally(bought, (e) => e.grade ?? '', (e) => e.who)
+  const { of, ...series } = by
+  const { retention } = await ask({ retention: { ...series, by: 'year', start: of, returns: 'any event' } })
+  assert.deepEqual(byValue(retention.series, (s) => s.cohorts[0].persons), persons)
+  const { stickiness } = await ask({ stickiness: { ...by, by: 'year' } })
+  assert.deepEqual(byValue(stickiness.series, (s) => Number(s.at_least[0])), persons)
+  const { lifecycle } = await ask({ lifecycle: { ...by, by: 'year' } })
+  assert.deepEqual(byValue(lifecycle.series, (s) => s.intervals[0].new), persons)
+  const sizes = bought.filter((e) => e.size !== undefined).map((e) => e.size)
+  const sum = { ...RANGE, by: 'all', of, measure: 'sum', number: 'person.size at event' }
+  assert.equal(Number((await ask({ trend: sum })).trend.series[0].cells[0]), sizes.reduce((a, b) => a + b, 0))
+  const held = { steps: [{ of: '"Rand Bought"' }, { of: '"Rand Bought"' }], hold_constant: ['person.grade at event'], window_s: 86400 * 365 }
+  const twice = new Set(bought.filter((e, i) => e.grade && bought.some((x, j) => j < i && x.who === e.who && x.grade === e.grade)).map((e) => e.who))
+  assert.equal((await ask({ funnel: { ...RANGE, ...held } })).funnel.steps[1].persons, twice.size)
+}
+
+// Of each actor alone: whoever is linked has events within a second of each other's.
+async function compareSessions(events) {
+  const starts = new Map()
+  for (const e of events) if (e.name === 'Rand Seen' && !starts.has(`${e.who} ${e.ms}`)) starts.set(`${e.who} ${e.ms}`, e)
+  const question = { ...RANGE, by: 'all', of: '"Rand Seen"', gap_s: 1, property: 'person.grade at event' }
+  const { sessions } = await ask({ sessions: question })
+  let row = 0
+  const got = byValue(sessions.series.map((s) => ({ ...s, values: [{ value: s.value }] })), (s) => s.total.sessions)
+  assert.deepEqual(got, tally([...starts.values()], (e) => e.grade ?? '', () => row++))
+}
+
 test('random people are counted as a model counts them, linked, apart again and erased', async () => {
   const people = randomPeople(120)
   for (let i = 0; i < people.length; i += 200) await send(people.slice(i, i + 200))
   await compare(modelOf(people, (a) => a))
+  await compareSessions(modelOf(people, (a) => a))
   const links = Array.from({ length: 20 }, (_, i) => [`r-${i}`, `r-${60 + i}`])
   const say = (kind, [a, b]) => ({ id: id(), kind, actor: actor(a), other: b && actor(b) })
   await send(links.map((pair) => say('link', pair)))
@@ -151,6 +185,7 @@ test('random people are counted as a model counts them, linked, apart again and 
   await send(gone.map((a) => say('erase', [a])))
   const apart = (a) => (gone.includes(a) ? undefined : (joined.get(a) ?? a))
   await compare(modelOf(people, apart))
+  await compareBreakdowns(modelOf(people, apart))
   await w.restart()
   await compare(modelOf(people, apart))
 })
