@@ -1,7 +1,7 @@
 // tests/http/cohorts.test.mjs -- rules about persons with a name, kept and asked over the wire.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { DAY, HOUR, World } from './world.mjs'
+import { DAY, HOUR, World, tally, together } from './world.mjs'
 
 const NOON = 1795233600000 // 2026-11-21 12:00 in China
 const RANGE = { from: '2026-10-01', to: '2026-11-21' }
@@ -57,6 +57,26 @@ test('a rule that is none is refused with its place, and what was there stays', 
   await remove('Regulars')
   const clerk = await w.keyOf('clerk')
   await w.refused(403, 'auth.permission', 'PUT', path('x'), { rule: 'true' }, { as: clerk })
+})
+
+test('of rules that come at once none makes a circle, and none is lost', async () => {
+  const same = await together(32, () => w.call('PUT', path('once'), { rule: 'true' }))
+  assert.deepEqual(tally(same, (r) => r.status), { 200: 32 })
+  for (let round = 0; round < 5; round++) {
+    const names = Array.from({ length: 4 }, (_, i) => `round ${round} ${i}`)
+    for (const name of names) await put(name, 'true')
+    const replies = await together(16, (i) => w.call('PUT', path(names[i % 4]), { rule: segment(names[(i + 1) % 4]) }))
+    const said = tally(replies, (r) => `${r.status} ${r.body.code ?? ''}`)
+    assert.equal((said['200 '] ?? 0) + (said['400 cohort.circle'] ?? 0), 16, JSON.stringify(said))
+    const uses = await Promise.all(names.map(async (n) => (await w.want(200, 'GET', path(n))).uses.length))
+    assert.equal(uses.reduce((a, b) => a + b), 3)
+    for (let left = names; left.length > 0;) {
+      const free = await Promise.all(left.map(async (n) => (await w.want(200, 'GET', path(n))).used_by.length === 0))
+      for (const name of left.filter((_, i) => free[i])) await remove(name)
+      left = left.filter((_, i) => !free[i])
+    }
+  }
+  await remove('once')
 })
 
 // ---- in questions, against a model ---------------------------------------------------------------------

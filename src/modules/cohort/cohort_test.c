@@ -26,7 +26,7 @@ static Err put(Room *room, const char *name, const char *json)
     return room_write(room, apply_put, &draft);
 }
 
-static Err delete (Room *room, const char *name)
+static Err forget(Room *room, const char *name)
 {
     Str text = str_of(name);
     return room_write(room, apply_delete, &text);
@@ -129,11 +129,11 @@ ROOM_TEST(cohort_that_another_names_stays, &COHORT_SCHEMA)
 {
     EXPECT_OK(room->ctx, put(room, "b", "\"true\""));
     EXPECT_OK(room->ctx, put(room, "a", "\"not segment(\\\"b\\\")\""));
-    EXPECT_FAULT(room->ctx, delete (room, "b"), ERR_CONFLICT, "cohort.in_use");
+    EXPECT_FAULT(room->ctx, forget(room, "b"), ERR_CONFLICT, "cohort.in_use");
     CHECK(strstr(room->ctx->fault.hint, "\"a\"") != NULL);
-    EXPECT_OK(room->ctx, delete (room, "a"));
-    EXPECT_OK(room->ctx, delete (room, "b"));
-    EXPECT_FAULT(room->ctx, delete (room, "b"), ERR_NOT_FOUND, "cohort.unknown");
+    EXPECT_OK(room->ctx, forget(room, "a"));
+    EXPECT_OK(room->ctx, forget(room, "b"));
+    EXPECT_FAULT(room->ctx, forget(room, "b"), ERR_NOT_FOUND, "cohort.unknown");
 }
 
 /* What was read stays as it was, but what it names may go. */
@@ -142,6 +142,6 @@ ROOM_TEST(cohort_that_names_one_that_has_gone_meanwhile_is_refused, &COHORT_SCHE
     CohortDraft draft;
     EXPECT_OK(room->ctx, put(room, "b", "\"true\""));
     EXPECT_OK(room->ctx, cohort_read(room->ctx, STR("a"), STR("\"segment(\\\"b\\\")\""), &draft));
-    EXPECT_OK(room->ctx, delete (room, "b"));
+    EXPECT_OK(room->ctx, forget(room, "b"));
     EXPECT_FAULT(room->ctx, room_write(room, apply_put, &draft), ERR_INVALID, "cohort.rule");
 }
