@@ -189,3 +189,22 @@ TEST(changes_of_all_conditions_of_one_question_have_a_limit)
     crew_free(crew);
     kit_close(&k);
 }
+
+TEST(changes_that_meet_damage_are_no_answer)
+{
+    static const Filter ALL = {.kind = FILTER_ALL};
+    const KitShape shape = {.rows = 500, .persons = 50, .events = 2, .weeks = 1, .said = 50};
+    Kit k;
+    kit_open(&k, 1, &shape, 2);
+    kit_merge(&k, 2);
+    crew = crew_new(1);
+    const Query q = {.view = &k.view, .crew = crew};
+    Changes c = {.says = &ALL, .value = {.prop = KIT_PROP(0)}, .before = SCAN_MISSING};
+    uint64_t count = 0;
+    ((uint8_t *)(uintptr_t)k.view.parts[0]->data)[PART_DATA_AT] ^= 1;
+    atomic_store(&k.view.parts[0]->good[0], 0); /* as of a file */
+    EXPECT_I64(query_changes(&k.ctx, &q, &c, &count), ERR_INTERNAL);
+    EXPECT_STREQ(k.ctx.fault.reason, "events.part_damaged");
+    crew_free(crew);
+    kit_close(&k);
+}
