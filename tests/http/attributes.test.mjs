@@ -158,6 +158,20 @@ async function compareBreakdowns(events) {
   assert.equal((await ask({ funnel: { ...RANGE, ...held } })).funnel.steps[1].persons, twice.size)
 }
 
+// The last touch of each purchase, by what was so at the touch.
+async function compareTouches(events) {
+  const touched = []
+  events.forEach((e, i) => {
+    if (e.name !== 'Rand Bought') return
+    const before = events.slice(0, i).filter((x) => x.who === e.who && x.name === 'Rand Seen')
+    if (before.length > 0) touched.push(before.at(-1))
+  })
+  const question = { ...RANGE, conversion: '"Rand Bought"', touch: '"Rand Seen"', breakdown: ['person.grade at event'], look_back_s: 86400 * 60 }
+  const { touch } = await ask({ touch: question })
+  let row = 0
+  assert.deepEqual(byValue(touch.rows, (r) => r.conversions), tally(touched, (e) => e.grade ?? '', () => row++))
+}
+
 // Of each actor alone: whoever is linked has events within a second of each other's.
 async function compareSessions(events) {
   const starts = new Map()
@@ -186,6 +200,7 @@ test('random people are counted as a model counts them, linked, apart again and 
   const apart = (a) => (gone.includes(a) ? undefined : (joined.get(a) ?? a))
   await compare(modelOf(people, apart))
   await compareBreakdowns(modelOf(people, apart))
+  await compareTouches(modelOf(people, apart))
   await w.restart()
   await compare(modelOf(people, apart))
 })
