@@ -12,10 +12,11 @@
 
 #include <stdio.h>
 
-extern const RoomCheck STAFF_CHECK, AUDIT_CHECK, PERSON_CHECK, CAMPAIGN_CHECK, COUPON_CHECK,
-    ORDER_CHECK;
-static const RoomCheck *const ROOMS[] = {
-    &STAFF_CHECK, &AUDIT_CHECK, &PERSON_CHECK, &CAMPAIGN_CHECK, &COUPON_CHECK, &ORDER_CHECK, NULL};
+extern const RoomCheck STAFF_CHECK, AUDIT_CHECK, PERSON_CHECK, CAMPAIGN_CHECK, COHORT_CHECK,
+    COUPON_CHECK, ORDER_CHECK;
+static const RoomCheck *const ROOMS[] = {&STAFF_CHECK,    &AUDIT_CHECK,  &PERSON_CHECK,
+                                         &CAMPAIGN_CHECK, &COHORT_CHECK, &COUPON_CHECK,
+                                         &ORDER_CHECK,    NULL};
 
 /* What to do about a finding, by where it was found. */
 static const char DO_DATABASE[] = "stop the server and restore the last backup";

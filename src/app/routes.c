@@ -12,6 +12,7 @@
 #include "modules/audit/audit_http.h"
 #include "modules/campaign/campaign_http.h"
 #include "modules/catalog/catalog_http.h"
+#include "modules/cohort/cohort_http.h"
 #include "modules/coupon/coupon_http.h"
 #include "modules/event/event_http.h"
 #include "modules/insight/insight_http.h"
@@ -21,16 +22,16 @@
 #include "modules/store/store_http.h"
 
 extern const SqlSchema SETTING_SCHEMA, AUDIT_SCHEMA, STAFF_SCHEMA, STORE_SCHEMA, CATALOG_SCHEMA,
-    PERSON_SCHEMA, CAMPAIGN_SCHEMA, COUPON_SCHEMA, ORDER_SCHEMA, INTAKE_SCHEMA, REQUEST_SCHEMA,
-    JOB_SCHEMA, OUTBOX_SCHEMA;
+    PERSON_SCHEMA, CAMPAIGN_SCHEMA, COHORT_SCHEMA, COUPON_SCHEMA, ORDER_SCHEMA, INTAKE_SCHEMA,
+    REQUEST_SCHEMA, JOB_SCHEMA, OUTBOX_SCHEMA;
 extern const ApiContract COMMON_CONTRACT, JOB_CONTRACT, AUDIT_CONTRACT, STAFF_CONTRACT,
-    STORE_CONTRACT, CATALOG_CONTRACT, PERSON_CONTRACT, CAMPAIGN_CONTRACT, COUPON_CONTRACT,
-    ORDER_CONTRACT, INSIGHT_CONTRACT, ANALYSIS_CONTRACT, EVENT_CONTRACT;
+    STORE_CONTRACT, CATALOG_CONTRACT, PERSON_CONTRACT, CAMPAIGN_CONTRACT, COHORT_CONTRACT,
+    COUPON_CONTRACT, ORDER_CONTRACT, INSIGHT_CONTRACT, ANALYSIS_CONTRACT, EVENT_CONTRACT;
 
 const SqlSchema *const APP_SCHEMAS[] = {
-    &REQUEST_SCHEMA, &JOB_SCHEMA,   &OUTBOX_SCHEMA,  &SETTING_SCHEMA, &AUDIT_SCHEMA,
-    &STAFF_SCHEMA,   &STORE_SCHEMA, &CATALOG_SCHEMA, &PERSON_SCHEMA,  &CAMPAIGN_SCHEMA,
-    &COUPON_SCHEMA,  &ORDER_SCHEMA, &INTAKE_SCHEMA};
+    &REQUEST_SCHEMA, &JOB_SCHEMA,    &OUTBOX_SCHEMA,  &SETTING_SCHEMA, &AUDIT_SCHEMA,
+    &STAFF_SCHEMA,   &STORE_SCHEMA,  &CATALOG_SCHEMA, &PERSON_SCHEMA,  &CAMPAIGN_SCHEMA,
+    &COHORT_SCHEMA,  &COUPON_SCHEMA, &ORDER_SCHEMA,   &INTAKE_SCHEMA};
 const size_t APP_SCHEMA_COUNT = ARRAY_LEN(APP_SCHEMAS);
 
 extern const SchemaMigration APP_MIGRATIONS[];
@@ -44,18 +45,15 @@ SchemaSet app_schema_set(void)
                        .migration_count = APP_MIGRATIONS_COUNT};
 }
 
-const Door *const APP_DOORS[] = {JOB_DOORS,     AUDIT_DOORS,   STAFF_DOORS,    STORE_DOORS,
-                                 CATALOG_DOORS, PERSON_DOORS,  CAMPAIGN_DOORS, COUPON_DOORS,
-                                 ORDER_DOORS,   INSIGHT_DOORS, ANALYSIS_DOORS, EVENT_DOORS,
-                                 NULL};
+const Door *const APP_DOORS[] = {JOB_DOORS,     AUDIT_DOORS,  STAFF_DOORS,    STORE_DOORS,
+                                 CATALOG_DOORS, PERSON_DOORS, CAMPAIGN_DOORS, COHORT_DOORS,
+                                 COUPON_DOORS,  ORDER_DOORS,  INSIGHT_DOORS,  ANALYSIS_DOORS,
+                                 EVENT_DOORS,   NULL};
 
-const ApiContract *const APP_CONTRACTS[] = {&COMMON_CONTRACT,  &JOB_CONTRACT,
-                                            &AUDIT_CONTRACT,   &STAFF_CONTRACT,
-                                            &STORE_CONTRACT,   &CATALOG_CONTRACT,
-                                            &PERSON_CONTRACT,  &CAMPAIGN_CONTRACT,
-                                            &COUPON_CONTRACT,  &ORDER_CONTRACT,
-                                            &INSIGHT_CONTRACT, &ANALYSIS_CONTRACT,
-                                            &EVENT_CONTRACT,   NULL};
+const ApiContract *const APP_CONTRACTS[] = {
+    &COMMON_CONTRACT,  &JOB_CONTRACT,     &AUDIT_CONTRACT,    &STAFF_CONTRACT,  &STORE_CONTRACT,
+    &CATALOG_CONTRACT, &PERSON_CONTRACT,  &CAMPAIGN_CONTRACT, &COHORT_CONTRACT, &COUPON_CONTRACT,
+    &ORDER_CONTRACT,   &INSIGHT_CONTRACT, &ANALYSIS_CONTRACT, &EVENT_CONTRACT,  NULL};
 
 /* ---- health and metrics -------------------------------------------------------------------------------- */
 

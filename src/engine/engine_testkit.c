@@ -57,6 +57,8 @@ static KitRow random_row(Kit *k, const KitShape *shape, uint32_t i)
     }
     if (shape->nobody > 0 && kit_below(k, 100) < shape->nobody)
         r.person = 0;
+    if (shape->said > 0 && kit_below(k, 100) < shape->said)
+        r.event = PART_PERSON;
     for (uint32_t p = 0; p < KIT_PROPS; p++)
         r.values[p] = random_value(k, p);
     return r;
@@ -308,6 +310,7 @@ bool kit_fulfils(const Filter *f, const KitRow *row)
         return holds;
     case FILTER_ALL:
     case FILTER_NONE:
+    case FILTER_CHANGES: /* changes_test.c */
     case FILTER_PRODUCT: /* items_test.c */
     case FILTER_ITEMS:
     case FILTER_ITEMS_ALL:

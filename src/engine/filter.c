@@ -4,6 +4,7 @@
 #include "engine/filter.h"
 
 #include "engine/bits.h"
+#include "engine/changes.h"
 #include "engine/items.h"
 #include "engine/kernels.h"
 
@@ -38,6 +39,7 @@ void filter_scratch_free(FilterScratch *s)
 {
     free_rows(s);
     items_scratch_free(s->items);
+    free(s->codes);
     *s = (FilterScratch){0};
 }
 
@@ -307,6 +309,16 @@ static void persons_leaf(const Filter *f, const FilterRows *r, FilterScratch *s,
     pack(s->mask, r->count, set);
 }
 
+static bool changes_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint64_t *set)
+{
+    if (!changes_at(f->changes, r, s, s->times))
+        return false;
+    for (uint32_t i = 0; i < r->count; i++)
+        s->mask[i] = s->times[i] != 0;
+    pack(s->mask, r->count, set);
+    return true;
+}
+
 static bool leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint64_t *set)
 {
     switch (f->kind) {
@@ -319,6 +331,8 @@ static bool leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint64_
     case FILTER_PERSONS:
         persons_leaf(f, r, s, set);
         return true;
+    case FILTER_CHANGES:
+        return changes_leaf(f, r, s, set);
     case FILTER_PRODUCT:
         return product_leaf(f, r, s, set);
     case FILTER_ITEMS:
@@ -404,7 +418,7 @@ FilterNeeds filter_needs(const Filter *f)
     FilterNeeds needs = {0};
     if (f == NULL)
         return needs;
-    needs.block = f->kind == FILTER_PERSONS;
+    needs.block = f->kind == FILTER_PERSONS || f->kind == FILTER_CHANGES;
     needs.keys = f->kind == FILTER_TIME || needs.block;
     for (uint32_t a = 0; a < f->arg_count; a++) {
         const FilterNeeds more = filter_needs(f->args[a]);

@@ -21,6 +21,7 @@ typedef enum FilterKind {
     FILTER_RANGE,   /* the number of `prop` is in [min, max] */
     FILTER_TIME,    /* it happened in [min, max], UTC milliseconds */
     FILTER_PERSONS, /* the person is in `persons` */
+    FILTER_CHANGES, /* what `changes` say of the person as of the event is not 0 */
     FILTER_PRODUCT, /* the number of `prop` times that of `times` is in [low, high]; missing is not */
     /* On the items that a row has in the list property `prop`; args[0], if any, is a filter of items. */
     FILTER_ITEMS,     /* so many as fulfil it are in [min, max]; without such a list: 0 */
@@ -46,8 +47,9 @@ struct Filter {
     bool missing;            /* FILTER_RANGE: what a missing value gives */
     const uint64_t *persons; /* one bit per person */
     uint32_t person_count;   /* persons from here on are not in */
-    uint32_t number;         /* FILTER_ITEMS_SUM: the property that is added up */
-    uint32_t times;          /* the other factor; PROP_NONE = there is none */
+    const struct Changes *changes;
+    uint32_t number; /* FILTER_ITEMS_SUM: the property that is added up */
+    uint32_t times;  /* the other factor; PROP_NONE = there is none */
     FilterWide low,
         high; /* inclusive, at `scale`: not less than that of the numbers, or of the product */
 };
@@ -70,6 +72,8 @@ typedef struct FilterScratch {
     uint8_t *mask;
     uint64_t *sets;             /* FILTER_DEPTH_MAX of them, and two */
     struct ItemsScratch *items; /* NULL until it is needed */
+    uint8_t *codes;             /* of a block's sequence; room for code_cap */
+    uint32_t code_cap;
 } FilterScratch;
 
 void filter_scratch_reserve(FilterScratch *s, uint32_t rows);

@@ -15,7 +15,7 @@ enum { ROW = SCAN_PIECE_PERSONS + 16, PLACES_MAX = 128 };
 
 static bool same_prop(const ScanProp *a, const ScanProp *b)
 {
-    return a->prop == b->prop && a->of_item == b->of_item;
+    return a->prop == b->prop && a->of_item == b->of_item && a->changes == b->changes;
 }
 
 /* The property whose values tell one way from another.  NULL: none does; *simple: there are not several. */
@@ -51,7 +51,7 @@ bool funnel_has_starts(const Funnel *f, const ScanView *view, ScanAsk *ask)
     mine.props = key;
     mine.prop_count = key != NULL;
     if (key != NULL) {
-        const uint32_t largest = scan_largest_code(view, &mine, key->prop);
+        const uint32_t largest = scan_largest_code(view, &mine, *key);
         if (key->of_item || key->prop == PROP_EVENT || largest > PLACES_MAX ||
             places_of(largest + 1, f) > PLACES_MAX)
             return false;
@@ -65,7 +65,7 @@ void funnel_starts_open(FunnelStarts *s, const Funnel *f, Scanner *scanner, cons
 {
     *s = (FunnelStarts){.f = f, .scanner = scanner, .values = 1, .bias_s = window_s(f) + 1};
     if (ask->prop_count > 0)
-        s->values += scan_largest_code(view, ask, ask->props[0].prop);
+        s->values += scan_largest_code(view, ask, ask->props[0]);
     s->seconds = malloc((size_t)places_of(s->values, f) * ROW * sizeof *s->seconds);
     CHECK(s->seconds != NULL);
 }

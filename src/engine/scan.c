@@ -3,6 +3,7 @@
  */
 #include "engine/scan_inside.h"
 
+#include "engine/changes.h"
 #include "engine/kernels.h"
 
 #include <stdlib.h>
@@ -319,12 +320,28 @@ static void rescale_values(int64_t *values, uint32_t n, int from, int to)
                 values[i] = SCAN_MISSING;
 }
 
+/* Of what is no column of the list, the value of its row `i`. */
+static int64_t value_without_column(const FilterRows *r, uint32_t prop, uint32_t i)
+{
+    switch (prop) {
+    case PROP_EVENT:
+        return r->list->event;
+    case SCAN_PART:
+        return (int64_t)(intptr_t)r->part;
+    case SCAN_ROW:
+        return (int64_t)r->first + i;
+    default:
+        return SCAN_MISSING;
+    }
+}
+
 bool scan_values(const FilterRows *r, ScanProp prop, FilterScratch *scratch, int64_t *out)
 {
+    if (prop.changes != NULL)
+        return changes_at(prop.changes, r, scratch, out);
     const PartColumn *c = part_find_column(r->part, r->list, prop.prop);
-    const int64_t constant = prop.prop == PROP_EVENT ? (int64_t)r->list->event : SCAN_MISSING;
     for (uint32_t i = 0; c == NULL && i < r->count; i++)
-        out[i] = constant;
+        out[i] = value_without_column(r, prop.prop, i);
     if (c == NULL)
         return true;
     filter_scratch_reserve(scratch, r->count);
@@ -573,15 +590,17 @@ bool scan_seconds_fit(const ScanView *view, int64_t more_ms)
     return weeks_ms / 1000 + more_ms / 1000 < INT32_MAX - 2 * (PART_WEEK_MS / 1000);
 }
 
-uint32_t scan_largest_code(const ScanView *view, const ScanAsk *ask, uint32_t prop)
+uint32_t scan_largest_code(const ScanView *view, const ScanAsk *ask, ScanProp prop)
 {
     uint32_t largest = 0;
+    if (prop.changes != NULL)
+        return UINT32_MAX;
     for (uint32_t i = 0; i < view->part_count; i++) {
         const Part *part = view->parts[i];
         for (uint32_t list = 0; list < part->head->list_count; list++) {
             if (want_list(ask, part, list).selects == 0)
                 continue;
-            const PartColumn *c = part_find_column(part, &part->lists[list], prop);
+            const PartColumn *c = part_find_column(part, &part->lists[list], prop.prop);
             if (c != NULL && c->kind != PART_CODES)
                 return UINT32_MAX;
             if (c != NULL && c->max > (int64_t)largest)

@@ -35,12 +35,17 @@ typedef struct ScanSelect {
     const Filter *filter;   /* NULL = all */
 } ScanSelect;
 
+/* As properties: no columns, but where a row stands: its Part, as an address, and its number in the part's list. */
+enum { SCAN_PART = PROP_FIRST - 2, SCAN_ROW };
+
 /* A property whose values shall come: codes (of PROP_EVENT the event's number), or numbers with this many decimal places (as many as the
  * property has anywhere: a number that does not fit then comes as missing). */
 typedef struct ScanProp {
     uint32_t prop;
     uint8_t scale;
     bool of_item; /* of the items that are rows (ScanItems), not of their events */
+    const struct Changes *
+        changes; /* not NULL: of the event's person, as these say; `prop` is whose values they are */
 } ScanProp;
 
 /* What events have in a list property, where the rows are items: each that fulfils `filter` (NULL = all) is one, at the
@@ -125,8 +130,9 @@ bool scan_select_has(const ScanSelect *s, const Part *part, uint32_t list);
 /* Whether all seconds of the rows, and so many milliseconds behind them, are numbers of 31 bits. */
 bool scan_seconds_fit(const ScanView *view, int64_t more_ms);
 
-/* The largest code of a property that rows of the selects may have; 0: none has it.  UINT32_MAX: it is of numbers. */
-uint32_t scan_largest_code(const ScanView *view, const ScanAsk *ask, uint32_t prop);
+/* The largest code of a property that rows of the selects may have; 0: none has it.  UINT32_MAX: it is of numbers, or
+ * of persons. */
+uint32_t scan_largest_code(const ScanView *view, const ScanAsk *ask, ScanProp prop);
 
 /* Values of rows that lie together, matching or not.  False: damaged. */
 MUST_USE bool scan_values(const FilterRows *rows, ScanProp prop, FilterScratch *scratch,

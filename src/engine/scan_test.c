@@ -129,7 +129,7 @@ static void ask_stretches(Kit *k, const Question *q, uint32_t prop_count)
     Scanner *s = scanner_new(&k->view, &ask);
     Order o = {.base_ms = scanner_base_ms(s),
                .last_ms = ARENA_ARRAY(k->ctx.arena, int64_t, k->view.person_count)};
-    const uint32_t largest = scan_largest_code(&k->view, &ask, text.prop);
+    const uint32_t largest = scan_largest_code(&k->view, &ask, text);
     uint64_t rows = 0, check = 0;
     for (uint32_t piece = 0; piece < scan_pieces(&k->view); piece++)
         scanner_stretches(s, piece, add_stretch, &o);

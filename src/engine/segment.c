@@ -236,6 +236,7 @@ static bool leaf_holds(SegmentWorker *w, const Person *p, const Segment *leaf)
     case SEGMENT_AND:
     case SEGMENT_OR:
     case SEGMENT_NOT:
+    case SEGMENT_PERSONS:
         break;
     }
     return tests_hold(w, p, leaf);
@@ -392,6 +393,10 @@ static Err evaluate(Run *r, const Segment *s, uint32_t depth, uint64_t *bits)
     memset(bits, 0, r->words * sizeof *bits);
     if (s->kind >= SEGMENT_TESTS)
         return run_leaf(r->ctx, r->q, s, r->words, bits);
+    if (s->kind == SEGMENT_PERSONS) {
+        memcpy(bits, s->persons->persons, r->words * sizeof *bits);
+        return ERR_OK;
+    }
     if (s->kind != SEGMENT_OR)
         everybody(r, bits);
     for (uint32_t i = 0; i < s->arg_count; i++) {

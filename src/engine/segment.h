@@ -67,9 +67,10 @@ typedef struct SegmentLink {
 } SegmentLink;
 
 typedef enum SegmentKind {
-    SEGMENT_AND, /* args; of none: everybody */
-    SEGMENT_OR,  /* args; of none: no one */
-    SEGMENT_NOT, /* args[0] */
+    SEGMENT_AND,     /* args; of none: everybody */
+    SEGMENT_OR,      /* args; of none: no one */
+    SEGMENT_NOT,     /* args[0] */
+    SEGMENT_PERSONS, /* those of `persons`, who were found before */
     /* leaves */
     SEGMENT_TESTS, /* every test holds for the events of selects[0] */
     SEGMENT_FIRST, /* the first event of selects[0] is one of selects[1], which takes no others */
@@ -84,6 +85,7 @@ struct Segment {
     SegmentKind kind;
     const Segment *const *args;
     uint32_t arg_count;
+    const Filter *persons;     /* FILTER_PERSONS of the same view; nobody is not among them */
     const ScanSelect *selects; /* at most SCAN_SELECTS_MAX; with the time range of the leaf */
     uint32_t select_count;
     const ScanProp *props; /* TESTS: at most SCAN_COLUMNS_MAX */

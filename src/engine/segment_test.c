@@ -16,6 +16,7 @@ static const int64_t DAY_MS = INT64_C(86400000), ONE = INT64_C(10000000000000000
 typedef struct Rows {
     KitRow **at;
     uint32_t count;
+    uint32_t person;
 } Rows;
 
 /* ---- the slow way -------------------------------------------------------------------------------- */
@@ -186,6 +187,8 @@ static bool slow_holds(const Segment *s, const Rows *rows)
                 : s->kind == SEGMENT_AND ? holds && arg
                                          : holds || arg;
     }
+    if (s->kind == SEGMENT_PERSONS)
+        return (s->persons->persons[rows->person / 64] >> (rows->person & 63) & 1) != 0;
     if (s->kind == SEGMENT_RESUMED)
         return slow_resumed(s, rows);
     if (s->kind == SEGMENT_SEQUENCE)
@@ -355,10 +358,27 @@ static void make_sequence(const Maker *m, Segment *s, ScanSelect *selects)
     }
 }
 
+static const Filter *random_persons(const Maker *m)
+{
+    const ScanView *view = &m->k->view;
+    Filter *f = ARENA_NEW(m->k->ctx.arena, Filter);
+    People people = people_none(m->k->ctx.arena, view);
+    for (uint32_t person = PART_BLOCK_PERSONS; person < view->person_count; person++)
+        if (kit_below(m->k, 3) == 0)
+            people_add(&people, person);
+    *f = (Filter){
+        .kind = FILTER_PERSONS, .persons = people.bits, .person_count = view->person_count};
+    return f;
+}
+
 static const Segment *random_segment(const Maker *m, uint32_t depth)
 {
     Segment *s = ARENA_NEW(m->k->ctx.arena, Segment);
     s->kind = (SegmentKind)kit_below(m->k, SEGMENT_SEQUENCE + 1);
+    if (s->kind == SEGMENT_PERSONS) {
+        s->persons = random_persons(m);
+        return s;
+    }
     if (depth == 0 && s->kind < SEGMENT_TESTS)
         s->kind = SEGMENT_TESTS;
     if (s->kind < SEGMENT_TESTS) {
@@ -392,7 +412,7 @@ static uint64_t compare_segment(Kit *k, const Query *q, KitRow **sorted, const S
     uint32_t row = 0;
     CHECK(query_segment(&k->ctx, q, s, &got) == ERR_OK);
     for (uint32_t person = PART_BLOCK_PERSONS; person < k->view.person_count; person++) {
-        Rows rows = {.at = sorted + row};
+        Rows rows = {.at = sorted + row, .person = person};
         while (row < k->count && sorted[row]->person == person)
             row++;
         rows.count = (uint32_t)(sorted + row - rows.at);

@@ -72,6 +72,8 @@ Strips *strips_new(const ScanView *view, const StripAsk *ask)
         add_lists(s, part);
     filter_names(s);
     s->needs = filter_needs(ask->select->filter);
+    s->needs.keys |= ask->by_block;
+    s->needs.block |= ask->by_block;
     s->items = ask->items == NULL ? NULL : item_strips_new(ask->items);
     return s;
 }

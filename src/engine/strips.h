@@ -39,6 +39,7 @@ typedef struct Strip {
 typedef struct StripAsk {
     const ScanSelect *select;
     const bool *keys;       /* of each part of the view: its rows come with their keys */
+    bool by_block;          /* a strip is of one block, and comes with its keys */
     const ScanItems *items; /* NULL = the rows are events */
 } StripAsk;
 

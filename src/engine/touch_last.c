@@ -9,7 +9,7 @@ enum { CODES_MAX = 4096 };
 
 static uint32_t codes_of(const Touch *t, const ScanView *view, const ScanAsk *ask)
 {
-    const uint32_t largest = scan_largest_code(view, ask, t->breakdown[0].prop);
+    const uint32_t largest = scan_largest_code(view, ask, t->breakdown[0]);
     return largest >= CODES_MAX ? UINT32_MAX : largest + 1;
 }
 

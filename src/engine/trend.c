@@ -73,14 +73,25 @@ static void choose_keys(TrendRun *run)
     }
 }
 
+/* What was said of persons is looked up by person. */
+static bool asks_of_changes(const Trend *t)
+{
+    bool asks = trend_has_number(t) && t->number.changes != NULL;
+    for (uint32_t b = 0; b < t->breakdown_count; b++)
+        asks |= t->breakdown[b].changes != NULL;
+    return asks;
+}
+
 static Err run_pass(Ctx *ctx, TrendRun *run)
 {
     const uint32_t size = crew_size(run->q->crew);
     choose_keys(run);
     for (uint32_t i = 0; i < size; i++)
-        run->workers[i].strips = strips_new(
-            run->q->view,
-            &(StripAsk){.select = &run->select, .keys = run->keys, .items = run->t->items});
+        run->workers[i].strips =
+            strips_new(run->q->view, &(StripAsk){.select = &run->select,
+                                                 .keys = run->keys,
+                                                 .by_block = asks_of_changes(run->t),
+                                                 .items = run->t->items});
     const uint32_t pieces = (blocks_of(run) + run->strip_blocks - 1) / run->strip_blocks;
     Err err = crew_run(ctx, run->q->crew,
                        &(CrewJob){.pieces = pieces,
@@ -122,11 +133,11 @@ static const PartList *rows_of_list(const TrendRun *run, const Part *part, const
 }
 
 /* Below which the codes are that a property has in the parts; 0 = it has others, or too large ones, or it is of the
- * events of items. */
+ * events of items, or of persons. */
 static uint32_t dense_codes(const TrendRun *run, ScanProp prop)
 {
     uint32_t most = 1;
-    if (prop.of_item != (run->t->items != NULL))
+    if (prop.of_item != (run->t->items != NULL) || prop.changes != NULL)
         return 0;
     for (uint32_t p = 0; p < run->q->view->part_count; p++) {
         const Part *part = run->q->view->parts[p];

@@ -148,7 +148,7 @@ static bool are_alike(const TrendWorker *w, const Strip *strip)
     const Trend *t = w->run->t;
     for (uint32_t b = 0; b < t->breakdown_count; b++) {
         const PartColumn *c = strip_column(strip, t->breakdown[b]);
-        if (c != NULL && c->width > 0)
+        if ((c != NULL && c->width > 0) || t->breakdown[b].changes != NULL)
             return false;
     }
     return true;

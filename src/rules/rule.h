@@ -30,6 +30,8 @@ enum {
     RULE_LIST_MAX = 1000,   /* values of one list; names of one step */
     RULE_WARNINGS_MAX = 20, /* more are not kept */
     RULE_ENUM_LABELS_MAX = 1000,
+    RULE_NESTED_MAX =
+        16, /* rules of segments inside each other; whoever keeps segments sees to it */
 };
 
 /* A span of time is at most a hundred years. */
@@ -98,6 +100,7 @@ typedef struct RuleEnum {
  *   FIELD                    |                 | field of the event
  *   ITEM                     |                 | name: field of the record, inside ITEMS_*
  *   PERSON                   |                 | name: attribute of the person as of now
+ *   PERSON_AT                |                 | name: the same as of the event
  *   MUL                      | O O             | PROP, CONTEXT or ITEM: numbers, or money and number
  *   ITEMS_COUNT              | PROP [C]        | NUMBER: how many records (that C holds for)
  *   ITEMS_SUM                | PROP O          | over the records; O: ITEM or MUL
@@ -145,6 +148,7 @@ typedef struct RuleEnum {
     X(FIELD, "field")                                                                              \
     X(ITEM, "item")                                                                                \
     X(PERSON, "person")                                                                            \
+    X(PERSON_AT, "person at event")                                                                \
     X(MUL, "*")                                                                                    \
     X(ITEMS_COUNT, "count")                                                                        \
     X(ITEMS_SUM, "sum")                                                                            \
@@ -309,7 +313,8 @@ typedef struct RuleDecl {
 /*
  * What is known about names.  Every callback may be NULL: then nothing is known, and a name has the
  * type that the literal beside it has.  A name that is not known where the schema does have `lookup`
- * gives a warning, for events are stored before anybody declares them; with `strict` it is an error.
+ * gives a warning, for events are stored before anybody declares them; with `strict` it is an error, and of a segment
+ * always.
  */
 typedef struct RuleSchema {
     Str currency; /* ISO 4217, three letters; "" refuses amounts */
@@ -334,7 +339,7 @@ typedef struct RuleSchema {
  *   "rule.text"   not UTF-8
  *   "rule.syntax" not the grammar
  *   "rule.nodes", "rule.depth", "rule.list", "rule.length" (a name)  over a limit
- *   "rule.name"   no such function, label, or (strict) event, property, attribute, segment
+ *   "rule.name"   no such function, label, segment, or (strict) event, property, attribute
  *   "rule.type"   operator and operand, or operand and value, do not fit
  *   "rule.scope"  not here: a property of no event, an attribute inside a condition on records
  *   "rule.value"  a date that does not exist, a number or span out of range, a foreign currency

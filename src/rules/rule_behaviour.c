@@ -117,7 +117,7 @@ static bool pick_selects(const Eval *e, const RuleNode *pick, const Event *event
         named = str_eq(pick->names[i], event->name);
     if (!named || pick->count == 0)
         return named;
-    const Eval about = {.facts = e->facts, .event = event};
+    const Eval about = eval_about(e, event);
     return eval_holds(&about, pick->args[0]);
 }
 
@@ -190,7 +190,8 @@ static const Event *last_event(const Cursor *c)
 
 static Found of_event(const Eval *e, const RuleNode *n, const Event *event)
 {
-    const Eval about = {.facts = e->facts, .event = event, .any_type = e->any_type};
+    Eval about = eval_about(e, event);
+    about.any_type = e->any_type;
     return eval_value(&about, n->args[0]);
 }
 
@@ -325,7 +326,8 @@ Found eval_events(const Eval *e, const RuleNode *n)
 
 bool eval_did(const Eval *e, const RuleNode *n)
 {
-    const Eval inside = {.facts = e->facts, .did = n};
+    Eval inside = eval_about(e, NULL);
+    inside.did = n;
     bool counted = false;
     for (uint32_t i = 0; i < n->count; i++) {
         counted |= n->args[i]->args[0]->op == RULE_COUNT;

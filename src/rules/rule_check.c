@@ -47,11 +47,13 @@ static Str meant_by(const Draft *d, const RuleAsk *ask)
 
 static Err unknown_name(Draft *d, size_t at, const RuleAsk *ask)
 {
-    if (!d->schema->strict && d->warning_count == RULE_WARNINGS_MAX)
+    /* Events come before anybody declares them; a segment is made before anybody asks for it. */
+    const bool refused = d->schema->strict || ask->kind == RULE_NAME_SEGMENT;
+    if (!refused && d->warning_count == RULE_WARNINGS_MAX)
         return ERR_OK;
     const Str quoted = draft_quote(d, ask->name), meant = meant_by(d, ask);
     const char *kind = KIND_TEXT[ask->kind];
-    if (d->schema->strict)
+    if (refused)
         return draft_fail(d, at, "rule.name", "no %s %.*s is known%.*s", kind, STR_ARG(quoted),
                           STR_ARG(meant));
     const Str place = draft_place(d, at);

@@ -28,7 +28,8 @@ RuleNode *check_node(const Draft *d, const RuleNode *n);
 
 /* ---- rule_check.c ---------------------------------------------------------------------------- */
 
-/* Asks the schema.  An unknown name is a warning, or with a strict schema INVALID "rule.name". */
+/* Asks the schema.  An unknown name is a warning, or with a strict schema, and of a segment,
+ * INVALID "rule.name". */
 MUST_USE Err check_name(Draft *d, size_t at, const RuleAsk *ask, RuleDecl *decl);
 MUST_USE Err check_level(Draft *d, const RuleNode *n, uint32_t level, uint32_t own);
 MUST_USE Err check_condition(Draft *d, const RuleNode *n, const View *view, uint32_t level);

@@ -28,6 +28,62 @@ static Found value_of_person(const Eval *e, const RuleNode *n)
                          e->any_type);
 }
 
+static bool asks_of_events(const RuleNode *n)
+{
+    bool asks = n->op == RULE_PERSON_AT || (n->step != NULL && asks_of_events(n->step));
+    for (uint32_t i = 0; i < n->count && !asks; i++)
+        asks = asks_of_events(n->args[i]);
+    return asks;
+}
+
+Said eval_said(const Rule *rule, const RuleFacts *facts)
+{
+    size_t count = 0;
+    if (!asks_of_events(rule->root) || facts->event_count == 0)
+        return (Said){NULL, 0};
+    size_t *at = ARENA_ARRAY(facts->arena, size_t, facts->event_count);
+    for (size_t i = 0; i < facts->event_count; i++)
+        if (facts->events[i]->kind == EVENT_PERSON)
+            at[count++] = i;
+    return (Said){at, count};
+}
+
+/* How many records lie at or before `at_ms`. */
+static size_t said_until(const Eval *e, int64_t at_ms)
+{
+    size_t low = 0, high = e->said->count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (e->facts->events[e->said->at[middle]]->time_ms <= at_ms)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* The record at `place` is not later than the event; at one instant, it arrived before it. */
+static bool is_before_event(const Eval *e, size_t place)
+{
+    const Event *const *events = e->facts->events;
+    for (size_t i = place; i-- > 0 && events[i]->time_ms == events[place]->time_ms;)
+        if (events[i] == e->event)
+            return false;
+    return true;
+}
+
+static Found value_of_person_at(const Eval *e, const RuleNode *n)
+{
+    for (size_t i = said_until(e, e->event->time_ms); i-- > 0;) {
+        const size_t place = e->said->at[i];
+        const Event *record = e->facts->events[place];
+        const EventProp *p = found_prop(record->props, record->prop_count, n->name);
+        if (p != NULL && (record->time_ms < e->event->time_ms || is_before_event(e, place)))
+            return found_of_prop(p, n, e->any_type);
+    }
+    return found_missing();
+}
+
 static Found value_of_field(const Eval *e, const RuleNode *n)
 {
     const Event *event = e->event;
@@ -92,6 +148,7 @@ static const ValueOf VALUES[RULE_OP_COUNT] = {
     [RULE_FIELD] = value_of_field,
     [RULE_ITEM] = value_of_item,
     [RULE_PERSON] = value_of_person,
+    [RULE_PERSON_AT] = value_of_person_at,
     [RULE_MUL] = value_of_product,
     [RULE_ITEMS_COUNT] = value_of_items_count,
     [RULE_ITEMS_SUM] = value_of_items_sum,
@@ -256,10 +313,47 @@ static bool holds_items(const Eval *e, const RuleNode *n)
     return n->op == RULE_ITEMS_ANY ? hits > 0 : hits == list->count;
 }
 
+Eval eval_about(const Eval *e, const Event *event)
+{
+    return (Eval){
+        .facts = e->facts, .said = e->said, .asked = e->asked, .nested = e->nested, .event = event};
+}
+
+const Rule *eval_segment(const Eval *e, Str name)
+{
+    return e->facts->segment == NULL ? NULL : e->facts->segment(e->facts->arg, name);
+}
+
+Eval eval_inside_segment(const Eval *e, const Rule *rule, Said *said)
+{
+    CHECK(rule->scope == RULE_SCOPE_PERSON && e->nested < RULE_NESTED_MAX);
+    *said = eval_said(rule, e->facts);
+    Eval inside = eval_about(e, NULL);
+    inside.said = said;
+    inside.nested++;
+    return inside;
+}
+
+static bool is_in_segment(const Eval *e, Str name)
+{
+    const Rule *rule = eval_segment(e, name);
+    Said said;
+    if (rule == NULL)
+        return false;
+    const Eval inside = eval_inside_segment(e, rule, &said);
+    return eval_holds(&inside, rule->root);
+}
+
 static bool holds_segment(const Eval *e, const RuleNode *n)
 {
-    const RuleFacts *f = e->facts;
-    return f->in_segment != NULL && f->in_segment(f->arg, n->name);
+    for (const Asked *a = *e->asked; a != NULL; a = a->next)
+        if (str_eq(a->name, n->name))
+            return a->is_in;
+    const bool is_in = is_in_segment(e, n->name);
+    Asked *a = ARENA_NEW(e->facts->arena, Asked);
+    *a = (Asked){n->name, is_in, *e->asked};
+    *e->asked = a;
+    return is_in;
 }
 
 static bool holds_consents(const Eval *e, const RuleNode *n)
@@ -311,7 +405,9 @@ bool eval_holds(const Eval *e, const RuleNode *condition)
 bool rule_event_matches(const Rule *rule, const RuleFacts *facts, const Event *event)
 {
     CHECK(rule->scope != RULE_SCOPE_PERSON);
-    const Eval e = {.facts = facts, .event = event};
+    const Said said = eval_said(rule, facts);
+    Asked *asked = NULL;
+    const Eval e = {.facts = facts, .said = &said, .asked = &asked, .event = event};
     return rule->scope == RULE_SCOPE_STEP ? eval_step_selects(&e, rule->root, event)
                                           : eval_holds(&e, rule->root);
 }
@@ -328,6 +424,8 @@ bool rule_person_matches(const Rule *rule, const RuleFacts *facts)
 {
     CHECK(rule->scope == RULE_SCOPE_PERSON);
     DCHECK(in_order(facts));
-    const Eval e = {.facts = facts};
+    const Said said = eval_said(rule, facts);
+    Asked *asked = NULL;
+    const Eval e = {.facts = facts, .said = &said, .asked = &asked};
     return eval_holds(&e, rule->root);
 }

@@ -7,7 +7,8 @@
  *
  * Owns: nothing.  Threads: any; facts->arena belongs to one thread at a time.
  * Promises: the result depends on the rule and the facts only; time is linear in events and nodes
- * (steps with many names: times names); memory is taken for `distinct` only, from facts->arena.
+ * (steps with many names: times names), and for attributes as of events in what was said of the person for each
+ * of them, and the rules of segments once each; memory is taken for these and for `distinct` only, from facts->arena.
  *
  * A missing value -- no such property, or a value of another type than the rule's -- makes every
  * comparison false; != and `not in` are the complements of == and `in`, so true.  Sums never overflow.
@@ -38,20 +39,25 @@ RuleCalendar rule_calendar_fixed(RuleFixedZone *zone);
 
 typedef struct RuleFacts {
     int64_t now_ms;
-    const Event *const *events;  /* of the person, in order of (time_ms, arrival) */
-    size_t event_count;          /* those that are not EVENT_HAPPENED are passed over */
+    const Event *const *events; /* of the person, in order of (time_ms, arrival) */
+    size_t
+        event_count; /* those of EVENT_PERSON say what attributes were then; other kinds say nothing */
     const EventProp *attributes; /* of the person as of now; EVENT_NONE: removed */
     uint32_t attribute_count;
     RuleCalendar calendar;
-    /* NULL: nobody is in a segment, nobody consents. */
-    bool (*in_segment)(void *arg, Str name);
+    /* The rule of a segment, which then holds as of now; NULL: there is none, and nobody is in it.  Each is asked for
+     * at most once per answer.  Segments go RULE_NESTED_MAX deep into each other and never round in a circle. */
+    const Rule *(*segment)(void *arg, Str name);
+    /* NULL: nobody consents. */
     bool (*has_consent)(void *arg, Str channel, Str purpose);
     void *arg;
-    Arena *arena; /* scratch of `distinct`: 16 bytes per event and use */
+    Arena *
+        arena; /* scratch of `distinct`: 16 bytes per event and use; of attributes as of events: 8 per event */
 } RuleFacts;
 
 /* Scope EVENT: the condition holds for this event.  Scope STEP: the step selects it.  Of the facts it
- * reads now_ms, attributes, calendar and callbacks, not the events; a later event than now is fine. */
+ * reads now_ms, attributes, calendar and callbacks; a later event than now is fine.  Of the events it reads what was
+ * said of the person: at the event's instant, what stands before it, and all of that when it is not among them. */
 bool rule_event_matches(const Rule *rule, const RuleFacts *facts, const Event *event);
 
 /* Scope PERSON. */
@@ -62,10 +68,11 @@ bool rule_person_matches(const Rule *rule, const RuleFacts *facts);
  *   {"holds": true, "nodes": [{"level": 0, "text": "...", "holds": true, "found": "3 events, ..."}]}
  * `level` is the depth, `text` the canonical text of the node cut at RULE_EXPLAIN_TEXT_MAX bytes,
  * `found` what the person has there, for people to read; absent where there is nothing to say.
+ * Behind a segment comes its own rule, a level down, until RULE_EXPLAIN_NODES_MAX nodes are told.
  * `event` is the event in question for the scopes EVENT and STEP, NULL for PERSON.
  * It holds the person's own data: show it to those who may see them, and never log it.
  */
-enum { RULE_EXPLAIN_TEXT_MAX = 400 };
+enum { RULE_EXPLAIN_TEXT_MAX = 400, RULE_EXPLAIN_NODES_MAX = 4000 };
 void rule_explain(const Rule *rule, const RuleFacts *facts, const Event *event, JsonOut *out);
 
 /* The same for a terminal: one line per node, "yes" or "no" in front, indented. */

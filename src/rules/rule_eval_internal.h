@@ -28,9 +28,25 @@ typedef struct Found {
     const EventProp *at; /* TEXTS, ITEMS */
 } Found;
 
+/* What was said of the person: records among the events, by their places, ascending. */
+typedef struct Said {
+    const size_t *at;
+    size_t count;
+} Said;
+
+/* A segment that was asked for: each is once, whichever rules name it. */
+typedef struct Asked {
+    Str name;
+    bool is_in;
+    struct Asked *next;
+} Asked;
+
 /* One evaluation. */
 typedef struct Eval {
     const RuleFacts *facts;
+    const Said *said;
+    Asked **asked;         /* of the whole answer */
+    uint32_t nested;       /* in how many segments the rule stands */
     const Event *event;    /* the event that a condition is about */
     const EventItem *item; /* the record that a condition is about */
     const RuleNode *did;   /* whose condition is being looked at */
@@ -55,6 +71,18 @@ uint64_t found_hash(const Found *f, uint64_t seed); /* equal for the same ones *
 const EventProp *found_prop(const EventProp *props, uint32_t count, Str name);
 
 /* ---- rule_eval.c ----------------------------------------------------------------------------- */
+
+/* What the rule may ask of: nothing when it does not ask. */
+Said eval_said(const Rule *rule, const RuleFacts *facts);
+
+/* The same answer goes on with another event, or with none: that of a person. */
+Eval eval_about(const Eval *e, const Event *event);
+
+/* The rule of a segment; NULL: there is none. */
+const Rule *eval_segment(const Eval *e, Str name);
+
+/* Its own evaluation; `said` stays while it lasts. */
+Eval eval_inside_segment(const Eval *e, const Rule *rule, Said *said);
 
 bool eval_holds(const Eval *e, const RuleNode *condition);
 Found eval_value(const Eval *e, const RuleNode *operand);

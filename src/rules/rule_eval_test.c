@@ -19,10 +19,21 @@ typedef struct Person {
     RuleFixedZone zone;
 } Person;
 
-static bool in_segment(void *arg, Str name)
+/* "Regulars" did A; "Others" are not among them; nobody is in the third, which takes many words to say so. */
+static const Rule *segment_of(void *arg, Str name)
 {
-    (void)arg;
-    return str_eq(name, STR("Regulars"));
+    RuleKit *k = arg;
+    Buf many = BUF_MAX(RULE_BYTES_MAX);
+    Rule *rule = ARENA_NEW(k->ctx.arena, Rule);
+    buf_add(&many, STR("false"));
+    for (int i = 1; i < 60; i++)
+        buf_add(&many, STR(" or false"));
+    const Str text = str_eq(name, STR("Regulars")) ? STR("did(\"A\")")
+                     : str_eq(name, STR("Others")) ? STR("not segment(\"Regulars\")")
+                                                   : buf_str(&many);
+    CHECK(rule_parse(&k->ctx, text, RULE_SCOPE_PERSON, rule_kit_schema(), rule) == ERR_OK);
+    buf_free(&many);
+    return rule;
 }
 
 static bool has_consent(void *arg, Str channel, Str purpose)
@@ -39,8 +50,9 @@ static void person_open(Person *p)
                            .events = p->events,
                            .attributes = p->attributes,
                            .calendar = rule_calendar_fixed(&p->zone),
-                           .in_segment = in_segment,
+                           .segment = segment_of,
                            .has_consent = has_consent,
+                           .arg = &p->k,
                            .arena = p->k.ctx.arena};
 }
 
@@ -430,8 +442,6 @@ TEST(rule_attributes_are_those_of_now)
         {"tier != gold", false},
         {"color == red", false},
         {"color is set", false},
-        {"segment(\"Regulars\")", true},
-        {"segment(\"Others\")", false},
         {"consents(\"sms\", \"marketing\")", true},
         {"consents(\"sms\", \"service\")", false},
         {"joined within 3d", false},
@@ -454,9 +464,72 @@ TEST(rule_attributes_are_those_of_now)
         &p,
         (EventProp){.name = STR("interests"), .type = EVENT_TEXTS, .count = 1, .texts = interests});
     expect_all(&p, NULL, CASES, ARRAY_LEN(CASES));
-    p.facts.in_segment = NULL;
     p.facts.has_consent = NULL;
-    expect_person(&p, "segment(\"Regulars\") or consents(\"sms\", \"marketing\")", false);
+    expect_person(&p, "consents(\"sms\", \"marketing\")", false);
+    person_close(&p);
+}
+
+TEST(rule_segments_are_their_rules_as_of_now)
+{
+    Person p;
+    person_open(&p);
+    const Event *b = happened(&p, "B", 2 * DAY_MS);
+    expect_person(&p, "segment(\"Regulars\")", false);
+    expect_person(&p, "segment(\"Others\") and not segment(\"Regulars\")", true);
+    happened(&p, "A", DAY_MS);
+    expect_person(&p, "segment(\"Regulars\")", true);
+    expect_person(&p, "segment(\"Others\") or segment(\"\xe8\x80\x81\xe5\xae\xa2\")", false);
+    expect_event(&p, b, "segment(\"Regulars\")", true); /* though A came later */
+    expect_person(&p, "did(\"B\" where segment(\"Regulars\"))", true);
+    p.facts.segment = NULL;
+    expect_person(&p, "segment(\"Regulars\") or segment(\"Others\")", false);
+    person_close(&p);
+}
+
+/* A record of what was then so: {name, a text or NULL for no longer}. */
+static void said(Person *p, int64_t ago_ms, const char *name, const char *value)
+{
+    EventProp *prop = ARENA_NEW(p->k.ctx.arena, EventProp);
+    Event *e = ARENA_NEW(p->k.ctx.arena, Event);
+    *prop = (EventProp){.name = str_of(name), .type = value == NULL ? EVENT_NONE : EVENT_TEXT};
+    if (value != NULL)
+        prop->text = str_of(value);
+    *e = (Event){
+        .kind = EVENT_PERSON, .time_ms = p->facts.now_ms - ago_ms, .props = prop, .prop_count = 1};
+    CHECK(p->facts.event_count < EVENTS_MAX);
+    p->events[p->facts.event_count++] = e;
+}
+
+TEST(rule_attributes_as_of_the_event_are_what_was_said_last_before_it)
+{
+    Person p;
+    person_open(&p);
+    attribute(&p, (EventProp){.name = STR("city"), .type = EVENT_TEXT, .text = STR("now")});
+    const Event *before = happened(&p, "A", 9 * DAY_MS);
+    const Event *first = happened(&p, "A", 8 * DAY_MS);
+    said(&p, 8 * DAY_MS, "city", "X");
+    said(&p, 8 * DAY_MS, "tier", "gold");
+    const Event *second = happened(&p, "A", 8 * DAY_MS);
+    said(&p, 7 * DAY_MS, "city", "Y");
+    const Event *third = happened(&p, "A", 6 * DAY_MS);
+    said(&p, 6 * DAY_MS, "city", NULL);
+    const Event *last = happened(&p, "A", DAY_MS);
+    expect_event(&p, before, "person.city at event is missing", true);
+    expect_event(&p, before, "person.city at event != \"X\"", true);
+    expect_event(&p, before, "person.city == \"now\"", true);
+    expect_event(&p, first, "person.city at event is set", false);
+    expect_event(&p, second, "person.city at event == \"X\"", true);
+    expect_event(&p, second, "person.tier at event >= gold", true);
+    expect_event(&p, third, "person.city at event == \"Y\" and person.tier at event == gold", true);
+    expect_event(&p, last, "person.city at event is missing", true);
+    expect_event(&p, last, "person.tier at event == gold", true);
+    expect_person(&p, "did(\"A\" where person.city at event == \"X\", count == 1)", true);
+    expect_person(&p, "count(\"A\" where person.city at event in [\"X\", \"Y\"]) == 2", true);
+    expect_person(&p, "last(\"A\" where person.city at event is set) within 7d", true);
+    expect_person(&p, "did(\"A\" where person.city at event == \"now\")", false);
+    /* An event that is not among them came last. */
+    const Event late = {.kind = EVENT_HAPPENED, .time_ms = p.facts.now_ms - 8 * DAY_MS};
+    expect_event(&p, &late, "person.city at event == \"X\"", true);
     person_close(&p);
 }
 
@@ -852,6 +925,43 @@ TEST(rule_explaining_tells_each_node_with_what_was_found)
                 "yes   \"Order Completed\" where total > 200.00 CNY\n"
                 "yes     total > 200.00 CNY   -- 200.01 CNY\n"
                 "no    \"Page Viewed\"\n");
+    person_close(&p);
+}
+
+TEST(rule_explaining_a_segment_tells_its_rule)
+{
+    Person p;
+    person_open(&p);
+    happened(&p, "A", DAY_MS);
+    expect_told(&p, "vip == true or segment(\"Others\")", RULE_SCOPE_PERSON, NULL,
+                "no  person.vip == true or segment(\"Others\")\n"
+                "no    person.vip == true   -- nothing\n"
+                "no    segment(\"Others\")\n"
+                "no      not segment(\"Regulars\")\n"
+                "yes       segment(\"Regulars\")\n"
+                "yes         did(\"A\")   -- 1 event, at 2026-01-30 14:00:00+08:00\n");
+    expect_told(&p, "segment(\"Regulars\")", RULE_SCOPE_EVENT, p.events[0],
+                "yes segment(\"Regulars\")\n"
+                "yes   did(\"A\")   -- 1 event, at 2026-01-30 14:00:00+08:00\n");
+    person_close(&p);
+}
+
+TEST(rule_explaining_many_segments_ends)
+{
+    Person p;
+    Buf text = BUF_MAX(RULE_BYTES_MAX), told = BUF_MAX(8 << 20);
+    person_open(&p);
+    for (int i = 0; i < 600; i++)
+        buf_addf(&text, "%ssegment(\"\xe8\x80\x81\xe5\xae\xa2\")", i == 0 ? "" : " or ");
+    buf_add_char(&text, '\0');
+    const Rule rule = rule_of(&p, text.ptr, RULE_SCOPE_PERSON);
+    rule_explain_text(&rule, &p.facts, NULL, &told);
+    int64_t lines = 0;
+    for (size_t i = 0; i < told.len; i++)
+        lines += told.ptr[i] == '\n';
+    CHECK(lines > 600 && lines <= RULE_EXPLAIN_NODES_MAX + 600);
+    buf_free(&text);
+    buf_free(&told);
     person_close(&p);
 }
 

@@ -22,6 +22,7 @@ typedef struct Line {
 typedef struct Teller {
     const Rule *rule;
     Buf text, found; /* of the line being told */
+    uint32_t told;   /* lines */
     void (*tell)(struct Teller *t, const Line *line);
     JsonOut *json;
     Buf *plain;
@@ -263,6 +264,7 @@ static void tell_node(Teller *t, const RuleNode *n, uint32_t level, bool holding
 {
     const Line line = {level, text_of(t, n), buf_str(&t->found), holding};
     t->tell(t, &line);
+    t->told++;
     buf_clear(&t->found);
 }
 
@@ -290,6 +292,17 @@ static void tell_sequence_steps(Teller *t, const Eval *e, const RuleNode *n, uin
     }
 }
 
+/* Many may stand in many: what is inside of all would have no end. */
+static void tell_segment(Teller *t, const Eval *e, const RuleNode *n, uint32_t level)
+{
+    const Rule *rule = eval_segment(e, n->name);
+    Said said;
+    if (rule == NULL || t->told + rule->node_count > RULE_EXPLAIN_NODES_MAX)
+        return;
+    const Eval inside = eval_inside_segment(e, rule, &said);
+    tell_condition(t, &inside, rule->root, level);
+}
+
 static void tell_condition(Teller *t, const Eval *e, const RuleNode *n, uint32_t level)
 {
     const Find find = find_of(n->op);
@@ -297,9 +310,13 @@ static void tell_condition(Teller *t, const Eval *e, const RuleNode *n, uint32_t
         find(t, e, n, &t->found);
     tell_node(t, n, level, eval_holds(e, n));
     Eval inside = *e;
-    if (n->op == RULE_DID)
-        inside = (Eval){.facts = e->facts, .did = n};
-    if (n->op == RULE_SEQUENCE)
+    if (n->op == RULE_DID) {
+        inside = eval_about(e, NULL);
+        inside.did = n;
+    }
+    if (n->op == RULE_SEGMENT)
+        tell_segment(t, e, n, level + 1);
+    else if (n->op == RULE_SEQUENCE)
         tell_sequence_steps(t, e, n, level + 1);
     else if (n->op <= RULE_NOT || n->op == RULE_DID)
         for (uint32_t i = 0; i < n->count; i++)
@@ -308,7 +325,9 @@ static void tell_condition(Teller *t, const Eval *e, const RuleNode *n, uint32_t
 
 static void tell_rule(Teller *t, const RuleFacts *facts, const Event *event)
 {
-    const Eval e = {.facts = facts, .event = event};
+    const Said said = eval_said(t->rule, facts);
+    Asked *asked = NULL;
+    const Eval e = {.facts = facts, .said = &said, .asked = &asked, .event = event};
     t->text = BUF_MAX(2 * RULE_EXPLAIN_TEXT_MAX);
     t->found = BUF_MAX(FOUND_BYTES_MAX);
     if (t->rule->scope == RULE_SCOPE_STEP)

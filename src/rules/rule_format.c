@@ -275,8 +275,11 @@ static void put_aggregate(const Printer *p, const RuleNode *n)
 
 static void put_named(const Printer *p, const RuleNode *n)
 {
-    put(p, n->op == RULE_PERSON ? "person." : n->op == RULE_CONTEXT ? "context." : "");
+    static const char *const IN_FRONT[RULE_OP_COUNT] = {
+        [RULE_CONTEXT] = "context.", [RULE_PERSON] = "person.", [RULE_PERSON_AT] = "person."};
+    put(p, IN_FRONT[n->op] == NULL ? "" : IN_FRONT[n->op]);
     literal_put_name(p->out, n->name);
+    put(p, n->op == RULE_PERSON_AT ? " at event" : "");
 }
 
 static void put_field(const Printer *p, const RuleNode *n)
@@ -336,6 +339,7 @@ static const PutNode PUT[RULE_OP_COUNT] = {
     [RULE_FIELD] = put_field,
     [RULE_ITEM] = put_named,
     [RULE_PERSON] = put_named,
+    [RULE_PERSON_AT] = put_named,
     [RULE_MUL] = put_binary,
     [RULE_ITEMS_COUNT] = put_items,
     [RULE_ITEMS_SUM] = put_items,

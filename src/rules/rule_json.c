@@ -337,6 +337,14 @@ static void write_named(const Writer *w, const RuleNode *n)
     write_wrapped(w, rule_op_text(n->op), n->name);
 }
 
+static void write_person_at(const Writer *w, const RuleNode *n)
+{
+    json_out_object(w->out);
+    key_text(w, "person", n->name);
+    key_text(w, "at", STR("event"));
+    json_out_end(w->out);
+}
+
 static void write_field(const Writer *w, const RuleNode *n)
 {
     write_wrapped(w, "field", literal_field_text(n->field));
@@ -359,37 +367,22 @@ typedef void (*WriteNode)(const Writer *w, const RuleNode *n);
 
 /* The comparisons are not here. */
 static const WriteNode WRITE[RULE_OP_COUNT] = {
-    [RULE_AND] = write_join,
-    [RULE_OR] = write_join,
-    [RULE_NOT] = write_not,
-    [RULE_ITEMS_ANY] = write_items,
-    [RULE_ITEMS_ALL] = write_items,
-    [RULE_SEGMENT] = write_segment,
-    [RULE_CONSENTS] = write_consents,
-    [RULE_DID] = write_did,
-    [RULE_STOPPED] = write_stopped,
-    [RULE_RESUMED] = write_resumed,
-    [RULE_SEQUENCE] = write_sequence,
-    [RULE_STEP] = write_step,
-    [RULE_PROP] = write_named,
-    [RULE_CONTEXT] = write_named,
-    [RULE_FIELD] = write_field,
-    [RULE_ITEM] = write_named,
-    [RULE_PERSON] = write_named,
-    [RULE_MUL] = write_comparison,
-    [RULE_ITEMS_COUNT] = write_items,
-    [RULE_ITEMS_SUM] = write_items,
-    [RULE_COUNT] = write_aggregate,
-    [RULE_DAYS] = write_aggregate,
-    [RULE_SUM] = write_aggregate,
-    [RULE_AVG] = write_aggregate,
-    [RULE_MIN] = write_aggregate,
-    [RULE_MAX] = write_aggregate,
-    [RULE_DISTINCT] = write_aggregate,
-    [RULE_FIRST] = write_aggregate,
-    [RULE_LAST] = write_aggregate,
-    [RULE_LITERAL] = write_literal,
-    [RULE_LIST] = write_list,
+    [RULE_AND] = write_join,          [RULE_OR] = write_join,
+    [RULE_NOT] = write_not,           [RULE_ITEMS_ANY] = write_items,
+    [RULE_ITEMS_ALL] = write_items,   [RULE_SEGMENT] = write_segment,
+    [RULE_CONSENTS] = write_consents, [RULE_DID] = write_did,
+    [RULE_STOPPED] = write_stopped,   [RULE_RESUMED] = write_resumed,
+    [RULE_SEQUENCE] = write_sequence, [RULE_STEP] = write_step,
+    [RULE_PROP] = write_named,        [RULE_CONTEXT] = write_named,
+    [RULE_FIELD] = write_field,       [RULE_ITEM] = write_named,
+    [RULE_PERSON] = write_named,      [RULE_PERSON_AT] = write_person_at,
+    [RULE_MUL] = write_comparison,    [RULE_ITEMS_COUNT] = write_items,
+    [RULE_ITEMS_SUM] = write_items,   [RULE_COUNT] = write_aggregate,
+    [RULE_DAYS] = write_aggregate,    [RULE_SUM] = write_aggregate,
+    [RULE_AVG] = write_aggregate,     [RULE_MIN] = write_aggregate,
+    [RULE_MAX] = write_aggregate,     [RULE_DISTINCT] = write_aggregate,
+    [RULE_FIRST] = write_aggregate,   [RULE_LAST] = write_aggregate,
+    [RULE_LITERAL] = write_literal,   [RULE_LIST] = write_list,
 };
 
 static void write_node(const Writer *w, const RuleNode *n)

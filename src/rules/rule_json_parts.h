@@ -46,6 +46,7 @@
     X(FIELD, "field")                                                                              \
     X(ITEM, "item")                                                                                \
     X(PERSON, "person")                                                                            \
+    X(AT, "at")                                                                                    \
     X(COUNT, "count")                                                                              \
     X(DAYS, "days_active")                                                                         \
     X(SUM, "sum")                                                                                  \

@@ -303,10 +303,24 @@ static Err read_product(Draft *d, const Members *m, RuleNode **out)
     return ERR_OK;
 }
 
+/* {"person": "level", "at": "event"} */
+static Err read_person_at(Draft *d, const Members *m, RuleNode **out)
+{
+    Str at;
+    TRY(draft_node(d, RULE_PERSON_AT, json_position(m->object), out));
+    TRY(tree_read_text(d, m->at[KEY_AT], "\"event\"", &at));
+    if (!str_eq(at, STR("event")))
+        return draft_fail(d, json_position(m->at[KEY_AT]), "rule.json",
+                          "\"at\" is \"event\": as of the event");
+    return tree_read_name(d, m->at[KEY_PERSON], &(*out)->name);
+}
+
 static Err read_operand(Draft *d, JsonValue v, RuleNode **out)
 {
     Members m;
     TRY(tree_read_members(d, v, ~UINT64_C(0), 0, &m));
+    if (m.has == (BIT(PERSON) | BIT(AT)))
+        return read_person_at(d, &m, out);
     for (size_t i = 0; i < ARRAY_LEN(NAMES); i++) {
         if (m.has != UINT64_C(1) << NAMES[i].key)
             continue;

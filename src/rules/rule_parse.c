@@ -45,7 +45,7 @@ bool parse_accept_symbol(Parser *p, const char *symbol)
 
 static const char *const OPERATORS[] = {
     "and",    "or",         "not",    "in",    "contains", "starts with", "ends with", "between",
-    "is set", "is missing", "within", "since", "before",   "where",       "then"};
+    "is set", "is missing", "within", "since", "before",   "where",       "then",      "at event"};
 
 Err parse_expected(Parser *p, const char *what)
 {
@@ -172,6 +172,17 @@ static Err parse_dotted(Parser *p, RuleOp op, RuleNode **out)
     return ERR_OK;
 }
 
+/* person.name, and behind it `at event` when it is meant as of the event */
+static Err parse_person(Parser *p, RuleNode **out)
+{
+    TRY(parse_dotted(p, RULE_PERSON, out));
+    if (!parse_accept_word(p, "at"))
+        return ERR_OK;
+    TRY(parse_expect_word(p, "event", "`event`: as of the event is `at event`"));
+    (*out)->op = RULE_PERSON_AT;
+    return ERR_OK;
+}
+
 static Err parse_name(Parser *p, RuleNode **out)
 {
     static const RuleOp MEANS[] = {RULE_PERSON, RULE_PROP, RULE_ITEM};
@@ -219,7 +230,7 @@ static Err parse_plain_factor(Parser *p, bool functions, RuleNode **out)
     if (parse_is_word(p, "context"))
         return parse_dotted(p, RULE_CONTEXT, out);
     if (parse_is_word(p, "person"))
-        return parse_dotted(p, RULE_PERSON, out);
+        return parse_person(p, out);
     if (p->token->kind != TOKEN_WORD && p->token->kind != TOKEN_NAME)
         return no_name(p, functions);
     if (!functions && parse_next_is_symbol(p, "("))
@@ -350,6 +361,8 @@ static Err parse_word_comparison(Parser *p, RuleNode *operand, RuleNode **out)
         TRY(parse_expect_word(p, "with", "`with`"));
         return finish_comparison(p, starts ? RULE_STARTS : RULE_ENDS, operand, false, out);
     }
+    if (parse_is_word(p, "at"))
+        return parse_expected(p, "a comparison (as of the event is `person.name at event`)");
     return parse_expected(p, "a comparison like ==, in, contains, between, is set");
 }
 

@@ -120,6 +120,9 @@ TEST(rule_canonical_texts_stay_as_they_are)
     expect_same(RULE_SCOPE_STEP,
                 "\"Order Completed\" where total > 300.00 CNY and store == \"S1\"");
     expect_same(RULE_SCOPE_STEP, "any of (\"A\" where x == 1, \"B\")");
+    expect_same(RULE_SCOPE_EVENT, "person.tier at event >= gold and person.at at event is missing");
+    expect_same(RULE_SCOPE_EVENT, "person.joined at event within 30d or at == 3");
+    expect_same(RULE_SCOPE_PERSON, "did(\"A\" where person.city at event in [\"x\", \"y\"])");
     expect_same(RULE_SCOPE_STEP, "any event");
 }
 
@@ -313,8 +316,6 @@ TEST(rule_unknown_names_are_warned_of_with_the_nearest_known_one)
          "line 1, column 32: no field \"suk\" is known; did you mean \"sku\"?"},
         {"person.ciyt == \"x\"",
          "line 1, column 1: no attribute \"ciyt\" is known; did you mean \"city\"?"},
-        {"segment(\"regulars\")",
-         "line 1, column 1: no segment \"regulars\" is known; did you mean \"Regulars\"?"},
         {"person.entirely_else == 1", "line 1, column 1: no attribute \"entirely_else\" is known"},
     };
     RuleKit k;
@@ -334,6 +335,15 @@ TEST(rule_unknown_names_are_warned_of_with_the_nearest_known_one)
     CHECK(rule_parse(&k.ctx, STR("x == 1"), RULE_SCOPE_EVENT, &nothing_known, &rule) == ERR_OK);
     EXPECT_I64(rule.warning_count, 0);
     rule_kit_close(&k);
+}
+
+TEST(rule_segments_that_are_not_there_are_refused_with_the_nearest_one)
+{
+    expect_refused(
+        RULE_SCOPE_PERSON, "vip == true and segment(\"regulars\")", "rule.name",
+        "line 1, column 17:", "no segment \"regulars\" is known; did you mean \"Regulars\"?");
+    expect_refused(RULE_SCOPE_EVENT, "segment(\"x\")", "rule.name",
+                   "line 1, column 1:", "no segment \"x\" is known");
 }
 
 TEST(rule_warnings_stop_at_their_limit)
@@ -423,6 +433,12 @@ TEST(rule_faults_of_grammar_point_at_the_place)
         {RULE_SCOPE_PERSON, "cuont(\"A\") > 1", "rule.name",
          "line 1, column 1:", "did you mean \"count\"?"},
         {RULE_SCOPE_PERSON, "within 3d", "rule.syntax", "line 1, column 1:", "a condition"},
+        {RULE_SCOPE_EVENT, "person.tier at now == gold", "rule.syntax",
+         "line 1, column 16:", "`at event`"},
+        {RULE_SCOPE_EVENT, "total at event > 3 CNY", "rule.syntax",
+         "line 1, column 7:", "`person.name at event`"},
+        {RULE_SCOPE_EVENT, "person.tier at == gold", "rule.syntax",
+         "line 1, column 16:", "`at event`"},
         {RULE_SCOPE_STEP, "total > 3 CNY", "rule.syntax", "line 1, column 1:", "in quotes"},
         {RULE_SCOPE_STEP, "\"A\" or \"B\"", "rule.syntax", "line 1, column 5:", "the end"},
     };
@@ -519,6 +535,10 @@ TEST(rule_faults_of_scope_say_where_a_thing_belongs)
          "line 1, column 12:", "their fields"},
         {RULE_SCOPE_EVENT, "any(items, any(items, sku == \"A\"))", "rule.scope",
          "line 1, column 16:", "records are in a property"},
+        {RULE_SCOPE_EVENT, "any(items, person.city at event == \"X\")", "rule.scope",
+         "line 1, column 12:", "their fields"},
+        {RULE_SCOPE_PERSON, "person.tier at event == gold", "rule.scope",
+         "line 1, column 1:", "as of which event?"},
         {RULE_SCOPE_EVENT, "any(items, segment(\"x\"))", "rule.scope",
          "line 1, column 12:", "their fields"},
     };
@@ -770,6 +790,9 @@ TEST(rule_json_has_an_object_per_node)
         "\"price\"},\"right\":{\"item\":\"qty\"}}}},\"low\":{\"money\":\"1.00 CNY\"},\"high\":{\"money\":\"2.00 CNY\"}},{\"op\":"
         "\"==\",\"left\":{\"prop\":\"x\"},\"right\":{\"time\":\"2026-01-31\"}},{\"op\":\"==\",\"left\":{\"prop\":\"y\"},\"right\":"
         "{\"number\":\"9007199254740993\"}}]}");
+    expect_json(
+        RULE_SCOPE_EVENT, "person.tier at event == gold",
+        "{\"op\":\"==\",\"left\":{\"person\":\"tier\",\"at\":\"event\"},\"right\":\"gold\"}");
     expect_json(RULE_SCOPE_STEP, "\"A\" where true", "{\"event\":\"A\",\"where\":true}");
 }
 
@@ -848,6 +871,16 @@ TEST(rule_json_faults_point_into_the_tree)
     };
     for (size_t i = 0; i < ARRAY_LEN(ALL); i++)
         expect_json_refused(ALL[i].json, ALL[i].reason, ALL[i].pointer, ALL[i].part);
+}
+
+TEST(rule_json_faults_of_attributes_say_what_they_are_as_of)
+{
+    expect_json_refused("{\"op\":\"is set\",\"left\":{\"person\":\"age\",\"at\":\"now\"}}",
+                        "rule.json", "/left/at", "\"event\"");
+    expect_json_refused("{\"op\":\"is set\",\"left\":{\"person\":\"age\",\"at\":\"event\"}}",
+                        "rule.scope", "/left", "which event");
+    expect_json_refused("{\"op\":\"is set\",\"left\":{\"prop\":\"age\",\"at\":\"event\"}}",
+                        "rule.json", "/left", "expected what is compared");
 }
 
 TEST(rule_json_of_ten_thousand_conditions_is_refused)

@@ -7,14 +7,38 @@
 #define DAY_MS  (24 * HOUR_MS)
 #define NOW_MS  INT64_C(1769839200000) /* 2026-01-31T14:00+08:00 */
 
+const struct RuleKitSegment RULE_KIT_SEGMENTS[KIT_SEGMENTS] = {
+    {"Regulars", "did(\"Order Completed\", within 90d, count >= 2)"},
+    {"Others",
+     "not segment(\"Regulars\") and did(any event where person.tier at event == \"gold\")"},
+    {"\xe8\x80\x81\xe5\xae\xa2",
+     "segment(\"Regulars\") and vip == true or last(\"Store Visited\").status == \"open\""},
+};
+
 void rule_kit_open(RuleKit *k, uint64_t seed)
 {
-    *k = (RuleKit){.ctx = {.arena = arena_new(1 << 16), .now_ms = NOW_MS}, .random = prng_of(seed)};
+    *k = (RuleKit){.ctx = {.arena = arena_new(1 << 16), .now_ms = NOW_MS},
+                   .random = prng_of(seed),
+                   .kept = arena_new(1 << 16)};
+    Ctx kept = {.arena = k->kept, .now_ms = NOW_MS};
+    for (size_t i = 0; i < KIT_SEGMENTS; i++)
+        CHECK(rule_parse(&kept, str_of(RULE_KIT_SEGMENTS[i].rule), RULE_SCOPE_PERSON,
+                         rule_kit_schema(), &k->segments[i]) == ERR_OK);
 }
 
 void rule_kit_close(RuleKit *k)
 {
     arena_free(k->ctx.arena);
+    arena_free(k->kept);
+}
+
+const Rule *rule_kit_segment(void *kit, Str name)
+{
+    const RuleKit *k = kit;
+    for (size_t i = 0; i < KIT_SEGMENTS; i++)
+        if (str_eq(name, str_of(RULE_KIT_SEGMENTS[i].name)))
+            return &k->segments[i];
+    return NULL;
 }
 
 uint32_t rule_kit_below(RuleKit *k, uint32_t n)
@@ -67,6 +91,8 @@ static const struct {
     {RULE_NAME_PERSON, NULL, "color", RULE_TYPE_ENUM, &COLORS},
     {RULE_NAME_PERSON, NULL, "interests", RULE_TYPE_TEXTS, NULL},
     {RULE_NAME_SEGMENT, NULL, "Regulars", RULE_TYPE_BOOL, NULL},
+    {RULE_NAME_SEGMENT, NULL, "Others", RULE_TYPE_BOOL, NULL},
+    {RULE_NAME_SEGMENT, NULL, "\xe8\x80\x81\xe5\xae\xa2", RULE_TYPE_BOOL, NULL},
 };
 
 /* A property counts when one of the events asked about may have it. */
@@ -347,8 +373,8 @@ static void put_comparison(Writer *w, RuleType type, const RuleEnum *labels)
     }
 }
 
-/* A random name of that kind and its comparison. */
-static void put_named(Writer *w, RuleNameKind kind, const char *in_front)
+/* A random name of that kind, what stands behind it, and its comparison. */
+static void put_named(Writer *w, RuleNameKind kind, const char *in_front, const char *behind)
 {
     size_t i = 0;
     do
@@ -357,6 +383,7 @@ static void put_named(Writer *w, RuleNameKind kind, const char *in_front)
     const bool odd = str_index(str_of(NAMES[i].name), ' ', 0) >= 0 || chance(w, 5);
     put(w, in_front);
     buf_addf(w->out, odd ? "`%s`" : "%s", NAMES[i].name);
+    put(w, behind);
     if (chance(w, 6))
         put(w, chance(w, 2) ? " is set" : " is  missing");
     else
@@ -386,22 +413,18 @@ static void put_item_leaf(Writer *w)
     else if (chance(w, 5))
         put_unknown(w);
     else
-        put_named(w, RULE_NAME_ITEM, "");
+        put_named(w, RULE_NAME_ITEM, "", "");
 }
 
 static void put_event_leaf(Writer *w, uint32_t depth)
 {
-    static const char *const FIXED[] = {"event == \"Store Visited\"",
-                                        "time within 5d",
-                                        "store in [\"S1\", \"S2\"]",
-                                        "source is set",
-                                        "count(items) > 2",
-                                        "sum(items, price * qty) >= 100.00 CNY",
-                                        "sum(items, qty) == 3",
-                                        "quantity * weight < 7",
-                                        "total*mystery != 0.10 CNY",
-                                        "segment(\"Regulars\")",
-                                        "true"};
+    static const char *const FIXED[] = {
+        "event == \"Store Visited\"", "time within 5d",
+        "store in [\"S1\", \"S2\"]",  "source is set",
+        "count(items) > 2",           "sum(items, price * qty) >= 100.00 CNY",
+        "sum(items, qty) == 3",       "quantity * weight < 7",
+        "total*mystery != 0.10 CNY",  "segment(\"Regulars\")",
+        "segment(\"Others\")",        "true"};
     switch (rule_kit_below(w->k, 7)) {
     case 0:
         put(w, chance(w, 2) ? "any(items" : "all( items"), comma(w);
@@ -412,10 +435,10 @@ static void put_event_leaf(Writer *w, uint32_t depth)
         put(w, "count(items where "), put_condition(w, IN_ITEM, depth), put(w, ") >= 2");
         return;
     case 2:
-        put_named(w, RULE_NAME_PERSON, "person.");
+        put_named(w, RULE_NAME_PERSON, "person.", chance(w, 2) ? " at  event" : "");
         return;
     case 3:
-        put_named(w, RULE_NAME_CONTEXT, "context.");
+        put_named(w, RULE_NAME_CONTEXT, "context.", "");
         return;
     case 4:
         put(w, PICK(w, FIXED));
@@ -424,7 +447,7 @@ static void put_event_leaf(Writer *w, uint32_t depth)
         put_unknown(w);
         return;
     default:
-        put_named(w, RULE_NAME_PROP, "");
+        put_named(w, RULE_NAME_PROP, "", "");
         return;
     }
 }
@@ -513,10 +536,10 @@ static void put_end(Writer *w, uint32_t depth)
     put(w, chance(w, 2) ? "first(" : "last("), put_step(w, depth), maybe_window(w), put(w, ")");
     switch (rule_kit_below(w->k, 4)) {
     case 0:
-        put(w, "."), put_named(w, RULE_NAME_PROP, "");
+        put(w, "."), put_named(w, RULE_NAME_PROP, "", "");
         return;
     case 1:
-        put(w, "."), put_named(w, RULE_NAME_CONTEXT, "context.");
+        put(w, "."), put_named(w, RULE_NAME_CONTEXT, "context.", "");
         return;
     case 2:
         put(w, ".store"), put_comparison(w, RULE_TYPE_TEXT, NULL);
@@ -555,7 +578,7 @@ static void put_person_leaf(Writer *w, uint32_t depth)
         put(w, PICK(w, FIXED));
         return;
     case 6:
-        put_named(w, RULE_NAME_PERSON, chance(w, 2) ? "person." : "");
+        put_named(w, RULE_NAME_PERSON, chance(w, 2) ? "person." : "", "");
         return;
     default:
         put_did(w, depth);
@@ -674,37 +697,70 @@ static Event *random_event(RuleKit *k, int64_t at_ms)
     return e;
 }
 
+enum { ATTRIBUTES = 7 };
+
+static void random_attributes(RuleKit *k, EventProp out[ATTRIBUTES])
+{
+    out[0] = (EventProp){.name = STR("city"), .type = EVENT_TEXT, .text = STR("web")};
+    out[1] =
+        (EventProp){.name = STR("tier"), .type = EVENT_TEXT, .text = TIER[rule_kit_below(k, 4)]};
+    out[2] = (EventProp){.name = STR("vip"), .type = EVENT_BOOL, .i64 = rule_kit_below(k, 2)};
+    out[3] = (EventProp){.name = STR("joined"), .type = EVENT_TIME, .i64 = NOW_MS - 3 * DAY_MS};
+    out[4] = (EventProp){.name = STR("age"), .type = EVENT_NUMBER, .i64 = rule_kit_below(k, 90)};
+    out[5] = (EventProp){.name = STR("mystery"), .type = EVENT_NONE};
+    static const Str INTERESTS[] = {{"web", 3}, {"S1", 2}};
+    out[6] = (EventProp){.name = STR("interests"),
+                         .type = EVENT_TEXTS,
+                         .texts = INTERESTS,
+                         .count = rule_kit_below(k, 3)};
+}
+
+/* Something is said of the person: of each attribute perhaps, or that it is so no longer. */
+static Event *random_record(RuleKit *k, int64_t at_ms)
+{
+    Event *e = ARENA_NEW(k->ctx.arena, Event);
+    EventProp *props = ARENA_ARRAY(k->ctx.arena, EventProp, ATTRIBUTES);
+    EventProp all[ATTRIBUTES];
+    uint32_t count = 0;
+    random_attributes(k, all);
+    for (uint32_t i = 0; i < ATTRIBUTES; i++) {
+        if (rule_kit_below(k, 2) == 0)
+            continue;
+        if (rule_kit_below(k, 4) == 0)
+            all[i] = (EventProp){.name = all[i].name, .type = EVENT_NONE};
+        props[count++] = all[i];
+    }
+    *e = (Event){.kind = EVENT_PERSON,
+                 .source = STR("till"),
+                 .id = STR("1"),
+                 .time_ms = at_ms,
+                 .received_ms = at_ms,
+                 .props = props,
+                 .prop_count = count};
+    return e;
+}
+
 void rule_kit_person(RuleKit *k, uint32_t max, uint32_t days, RuleFacts *out)
 {
     const uint32_t count = rule_kit_below(k, max + 1);
     const Event **events = ARENA_ARRAY(k->ctx.arena, const Event *, count + 1);
-    EventProp *attributes = ARENA_ARRAY(k->ctx.arena, EventProp, 7);
+    EventProp *attributes = ARENA_ARRAY(k->ctx.arena, EventProp, ATTRIBUTES);
     int64_t at_ms = NOW_MS - (int64_t)days * DAY_MS;
     for (uint32_t i = 0; i < count; i++) {
         at_ms += rule_kit_below(k, 5) == 0
                      ? 0
                      : (int64_t)rule_kit_below(k, 2 * days) * DAY_MS / (count + 1);
-        events[i] = random_event(k, at_ms);
+        const bool is_past = at_ms < NOW_MS - 4 * HOUR_MS;
+        events[i] =
+            is_past && rule_kit_below(k, 4) == 0 ? random_record(k, at_ms) : random_event(k, at_ms);
     }
-    attributes[0] = (EventProp){.name = STR("city"), .type = EVENT_TEXT, .text = STR("web")};
-    attributes[1] =
-        (EventProp){.name = STR("tier"), .type = EVENT_TEXT, .text = TIER[rule_kit_below(k, 4)]};
-    attributes[2] =
-        (EventProp){.name = STR("vip"), .type = EVENT_BOOL, .i64 = rule_kit_below(k, 2)};
-    attributes[3] =
-        (EventProp){.name = STR("joined"), .type = EVENT_TIME, .i64 = NOW_MS - 3 * DAY_MS};
-    attributes[4] =
-        (EventProp){.name = STR("age"), .type = EVENT_NUMBER, .i64 = rule_kit_below(k, 90)};
-    attributes[5] = (EventProp){.name = STR("mystery"), .type = EVENT_NONE};
-    static const Str INTERESTS[] = {{"web", 3}, {"S1", 2}};
-    attributes[6] = (EventProp){.name = STR("interests"),
-                                .type = EVENT_TEXTS,
-                                .texts = INTERESTS,
-                                .count = rule_kit_below(k, 3)};
+    random_attributes(k, attributes);
     *out = (RuleFacts){.now_ms = NOW_MS,
                        .events = events,
                        .event_count = count,
                        .attributes = attributes,
-                       .attribute_count = 7,
+                       .attribute_count = ATTRIBUTES,
+                       .segment = rule_kit_segment,
+                       .arg = k,
                        .arena = k->ctx.arena};
 }

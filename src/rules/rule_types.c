@@ -73,6 +73,8 @@ static const struct {
                    "fields of records stand inside any(...) or all(...)"},
     [RULE_PERSON] = {RULE_NAME_PERSON, BIT(PLACE_OF_PERSON) | BIT(PLACE_OF_EVENT),
                      "a condition on records sees nothing but their fields"},
+    [RULE_PERSON_AT] = {RULE_NAME_PERSON, BIT(PLACE_OF_EVENT),
+                        "as of which event? `at event` stands behind `where`"},
 };
 
 static Err check_named(Draft *d, RuleNode *n, const View *view, uint32_t level)
@@ -88,7 +90,7 @@ static Err check_named(Draft *d, RuleNode *n, const View *view, uint32_t level)
         return ERR_OK;
     }
     RuleAsk ask = {.kind = NAMES[n->op].kind, .name = n->name};
-    if (n->op != RULE_PERSON)
+    if (n->op != RULE_PERSON && n->op != RULE_PERSON_AT)
         ask.events = view->events, ask.event_count = view->event_count, ask.list = view->list;
     TRY(check_name(d, n->at, &ask, &decl));
     n->type = decl.type;
@@ -206,23 +208,15 @@ static Err check_aggregate(Draft *d, RuleNode *n, const View *view, uint32_t lev
 typedef Err (*CheckOperand)(Draft *d, RuleNode *n, const View *view, uint32_t level);
 
 static const CheckOperand OPERANDS[RULE_OP_COUNT] = {
-    [RULE_PROP] = check_named,
-    [RULE_CONTEXT] = check_named,
-    [RULE_FIELD] = check_named,
-    [RULE_ITEM] = check_named,
-    [RULE_PERSON] = check_named,
-    [RULE_MUL] = check_product,
-    [RULE_ITEMS_COUNT] = check_items_count,
-    [RULE_ITEMS_SUM] = check_items_sum,
-    [RULE_COUNT] = check_aggregate,
-    [RULE_DAYS] = check_aggregate,
-    [RULE_SUM] = check_aggregate,
-    [RULE_AVG] = check_aggregate,
-    [RULE_MIN] = check_aggregate,
-    [RULE_MAX] = check_aggregate,
-    [RULE_DISTINCT] = check_aggregate,
-    [RULE_FIRST] = check_aggregate,
-    [RULE_LAST] = check_aggregate,
+    [RULE_PROP] = check_named,          [RULE_CONTEXT] = check_named,
+    [RULE_FIELD] = check_named,         [RULE_ITEM] = check_named,
+    [RULE_PERSON] = check_named,        [RULE_PERSON_AT] = check_named,
+    [RULE_MUL] = check_product,         [RULE_ITEMS_COUNT] = check_items_count,
+    [RULE_ITEMS_SUM] = check_items_sum, [RULE_COUNT] = check_aggregate,
+    [RULE_DAYS] = check_aggregate,      [RULE_SUM] = check_aggregate,
+    [RULE_AVG] = check_aggregate,       [RULE_MIN] = check_aggregate,
+    [RULE_MAX] = check_aggregate,       [RULE_DISTINCT] = check_aggregate,
+    [RULE_FIRST] = check_aggregate,     [RULE_LAST] = check_aggregate,
 };
 
 static Err check_operand(Draft *d, const RuleNode *n, const View *view, uint32_t level)
@@ -443,7 +437,7 @@ static Err check_operator(Draft *d, const RuleNode *n, const RuleNode *operand)
 
 static bool may_be_missing(RuleOp op)
 {
-    return (op >= RULE_PROP && op <= RULE_PERSON) || op == RULE_FIRST || op == RULE_LAST;
+    return (op >= RULE_PROP && op <= RULE_PERSON_AT) || op == RULE_FIRST || op == RULE_LAST;
 }
 
 Err check_comparison(Draft *d, RuleNode *n, const View *view, uint32_t level)

@@ -12,6 +12,7 @@ const MAY = `
   campaign.write         owner marketer
   catalog.read           owner marketer clerk analyst brand privacy integrator
   catalog.write          owner marketer integrator
+  cohort.write           owner marketer analyst
   coupon.claim           owner marketer clerk integrator
   coupon.redeem          owner clerk integrator
   coupon.reverse         owner clerk integrator

@@ -552,8 +552,7 @@ test('a question that cannot be understood says where and why', async () => {
   const long = { of: 'any event', from: '2026-01-01', to: '2026-02-01', by: 'day', look_back: 399 }
   await refused('query.too_large', { lifecycle: long }, '/lifecycle/to')
   await refused('query.rule', { segment: { of: '"Page Viewed"' } }, '/segment/of')
-  await refused('query.unsupported', { segment: { of: 'segment("Regulars")' } }, '/segment/of')
-  await refused('query.unsupported', { segment: { of: 'did("Bought") and segment("Regulars")' } }, '/segment/of')
+  await refused('query.rule', { segment: { of: 'segment("Regulars")' } }, '/segment/of') // there is none
   await refused('query.one', {})
   await refused('query.one', { ...step, trend: { ...WEEK, of: 'any event' } })
   const hint = await ask({ trend: { ...WEEK, of: '"Page Veiwed"' } })

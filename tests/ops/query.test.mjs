@@ -12,6 +12,7 @@ const QUESTIONS = [
   { funnel: { steps: [{ of: '"Name 1"' }, { of: '"Name 2"' }], from: '2020-01-01', to: '2100-01-01' } },
   { segment: { of: 'did("Name 3", count >= 2) and not did("Name 4", within 2d)', limit: 5 } },
   { trend: { of: '"Name 1"', from: '2020-01-01', to: '2100-01-01', by: 'all', breakdown: ['channel'] }, people: { interval: 1, values: [{ value: 'web' }], limit: 3 } },
+  { trend: { of: '"Name 1" where segment("Threes") and person.level at event != "low"', from: '2020-01-01', to: '2100-01-01', by: 'all', breakdown: ['person.level at event'] } },
 ]
 
 const now = Date.now()
@@ -20,6 +21,9 @@ before(async () => {
   w = await openShop({ arguments: ['--engine', '1', '--engine-rows', '2048', '--clock', String(now)] })
   folder = join(w.data, 'events', 'engine')
   await send('first', 1200)
+  await w.want(200, 'PUT', '/v1/cohorts/Threes', { rule: 'did("Name 3", count >= 2)' })
+  const said = (i) => ({ id: `said${i}`, kind: 'attributes', actor: { kind: 'member', value: `m${i}` }, properties: { level: i % 2 ? 'low' : 'high' } })
+  await w.want(200, 'POST', '/v1/events', { events: Array.from({ length: 77 }, (_, i) => ({ ...said(i), time: new Date(now - 10 * 86400e3).toISOString() })) })
   await w.stop() // into files
   await w.start()
 })

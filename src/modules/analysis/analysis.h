@@ -3,18 +3,20 @@
  * computes, and back.
  *
  * A question's way: the contract parses it (analysis_http.c), rules become filters of numbers
- * (analysis_compile.c) and segments of leaves (analysis_segment.c), days become instants (analysis_days.c), the
+ * (analysis_compile.c) and segments of leaves (analysis_segment.c), cohorts and attributes who fulfils them and when
+ * (analysis_cohort.c, analysis_persons.c), days become instants (analysis_days.c), the
  * engine answers (engine/query.h, engine/segment.h).
  *
  * Owns:     nothing.
  * Promises: a condition selects the same events as rules/rule_eval.h, event by event, and a rule about persons the
  *           same persons, as far as their values are in the columns (docs/formats/query.md says which are not);
  *           other questions are refused.
- * Depends:  engine, rules, setting.      Threads: any.
+ * Depends:  engine, rules, setting, cohort.      Threads: any.
  */
 #pragma once
 
 #include "base/zone.h"
+#include "engine/changes.h"
 #include "engine/engine.h"
 #include "engine/segment.h"
 #include "modules/setting/setting.h"
@@ -34,14 +36,31 @@ AnalysisCalendar analysis_calendar(Arena *arena, const Settings *s);
 
 /* ---- conditions ---------------------------------------------------------------------------------- */
 
+/* A cohort: a rule of scope PERSON with a name. */
+typedef struct AnalysisCohort {
+    Str name, rule;
+    const Rule *read;              /* NULL until a condition names it */
+    struct AnalysisPersons *found; /* who is in it, of the question under way */
+} AnalysisCohort;
+
+/* All there are.  Most questions name none: what is made before they are known fails with BUSY "query.cohorts" when
+ * it names one, and is to be made once more with them. */
+typedef struct AnalysisCohorts {
+    bool known;
+    AnalysisCohort *at;
+    size_t count;
+    uint32_t nested; /* in how many the condition being made stands */
+} AnalysisCohorts;
+
 /* What the engine knows about names, for rules; hold the engine's schema while rules are made with it. */
 typedef struct AnalysisNames {
     const Schema *schema;
     const Settings *settings;
     AnalysisCalendar calendar; /* that dates in rules are meant in */
+    AnalysisCohorts *cohorts;  /* of the question */
 } AnalysisNames;
 
-/* With the chain's calendar. */
+/* With the chain's calendar, and cohorts that are not known yet. */
 AnalysisNames analysis_names(Arena *arena, const Schema *schema, const Settings *s);
 
 /* What a property of that type is in rules. */
@@ -54,15 +73,15 @@ enum { ANALYSIS_CODES_MAX = 64 << 20 };
 
 /* The conditions of one question that wait: on texts, and on attributes of persons; all zero at first. */
 typedef struct AnalysisTexts {
-    struct AnalysisText *waiting;    /* to be asked of every text */
-    struct AnalysisPersons *persons; /* to be asked of everybody */
-    uint32_t codes;                  /* that the filters know, of ANALYSIS_CODES_MAX */
+    struct AnalysisText *waiting;         /* to be asked of every text */
+    struct AnalysisPersons *first, *last; /* to be asked of everybody, in this order */
+    uint32_t codes;                       /* that the filters know, of ANALYSIS_CODES_MAX */
 } AnalysisTexts;
 
 /*
  * A rule of scope STEP as a select; its time range stays as it is.  Everything lives in ctx->arena, the rule
  * too until the question was asked.  The select is whole after analysis_ask_texts() and analysis_ask_persons().
- * Errors: INVALID "query.unsupported", the hint names the part: segments, consents.  INVALID "query.too_large": over
+ * Errors: INVALID "query.unsupported", the hint names the part: consents.  INVALID "query.too_large": over
  * ANALYSIS_CODES_MAX.
  */
 MUST_USE Err analysis_compile(Ctx *ctx, const AnalysisNames *names, const Rule *rule,
@@ -83,10 +102,17 @@ MUST_USE Err analysis_records(Ctx *ctx, const AnalysisNames *names, const Rule *
 MUST_USE Err analysis_ask_texts(Ctx *ctx, const AnalysisTexts *texts, int64_t until_us);
 
 /*
- * Asks the conditions on attributes: who fulfils them as of ctx->now_ms.  One pass over what was said of persons
- * for each; behind analysis_ask_texts().  Errors: those of query_segment().
+ * Asks the conditions on attributes: who fulfils them as of ctx->now_ms, or from when to when.  One pass over what was
+ * said of persons for each; behind analysis_ask_texts().  Errors: those of query_segment() and query_changes().
  */
 MUST_USE Err analysis_ask_persons(Ctx *ctx, const Query *q, const AnalysisTexts *texts);
+
+/*
+ * The values of an attribute of persons, as of each event or as of ctx->now_ms: NULL when nobody has had it.  Found by
+ * analysis_ask_persons().
+ */
+const Changes *analysis_attribute_values(Ctx *ctx, const AnalysisNames *names, Str name,
+                                         bool at_event, AnalysisTexts *texts);
 
 /*
  * A rule of scope PERSON as a segment: who fulfils it as of ctx->now_ms.  A person is an actor here, and the engine's

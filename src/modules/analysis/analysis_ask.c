@@ -9,7 +9,7 @@
 
 /* ---- conditions ---------------------------------------------------------------------------------- */
 
-static void keep_warnings(Asking *a, const Rule *rule)
+void ask_keep_warnings(Asking *a, const Rule *rule)
 {
     ApiQueryAnswer *out = a->answer;
     for (uint32_t i = 0; i < rule->warning_count && out->warnings_count < ASK_WARNINGS_MAX; i++)
@@ -43,7 +43,7 @@ Err ask_select(Asking *a, Str json, const char *pointer, ScanSelect *out)
 {
     Rule rule;
     TRY(blamed(a->ctx, pointer, read_rule(a, json, RULE_SCOPE_STEP, &rule)));
-    keep_warnings(a, &rule);
+    ask_keep_warnings(a, &rule);
     return blamed(a->ctx, pointer, analysis_compile(a->ctx, &a->names, &rule, &a->texts, out));
 }
 
@@ -66,7 +66,7 @@ static Err make_persons(Asking *a, Str json, const char *pointer, const Segment 
 {
     Rule rule;
     TRY(blamed(a->ctx, pointer, read_rule(a, json, RULE_SCOPE_PERSON, &rule)));
-    keep_warnings(a, &rule);
+    ask_keep_warnings(a, &rule);
     return blamed(a->ctx, pointer, analysis_segment(a->ctx, &a->names, &rule, &a->texts, out));
 }
 
@@ -106,6 +106,25 @@ static const SchemaProp *named(const Schema *schema, Str name)
                : schema_find_field(schema, list, str_slice(name, (size_t)dot + 1, name.len));
 }
 
+/* person.level, or as of each event `person.level at event`.  False: nobody has had it, or it is a list. */
+static bool find_attribute(Asking *a, Str name, AskProperty *out)
+{
+    static const Str PERSON = {"person.", 7}, AT_EVENT = {" at event", 9};
+    if (!str_starts_with(name, PERSON))
+        return false;
+    const bool at_event = str_ends_with(name, AT_EVENT);
+    const Str attribute =
+        str_slice(name, PERSON.len, at_event ? name.len - AT_EVENT.len : name.len);
+    const SchemaProp *p = schema_find_prop(a->names.schema, SCHEMA_PERSON, attribute);
+    if (p == NULL || p->type == EVENT_TEXTS || p->type == EVENT_ITEMS)
+        return false;
+    const Changes *changes =
+        analysis_attribute_values(a->ctx, &a->names, attribute, at_event, &a->texts);
+    *out = (AskProperty){.scan = changes->value, .type = p->type};
+    out->scan.changes = changes;
+    return true;
+}
+
 static Err find_property(Asking *a, Str name, const char *pointer, AskProperty *out)
 {
     static const struct {
@@ -118,6 +137,8 @@ static Err find_property(Asking *a, Str name, const char *pointer, AskProperty *
             *out = (AskProperty){.scan = {FIELDS[i].prop, 0, false}, .type = EVENT_TEXT};
             return ERR_OK;
         }
+    if (find_attribute(a, name, out))
+        return ERR_OK;
     const SchemaProp *p = named(a->names.schema, name);
     if (p == NULL || p->type == EVENT_TEXTS || p->type == EVENT_ITEMS)
         return fail_field(a->ctx, pointer, "query.property",
@@ -216,7 +237,7 @@ Err ask_records(Asking *a, Str json, const char *pointer, AskTrend *out)
     Rule rule;
     uint32_t list = PROP_NONE;
     TRY(blamed(a->ctx, pointer, read_rule(a, json, RULE_SCOPE_EVENT, &rule)));
-    keep_warnings(a, &rule);
+    ask_keep_warnings(a, &rule);
     if (rule.root->op != RULE_ITEMS_ANY)
         return fail_field(a->ctx, pointer, "query.rule", "write any(LIST, CONDITION)");
     TRY(blamed(a->ctx, pointer,

@@ -51,6 +51,9 @@ MUST_USE Err ask_without_calendar(Asking *a, const ApiQuery *in, const char *wha
 
 /* ---- on the way in, under the schema's lock ------------------------------------------------------ */
 
+/* Puts what the rule warns of to the answer. */
+void ask_keep_warnings(Asking *a, const Rule *rule);
+
 /* A rule of scope step.  `pointer`: of whom an error tells.  The rule's warnings go to the answer. */
 MUST_USE Err ask_select(Asking *a, Str json, const char *pointer, ScanSelect *out);
 
@@ -64,7 +67,8 @@ MUST_USE Err ask_range(Asking *a, int32_t from, int32_t to, ScanSelect *out);
 /* A rule of scope person: who fulfils it does not depend on the question's calendar, it is the chain's. */
 MUST_USE Err ask_persons(Asking *a, Str json, const char *pointer, const Segment **out);
 
-/* A property by the name that people write: total, context.page, event, store, source; lines.sku, of records. */
+/* A property by the name that people write: total, context.page, event, store, source; lines.sku, of records;
+ * person.level, and `person.level at event`. */
 typedef struct AskProperty {
     ScanProp scan;
     EventType type;

@@ -33,7 +33,7 @@ Filter *compiler_filter(Compiler *c, FilterKind kind)
     return f;
 }
 
-static const Filter *negated(Compiler *c, const Filter *f)
+const Filter *compiler_negated(Compiler *c, const Filter *f)
 {
     const Filter **args = ARENA_ARRAY(c->ctx->arena, const Filter *, 1);
     args[0] = f;
@@ -93,6 +93,7 @@ Err compiler_operand(Compiler *c, const RuleNode *n, RuleType wanted, Operand *o
         *out = field(c, n->field);
         return ERR_OK;
     case RULE_PERSON: /* a whole comparison is about the person: see about_person() */
+    case RULE_PERSON_AT:
         if (!c->of_person)
             return unsupported(c, n, "an attribute of persons");
         *out = property(c, n, wanted);
@@ -390,7 +391,7 @@ static Err is_set(Compiler *c, const RuleNode *n, const Filter **out)
     uint8_t *codes = NULL;
     TRY(codes_filter(c, &o, 0, 1, &missing, &codes));
     codes[0] = 1;
-    *out = negated(c, missing);
+    *out = compiler_negated(c, missing);
     return ERR_OK;
 }
 
@@ -434,11 +435,11 @@ static Err all_args(Compiler *c, const RuleNode *n, FilterKind kind, const Filte
 static Err complement(Compiler *c, Err err, const Filter **out)
 {
     TRY(err);
-    *out = negated(c, *out);
+    *out = compiler_negated(c, *out);
     return ERR_OK;
 }
 
-static Err comparison_of_row(Compiler *c, const RuleNode *n, const Filter **out)
+Err compiler_comparison(Compiler *c, const RuleNode *n, const Filter **out)
 {
     switch ((int)n->op) {
     case RULE_EQ:
@@ -479,19 +480,29 @@ static Err comparison_of_row(Compiler *c, const RuleNode *n, const Filter **out)
 /* What is said of the event's person: everybody is asked before the events are. */
 static Err about_person(Compiler *c, const RuleNode *n, const Filter **out)
 {
-    struct AnalysisPersons *p = ARENA_NEW(c->ctx->arena, struct AnalysisPersons);
+    const Segment *who = NULL;
     Filter *f = compiler_filter(c, FILTER_PERSONS);
-    TRY(analysis_attribute(c->ctx, c->names, n, c->texts, &p->who));
-    *p = (struct AnalysisPersons){c->texts->persons, p->who, f};
-    c->texts->persons = p;
+    TRY(analysis_attribute(c->ctx, c->names, n, c->texts, &who));
+    struct AnalysisPersons *p = analysis_persons_later(c->ctx, c->texts);
+    p->who = who;
+    p->filter = f;
+    p->nobody = who->otherwise || who->kind == SEGMENT_AND; /* it has no attributes */
     *out = f;
     return ERR_OK;
 }
 
+static bool is_of(const RuleNode *n, RuleOp op)
+{
+    return n->count > 0 && n->args[0]->op == op;
+}
+
 static Err leaf(Compiler *c, const RuleNode *n, const Filter **out)
 {
-    const bool of_person = n->count > 0 && n->args[0]->op == RULE_PERSON;
-    return of_person && !c->of_person ? about_person(c, n, out) : comparison_of_row(c, n, out);
+    if (is_of(n, RULE_PERSON) && !c->of_person)
+        return about_person(c, n, out);
+    if (is_of(n, RULE_PERSON_AT) && !c->of_person)
+        return compiler_changes(c, n, out);
+    return compiler_comparison(c, n, out);
 }
 
 /* Recursion: a rule's tree is at most RULE_DEPTH_MAX deep, and a filter's at most two levels deeper. */
@@ -507,6 +518,8 @@ Err compiler_condition(Compiler *c, const RuleNode *n, const Filter **out)
     case RULE_LITERAL:
         *out = compiler_filter(c, n->value.i64 != 0 ? FILTER_ALL : FILTER_NONE);
         return ERR_OK;
+    case RULE_SEGMENT:
+        return analysis_cohort(c->ctx, c->names, n, c->texts, out);
     default:
         return leaf(c, n, out);
     }
@@ -622,76 +635,5 @@ Err analysis_column(Ctx *ctx, const AnalysisNames *names, const RuleNode *n, Rul
     if (o.kind == OPERAND_LIST)
         return unsupported(&c, n, "a list");
     *out = o.kind == OPERAND_MISSING ? (ScanProp){PROP_NONE, 0} : (ScanProp){o.prop, o.scale};
-    return ERR_OK;
-}
-
-/* ---- persons -------------------------------------------------------------------------------------- */
-
-/* The attribute is, or was, said there. */
-static const Filter *says(Compiler *c, uint32_t attribute, Str name)
-{
-    const SchemaProp *gone = schema_find_prop(c->names->schema, SCHEMA_GONE, name);
-    const Filter **args = ARENA_ARRAY(c->ctx->arena, const Filter *, 2);
-    const SchemaProp *p = schema_prop_at(c->names->schema, attribute);
-    static const uint8_t MISSING[] = {1};
-    Filter *set = compiler_filter(c, p->type == EVENT_TEXT ? FILTER_CODES : FILTER_RANGE);
-    *set = (Filter){.kind = set->kind, .prop = attribute, .min = INT64_MIN + 1, .max = INT64_MAX};
-    if (p->type == EVENT_TEXT) {
-        set->codes = MISSING;
-        set->code_count = 1;
-    }
-    args[0] = p->type == EVENT_TEXT ? negated(c, set) : set;
-    if (gone == NULL)
-        return args[0];
-    Filter *removed = compiler_filter(c, FILTER_RANGE);
-    removed->prop = gone->id;
-    removed->min = removed->max = 1;
-    args[1] = removed;
-    return compiler_gather(c, FILTER_OR, args, 2);
-}
-
-Err analysis_attribute(Ctx *ctx, const AnalysisNames *names, const RuleNode *comparison,
-                       AnalysisTexts *texts, const Segment **out)
-{
-    static const uint32_t ATTRIBUTES[] = {PART_PERSON};
-    Compiler c = {.ctx = ctx, .names = names, .texts = texts, .of_person = true};
-    const Filter *holds = NULL;
-    const RuleNode *of = comparison->args[0];
-    const bool otherwise = comparison->op == RULE_NE || comparison->op == RULE_NOT_IN ||
-                           comparison->op == RULE_IS_MISSING;
-    TRY(comparison_of_row(&c, comparison, &holds));
-    Segment *s = ARENA_NEW(ctx->arena, Segment);
-    *out = s;
-    const SchemaProp *p = schema_find_prop(names->schema, SCHEMA_PERSON, of->name);
-    if (p == NULL) { /* nobody has it */
-        *s = (Segment){.kind = otherwise ? SEGMENT_AND : SEGMENT_OR};
-        return ERR_OK;
-    }
-    ScanSelect *selects = ARENA_ARRAY(ctx->arena, ScanSelect, 2);
-    const Filter **both = ARENA_ARRAY(ctx->arena, const Filter *, 2);
-    both[0] = says(&c, p->id, of->name);
-    both[1] = holds;
-    for (int i = 0; i < 2; i++)
-        selects[i] =
-            (ScanSelect){.events = ATTRIBUTES,
-                         .event_count = 1,
-                         .from_ms = 0,
-                         .to_ms = ctx->now_ms + 1,
-                         .filter = i == 0 ? both[0] : compiler_gather(&c, FILTER_AND, both, 2)};
-    *s = (Segment){
-        .kind = SEGMENT_LAST, .selects = selects, .select_count = 2, .otherwise = otherwise};
-    return ERR_OK;
-}
-
-/* Nobody has no attributes. */
-Err analysis_ask_persons(Ctx *ctx, const Query *q, const AnalysisTexts *texts)
-{
-    for (const struct AnalysisPersons *p = texts->persons; p != NULL; p = p->next) {
-        SegmentResult who;
-        TRY(query_segment(ctx, q, p->who, &who));
-        who.people.bits[0] |= p->who->otherwise || p->who->kind == SEGMENT_AND;
-        p->filter->persons = who.people.bits;
-        p->filter->person_count = who.people.person_count;
-    }
     return ERR_OK;
 }

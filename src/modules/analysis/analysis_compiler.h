@@ -2,6 +2,7 @@
  * modules/analysis/analysis_compiler.h -- what the parts of the compiler of conditions share.  Private to them.
  *
  *   analysis_compile.c   texts, numbers, comparisons, trees, steps
+ *   analysis_persons.c   attributes of persons
  *   analysis_records.c   products, records, lists of texts
  *
  * Owns: nothing; everything lives in ctx->arena.  Threads: one compiler each.
@@ -39,6 +40,7 @@ typedef struct Operand {
 
 Filter *compiler_filter(Compiler *c, FilterKind kind);
 Filter *compiler_gather(Compiler *c, FilterKind kind, const Filter **args, uint32_t count);
+const Filter *compiler_negated(Compiler *c, const Filter *f);
 
 MUST_USE Err compiler_condition(Compiler *c, const RuleNode *n, const Filter **out);
 MUST_USE Err compiler_operand(Compiler *c, const RuleNode *n, RuleType wanted, Operand *out);
@@ -46,6 +48,14 @@ MUST_USE Err compiler_operand(Compiler *c, const RuleNode *n, RuleType wanted, O
 /* It is one of these; what nobody has had falls out.  Of none, FILTER_NONE. */
 MUST_USE Err compiler_texts_in(Compiler *c, const Operand *o, const Str *texts, uint32_t count,
                                const Filter **out);
+
+/* A condition that is no tree of others, on one row. */
+MUST_USE Err compiler_comparison(Compiler *c, const RuleNode *n, const Filter **out);
+
+/* ---- analysis_persons.c --------------------------------------------------------------------------- */
+
+/* A comparison of a PERSON_AT: FILTER_CHANGES, or all or none. */
+MUST_USE Err compiler_changes(Compiler *c, const RuleNode *n, const Filter **out);
 
 /* ---- analysis_records.c --------------------------------------------------------------------------- */
 

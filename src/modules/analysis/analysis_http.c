@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "events/events.h"
 #include "modules/analysis/analysis_ask.h"
+#include "modules/cohort/cohort.h"
 
 #include <stdio.h>
 
@@ -78,6 +79,34 @@ static int find_questions(const ApiQuery *in, const Question **out)
     return count;
 }
 
+static Err load_cohorts(Ctx *ctx, AnalysisCohorts *out)
+{
+    Cohort *cohorts = NULL;
+    TRY(cohort_list(ctx, &cohorts, &out->count));
+    out->at = ARENA_ARRAY(ctx->arena, AnalysisCohort, out->count + 1);
+    for (size_t i = 0; i < out->count; i++)
+        out->at[i] = (AnalysisCohort){.name = cohorts[i].name, .rule = cohorts[i].rule};
+    out->known = true;
+    return ERR_OK;
+}
+
+/* A question that names a cohort is made twice: who names none does not read them. */
+static Err ask(Asking *a, const Query *q, const Question *question, const ApiQuery *in)
+{
+    AnalysisCohorts *cohorts = a->names.cohorts;
+    Err err = question->ask(a, q, in);
+    if (err != ERR_BUSY || !str_eq(str_of(a->ctx->fault.reason), STR("query.cohorts")))
+        return err;
+    TRY(load_cohorts(a->ctx, cohorts));
+    a->texts = (AnalysisTexts){0};
+    a->answer->warnings_count = 0;
+    err = question->ask(a, q, in);
+    for (size_t i = 0; i < cohorts->count; i++)
+        if (cohorts->at[i].read != NULL)
+            ask_keep_warnings(a, cohorts->at[i].read);
+    return err;
+}
+
 static Err query(Work *work, Call *call)
 {
     Ctx *ctx = work->ctx;
@@ -101,7 +130,7 @@ static Err query(Work *work, Call *call)
     const int64_t began_us = clock_mono_us();
     ScanView *view = engine_view(work->engine);
     const Query q = {.view = view, .crew = work->crew, .until_us = work->deadline_us};
-    const Err err = question->ask(&a, &q, in);
+    const Err err = ask(&a, &q, question, in);
     engine_view_done(view);
     a.answer->took_us = clock_mono_us() - began_us;
     const bool is_damage =

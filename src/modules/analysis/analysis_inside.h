@@ -20,12 +20,22 @@ MUST_USE Err analysis_step(Ctx *ctx, const AnalysisNames *names, const RuleNode 
 MUST_USE Err analysis_filter(Ctx *ctx, const AnalysisNames *names, const RuleNode *condition,
                              AnalysisTexts *texts, const Filter **out);
 
-/* A condition on events that waits for who the persons are. */
+/* What a question has to know of all persons before it can be asked. */
 struct AnalysisPersons {
     struct AnalysisPersons *next;
-    const Segment *who;
-    Filter *filter; /* FILTER_PERSONS */
+    const Segment *who; /* a condition waits for who they are ... */
+    Filter *filter;     /* ... FILTER_PERSONS, in which ... */
+    bool nobody;        /* ... nobody is, too; */
+    Changes *changes;   /* or for when they were */
 };
+
+/* It waits behind all that wait already. */
+struct AnalysisPersons *analysis_persons_later(Ctx *ctx, AnalysisTexts *texts);
+
+/* Who is in the cohort that a SEGMENT names; of one question each is asked once.  Errors: those of analysis_segment();
+ * INVALID "query.rule" when its rule cannot be read any more; BUSY "query.cohorts" as AnalysisCohorts says. */
+MUST_USE Err analysis_cohort(Ctx *ctx, const AnalysisNames *names, const RuleNode *n,
+                             AnalysisTexts *texts, const Filter **out);
 
 /* Who fulfils a comparison whose first operand is a PERSON, by what was said of it last.  Whole after
  * analysis_ask_texts(). */

@@ -34,15 +34,24 @@ static const SchemaProp *find_field(const Schema *schema, const RuleAsk *ask)
     return list == NULL ? NULL : schema_find_field(schema, list, ask->name);
 }
 
+/* Before they are known, who makes the condition is told. */
+static RuleDecl lookup_cohort(const AnalysisCohorts *cohorts, Str name)
+{
+    bool known = !cohorts->known;
+    for (size_t i = 0; i < cohorts->count && !known; i++)
+        known = str_eq(cohorts->at[i].name, name);
+    return (RuleDecl){.known = known};
+}
+
 static RuleDecl lookup(void *arg, const RuleAsk *ask)
 {
     const Schema *schema = ((const AnalysisNames *)arg)->schema;
+    if (ask->kind == RULE_NAME_SEGMENT)
+        return lookup_cohort(((const AnalysisNames *)arg)->cohorts, ask->name);
     SchemaSpace space;
     const bool is_prop = is_space(ask->kind, &space);
     if (ask->kind == RULE_NAME_EVENT)
         return (RuleDecl){.known = schema_find_event(schema, ask->name) != 0};
-    if (!is_prop && ask->kind != RULE_NAME_ITEM)
-        return (RuleDecl){.known = true}; /* nobody can say yet */
     const SchemaProp *p =
         is_prop ? schema_find_prop(schema, space, ask->name) : find_field(schema, ask);
     return p == NULL ? (RuleDecl){0}
@@ -53,6 +62,11 @@ static bool known(void *arg, const RuleAsk *ask, size_t i, Str *name)
 {
     const Schema *schema = ((const AnalysisNames *)arg)->schema;
     SchemaSpace space;
+    const AnalysisCohorts *cohorts = ((const AnalysisNames *)arg)->cohorts;
+    if (ask->kind == RULE_NAME_SEGMENT) {
+        *name = i < cohorts->count ? cohorts->at[i].name : STR("");
+        return i < cohorts->count;
+    }
     if (ask->kind == RULE_NAME_EVENT && i < schema_event_count(schema)) {
         *name = schema_event_name(schema, (uint32_t)i + 1);
         return true;
@@ -75,7 +89,8 @@ static int64_t to_utc(void *arg, int64_t local_ms)
 
 AnalysisNames analysis_names(Arena *arena, const Schema *schema, const Settings *s)
 {
-    return (AnalysisNames){schema, s, analysis_calendar(arena, s)};
+    return (AnalysisNames){schema, s, analysis_calendar(arena, s),
+                           ARENA_NEW(arena, AnalysisCohorts)};
 }
 
 RuleSchema analysis_rule_schema(const AnalysisNames *names)

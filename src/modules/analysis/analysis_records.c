@@ -11,8 +11,10 @@
 /* The property that the node names, of events or of the records in question; NULL: none has had it. */
 const SchemaProp *compiler_named(const Compiler *c, const RuleNode *n)
 {
-    static const SchemaSpace SPACES[RULE_OP_COUNT] = {
-        [RULE_PROP] = SCHEMA_EVENT, [RULE_CONTEXT] = SCHEMA_CONTEXT, [RULE_PERSON] = SCHEMA_PERSON};
+    static const SchemaSpace SPACES[RULE_OP_COUNT] = {[RULE_PROP] = SCHEMA_EVENT,
+                                                      [RULE_CONTEXT] = SCHEMA_CONTEXT,
+                                                      [RULE_PERSON] = SCHEMA_PERSON,
+                                                      [RULE_PERSON_AT] = SCHEMA_PERSON};
     if (n->op == RULE_ITEM)
         return schema_find_field(c->names->schema, c->list, n->name);
     return schema_find_prop(c->names->schema, SPACES[n->op], n->name);
@@ -154,7 +156,8 @@ Err compiler_texts_have(Compiler *c, const SchemaProp *list, const Str *texts, u
 /* The list of texts that is asked what it contains; NULL: it is none. */
 const SchemaProp *compiler_texts(const Compiler *c, const RuleNode *n)
 {
-    if (n->op != RULE_PROP && n->op != RULE_CONTEXT && !(n->op == RULE_PERSON && c->of_person))
+    const bool of_person = n->op == RULE_PERSON || n->op == RULE_PERSON_AT;
+    if (n->op != RULE_PROP && n->op != RULE_CONTEXT && !(of_person && c->of_person))
         return NULL;
     const SchemaProp *list = list_of(c, n);
     return list != NULL && list->type == EVENT_TEXTS ? list : NULL;

@@ -380,6 +380,13 @@ static Err make_comparison(const Maker *m, const RuleNode *n, const Segment **ou
     return analysis_unsupported(m->ctx, n->args[0], "this value");
 }
 
+static Err make_cohort(const Maker *m, const RuleNode *n, const Segment **out)
+{
+    Segment *s = new_segment(m, SEGMENT_PERSONS);
+    *out = s;
+    return analysis_cohort(m->ctx, m->names, n, m->texts, &s->persons);
+}
+
 static Err make_joined(const Maker *m, const RuleNode *n, SegmentKind kind, const Segment **out)
 {
     const Segment **args;
@@ -410,6 +417,8 @@ static Err make(const Maker *m, const RuleNode *n, const Segment **out)
         return make_resumed(m, n, out);
     case RULE_SEQUENCE:
         return make_sequence(m, n, out);
+    case RULE_SEGMENT:
+        return make_cohort(m, n, out);
     default:
         break;
     }

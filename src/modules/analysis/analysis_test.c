@@ -42,16 +42,16 @@ static void find_matches(Shop *s, const ScanView *view, const ScanSelect *select
 #define NOT_ASKED UINT32_MAX
 
 /* How many events the rule holds for; each is compared.  NOT_ASKED: it was refused. */
-static uint32_t compare_rule(Shop *s, ScanView *view, const AnalysisNames *names, Str text,
-                             Crew *crew, Matches *m)
+static uint32_t compare_rule(Shop *s, ScanView *view, Str text, Crew *crew, Matches *m)
 {
+    const AnalysisNames names = shop_names(s);
     Ctx ctx = {.arena = arena_new(1 << 16), .now_ms = s->kit.ctx.now_ms};
     Rule rule;
     ScanSelect select = {.from_ms = 0, .to_ms = INT64_MAX};
     AnalysisTexts texts = {0};
     uint32_t hits = NOT_ASKED;
     if (rule_parse(&ctx, text, RULE_SCOPE_STEP, rule_kit_schema(), &rule) == ERR_OK &&
-        analysis_compile(&ctx, names, &rule, &texts, &select) == ERR_OK) {
+        analysis_compile(&ctx, &names, &rule, &texts, &select) == ERR_OK) {
         CHECK(analysis_ask_texts(&ctx, &texts, 0) == ERR_OK);
         CHECK(analysis_ask_persons(&ctx, &(Query){.view = view, .crew = crew}, &texts) == ERR_OK);
         find_matches(s, view, &select, m);
@@ -61,6 +61,10 @@ static uint32_t compare_rule(Shop *s, ScanView *view, const AnalysisNames *names
             const RuleFacts facts = {.now_ms = ctx.now_ms,
                                      .calendar = shop_calendar(s),
                                      .arena = ctx.arena,
+                                     .events = who->events,
+                                     .event_count = who->event_count,
+                                     .segment = who->segment,
+                                     .arg = who->arg,
                                      .attributes = who->attributes,
                                      .attribute_count = who->attribute_count};
             const bool want = rule_event_matches(&rule, &facts, s->events[e]);
@@ -83,13 +87,12 @@ TEST(analysis_a_condition_selects_the_events_that_it_holds_for)
     Matches *m = calloc(1, sizeof *m);
     CHECK(m != NULL);
     ScanView *view = engine_view(s.engine);
-    const AnalysisNames names = shop_names(&s);
     Crew *crew = crew_new(1);
     uint32_t asked = 0, some = 0;
     for (int i = 0; i < RULES; i++) {
         Buf text = BUF_MAX(RULE_BYTES_MAX * 4);
         rule_kit_random(&s.kit, RULE_SCOPE_STEP, &text);
-        const uint32_t hits = compare_rule(&s, view, &names, buf_str(&text), crew, m);
+        const uint32_t hits = compare_rule(&s, view, buf_str(&text), crew, m);
         asked += hits != NOT_ASKED;
         some += hits > 0 && hits < s.count;
         buf_free(&text);
@@ -208,7 +211,6 @@ TEST(analysis_conditions_on_records_products_and_texts_select_the_events_that_th
     Matches *m = calloc(1, sizeof *m);
     CHECK(m != NULL);
     ScanView *view = engine_view(s.engine);
-    const AnalysisNames names = shop_names(&s);
     Crew *crew = crew_new(1);
     uint32_t some = 0;
     for (int i = 0; i < RULES; i++) {
@@ -219,7 +221,7 @@ TEST(analysis_conditions_on_records_products_and_texts_select_the_events_that_th
             buf_addf(&text, " %s ", ONE_OF(&s, "and", "or"));
             put_about_items(&s, &text);
         }
-        const uint32_t hits = compare_rule(&s, view, &names, buf_str(&text), crew, m);
+        const uint32_t hits = compare_rule(&s, view, buf_str(&text), crew, m);
         if (hits == NOT_ASKED)
             fprintf(stderr, "refused: %.*s\n", STR_ARG(buf_str(&text)));
         CHECK(hits != NOT_ASKED);
@@ -250,7 +252,6 @@ TEST(analysis_what_cannot_be_asked_of_all_events_is_refused)
     engine_view_done(engine_view(s.engine));
     const AnalysisNames names = shop_names(&s);
     static const char *const refused[] = {
-        "any event where segment(\"vip\")",
         "any event where consents(\"sms\", \"marketing\")",
     };
     for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
@@ -260,6 +261,51 @@ TEST(analysis_what_cannot_be_asked_of_all_events_is_refused)
         EXPECT_STREQ(reason, "query.unsupported");
     }
     EXPECT_STREQ(why_refused(&names, &s.kit.ctx, "any event where never_seen == 3"), "");
+    shop_close(&s);
+}
+
+TEST(analysis_a_cohort_is_made_once_for_each_question_and_waits_until_cohorts_are_known)
+{
+    Shop s;
+    shop_open(&s, 77);
+    engine_view_done(engine_view(s.engine));
+    const AnalysisNames names = shop_names(&s);
+    Ctx *ctx = &s.kit.ctx;
+    const char *text = "any event where segment(\"Others\") or not segment(\"Regulars\")";
+    names.cohorts->known = false;
+    EXPECT_STREQ(why_refused(&names, ctx, text), "query.cohorts");
+    names.cohorts->known = true;
+    Rule rule;
+    AnalysisTexts texts = {0};
+    ScanSelect select = {.from_ms = 0};
+    CHECK(rule_parse(ctx, str_of(text), RULE_SCOPE_STEP, rule_kit_schema(), &rule) == ERR_OK);
+    CHECK(analysis_compile(ctx, &names, &rule, &texts, &select) == ERR_OK);
+    const Filter *others = select.filter->args[0], *regulars = select.filter->args[1]->args[0];
+    EXPECT_I64(others->kind, FILTER_PERSONS);
+    CHECK(regulars->kind == FILTER_PERSONS && regulars != others);
+    CHECK(texts.first == names.cohorts->at[0].found); /* before the others, who need them */
+    CHECK(texts.last == names.cohorts->at[1].found);
+    ScanSelect again = {.from_ms = 0};
+    CHECK(analysis_compile(ctx, &names, &rule, &texts, &again) == ERR_OK);
+    CHECK(again.filter->args[0] == others && texts.last == names.cohorts->at[1].found);
+    shop_close(&s);
+}
+
+TEST(analysis_cohorts_have_an_end_to_how_deep_they_go)
+{
+    Shop s;
+    shop_open(&s, 77);
+    engine_view_done(engine_view(s.engine));
+    const AnalysisNames names = shop_names(&s);
+    Ctx *ctx = &s.kit.ctx;
+    AnalysisCohort *c = names.cohorts->at;
+    c[0].rule = STR("did(any event) and segment(\"Others\")");
+    c[1].rule = STR("not segment(\"Regulars\")");
+    EXPECT_STREQ(why_refused(&names, ctx, "any event where segment(\"Others\")"), "query.rule");
+    CHECK(strstr(ctx->fault.hint, "deep") != NULL);
+    c[0].rule = STR("did(any event) and age == \"x\"");
+    EXPECT_STREQ(why_refused(&names, ctx, "any event where segment(\"Regulars\")"), "query.rule");
+    CHECK(strstr(ctx->fault.hint, "in the cohort \"Regulars\": line 1, column 27") != NULL);
     shop_close(&s);
 }
 

@@ -16,7 +16,7 @@ typedef struct Shop {
     char path[64];
     Engine *engine;
     const Event **events;
-    uint32_t count;
+    uint32_t count, records; /* of events, and of what was said of persons */
     RuleFacts people[SHOP_PEOPLE];
     Settings settings;
     RuleFixedZone zone; /* as the settings say */
@@ -28,7 +28,8 @@ void shop_close(Shop *s);
 /* The calendar that the settings mean. */
 RuleCalendar shop_calendar(Shop *s);
 
-/* What the engine knows; nobody else is there, so it needs no lock. */
+/* What the engine knows, for one question; nobody else is there, so it needs no lock.  The cohorts are the kit's
+ * segments. */
 AnalysisNames shop_names(const Shop *s);
 
 /* Whose event it is. */

@@ -31,6 +31,7 @@ static const struct {
     {"campaign.write", OWNER | MARKETER},
     {"catalog.read", ALL},
     {"catalog.write", OWNER | MARKETER | INTEGRATOR},
+    {"cohort.write", OWNER | MARKETER | ANALYST},
     {"coupon.claim", OWNER | MARKETER | CLERK | INTEGRATOR},
     {"coupon.redeem", OWNER | CLERK | INTEGRATOR},
     {"coupon.reverse", OWNER | CLERK | INTEGRATOR},
