@@ -140,7 +140,8 @@ static bool manifest_is_good(Str bytes, ManifestHead *head)
            head->file_count == (bytes.len - sizeof *head) / sizeof(uint64_t) &&
            head->names_bytes >= 0 && head->origin_ms >= -ENGINE_TIME_MS_MAX &&
            head->origin_ms <= ENGINE_TIME_MS_MAX && head->durable_seq > 0 &&
-           head->durable_seq <= EVENTS_SEQ_MAX && head->next_number <= FILE_NUMBER_MAX;
+           head->durable_seq <= EVENTS_SEQ_MAX && head->next_number <= FILE_NUMBER_MAX &&
+           head->names_number < head->next_number;
 }
 
 /* No number is used twice: a new file would be written over one that is there. */

@@ -129,7 +129,7 @@ static bool is_found_alone(Ctx *ctx, Str name, Str bytes)
             ids_free(&ids);
             return found;
         }
-    } else if (str_eq(name, STR("names"))) {
+    } else if (str_ends_with(name, STR(".names"))) {
         Schema *s = schema_new(&SCHEMA_LIMITS);
         found = schema_load(ctx, s, (Str){copy, bytes.len}) != ERR_OK;
         schema_free(s);
@@ -138,12 +138,13 @@ static bool is_found_alone(Ctx *ctx, Str name, Str bytes)
     return found;
 }
 
-/* The manifest and the names by what is said, files by their number, too. */
+/* The manifest and the names by what is said, files by their number. */
 static bool is_named(const Fault *fault, Str name)
 {
-    if (str_eq(name, STR("manifest")) || str_eq(name, STR("names")))
-        return str_starts_with(str_of(fault->reason), STR("events.")) &&
-               str_starts_with(str_slice(str_of(fault->reason), 7, SIZE_MAX), name);
+    if (str_eq(name, STR("manifest")))
+        return str_eq(str_of(fault->reason), STR("events.manifest_damaged"));
+    if (str_ends_with(name, STR(".names")))
+        return str_eq(str_of(fault->reason), STR("events.names_damaged"));
     return str_starts_with(str_of(fault->detail), str_slice(name, 0, 20));
 }
 

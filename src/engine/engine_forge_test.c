@@ -471,7 +471,7 @@ TEST(a_number_that_no_text_has_is_spelled_empty)
 
 /* ---- the manifest -------------------------------------------------------------------------------------- */
 
-enum { ORIGIN_AT = 32, SEQ_AT = 40, NEXT_NUMBER_AT = 48, FILES_AT = 168 };
+enum { ORIGIN_AT = 32, SEQ_AT = 40, NEXT_NUMBER_AT = 48, NAMES_NUMBER_AT = 56, FILES_AT = 184 };
 
 typedef struct ForgedNumber {
     size_t at;
@@ -481,8 +481,14 @@ typedef struct ForgedNumber {
 TEST(a_manifest_whose_numbers_make_no_sense_is_refused_before_a_file_is_written_over)
 {
     static const ForgedNumber FORGERIES[] = {
-        {ORIGIN_AT, INT64_MAX}, {ORIGIN_AT, UINT64_C(1) << 63}, {SEQ_AT, 0},   {SEQ_AT, UINT64_MAX},
-        {NEXT_NUMBER_AT, 1},    {NEXT_NUMBER_AT, UINT64_MAX},   {FILES_AT, 2},
+        {ORIGIN_AT, INT64_MAX},
+        {ORIGIN_AT, UINT64_C(1) << 63},
+        {SEQ_AT, 0},
+        {SEQ_AT, UINT64_MAX},
+        {NEXT_NUMBER_AT, 1},
+        {NEXT_NUMBER_AT, UINT64_MAX},
+        {FILES_AT, 2},
+        {NAMES_NUMBER_AT, UINT64_MAX},
     };
     Folder f;
     Str good;

@@ -260,7 +260,7 @@ static void read_on_heap(Ctx *ctx, Str name, Str bytes)
     char *copy = malloc(bytes.len + 1);
     CHECK(copy != NULL);
     memcpy(copy, bytes.ptr, bytes.len);
-    if (str_eq(name, STR("names"))) {
+    if (str_ends_with(name, STR(".names"))) {
         Schema *s = schema_new(&SCHEMA_LIMITS);
         if (schema_load(ctx, s, (Str){copy, bytes.len}) != ERR_OK)
             CHECK(strcmp(ctx->fault.reason, "events.names_damaged") == 0);
