@@ -335,13 +335,15 @@ static void each_unit(FunnelWorker *w, uint32_t from, uint32_t to, void (*fn)(Fu
     if (keys == 0) {
         for (uint32_t row = from; row < to; row++)
             w->events[row - from] = (FunnelEvent){scan_ms(w->b, row), w->b->rows[row].selects, row};
+        if (crew_gives_up(to - from))
+            return;
         w->unit_under_way = (FunnelUnit){w->events, to - from};
         fn(w);
         count_choices(w);
         return;
     }
     const uint32_t n = key_events(w, from, to);
-    for (uint32_t first = 0, end = 0; first < n; first = end) {
+    for (uint32_t first = 0, end = 0; first < n && !crew_gives_up(1); first = end) {
         while (end < n && same_keys(&w->keyed[first], &w->keyed[end], keys))
             end++;
         w->unit_under_way = (FunnelUnit){w->events + first, end - first};
@@ -405,7 +407,7 @@ static bool take_plain_units(FunnelWorker *w, uint32_t from, uint32_t to)
     const uint32_t key_count = held_count(f);
     PlainUnit units[PLAIN_UNITS_MAX + 1];
     uint32_t count = 0;
-    for (uint32_t row = from; row < to; row++) {
+    for (uint32_t row = from; row < to && !crew_gives_up_at(row); row++) {
         PlainUnit *const next = &units[count];
         if (!read_keys(w, row, next->keys))
             continue;
@@ -478,7 +480,7 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     if (!scanner_batch(w->scanner, piece, &b))
         return;
     w->b = &b;
-    for (uint32_t i = 0; i < b.person_count; i++) {
+    for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++) {
         w->person = b.persons[i];
         take_person(w, b.from[i], b.from[i + 1]);
     }

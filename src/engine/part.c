@@ -4,7 +4,6 @@
 #include "engine/part.h"
 
 #include "engine/bits.h"
-#include "engine/kernels.h"
 #include "engine/part_active.h"
 #include "events/crc32c.h"
 
@@ -375,5 +374,27 @@ bool part_read_keys(Part *part, const PartRows *rows, uint32_t *out)
     if (!part_touch(part, at, rows->bytes) ||
         (most > part->bytes.len - at && key_stream_bytes(rows->keys, rows->count) > rows->bytes))
         return false;
-    return kernels()->keys(rows->keys, rows->count, out) >> PART_SECOND_BITS < PART_BLOCK_PERSONS;
+    KeyPlace place = key_place(rows->keys, rows->count);
+    return kernels()->keys(&place, rows->count, out) >> PART_SECOND_BITS < PART_BLOCK_PERSONS;
+}
+
+PartKeys part_keys(Part *part, const PartRows *rows)
+{
+    return (PartKeys){part, key_place(rows->keys, rows->count), rows->keys + rows->bytes,
+                      rows->count};
+}
+
+bool part_next_keys(PartKeys *k, uint32_t n, uint32_t *out)
+{
+    DCHECK(n <= k->left && (n % 4 == 0 || n == k->left));
+    Part *const part = k->part;
+    const uint64_t control = (uint64_t)(k->at.control - part->data), controls = (n + 3) / 4;
+    const uint64_t at = (uint64_t)(k->at.data - part->data);
+    const uint64_t end = (uint64_t)(k->end - part->data), most = (uint64_t)n * 4;
+    if (at > end || !part_touch(part, control, controls) ||
+        !part_touch(part, at, most < end - at ? most : end - at) ||
+        (most > part->bytes.len - at && key_stream_bytes(k->at.control, n) - controls > end - at))
+        return false;
+    k->left -= n;
+    return kernels()->keys(&k->at, n, out) >> PART_SECOND_BITS < PART_BLOCK_PERSONS;
 }

@@ -19,6 +19,7 @@
 #pragma once
 
 #include "base/file.h"
+#include "engine/kernels.h"
 
 #include <stdatomic.h>
 
@@ -189,6 +190,18 @@ PartRows part_list_rows(const Part *part, const PartList *list, uint32_t block, 
 
 /* The keys of these rows; room for KERNEL_SLACK more.  False: damaged. */
 MUST_USE bool part_read_keys(Part *part, const PartRows *rows, uint32_t *out);
+
+/* The same, some at a time: for rows that are too many to be read at once. */
+typedef struct PartKeys {
+    Part *part;
+    KeyPlace at;
+    const uint8_t *end;
+    uint32_t left;
+} PartKeys;
+PartKeys part_keys(Part *part, const PartRows *rows);
+
+/* The next `n` of those that are left, a multiple of four or all; room for KERNEL_SLACK more.  False: damaged. */
+MUST_USE bool part_next_keys(PartKeys *k, uint32_t n, uint32_t *out);
 
 /* The first of ascending keys at or above `key`; n = none is. */
 uint32_t part_first_key(const uint32_t *keys, uint32_t n, uint32_t key);

@@ -3,9 +3,8 @@
  */
 #include "engine/scan.h"
 
-#include "engine/bits.h"
-#include "engine/kernels.h"
 #include "engine/order.h"
+#include "engine/weave.h"
 
 #include <stdlib.h>
 
@@ -44,16 +43,14 @@ struct Scanner {
     uint64_t damaged;
 
     /* of the part under way: rows of all wanted lists, one list behind the other */
-    uint32_t cell_cap, code_cap;
+    uint32_t cell_cap, list_cap;
     uint32_t *keys, *bits, *cells;
     uint32_t *woven_keys, *woven_bits, *woven_cells;
     uint32_t *cell_events;
     int64_t *cell_ms;
     int64_t *cell_values[SCAN_COLUMNS_MAX];
-    uint8_t *codes, *lists, *mask;
+    uint8_t *lists, *mask;
     uint32_t *iota;
-    uint32_t *loose_keys;
-    uint32_t loose_cap;
     TimedRow *timed; /* of one person, and as much room again */
     uint32_t timed_cap;
     FilterScratch filter;
@@ -167,8 +164,8 @@ void scanner_free(Scanner *s)
         free(s->parts[i].wanted);
     void *const buffers[] = {s->parts,      s->keys,       s->bits,        s->cells,
                              s->woven_keys, s->woven_bits, s->woven_cells, s->cell_events,
-                             s->cell_ms,    s->codes,      s->lists,       s->mask,
-                             s->iota,       s->loose_keys, s->timed};
+                             s->cell_ms,    s->lists,      s->mask,        s->iota,
+                             s->timed};
     for (size_t i = 0; i < ARRAY_LEN(buffers); i++)
         free(buffers[i]);
     for (int i = 0; i < SCAN_COLUMNS_MAX; i++)
@@ -226,13 +223,12 @@ static void reserve_cells(Scanner *s, uint32_t n)
         s->cell_values[i] = regrown(s->cell_values[i], room, sizeof(int64_t));
 }
 
-static void reserve_codes(Scanner *s, uint32_t n)
+static void reserve_lists(Scanner *s, uint32_t n)
 {
-    if (n <= s->code_cap)
+    if (n <= s->list_cap)
         return;
-    s->code_cap = n + n / 2;
-    s->codes = regrown(s->codes, (size_t)s->code_cap + KERNEL_SLACK, 1);
-    s->lists = regrown(s->lists, (size_t)s->code_cap + KERNEL_SLACK, 1);
+    s->list_cap = n + n / 2;
+    s->lists = regrown(s->lists, (size_t)s->list_cap + KERNEL_SLACK, 1);
 }
 
 static void *longer(void *old, size_t n, size_t size)
@@ -391,9 +387,16 @@ static bool read_rest(Scanner *s, const Wanted *w, const FilterRows *r, uint32_t
 static bool read_list(Scanner *s, PartScan *p, const Wanted *w, const PartRows *rows,
                       uint32_t block, uint32_t cell)
 {
-    const FilterRows r = {p->part,       &p->part->lists[w->list], rows->first, rows->count, block,
-                          s->keys + cell};
-    return part_read_keys(p->part, rows, s->keys + cell) && read_rest(s, w, &r, cell);
+    PartKeys keys = part_keys(p->part, rows);
+    for (uint32_t done = 0, n; done < rows->count; done += n, cell += n) {
+        n = weave_step(rows->count - done);
+        const FilterRows r = {p->part,       &p->part->lists[w->list], rows->first + done, n, block,
+                              s->keys + cell};
+        if (crew_gives_up(n) || !part_next_keys(&keys, n, s->keys + cell) ||
+            !read_rest(s, w, &r, cell))
+            return false;
+    }
+    return true;
 }
 
 /* ---- one part of one block --------------------------------------------------------------------- */
@@ -419,7 +422,7 @@ static const uint32_t *weave(const Scanner *s, const PartScan *p, const uint32_t
     const uint32_t *from[PART_LISTS_MAX];
     for (uint32_t w = 0; w < p->wanted_count; w++)
         from[w] = source + cell_of[w];
-    kernels()->weave(s->lists, total, from, p->wanted_count, target);
+    weave_values(s->lists, total, from, p->wanted_count, target);
     return target;
 }
 
@@ -427,16 +430,10 @@ static const uint32_t *weave(const Scanner *s, const PartScan *p, const uint32_t
 static bool weave_lists(Scanner *s, PartScan *p, uint32_t block, const uint32_t *cell_of,
                         Woven *out)
 {
-    const Kernels *k = kernels();
-    const PartHead *h = p->part->head;
     uint32_t first = 0;
     const uint32_t n = part_sequence_rows(p->part, block, &p->sequence_cursor, &first);
-    const uint64_t at = h->sequence_at + (uint64_t)first * h->sequence_width / 8;
-    if (!part_touch(p->part, at, bits_bytes(n, (int)h->sequence_width) + 1))
-        return false;
-    reserve_codes(s, n);
-    k->unpack8(p->part->data + h->sequence_at, first, n, (int)h->sequence_width, s->codes);
-    if (k->pick(s->codes, n, p->pick, s->lists) != out->count)
+    reserve_lists(s, n);
+    if (!weave_read_lists(p->part, first, n, p->pick, out->count, s->lists))
         return false;
     out->lists = s->lists;
     out->keys = weave(s, p, cell_of, out->count, s->keys, s->woven_keys);
@@ -444,7 +441,7 @@ static bool weave_lists(Scanner *s, PartScan *p, uint32_t block, const uint32_t 
         out->bits = weave(s, p, cell_of, out->count, s->bits, s->woven_bits);
     if (needs_cells(s))
         out->cells = weave(s, p, cell_of, out->count, s->iota, s->woven_cells);
-    return true;
+    return !crew_gives_up(0);
 }
 
 /* Persons and seconds; rows that no select takes fall out.  Gives where the rows end now. */
@@ -483,19 +480,41 @@ static void add_values(const Scanner *s, Rows *r, const Woven *w)
     }
 }
 
-static void add_rows(Scanner *s, const PartScan *p, const Woven *w)
+static void add_some(const Scanner *s, Rows *r, const PartScan *p, const Woven *w)
 {
-    Rows *r = &s->found;
-    reserve_rows(r, r->count + w->count, s->ask.prop_count);
     const uint32_t week = (uint32_t)((p->part->head->week_ms - s->base_ms) / 1000);
     const uint32_t end = add_keys(r, p, w, week);
     if (w->cells != NULL)
         add_values(s, r, w);
     else
         memset(r->ms + r->count, 0, (end - r->count) * sizeof *r->ms);
-    s->overlaps |= end > r->count && r->count > 0 && p->part->head->week_ms == s->last_week_ms;
-    s->last_week_ms = p->part->head->week_ms;
     r->count = end;
+}
+
+/* The rows behind the `done` first ones, as many as are looked at together. */
+static Woven woven_from(const Woven *w, uint32_t done)
+{
+    return (Woven){.count = weave_step(w->count - done),
+                   .keys = w->keys + done,
+                   .bits = w->bits == NULL ? NULL : w->bits + done,
+                   .lists = w->lists == NULL ? NULL : w->lists + done,
+                   .list = w->list,
+                   .cells = w->cells == NULL ? NULL : w->cells + done};
+}
+
+static void add_rows(Scanner *s, const PartScan *p, const Woven *w)
+{
+    Rows *r = &s->found;
+    const uint32_t before = r->count;
+    reserve_rows(r, before + w->count, s->ask.prop_count);
+    for (uint32_t done = 0; done < w->count; done += WEAVE_STEP_ROWS) {
+        const Woven some = woven_from(w, done);
+        if (crew_gives_up(some.count))
+            return;
+        add_some(s, r, p, &some);
+    }
+    s->overlaps |= r->count > before && before > 0 && p->part->head->week_ms == s->last_week_ms;
+    s->last_week_ms = p->part->head->week_ms;
 }
 
 static bool read_lists(Scanner *s, PartScan *p, uint32_t block, const PartRows *rows,
@@ -553,11 +572,8 @@ static void scatter_more(Scanner *s, uint32_t from, uint32_t to)
         g->values[v][to] = f->values[v][from];
 }
 
-/* Counts, sums up, scatters: stable, so what was in order stays in order. */
-static void group_rows(Scanner *s)
+static void scatter_rows(Scanner *s, uint32_t from, uint32_t end)
 {
-    reserve_rows(&s->grouped, s->found.count, s->ask.prop_count);
-    const uint32_t count = s->found.count;
     const uint16_t *const local = s->found.local;
     const ScanRow *const rows = s->found.rows;
     const uint16_t *const ms = s->found.ms;
@@ -565,12 +581,7 @@ static void group_rows(Scanner *s)
     uint16_t *const to_ms = s->grouped.ms;
     uint32_t *const at = s->from;
     const bool has_ms = s->has_ms, more = s->ask.wants_events || s->ask.prop_count > 0;
-    memset(at, 0, sizeof s->from);
-    for (uint32_t i = 0; i < count; i++)
-        at[local[i] + 1]++;
-    for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
-        at[p + 1] += at[p];
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = from; i < end; i++) {
         const uint32_t to = at[local[i]]++;
         to_rows[to] = rows[i];
         if (has_ms)
@@ -578,10 +589,31 @@ static void group_rows(Scanner *s)
         if (more)
             scatter_more(s, i, to);
     }
+}
+
+/* Counts, sums up, scatters: stable, so what was in order stays in order.  False: it gives up. */
+static bool group_rows(Scanner *s)
+{
+    reserve_rows(&s->grouped, s->found.count, s->ask.prop_count);
+    const uint32_t count = s->found.count;
+    const uint16_t *const local = s->found.local;
+    uint32_t *const at = s->from;
+    memset(at, 0, sizeof s->from);
+    for (uint32_t i = 0; i < count; i++)
+        at[local[i] + 1]++;
+    for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
+        at[p + 1] += at[p];
+    for (uint32_t done = 0, n; done < count; done += n) {
+        n = weave_step(count - done);
+        if (crew_gives_up(n))
+            return false;
+        scatter_rows(s, done, done + n);
+    }
     s->grouped.count = count;
     /* Each at[p] is where person p ends now: one place up, it is where p + 1 starts. */
     memmove(at + 1, at, PART_BLOCK_PERSONS * sizeof *at);
     at[0] = 0;
+    return true;
 }
 
 static int64_t time_of(const Scanner *s, uint32_t row)
@@ -620,12 +652,17 @@ static void order_person(Scanner *s, uint32_t from, uint32_t n)
         move_rows(s, s->timed, from, n);
 }
 
-/* Parts of one week overlap in time: a person's rows are one run per part. */
-static void order_in_time(Scanner *s)
+/* Parts of one week overlap in time: a person's rows are one run per part.  False: it gives up. */
+static bool order_in_time(Scanner *s)
 {
-    for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
-        if (s->from[p + 1] - s->from[p] > 1)
-            order_person(s, s->from[p], s->from[p + 1] - s->from[p]);
+    for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++) {
+        const uint32_t n = s->from[p + 1] - s->from[p];
+        if (crew_gives_up(n))
+            return false;
+        if (n > 1)
+            order_person(s, s->from[p], n);
+    }
+    return true;
 }
 
 static void list_persons(Scanner *s, uint32_t block, ScanBatch *out)
@@ -656,45 +693,48 @@ static void begin_rows(Scanner *s)
 bool scanner_batch(Scanner *s, uint32_t piece, ScanBatch *out)
 {
     begin_rows(s);
-    for (uint32_t i = 0; i < s->part_count; i++)
+    for (uint32_t i = 0; i < s->part_count && !crew_gives_up(1); i++)
         scan_part(s, &s->parts[i], piece);
-    if (s->found.count == 0)
+    if (s->found.count == 0 || !group_rows(s) || (s->overlaps && !order_in_time(s)) ||
+        crew_gives_up(0))
         return false;
-    group_rows(s);
-    if (s->overlaps)
-        order_in_time(s);
     list_persons(s, piece, out);
     return true;
 }
 
 /* ---- stretches --------------------------------------------------------------------------------- */
 
-/* The rows found since the last stretch, when there are any.  Those of several parts overlap in time. */
+/* The rows found since the last stretches, when there are any.  Those of several parts overlap in time. */
 static void give_stretch(Scanner *s, uint32_t piece, ScanStretchFn fn, void *arg)
 {
     Rows *rows = &s->found;
     if (rows->count == 0)
         return;
     if (s->overlaps) {
-        group_rows(s);
-        order_in_time(s);
+        if (!group_rows(s) || !order_in_time(s))
+            return;
         rows = &s->grouped;
         for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
             for (uint32_t row = s->from[p]; row < s->from[p + 1]; row++)
                 rows->local[row] = (uint16_t)p;
     }
-    const ScanStretch stretch = {.count = rows->count,
-                                 .first_person = piece << PART_BLOCK_BITS,
-                                 .local = rows->local,
-                                 .rows = rows->rows,
-                                 .ms = s->has_ms ? rows->ms : NULL};
-    fn(&stretch, arg);
+    for (uint32_t done = 0, n; done < rows->count; done += n) {
+        n = weave_step(rows->count - done);
+        const ScanStretch stretch = {.count = n,
+                                     .first_person = piece << PART_BLOCK_BITS,
+                                     .local = rows->local + done,
+                                     .rows = rows->rows + done,
+                                     .ms = s->has_ms ? rows->ms + done : NULL};
+        if (crew_gives_up(n))
+            return;
+        fn(&stretch, arg);
+    }
 }
 
 void scanner_stretches(Scanner *s, uint32_t piece, ScanStretchFn fn, void *arg)
 {
     begin_rows(s);
-    for (uint32_t i = 0; i < s->part_count; i++) {
+    for (uint32_t i = 0; i < s->part_count && !crew_gives_up(1); i++) {
         scan_part(s, &s->parts[i], piece);
         const bool week_goes_on = i + 1 < s->part_count && s->parts[i + 1].part->head->week_ms ==
                                                                s->parts[i].part->head->week_ms;
@@ -706,9 +746,6 @@ void scanner_stretches(Scanner *s, uint32_t piece, ScanStretchFn fn, void *arg)
 }
 
 /* ---- loose rows -------------------------------------------------------------------------------- */
-
-/* Nobody's block may hold a week of every shop: its rows come in stretches. */
-enum { LOOSE_ROWS = 1 << 16 };
 
 static void give_loose(Scanner *s, const PartScan *p, const Wanted *w, const FilterRows *at,
                        ScanLooseFn fn, void *arg)
@@ -737,25 +774,16 @@ static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanL
     const PartRows rows = part_list_rows(p->part, list, block, &w->cursor);
     if (rows.count == 0)
         return;
-    if (rows.count > s->loose_cap) {
-        s->loose_cap = rows.count + rows.count / 2;
-        s->loose_keys =
-            regrown(s->loose_keys, (size_t)s->loose_cap + KERNEL_SLACK, sizeof *s->loose_keys);
-    }
-    reserve_cells(s, rows.count < LOOSE_ROWS ? rows.count : LOOSE_ROWS);
+    reserve_cells(s, weave_step(rows.count));
     s->moved = moved_block(s->view->moved, block, p->part->generation);
     s->needs_bits = w->selects != w->sure || s->moved != NULL;
-    bool good = part_read_keys(p->part, &rows, s->loose_keys);
-    for (uint32_t done = 0; good && done < rows.count; done += LOOSE_ROWS) {
-        const uint32_t left = rows.count - done;
-        const FilterRows at = {p->part,
-                               list,
-                               rows.first + done,
-                               left < LOOSE_ROWS ? left : LOOSE_ROWS,
-                               block,
-                               s->loose_keys + done};
+    PartKeys keys = part_keys(p->part, &rows);
+    bool good = true;
+    for (uint32_t done = 0, n; good && done < rows.count; done += n) {
+        n = weave_step(rows.count - done);
+        const FilterRows at = {p->part, list, rows.first + done, n, block, s->keys};
         s->has_ms = false;
-        good = read_rest(s, w, &at, 0);
+        good = !crew_gives_up(n) && part_next_keys(&keys, n, s->keys) && read_rest(s, w, &at, 0);
         if (good)
             give_loose(s, p, w, &at, fn, arg);
     }
@@ -765,7 +793,7 @@ static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanL
 
 void scanner_loose(Scanner *s, uint32_t piece, ScanLooseFn fn, void *arg)
 {
-    for (uint32_t i = 0; i < s->part_count; i++)
+    for (uint32_t i = 0; i < s->part_count && !crew_gives_up(1); i++)
         for (uint32_t w = 0; w < s->parts[i].wanted_count; w++)
             loose_list(s, &s->parts[i], &s->parts[i].wanted[w], piece, fn, arg);
 }

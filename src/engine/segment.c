@@ -249,7 +249,8 @@ static bool has_sequence(const Person *p, const Segment *leaf)
 {
     Ways w;
     w.steps = 0;
-    for (uint32_t row = p->from; row < p->to && w.steps < leaf->select_count; row++)
+    for (uint32_t row = p->from;
+         row < p->to && w.steps < leaf->select_count && !crew_gives_up_at(row); row++)
         take_step(leaf, p->b->rows[row].selects, time_at(p, row), &w);
     return w.steps == leaf->select_count;
 }
@@ -302,7 +303,7 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
         fill_piece(run->bits, piece, run->person_count);
     if (!scanner_batch(w->scanner, piece, &b))
         return;
-    for (uint32_t i = 0; i < b.person_count; i++) {
+    for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++) {
         const Person p = {&b, scanner_base_ms(w->scanner), b.from[i], b.from[i + 1]};
         put_bit(run->bits, b.persons[i], leaf_holds(w, &p, run->leaf));
     }

@@ -159,7 +159,7 @@ static void convert(TouchWorker *w, const ScanBatch *b, const uint32_t *touches,
 {
     const uint32_t some = n < TOUCH_SHARED_MAX ? n : TOUCH_SHARED_MAX;
     earn(&w->total, worth, w->total.conversions + 1);
-    if (n == 0) {
+    if (n == 0 || crew_gives_up(some)) {
         earn(&w->direct, worth, w->total.conversions);
         return;
     }
@@ -207,7 +207,7 @@ static void take_person(TouchWorker *w, const ScanBatch *b, uint32_t from, uint3
     const Touch *t = w->run->t;
     uint32_t first = 0, end = 0; /* of the touches that may still earn something */
     reserve_touches(w, to - from);
-    for (uint32_t row = from; row < to; row++) {
+    for (uint32_t row = from; row < to && !crew_gives_up_at(row); row++) {
         const uint32_t is = b->rows[row].selects;
         while (first < end && scan_ms(b, row) - scan_ms(b, w->touches[first]) > t->look_back_ms)
             first++;
@@ -252,7 +252,7 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     }
     if (!scanner_batch(w->scanner, piece, &b))
         return;
-    for (uint32_t i = 0; i < b.person_count; i++)
+    for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++)
         take_person(w, &b, b.from[i], b.from[i + 1]);
 }
 

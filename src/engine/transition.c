@@ -105,7 +105,7 @@ static uint32_t count_neighbours(TransitionWorker *w, Walker *walker, const Walk
     uint64_t *cells = w->cells, *others = w->cells + w->run->cell_count;
     uint32_t before = keys[0] - gap_s - 1, from = 0,
              edges = 0; /* nothing is near before the first */
-    for (uint32_t i = 0; i < r->count; i++) {
+    for (uint32_t i = 0; i < r->count && !crew_gives_up_at(i); i++) {
         const uint32_t key = keys[i], apart = key - before, code = codes[i];
         bool is_next = apart <= gap_s;
         if (__builtin_expect(apart == gap_s, 0))
@@ -139,7 +139,7 @@ static void walk_week(TransitionWorker *w, Walker *walker, const WalkWeek *week,
         return;
     reserve_edges(w, rows.count);
     const uint32_t edges = count_neighbours(w, walker, &rows);
-    for (uint32_t i = 0; i < edges; i++) {
+    for (uint32_t i = 0; i < edges && !crew_gives_up(1); i++) {
         look_back(w, walker, &rows, w->edges[i], week->view.parts[0]->head->week_ms);
         keep_last(w, walker, &rows, w->edges[i], week->view.parts[0]->head->week_ms);
     }
@@ -153,9 +153,9 @@ static void scan_week(TransitionWorker *w, Scanner *scanner, uint32_t piece)
     if (!scanner_batch(scanner, piece, &b))
         return;
     const int64_t base_ms = scanner_base_ms(scanner);
-    for (uint32_t i = 0; i < b.person_count; i++) {
+    for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++) {
         Last *last = &w->last[b.persons[i] % PART_BLOCK_PERSONS];
-        for (uint32_t row = b.from[i]; row < b.from[i + 1]; row++) {
+        for (uint32_t row = b.from[i]; row < b.from[i + 1] && !crew_gives_up_at(row); row++) {
             const int64_t at_ms = base_ms + scan_ms(&b, row);
             if (at_ms - last->at_ms <= w->run->t->gap_ms)
                 count_pair(w, last->event, b.events[row]);
@@ -172,7 +172,7 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     TransitionWorker *w = &run->workers[worker];
     for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
         w->last[p].at_ms = NEVER;
-    for (uint32_t i = 0; i < run->week_count; i++) {
+    for (uint32_t i = 0; i < run->week_count && !crew_gives_up(1); i++) {
         if (w->walkers[i] != NULL)
             walk_week(w, w->walkers[i], &run->weeks[i], piece);
         else

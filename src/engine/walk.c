@@ -7,9 +7,8 @@
  */
 #include "engine/walk.h"
 
-#include "engine/bits.h"
-#include "engine/kernels.h"
 #include "engine/order.h"
+#include "engine/weave.h"
 
 #include <stdlib.h>
 
@@ -33,8 +32,7 @@ struct Walker {
     WalkPart *parts;
     uint64_t damaged;
 
-    uint32_t row_cap, sequence_cap;
-    uint8_t *sequence;
+    uint32_t row_cap;
     uint32_t *raw; /* keys, list by list */
     uint32_t raw_count;
     uint32_t *keys; /* in order, part by part */
@@ -195,9 +193,9 @@ void walker_free(Walker *w)
         return;
     for (uint32_t i = 0; i < w->ask.part_count; i++)
         free(w->parts[i].lists);
-    void *const buffers[] = {w->parts, w->sequence,      w->raw,          w->keys,
-                             w->codes, w->origin,        w->grouped_keys, w->grouped_codes,
-                             w->timed, w->grouped_origin};
+    void *const buffers[] = {w->parts,         w->raw,    w->keys,
+                             w->codes,         w->origin, w->grouped_keys,
+                             w->grouped_codes, w->timed,  w->grouped_origin};
     for (size_t i = 0; i < ARRAY_LEN(buffers); i++)
         free(buffers[i]);
     filter_scratch_free(&w->scratch);
@@ -235,37 +233,22 @@ static void reserve_rows(Walker *w, uint32_t n)
     w->grouped_origin = longer(w->grouped_origin, w->row_cap, 1);
 }
 
-static void reserve_sequence(Walker *w, uint32_t n)
-{
-    if (n <= w->sequence_cap)
-        return;
-    w->sequence_cap = n + n / 2;
-    w->sequence = longer(w->sequence, w->sequence_cap, 1);
-}
-
 /* ---- one part ------------------------------------------------------------------------------------ */
 
 /* The codes of the rows in their order, to codes[at] and on.  False: sequence and lists do not agree. */
 static bool read_codes(Walker *w, WalkPart *p, uint32_t block, uint32_t at, uint32_t count)
 {
-    const Kernels *k = kernels();
-    const PartHead *h = p->part->head;
     uint32_t first = 0;
     const uint32_t n = part_sequence_rows(p->part, block, &p->sequence_cursor, &first);
-    const uint64_t from = h->sequence_at + (uint64_t)first * h->sequence_width / 8;
-    if (!part_touch(p->part, from, bits_bytes(n, (int)h->sequence_width) + 1))
-        return false;
-    reserve_sequence(w, n);
     reserve_rows(w, at + n); /* as much may be written */
-    k->unpack8(p->part->data + h->sequence_at, first, n, (int)h->sequence_width, w->sequence);
-    return k->pick(w->sequence, n, p->pick, w->codes + at) == count;
+    return weave_read_lists(p->part, first, n, p->pick, count, w->codes + at);
 }
 
 static bool read_keys(Walker *w, const WalkPart *p)
 {
     for (uint32_t code = 0; code < w->ask.code_count; code++) {
         const WalkList *l = &p->lists[code];
-        if (l->rows.count > 0 && !part_read_keys(p->part, &l->rows, w->raw + l->at))
+        if (l->rows.count > 0 && !weave_read_keys(p->part, &l->rows, w->raw + l->at))
             return false;
     }
     return true;
@@ -277,7 +260,7 @@ static void weave_keys(Walker *w, const WalkPart *p, uint32_t at, uint32_t count
     _Static_assert((int)WALK_NONE == (int)KERNEL_PICK_NONE, "what takes no part is not picked");
     for (uint32_t code = 0; code < w->ask.code_count; code++)
         from[code] = w->raw + p->lists[code].at;
-    kernels()->weave(w->codes + at, count, from, w->ask.code_count, w->keys + at);
+    weave_values(w->codes + at, count, from, w->ask.code_count, w->keys + at);
 }
 
 /* Rows of persons who were moved elsewhere are left out.  How many stay. */
@@ -316,10 +299,21 @@ static uint32_t add_part(Walker *w, WalkPart *p, uint32_t block, uint32_t at)
         return 0;
     }
     weave_keys(w, p, at, count);
-    return drop_dead(w, p->part, block, at, count);
+    return crew_gives_up(0) ? 0 : drop_dead(w, p->part, block, at, count);
 }
 
 /* ---- several parts ------------------------------------------------------------------------------- */
+
+static void scatter_rows(Walker *w, uint32_t from, uint32_t end)
+{
+    uint32_t *const at = w->from;
+    for (uint32_t i = from; i < end; i++) {
+        const uint32_t to = at[person_of(w->keys[i])]++;
+        w->grouped_keys[to] = w->keys[i];
+        w->grouped_codes[to] = w->codes[i];
+        w->grouped_origin[to] = w->origin[i];
+    }
+}
 
 static void group_rows(Walker *w, uint32_t count)
 {
@@ -329,12 +323,9 @@ static void group_rows(Walker *w, uint32_t count)
         at[person_of(w->keys[i]) + 1]++;
     for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
         at[p + 1] += at[p];
-    for (uint32_t i = 0; i < count; i++) {
-        const uint32_t to = at[person_of(w->keys[i])]++;
-        w->grouped_keys[to] = w->keys[i];
-        w->grouped_codes[to] = w->codes[i];
-        w->grouped_origin[to] = w->origin[i];
-    }
+    for (uint32_t done = 0, n; done < count && !crew_gives_up(n = weave_step(count - done));
+         done += n)
+        scatter_rows(w, done, done + n);
     w->given = (WalkRows){count, w->grouped_keys, w->grouped_codes};
     w->given_origin = w->grouped_origin;
     /* Each at[p] is where person p ends now. */
@@ -421,9 +412,11 @@ bool walker_rows(Walker *w, uint32_t piece, WalkRows *out)
     w->given_origin = NULL;
     if (w->ask.part_count > 1 && count > 0) {
         group_rows(w, count);
-        if (parts > 1)
+        if (parts > 1 && !crew_gives_up(0))
             order_rows(w, count);
     }
+    if (crew_gives_up(count))
+        return false;
     cut_rows(w);
     *out = w->given;
     return out->count > 0;
