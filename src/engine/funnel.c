@@ -546,6 +546,7 @@ static void open_worker(FunnelRun *run, FunnelWorker *w, const Tally *shown)
     w->chosen = malloc(run->shape.scopes * sizeof *w->chosen);
     CHECK(w->starts != NULL && w->choices != NULL && w->chosen != NULL);
     funnel_count_open(&w->count, &run->shape, shown, &run->laps);
+    w->count.came.limit = query_share(run->q, QUERY_VALUES_MAX);
 }
 
 /* All but what was counted. */
@@ -706,7 +707,8 @@ static Err count_all(Ctx *ctx, FunnelRun *run, FunnelResult *out)
     Tally all = {.limit = QUERY_VALUES_MAX}, shown = {.limit = run->f->top};
     TRY(run_pass(ctx, run, NULL));
     const bool complete = join_combinations(run, &all);
-    const Err err = count_shown(ctx, run, &all, complete, &shown);
+    const Err err =
+        all.is_over ? query_too_many(ctx) : count_shown(ctx, run, &all, complete, &shown);
     if (err == ERR_OK)
         give_result(ctx, run, &all, out);
     tally_free(&all);

@@ -84,6 +84,7 @@ static Err count_all(Ctx *ctx, const Query *q, const Series *s, Counter *counter
     for (uint32_t i = 0; i < crew_size(q->crew); i++) {
         counters[i].rows.series = s;
         counters[i].counted.width = s->ask.breakdown_count;
+        counters[i].counted.limit = query_share(q, QUERY_VALUES_MAX);
         counters[i].scanner = scanner_new(q->view, &ask);
         if (s->ask.breakdown_count == 1)
             counters[i].direct = calloc(DIRECT, sizeof(uint64_t));
@@ -107,9 +108,7 @@ static void choose(Series *s, Counter *counters, uint32_t size)
     s->all.width = s->ask.breakdown_count;
     for (uint32_t i = 0; i < size; i++) {
         add_direct(&counters[i]);
-        for (uint32_t c = 0; c < counters[i].counted.count; c++)
-            combinations_count(&s->all, counters[i].counted.at[c].values,
-                               counters[i].counted.at[c].events);
+        combinations_join(&s->all, &counters[i].counted);
     }
     combinations_sort(&s->all);
     s->shown = s->all.count < s->ask.top ? s->all.count : s->ask.top;
@@ -124,9 +123,11 @@ Err series_find(Ctx *ctx, const Query *q, const SeriesAsk *ask, Series *out)
     const uint32_t size = crew_size(q->crew);
     Counter *counters = calloc(size, sizeof *counters);
     CHECK(counters != NULL);
-    const Err err = count_all(ctx, q, out, counters);
+    Err err = count_all(ctx, q, out, counters);
     if (err == ERR_OK)
         choose(out, counters, size);
+    if (err == ERR_OK && out->all.is_over)
+        err = query_too_many(ctx);
     for (uint32_t i = 0; i < size; i++) {
         scanner_free(counters[i].scanner);
         combinations_free(&counters[i].counted);

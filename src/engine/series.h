@@ -23,7 +23,8 @@ typedef struct Series {
     uint32_t shown, count; /* of them the first `shown`, and "other" when there are more */
 } Series;
 
-/* One pass over the events, when there is a breakdown.  Errors: those of crew_run(); INTERNAL "events.part_damaged". */
+/* One pass over the events, when there is a breakdown.  Errors: those of crew_run(); INVALID "query.too_large" with more
+ * than QUERY_VALUES_MAX combinations; INTERNAL "events.part_damaged".  *out is to be freed either way. */
 MUST_USE Err series_find(Ctx *ctx, const Query *q, const SeriesAsk *ask, Series *out);
 void series_free(Series *s);
 

@@ -46,6 +46,19 @@ static uint32_t blocks_of(const TrendRun *run)
     return blocks > run->first_block ? blocks - run->first_block : 0;
 }
 
+/* Different ones, of all cells; all workers together may have QUERY_VALUE_CELLS_MAX. */
+static uint32_t values_of_worker(const Query *q)
+{
+    return QUERY_VALUE_CELLS_MAX / crew_size(q->crew);
+}
+
+/* Fewer blocks at a time, so that the persons of a piece fit, each in every cell. */
+static bool persons_may_fit(const TrendRun *run)
+{
+    const uint64_t most = (uint64_t)run->strip_blocks * PART_BLOCK_PERSONS * trend_cells(run);
+    return !trend_is_per_person(run->t) || most <= values_of_worker(run->q) / 2;
+}
+
 static void choose_strips(TrendRun *run)
 {
     const bool flags = trend_flags_persons(run->t) && !run->counting;
@@ -55,7 +68,8 @@ static void choose_strips(TrendRun *run)
     run->strip_blocks = blocks_of(run) / (crew_size(run->q->crew) * PIECES_PER_THREAD);
     if (run->strip_blocks > most)
         run->strip_blocks = most;
-    while (flags && run->strip_blocks > 1 && run->strip_blocks * bytes > FLAG_BYTES_GOOD)
+    while (run->strip_blocks > 1 &&
+           ((flags && run->strip_blocks * bytes > FLAG_BYTES_GOOD) || !persons_may_fit(run)))
         run->strip_blocks /= 2;
     if (run->strip_blocks == 0)
         run->strip_blocks = 1;
@@ -174,18 +188,44 @@ static void open_codes(TrendRun *run)
         run->codes > 0 && adds_up(run->t) && (size_t)run->codes * run->stride <= CELLS_GOOD;
 }
 
-/* The workers' counts become one list, the most frequent first. */
-static void join_counts(const TrendRun *run, Combinations *all)
+/* What is done behind the pieces by one thread, as a piece of its own: it may take long. */
+typedef struct Joining {
+    const TrendRun *run;
+    Combinations *all;
+    CellSums *seen;
+    bool is_over;
+} Joining;
+
+static Err join_alone(Ctx *ctx, Joining *j, void (*piece)(uint32_t, uint32_t, void *))
 {
-    all->width = run->t->breakdown_count;
+    const Query *q = j->run->q;
+    return crew_run(
+        ctx, q->crew,
+        &(CrewJob){
+            .pieces = 1, .piece = piece, .arg = j, .until_us = q->until_us, .stop = q->stop});
+}
+
+/* The workers' counts become one list, the most frequent first. */
+static void join_all_counts(uint32_t worker, uint32_t piece, void *arg)
+{
+    (void)worker, (void)piece;
+    const Joining *j = arg;
+    const TrendRun *run = j->run;
+    j->all->width = run->t->breakdown_count;
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
         const TrendWorker *w = &run->workers[i];
-        for (uint32_t c = 0; c < w->counted.count; c++)
-            combinations_count(all, w->counted.at[c].values, w->counted.at[c].events);
+        combinations_join(j->all, &w->counted);
         for (uint32_t code = 0; code < run->codes; code++)
-            combinations_count(all, (int64_t[]){value_of_code(code), 0, 0}, w->code_counts[code]);
+            combinations_count(j->all, (int64_t[]){value_of_code(code), 0, 0},
+                               w->code_counts[code]);
     }
-    combinations_sort(all);
+    combinations_sort(j->all);
+}
+
+static Err join_counts(Ctx *ctx, const TrendRun *run, Combinations *all)
+{
+    TRY(join_alone(ctx, &(Joining){.run = run, .all = all}, join_all_counts));
+    return all->is_over ? query_too_many(ctx) : ERR_OK;
 }
 
 static Err count_first(Ctx *ctx, TrendRun *run)
@@ -232,19 +272,29 @@ static void show_codes(Ctx *ctx, TrendRun *run)
 
 /* ---- the result ---------------------------------------------------------------------------------- */
 
-static Err join_seen(Ctx *ctx, TrendRun *run, CellSums *all)
+static void join_all_seen(uint32_t worker, uint32_t piece, void *arg)
 {
-    bool overflowed = false;
-    all->max = QUERY_VALUE_CELLS_MAX;
-    for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
-        TrendWorker *w = &run->workers[i];
-        overflowed = overflowed || w->persons.is_full;
-        cell_sums_join(all, &w->seen);
+    (void)worker, (void)piece;
+    Joining *j = arg;
+    j->seen->max = QUERY_VALUE_CELLS_MAX;
+    for (uint32_t i = 0; i < crew_size(j->run->q->crew); i++) {
+        TrendWorker *w = &j->run->workers[i];
+        j->is_over = j->is_over || w->persons.is_full;
+        cell_sums_join(j->seen, &w->seen);
         cell_sums_free(&w->seen);
     }
-    cell_sums_settle(all);
-    if (all->is_full || overflowed)
-        return fail(ctx, ERR_INVALID, "query.too_large", "too many different values, or too large");
+    cell_sums_settle(j->seen);
+}
+
+static Err join_seen(Ctx *ctx, const TrendRun *run, CellSums *all)
+{
+    Joining j = {.run = run, .seen = all};
+    TRY(join_alone(ctx, &j, join_all_seen));
+    if (all->is_full || j.is_over)
+        return fail_field(
+            ctx, "", "query.too_large",
+            "too many different values, or too large ones: fewer series, longer buckets, "
+            "or ask of fewer events");
     return ERR_OK;
 }
 
@@ -342,7 +392,7 @@ static Err find_series(Ctx *ctx, TrendRun *run, Combinations *all)
         return ERR_OK;
     }
     TRY(count_first(ctx, run));
-    join_counts(run, all);
+    TRY(join_counts(ctx, run, all));
     show_series(ctx, run, all);
     return ERR_OK;
 }
@@ -358,7 +408,7 @@ static Err run_trend(Ctx *ctx, TrendRun *run, Combinations *all, CellSums *seen,
     for (uint32_t i = 0; run->in_one_pass && i < crew_size(run->q->crew); i++)
         trend_end_counting(&run->workers[i]);
     if (run->in_one_pass)
-        join_counts(run, all);
+        TRY(join_counts(ctx, run, all));
     TRY(join_seen(ctx, run, seen));
     if (is_broken_down)
         give_series(ctx, run, all, seen, out);
@@ -386,8 +436,9 @@ static void open_run(Ctx *ctx, TrendRun *run)
     for (uint32_t i = 0; i < crew_size(q->crew); i++) {
         run->workers[i].run = run;
         run->workers[i].counted.width = t->breakdown_count;
-        run->workers[i].seen.max = QUERY_VALUE_CELLS_MAX / crew_size(q->crew);
-        run->workers[i].persons.max = QUERY_VALUE_CELLS_MAX;
+        run->workers[i].counted.limit = query_share(q, QUERY_VALUES_MAX);
+        run->workers[i].seen.max = values_of_worker(q);
+        run->workers[i].persons.max = values_of_worker(q);
         trend_open_worker(&run->workers[i]);
     }
 }

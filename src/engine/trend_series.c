@@ -48,7 +48,7 @@ uint32_t combinations_index(Combinations *c, const int64_t *values, bool add)
         grow(c);
     uint32_t slot = slot_for(c, values);
     if (c->slots[slot] == 0) {
-        if (!add || c->count == QUERY_VALUES_MAX)
+        if (!add || c->count == (c->limit > 0 ? c->limit : QUERY_VALUES_MAX))
             return QUERY_VALUES_MAX;
         if (c->count == c->cap) {
             grow(c);
@@ -63,9 +63,20 @@ uint32_t combinations_index(Combinations *c, const int64_t *values, bool add)
 
 void combinations_count(Combinations *c, const int64_t *values, uint64_t events)
 {
-    const uint32_t at = events == 0 ? QUERY_VALUES_MAX : combinations_index(c, values, true);
+    if (events == 0)
+        return;
+    const uint32_t at = combinations_index(c, values, true);
     if (at < QUERY_VALUES_MAX)
         c->at[at].events += events;
+    else
+        c->is_over = true;
+}
+
+void combinations_join(Combinations *into, const Combinations *from)
+{
+    into->is_over |= from->is_over;
+    for (uint32_t i = 0; i < from->count && !crew_gives_up_at(i); i++)
+        combinations_count(into, from->at[i].values, from->at[i].events);
 }
 
 static int by_events(const void *a, const void *b)
