@@ -20,6 +20,7 @@ Err ask_page(Ctx *ctx, int64_t limit, const Str *cursor, AskPage *out)
     return ERR_OK;
 }
 
+/* The number of persons is as of the question; who was erased since is on no page. */
 void ask_give_people(const Asking *a, const People *people, const AskPage *page, ApiPeoplePage *out)
 {
     const Schema *schema = engine_schema_lock(a->engine);
@@ -29,7 +30,8 @@ void ask_give_people(const Asking *a, const People *people, const AskPage *page,
     for (; out->items_count < page->limit && at < people->person_count;
          at = people_next(people, at + 1)) {
         const EventActor actor = schema_actor_of(schema, at);
-        out->items[out->items_count++] = (ApiSegmentPerson){actor.kind, actor.value};
+        if (actor.kind.len > 0) /* else erased since the question looked */
+            out->items[out->items_count++] = (ApiSegmentPerson){actor.kind, actor.value};
     }
     engine_schema_unlock(a->engine);
     if (page->limit > 0 && at < people->person_count)

@@ -31,9 +31,16 @@ static bool is_of_numbers(const Trend *t)
 static Err make_number(Asking *a, const ApiTrendPart *part, const char *base, AskTrend *out)
 {
     const char *pointer = below(a, base, "number");
+    const bool is_said = part->number_is == DTO_VALUE;
     if (!is_of_numbers(&out->trend) && out->trend.measure != TREND_DISTINCT)
-        return ERR_OK;
-    TRY(ask_number(a, part->number_is == DTO_VALUE ? part->number : STR(""), pointer, out));
+        return !is_said ? ERR_OK
+                        : fail_field(a->ctx, pointer, "query.combination",
+                                     "this measure is of no number: leave it out, or ask for sum, "
+                                     "distinct, average, min, max, median or percentile");
+    if (!is_said)
+        return fail_field(a->ctx, pointer, "query.property",
+                          "this measure is of a property: say in number of which");
+    TRY(ask_number(a, part->number, pointer, out));
     if (is_of_numbers(&out->trend) && out->number.type != EVENT_NUMBER &&
         out->number.type != EVENT_MONEY)
         return fail_field(a->ctx, pointer, "query.property",
