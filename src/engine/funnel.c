@@ -10,6 +10,7 @@
  */
 #include "engine/funnel.h"
 
+#include "engine/ahead.h"
 #include "engine/funnel_count.h"
 #include "engine/funnel_ways.h"
 
@@ -567,6 +568,7 @@ static Err run_pass(Ctx *ctx, FunnelRun *run, const Tally *shown)
     const uint32_t size = crew_size(run->q->crew);
     atomic_store(&run->laps, 0);
     memset(run->workers, 0, size * sizeof *run->workers);
+    TRY(ahead_of_scan(ctx, run->q, &run->ask, true));
     for (uint32_t i = 0; i < size; i++)
         open_worker(run, &run->workers[i], shown);
     Err err = crew_run(ctx, run->q->crew,

@@ -173,7 +173,8 @@ Err part_open(Ctx *ctx, Str bytes, bool is_mapped, uint64_t number, Part **out)
     CHECK(p != NULL);
     memcpy(p, &found, sizeof *p);
     p->good = calloc(p->head->piece_count / 64 + 1, sizeof *p->good);
-    CHECK(p->good != NULL);
+    p->told = calloc(p->head->piece_count / 64 + 1, sizeof *p->told);
+    CHECK(p->good != NULL && p->told != NULL);
     for (uint32_t i = 0; !is_mapped && i <= p->head->piece_count / 64; i++)
         atomic_store(&p->good[i], UINT64_MAX); /* we made it just now */
     atomic_store(&p->refs, 1);
@@ -196,6 +197,7 @@ void part_unref(Part *part)
     else
         free((void *)(uintptr_t)part->bytes.ptr);
     free((void *)(uintptr_t)part->good);
+    free((void *)(uintptr_t)part->told);
     part_active_free(part);
     free(part);
 }
@@ -224,14 +226,13 @@ static Str piece_of(const Part *p, uint64_t piece)
 
 static bool piece_is_good(Part *p, uint64_t piece)
 {
-    const uint64_t bit = UINT64_C(1) << (piece & 63);
-    if ((atomic_load_explicit(&p->good[piece / 64], memory_order_relaxed) & bit) != 0)
+    if (part_piece_is_known(p, piece))
         return true;
     if (crc32c_add(0, piece_of(p, piece)) != p->piece_crc[piece]) {
         atomic_store(&p->damaged, true);
         return false;
     }
-    atomic_fetch_or(&p->good[piece / 64], bit);
+    atomic_fetch_or(&p->good[piece / 64], UINT64_C(1) << (piece & 63));
     return true;
 }
 

@@ -150,6 +150,7 @@ typedef struct Part {
     _Atomic uint32_t dead; /* events of persons who were moved since, once they were counted */
     atomic_bool dead_known;
     _Atomic uint64_t *good;            /* one bit per piece whose checksum was found right */
+    _Atomic uint64_t *told;            /* the same: engine/ahead.c has told the kernel of it */
     struct PartActive *_Atomic active; /* part_active.h; NULL until it is asked for */
     atomic_bool damaged;       /* a piece, or the ids beside it: the engine makes both again */
     atomic_bool ids_are_sound; /* of the ids beside it, the engine's: looked at, and right */
@@ -168,6 +169,20 @@ int part_order(const Part *a, const Part *b);
 
 /* Whether [at, at + bytes) can be believed.  The first look at a piece costs its checksum. */
 MUST_USE bool part_touch(Part *part, uint64_t at, uint64_t bytes);
+
+/* Whether the checksum of that piece of PART_PIECE_BYTES, from PART_DATA_AT on, was looked at, and right. */
+static inline bool part_piece_is_known(const Part *part, uint64_t piece)
+{
+    const uint64_t bits = atomic_load_explicit(&part->good[piece / 64], memory_order_relaxed);
+    return (bits >> (piece & 63) & 1) != 0;
+}
+
+/* Whether the kernel was told that it will be read. */
+static inline bool part_piece_is_told(const Part *part, uint64_t piece)
+{
+    const uint64_t bits = atomic_load_explicit(&part->told[piece / 64], memory_order_relaxed);
+    return (bits >> (piece & 63) & 1) != 0;
+}
 
 /* NULL: no row of the list has it.  Columns of a list ascend by property. */
 const PartColumn *part_find_column(const Part *part, const PartList *list, uint32_t prop);

@@ -9,6 +9,7 @@
  */
 #include "engine/path.h"
 
+#include "engine/ahead.h"
 #include "engine/tally.h"
 #include "engine/walk_batch.h"
 
@@ -260,6 +261,7 @@ static bool close_reader(PathWorker *w)
 static Err run_pass(Ctx *ctx, PathRun *run)
 {
     const uint32_t size = crew_size(run->q->crew);
+    TRY(ahead_of_scan(ctx, run->q, &run->ask, true));
     for (uint32_t i = 0; i < size; i++)
         open_reader(run, &run->workers[i]);
     Err err = crew_run(ctx, run->q->crew,

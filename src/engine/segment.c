@@ -9,6 +9,8 @@
  */
 #include "engine/segment.h"
 
+#include "engine/ahead.h"
+
 #include <stdlib.h>
 
 static const int64_t DAY_MS = INT64_C(86400000), ONE = INT64_C(1000000000000000000);
@@ -345,15 +347,16 @@ static Err run_leaf(Ctx *ctx, const Query *q, const Segment *leaf, uint64_t *bit
     if (leaf->select_count > SCAN_SELECTS_MAX)
         return fail(ctx, ERR_INVALID, "query.too_large", "%u steps", leaf->select_count);
     const uint32_t size = crew_size(q->crew);
+    const ScanAsk ask = {.selects = leaf->selects,
+                         .select_count = leaf->select_count,
+                         .props = leaf->props,
+                         .prop_count = leaf->prop_count};
+    TRY(ahead_of_scan(ctx, q, &ask, !only_counts(leaf)));
     LeafRun run = {.leaf = leaf, .person_count = q->view->person_count, .bits = bits};
     const Person none = {0};
     run.of_none = leaf_holds(NULL, &none, leaf);
     run.workers = calloc(size, sizeof *run.workers);
     CHECK(run.workers != NULL);
-    const ScanAsk ask = {.selects = leaf->selects,
-                         .select_count = leaf->select_count,
-                         .props = leaf->props,
-                         .prop_count = leaf->prop_count};
     for (uint32_t i = 0; i < size; i++)
         run.workers[i].scanner = scanner_new(q->view, &ask);
     Err err = crew_run(ctx, q->crew,

@@ -3,6 +3,8 @@
  */
 #include "engine/series.h"
 
+#include "engine/ahead.h"
+
 #include <stdlib.h>
 
 /* Codes of one property are mostly small: a table says what a search would. */
@@ -81,6 +83,12 @@ static void count_piece(uint32_t worker, uint32_t piece, void *arg)
 static Err count_all(Ctx *ctx, const Query *q, const Series *s, Counter *counters)
 {
     const ScanAsk ask = {.selects = s->ask.select, .select_count = 1};
+    TRY(ahead_of(ctx, q,
+                 &(AheadAsk){.selects = s->ask.select,
+                             .select_count = 1,
+                             .props = s->ask.breakdown,
+                             .prop_count = s->ask.breakdown_count,
+                             .ms = true}));
     for (uint32_t i = 0; i < crew_size(q->crew); i++) {
         counters[i].rows.series = s;
         counters[i].counted.width = s->ask.breakdown_count;

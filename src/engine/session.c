@@ -7,6 +7,7 @@
  */
 #include "engine/session.h"
 
+#include "engine/ahead.h"
 #include "engine/tally.h"
 
 #include <stdlib.h>
@@ -166,6 +167,7 @@ static Err run_pass(Ctx *ctx, SessionRun *run, SessionPass pass)
 {
     const uint32_t size = crew_size(run->q->crew);
     run->pass = pass;
+    TRY(ahead_of_scan(ctx, run->q, &run->ask, true));
     for (uint32_t i = 0; i < size; i++)
         run->workers[i].scanner = scanner_new(run->q->view, &run->ask);
     Err err = crew_run(ctx, run->q->crew,

@@ -3,6 +3,7 @@
  */
 #include "engine/touch.h"
 
+#include "engine/ahead.h"
 #include "engine/kernels.h"
 #include "engine/tally.h"
 
@@ -336,6 +337,7 @@ static Err give_result(Ctx *ctx, const TouchRun *run, TouchResult *out)
 
 static Err run_touch(Ctx *ctx, TouchRun *run)
 {
+    TRY(ahead_of_scan(ctx, run->q, &run->ask, true));
     TRY(crew_run(ctx, run->q->crew,
                  &(CrewJob){.pieces = scan_pieces(run->q->view),
                             .piece = take_piece,

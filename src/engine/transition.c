@@ -8,6 +8,7 @@
  */
 #include "engine/path.h"
 
+#include "engine/ahead.h"
 #include "engine/bits.h"
 #include "engine/tally.h"
 #include "engine/walk.h"
@@ -225,6 +226,8 @@ static void close_worker(TransitionWorker *w)
 
 static Err run_pieces(Ctx *ctx, TransitionRun *run)
 {
+    const ScanAsk ask = {.selects = &run->t->of, .select_count = 1};
+    TRY(ahead_of_scan(ctx, run->q, &ask, true));
     TRY(crew_run(ctx, run->q->crew,
                  &(CrewJob){.pieces = scan_pieces(run->q->view),
                             .first_piece = 1, /* nobody goes nowhere */

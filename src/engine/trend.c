@@ -6,6 +6,7 @@
  */
 #include "engine/trend_inside.h"
 
+#include "engine/ahead.h"
 #include "engine/bits.h"
 
 #include <stdlib.h>
@@ -86,10 +87,29 @@ static void choose_keys(TrendRun *run)
     }
 }
 
+static Err read_ahead(Ctx *ctx, const TrendRun *run)
+{
+    const Trend *t = run->t;
+    ScanProp props[QUERY_BREAKDOWNS_MAX + 1];
+    uint32_t count = 0;
+    for (; count < t->breakdown_count; count++)
+        props[count] = t->breakdown[count];
+    if (trend_has_number(t) && !run->counting)
+        props[count++] = t->number;
+    return ahead_of(ctx, run->q,
+                    &(AheadAsk){.selects = &run->select,
+                                .select_count = 1,
+                                .props = props,
+                                .prop_count = count,
+                                .items = t->items,
+                                .keys = run->keys});
+}
+
 static Err run_pass(Ctx *ctx, TrendRun *run)
 {
     const uint32_t size = crew_size(run->q->crew);
     choose_keys(run);
+    TRY(read_ahead(ctx, run));
     for (uint32_t i = 0; i < size; i++)
         run->workers[i].strips = strips_new(
             run->q->view,

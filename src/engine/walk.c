@@ -331,6 +331,8 @@ static void group_rows(Walker *w, uint32_t count)
     /* Each at[p] is where person p ends now. */
 }
 
+enum { MS_ROWS = 64 }; /* as much work as the milliseconds of one */
+
 /* Rows [from, from + n) are one person's, part by part.  The room that they were grouped from is free. */
 static void order_person(Walker *w, uint32_t from, uint32_t n)
 {
@@ -338,11 +340,11 @@ static void order_person(Walker *w, uint32_t from, uint32_t n)
         w->timed_cap = n + n / 2;
         w->timed = longer(w->timed, 2 * w->timed_cap, sizeof *w->timed);
     }
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n && !crew_gives_up(MS_ROWS); i++)
         w->timed[i] = (TimedRow){(int64_t)(w->grouped_keys[from + i] & PART_SECOND_MASK) * 1000 +
                                      walker_ms(w, from + i),
                                  from + i};
-    if (order_runs(w->timed, w->timed + n, n) == 0)
+    if (crew_gives_up(0) || order_runs(w->timed, w->timed + n, n) == 0)
         return;
     for (uint32_t i = 0; i < n; i++) {
         w->keys[i] = w->grouped_keys[w->timed[i].row];
@@ -364,7 +366,7 @@ static bool may_be_wrong(const Walker *w, uint32_t row)
 
 static void order_rows(Walker *w, uint32_t count)
 {
-    for (uint32_t row = 1; row < count; row++) {
+    for (uint32_t row = 1; row < count && !crew_gives_up_at(row); row++) {
         if (!may_be_wrong(w, row))
             continue;
         const uint32_t person = person_of(w->grouped_keys[row]);
