@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "engine/engine_testkit.h"
 #include "engine/funnel.h"
-#include "engine/items.h"
 #include "engine/path.h"
 #include "engine/segment.h"
 #include "engine/session.h"
@@ -217,6 +216,21 @@ static Pieces count_pieces(void)
     return p;
 }
 
+/* A second time there is nothing to tell. */
+static void expect_told(size_t number, Err (*ask)(Ctx *ctx, const Query *q))
+{
+    const Query q = {.view = &kit.view, .crew = crew};
+    EXPECT_I64(ask(&kit.ctx, &q), ERR_OK);
+    const Pieces p = count_pieces();
+    if (p.untold > 0 || p.read == 0 || p.told > p.read + p.read / 2) {
+        fprintf(stderr, "question %zu: of %u pieces %u were read, %u told, %u read untold\n",
+                number, p.all, p.read, p.told, p.untold);
+        test_stop();
+    }
+    EXPECT_I64(ask(&kit.ctx, &q), ERR_OK);
+    EXPECT_I64(count_pieces().told, p.told);
+}
+
 TEST(whatever_a_question_reads_of_files_the_kernel_was_told_of_and_of_little_else)
 {
     static Err (*const ASK[])(Ctx * ctx, const Query *q) = {
@@ -224,16 +238,84 @@ TEST(whatever_a_question_reads_of_files_the_kernel_was_told_of_and_of_little_els
         ask_paths, ask_transitions, ask_sessions, ask_touches,   ask_segment};
     for (size_t i = 0; i < ARRAY_LEN(ASK); i++) {
         open_kit();
-        const Query q = {.view = &kit.view, .crew = crew};
-        EXPECT_I64(ASK[i](&kit.ctx, &q), ERR_OK);
-        const Pieces p = count_pieces();
-        if (p.untold > 0 || p.read == 0 || p.told > p.read + p.read / 2) {
-            fprintf(stderr, "question %zu: of %u pieces %u were read, %u told, %u read untold\n", i,
-                    p.all, p.read, p.told, p.untold);
-            test_stop();
+        expect_told(i, ASK[i]);
+        close_kit();
+    }
+}
+
+/* ---- order lines --------------------------------------------------------------------------------- */
+
+enum { LINES = 40, SKU, PRICE, SIZE };
+
+/* Orders with up to four lines, in place of the kit's rows. */
+static void open_orders(void)
+{
+    kit = (Kit){.ctx.arena = arena_new(1 << 20), .random = prng_of(106)};
+    kit.view.person_count = PART_BLOCK_PERSONS + 5000;
+    RowBuffer b = {0};
+    for (uint32_t i = 0; i < 150000; i++) {
+        const uint32_t lines = kit_below(&kit, 5);
+        rows_add(&b, KIT_ORIGIN_MS + kit_below(&kit, 604800) * INT64_C(1000),
+                 PART_BLOCK_PERSONS + kit_below(&kit, 5000), 1 + kit_below(&kit, 2));
+        rows_list(&b, LINES, lines);
+        for (uint32_t line = 0; line < lines; line++) {
+            rows_item(&b);
+            rows_item_value(&b, SKU, PART_CODES, 0, 1 + kit_below(&kit, 300));
+            rows_item_value(&b, PRICE, PART_NUMBERS, 0, kit_below(&kit, 100000));
+            rows_item_value(&b, SIZE, PART_NUMBERS, 0, kit_below(&kit, 1000));
         }
-        EXPECT_I64(ASK[i](&kit.ctx, &q), ERR_OK);
-        EXPECT_I64(count_pieces().told, p.told);
+    }
+    Part **made = NULL;
+    CHECK(rows_build(&kit.ctx, &b, KIT_ORIGIN_MS, 1, 2, &made, &kit.view.part_count) == ERR_OK);
+    kit.view.parts = made;
+    rows_free(&b);
+    map_parts();
+    crew = crew_new(2);
+}
+
+static Err ask_lines(Ctx *ctx, const Query *q)
+{
+    TrendResult out;
+    const Filter small = {.kind = FILTER_RANGE, .prop = SIZE, .max = 900};
+    const ScanItems items = {LINES, &small};
+    const ScanProp sku = {SKU, 0, true};
+    const Trend t = {.select = of(1, NULL),
+                     .items = &items,
+                     .measure = TREND_SUM,
+                     .number = {PRICE, 0, true},
+                     .bounds = BOUNDS,
+                     .bucket_count = 2,
+                     .breakdown = &sku,
+                     .breakdown_count = 1,
+                     .top = 3};
+    return query_trend(ctx, q, &t, &out);
+}
+
+/* Of two products the sum, and whether any line is small. */
+static Err ask_orders(Ctx *ctx, const Query *q)
+{
+    TrendResult out;
+    const Filter small = {.kind = FILTER_RANGE, .prop = SIZE, .max = 10};
+    const Filter *const args[] = {&small};
+    const Filter any = {
+        .kind = FILTER_ITEMS, .prop = LINES, .args = args, .arg_count = 1, .min = 1, .max = 99};
+    const Filter sum = {.kind = FILTER_ITEMS_SUM,
+                        .prop = LINES,
+                        .number = PRICE,
+                        .low = 1000,
+                        .high = FILTER_ENDLESS};
+    const Filter *const both[] = {&any, &sum};
+    const Filter filter = {.kind = FILTER_AND, .args = both, .arg_count = 2};
+    const Trend t = {.select = of(2, &filter), .bounds = BOUNDS, .bucket_count = 2};
+    return query_trend(ctx, q, &t, &out);
+}
+
+TEST(of_order_lines_too_the_kernel_was_told_whatever_a_question_reads_and_of_little_else)
+{
+    static Err (*const ASK[])(Ctx * ctx, const Query *q) = {ask_lines, ask_orders};
+    for (size_t i = 0; i < ARRAY_LEN(ASK); i++) {
+        open_orders();
+        expect_told(i, ASK[i]);
         close_kit();
     }
 }

@@ -87,6 +87,11 @@ static Err ask_every_way(Ctx *ctx, const Query *q)
     return funnel_of(ctx, q, FUNNEL_SEQUENTIAL, FUNNEL_ALL, 0);
 }
 
+static Err ask_held(Ctx *ctx, const Query *q)
+{
+    return funnel_of(ctx, q, FUNNEL_SEQUENTIAL, FUNNEL_ALL, 1);
+}
+
 static Err ask_any_order(Ctx *ctx, const Query *q)
 {
     return funnel_of(ctx, q, FUNNEL_ANY, FUNNEL_BEST, 0);
@@ -214,6 +219,7 @@ static const Question QUESTIONS[] = {
     {"persons", ask_persons},
     {"plain funnel", ask_plain_funnel},
     {"every way", ask_every_way},
+    {"held", ask_held},
     {"any order", ask_any_order},
     {"strict", ask_strict},
     {"retention", ask_retention},
