@@ -84,6 +84,23 @@ TEST(a_breakdown_with_more_combinations_than_are_counted_is_refused_and_says_wha
     kit_close(&kit);
 }
 
+/* Two blocks of persons: whoever reads one sees half of the combinations. */
+TEST(with_many_threads_each_of_them_counts_fewer_combinations)
+{
+    const KitShape shape = {.rows = QUERY_VALUES_MAX / 5, .persons = 3000, .events = 1, .weeks = 1};
+    kit_open(&kit, 101, &shape, 1);
+    for (uint32_t threads = 2; threads <= CREW_MAX; threads *= 32) {
+        crew = crew_new(threads);
+        const Query q = {.view = &kit.view, .crew = crew};
+        EXPECT_I64(query_share(&q, QUERY_VALUES_MAX), QUERY_VALUES_MAX / (threads <= 4 ? 1 : 16));
+        EXPECT_I64(ask_trend(&kit.ctx, &q, 0, 3), threads <= 4 ? ERR_OK : ERR_INVALID);
+        EXPECT_I64(ask_funnel(&kit.ctx, &q, 0, 3), threads <= 4 ? ERR_OK : ERR_INVALID);
+        EXPECT_I64(ask_lifecycle(&kit.ctx, &q, 0, 3), threads <= 4 ? ERR_OK : ERR_INVALID);
+        crew_free(crew);
+    }
+    kit_close(&kit);
+}
+
 static Err ask_per_person(Ctx *ctx, const Query *q, uint32_t buckets)
 {
     TrendResult out;
