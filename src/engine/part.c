@@ -385,16 +385,27 @@ PartKeys part_keys(Part *part, const PartRows *rows)
                       rows->count};
 }
 
+/* Control bits and differences lie together when all keys are read at once. */
+static bool touch_keys(PartKeys *k, uint32_t n, uint64_t at, uint64_t end)
+{
+    const uint64_t control = (uint64_t)(k->at.control - k->part->data), controls = (n + 3) / 4;
+    const uint64_t most = (uint64_t)n * 4;
+    if (at > end)
+        return false;
+    if (control + controls == at && n == k->left)
+        return part_touch(k->part, control, end - control);
+    return part_touch(k->part, control, controls) &&
+           part_touch(k->part, at, most < end - at ? most : end - at);
+}
+
 bool part_next_keys(PartKeys *k, uint32_t n, uint32_t *out)
 {
     DCHECK(n <= k->left && (n % 4 == 0 || n == k->left));
     Part *const part = k->part;
-    const uint64_t control = (uint64_t)(k->at.control - part->data), controls = (n + 3) / 4;
-    const uint64_t at = (uint64_t)(k->at.data - part->data);
-    const uint64_t end = (uint64_t)(k->end - part->data), most = (uint64_t)n * 4;
-    if (at > end || !part_touch(part, control, controls) ||
-        !part_touch(part, at, most < end - at ? most : end - at) ||
-        (most > part->bytes.len - at && key_stream_bytes(k->at.control, n) - controls > end - at))
+    const uint64_t at = (uint64_t)(k->at.data - part->data), most = (uint64_t)n * 4;
+    const uint64_t end = (uint64_t)(k->end - part->data);
+    if (!touch_keys(k, n, at, end) || (most > part->bytes.len - at &&
+                                       key_stream_bytes(k->at.control, n) - (n + 3) / 4 > end - at))
         return false;
     k->left -= n;
     return kernels()->keys(&k->at, n, out) >> PART_SECOND_BITS < PART_BLOCK_PERSONS;

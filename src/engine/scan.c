@@ -88,7 +88,7 @@ static bool select_overlaps(const ScanSelect *s, const PartHead *h)
 
 bool scan_select_has(const ScanSelect *s, const Part *part, uint32_t list)
 {
-    return scan_has(s, part->lists[list].event) && select_overlaps(s, part->head);
+    return select_overlaps(s, part->head) && scan_has(s, part->lists[list].event);
 }
 
 static bool select_is_sure(const ScanSelect *s, const PartHead *h, uint32_t event)

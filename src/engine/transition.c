@@ -93,6 +93,8 @@ static void keep_last(TransitionWorker *w, Walker *walker, const WalkRows *r, ui
                              w->run->names.names[r->codes[row]]};
 }
 
+enum { MS_ROWS = 64 }; /* as much work as the milliseconds of two */
+
 /*
  * Two tables in turn: pairs repeat, and a cell that was just written is not free yet.  Two rows that are exactly as
  * far apart as may be are told by their milliseconds.  `edges`: rows near an end of the week; how many.
@@ -106,11 +108,14 @@ static uint32_t count_neighbours(TransitionWorker *w, Walker *walker, const Walk
     uint64_t *cells = w->cells, *others = w->cells + w->run->cell_count;
     uint32_t before = keys[0] - gap_s - 1, from = 0,
              edges = 0; /* nothing is near before the first */
-    for (uint32_t i = 0; i < r->count && !crew_gives_up_at(i); i++) {
+    for (uint32_t i = 0; i < r->count; i++) {
         const uint32_t key = keys[i], apart = key - before, code = codes[i];
         bool is_next = apart <= gap_s;
-        if (__builtin_expect(apart == gap_s, 0))
+        if (__builtin_expect(apart == gap_s, 0)) {
+            if (crew_gives_up(MS_ROWS))
+                return 0;
             is_next = walker_ms(walker, i) <= walker_ms(walker, i - 1);
+        }
         cells[from + code] += is_next;
         if (__builtin_expect((key & PART_SECOND_MASK) - gap_s >= inner_s, 0))
             w->edges[edges++] = i;

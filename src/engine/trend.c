@@ -208,7 +208,7 @@ static void open_codes(TrendRun *run)
         run->codes > 0 && adds_up(run->t) && (size_t)run->codes * run->stride <= CELLS_GOOD;
 }
 
-/* What is done behind the pieces by one thread, as a piece of its own: it may take long. */
+/* What is done behind the pieces by one thread, as a piece of its own where it may take long. */
 typedef struct Joining {
     const TrendRun *run;
     Combinations *all;
@@ -219,6 +219,14 @@ typedef struct Joining {
 static Err join_alone(Ctx *ctx, Joining *j, void (*piece)(uint32_t, uint32_t, void *))
 {
     const Query *q = j->run->q;
+    uint64_t entries = 0;
+    for (uint32_t i = 0; i < crew_size(q->crew); i++)
+        entries += j->run->workers[i].counted.count + j->run->workers[i].seen.count;
+    if (entries <
+        CREW_LOOK_ROWS / 4) { /* most have few: it is done before another thread wakes up */
+        piece(0, 0, j);
+        return ERR_OK;
+    }
     return crew_run(
         ctx, q->crew,
         &(CrewJob){
