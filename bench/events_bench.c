@@ -6,6 +6,7 @@
  *        events_bench load FOLDER DATA ORIGIN_MS engine|log [EVENTS]
  *                                                            puts the rows into DATA/events/ (events_load.c)
  *        events_bench change DATA PERSONS AT_MS              links and erases persons there (events_load.c)
+ *        events_bench settle DATA                            merges there as the background does in time
  *        events_bench ask PORT PID [HEADER...]               asks a server over one kept connection (events_ask.c)
  *        events_bench drop FOLDER                            the page cache forgets the files in it
  * Each prints JSON, one line per answer; what takes long says on standard error how far it is.
@@ -200,6 +201,12 @@ static void run_change(Ctx *ctx, int argc, char **argv)
     bench_change(ctx, &options);
 }
 
+static void run_settle(Ctx *ctx, int argc, char **argv)
+{
+    (void)argc;
+    bench_settle(ctx, str_of(argv[0]));
+}
+
 static void run_ask(Ctx *ctx, int argc, char **argv)
 {
     bench_ask(ctx, (uint16_t)number(argv[0], UINT16_MAX), (int32_t)number(argv[1], INT32_MAX),
@@ -218,9 +225,10 @@ static const struct {
     int min, max; /* words behind it */
     void (*run)(Ctx *ctx, int argc, char **argv);
 } COMMANDS[] = {
-    {{"names", 5}, 0, 0, run_names}, {{"generate", 8}, 3, 3, run_generate},
-    {{"load", 4}, 4, 5, run_load},   {{"change", 6}, 3, 3, run_change},
-    {{"ask", 3}, 2, 8, run_ask},     {{"drop", 4}, 1, 1, run_drop},
+    {{"names", 5}, 0, 0, run_names},   {{"generate", 8}, 3, 3, run_generate},
+    {{"load", 4}, 4, 5, run_load},     {{"change", 6}, 3, 3, run_change},
+    {{"ask", 3}, 2, 8, run_ask},       {{"drop", 4}, 1, 1, run_drop},
+    {{"settle", 6}, 1, 1, run_settle},
 };
 
 int main(int argc, char **argv)

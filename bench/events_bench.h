@@ -34,6 +34,7 @@ typedef struct ChangeOptions {
 void bench_generate(Ctx *ctx, uint32_t events, uint32_t persons, Str folder);
 void bench_load(Ctx *ctx, const LoadOptions *options);
 void bench_change(Ctx *ctx, const ChangeOptions *options);
+void bench_settle(Ctx *ctx, Str data);
 void bench_ask(Ctx *ctx, uint16_t port, int32_t pid, char **headers, int header_count);
 void bench_drop(Str folder);
 

@@ -384,6 +384,18 @@ static bool change_of(Ctx *ctx, const ChangeOptions *o, uint32_t person, Buf *ou
     return true;
 }
 
+void bench_settle(Ctx *ctx, Str data)
+{
+    Engine *engine = NULL;
+    const EngineOptions options = {.log_folder = folder_in(ctx, data, "/log")};
+    die_unless(engine_open(ctx, folder_in(ctx, data, "/engine"), &options, &engine), ctx, "open");
+    die_unless(engine_settle(ctx, engine), ctx, "settle");
+    EngineStat stat;
+    engine_stat(engine, &stat);
+    printf("{\"parts\":%u,\"dead_rows\":%" PRIu64 "}\n", stat.file_parts, stat.dead_rows);
+    engine_close(engine);
+}
+
 void bench_change(Ctx *ctx, const ChangeOptions *o)
 {
     EventsLog *log = NULL;

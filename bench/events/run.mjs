@@ -455,8 +455,30 @@ async function starts(sides, data) {
   sayStart('the same, nothing of it in memory', await sides.ours.start())
 }
 
-/** The questions once more after some persons were linked and others erased: exact, and how much slower. */
-async function changed(o, sides, data, world, before, list) {
+const partsOf = (folder) => readdirSync(join(folder, 'events', 'engine')).filter((name) => name.endsWith('.part')).length
+
+/** All questions of a copy, and how much slower they are than those of the original, which are asked in turn. */
+async function askChanged(o, { ours, copy, duck }, list, mark) {
+  const again = await questions(o, { ours: copy, duck }, list, mark)
+  const runs = again.map(() => ({ before: [], after: [] }))
+  for (let i = 0; i < o.rounds * ASKS; i++)
+    for (const [k, { question, missing }] of again.entries()) {
+      if (missing) continue
+      runs[k].before.push(await ours.ask(question.ask))
+      runs[k].after.push(await copy.ask(question.ask))
+    }
+  heading(`processor time${mark}`, 'before', 'after', 'times')
+  for (const [k, { question, missing }] of again.entries()) {
+    if (missing) continue
+    const was = medians(runs[k].before).cpu, is = medians(runs[k].after).cpu
+    row(`${question.name}${mark}: processor, as much as before`, is / was, 'times')
+    line(`  ${question.name}`, brief(was), brief(is), (is / was).toFixed(2), is <= SLOWER_MAX * was ? '' : `OVER ${SLOWER_MAX}`)
+  }
+}
+
+/** The questions once more after some persons were linked and others erased: exact, and how much slower.  First right after
+ *  the change: what moved is in memory, or in files of its own beside those with the dead rows.  Then merged. */
+async function changed(o, sides, data, world, list) {
   const { every, linked, erased } = world.change
   progress('copying the data folder, linking and erasing')
   const everybody = async (side) => (await side.ask([{ segment: { of: 'did(any event)' } }])).replies[0].segment.persons
@@ -465,29 +487,29 @@ async function changed(o, sides, data, world, before, list) {
   copyData(data.store, data.copy)
   data.bench('change', data.copy, o.persons, sides.ours.nowMs)
   const copy = new Tongdian({ ...sides.ours, data: data.copy })
-  await copy.start()
-  const after = await everybody(copy)
   const mark = ', 1 % linked, 1 % erased'
-  if (after === persons) {
+  const files = partsOf(data.copy)
+  await sides.ours.start()
+  await copy.start()
+  if ((await everybody(copy)) === persons) {
     console.log(`\n${mark.slice(2)}: not there yet: links and erasures in the log change nothing`)
   } else {
     const person = `case when person % ${every} = ${linked + 1} then person - 1 else person end as person`
     for (const table of ['e', 't', 'p'])
       if (sides.duck) await sides.duck.ask(`create or replace view ${table} as select * replace (${person}) from ${table}_file.${table}
         where person % ${every} <> ${erased}`)
-    const again = await questions(o, { ours: copy, duck: sides.duck }, list, mark)
-    heading('processor time, as much as without links and erasures', 'times')
-    for (const [i, { question, missing, mine }] of again.entries()) {
-      if (missing || before[i]?.question.name !== question.name) continue
-      const slower = medians(mine).cpu / medians(before[i].mine).cpu
-      row(`${question.name}${mark}: processor, as much as without`, slower, 'times')
-      line(`  ${question.name}`, slower.toFixed(2), slower <= SLOWER_MAX ? '' : `OVER ${SLOWER_MAX}`)
-    }
+    await askChanged(o, { ...sides, copy }, list, `${mark}, right after`)
+    console.log(`${files} files before the change, ${partsOf(data.copy)} at the end of these rounds`)
+    progress('merging')
+    await copy.stop()
+    const merged = data.bench('settle', data.copy)
+    await copy.start()
+    await askChanged(o, { ...sides, copy }, list, `${mark}, merged`)
+    console.log(`${merged.parts} files, with ${merged.dead_rows} rows of who was moved or erased`)
     for (const table of ['e', 't', 'p']) if (sides.duck) await sides.duck.ask(`create or replace view ${table} as from ${table}_file.${table}`)
   }
   await copy.stop()
   removeData(data.copy)
-  await sides.ours.start()
 }
 
 // ---- bytes and rates -------------------------------------------------------------------------------------
@@ -565,7 +587,7 @@ async function runParts(o, data, sides, world, list, makeRandom) {
   let all = []
   await sides.ours.start()
   if (/engine_made_again/.test(sides.ours.log)) console.log('THE COLUMNS WERE MADE AGAIN by the server: run with --fresh')
-  if (wants('questions') || wants('cold') || wants('changed')) all = await questions(o, sides, list)
+  if (wants('questions') || wants('cold')) all = await questions(o, sides, list)
   const memory = { own: sides.ours.memory('RssAnon'), mapped: sides.ours.memory('RssFile') }
   if (wants('random') && sides.duck) await random(o, sides, makeRandom)
   row('memory of the server', memory.own, 'MB')
@@ -574,7 +596,7 @@ async function runParts(o, data, sides, world, list, makeRandom) {
   if (wants('cold')) await cold(sides, all, data)
   if (wants('start')) await starts(sides, data)
   if (wants('ingest')) await ingest(o, sides, data)
-  if (wants('changed')) await changed(o, sides, data, world, all, list)
+  if (wants('changed')) await changed(o, sides, data, world, list)
   await sides.ours.stop()
 }
 

@@ -256,18 +256,20 @@ static Err too_much(Ctx *ctx, uint64_t events)
 
 typedef struct Tail {
     Engine *engine;
-    uint64_t events; /* that only the log has */
+    uint64_t events;  /* that only the log has */
+    uint64_t end_seq; /* numbers below were taken, or lost by the log */
 } Tail;
 
 static Err offer_batch(Ctx *ctx, uint64_t first_seq, int64_t outbox_id, Str records, void *arg)
 {
-    const Tail *tail = arg;
+    Tail *tail = arg;
     uint32_t count = 0;
     (void)outbox_id;
     for (size_t at = 0, used = 0; at < records.len; at += used, count++) {
         Event e;
         CHECK(event_check(str_slice(records, at, records.len), &e, &used));
     }
+    tail->end_seq = first_seq + count;
     if (engine_offer_now(tail->engine, first_seq, count, records))
         return ERR_OK;
     engine_view_done(engine_view(tail->engine)); /* waits until what was offered is in rows */
@@ -285,7 +287,7 @@ static Err read_tail(App *app)
     if (next_seq > survey.end_seq)
         return fail_field(ctx, "", "query.closed",
                           "the columns were made of another log: start a server with --engine 1");
-    Tail tail = {app->engine, survey.end_seq - next_seq};
+    Tail tail = {app->engine, survey.end_seq - next_seq, next_seq};
     if (tail.events > (uint64_t)(2 * app->config.engine_rows))
         return too_much(ctx, tail.events);
     const EventsSurveyVisit visit = {.from_seq = next_seq, .batch = offer_batch, .arg = &tail};
@@ -293,8 +295,9 @@ static Err read_tail(App *app)
         TRY(events_survey_read(ctx, &survey, &visit, &bad));
     if (bad > 0)
         fprintf(stderr, "tongdian: the end of the log is damaged: see `tongdian events verify`\n");
+    engine_view_done(engine_view(app->engine)); /* links may find no room on their way to rows */
     engine_set_complete(app->engine);
-    return ERR_OK;
+    return engine_next_seq(app->engine) >= tail.end_seq ? ERR_OK : too_much(ctx, tail.events);
 }
 
 Err columns_look_now(App *app)

@@ -10,6 +10,7 @@ enum {
     SLICE_ROWS = 16384,
     FLUSH_ROWS = 262144,
     MEMORY_ROWS_MAX = 2097152,
+    FLUSH_CHANGES = 65536,
     FAN = 8,
     FLUSH_BYTES = 64 << 20, /* five times what so many ordinary rows have */
     MEMORY_BYTES_MAX = 512 << 20,
@@ -26,6 +27,7 @@ static void fill_options(EngineOptions *o)
     o->slice_rows = o->slice_rows == 0 ? SLICE_ROWS : o->slice_rows;
     o->flush_rows = o->flush_rows == 0 ? FLUSH_ROWS : o->flush_rows;
     o->memory_rows_max = o->memory_rows_max == 0 ? MEMORY_ROWS_MAX : o->memory_rows_max;
+    o->flush_changes = o->flush_changes == 0 ? FLUSH_CHANGES : o->flush_changes;
     o->fan = o->fan == 0 ? FAN : o->fan;
     o->flush_bytes = o->flush_bytes == 0 ? FLUSH_BYTES : o->flush_bytes;
     o->memory_bytes_max = o->memory_bytes_max == 0 ? MEMORY_BYTES_MAX : o->memory_bytes_max;
@@ -194,8 +196,7 @@ static void queue_offer(Engine *e, Offer *offer)
 
 static bool has_room(const Engine *e)
 {
-    return e->memory_rows < e->o.memory_rows_max && e->queued_bytes < QUEUED_BYTES_MAX &&
-           e->memory_bytes + e->new_names + e->flush_names.len < e->o.memory_bytes_max;
+    return e->queued_bytes < QUEUED_BYTES_MAX && engine_has_memory(e);
 }
 
 /* Under the lock. */
@@ -270,11 +271,17 @@ bool engine_is_complete(Engine *e, int64_t until_us, uint64_t *offered)
     return complete;
 }
 
+/* Changes within an offer wait for a flush, which fails. */
+static bool waits_for_disk(const Engine *e)
+{
+    return e->waits_for_room && e->keeper_err != ERR_OK;
+}
+
 static void wait_for_applied(Engine *e)
 {
     (void)pthread_mutex_lock(&e->lock);
     const uint64_t wanted = e->offered;
-    while (e->applied < wanted)
+    while (e->applied < wanted && e->applied < e->offered && !waits_for_disk(e))
         (void)pthread_cond_wait(&e->changed, &e->lock);
     (void)pthread_mutex_unlock(&e->lock);
 }
@@ -418,9 +425,16 @@ void engine_health(Engine *e, EngineHealth *out)
     (void)pthread_mutex_unlock(&e->lock);
 }
 
-static void add_part(const Engine *e, Part *part, EngineStat *out)
+/* A part, and what had died of it at one moment. */
+typedef struct Counted {
+    Part *part;
+    uint32_t died;
+} Counted;
+
+static void count_part(const Counted *c, const Moved *moved, EngineStat *out)
 {
-    out->dead_rows += engine_count_dead(e, part);
+    const Part *part = c->part;
+    out->dead_rows += engine_dead(c->part, moved, c->died);
     for (uint32_t l = 0; l < part->head->list_count; l++)
         out->attribute_rows += part->lists[l].event == PART_PERSON ? part->lists[l].rows : 0;
 }
@@ -445,17 +459,29 @@ void engine_stat(Engine *e, EngineStat *out)
     out->health = health_of(e);
     out->moves = persons_moved(schema_persons(e->schema))->generation;
     out->attribute_rows = rows_of_event(&e->open, PART_PERSON);
+    Moved *moved = moved_ref(persons_moved(schema_persons(e->schema)));
+    Counted *parts = calloc((size_t)e->memory_count + e->file_count + 1, sizeof *parts);
+    CHECK(parts != NULL);
+    uint32_t count = 0;
     for (uint32_t i = 0; i < e->memory_count; i++)
-        add_part(e, e->memory[i], out);
+        parts[count++].part = e->memory[i];
     for (uint32_t i = 0; i < e->file_count; i++) {
-        add_part(e, e->files[i].part, out);
+        parts[count++].part = e->files[i].part;
         out->events += e->files[i].part->head->rows;
         out->file_bytes += e->files[i].part->bytes.len;
         out->id_bytes += e->files[i].ids.bytes.len;
     }
-    out->events -= out->dead_rows + out->attribute_rows;
+    for (uint32_t i = 0; i < count; i++)
+        parts[i].died = atomic_load(&part_ref(parts[i].part)->died);
     (void)pthread_mutex_unlock(&e->lock);
     (void)pthread_mutex_unlock(&e->apply);
+    for (uint32_t i = 0; i < count; i++) {
+        count_part(&parts[i], moved, out);
+        part_unref(parts[i].part);
+    }
+    out->events -= out->dead_rows + out->attribute_rows;
+    moved_unref(moved);
+    free(parts);
 }
 
 typedef struct Report {

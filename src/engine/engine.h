@@ -17,7 +17,10 @@
  *           a file whose data or ids turn out to be damaged is made again from the log within seconds of
  *           whoever met it: until then questions that need the data fail with "events.part_damaged".
  * Memory:   rows that are not in files and their new names (EngineOptions.memory_rows_max and
- *           memory_bytes_max; beyond by what is queued, one slice and the largest batch), dictionaries and
+ *           memory_bytes_max; beyond by what is queued, one slice and the largest batch; of links and the like
+ *           it waits between two, so that a question may see the beginning of a batch while the disk is full),
+ *           while a person is moved 4 bytes per row of their block in a part and flush_bytes: what is more waits
+ *           for the flush in a file without a name (in memory when that cannot be written), dictionaries and
  *           actors (SchemaLimits), 10 bits per event of the weeks that get events, 8 bytes per event that
  *           no file has, mapped pages, a bit per person and
  *           file that a question about any activity asked; while a file is made again, it and 40 bytes per event of it.
@@ -62,6 +65,7 @@ typedef struct EngineOptions {
     uint32_t slice_rows;       /* 0 = 16,384: rows that are sorted together */
     uint32_t flush_rows;       /* 0 = 262,144: from here on memory goes to files */
     uint32_t memory_rows_max;  /* 0 = 2,097,152: offering waits beyond */
+    uint32_t flush_changes;    /* 0 = 65,536: links, unlinks and erasures, from here on too */
     uint32_t fan;              /* 0 = 8: so many files of similar size become one */
     uint64_t flush_bytes;      /* 0 = 64 MiB: of slices, or of new names: from here on too */
     uint64_t memory_bytes_max; /* 0 = 512 MiB: of slices and new names: offering waits beyond */

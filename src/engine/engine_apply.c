@@ -492,7 +492,7 @@ void engine_close_slice(Engine *e)
     e->memory_count += n;
     e->memory_rows += e->open.count;
     for (uint32_t i = 0; i < n; i++)
-        e->memory_bytes += made[i]->bytes.len;
+        e->memory_bytes += engine_heap_bytes(made[i]);
     e->open_names = e->new_names = schema_new_bytes(e->schema);
     if (e->memory_rows >= e->o.flush_rows || e->memory_bytes >= e->o.flush_bytes ||
         e->new_names >= e->o.flush_bytes)
@@ -531,6 +531,8 @@ void engine_set_applied(Engine *e, uint64_t seq, uint32_t bytes_done)
     (void)pthread_mutex_lock(&e->lock);
     e->applied = seq;
     e->queued_bytes -= bytes_done;
+    e->unflushed_bytes += bytes_done;
+    e->flush_wanted |= engine_flush_is_due(e, bytes_done > 0 && e->first == NULL);
     (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
 }
@@ -541,19 +543,21 @@ void engine_slice_grew(Engine *e)
         engine_close_slice(e);
 }
 
-/* The first one has the number `seq`.  A batch may be larger than a slice, which then ends within it. */
-static void apply_group(Engine *e, const Group *g, uint64_t seq)
+/* The first one has the number `seq`.  A batch may be larger than a slice, which then ends within it.  False: a change
+ * finds no room. */
+static bool apply_group(Engine *e, const Group *g, uint64_t seq)
 {
     for (uint32_t i = 0; i < g->count; i++) {
         if (is_event(&g->at[i]))
             apply_event(e, &g->at[i]);
-        else
-            engine_change(e, &g->at[i].event, seq + i);
+        else if (!engine_change(e, &g->at[i].event, seq + i))
+            return false;
         if (slice_is_full(e) || (i + 1 == g->count && names_are_many(e))) {
             engine_set_applied(e, seq + i + 1, 0);
             engine_close_slice(e);
         }
     }
+    return true;
 }
 
 static void apply_offer(Engine *e, const Offer *offer)
@@ -563,7 +567,10 @@ static void apply_offer(Engine *e, const Offer *offer)
     for (uint32_t done = 0; done < offer->count;) {
         take_group(e, &left, offer->count - done, &g);
         fetch_group(&g);
-        apply_group(e, &g, offer->first_seq + done);
+        if (!apply_group(e, &g, offer->first_seq + done)) {
+            engine_give_back(e);
+            return;
+        }
         done += g.count;
         if (g.lacks != NULL) {
             /* Others come between: what is applied so far is whole, and the event is decoded again. */

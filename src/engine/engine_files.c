@@ -226,5 +226,6 @@ Err engine_load(Ctx *ctx, Engine *e)
     TRY(load_names(ctx, e));
     moved_unref(e->durable_moved);
     e->durable_moved = moved_ref(persons_moved(schema_persons(e->schema)));
+    e->flush_wanted = e->durable_moved->generation > 0; /* a look at what is dead in the files */
     return remove_strays(ctx, e);
 }

@@ -4,6 +4,7 @@
  *   engine.c         opening, closing, views, figures
  *   engine_apply.c   encoded events to rows, rows to slices
  *   engine_row.c     an event to a row
+ *   engine_memory.c  what happens when memory is full
  *   engine_move.c    links, unlinks, erasures: rows go to where they belong now
  *   engine_keep.c    slices to files, files to larger files
  *   engine_write.c   new files, and how they come into the manifest
@@ -22,7 +23,7 @@
 
 #include <pthread.h>
 
-enum { ENGINE_MANIFEST_VERSION = 6, ENGINE_NAME_BYTES = 40 };
+enum { ENGINE_MANIFEST_VERSION = 7, ENGINE_NAME_BYTES = 40 };
 
 /* A part in a file, with the ids of its events. */
 typedef struct FilePart {
@@ -32,6 +33,8 @@ typedef struct FilePart {
     uint32_t failures;   /* how often something that was tried with it failed */
     int64_t retry_at_us; /* of the monotonic clock: put aside until then; 0 = not */
     bool ends_stretch;   /* with what came behind it, it would become too large */
+    int64_t
+        stale_at_us; /* of the monotonic clock: its dead rows have stayed for long enough then; 0 = it has none */
 } FilePart;
 
 /* How far the files know the log, as the manifest says it. */
@@ -97,8 +100,11 @@ struct Engine {
     uint32_t peek_count, peek_rows;
     Week *week_near; /* of the last event; guarded by apply */
     LastText last_source, last_store;
-    Arena *scratch; /* guarded by apply */
-    Arena *group;   /* of events that are applied together; the applier's own */
+    Arena *scratch;           /* guarded by apply */
+    Arena *group;             /* of events that are applied together; the applier's own */
+    uint32_t moved_rows;      /* since the last flush began; guarded by apply, as the next two */
+    uint64_t unflushed_bytes; /* of records */
+    bool cannot_spill;        /* the log has heard of it */
     uint64_t repeated;
     uint64_t aside[ENGINE_ASIDE_COUNT]; /* guarded by apply */
     uint32_t aside_said;                /* bit i: the log has heard of reason i */
@@ -110,7 +116,8 @@ struct Engine {
     uint64_t lacks_seq;   /* the last one that was refused, 0 = none */
     int64_t queued_bytes; /* of what waits to be applied */
     bool stopping, refusing, flush_wanted, settle_wanted, complete;
-    Part **memory; /* slices, by arrival */
+    bool waits_for_room; /* the applier does, in the middle of an offer */
+    Part **memory;       /* slices, by arrival */
     uint32_t memory_count, memory_cap, memory_rows;
     uint64_t memory_bytes; /* of the slices */
     uint64_t new_names;    /* bytes of names that no flush has taken */
@@ -218,12 +225,34 @@ void engine_keep_aside(Engine *e, EngineAside why);
 
 /* ---- engine_move.c ------------------------------------------------------------------------------- */
 
-/* What the record says of who is whom, with number `seq`.  Under `apply`, which is free while a file with rows of the
- * person is being made again. */
-void engine_change(Engine *e, const Event *record, uint64_t seq);
+/* What the record says of who is whom, with number `seq`.  Under `apply`, which is free while memory is full, and while a
+ * file with rows of the person is being made again.  False: there is no room, nor will there be (engine_give_back()). */
+MUST_USE bool engine_change(Engine *e, const Event *record, uint64_t seq);
 
-/* Events of the part that are dead now, counted when nobody has yet.  Under `apply`. */
-uint32_t engine_count_dead(const Engine *e, Part *part);
+/* Events of the part that are dead by this map, as which `died` of them have died since it was opened: both of one
+ * moment under `apply`.  Without a lock: when nobody has counted them yet, keys are read. */
+uint32_t engine_dead(Part *part, const Moved *moved, uint32_t died);
+
+/* ---- engine_memory.c ----------------------------------------------------------------------------- */
+
+/* Whether slices and names leave room for more.  Under `lock`. */
+bool engine_has_memory(const Engine *e);
+
+/* Waits between two changes until a flush has made room; gives up `apply` meanwhile.  False: there will be none. */
+MUST_USE bool engine_wait_for_room(Engine *e);
+
+/* What was offered and is not applied must be offered again, to another engine: this one takes no more.  Under
+ * `apply`. */
+void engine_give_back(Engine *e);
+
+/* Bytes that a slice takes of memory. */
+uint64_t engine_heap_bytes(const Part *slice);
+
+/* Slices that a change fills memory with go to files without a name.  Under `apply`. */
+void engine_spill_when_full(Engine *e);
+
+/* What came since the last flush is much, although its rows are few.  Under `apply` and `lock`. */
+bool engine_flush_is_due(const Engine *e, bool is_quiet);
 
 /* ---- engine_mend.c ------------------------------------------------------------------------------ */
 

@@ -5,6 +5,9 @@
  * ids of its events; then the manifest names them, then they take the slices' place.  When anything
  * fails, everything stays as it was and is tried again.
  *
+ * Rows of who was moved since stay behind in a file until it is merged: for that alone, when they are many, or have
+ * stayed for long.
+ *
  * What fails with some files (a merge of damaged ones, or one that finds no room) puts these aside for a while,
  * and the others get their turn.
  *
@@ -39,8 +42,11 @@ static void begin_flush(Engine *e)
     if (atomic_load(&e->stuck))
         return;
     (void)pthread_mutex_lock(&e->apply);
-    if (!e->flush_begun)
+    if (!e->flush_begun) {
         engine_close_slice(e);
+        e->moved_rows = 0;
+        e->unflushed_bytes = 0;
+    }
     if (!e->flush_begun && (e->memory_count > 0 || e->open_from > e->durable_seq)) {
         for (uint32_t i = 0; i < e->week_count; i++) {
             CHECK(e->weeks[i]->flushing.count == 0);
@@ -61,6 +67,8 @@ static void begin_flush(Engine *e)
         schema_save_changes(e->schema, &e->flush_changes);
         moved_unref(e->flush_moved);
         e->flush_moved = moved_ref(persons_moved(schema_persons(e->schema)));
+        for (uint32_t i = 0; i < e->file_count; i++)
+            e->files[i].part->died_flushing = atomic_load(&e->files[i].part->died);
         e->flush_count = e->memory_count;
         e->flush_begun = true;
         (void)pthread_mutex_unlock(&e->lock);
@@ -130,9 +138,11 @@ static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq, ui
     }
     (void)pthread_mutex_lock(&e->lock);
     engine_files_take_over(e, files);
+    for (uint32_t i = 0; i < e->file_count; i++)
+        e->files[i].part->died_durable = e->files[i].part->died_flushing;
     for (uint32_t i = 0; i < e->flush_count; i++) {
         e->memory_rows -= e->memory[i]->head->rows;
-        e->memory_bytes -= e->memory[i]->bytes.len;
+        e->memory_bytes -= engine_heap_bytes(e->memory[i]);
         part_unref(e->memory[i]);
     }
     e->memory_count -= e->flush_count;
@@ -213,25 +223,62 @@ static uint32_t count_to_merge(const Engine *e, const FileList *l, uint32_t from
 }
 
 enum {
-    DEAD_SHARE = 8
-}; /* one row of so many: what stays behind is rewritten eight times at most */
+    DEAD_SHARE = 8, /* one row of so many: what stays behind is rewritten eight times at most */
+    STALE_US_PER_ROW = 35, /* a hundred times what a row of a merge takes */
+    STALE_MAX_S = 86400,
+};
 
-/* A file with many rows, or any, of who is elsewhere now. */
+/* Events of the file that are dead by what files know. */
+static uint64_t durable_dead(Engine *e, Part *part)
+{
+    if (part->generation == e->durable_moved->generation)
+        return 0;
+    (void)pthread_mutex_lock(&e->apply);
+    Moved *moved = moved_ref(persons_moved(schema_persons(e->schema)));
+    const uint32_t died = atomic_load(&part->died);
+    (void)pthread_mutex_unlock(&e->apply);
+    const uint32_t dead = engine_dead(part, moved, died);
+    moved_unref(moved);
+    return dead - (died - part->died_durable);
+}
+
+/* A few dead rows may stay for so long that all files, merged for that alone, take a hundredth of a processor. */
+static int64_t stale_us(const FileList *l)
+{
+    int64_t rows = 0;
+    for (uint32_t i = 0; i < l->count; i++)
+        rows += l->at[i].part->head->rows;
+    const int64_t us = rows * STALE_US_PER_ROW, max_us = STALE_MAX_S * INT64_C(1000000);
+    return us < max_us ? us : max_us;
+}
+
+static void set_stale_at(Engine *e, FilePart *f, int64_t at_us)
+{
+    f->stale_at_us = at_us;
+    (void)pthread_mutex_lock(&e->lock);
+    for (uint32_t i = 0; i < e->file_count; i++)
+        if (e->files[i].number == f->number)
+            e->files[i].stale_at_us = at_us;
+    (void)pthread_mutex_unlock(&e->lock);
+}
+
+/* A file with many rows, or any, of who is elsewhere now; or with few that have stayed for long. */
 static bool find_stale(Engine *e, const FileList *l, bool all, uint32_t *at)
 {
-    bool found = false;
-    (void)pthread_mutex_lock(&e->apply);
-    for (uint32_t i = 0; i < l->count && !found; i++) {
-        const FilePart *f = &l->at[i];
-        if (f->retry_at_us != 0 || atomic_load(&f->part->damaged) ||
-            f->part->generation == e->durable_moved->generation)
+    const int64_t now_us = clock_mono_us(), wait_us = stale_us(l);
+    for (uint32_t i = 0; i < l->count; i++) {
+        FilePart *f = &l->at[i];
+        if (f->retry_at_us != 0 || atomic_load(&f->part->damaged))
             continue;
-        const uint64_t dead = engine_count_dead(e, f->part);
-        found = dead > 0 && (all || dead * DEAD_SHARE >= f->part->head->rows);
+        const uint64_t dead = durable_dead(e, f->part);
+        if (dead > 0 && f->stale_at_us == 0)
+            set_stale_at(e, f, now_us + wait_us);
         *at = i;
+        if (dead > 0 &&
+            (all || dead * DEAD_SHARE >= f->part->head->rows || f->stale_at_us <= now_us))
+            return true;
     }
-    (void)pthread_mutex_unlock(&e->apply);
-    return found;
+    return false;
 }
 
 /* Put aside, or damaged: that is made again first. */
@@ -397,6 +444,9 @@ static bool is_file_due(const Engine *e)
         const FilePart *f = &e->files[i];
         if (f->retry_at_us == 0 ? e->o.log_folder.len > 0 && atomic_load(&f->part->damaged)
                                 : f->retry_at_us <= now_us)
+            return true;
+        if (f->retry_at_us == 0 && !atomic_load(&f->part->damaged) && f->stale_at_us != 0 &&
+            f->stale_at_us <= now_us)
             return true;
     }
     return false;

@@ -4,11 +4,13 @@
  */
 #include "engine/engine.h"
 #include "engine/segment.h"
+#include "engine/walk_batch.h"
 
 #include "base/log.h"
 #include "base/rand.h"
 #include "base/test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -29,6 +31,7 @@ typedef struct Actor {
 typedef struct Happened {
     uint32_t actor; /* 0 = nobody */
     bool said;      /* attributes, which are no event */
+    uint32_t name;  /* of an event: which */
     int64_t time_ms;
     uint64_t rank; /* among those of one instant: when it arrived, or was moved */
 } Happened;
@@ -141,9 +144,12 @@ static void unlink_in_model(World *w, uint32_t a, uint32_t b)
     Link *l = a == b ? NULL : find_link(w, a, b);
     if (l == NULL)
         return;
-    rank_again(w, w->actors[a].person);
     l->gone = true;
     find_persons(w);
+    if (w->actors[a].person == w->actors[b].person)
+        return;
+    rank_again(w, w->actors[a].person);
+    rank_again(w, w->actors[b].person);
 }
 
 static void erase_in_model(World *w, uint32_t a)
@@ -220,8 +226,9 @@ static void add_event(World *w)
 {
     const uint32_t key = below(w, KEYS);
     const bool said = key > 0 && below(w, 6) == 0;
+    const uint32_t name = below(w, NAMES);
     Event head = head_of(w, said ? EVENT_PERSON : EVENT_HAPPENED, key);
-    head.name = said ? STR("") : arena_printf(w->ctx.arena, "Event %u", below(w, NAMES));
+    head.name = said ? STR("") : arena_printf(w->ctx.arena, "Event %u", name);
     head.time_ms += (int64_t)below(w, WEEKS) * 604800000 + below(w, 4) * 1000 + below(w, 3);
     EventBuilder *b = event_begin(&w->ctx, &head);
     event_prop_i64(b, STR("n"), w->happened_count);
@@ -230,7 +237,7 @@ static void add_event(World *w)
     add_lines(b, w->happened_count);
     add_record(w, b);
     w->happened[w->happened_count++] =
-        (Happened){key == 0 ? 0 : actor_of(w, key), said, head.time_ms, ++w->rank};
+        (Happened){key == 0 ? 0 : actor_of(w, key), said, name, head.time_ms, ++w->rank};
 }
 
 static void add_change(World *w)
@@ -389,6 +396,97 @@ static uint32_t scan_all(World *w, const ScanView *view, ScanProp n, const Filte
     return rows;
 }
 
+/* What came of each person so far, which is the beginning of what the model has. */
+typedef struct Came {
+    World *w;
+    int64_t base_ms;
+    uint32_t *rows; /* by person of the model */
+    const Happened ***want;
+    uint32_t count;
+} Came;
+
+static Came came_of(World *w, int64_t base_ms)
+{
+    Came c = {.w = w, .base_ms = base_ms};
+    c.rows = ARENA_ARRAY(w->ctx.arena, uint32_t, w->actor_count + 1);
+    c.want = ARENA_ARRAY(w->ctx.arena, const Happened **, w->actor_count + 1);
+    for (uint32_t i = 0; i <= w->actor_count; i++)
+        (void)events_of(w, i, false, &c.want[i]);
+    return c;
+}
+
+static void expect_next(Came *c, uint32_t person, int64_t time_ms, uint32_t name)
+{
+    const uint32_t p = model_number(person);
+    const Happened *want = c->want[p][c->rows[p]++];
+    EXPECT_I64(time_ms, want->time_ms);
+    EXPECT_I64(name, want->name);
+    c->count++;
+}
+
+static void expect_stretch(const ScanStretch *s, void *arg)
+{
+    Came *c = arg;
+    for (uint32_t i = 0; i < s->count; i++) {
+        const uint32_t bits = s->bits != NULL ? s->bits[i] : s->of_list[s->lists[i]];
+        if (bits == 0)
+            continue;
+        const int64_t second = s->week_s + (s->keys[i] & PART_SECOND_MASK);
+        expect_next(c, s->first_person + (s->keys[i] >> PART_SECOND_BITS),
+                    c->base_ms + second * 1000 + (s->ms == NULL ? 0 : s->ms[i]),
+                    (uint32_t)__builtin_ctz(bits));
+    }
+}
+
+/* A select per name, whose bit says it. */
+static uint32_t select_names(const Schema *names, uint32_t events[NAMES], ScanSelect selects[NAMES])
+{
+    uint32_t known = 0;
+    for (uint32_t i = 0; i < NAMES; i++) {
+        char text[16];
+        (void)snprintf(text, sizeof text, "Event %u", i);
+        events[i] = schema_find_event(names, str_of(text));
+        selects[i] = (ScanSelect){
+            .events = &events[i], .event_count = 1, .from_ms = 0, .to_ms = INT64_C(1) << 50};
+        known += events[i] != 0;
+    }
+    return known;
+}
+
+static uint32_t scan_stretches(World *w, const ScanView *view, const ScanSelect *selects)
+{
+    Scanner *scanner = scanner_new(view, &(ScanAsk){.selects = selects, .select_count = NAMES});
+    Came came = came_of(w, scanner_base_ms(scanner));
+    for (uint32_t piece = 0; piece < scan_pieces(view); piece++)
+        scanner_stretches(scanner, piece, expect_stretch, &came);
+    CHECK(scanner_damaged(scanner) == 0);
+    scanner_free(scanner);
+    return came.count;
+}
+
+static uint32_t walk_all(World *w, const ScanView *view, const ScanSelect *selects)
+{
+    const ScanAsk ask = {.selects = selects, .select_count = NAMES};
+    WalkNames names;
+    ScanBatch b;
+    CHECK(walk_names(view, selects, NAMES, &names));
+    WalkBatcher *walk = walk_batcher_new(view, &ask, &names);
+    Came came = came_of(w, view->part_count == 0 ? 0 : view->parts[0]->head->week_ms);
+    for (uint32_t piece = 0; walk != NULL && piece < scan_pieces(view); piece++) {
+        if (!walk_batch(walk, piece, &b))
+            continue;
+        for (uint32_t i = 0; i < b.person_count; i++)
+            for (uint32_t row = b.from[i]; row < b.from[i + 1]; row++)
+                expect_next(&came, b.persons[i],
+                            came.base_ms + scan_ms(&b, row) + walk_batch_ms(walk, row),
+                            (uint32_t)__builtin_ctz(b.rows[row].selects));
+    }
+    CHECK(walk != NULL && walk_batch_damaged(walk) == 0);
+    walk_batcher_free(walk);
+    walk_names_free(&names);
+    return came.count;
+}
+
 static void count_loose(const ScanLoose *rows, void *arg)
 {
     uint32_t *count = arg;
@@ -455,7 +553,14 @@ static void expect_world(World *w)
         const ScanProp n = {prop == NULL ? PROP_NONE : prop->id, SCHEMA_SCALE_MAX};
         EXPECT_I64(scan_all(w, view, n, &many, said != 0), count_alive(w, said != 0));
     }
+    uint32_t events[NAMES];
+    ScanSelect selects[NAMES];
+    const bool all_known = select_names(names, events, selects) == NAMES;
     engine_schema_unlock(w->engine);
+    if (all_known) {
+        EXPECT_I64(scan_stretches(w, view, selects), count_alive(w, false));
+        EXPECT_I64(walk_all(w, view, selects), count_alive(w, false));
+    }
     EXPECT_I64(scan_loose(view), count_alive(w, false));
     expect_trend(w, view, TREND_EVENTS, count_alive(w, false));
     expect_trend(w, view, TREND_PERSONS, count_active(w));
@@ -622,6 +727,27 @@ TEST(links_are_limited_and_one_that_is_undone_makes_room_for_another)
     CHECK(persons_change(p, (PersonsChange){PERSONS_UNLINK, 3003, 3002}));
     CHECK(persons_change(p, (PersonsChange){PERSONS_LINK, 3004, 3005}));
     EXPECT_I64(persons_of(p, 3005), 3004);
+    persons_free(p);
+}
+
+TEST(an_unlink_of_actors_who_hang_together_by_others_moves_nobody)
+{
+    Persons *p = persons_new(100);
+    for (uint32_t i = 0; i < 4; i++) /* a ring, and 3004 beside it */
+        CHECK(persons_change(p, (PersonsChange){PERSONS_LINK, 3000 + i, 3000 + (i + 1) % 4}));
+    CHECK(persons_change(p, (PersonsChange){PERSONS_LINK, 3002, 3004}));
+    const uint32_t generation = persons_moved(p)->generation;
+    const PersonsChange in_ring = {PERSONS_UNLINK, 3001, 3002};
+    EXPECT_I64(persons_moves(p, in_ring), 0);
+    CHECK(persons_change(p, in_ring));
+    EXPECT_I64(persons_moved(p)->generation, generation);
+    EXPECT_I64(group_of(p, 3000, 3000, 3010), 5);
+    const PersonsChange last = {PERSONS_UNLINK, 3002, 3003}; /* now a chain */
+    EXPECT_I64(persons_moves(p, last), 3000);
+    CHECK(persons_change(p, last));
+    EXPECT_I64(persons_moved(p)->generation, generation + 1);
+    EXPECT_I64(group_of(p, 3000, 3000, 3010), 3);
+    EXPECT_I64(persons_of(p, 3004), 3002);
     persons_free(p);
 }
 

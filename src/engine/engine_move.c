@@ -21,29 +21,48 @@
 
 /* ---- the rows of one person in one part ------------------------------------------------------------ */
 
-/* What the person's rows of one list have in one list property: how many each, and where the next begin. */
+/* A person may have millions of rows: so many are read at a time. */
+enum { PIECE_ROWS = 4096 };
+
+/* What the rows of a piece have in one list property: how many each, and where the next begin. */
 typedef struct TakingItems {
     const PartItems *items;
     const int64_t *counts;
     uint32_t next;
 } TakingItems;
 
-/* Of one list: where the person's rows begin, how many there are, and their values column by column. */
+/* Of one list: where the person's rows begin, how many there are, and how many have been taken.  Of those of the piece
+ * under way: how many there are, which comes next, and their values column by column. */
 typedef struct Taking {
-    uint32_t first, count, next;
+    uint32_t first, count, taken;
     const uint32_t *keys;
+    uint32_t some, next;
     const int64_t *const *values;
     TakingItems *items;
     uint32_t items_count;
 } Taking;
 
 typedef struct Take {
-    Arena *arena;
+    Arena *arena; /* of the part */
+    Arena *piece;
     FilterScratch scratch;
-    Part *part;
     uint32_t person;
+    Part *part;
+    uint32_t first, left; /* of its sequence: the person's rows that have not been taken */
     Taking lists[PART_LISTS_MAX];
 } Take;
+
+static Take take_of(uint32_t person)
+{
+    return (Take){.arena = arena_new(1 << 16), .piece = arena_new(1 << 16), .person = person};
+}
+
+static void take_free(Take *t)
+{
+    filter_scratch_free(&t->scratch);
+    arena_free(t->arena);
+    arena_free(t->piece);
+}
 
 /* Where the person's rows stand in the list, and how many rows of its block stand before them.  False: damaged. */
 static bool find_rows(Take *t, uint32_t list, uint32_t *before)
@@ -67,17 +86,26 @@ static bool find_rows(Take *t, uint32_t list, uint32_t *before)
     return true;
 }
 
+/* The rows of the piece. */
+static FilterRows piece_rows(const Take *t, uint32_t list)
+{
+    const Taking *of = &t->lists[list];
+    return (FilterRows){.part = t->part,
+                        .list = &t->part->lists[list],
+                        .first = of->first + of->taken,
+                        .count = of->some};
+}
+
 static bool read_columns(Take *t, uint32_t list)
 {
     Taking *of = &t->lists[list];
-    const PartList *l = &t->part->lists[list];
-    const FilterRows rows = {.part = t->part, .list = l, .first = of->first, .count = of->count};
-    int64_t **values = ARENA_ARRAY(t->arena, int64_t *, (size_t)l->column_count + 1);
-    filter_scratch_reserve(&t->scratch, of->count);
-    for (uint32_t c = 0; c < l->column_count; c++) {
-        values[c] = (int64_t *)arena_alloc(t->arena, of->count + KERNEL_SLACK, sizeof **values);
-        if (!filter_values(&rows, &t->part->columns[l->first_column + c], PART_MISSING, &t->scratch,
-                           values[c]))
+    const FilterRows rows = piece_rows(t, list);
+    int64_t **values = ARENA_ARRAY(t->piece, int64_t *, (size_t)rows.list->column_count + 1);
+    filter_scratch_reserve(&t->scratch, rows.count);
+    for (uint32_t c = 0; c < rows.list->column_count; c++) {
+        values[c] = (int64_t *)arena_alloc(t->piece, rows.count + KERNEL_SLACK, sizeof **values);
+        if (!filter_values(&rows, &t->part->columns[rows.list->first_column + c], PART_MISSING,
+                           &t->scratch, values[c]))
             return false;
     }
     of->values = (const int64_t *const *)values;
@@ -89,15 +117,16 @@ static bool count_items(Take *t, uint32_t list)
 {
     const Part *p = t->part;
     Taking *of = &t->lists[list];
-    const FilterRows rows = {
-        .part = t->part, .list = &p->lists[list], .first = of->first, .count = of->count};
+    const FilterRows rows = piece_rows(t, list);
+    of->items = NULL;
+    of->items_count = 0;
     for (uint32_t i = 0; i < p->head->items_count; i++) {
         if (p->items[i].of != list)
             continue;
         if (of->items == NULL)
-            of->items = ARENA_ARRAY(t->arena, TakingItems, p->head->items_count - i);
+            of->items = ARENA_ARRAY(t->piece, TakingItems, p->head->items_count - i);
         int64_t *counts =
-            (int64_t *)arena_alloc(t->arena, of->count + KERNEL_SLACK, sizeof *counts);
+            (int64_t *)arena_alloc(t->piece, rows.count + KERNEL_SLACK, sizeof *counts);
         ItemsOf first;
         if (!items_of_rows(&rows, p->items[i].prop, &t->scratch, counts, &first))
             return false;
@@ -158,7 +187,7 @@ static void put_row(const Take *t, const PartList *l, const Taking *of, uint32_t
         else if (columns[c].prop == PROP_EVENT && value != PART_MISSING)
             event = (uint32_t)value;
     }
-    const int64_t second = of->keys[at] & PART_SECOND_MASK;
+    const int64_t second = of->keys[of->taken + at] & PART_SECOND_MASK;
     rows_add(to, t->part->head->week_ms + second * 1000 + ms, t->person, event);
     for (uint32_t c = 0; c < l->column_count; c++)
         if (columns[c].prop != PROP_MS && columns[c].prop != PROP_EVENT &&
@@ -167,45 +196,83 @@ static void put_row(const Take *t, const PartList *l, const Taking *of, uint32_t
                        of->values[c][at]);
 }
 
-/* The rows in their order; `before` of the block stand before them.  False: sequence and lists do not agree. */
-static bool put_rows(Take *t, uint32_t before, uint32_t count, RowBuffer *to)
+/* The part's rows of the person.  False: sequence and lists do not agree, or it is damaged. */
+static bool find_person(Take *t, Part *part)
 {
-    const PartHead *h = t->part->head;
-    const int width = (int)h->sequence_width;
-    uint32_t cursor = 0, first = 0;
-    const uint32_t rows =
-        part_sequence_rows(t->part, t->person >> PART_BLOCK_BITS, &cursor, &first);
-    if (before + count > rows)
-        return false;
-    first += before;
-    uint8_t *codes = (uint8_t *)arena_bytes(t->arena, (size_t)count + KERNEL_SLACK);
-    const uint64_t at = h->sequence_at + (uint64_t)first * (uint64_t)width / 8;
-    if (!part_touch(t->part, at, bits_bytes(count, width) + 1))
-        return false;
-    kernels()->unpack8(t->part->data + h->sequence_at, first, count, width, codes);
-    for (uint32_t i = 0; i < count; i++) {
-        if (codes[i] >= h->list_count || t->lists[codes[i]].next == t->lists[codes[i]].count)
+    uint32_t before = 0, cursor = 0;
+    arena_reset(t->arena);
+    t->part = part;
+    t->left = 0;
+    for (uint32_t l = 0; l < part->head->list_count; l++) {
+        if (!find_rows(t, l, &before))
             return false;
-        Taking *of = &t->lists[codes[i]];
-        put_row(t, &t->part->lists[codes[i]], of, of->next, to);
-        if (!put_all_items(t, of, of->next++, to))
+        t->left += t->lists[l].count;
+    }
+    const uint32_t rows =
+        part_sequence_rows(part, t->person >> PART_BLOCK_BITS, &cursor, &t->first);
+    t->first += before;
+    return before + t->left <= rows;
+}
+
+/* Reads the columns of the next `n` rows, whose lists these are. */
+static bool read_piece(Take *t, const uint8_t *codes, uint32_t n)
+{
+    const uint32_t lists = t->part->head->list_count;
+    for (uint32_t l = 0; l < lists; l++)
+        t->lists[l].some = t->lists[l].next = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (codes[i] >= lists)
+            return false;
+        t->lists[codes[i]].some++;
+    }
+    for (uint32_t l = 0; l < lists; l++) {
+        const Taking *of = &t->lists[l];
+        if (of->some > of->count - of->taken ||
+            (of->some > 0 && !(read_columns(t, l) && count_items(t, l))))
             return false;
     }
     return true;
 }
 
-/* The person's rows of a part, behind those in `to`.  False: the part is damaged there. */
-static bool take_person(Take *t, Part *part, RowBuffer *to)
+/* The next rows, in their order. */
+static bool put_piece(Take *t, RowBuffer *to)
 {
-    uint32_t before = 0, count = 0;
-    t->part = part;
-    bool good = true;
-    for (uint32_t l = 0; l < part->head->list_count && good; l++) {
-        good = find_rows(t, l, &before) &&
-               (t->lists[l].count == 0 || (read_columns(t, l) && count_items(t, l)));
-        count += t->lists[l].count;
+    const PartHead *h = t->part->head;
+    const int width = (int)h->sequence_width;
+    const uint32_t n = t->left < PIECE_ROWS ? t->left : PIECE_ROWS;
+    const uint64_t at = h->sequence_at + (uint64_t)t->first * (uint64_t)width / 8;
+    arena_reset(t->piece);
+    uint8_t *codes = (uint8_t *)arena_bytes(t->piece, (size_t)n + KERNEL_SLACK);
+    if (!part_touch(t->part, at, bits_bytes(n, width) + 1))
+        return false;
+    kernels()->unpack8(t->part->data + h->sequence_at, t->first, n, width, codes);
+    if (!read_piece(t, codes, n))
+        return false;
+    for (uint32_t i = 0; i < n; i++) {
+        Taking *of = &t->lists[codes[i]];
+        put_row(t, &t->part->lists[codes[i]], of, of->next, to);
+        if (!put_all_items(t, of, of->next++, to))
+            return false;
     }
-    good = good && (count == 0 || put_rows(t, before, count, to));
+    for (uint32_t l = 0; l < h->list_count; l++)
+        t->lists[l].taken += t->lists[l].some;
+    t->first += n;
+    t->left -= n;
+    return true;
+}
+
+/* The person's rows of the part, piece by piece: each is given to `fn` as `rows`, which is then empty again.  False:
+ * the part is damaged there; the pieces before were given. */
+typedef void (*PieceFn)(Engine *e, RowBuffer *rows, void *arg);
+static bool take_person(Engine *e, Take *t, Part *part, RowBuffer *rows, PieceFn fn, void *arg)
+{
+    bool good = find_person(t, part);
+    while (good && t->left > 0) {
+        good = put_piece(t, rows);
+        if (good)
+            fn(e, rows, arg);
+        rows_clear(rows);
+    }
     if (!good)
         atomic_store(&part->damaged, true);
     return good;
@@ -255,20 +322,23 @@ static void sources_free(Sources *s)
     free(s->parts);
 }
 
-/* Whether all of it can be read; nothing has changed so far. */
-static bool sources_are_sound(const Sources *s, uint32_t person)
+static void leave_rows(Engine *e, RowBuffer *rows, void *arg)
 {
-    Take t = {.arena = arena_new(1 << 16), .person = person};
+    (void)e;
+    (void)rows;
+    (void)arg;
+}
+
+/* Whether all of it can be read; nothing has changed so far. */
+static bool sources_are_sound(Engine *e, const Sources *s, uint32_t person)
+{
+    Take t = take_of(person);
     RowBuffer unused = {0};
     bool good = true;
-    for (uint32_t i = 0; i < s->count; i++) {
-        good = take_person(&t, s->parts[i], &unused) && good;
-        rows_clear(&unused);
-        arena_reset(t.arena);
-    }
+    for (uint32_t i = 0; i < s->count; i++)
+        good = take_person(e, &t, s->parts[i], &unused, leave_rows, NULL) && good;
     rows_free(&unused);
-    filter_scratch_free(&t.scratch);
-    arena_free(t.arena);
+    take_free(&t);
     return good;
 }
 
@@ -303,32 +373,35 @@ static void put_again(Engine *e, const RowBuffer *b, uint32_t row)
     rows_copy_items(b, row, &e->open);
 }
 
-static void put_all_again(Engine *e, RowBuffer *taken)
+static void put_all_again(Engine *e, const RowBuffer *taken)
 {
     for (uint32_t i = 0; i < taken->count; i++)
         put_again(e, taken, i);
-    rows_clear(taken);
+    e->moved_rows += taken->count;
     engine_slice_grew(e);
+}
+
+/* A piece of a part: it is dead there. */
+static void move_piece(Engine *e, RowBuffer *rows, void *part)
+{
+    Part *from = part;
+    atomic_fetch_add(&from->died, rows->count - rows_of_event(rows, PART_PERSON));
+    put_all_again(e, rows);
+    engine_spill_when_full(e);
 }
 
 static void move_rows(Engine *e, const Sources *s, RowBuffer *of_open, uint32_t person)
 {
-    Take t = {.arena = arena_new(1 << 16), .person = person};
+    Take t = take_of(person);
     RowBuffer taken = {0};
     engine_drop_peek(e);
-    for (uint32_t i = 0; i < s->count; i++) {
-        if (!take_person(&t, s->parts[i], &taken))
+    for (uint32_t i = 0; i < s->count; i++)
+        if (!take_person(e, &t, s->parts[i], &taken, move_piece, s->parts[i]))
             LOG(LOG_ERROR, "events.rows_lost", LOG_I64("file", (int64_t)s->parts[i]->number),
                 LOG_C("note", "a damaged file, and no log to make it again from"));
-        if (atomic_load(&s->parts[i]->dead_known))
-            atomic_fetch_add(&s->parts[i]->dead, taken.count - rows_of_event(&taken, PART_PERSON));
-        put_all_again(e, &taken);
-        arena_reset(t.arena);
-    }
     put_all_again(e, of_open);
     rows_free(&taken);
-    filter_scratch_free(&t.scratch);
-    arena_free(t.arena);
+    take_free(&t);
 }
 
 /* ---- changes ---------------------------------------------------------------------------------------- */
@@ -356,7 +429,7 @@ enum {
 static bool sound_sources(Engine *e, uint32_t person, Sources *out)
 {
     *out = find_sources(e, person);
-    for (int tries = 0; e->o.log_folder.len > 0 && !sources_are_sound(out, person); tries++) {
+    for (int tries = 0; e->o.log_folder.len > 0 && !sources_are_sound(e, out, person); tries++) {
         if (e->o.read_only || atomic_load(&e->closing))
             return false;
         if (tries == MEND_TRIES)
@@ -413,14 +486,17 @@ static void apply_change(Engine *e, PersonsChange change)
     sources_free(&s);
 }
 
-void engine_change(Engine *e, const Event *record, uint64_t seq)
+bool engine_change(Engine *e, const Event *record, uint64_t seq)
 {
     PersonsChange change;
     if (record->kind != EVENT_LINK && record->kind != EVENT_UNLINK && record->kind != EVENT_ERASE)
-        return;
+        return true;
     engine_set_applied(e, seq, 0);
+    if (!engine_wait_for_room(e))
+        return false;
     if (change_of(e, record, &change))
         apply_change(e, change);
+    return true;
 }
 
 /* ---- figures ------------------------------------------------------------------------------------------ */
@@ -443,11 +519,8 @@ static uint32_t count_block(Part *part, uint32_t block, const uint32_t *moved, A
     return dead;
 }
 
-uint32_t engine_count_dead(const Engine *e, Part *part)
+static uint32_t count_dead(Part *part, const Moved *moved)
 {
-    const Moved *moved = persons_moved(schema_persons(e->schema));
-    if (atomic_load(&part->dead_known))
-        return atomic_load(&part->dead);
     Arena *arena = arena_new(1 << 16);
     uint32_t dead = 0;
     for (uint32_t i = 0; i < part->head->block_count && moved->generation > part->generation; i++) {
@@ -458,7 +531,14 @@ uint32_t engine_count_dead(const Engine *e, Part *part)
         arena_reset(arena);
     }
     arena_free(arena);
-    atomic_store(&part->dead, dead);
-    atomic_store(&part->dead_known, true);
     return dead;
+}
+
+uint32_t engine_dead(Part *part, const Moved *moved, uint32_t died)
+{
+    if (!atomic_load(&part->dead_known)) {
+        atomic_store(&part->dead_before, (int64_t)count_dead(part, moved) - died);
+        atomic_store(&part->dead_known, true);
+    }
+    return (uint32_t)(atomic_load(&part->dead_before) + died);
 }

@@ -1,8 +1,7 @@
 /*
  * engine/funnel.c -- persons by person: which of their ways count, and for what.
  *
- * The plainest funnels need no more than the starts of each person (funnel_ways.c): the rows are taken as they
- * come, in stretches.  All others look at whole persons.
+ * The plainest funnels need no more than the starts of each person (funnel_starts.c).  All others look at whole persons.
  *
  * With a breakdown every combination of values is counted as it comes.  When there are more than shall be shown, and
  * "other" is not simply the sum of the rest (a person may be in several series, or there were too many of them), a
@@ -11,7 +10,7 @@
 #include "engine/funnel.h"
 
 #include "engine/ahead.h"
-#include "engine/funnel_count.h"
+#include "engine/funnel_starts.h"
 #include "engine/funnel_ways.h"
 
 #include <stdlib.h>
@@ -40,7 +39,7 @@ typedef struct FunnelWorker {
     FunnelPlan plan;
     FunnelLists lists;
     FunnelCount count;
-    int64_t *starts; /* per person of the piece: step_count + 1, the first is scratch */
+    FunnelStarts starts;
 
     /* the person under way */
     const ScanBatch *b;
@@ -61,6 +60,7 @@ typedef struct FunnelRun {
     const Funnel *f;
     FunnelShape shape;
     ScanAsk ask;
+    bool by_starts; /* of the pass under way */
     atomic_uint_fast64_t laps;
     FunnelWorker *workers;
     const FunnelBar *bar; /* NULL: nobody asks who */
@@ -512,67 +512,28 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     }
 }
 
-/* ---- in stretches -------------------------------------------------------------------------------- */
+/* ---- starts alone --------------------------------------------------------------------------------- */
 
-/* Most events fill one step: then the move needs no branch.  starts[0] stands for the start that a first step
- * is itself. */
-static void take_stretch(const ScanStretch *s, void *arg)
+static void take_piece_by_starts(uint32_t worker, uint32_t piece, void *arg)
 {
-    FunnelWorker *w = arg;
-    const int64_t window_ms = w->run->f->window_ms;
-    const uint32_t stride = w->run->f->step_count + 1;
-    for (uint32_t i = 0; i < s->count; i++) {
-        int64_t *const starts = w->starts + (size_t)s->local[i] * stride;
-        const uint32_t steps = s->rows[i].selects;
-        const int64_t at = (int64_t)s->rows[i].second * 1000 + (s->ms == NULL ? 0 : s->ms[i]);
-        if (__builtin_expect((steps & (steps - 1)) != 0, 0)) {
-            funnel_fill_steps(steps, at, window_ms, starts + 1);
-            continue;
-        }
-        const uint32_t step = (uint32_t)__builtin_ctz(steps);
-        starts[0] = at;
-        const int64_t before = starts[step], now = starts[step + 1];
-        starts[step + 1] = at - before <= window_ms ? before : now;
-    }
-}
-
-static void take_piece_in_stretches(uint32_t worker, uint32_t piece, void *arg)
-{
-    const FunnelRun *run = arg;
-    FunnelWorker *w = &run->workers[worker];
-    const uint32_t stride = run->f->step_count + 1;
-    for (size_t i = 0; i < (size_t)SCAN_PIECE_PERSONS * stride; i++)
-        w->starts[i] = FUNNEL_NEVER;
-    scanner_stretches(w->scanner, piece, take_stretch, w);
-    for (uint32_t k = 0; k < run->f->step_count; k++) {
-        uint64_t got = 0;
-        for (uint32_t p = 0; p < SCAN_PIECE_PERSONS; p++)
-            got += w->starts[(size_t)p * stride + k + 1] != FUNNEL_NEVER;
-        w->count.cells[k] += got;
-    }
-}
-
-/* Only how many persons did each step is asked. */
-static bool only_counts(const FunnelRun *run)
-{
-    const Funnel *f = run->f;
-    return funnel_is_plain(f) && !f->times && f->hold_count == 0 && f->breakdown_count == 0 &&
-           run->bar == NULL;
+    FunnelWorker *w = &((const FunnelRun *)arg)->workers[worker];
+    funnel_starts_piece(&w->starts, piece, &w->count);
 }
 
 /* ---- a pass -------------------------------------------------------------------------------------- */
 
-static void open_worker(FunnelRun *run, FunnelWorker *w, const Tally *shown)
+static void open_worker(FunnelRun *run, FunnelWorker *w, const ScanAsk *ask, const Tally *shown)
 {
     w->run = run;
-    w->scanner = scanner_new(run->q->view, &run->ask);
+    w->scanner = scanner_new(run->q->view, ask);
     w->plan = funnel_plan(run->f, scanner_base_ms(w->scanner));
-    w->starts = malloc((size_t)SCAN_PIECE_PERSONS * (QUERY_STEPS_MAX + 1) * sizeof *w->starts);
     w->choices = calloc(run->shape.scopes, sizeof *w->choices);
     w->chosen = malloc(run->shape.scopes * sizeof *w->chosen);
-    CHECK(w->starts != NULL && w->choices != NULL && w->chosen != NULL);
+    CHECK(w->choices != NULL && w->chosen != NULL);
     funnel_count_open(&w->count, &run->shape, shown, &run->laps);
     w->count.came.limit = query_share(run->q, QUERY_VALUES_MAX);
+    if (run->by_starts)
+        funnel_starts_open(&w->starts, run->f, w->scanner, run->q->view, ask);
 }
 
 /* All but what was counted. */
@@ -580,7 +541,7 @@ static void close_worker(FunnelWorker *w)
 {
     scanner_free(w->scanner);
     funnel_lists_free(&w->lists);
-    free(w->starts);
+    funnel_starts_free(&w->starts);
     free(w->events);
     free(w->keyed);
     free(w->merged);
@@ -592,15 +553,18 @@ static void close_worker(FunnelWorker *w)
 static Err run_pass(Ctx *ctx, FunnelRun *run, const Tally *shown)
 {
     const uint32_t size = crew_size(run->q->crew);
+    ScanAsk ask = run->ask;
     atomic_store(&run->laps, 0);
+    run->by_starts =
+        run->bar == NULL && shown == NULL && funnel_has_starts(run->f, run->q->view, &ask);
     memset(run->workers, 0, size * sizeof *run->workers);
     TRY(ahead_of_scan(ctx, run->q, &run->ask, true));
     for (uint32_t i = 0; i < size; i++)
-        open_worker(run, &run->workers[i], shown);
+        open_worker(run, &run->workers[i], &ask, shown);
     Err err = crew_run(ctx, run->q->crew,
                        &(CrewJob){.pieces = scan_pieces(run->q->view),
                                   .first_piece = 1, /* nobody goes through a funnel */
-                                  .piece = only_counts(run) ? take_piece_in_stretches : take_piece,
+                                  .piece = run->by_starts ? take_piece_by_starts : take_piece,
                                   .arg = run,
                                   .until_us = run->q->until_us,
                                   .stop = run->q->stop});

@@ -149,6 +149,22 @@ void funnel_count_way(FunnelCount *c, const FunnelItem *item)
         keep_laps(c, series, item);
 }
 
+void funnel_count_persons(FunnelCount *c, const TallyKey *key, const uint64_t *persons)
+{
+    uint32_t series = 0;
+    if (key != NULL) {
+        CHECK(c->shown == NULL);
+        const uint32_t number = tally_number(&c->came, *key);
+        CHECK(number < c->shape->room - 1);
+        c->came.at[number].count += persons[0];
+        series = number + 1;
+        reserve_series(c, series + 1);
+    }
+    uint64_t *const to = c->cells + (size_t)series * c->shape->words;
+    for (uint32_t k = 0; k < c->shape->steps; k++)
+        to[k] += persons[k];
+}
+
 uint32_t funnel_count_depth(const FunnelCount *c, uint32_t series, uint32_t scope)
 {
     return c->depths[(size_t)series * c->shape->scopes + scope];

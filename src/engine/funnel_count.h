@@ -59,6 +59,9 @@ typedef struct FunnelItem {
 
 void funnel_count_way(FunnelCount *c, const FunnelItem *item);
 
+/* So many persons got to each step, in the series of the key (NULL: the total).  They were counted nowhere else. */
+void funnel_count_persons(FunnelCount *c, const TallyKey *key, const uint64_t *persons);
+
 /* How deep the person under way is by now. */
 uint32_t funnel_count_depth(const FunnelCount *c, uint32_t series, uint32_t scope);
 

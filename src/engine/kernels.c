@@ -99,6 +99,43 @@ void plain_drop_marked(const uint32_t *values, uint32_t from, uint32_t to, int s
     }
 }
 
+/* Most rows stay: 64 of them are moved at once, else each is written over the one before it that goes. */
+uint32_t plain_take32(const uint32_t *values, uint32_t n, const uint64_t *set, uint32_t *out)
+{
+    uint32_t taken = 0;
+    for (uint32_t from = 0; from < n; from += 64) {
+        const uint64_t in = kernel_set_word(set, n, from / 64);
+        if (in == UINT64_MAX) {
+            memmove(out + taken, values + from, 64 * sizeof *out);
+            taken += 64;
+            continue;
+        }
+        for (uint32_t i = 0; i < 64 && from + i < n; i++) {
+            out[taken] = values[from + i];
+            taken += in >> i & 1;
+        }
+    }
+    return taken;
+}
+
+uint32_t plain_take8(const uint8_t *values, uint32_t n, const uint64_t *set, uint8_t *out)
+{
+    uint32_t taken = 0;
+    for (uint32_t from = 0; from < n; from += 64) {
+        const uint64_t in = kernel_set_word(set, n, from / 64);
+        if (in == UINT64_MAX) {
+            memmove(out + taken, values + from, 64);
+            taken += 64;
+            continue;
+        }
+        for (uint32_t i = 0; i < 64 && from + i < n; i++) {
+            out[taken] = values[from + i];
+            taken += in >> i & 1;
+        }
+    }
+    return taken;
+}
+
 uint32_t plain_rows_of(const uint64_t *set, uint32_t n, uint32_t *out)
 {
     uint32_t found = 0;
@@ -152,6 +189,35 @@ static uint64_t plain_count_both(const uint64_t *a, const uint64_t *b, uint32_t 
     return count;
 }
 
+uint32_t plain_pairs(const uint32_t *keys, const uint8_t *codes, uint32_t n, uint32_t gap,
+                     int shift, uint16_t none, uint16_t *out, uint32_t *at_gap)
+{
+    uint32_t found = 0;
+    for (uint32_t i = 1; i < n; i++) {
+        const uint32_t apart = keys[i] - keys[i - 1];
+        const uint16_t pair = (uint16_t)((uint32_t)codes[i - 1] << shift | codes[i]);
+        out[i] = apart <= gap ? pair : none;
+        at_gap[found] = i;
+        found += apart == gap;
+    }
+    return found;
+}
+
+/* The lowest bits of eight bytes, as one byte: the products meet nowhere but in the highest one. */
+static uint64_t pack_eight(const uint8_t *bytes)
+{
+    uint64_t eight = 0;
+    for (int i = 0; i < 8; i++)
+        eight |= (uint64_t)bytes[i] << (8 * i);
+    return eight * UINT64_C(0x0102040810204080) >> 56;
+}
+
+static void plain_add_bytes(const uint8_t *bytes, uint32_t words, uint64_t *set)
+{
+    for (uint32_t i = 0; i < words * 64; i += 8)
+        set[i / 64] |= pack_eight(bytes + i) << (i & 63);
+}
+
 const Kernels KERNELS_PLAIN = {
     .name = "plain",
     .unpack32 = plain_unpack32,
@@ -163,11 +229,15 @@ const Kernels KERNELS_PLAIN = {
     .in_table = plain_in_table,
     .in_range = plain_in_range,
     .drop_marked = plain_drop_marked,
+    .take32 = plain_take32,
+    .take8 = plain_take8,
     .rows_of = plain_rows_of,
     .rank = plain_rank,
     .count_from = plain_count_from,
     .places = plain_places,
     .count_both = plain_count_both,
+    .add_bytes = plain_add_bytes,
+    .pairs = plain_pairs,
 };
 
 uint8_t kernel_key_shuffle[256][16];

@@ -71,6 +71,10 @@ typedef struct Kernels {
     void (*drop_marked)(const uint32_t *values, uint32_t from, uint32_t to, int shift,
                         const uint64_t marked[KERNEL_MARKS / 64], uint64_t *set);
 
+    /* The values of the rows in a set, in order; `out` may be `values`.  Gives how many. */
+    uint32_t (*take32)(const uint32_t *values, uint32_t n, const uint64_t *set, uint32_t *out);
+    uint32_t (*take8)(const uint8_t *values, uint32_t n, const uint64_t *set, uint8_t *out);
+
     /* The numbers of the rows in a set, ascending; gives how many. */
     uint32_t (*rows_of)(const uint64_t *set, uint32_t n, uint32_t *out);
 
@@ -91,6 +95,14 @@ typedef struct Kernels {
 
     /* How many bits are set in both. */
     uint64_t (*count_both)(const uint64_t *a, const uint64_t *b, uint32_t words);
+
+    /* Codes that stand beside each other: out[i] = codes[i - 1] << shift | codes[i] where keys[i] - keys[i - 1] <= gap,
+     * else `none`, both below 2^16; i from 1 on.  Which of them are exactly `gap` apart, to `at_gap`; gives how many. */
+    uint32_t (*pairs)(const uint32_t *keys, const uint8_t *codes, uint32_t n, uint32_t gap,
+                      int shift, uint16_t none, uint16_t *out, uint32_t *at_gap);
+
+    /* Adds to the set what the bytes say, 64 of them a word: 1 = in, 0 = not. */
+    void (*add_bytes)(const uint8_t *bytes, uint32_t words, uint64_t *set);
 } Kernels;
 
 const Kernels *kernels(void);

@@ -241,6 +241,19 @@ static uint64_t avx2_count_both(const uint64_t *a, const uint64_t *b, uint32_t w
     return count;
 }
 
+/* The lowest bit becomes the highest, which movemask takes. */
+static void avx2_add_bytes(const uint8_t *bytes, uint32_t words, uint64_t *set)
+{
+    for (uint32_t i = 0; i < words; i++) {
+        const __m256i *at = (const __m256i *)(const void *)(bytes + (size_t)i * 64);
+        const uint32_t low =
+            (uint32_t)_mm256_movemask_epi8(_mm256_slli_epi16(_mm256_loadu_si256(at), 7));
+        const uint32_t high =
+            (uint32_t)_mm256_movemask_epi8(_mm256_slli_epi16(_mm256_loadu_si256(at + 1), 7));
+        set[i] |= (uint64_t)high << 32 | low;
+    }
+}
+
 const Kernels KERNELS_AVX2 = {
     .name = "avx2",
     .unpack32 = avx2_unpack32,
@@ -252,10 +265,14 @@ const Kernels KERNELS_AVX2 = {
     .in_table = avx2_in_table,
     .in_range = avx2_in_range,
     .drop_marked = plain_drop_marked,
+    .take32 = plain_take32,
+    .take8 = plain_take8,
     .rows_of = plain_rows_of,
     .rank = avx2_rank,
     .count_from = avx2_count_from,
     .places = avx2_places,
     .count_both = avx2_count_both,
+    .add_bytes = avx2_add_bytes,
+    .pairs = plain_pairs,
 };
 #endif

@@ -224,6 +224,29 @@ static void avx512_drop_marked(const uint32_t *values, uint32_t from, uint32_t t
     }
 }
 
+static uint32_t avx512_take32(const uint32_t *values, uint32_t n, const uint64_t *set,
+                              uint32_t *out)
+{
+    uint32_t taken = 0;
+    for (uint32_t i = 0; i < n; i += 16) {
+        const __mmask16 in = set16(set, n, i);
+        _mm512_storeu_si512(out + taken, _mm512_maskz_compress_epi32(in, load512(values + i)));
+        taken += (uint32_t)__builtin_popcount(in);
+    }
+    return taken;
+}
+
+static uint32_t avx512_take8(const uint8_t *values, uint32_t n, const uint64_t *set, uint8_t *out)
+{
+    uint32_t taken = 0;
+    for (uint32_t i = 0; i < n; i += 64) {
+        const __mmask64 in = kernel_set_word(set, n, i / 64);
+        _mm512_storeu_si512(out + taken, _mm512_maskz_compress_epi8(in, load512(values + i)));
+        taken += (uint32_t)__builtin_popcountll(in);
+    }
+    return taken;
+}
+
 static uint32_t avx512_rows_of(const uint64_t *set, uint32_t n, uint32_t *out)
 {
     const __m512i step = _mm512_set1_epi32(16);
@@ -343,6 +366,42 @@ static uint64_t avx512_count_both(const uint64_t *a, const uint64_t *b, uint32_t
     return (uint64_t)_mm512_reduce_add_epi64(count);
 }
 
+static inline __m256i wide16(const uint8_t *bytes)
+{
+    return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)bytes));
+}
+
+static uint32_t avx512_pairs(const uint32_t *keys, const uint8_t *codes, uint32_t n, uint32_t gap,
+                             int shift, uint16_t none, uint16_t *out, uint32_t *at_gap)
+{
+    const __m512i gaps = _mm512_set1_epi32((int)gap), sixteen = _mm512_set1_epi32(16);
+    const __m256i nones = _mm256_set1_epi16((int16_t)none);
+    const __m128i by = _mm_cvtsi32_si128(shift);
+    __m512i row = _mm512_setr_epi32(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16);
+    uint32_t found = 0;
+    for (uint32_t i = 1; i < n; i += 16, row = _mm512_add_epi32(row, sixteen)) {
+        const __m512i apart =
+            _mm512_sub_epi32(_mm512_loadu_si512(keys + i), _mm512_loadu_si512(keys + i - 1));
+        const __m256i pair =
+            _mm256_or_si256(_mm256_sll_epi16(wide16(codes + i - 1), by), wide16(codes + i));
+        const __mmask16 near = _mm512_cmple_epu32_mask(apart, gaps);
+        const __mmask16 at = _mm512_mask_cmpeq_epu32_mask(valid16(n - i), apart, gaps);
+        _mm256_storeu_si256((__m256i *)(void *)(out + i),
+                            _mm256_mask_blend_epi16(near, nones, pair));
+        _mm512_storeu_si512(at_gap + found, _mm512_maskz_compress_epi32(at, row));
+        found += (uint32_t)__builtin_popcount(at);
+    }
+    return found;
+}
+
+static void avx512_add_bytes(const uint8_t *bytes, uint32_t words, uint64_t *set)
+{
+    for (uint32_t i = 0; i < words; i++) {
+        const __m512i sixty_four = load512(bytes + (size_t)i * 64);
+        set[i] |= _mm512_test_epi8_mask(sixty_four, sixty_four);
+    }
+}
+
 const Kernels KERNELS_AVX512 = {
     .name = "avx512",
     .unpack32 = avx512_unpack32,
@@ -354,10 +413,14 @@ const Kernels KERNELS_AVX512 = {
     .in_table = avx512_in_table,
     .in_range = avx512_in_range,
     .drop_marked = avx512_drop_marked,
+    .take32 = avx512_take32,
+    .take8 = avx512_take8,
     .rows_of = avx512_rows_of,
     .rank = avx512_rank,
     .count_from = avx512_count_from,
     .places = avx512_places,
     .count_both = avx512_count_both,
+    .add_bytes = avx512_add_bytes,
+    .pairs = avx512_pairs,
 };
 #endif

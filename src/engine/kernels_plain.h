@@ -36,12 +36,16 @@ uint32_t plain_keys(KeyPlace *at, uint32_t n, uint32_t *out);
 uint32_t plain_pick(const uint8_t *codes, uint32_t n, const uint8_t table[256], uint8_t *out);
 void plain_weave(const uint8_t *lists, uint32_t n, const uint32_t **from, uint32_t count,
                  uint32_t *out);
+uint32_t plain_pairs(const uint32_t *keys, const uint8_t *codes, uint32_t n, uint32_t gap,
+                     int shift, uint16_t none, uint16_t *out, uint32_t *at_gap);
 void plain_in_table(const uint8_t *src, uint64_t first, uint32_t n, int width,
                     const uint8_t table[256 + 4], uint64_t *out);
 void plain_in_range(const uint32_t *values, uint32_t n, uint32_t mask, uint32_t low, uint32_t span,
                     uint64_t *out);
 void plain_drop_marked(const uint32_t *values, uint32_t from, uint32_t to, int shift,
                        const uint64_t marked[KERNEL_MARKS / 64], uint64_t *set);
+uint32_t plain_take32(const uint32_t *values, uint32_t n, const uint64_t *set, uint32_t *out);
+uint32_t plain_take8(const uint8_t *values, uint32_t n, const uint64_t *set, uint8_t *out);
 uint32_t plain_rows_of(const uint64_t *set, uint32_t n, uint32_t *out);
 void plain_rank(const uint32_t *values, uint32_t n, uint32_t mask, const uint32_t *bounds,
                 uint32_t bound_count, uint16_t *out);

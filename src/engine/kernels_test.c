@@ -300,6 +300,38 @@ TEST(marked_rows_are_dropped_and_no_others)
     kit_each_kernel(dropping);
 }
 
+/* In place as well as elsewhere. */
+static void taking(void)
+{
+    for (int turn = 0; turn < 200; turn++) {
+        uint32_t values[N + KERNEL_SLACK], wide[N + KERNEL_SLACK];
+        uint8_t bytes[N + KERNEL_SLACK];
+        uint64_t set[N / 64 + 2];
+        const uint32_t n = below(N + 1);
+        for (uint32_t i = 0; i < N; i++)
+            values[i] = wide[i] = bytes[i] = (uint8_t)below(256);
+        for (uint32_t i = 0; i < N; i++)
+            values[i] = wide[i] = values[i] << 16 | i;
+        (void)random_set(set);
+        for (uint32_t i = 0; turn % 3 > 0 && i < ARRAY_LEN(set); i++)
+            set[i] |= turn % 3 == 1 ? UINT64_MAX : prng_u64(&random_of) | prng_u64(&random_of);
+        uint32_t count = 0;
+        CHECK(kernels()->take32(wide, n, set, wide) == kernels()->take8(bytes, n, set, bytes));
+        for (uint32_t i = 0; i < n; i++)
+            if (is_in(set, i)) {
+                CHECK(wide[count] == values[i] && bytes[count] == values[i] >> 16);
+                count++;
+            }
+        CHECK(kernels()->take32(values, n, set, wide) == count);
+    }
+}
+
+TEST(rows_of_a_set_are_taken_in_their_order)
+{
+    random_of = prng_of(8);
+    kit_each_kernel(taking);
+}
+
 TEST(places_leave_out_only_what_came_just_before)
 {
     random_of = prng_of(6);
@@ -328,6 +360,61 @@ static void counting(void)
                 want += (a[i] & b[i]) >> bit & 1;
         CHECK(kernels()->count_both(a, b, words) == want);
     }
+}
+
+static void pairing(void)
+{
+    enum { ROWS = 200 };
+    for (int round = 0; round < 300; round++) {
+        uint32_t keys[ROWS + KERNEL_SLACK], at_gap[ROWS + KERNEL_SLACK];
+        uint8_t codes[ROWS + KERNEL_SLACK];
+        uint16_t out[ROWS + KERNEL_SLACK];
+        const uint32_t n = 1 + below(ROWS - 1), gap = below(4), shift = below(9);
+        const uint16_t none = (uint16_t)prng_u64(&random_of);
+        keys[0] = (uint32_t)prng_u64(&random_of);
+        for (uint32_t i = 0; i < n; i++) {
+            codes[i] = (uint8_t)below(1U << shift);
+            keys[i] = i == 0 ? keys[0] : keys[i - 1] + below(6);
+        }
+        const uint32_t found = kernels()->pairs(keys, codes, n, gap, (int)shift, none, out, at_gap);
+        uint32_t want = 0;
+        for (uint32_t i = 1; i < n; i++) {
+            const uint32_t apart = keys[i] - keys[i - 1];
+            EXPECT_I64(out[i], apart <= gap ? codes[i - 1] << shift | codes[i] : none);
+            if (apart == gap)
+                EXPECT_I64(at_gap[want++], i);
+        }
+        EXPECT_I64(found, want);
+    }
+}
+
+TEST(neighbours_become_pairs_when_they_are_near)
+{
+    random_of = prng_of(7);
+    kit_each_kernel(pairing);
+}
+
+static void adding_bytes(void)
+{
+    for (int round = 0; round < 300; round++) {
+        uint8_t bytes[40 * 64];
+        uint64_t set[40], want[40];
+        const uint32_t words = below(40);
+        for (uint32_t i = 0; i < ARRAY_LEN(set); i++)
+            want[i] = set[i] = below(3) == 0 ? prng_u64(&random_of) : 0;
+        for (uint32_t i = 0; i < ARRAY_LEN(bytes); i++) {
+            bytes[i] = below(3) == 0;
+            want[i / 64] |= i / 64 < words ? (uint64_t)bytes[i] << (i & 63) : 0;
+        }
+        kernels()->add_bytes(bytes, words, set);
+        CHECK(memcmp(set, want, sizeof set) == 0);
+    }
+}
+
+TEST(bytes_become_bits_of_a_set)
+{
+    random_of = prng_of(5);
+    kit_each_kernel(adding_bytes);
 }
 
 TEST(bits_that_two_sets_share_are_counted)

@@ -3,6 +3,8 @@
  */
 #include "engine/moved.h"
 
+#include "engine/kernels.h"
+
 #include <stdlib.h>
 
 Moved *moved_new(void)
@@ -100,6 +102,21 @@ const uint32_t *moved_block(const Moved *m, uint32_t block, uint32_t generation)
 {
     const MovedBlock *b = block_of(m, block);
     return b == NULL || b->latest <= generation ? NULL : b->at;
+}
+
+const uint64_t *moved_dead(const Moved *m, uint32_t block, uint32_t generation, MovedDead *last)
+{
+    const uint32_t *at = moved_block(m, block, generation);
+    if (at == NULL)
+        return NULL;
+    if (last->is_known && last->block == block && last->generation == generation)
+        return last->persons;
+    last->is_known = true;
+    last->block = block;
+    last->generation = generation;
+    kernels()->in_range(at, PART_BLOCK_PERSONS, UINT32_MAX, generation + 1,
+                        UINT32_MAX - generation - 1, last->persons);
+    return last->persons;
 }
 
 const uint64_t *moved_gone(const Moved *m, uint32_t block)

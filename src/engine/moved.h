@@ -42,6 +42,17 @@ void moved_set_gone(Moved *m, uint32_t number, bool gone);
  * `generation` are dead: those of persons with a larger one.  NULL: all are alive.  `m` may be NULL. */
 const uint32_t *moved_block(const Moved *m, uint32_t block, uint32_t generation);
 
+/* What was found for one part, and is good for the next one of its generation: most are of one.  All 0 in the
+ * beginning. */
+typedef struct MovedDead {
+    bool is_known;
+    uint32_t block, generation;
+    uint64_t persons[PART_BLOCK_PERSONS / 64];
+} MovedDead;
+
+/* The same as bits of these persons, in *last, which is always asked of one map.  NULL: all rows are alive. */
+const uint64_t *moved_dead(const Moved *m, uint32_t block, uint32_t generation, MovedDead *last);
+
 /* Bits of the block's numbers that are no persons; NULL: all are. */
 const uint64_t *moved_gone(const Moved *m, uint32_t block);
 

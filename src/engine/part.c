@@ -236,10 +236,22 @@ static bool piece_is_good(Part *p, uint64_t piece)
     return true;
 }
 
+/* A question goes through dozens of lists side by side, block by block: what the next block reads of this one stands
+ * right behind, and no processor follows so many streams by itself. */
+static void fetch_ahead(const Part *p, uint64_t from, uint64_t bytes)
+{
+    enum { LINE = 64, AHEAD = 1024 };
+    uint64_t end = from + (bytes < AHEAD / 2 ? 2 * bytes : AHEAD);
+    end = end < p->bytes.len ? end : p->bytes.len;
+    for (uint64_t at = from; at < end; at += LINE)
+        __builtin_prefetch(p->data + at);
+}
+
 bool part_touch(Part *part, uint64_t at, uint64_t bytes)
 {
     if (bytes == 0)
         return true;
+    fetch_ahead(part, at + bytes, bytes);
     const uint64_t last = (at + bytes - 1 - PART_DATA_AT) / PART_PIECE_BYTES;
     for (uint64_t piece = (at - PART_DATA_AT) / PART_PIECE_BYTES; piece <= last; piece++)
         if (!piece_is_good(part, piece))

@@ -145,9 +145,13 @@ typedef struct Part {
     const uint8_t *data; /* the whole file */
     Str bytes;
     bool is_mapped;
-    uint64_t number;       /* of its file; 0 = in memory */
-    uint32_t generation;   /* of a file as its head says; in memory set by who made it */
-    _Atomic uint32_t dead; /* events of persons who were moved since, once they were counted */
+    uint64_t number;     /* of its file; 0 = in memory */
+    uint32_t generation; /* of a file as its head says; in memory set by who made it */
+    /* Events of persons who were moved since it was opened; of them those that the files knew when the last flush
+     * began, and that ended; the keeper's.  How many were dead before, once they were counted. */
+    _Atomic uint32_t died;
+    uint32_t died_flushing, died_durable;
+    _Atomic int64_t dead_before;
     atomic_bool dead_known;
     _Atomic uint64_t *good;            /* one bit per piece whose checksum was found right */
     _Atomic uint64_t *told;            /* the same: engine/ahead.c has told the kernel of it */

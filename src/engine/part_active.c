@@ -82,21 +82,19 @@ static bool make(Part *part, uint32_t block_index, Bits *out)
     return true;
 }
 
-bool part_active(Part *part, uint32_t block_index, uint64_t out[PART_ACTIVE_WORDS])
+const uint64_t *part_active(Part *part, uint32_t block_index, uint64_t room[PART_ACTIVE_WORDS])
 {
     PartActive *a = active_of(part);
     const uint64_t bit = UINT64_C(1) << (block_index & 63);
-    if ((atomic_load(&a->known[block_index / 64]) & bit) != 0) {
-        memcpy(out, a->bits[block_index].words, sizeof(Bits));
-        return true;
-    }
+    if ((atomic_load(&a->known[block_index / 64]) & bit) != 0)
+        return a->bits[block_index].words;
     Bits bits;
     if (!make(part, block_index, &bits))
-        return false;
-    memcpy(out, bits.words, sizeof bits);
+        return NULL;
+    memcpy(room, bits.words, sizeof bits);
     if ((atomic_fetch_or(&a->claimed[block_index / 64], bit) & bit) == 0) {
         a->bits[block_index] = bits;
         atomic_fetch_or(&a->known[block_index / 64], bit);
     }
-    return true;
+    return room;
 }

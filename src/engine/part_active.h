@@ -12,8 +12,9 @@
 
 enum { PART_ACTIVE_WORDS = PART_BLOCK_PERSONS / 64 };
 
-/* Of the block with this number among the part's blocks.  False: damaged; *out is then anything. */
-MUST_USE bool part_active(Part *part, uint32_t block_index, uint64_t out[PART_ACTIVE_WORDS]);
+/* Of the block with this number among the part's blocks: kept with the part, or in `room`, which may be written to.
+ * NULL: damaged. */
+const uint64_t *part_active(Part *part, uint32_t block_index, uint64_t room[PART_ACTIVE_WORDS]);
 
 /* Private to part.c. */
 void part_active_free(Part *part);

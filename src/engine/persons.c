@@ -263,10 +263,34 @@ static uint32_t smaller(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-static bool are_linked(const Persons *p, uint32_t a, uint32_t b)
+/* Whether b can be reached from a, both nodes, by other links than their own. */
+static bool hang_together(const Persons *p, uint32_t a, uint32_t b)
 {
-    return find_node(p, a) != NULL && find_node(p, b) != NULL &&
-           find_half(p, p->node_of[a], p->node_of[b]) != NONE;
+    uint32_t reached[PERSONS_ACTORS_MAX] = {a}, count = 1;
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t half = p->nodes[reached[i]].edges; half != NONE;
+             half = p->halves[half].next) {
+            const uint32_t to = p->halves[half].to;
+            uint32_t at = 0;
+            if (to == b && reached[i] == a)
+                continue;
+            while (at < count && reached[at] != to)
+                at++;
+            if (to == b)
+                return true;
+            if (at == count)
+                reached[count++] = to;
+        }
+    return false;
+}
+
+/* They are linked, and nothing else holds them together. */
+static bool would_split(const Persons *p, uint32_t a, uint32_t b)
+{
+    if (find_node(p, a) == NULL || find_node(p, b) == NULL)
+        return false;
+    const uint32_t from = p->node_of[a], to = p->node_of[b];
+    return find_half(p, from, to) != NONE && !hang_together(p, from, to);
 }
 
 uint32_t persons_moves(const Persons *p, PersonsChange c)
@@ -274,8 +298,8 @@ uint32_t persons_moves(const Persons *p, PersonsChange c)
     const uint32_t a = persons_of(p, c.a), b = c.kind == PERSONS_ERASE ? 0 : persons_of(p, c.b);
     if (c.kind == PERSONS_ERASE)
         return a;
-    if (c.kind == PERSONS_UNLINK) /* without a look whether they hang together by others */
-        return are_linked(p, c.a, c.b) ? a : 0;
+    if (c.kind == PERSONS_UNLINK)
+        return would_split(p, c.a, c.b) ? a : 0;
     return a == b || a == 0 || b == 0 ? 0 : a ^ b ^ smaller(a, b);
 }
 

@@ -1,69 +1,9 @@
 /*
  * engine/scan.c
  */
-#include "engine/scan.h"
-
-#include "engine/order.h"
-#include "engine/weave.h"
+#include "engine/scan_inside.h"
 
 #include <stdlib.h>
-
-/* What a scan wants of one list. */
-typedef struct Wanted {
-    uint32_t list;
-    uint32_t selects; /* bits: the event name fits */
-    uint32_t sure;    /* of them: every row matches, without a look at it */
-    uint32_t cursor;
-} Wanted;
-
-typedef struct PartScan {
-    Part *part;
-    Wanted *wanted;
-    uint32_t wanted_count;
-    uint32_t sequence_cursor;
-    uint8_t pick[256]; /* list -> place in `wanted` */
-} PartScan;
-
-/* Columns of rows, before they are grouped by person and after. */
-typedef struct Rows {
-    uint32_t count, cap;
-    uint16_t *local; /* person in block; before grouping only */
-    ScanRow *rows;
-    uint16_t *ms;
-    uint32_t *events;
-    int64_t *values[SCAN_COLUMNS_MAX];
-} Rows;
-
-struct Scanner {
-    const ScanView *view;
-    ScanAsk ask;
-    int64_t base_ms;
-    PartScan *parts;
-    uint32_t part_count;
-    uint64_t damaged;
-
-    /* of the part under way: rows of all wanted lists, one list behind the other */
-    uint32_t cell_cap, list_cap;
-    uint32_t *keys, *bits, *cells;
-    uint32_t *woven_keys, *woven_bits, *woven_cells;
-    uint32_t *cell_events;
-    int64_t *cell_ms;
-    int64_t *cell_values[SCAN_COLUMNS_MAX];
-    uint8_t *lists, *mask;
-    uint32_t *iota;
-    TimedRow *timed; /* of one person, and as much room again */
-    uint32_t timed_cap;
-    FilterScratch filter;
-
-    Rows found, grouped;
-    bool needs_bits;       /* of the part under way: some row may not match */
-    const uint32_t *moved; /* of its block: moved_block() */
-    bool has_ms, overlaps;
-    int64_t last_week_ms;
-    uint32_t from[PART_BLOCK_PERSONS + 1];
-    uint32_t batch_from[PART_BLOCK_PERSONS + 1];
-    uint32_t persons[PART_BLOCK_PERSONS];
-};
 
 /* ---- preparing -------------------------------------------------------------------------------- */
 
@@ -130,6 +70,23 @@ static bool prepare_part(PartScan *p, const ScanAsk *ask, Part *part)
     return false;
 }
 
+uint32_t scan_end_of_week(const Scanner *s, uint32_t from)
+{
+    const int64_t week_ms = s->parts[from].part->head->week_ms;
+    uint32_t end = from + 1;
+    while (end < s->part_count && s->parts[end].part->head->week_ms == week_ms)
+        end++;
+    return end;
+}
+
+static void find_base(PartScan *parts, uint32_t count)
+{
+    PartScan *base = parts;
+    for (uint32_t i = 1; i < count; i++)
+        base = parts[i].part->head->rows > base->part->head->rows ? &parts[i] : base;
+    base->is_base = true;
+}
+
 Scanner *scanner_new(const ScanView *view, const ScanAsk *ask)
 {
     CHECK(ask->select_count > 0 && ask->select_count <= SCAN_SELECTS_MAX &&
@@ -143,10 +100,14 @@ Scanner *scanner_new(const ScanView *view, const ScanAsk *ask)
     for (uint32_t i = 0; i < view->part_count; i++)
         s->part_count += prepare_part(&s->parts[s->part_count], ask, view->parts[i]);
     s->base_ms = s->part_count > 0 ? s->parts[0].part->head->week_ms : 0;
+    for (uint32_t i = 0, end; i < s->part_count; i = end) {
+        end = scan_end_of_week(s, i);
+        find_base(s->parts + i, end - i);
+    }
     return s;
 }
 
-static void free_rows(Rows *r)
+static void free_rows(ScanRows *r)
 {
     free(r->local);
     free(r->rows);
@@ -156,21 +117,30 @@ static void free_rows(Rows *r)
         free(r->values[i]);
 }
 
+static void free_woven(WovenRoom *w)
+{
+    free(w->keys);
+    free(w->bits);
+    free(w->cells);
+    free(w->lists);
+}
+
 void scanner_free(Scanner *s)
 {
     if (s == NULL)
         return;
     for (uint32_t i = 0; i < s->part_count; i++)
         free(s->parts[i].wanted);
-    void *const buffers[] = {s->parts,      s->keys,       s->bits,        s->cells,
-                             s->woven_keys, s->woven_bits, s->woven_cells, s->cell_events,
-                             s->cell_ms,    s->lists,      s->mask,        s->iota,
-                             s->timed};
+    void *const buffers[] = {s->parts,   s->keys, s->bits, s->cell_events,
+                             s->cell_ms, s->mask, s->iota, s->timed};
     for (size_t i = 0; i < ARRAY_LEN(buffers); i++)
         free(buffers[i]);
     for (int i = 0; i < SCAN_COLUMNS_MAX; i++)
         free(s->cell_values[i]);
+    free_woven(&s->woven);
+    free_woven(&s->spare);
     filter_scratch_free(&s->filter);
+    row_set_free(&s->set);
     free_rows(&s->found);
     free_rows(&s->grouped);
     free(s);
@@ -201,6 +171,23 @@ static void *regrown(void *old, size_t n, size_t size)
     return room;
 }
 
+static void regrow_woven(WovenRoom *w, size_t room) /* all but the lists */
+{
+    w->keys = regrown(w->keys, room, sizeof *w->keys);
+    w->bits = regrown(w->bits, room, sizeof *w->bits);
+    w->cells = regrown(w->cells, room, sizeof *w->cells);
+}
+
+void scan_reserve_spare(Scanner *s, uint32_t n)
+{
+    if (n <= s->spare_cap)
+        return;
+    s->spare_cap = n + n / 2;
+    const size_t room = (size_t)s->spare_cap + KERNEL_SLACK;
+    regrow_woven(&s->spare, room);
+    s->spare.lists = regrown(s->spare.lists, room, 1);
+}
+
 static void reserve_cells(Scanner *s, uint32_t n)
 {
     if (n <= s->cell_cap)
@@ -209,10 +196,7 @@ static void reserve_cells(Scanner *s, uint32_t n)
     const size_t room = (size_t)s->cell_cap + KERNEL_SLACK;
     s->keys = regrown(s->keys, room, sizeof *s->keys);
     s->bits = regrown(s->bits, room, sizeof *s->bits);
-    s->cells = regrown(s->cells, room, sizeof *s->cells);
-    s->woven_keys = regrown(s->woven_keys, room, sizeof *s->woven_keys);
-    s->woven_bits = regrown(s->woven_bits, room, sizeof *s->woven_bits);
-    s->woven_cells = regrown(s->woven_cells, room, sizeof *s->woven_cells);
+    regrow_woven(&s->woven, room);
     s->cell_events = regrown(s->cell_events, room, sizeof *s->cell_events);
     s->cell_ms = regrown(s->cell_ms, room, sizeof *s->cell_ms);
     s->mask = regrown(s->mask, room, 1);
@@ -228,42 +212,57 @@ static void reserve_lists(Scanner *s, uint32_t n)
     if (n <= s->list_cap)
         return;
     s->list_cap = n + n / 2;
-    s->lists = regrown(s->lists, (size_t)s->list_cap + KERNEL_SLACK, 1);
+    s->woven.lists = regrown(s->woven.lists, (size_t)s->list_cap + KERNEL_SLACK, 1);
 }
 
-static void *longer(void *old, size_t n, size_t size)
+void *scan_longer(void *old, size_t n, size_t size)
 {
     void *room = realloc(old, n * size);
     CHECK(room != NULL);
     return room;
 }
 
-static void reserve_rows(Rows *r, uint32_t n, uint32_t props)
+void scan_reserve_rows(ScanRows *r, uint32_t n, uint32_t props)
 {
     if (n <= r->cap)
         return;
     r->cap = n + n / 2;
     const size_t room = (size_t)r->cap + KERNEL_SLACK;
-    r->local = longer(r->local, room, sizeof *r->local);
-    r->rows = longer(r->rows, room, sizeof *r->rows);
-    r->ms = longer(r->ms, room, sizeof *r->ms);
-    r->events = longer(r->events, room, sizeof *r->events);
+    r->local = scan_longer(r->local, room, sizeof *r->local);
+    r->rows = scan_longer(r->rows, room, sizeof *r->rows);
+    r->ms = scan_longer(r->ms, room, sizeof *r->ms);
+    r->events = scan_longer(r->events, room, sizeof *r->events);
     for (uint32_t i = 0; i < props; i++)
-        r->values[i] = longer(r->values[i], room, sizeof(int64_t));
+        r->values[i] = scan_longer(r->values[i], room, sizeof(int64_t));
 }
 
 /* ---- one list of one block --------------------------------------------------------------------- */
+
+static void mask_seconds(const uint32_t *restrict keys, uint32_t n, int64_t from_ms, int64_t to_ms,
+                         uint8_t *restrict mask)
+{
+    const int64_t first = from_ms <= 0 ? 0 : (from_ms + 999) / 1000;
+    const int64_t end = to_ms <= 0 ? 0 : (to_ms + 999) / 1000;
+    const uint32_t span = end <= first ? 0 : (uint32_t)(end - first);
+    for (uint32_t i = 0; i < n; i++)
+        mask[i] &= (uint8_t)((keys[i] & PART_SECOND_MASK) - (uint32_t)first < span);
+}
 
 /* Rows of the list outside the time range of the select lose their mask. */
 static void mask_time(const ScanSelect *s, const FilterRows *r, const int64_t *ms, uint8_t *mask)
 {
     const int64_t week_ms = r->part->head->week_ms;
-    const int64_t from = s->from_ms - week_ms, to = s->to_ms - week_ms;
+    const int64_t from = s->from_ms < week_ms ? 0 : s->from_ms - week_ms;
+    const int64_t to = s->to_ms > week_ms + PART_WEEK_MS ? PART_WEEK_MS : s->to_ms - week_ms;
+    const uint32_t n = r->count;
     if (from <= 0 && to >= PART_WEEK_MS)
         return;
-    for (uint32_t i = 0; i < r->count; i++) {
-        const int64_t at =
-            (int64_t)(r->keys[i] & PART_SECOND_MASK) * 1000 + (ms == NULL ? 0 : ms[i]);
+    if (ms == NULL) {
+        mask_seconds(r->keys, n, from, to, mask);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const int64_t at = (int64_t)(r->keys[i] & PART_SECOND_MASK) * 1000 + ms[i];
         mask[i] &= (uint8_t)((at >= from) & (at < to));
     }
 }
@@ -337,26 +336,25 @@ static bool mask_select(Scanner *s, const ScanSelect *select, const FilterRows *
     return true;
 }
 
+static void add_bit(const uint8_t *restrict mask, uint32_t n, uint32_t bit, uint32_t *restrict bits)
+{
+    for (uint32_t i = 0; i < n; i++)
+        bits[i] |= (uint32_t)mask[i] << bit;
+}
+
 static bool read_bits(Scanner *s, const Wanted *w, const FilterRows *r, const int64_t *ms,
                       const uint32_t *events, uint32_t *bits)
 {
-    for (uint32_t i = 0; i < r->count; i++)
-        bits[i] = w->sure;
-    for (uint32_t left = w->selects & ~w->sure; left != 0; left &= left - 1) {
+    const uint32_t n = r->count, sure = w->sure;
+    for (uint32_t i = 0; i < n; i++)
+        bits[i] = sure;
+    for (uint32_t left = w->selects & ~sure; left != 0; left &= left - 1) {
         const uint32_t i = (uint32_t)__builtin_ctz(left);
         if (!mask_select(s, &s->ask.selects[i], r, ms, events, s->mask))
             return false;
-        for (uint32_t row = 0; row < r->count; row++)
-            bits[row] |= (uint32_t)s->mask[row] << i;
+        add_bit(s->mask, n, i, bits);
     }
     return true;
-}
-
-/* Rows of persons who were moved elsewhere match nothing. */
-static void drop_dead(const Scanner *s, const FilterRows *r, uint32_t *bits)
-{
-    for (uint32_t i = 0; i < r->count; i++)
-        bits[i] = s->moved[r->keys[i] >> PART_SECOND_BITS] > r->part->generation ? 0 : bits[i];
 }
 
 /* What is asked of these rows, but their keys, to `cell` and on.  False: damaged. */
@@ -366,18 +364,14 @@ static bool read_rest(Scanner *s, const Wanted *w, const FilterRows *r, uint32_t
     bool any_ms = false;
     if (!read_ms(s, r, s->cell_ms + cell, &any_ms))
         return false;
-    if (any_ms)
-        s->has_ms = true;
-    else
-        memset(s->cell_ms + cell, 0, r->count * sizeof *s->cell_ms);
+    s->list_has_ms = any_ms;
+    s->has_ms |= any_ms;
     if ((s->ask.wants_events || r->list->event == PART_REST) &&
         !read_events(s, r, s->cell_events + cell))
         return false;
     if (s->needs_bits && !read_bits(s, w, r, any_ms ? s->cell_ms + cell : NULL,
                                     s->cell_events + cell, s->bits + cell))
         return false;
-    if (s->moved != NULL)
-        drop_dead(s, r, s->bits + cell);
     for (uint32_t i = 0; i < s->ask.prop_count; i++)
         if (!scan_values(r, s->ask.props[i], &s->filter, s->cell_values[i] + cell))
             return false;
@@ -388,6 +382,7 @@ static bool read_list(Scanner *s, PartScan *p, const Wanted *w, const PartRows *
                       uint32_t block, uint32_t cell)
 {
     PartKeys keys = part_keys(p->part, rows);
+    bool any_ms = false;
     for (uint32_t done = 0, n; done < rows->count; done += n, cell += n) {
         n = weave_step(rows->count - done);
         const FilterRows r = {p->part,       &p->part->lists[w->list], rows->first + done, n, block,
@@ -395,21 +390,13 @@ static bool read_list(Scanner *s, PartScan *p, const Wanted *w, const PartRows *
         if (crew_gives_up(n) || !part_next_keys(&keys, n, s->keys + cell) ||
             !read_rest(s, w, &r, cell))
             return false;
+        any_ms |= s->list_has_ms;
     }
+    s->list_has_ms = any_ms;
     return true;
 }
 
 /* ---- one part of one block --------------------------------------------------------------------- */
-
-/* The rows of one part and block in their order. */
-typedef struct Woven {
-    uint32_t count;
-    const uint32_t *keys;
-    const uint32_t *bits; /* the selects of each row; NULL: those of its list */
-    const uint8_t *lists; /* place in `wanted`; NULL: all are of `list` */
-    uint32_t list;
-    const uint32_t *cells; /* where its values are; NULL: nobody asks */
-} Woven;
 
 static bool needs_cells(const Scanner *s)
 {
@@ -422,7 +409,7 @@ static const uint32_t *weave(const Scanner *s, const PartScan *p, const uint32_t
     const uint32_t *from[PART_LISTS_MAX];
     for (uint32_t w = 0; w < p->wanted_count; w++)
         from[w] = source + cell_of[w];
-    weave_values(s->lists, total, from, p->wanted_count, target);
+    weave_values(s->woven.lists, total, from, p->wanted_count, target);
     return target;
 }
 
@@ -433,19 +420,40 @@ static bool weave_lists(Scanner *s, PartScan *p, uint32_t block, const uint32_t 
     uint32_t first = 0;
     const uint32_t n = part_sequence_rows(p->part, block, &p->sequence_cursor, &first);
     reserve_lists(s, n);
-    if (!weave_read_lists(p->part, first, n, p->pick, out->count, s->lists))
+    if (!weave_read_lists(p->part, first, n, p->pick, out->count, s->woven.lists))
         return false;
-    out->lists = s->lists;
-    out->keys = weave(s, p, cell_of, out->count, s->keys, s->woven_keys);
+    out->lists = s->woven.lists;
+    out->keys = weave(s, p, cell_of, out->count, s->keys, s->woven.keys);
     if (s->needs_bits)
-        out->bits = weave(s, p, cell_of, out->count, s->bits, s->woven_bits);
+        out->bits = weave(s, p, cell_of, out->count, s->bits, s->woven.bits);
     if (needs_cells(s))
-        out->cells = weave(s, p, cell_of, out->count, s->iota, s->woven_cells);
+        out->cells = weave(s, p, cell_of, out->count, s->iota, s->woven.cells);
     return !crew_gives_up(0);
 }
 
+Woven scan_take_rows(const Woven *w, const uint64_t *set, const WovenRoom *room)
+{
+    const Kernels *k = kernels();
+    Woven taken = {.count = k->take32(w->keys, w->count, set, room->keys),
+                   .keys = room->keys,
+                   .list = w->list};
+    if (w->lists != NULL) {
+        (void)k->take8(w->lists, w->count, set, room->lists);
+        taken.lists = room->lists;
+    }
+    if (w->bits != NULL) {
+        (void)k->take32(w->bits, w->count, set, room->bits);
+        taken.bits = room->bits;
+    }
+    if (w->cells != NULL) {
+        (void)k->take32(w->cells, w->count, set, room->cells);
+        taken.cells = room->cells;
+    }
+    return taken;
+}
+
 /* Persons and seconds; rows that no select takes fall out.  Gives where the rows end now. */
-static uint32_t add_keys(Rows *r, const PartScan *p, const Woven *w, uint32_t week)
+static uint32_t add_keys(ScanRows *r, const PartScan *p, const Woven *w, uint32_t week)
 {
     uint32_t n = r->count;
     if (w->bits != NULL) {
@@ -467,7 +475,7 @@ static uint32_t add_keys(Rows *r, const PartScan *p, const Woven *w, uint32_t we
     return n + w->count;
 }
 
-static void add_values(const Scanner *s, Rows *r, const Woven *w)
+static void add_values(const Scanner *s, ScanRows *r, const Woven *w)
 {
     uint32_t n = r->count;
     for (uint32_t i = 0; i < w->count; i++) {
@@ -480,10 +488,15 @@ static void add_values(const Scanner *s, Rows *r, const Woven *w)
     }
 }
 
-static void add_some(const Scanner *s, Rows *r, const PartScan *p, const Woven *w)
+uint32_t scan_week_second(const Scanner *s, const PartScan *p)
 {
-    const uint32_t week = (uint32_t)((p->part->head->week_ms - s->base_ms) / 1000);
-    const uint32_t end = add_keys(r, p, w, week);
+    return (uint32_t)((p->part->head->week_ms - s->base_ms) / 1000);
+}
+
+static void add_some(Scanner *s, const PartScan *p, const Woven *w)
+{
+    ScanRows *r = &s->found;
+    const uint32_t end = add_keys(r, p, w, scan_week_second(s, p));
     if (w->cells != NULL)
         add_values(s, r, w);
     else
@@ -502,37 +515,39 @@ static Woven woven_from(const Woven *w, uint32_t done)
                    .cells = w->cells == NULL ? NULL : w->cells + done};
 }
 
-static void add_rows(Scanner *s, const PartScan *p, const Woven *w)
+void scan_add_rows(Scanner *s, const PartScan *p, const Woven *w)
 {
-    Rows *r = &s->found;
-    const uint32_t before = r->count;
-    reserve_rows(r, before + w->count, s->ask.prop_count);
+    scan_reserve_rows(&s->found, s->found.count + w->count, s->ask.prop_count);
     for (uint32_t done = 0; done < w->count; done += WEAVE_STEP_ROWS) {
         const Woven some = woven_from(w, done);
         if (crew_gives_up(some.count))
             return;
-        add_some(s, r, p, &some);
+        add_some(s, p, &some);
     }
-    s->overlaps |= r->count > before && before > 0 && p->part->head->week_ms == s->last_week_ms;
-    s->last_week_ms = p->part->head->week_ms;
 }
 
+/* Milliseconds of lists that have none are made only when others have some. */
 static bool read_lists(Scanner *s, PartScan *p, uint32_t block, const PartRows *rows,
                        const uint32_t *cell_of)
 {
-    for (uint32_t w = 0; w < p->wanted_count; w++)
+    uint8_t has_ms[PART_LISTS_MAX] = {0};
+    for (uint32_t w = 0; w < p->wanted_count; w++) {
         if (rows[w].count > 0 && !read_list(s, p, &p->wanted[w], &rows[w], block, cell_of[w]))
             return false;
+        has_ms[w] = rows[w].count > 0 && s->list_has_ms;
+    }
+    for (uint32_t w = 0; s->has_ms && w < p->wanted_count; w++)
+        if (!has_ms[w])
+            memset(s->cell_ms + cell_of[w], 0, rows[w].count * sizeof *s->cell_ms);
     return true;
 }
 
-static void scan_part(Scanner *s, PartScan *p, uint32_t block)
+bool scan_read_part(Scanner *s, PartScan *p, uint32_t block, Woven *out)
 {
     PartRows rows[PART_LISTS_MAX];
     uint32_t cell_of[PART_LISTS_MAX], lists = 0;
     Woven woven = {.count = 0};
-    s->moved = moved_block(s->view->moved, block, p->part->generation);
-    s->needs_bits = s->moved != NULL;
+    s->needs_bits = false;
     for (uint32_t w = 0; w < p->wanted_count; w++) {
         Wanted *wanted = &p->wanted[w];
         rows[w] = part_list_rows(p->part, &p->part->lists[wanted->list], block, &wanted->cursor);
@@ -545,7 +560,7 @@ static void scan_part(Scanner *s, PartScan *p, uint32_t block)
         s->needs_bits |= wanted->selects != wanted->sure;
     }
     if (woven.count == 0)
-        return;
+        return false;
     reserve_cells(s, woven.count);
     bool good = read_lists(s, p, block, rows, cell_of);
     woven.keys = s->keys;
@@ -555,205 +570,70 @@ static void scan_part(Scanner *s, PartScan *p, uint32_t block)
     } else if (good) {
         good = weave_lists(s, p, block, cell_of, &woven);
     }
-    if (good)
-        add_rows(s, p, &woven);
-    else
+    if (!good) {
         s->damaged += woven.count;
-}
-
-/* ---- grouping by person ------------------------------------------------------------------------ */
-
-static void scatter_more(Scanner *s, uint32_t from, uint32_t to)
-{
-    const Rows *f = &s->found;
-    Rows *g = &s->grouped;
-    g->events[to] = f->events[from];
-    for (uint32_t v = 0; v < s->ask.prop_count; v++)
-        g->values[v][to] = f->values[v][from];
-}
-
-static void scatter_rows(Scanner *s, uint32_t from, uint32_t end)
-{
-    const uint16_t *const local = s->found.local;
-    const ScanRow *const rows = s->found.rows;
-    const uint16_t *const ms = s->found.ms;
-    ScanRow *const to_rows = s->grouped.rows;
-    uint16_t *const to_ms = s->grouped.ms;
-    uint32_t *const at = s->from;
-    const bool has_ms = s->has_ms, more = s->ask.wants_events || s->ask.prop_count > 0;
-    for (uint32_t i = from; i < end; i++) {
-        const uint32_t to = at[local[i]]++;
-        to_rows[to] = rows[i];
-        if (has_ms)
-            to_ms[to] = ms[i];
-        if (more)
-            scatter_more(s, i, to);
-    }
-}
-
-/* Counts, sums up, scatters: stable, so what was in order stays in order.  False: it gives up. */
-static bool group_rows(Scanner *s)
-{
-    reserve_rows(&s->grouped, s->found.count, s->ask.prop_count);
-    const uint32_t count = s->found.count;
-    const uint16_t *const local = s->found.local;
-    uint32_t *const at = s->from;
-    memset(at, 0, sizeof s->from);
-    for (uint32_t i = 0; i < count; i++)
-        at[local[i] + 1]++;
-    for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
-        at[p + 1] += at[p];
-    for (uint32_t done = 0, n; done < count; done += n) {
-        n = weave_step(count - done);
-        if (crew_gives_up(n))
-            return false;
-        scatter_rows(s, done, done + n);
-    }
-    s->grouped.count = count;
-    /* Each at[p] is where person p ends now: one place up, it is where p + 1 starts. */
-    memmove(at + 1, at, PART_BLOCK_PERSONS * sizeof *at);
-    at[0] = 0;
-    return true;
-}
-
-static int64_t time_of(const Scanner *s, uint32_t row)
-{
-    return (int64_t)s->grouped.rows[row].second * 1000 + (s->has_ms ? s->grouped.ms[row] : 0);
-}
-
-/* Rows [from, from + n) as `order` says.  What was found has been grouped: its room is free. */
-static void move_rows(Scanner *s, const TimedRow *order, uint32_t from, uint32_t n)
-{
-    Rows *const g = &s->grouped, *const room = &s->found;
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t row = order[i].row;
-        room->rows[i] = g->rows[row];
-        room->ms[i] = g->ms[row];
-        room->events[i] = g->events[row];
-        for (uint32_t v = 0; v < s->ask.prop_count; v++)
-            room->values[v][i] = g->values[v][row];
-    }
-    memcpy(g->rows + from, room->rows, n * sizeof *g->rows);
-    memcpy(g->ms + from, room->ms, n * sizeof *g->ms);
-    memcpy(g->events + from, room->events, n * sizeof *g->events);
-    for (uint32_t v = 0; v < s->ask.prop_count; v++)
-        memcpy(g->values[v] + from, room->values[v], n * sizeof *g->values[v]);
-}
-
-static void order_person(Scanner *s, uint32_t from, uint32_t n)
-{
-    if (n > s->timed_cap) {
-        s->timed_cap = n + n / 2;
-        s->timed = regrown(s->timed, 2 * (size_t)s->timed_cap, sizeof *s->timed);
-    }
-    for (uint32_t i = 0; i < n; i++)
-        s->timed[i] = (TimedRow){time_of(s, from + i), from + i};
-    if (order_runs(s->timed, s->timed + n, n) > 0)
-        move_rows(s, s->timed, from, n);
-}
-
-/* Parts of one week overlap in time: a person's rows are one run per part.  False: it gives up. */
-static bool order_in_time(Scanner *s)
-{
-    for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++) {
-        const uint32_t n = s->from[p + 1] - s->from[p];
-        if (crew_gives_up(n))
-            return false;
-        if (n > 1)
-            order_person(s, s->from[p], n);
-    }
-    return true;
-}
-
-static void list_persons(Scanner *s, uint32_t block, ScanBatch *out)
-{
-    uint32_t n = 0;
-    for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++) {
-        s->persons[n] = (block << PART_BLOCK_BITS) + p;
-        s->batch_from[n] = s->from[p];
-        n += s->from[p + 1] > s->from[p];
-    }
-    s->batch_from[n] = s->from[PART_BLOCK_PERSONS];
-    *out = (ScanBatch){.person_count = n,
-                       .persons = s->persons,
-                       .from = s->batch_from,
-                       .rows = s->grouped.rows,
-                       .ms = s->has_ms ? s->grouped.ms : NULL,
-                       .events = s->ask.wants_events ? s->grouped.events : NULL,
-                       .values = (const int64_t *const *)s->grouped.values};
-}
-
-static void begin_rows(Scanner *s)
-{
-    s->found.count = 0;
-    s->has_ms = false;
-    s->overlaps = false;
-}
-
-bool scanner_batch(Scanner *s, uint32_t piece, ScanBatch *out)
-{
-    begin_rows(s);
-    for (uint32_t i = 0; i < s->part_count && !crew_gives_up(1); i++)
-        scan_part(s, &s->parts[i], piece);
-    if (s->found.count == 0 || !group_rows(s) || (s->overlaps && !order_in_time(s)) ||
-        crew_gives_up(0))
         return false;
-    list_persons(s, piece, out);
-    return true;
+    }
+    s->dead = moved_dead(s->view->moved, block, p->part->generation, &s->last_dead);
+    *out = woven;
+    if (s->dead != NULL)
+        *out = scan_take_rows(&woven, rows_of_others(&s->set, woven.keys, woven.count, s->dead),
+                              &s->woven);
+    return out->count > 0;
 }
 
-/* ---- stretches --------------------------------------------------------------------------------- */
-
-/* The rows found since the last stretches, when there are any.  Those of several parts overlap in time. */
-static void give_stretch(Scanner *s, uint32_t piece, ScanStretchFn fn, void *arg)
+bool scan_seconds_fit(const ScanView *view, int64_t more_ms)
 {
-    Rows *rows = &s->found;
-    if (rows->count == 0)
-        return;
-    if (s->overlaps) {
-        if (!group_rows(s) || !order_in_time(s))
-            return;
-        rows = &s->grouped;
-        for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
-            for (uint32_t row = s->from[p]; row < s->from[p + 1]; row++)
-                rows->local[row] = (uint16_t)p;
-    }
-    for (uint32_t done = 0, n; done < rows->count; done += n) {
-        n = weave_step(rows->count - done);
-        const ScanStretch stretch = {.count = n,
-                                     .first_person = piece << PART_BLOCK_BITS,
-                                     .local = rows->local + done,
-                                     .rows = rows->rows + done,
-                                     .ms = s->has_ms ? rows->ms + done : NULL};
-        if (crew_gives_up(n))
-            return;
-        fn(&stretch, arg);
-    }
+    const uint32_t count = view->part_count;
+    const int64_t weeks_ms =
+        count == 0 ? 0 : view->parts[count - 1]->head->week_ms - view->parts[0]->head->week_ms;
+    return weeks_ms / 1000 + more_ms / 1000 < INT32_MAX - 2 * (PART_WEEK_MS / 1000);
 }
 
-void scanner_stretches(Scanner *s, uint32_t piece, ScanStretchFn fn, void *arg)
+uint32_t scan_largest_code(const ScanView *view, const ScanAsk *ask, uint32_t prop)
 {
-    begin_rows(s);
-    for (uint32_t i = 0; i < s->part_count && !crew_gives_up(1); i++) {
-        scan_part(s, &s->parts[i], piece);
-        const bool week_goes_on = i + 1 < s->part_count && s->parts[i + 1].part->head->week_ms ==
-                                                               s->parts[i].part->head->week_ms;
-        if (week_goes_on)
-            continue;
-        give_stretch(s, piece, fn, arg);
-        begin_rows(s);
+    uint32_t largest = 0;
+    for (uint32_t i = 0; i < view->part_count; i++) {
+        const Part *part = view->parts[i];
+        for (uint32_t list = 0; list < part->head->list_count; list++) {
+            if (want_list(ask, part, list).selects == 0)
+                continue;
+            const PartColumn *c = part_find_column(part, &part->lists[list], prop);
+            if (c != NULL && c->kind != PART_CODES)
+                return UINT32_MAX;
+            if (c != NULL && c->max > (int64_t)largest)
+                largest = (uint32_t)c->max;
+        }
     }
+    return largest;
 }
 
 /* ---- loose rows -------------------------------------------------------------------------------- */
 
+/* Rows of persons who were moved elsewhere match nothing. */
+static void drop_dead(Scanner *s, const FilterRows *r)
+{
+    for (uint32_t i = 0; i < r->count; i++) {
+        const uint32_t person = r->keys[i] >> PART_SECOND_BITS;
+        const uint32_t dead = s->dead[person / 64] >> (person & 63) & 1;
+        s->bits[i] &= dead - 1;
+    }
+}
+
+/* Where one select alone is unsure of the rows, its mask is made without the detour over bits. */
+static bool takes_mask(const Scanner *s, const Wanted *w)
+{
+    return (w->selects & (w->selects - 1)) == 0 && w->selects != w->sure && s->dead == NULL;
+}
+
 static void give_loose(Scanner *s, const PartScan *p, const Wanted *w, const FilterRows *at,
                        ScanLooseFn fn, void *arg)
 {
+    const bool masked = takes_mask(s, w); /* it is there already */
     for (uint32_t left = w->selects; left != 0; left &= left - 1) {
         const uint32_t i = (uint32_t)__builtin_ctz(left);
-        const bool sure = (w->sure >> i & 1) != 0 && s->moved == NULL;
-        for (uint32_t row = 0; !sure && row < at->count; row++)
+        const bool sure = (w->sure >> i & 1) != 0 && s->dead == NULL;
+        for (uint32_t row = 0; !sure && !masked && row < at->count; row++)
             s->mask[row] = s->bits[row] >> i & 1;
         const ScanLoose loose = {.count = at->count,
                                  .first_person = at->block << PART_BLOCK_BITS,
@@ -767,6 +647,12 @@ static void give_loose(Scanner *s, const PartScan *p, const Wanted *w, const Fil
     }
 }
 
+static bool read_mask(Scanner *s, const Wanted *w, const FilterRows *at)
+{
+    return mask_select(s, &s->ask.selects[__builtin_ctz(w->selects)], at,
+                       s->has_ms ? s->cell_ms : NULL, s->cell_events, s->mask);
+}
+
 static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanLooseFn fn,
                        void *arg)
 {
@@ -775,15 +661,18 @@ static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanL
     if (rows.count == 0)
         return;
     reserve_cells(s, weave_step(rows.count));
-    s->moved = moved_block(s->view->moved, block, p->part->generation);
-    s->needs_bits = w->selects != w->sure || s->moved != NULL;
+    s->dead = moved_dead(s->view->moved, block, p->part->generation, &s->last_dead);
+    s->needs_bits = (w->selects != w->sure || s->dead != NULL) && !takes_mask(s, w);
     PartKeys keys = part_keys(p->part, &rows);
     bool good = true;
     for (uint32_t done = 0, n; good && done < rows.count; done += n) {
         n = weave_step(rows.count - done);
         const FilterRows at = {p->part, list, rows.first + done, n, block, s->keys};
         s->has_ms = false;
-        good = !crew_gives_up(n) && part_next_keys(&keys, n, s->keys) && read_rest(s, w, &at, 0);
+        good = !crew_gives_up(n) && part_next_keys(&keys, n, s->keys) && read_rest(s, w, &at, 0) &&
+               (!takes_mask(s, w) || read_mask(s, w, &at));
+        if (good && s->dead != NULL)
+            drop_dead(s, &at);
         if (good)
             give_loose(s, p, w, &at, fn, arg);
     }

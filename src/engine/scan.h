@@ -83,13 +83,22 @@ static inline uint32_t scan_rows_of(const ScanBatch *b, uint32_t person)
     return b->from[person + 1] - b->from[person];
 }
 
-/* Rows by (person, time, arrival).  A person may come again in the next stretch, then all of it later. */
+/* Rows by (person, time, arrival), as they lie in the parts.  A person may come again in the next stretch, then all of it
+ * later. */
 typedef struct ScanStretch {
     uint32_t count;
-    uint32_t first_person; /* row i is of person first_person + local[i] */
-    const uint16_t *local; /* below SCAN_PIECE_PERSONS */
-    const ScanRow *rows;
+    uint32_t first_person; /* a row's person = this + key >> PART_SECOND_BITS */
+    uint32_t week_s; /* a row's second behind the scan's base_ms = this + key & PART_SECOND_MASK */
+    const uint32_t *keys;
+    const uint32_t *
+        bits; /* the selects of each row, 0 = none, the row does not match; NULL: those of its list */
+    const uint8_t *lists; /* then bits of row i are of_list[lists[i]], and there are some */
+    const uint32_t *of_list;
     const uint16_t *ms; /* behind the second; NULL = all 0 */
+    const uint32_t
+        *codes; /* of the first property asked for, a text; 0 = missing.  NULL: none was */
+    const int64_t
+        *numbers; /* of the second one, SCAN_MISSING = none.  NULL: it was not asked for */
 } ScanStretch;
 
 /* Rows of one event name and one select. */
@@ -118,6 +127,12 @@ int64_t scanner_base_ms(const Scanner *s);
 /* Some row of a part's list may match. */
 bool scan_select_has(const ScanSelect *s, const Part *part, uint32_t list);
 
+/* Whether all seconds of the rows, and so many milliseconds behind them, are numbers of 31 bits. */
+bool scan_seconds_fit(const ScanView *view, int64_t more_ms);
+
+/* The largest code of a property that rows of the selects may have; 0: none has it.  UINT32_MAX: it is of numbers. */
+uint32_t scan_largest_code(const ScanView *view, const ScanAsk *ask, uint32_t prop);
+
 /* Values of rows that lie together, matching or not.  False: damaged. */
 MUST_USE bool scan_values(const FilterRows *rows, ScanProp prop, FilterScratch *scratch,
                           int64_t *out);
@@ -129,7 +144,7 @@ uint32_t scan_pieces(const ScanView *view);
 MUST_USE bool scanner_batch(Scanner *s, uint32_t piece, ScanBatch *out);
 
 /* The same rows in stretches of ascending time, which saves the grouping: for what can keep its state per
- * person.  `props` and events do not come. */
+ * person.  At most two properties may be asked for, the first of texts; events do not come. */
 typedef void (*ScanStretchFn)(const ScanStretch *rows, void *arg);
 void scanner_stretches(Scanner *s, uint32_t piece, ScanStretchFn fn, void *arg);
 

@@ -97,33 +97,49 @@ typedef struct Order {
     uint64_t rows, check;
 } Order;
 
+static uint64_t order_check(uint32_t person, int64_t at_ms, uint64_t bits, int64_t code)
+{
+    return ((uint64_t)person * UINT64_C(1000003) + (uint64_t)at_ms) * bits + (uint64_t)code * bits;
+}
+
 static void add_stretch(const ScanStretch *s, void *arg)
 {
     Order *o = arg;
     for (uint32_t i = 0; i < s->count; i++) {
-        const uint32_t person = s->first_person + s->local[i];
-        const int64_t at = o->base_ms + (int64_t)s->rows[i].second * 1000 + (s->ms ? s->ms[i] : 0);
-        CHECK(at >= o->last_ms[person] && (i == 0 || s->local[i] >= s->local[i - 1]));
+        const uint32_t bits = s->bits != NULL ? s->bits[i] : s->of_list[s->lists[i]];
+        if (bits == 0)
+            continue;
+        const uint32_t person = s->first_person + (s->keys[i] >> PART_SECOND_BITS);
+        const int64_t second = s->week_s + (s->keys[i] & PART_SECOND_MASK);
+        const int64_t at = o->base_ms + second * 1000 + (s->ms ? s->ms[i] : 0);
+        CHECK(at >= o->last_ms[person] && (i == 0 || s->keys[i] >= s->keys[i - 1]));
         o->last_ms[person] = at;
         o->rows++;
-        o->check += ((uint64_t)person * UINT64_C(1000003) + (uint64_t)at) * s->rows[i].selects;
+        o->check += order_check(person, at, bits, s->codes == NULL ? 0 : s->codes[i]);
     }
 }
 
-static void ask_stretches(Kit *k, const Question *q)
+static void ask_stretches(Kit *k, const Question *q, uint32_t prop_count)
 {
-    const ScanAsk ask = {.selects = q->selects, .select_count = q->select_count};
+    static const ScanProp text = {KIT_PROP(0), 0};
+    const ScanAsk ask = {.selects = q->selects,
+                         .select_count = q->select_count,
+                         .props = &text,
+                         .prop_count = prop_count};
     Scanner *s = scanner_new(&k->view, &ask);
     Order o = {.base_ms = scanner_base_ms(s),
                .last_ms = ARENA_ARRAY(k->ctx.arena, int64_t, k->view.person_count)};
+    const uint32_t largest = scan_largest_code(&k->view, &ask, text.prop);
     uint64_t rows = 0, check = 0;
     for (uint32_t piece = 0; piece < scan_pieces(&k->view); piece++)
         scanner_stretches(s, piece, add_stretch, &o);
     for (uint32_t i = 0; i < k->count; i++) {
         const KitRow *r = &k->rows[i];
         const uint64_t bits = selects_of(q, r);
+        const int64_t code = r->values[0] == SCAN_MISSING ? 0 : r->values[0];
         rows += bits != 0;
-        check += ((uint64_t)r->person * UINT64_C(1000003) + (uint64_t)r->time_ms) * bits;
+        check += order_check(r->person, r->time_ms, bits, prop_count == 0 ? 0 : code);
+        CHECK(bits == 0 || code <= (int64_t)largest);
     }
     EXPECT_I64((int64_t)o.rows, (int64_t)rows);
     CHECK(o.check == check);
@@ -179,7 +195,8 @@ static void ask_at_random(uint64_t seed, const KitShape *shape, uint32_t slices,
         for (uint32_t s = 0; s < q.select_count; s++)
             random_select(&k, shape, &q.selects[s], q.events[s]);
         ask_batches(&k, &q);
-        ask_stretches(&k, &q);
+        ask_stretches(&k, &q, 0);
+        ask_stretches(&k, &q, 1);
         ask_loose(&k, &q);
     }
     kit_close(&k);
@@ -240,6 +257,7 @@ TEST(a_person_with_very_many_events_in_overlapping_parts_comes_in_order)
     kit_open(&k, 7, &shape, 8);
     const Question q = {.selects = {{.from_ms = 0, .to_ms = INT64_MAX}}, .select_count = 1};
     ask_batches(&k, &q);
-    ask_stretches(&k, &q);
+    ask_stretches(&k, &q, 0);
+    ask_stretches(&k, &q, 1);
     kit_close(&k);
 }

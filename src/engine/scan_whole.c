@@ -3,6 +3,7 @@
  */
 #include "engine/scan_whole.h"
 
+#include "engine/kernels.h"
 #include "engine/part_active.h"
 
 #include <stdlib.h>
@@ -31,8 +32,7 @@ struct WholeScan {
     Rest *rests;
     uint32_t rest_count;
     uint64_t damaged;
-    uint32_t moved[PART_BLOCK_PERSONS]; /* persons of the piece who were ever moved */
-    uint32_t moved_count;
+    MovedDead dead;
 };
 
 /* ---- preparing ------------------------------------------------------------------------------------ */
@@ -131,38 +131,24 @@ uint64_t whole_scan_damaged(const WholeScan *s)
 
 /* ---- one piece ------------------------------------------------------------------------------------- */
 
-/* Few are: then no part need be looked at person by person. */
-static const uint32_t *find_moved(WholeScan *s, uint32_t piece)
+static void give_whole(WholeScan *s, Whole *w, uint32_t piece, WholePartFn fn, void *arg)
 {
-    const uint32_t *at = moved_block(s->view->moved, piece, 0);
-    s->moved_count = 0;
-    for (uint32_t i = 0; at != NULL && i < PART_BLOCK_PERSONS; i++) {
-        s->moved[s->moved_count] = i;
-        s->moved_count += at[i] > 0;
-    }
-    return at;
-}
-
-static void give_whole(WholeScan *s, Whole *w, uint32_t piece, const uint32_t *moved,
-                       WholePartFn fn, void *arg)
-{
-    uint64_t persons[PART_ACTIVE_WORDS];
+    uint64_t room[PART_ACTIVE_WORDS];
     uint32_t first = 0;
     const uint32_t rows = part_sequence_rows(w->part, piece, &w->cursor, &first);
     if (rows == 0)
         return;
-    if (!part_active(w->part, w->cursor, persons)) {
+    const uint64_t *active = part_active(w->part, w->cursor, room);
+    if (active == NULL) {
         s->damaged += rows;
         return;
     }
-    for (uint32_t i = 0; i < s->moved_count; i++) {
-        const uint32_t person = s->moved[i];
-        if (moved[person] > w->part->generation)
-            persons[person / 64] &= ~(UINT64_C(1) << (person & 63));
-    }
+    const uint64_t *dead = moved_dead(s->view->moved, piece, w->part->generation, &s->dead);
+    for (uint32_t i = 0; dead != NULL && i < PART_ACTIVE_WORDS; i++)
+        room[i] = active[i] & ~dead[i];
     for (uint32_t left = w->selects; left != 0; left &= left - 1)
         fn(&(WholePart){.first_person = piece << PART_BLOCK_BITS,
-                        .persons = persons,
+                        .persons = dead == NULL ? active : room,
                         .at_ms = w->part->head->min_ms,
                         .select = (uint32_t)__builtin_ctz(left)},
            arg);
@@ -178,9 +164,8 @@ static void give_rows(const ScanLoose *rows, void *arg)
 
 void whole_scan(WholeScan *s, uint32_t piece, WholePartFn part, ScanLooseFn rows, void *arg)
 {
-    const uint32_t *moved = find_moved(s, piece);
     for (uint32_t i = 0; i < s->whole_count; i++)
-        give_whole(s, &s->wholes[i], piece, moved, part, arg);
+        give_whole(s, &s->wholes[i], piece, part, arg);
     for (uint32_t i = 0; i < s->rest_count; i++) {
         s->rests[i].rows = rows;
         s->rests[i].arg = arg;
@@ -201,26 +186,26 @@ static void add_few(const ScanLoose *rows, uint64_t *persons)
     }
 }
 
-/* The lowest bits of eight bytes, as one byte: the products meet nowhere but in the highest one. */
-static uint64_t pack_eight(const uint8_t *bytes)
-{
-    uint64_t eight;
-    memcpy(&eight, bytes, sizeof eight);
-    return eight * UINT64_C(0x0102040810204080) >> 56;
-}
-
 /* A byte is written and never read before, so that no row waits for the one before it. */
 static void add_many(const ScanLoose *rows, uint64_t *persons)
 {
-    uint8_t is_in[SCAN_PIECE_PERSONS + 1] = {0}; /* the last: rows that do not match */
-    for (uint32_t i = 0; rows->mask == NULL && i < rows->count; i++)
-        is_in[rows->keys[i] >> PART_SECOND_BITS] = 1;
-    for (uint32_t i = 0; rows->mask != NULL && i < rows->count; i++) {
-        const uint32_t person = rows->keys[i] >> PART_SECOND_BITS;
-        is_in[rows->mask[i] != 0 ? person : SCAN_PIECE_PERSONS] = 1;
+    uint8_t is_in[SCAN_PIECE_PERSONS] = {0};
+    const uint32_t *const keys = rows->keys, count = rows->count;
+    const uint8_t *const mask = rows->mask;
+    for (uint32_t i = 0; mask == NULL && i < count; i++)
+        is_in[keys[i] >> PART_SECOND_BITS] = 1;
+    for (uint32_t from = 0; mask != NULL && from < count; from += MANY_ROWS) {
+        const uint32_t end = count - from < MANY_ROWS ? count : from + MANY_ROWS;
+        uint16_t match[MANY_ROWS];
+        uint32_t n = 0;
+        for (uint32_t i = from; i < end; i++) {
+            match[n] = (uint16_t)(keys[i] >> PART_SECOND_BITS);
+            n += mask[i];
+        }
+        for (uint32_t i = 0; i < n; i++)
+            is_in[match[i]] = 1;
     }
-    for (uint32_t i = 0; i < SCAN_PIECE_PERSONS; i += 8)
-        persons[i / 64] |= pack_eight(is_in + i) << (i & 63);
+    kernels()->add_bytes(is_in, SCAN_PIECE_PERSONS / 64, persons);
 }
 
 void whole_add_rows(const ScanLoose *rows, uint64_t persons[SCAN_PIECE_PERSONS / 64])

@@ -5,22 +5,21 @@
  * in a batch: what a leaf says of no rows is computed once and written for the whole piece before its batch is
  * looked at.  Pieces are whole words of the result, so workers share it without a lock.
  *
- * Whoever only counts events (did, stopped) needs no order: those leaves take loose rows, which cost a third.
+ * What only counts and adds up (did, stopped) needs no order: see segment_totals.h.
  */
-#include "engine/segment.h"
+#include "engine/segment_totals.h"
 
 #include "engine/ahead.h"
 
 #include <stdlib.h>
 
-static const int64_t DAY_MS = INT64_C(86400000), ONE = INT64_C(1000000000000000000);
+static const int64_t DAY_MS = INT64_C(86400000);
 
 typedef struct SegmentWorker {
     Scanner *scanner;
     int64_t *values; /* of SEGMENT_DISTINCT */
     uint32_t value_cap;
-    uint32_t counts
-        [SCAN_PIECE_PERSONS]; /* rows of each person of the piece, where nothing else is asked */
+    SegmentTotals *totals; /* instead of a scanner, when the order does not matter */
 } SegmentWorker;
 
 /* The rows of one person: [from, to) of the batch. */
@@ -40,12 +39,6 @@ typedef struct LeafRun {
 } LeafRun;
 
 /* ---- measures ----------------------------------------------------------------------------------- */
-
-/* sum / divisor; divisor 0 = missing. */
-typedef struct Measured {
-    SegmentWide sum;
-    int64_t divisor;
-} Measured;
 
 static int64_t floor_div(int64_t a, int64_t b)
 {
@@ -76,9 +69,9 @@ static int64_t count_days(const Person *p, int64_t day_ms)
     return count;
 }
 
-static Measured sum_of(const Person *p, const SegmentTest *t)
+static SegmentMeasured sum_of(const Person *p, const SegmentTest *t)
 {
-    Measured m = {0};
+    SegmentMeasured m = {0};
     for (uint32_t row = p->from; row < p->to; row++) {
         const int64_t value = value_at(p, t->column, row);
         if (value == SCAN_MISSING)
@@ -91,14 +84,14 @@ static Measured sum_of(const Person *p, const SegmentTest *t)
     return m;
 }
 
-static Measured extreme_of(const Person *p, const SegmentTest *t)
+static SegmentMeasured extreme_of(const Person *p, const SegmentTest *t)
 {
-    Measured m = {0};
+    SegmentMeasured m = {0};
     for (uint32_t row = p->from; row < p->to; row++) {
         const int64_t value = value_at(p, t->column, row);
         const bool beyond = t->measure == SEGMENT_MIN ? value < m.sum : value > m.sum;
         if (value != SCAN_MISSING && (m.divisor == 0 || beyond))
-            m = (Measured){value, 1};
+            m = (SegmentMeasured){value, 1};
     }
     return m;
 }
@@ -136,11 +129,11 @@ static int64_t count_distinct(SegmentWorker *w, const Person *p, uint32_t column
     return distinct;
 }
 
-static Measured measure(SegmentWorker *w, const Person *p, const SegmentTest *t)
+static SegmentMeasured measure(SegmentWorker *w, const Person *p, const SegmentTest *t)
 {
     switch (t->measure) {
     case SEGMENT_DAYS:
-        return (Measured){count_days(p, t->day_ms), 1};
+        return (SegmentMeasured){count_days(p, t->day_ms), 1};
     case SEGMENT_SUM:
     case SEGMENT_AVG:
         return sum_of(p, t);
@@ -148,42 +141,17 @@ static Measured measure(SegmentWorker *w, const Person *p, const SegmentTest *t)
     case SEGMENT_MAX:
         return extreme_of(p, t);
     case SEGMENT_DISTINCT:
-        return (Measured){count_distinct(w, p, t->column), 1};
+        return (SegmentMeasured){count_distinct(w, p, t->column), 1};
     case SEGMENT_COUNT:
         break;
     }
-    return (Measured){p->to - p->from, 1};
-}
-
-/* -1, 0, 1: below, at, above.  Whole units first, then what is left of both as parts of one. */
-static int compare(const Measured *m, const SegmentNumber *n)
-{
-    SegmentWide whole = m->sum, rest = 0;
-    if (m->divisor > 1) {
-        whole = m->sum / m->divisor;
-        rest = m->sum % m->divisor;
-        whole -= rest < 0;
-        rest += rest < 0 ? m->divisor : 0;
-    }
-    if (whole != n->whole)
-        return whole < n->whole ? -1 : 1;
-    const SegmentWide left = rest * ONE, right = (SegmentWide)n->part * m->divisor;
-    return (left > right) - (left < right);
-}
-
-static bool lies_in(const Measured *m, const SegmentRange *r)
-{
-    const int from = compare(m, &r->from), to = compare(m, &r->to);
-    return (r->without_from ? from > 0 : from >= 0) && (r->without_to ? to < 0 : to <= 0);
+    return (SegmentMeasured){p->to - p->from, 1};
 }
 
 static bool test_holds(SegmentWorker *w, const Person *p, const SegmentTest *t)
 {
-    const Measured m = measure(w, p, t);
-    bool in = false;
-    for (uint32_t i = 0; m.divisor > 0 && i < t->range_count && !in; i++)
-        in = lies_in(&m, &t->ranges[i]);
-    return in != t->negated;
+    const SegmentMeasured m = measure(w, p, t);
+    return segment_takes(t, &m);
 }
 
 static bool tests_hold(SegmentWorker *w, const Person *p, const Segment *leaf)
@@ -293,7 +261,7 @@ static void fill_piece(uint64_t *bits, uint32_t piece, uint32_t person_count)
 static void put_bit(uint64_t *bits, uint32_t person, bool value)
 {
     const uint64_t bit = UINT64_C(1) << (person & 63);
-    bits[person / 64] = value ? bits[person / 64] | bit : bits[person / 64] & ~bit;
+    bits[person / 64] = (bits[person / 64] & ~bit) | (uint64_t)value << (person & 63);
 }
 
 static void take_piece(uint32_t worker, uint32_t piece, void *arg)
@@ -311,70 +279,87 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     }
 }
 
-static bool only_counts(const Segment *leaf)
-{
-    for (uint32_t i = 0; i < leaf->test_count; i++)
-        if (leaf->tests[i].measure != SEGMENT_COUNT)
-            return false;
-    return leaf->kind == SEGMENT_TESTS;
-}
-
-static void count_rows(const ScanLoose *rows, void *arg)
-{
-    uint32_t *const counts = ((SegmentWorker *)arg)->counts;
-    for (uint32_t i = 0; i < rows->count; i++)
-        counts[rows->keys[i] >> PART_SECOND_BITS] += rows->mask == NULL || rows->mask[i] != 0;
-}
-
-static void take_counts(uint32_t worker, uint32_t piece, void *arg)
+static void take_totals(uint32_t worker, uint32_t piece, void *arg)
 {
     const LeafRun *run = arg;
-    SegmentWorker *w = &run->workers[worker];
-    memset(w->counts, 0, sizeof w->counts);
-    scanner_loose(w->scanner, piece, count_rows, w);
     if (run->of_none)
         fill_piece(run->bits, piece, run->person_count);
-    for (uint32_t i = 0; i < SCAN_PIECE_PERSONS; i++) {
-        const Person p = {.to = w->counts[i]};
-        if (w->counts[i] > 0)
-            put_bit(run->bits, piece * SCAN_PIECE_PERSONS + i, tests_hold(w, &p, run->leaf));
+    const SegmentTotals *totals = segment_totals(run->workers[worker].totals, piece);
+    for (uint32_t i = 0; i < totals->person_count; i++) {
+        const uint32_t person = totals->persons[i];
+        put_bit(run->bits, piece * SCAN_PIECE_PERSONS + person, totals->holds[i] != 0);
     }
 }
 
+static void open_worker(SegmentWorker *w, const ScanView *view, const Segment *leaf, bool by_totals)
+{
+    if (by_totals)
+        w->totals = segment_totals_new(view, leaf);
+    else
+        w->scanner = scanner_new(view, &(ScanAsk){.selects = leaf->selects,
+                                                  .select_count = leaf->select_count,
+                                                  .props = leaf->props,
+                                                  .prop_count = leaf->prop_count});
+}
+
+/* Whether it met damage. */
+static bool close_worker(SegmentWorker *w)
+{
+    const bool damaged =
+        w->totals != NULL ? segment_totals_damaged(w->totals) : scanner_damaged(w->scanner) > 0;
+    segment_totals_free(w->totals);
+    scanner_free(w->scanner);
+    free(w->values);
+    return damaged;
+}
+
+/* *over: it has to be run once more, without totals. */
+static Err run_pass(Ctx *ctx, const Query *q, LeafRun *run, bool by_totals, bool *over)
+{
+    const uint32_t size = crew_size(q->crew);
+    bool damaged = false;
+    *over = false;
+    for (uint32_t i = 0; i < size; i++)
+        open_worker(&run->workers[i], q->view, run->leaf, by_totals);
+    const Err err = crew_run(ctx, q->crew,
+                             &(CrewJob){.pieces = scan_pieces(q->view),
+                                        .first_piece = 1, /* nobody is in no segment */
+                                        .piece = by_totals ? take_totals : take_piece,
+                                        .arg = run,
+                                        .until_us = q->until_us,
+                                        .stop = q->stop});
+    for (uint32_t i = 0; i < size; i++) {
+        *over |= by_totals && run->workers[i].totals->is_over;
+        damaged |= close_worker(&run->workers[i]);
+    }
+    TRY(err);
+    return damaged ? fail(ctx, ERR_INTERNAL, "events.part_damaged", "a segment met damage")
+                   : ERR_OK;
+}
+
 /* `bits` are all 0. */
-static Err run_leaf(Ctx *ctx, const Query *q, const Segment *leaf, uint64_t *bits)
+static Err run_leaf(Ctx *ctx, const Query *q, const Segment *leaf, size_t words, uint64_t *bits)
 {
     if (leaf->select_count > SCAN_SELECTS_MAX)
         return fail(ctx, ERR_INVALID, "query.too_large", "%u steps", leaf->select_count);
-    const uint32_t size = crew_size(q->crew);
     const ScanAsk ask = {.selects = leaf->selects,
                          .select_count = leaf->select_count,
                          .props = leaf->props,
                          .prop_count = leaf->prop_count};
-    TRY(ahead_of_scan(ctx, q, &ask, !only_counts(leaf)));
-    LeafRun run = {.leaf = leaf, .person_count = q->view->person_count, .bits = bits};
+    TRY(ahead_of_scan(ctx, q, &ask, leaf->kind != SEGMENT_TESTS));
     const Person none = {0};
+    LeafRun run = {.leaf = leaf, .person_count = q->view->person_count, .bits = bits};
     run.of_none = leaf_holds(NULL, &none, leaf);
-    run.workers = calloc(size, sizeof *run.workers);
+    run.workers = calloc(crew_size(q->crew), sizeof *run.workers);
     CHECK(run.workers != NULL);
-    for (uint32_t i = 0; i < size; i++)
-        run.workers[i].scanner = scanner_new(q->view, &ask);
-    Err err = crew_run(ctx, q->crew,
-                       &(CrewJob){.pieces = scan_pieces(q->view),
-                                  .first_piece = 1, /* nobody is in no segment */
-                                  .piece = only_counts(leaf) ? take_counts : take_piece,
-                                  .arg = &run,
-                                  .until_us = q->until_us,
-                                  .stop = q->stop});
-    bool damaged = false;
-    for (uint32_t i = 0; i < size; i++) {
-        damaged = damaged || scanner_damaged(run.workers[i].scanner) > 0;
-        scanner_free(run.workers[i].scanner);
-        free(run.workers[i].values);
+    bool over = false;
+    Err err = run_pass(ctx, q, &run, segment_has_totals(leaf), &over);
+    if (err == ERR_OK && over) {
+        memset(bits, 0, words * sizeof *bits);
+        memset(run.workers, 0, crew_size(q->crew) * sizeof *run.workers);
+        err = run_pass(ctx, q, &run, false, &over);
     }
     free(run.workers);
-    if (err == ERR_OK && damaged)
-        err = fail(ctx, ERR_INTERNAL, "events.part_damaged", "a segment met damage");
     return err;
 }
 
@@ -420,7 +405,7 @@ static Err evaluate(Run *r, const Segment *s, uint32_t depth, uint64_t *bits)
     CHECK(depth < SEGMENT_DEPTH_MAX);
     memset(bits, 0, r->words * sizeof *bits);
     if (s->kind >= SEGMENT_TESTS)
-        return run_leaf(r->ctx, r->q, s, bits);
+        return run_leaf(r->ctx, r->q, s, r->words, bits);
     if (s->kind != SEGMENT_OR)
         everybody(r, bits);
     for (uint32_t i = 0; i < s->arg_count; i++) {

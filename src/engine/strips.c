@@ -12,15 +12,6 @@ typedef struct StripList {
     bool has_dead; /* the part has: rows of persons who were moved since */
 } StripList;
 
-_Static_assert((int)KERNEL_MARKS == (int)PART_BLOCK_PERSONS, "one bit per person");
-
-/* Who of a block was moved since a generation. */
-typedef struct Dead {
-    uint32_t generation;
-    bool is_known, any;
-    uint64_t persons[PART_BLOCK_PERSONS / 64];
-} Dead;
-
 struct Strips {
     const ScanView *view;
     StripAsk ask;
@@ -35,7 +26,7 @@ struct Strips {
 
     uint32_t *keys; /* of one strip */
     StripCut *cuts;
-    Dead *dead; /* of each block under way */
+    MovedDead *dead; /* of each block under way */
     uint32_t cut_cap, first_block;
     uint64_t set[STRIP_ROWS / 64 + 1], named[STRIP_ROWS / 64 + 1]; /* kernels read a word more */
     FilterScratch scratch;
@@ -177,28 +168,13 @@ static void fill_set(uint64_t *set, uint32_t n)
         set[i] = n - 64 * i >= 64 ? UINT64_MAX : (UINT64_C(1) << (n - 64 * i)) - 1;
 }
 
-/* NULL: all are alive.  Most parts are of one generation: what was found for one list is good for the next. */
-static const uint64_t *dead_of(Strips *s, uint32_t block, uint32_t generation)
-{
-    Dead *dead = &s->dead[block - s->first_block];
-    if (!dead->is_known || dead->generation != generation) {
-        const uint32_t *moved = moved_block(s->view->moved, block, generation);
-        dead->generation = generation;
-        dead->is_known = true;
-        dead->any = moved != NULL;
-        if (moved != NULL)
-            kernels()->in_range(moved, PART_BLOCK_PERSONS, UINT32_MAX, generation + 1,
-                                UINT32_MAX - generation - 1, dead->persons);
-    }
-    return dead->any ? dead->persons : NULL;
-}
-
 /* Rows of persons who were moved elsewhere match nothing. */
 static void drop_dead(Strips *s, const Strip *strip)
 {
     for (uint32_t c = 0; c < strip->cut_count; c++) {
         const StripCut *cut = &strip->cuts[c];
-        const uint64_t *dead = dead_of(s, cut->block, strip->at.part->generation);
+        const uint64_t *dead = moved_dead(s->view->moved, cut->block, strip->at.part->generation,
+                                          &s->dead[cut->block - s->first_block]);
         if (dead != NULL)
             kernels()->drop_marked(strip->at.keys, cut[0].row, cut[1].row, PART_SECOND_BITS, dead,
                                    s->set);

@@ -1,15 +1,13 @@
 /*
  * engine/touch.c -- a person's rows in their order: touches are remembered, conversions look back at them.
  */
-#include "engine/touch.h"
+#include "engine/touch_last.h"
 
 #include "engine/ahead.h"
 #include "engine/kernels.h"
 #include "engine/tally.h"
 
 #include <stdlib.h>
-
-enum { CONVERSION = 1, TOUCHED = 2 }; /* bits of ScanRow.selects */
 
 __extension__ typedef unsigned __int128 Product;
 
@@ -31,6 +29,7 @@ typedef struct TouchWorker {
     int64_t *numbers; /* of nobody's rows */
     uint32_t number_cap;
     FilterScratch scratch;
+    LastTouches *last; /* NULL: whole persons are looked at */
     bool is_damaged;
 } TouchWorker;
 
@@ -212,10 +211,10 @@ static void take_person(TouchWorker *w, const ScanBatch *b, uint32_t from, uint3
         const uint32_t is = b->rows[row].selects;
         while (first < end && scan_ms(b, row) - scan_ms(b, w->touches[first]) > t->look_back_ms)
             first++;
-        if ((is & CONVERSION) != 0)
+        if ((is & TOUCH_CONVERSION) != 0)
             convert(w, b, w->touches + first, end - first,
                     worth_of(t, t->number == NULL ? 0 : b->values[t->breakdown_count][row]));
-        if ((is & TOUCHED) != 0)
+        if ((is & TOUCH_TOUCHED) != 0)
             w->touches[end++] = row;
     }
 }
@@ -251,10 +250,36 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
         scanner_loose(w->scanner, piece, take_nobody, w);
         return;
     }
+    if (w->last != NULL) {
+        last_touches_piece(w->last, w->scanner, piece);
+        return;
+    }
     if (!scanner_batch(w->scanner, piece, &b))
         return;
     for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++)
         take_person(w, &b, b.from[i], b.from[i + 1]);
+}
+
+static void add_earned(const TouchEarned *from, Earned *to)
+{
+    to->credit += from->credit;
+    to->conversions += from->conversions;
+}
+
+/* What was earned by code is earned by values. */
+static void take_last(TouchWorker *w)
+{
+    const LastTouches *l = w->last;
+    if (l == NULL)
+        return;
+    add_earned(&l->earned[0], &w->direct);
+    for (uint32_t i = 0; i <= l->codes; i++) {
+        add_earned(&l->earned[i], &w->total);
+        if (i == 0 || l->earned[i].conversions == 0)
+            continue;
+        Earned *to = earned_by(w, (TallyKey){{i == 1 ? SCAN_MISSING : (int64_t)i - 1}});
+        add_earned(&l->earned[i], to);
+    }
 }
 
 /* ---- the answer ---------------------------------------------------------------------------------- */
@@ -347,6 +372,8 @@ static Err run_touch(Ctx *ctx, TouchRun *run)
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
         if (run->workers[i].is_damaged || scanner_damaged(run->workers[i].scanner) > 0)
             return fail(ctx, ERR_INTERNAL, "events.part_damaged", "touches met damage");
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
+        take_last(&run->workers[i]);
     return ERR_OK;
 }
 
@@ -358,6 +385,8 @@ static void open_workers(TouchRun *run)
         TouchWorker *w = &run->workers[i];
         *w = (TouchWorker){.run = run, .values = {.limit = TOUCH_VALUES_MAX}};
         w->scanner = scanner_new(run->q->view, &run->ask);
+        if (touch_is_last(run->t, run->q->view, &run->ask))
+            w->last = last_touches_new(run->t, run->q->view, &run->ask);
     }
 }
 
@@ -366,6 +395,7 @@ static void close_workers(TouchRun *run)
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
         TouchWorker *w = &run->workers[i];
         scanner_free(w->scanner);
+        last_touches_free(w->last);
         tally_free(&w->values);
         free(w->earned);
         free(w->touches);

@@ -10,6 +10,7 @@
 
 #include "engine/ahead.h"
 #include "engine/bits.h"
+#include "engine/kernels.h"
 #include "engine/tally.h"
 #include "engine/walk.h"
 
@@ -27,11 +28,13 @@ typedef struct TransitionWorker {
     const struct TransitionRun *run;
     Walker **walkers;   /* [week], NULL where it is scanned */
     Scanner **scanners; /* [week], NULL where it is walked */
-    uint64_t
-        *cells; /* two tables of run->cell_count, to be added up; NULL: there are too many names */
-    uint32_t *edges; /* of the rows of one week */
-    uint32_t edge_cap;
-    Tally pairs; /* of the names that have no codes */
+    uint64_t *
+        cells; /* two tables of run->cell_count and one more, to be added up; NULL: there are too many names */
+    uint32_t row_cap;   /* of one week: */
+    uint32_t *rows;     /* some of them */
+    uint16_t *pairs_of; /* cell of each and the row before; cell_count = they are not near */
+    uint64_t *inner;    /* bits: not near an end of the week */
+    Tally pairs;        /* of the names that have no codes */
     Last last[PART_BLOCK_PERSONS];
 } TransitionWorker;
 
@@ -93,49 +96,65 @@ static void keep_last(TransitionWorker *w, Walker *walker, const WalkRows *r, ui
                              w->run->names.names[r->codes[row]]};
 }
 
-enum { MS_ROWS = 64 }; /* as much work as the milliseconds of two */
-
-/*
- * Two tables in turn: pairs repeat, and a cell that was just written is not free yet.  Two rows that are exactly as
- * far apart as may be are told by their milliseconds.  `edges`: rows near an end of the week; how many.
- */
-static uint32_t count_neighbours(TransitionWorker *w, Walker *walker, const WalkRows *r)
+/* Rows that are exactly as far apart as may be are told by their milliseconds. */
+static void leave_out_far(Walker *walker, const uint32_t *at_gap, uint32_t count, uint16_t none,
+                          uint16_t *pairs)
 {
-    const uint32_t gap_s = w->run->gap_s, shift = w->run->shift;
-    const uint32_t inner_s = WALK_SECONDS > 2 * gap_s ? WALK_SECONDS - 2 * gap_s : 0;
-    const uint32_t *const keys = r->keys;
-    const uint8_t *const codes = r->codes;
-    uint64_t *cells = w->cells, *others = w->cells + w->run->cell_count;
-    uint32_t before = keys[0] - gap_s - 1, from = 0,
-             edges = 0; /* nothing is near before the first */
-    for (uint32_t i = 0; i < r->count; i++) {
-        const uint32_t key = keys[i], apart = key - before, code = codes[i];
-        bool is_next = apart <= gap_s;
-        if (__builtin_expect(apart == gap_s, 0)) {
-            if (crew_gives_up(MS_ROWS))
-                return 0;
-            is_next = walker_ms(walker, i) <= walker_ms(walker, i - 1);
-        }
-        cells[from + code] += is_next;
-        if (__builtin_expect((key & PART_SECOND_MASK) - gap_s >= inner_s, 0))
-            w->edges[edges++] = i;
-        uint64_t *const swap = cells;
-        cells = others;
-        others = swap;
-        from = code << shift;
-        before = key;
-    }
-    return edges;
+    enum { MS_ROWS = 64 }; /* as much work as the milliseconds of two */
+    for (uint32_t i = 0; i < count && !crew_gives_up(MS_ROWS); i++)
+        if (walker_ms(walker, at_gap[i]) > walker_ms(walker, at_gap[i] - 1))
+            pairs[at_gap[i]] = none;
 }
 
-static void reserve_edges(TransitionWorker *w, uint32_t n)
+/* Two tables in turn: pairs repeat, and a cell that was just written is not free yet. */
+static void count_neighbours(TransitionWorker *w, Walker *walker, const WalkRows *r)
 {
-    if (n <= w->edge_cap)
+    const TransitionRun *run = w->run;
+    const uint16_t none = (uint16_t)run->cell_count;
+    uint64_t *const cells = w->cells, *const others = w->cells + run->cell_count + 1;
+    const uint16_t *const pairs = w->pairs_of;
+    const uint32_t far = kernels()->pairs(r->keys, r->codes, r->count, run->gap_s, (int)run->shift,
+                                          none, w->pairs_of, w->rows);
+    leave_out_far(walker, w->rows, far, none, w->pairs_of);
+    uint32_t i = 1;
+    for (; i + 1 < r->count; i += 2) {
+        cells[pairs[i]]++;
+        others[pairs[i + 1]]++;
+    }
+    if (i < r->count)
+        cells[pairs[i]]++;
+}
+
+/* Rows that may be near one of the week before or behind, to w->rows; how many. */
+static uint32_t find_edges(TransitionWorker *w, const WalkRows *r)
+{
+    const uint32_t gap_s = w->run->gap_s;
+    const uint32_t inner_s = WALK_SECONDS > 2 * gap_s ? WALK_SECONDS - 2 * gap_s : 0;
+    if (inner_s == 0)
+        memset(w->inner, 0, kernel_words(r->count) * sizeof *w->inner);
+    else
+        kernels()->in_range(r->keys, r->count, PART_SECOND_MASK, gap_s, inner_s - 1, w->inner);
+    for (uint32_t i = 0; i < kernel_words(r->count); i++)
+        w->inner[i] = ~w->inner[i];
+    return kernels()->rows_of(w->inner, r->count, w->rows);
+}
+
+static void *regrown(void *old, size_t count, size_t size)
+{
+    free(old);
+    void *room = malloc((count + KERNEL_SLACK) * size);
+    CHECK(room != NULL);
+    return room;
+}
+
+static void reserve_rows(TransitionWorker *w, uint32_t n)
+{
+    if (n <= w->row_cap)
         return;
-    w->edge_cap = n + n / 2;
-    free(w->edges);
-    w->edges = malloc(w->edge_cap * sizeof *w->edges);
-    CHECK(w->edges != NULL);
+    w->row_cap = n + n / 2;
+    w->rows = regrown(w->rows, w->row_cap, sizeof *w->rows);
+    w->pairs_of = regrown(w->pairs_of, w->row_cap, sizeof *w->pairs_of);
+    w->inner = regrown(w->inner, kernel_words(w->row_cap), sizeof *w->inner);
 }
 
 static void walk_week(TransitionWorker *w, Walker *walker, const WalkWeek *week, uint32_t piece)
@@ -143,11 +162,12 @@ static void walk_week(TransitionWorker *w, Walker *walker, const WalkWeek *week,
     WalkRows rows;
     if (!walker_rows(walker, piece, &rows))
         return;
-    reserve_edges(w, rows.count);
-    const uint32_t edges = count_neighbours(w, walker, &rows);
+    reserve_rows(w, rows.count);
+    count_neighbours(w, walker, &rows);
+    const uint32_t edges = find_edges(w, &rows);
     for (uint32_t i = 0; i < edges && !crew_gives_up(1); i++) {
-        look_back(w, walker, &rows, w->edges[i], week->view.parts[0]->head->week_ms);
-        keep_last(w, walker, &rows, w->edges[i], week->view.parts[0]->head->week_ms);
+        look_back(w, walker, &rows, w->rows[i], week->view.parts[0]->head->week_ms);
+        keep_last(w, walker, &rows, w->rows[i], week->view.parts[0]->head->week_ms);
     }
 }
 
@@ -193,7 +213,7 @@ static void open_worker(TransitionRun *run, TransitionWorker *w, const ScanAsk *
     w->scanners = calloc((size_t)run->week_count + 1, sizeof(Scanner *));
     CHECK(w->walkers != NULL && w->scanners != NULL);
     if (has_codes) {
-        w->cells = calloc(2 * (size_t)run->cell_count + 1, sizeof *w->cells);
+        w->cells = calloc(2 * ((size_t)run->cell_count + 1), sizeof *w->cells);
         CHECK(w->cells != NULL);
     }
     for (uint32_t i = 0; i < run->week_count; i++) {
@@ -225,7 +245,9 @@ static void close_worker(TransitionWorker *w)
     free(w->walkers);
     free(w->scanners);
     free(w->cells);
-    free(w->edges);
+    free(w->rows);
+    free(w->pairs_of);
+    free(w->inner);
     tally_free(&w->pairs);
 }
 
@@ -251,12 +273,12 @@ static Err run_pieces(Ctx *ctx, TransitionRun *run)
 static void add_cells(const TransitionRun *run, const uint64_t *cells, Tally *all)
 {
     const uint32_t to_mask = (1U << run->shift) - 1;
-    for (uint32_t i = 0; i < 2 * run->cell_count; i++) {
-        const uint32_t pair = i % run->cell_count;
+    for (uint32_t pair = 0; pair < run->cell_count; pair++) {
         const TallyKey key = {
             {run->names.names[pair >> run->shift], run->names.names[pair & to_mask], 0}};
-        if (cells[i] > 0)
-            tally_add(all, key, cells[i]);
+        const uint64_t count = cells[pair] + cells[run->cell_count + 1 + pair];
+        if (count > 0)
+            tally_add(all, key, count);
     }
 }
 

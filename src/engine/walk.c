@@ -1,13 +1,13 @@
 /*
  * engine/walk.c -- the sequence column, and the keys of its lists beside it.
  *
- * Each part gives its rows in order.  Those of several parts are put together person by person with one counting
- * sort; as parts follow each other in arrival, that is nearly always the order of time, too.  Who has rows that are
- * not is put in order alone.
+ * Each part gives its rows in order.  Of a week with several the largest one's are given as they come, but for those of
+ * whoever has rows in the others too: these are put in order with the others', and given behind.
  */
 #include "engine/walk.h"
 
 #include "engine/order.h"
+#include "engine/overlap.h"
 #include "engine/weave.h"
 
 #include <stdlib.h>
@@ -27,32 +27,43 @@ typedef struct WalkPart {
     WalkList *lists;   /* [code] */
 } WalkPart;
 
+/* Rows in order. */
+typedef struct WalkRoom {
+    uint32_t *keys;
+    uint8_t *codes;
+    uint8_t *origin; /* which part each row is of; NULL in a week of one part */
+} WalkRoom;
+
+/* Rows of one second and person in `given`, and how many of the same part and name stand before each of them there. */
+typedef struct WalkInstant {
+    uint32_t from, to;
+    uint32_t *before;
+    uint32_t cap;
+    uint32_t *seen; /* [part * code_count + code], all 0 in between */
+} WalkInstant;
+
 struct Walker {
     WalkAsk ask;
     WalkPart *parts;
+    uint32_t base; /* the largest of them */
     uint64_t damaged;
 
     uint32_t row_cap;
     uint32_t *raw; /* keys, list by list */
     uint32_t raw_count;
-    uint32_t *keys; /* in order, part by part */
-    uint8_t *codes;
-    uint8_t *origin; /* which part each row is of */
-    uint32_t *grouped_keys;
-    uint8_t *grouped_codes, *grouped_origin;
-    TimedRow *timed; /* of one person, and as much room again */
+    WalkRoom rows;   /* those that are given */
+    WalkRoom beside; /* part by part: of persons who have rows in other parts than the largest */
+    Overlap overlap; /* these persons */
+    RowSet set;
+    MovedDead dead;
+    TimedRow *timed; /* of the rows beside, and as much room again */
     uint32_t timed_cap;
     FilterScratch scratch;
-    uint32_t from[PART_BLOCK_PERSONS + 1];
+    WalkInstant instant;
 
     WalkRows given;
-    const uint8_t *given_origin; /* NULL: all are of the first part */
+    const uint8_t *given_origin; /* NULL: all are of the largest part */
 };
-
-static uint32_t person_of(uint32_t key)
-{
-    return key >> PART_SECOND_BITS;
-}
 
 /* ---- names --------------------------------------------------------------------------------------- */
 
@@ -184,6 +195,10 @@ Walker *walker_new(const WalkAsk *ask)
     CHECK(w->parts != NULL);
     for (uint32_t i = 0; i < ask->part_count; i++)
         prepare_part(&w->parts[i], ask, ask->parts[i]);
+    w->base = overlap_base(ask->parts, ask->part_count);
+    w->instant.seen =
+        calloc((size_t)ask->part_count * ask->code_count + 1, sizeof *w->instant.seen);
+    CHECK(w->instant.seen != NULL);
     return w;
 }
 
@@ -193,12 +208,14 @@ void walker_free(Walker *w)
         return;
     for (uint32_t i = 0; i < w->ask.part_count; i++)
         free(w->parts[i].lists);
-    void *const buffers[] = {w->parts,         w->raw,    w->keys,
-                             w->codes,         w->origin, w->grouped_keys,
-                             w->grouped_codes, w->timed,  w->grouped_origin};
+    void *const buffers[] = {w->parts,          w->raw,           w->rows.keys,
+                             w->rows.codes,     w->rows.origin,   w->beside.keys,
+                             w->beside.codes,   w->beside.origin, w->timed,
+                             w->instant.before, w->instant.seen};
     for (size_t i = 0; i < ARRAY_LEN(buffers); i++)
         free(buffers[i]);
     filter_scratch_free(&w->scratch);
+    row_set_free(&w->set);
     free(w);
 }
 
@@ -216,6 +233,14 @@ static void *longer(void *old, uint32_t n, size_t size)
     return room;
 }
 
+static void reserve_room(WalkRoom *r, uint32_t n, bool several)
+{
+    r->keys = longer(r->keys, n, sizeof *r->keys);
+    r->codes = longer(r->codes, n, 1);
+    if (several)
+        r->origin = longer(r->origin, n, 1);
+}
+
 /* What is in them stays. */
 static void reserve_rows(Walker *w, uint32_t n)
 {
@@ -223,25 +248,27 @@ static void reserve_rows(Walker *w, uint32_t n)
         return;
     w->row_cap = n + n / 2;
     w->raw = longer(w->raw, w->row_cap, sizeof *w->raw);
-    w->keys = longer(w->keys, w->row_cap, sizeof *w->keys);
-    w->codes = longer(w->codes, w->row_cap, 1);
-    if (w->ask.part_count == 1)
-        return;
-    w->origin = longer(w->origin, w->row_cap, 1);
-    w->grouped_keys = longer(w->grouped_keys, w->row_cap, sizeof *w->grouped_keys);
-    w->grouped_codes = longer(w->grouped_codes, w->row_cap, 1);
-    w->grouped_origin = longer(w->grouped_origin, w->row_cap, 1);
+    const bool several = w->ask.part_count > 1;
+    reserve_room(&w->rows, w->row_cap, several);
+    if (several)
+        reserve_room(&w->beside, w->row_cap, true);
 }
 
 /* ---- one part ------------------------------------------------------------------------------------ */
 
-/* The codes of the rows in their order, to codes[at] and on.  False: sequence and lists do not agree. */
-static bool read_codes(Walker *w, WalkPart *p, uint32_t block, uint32_t at, uint32_t count)
+/* Rows of a part and block: where they go. */
+typedef struct WalkTo {
+    WalkRoom *room;
+    uint32_t at; /* and on */
+} WalkTo;
+
+/* The codes of the rows in their order.  False: sequence and lists do not agree. */
+static bool read_codes(Walker *w, WalkPart *p, uint32_t block, WalkTo to, uint32_t count)
 {
     uint32_t first = 0;
     const uint32_t n = part_sequence_rows(p->part, block, &p->sequence_cursor, &first);
-    reserve_rows(w, at + n); /* as much may be written */
-    return weave_read_lists(p->part, first, n, p->pick, count, w->codes + at);
+    reserve_rows(w, to.at + n); /* as much may be written */
+    return weave_read_lists(p->part, first, n, p->pick, count, to.room->codes + to.at);
 }
 
 static bool read_keys(Walker *w, const WalkPart *p)
@@ -254,32 +281,30 @@ static bool read_keys(Walker *w, const WalkPart *p)
     return true;
 }
 
-static void weave_keys(Walker *w, const WalkPart *p, uint32_t at, uint32_t count)
+static void weave_keys(Walker *w, const WalkPart *p, WalkTo to, uint32_t count)
 {
     const uint32_t *from[WALK_CODES_MAX];
     _Static_assert((int)WALK_NONE == (int)KERNEL_PICK_NONE, "what takes no part is not picked");
     for (uint32_t code = 0; code < w->ask.code_count; code++)
         from[code] = w->raw + p->lists[code].at;
-    weave_values(w->codes + at, count, from, w->ask.code_count, w->keys + at);
+    weave_values(to.room->codes + to.at, count, from, w->ask.code_count, to.room->keys + to.at);
 }
 
 /* Rows of persons who were moved elsewhere are left out.  How many stay. */
-static uint32_t drop_dead(Walker *w, const Part *part, uint32_t block, uint32_t at, uint32_t count)
+static uint32_t drop_dead(Walker *w, const Part *part, uint32_t block, WalkTo to, uint32_t count)
 {
-    const uint32_t *moved = moved_block(w->ask.moved, block, part->generation);
-    if (moved == NULL)
+    uint32_t *const keys = to.room->keys + to.at;
+    uint8_t *const codes = to.room->codes + to.at;
+    const uint64_t *dead = moved_dead(w->ask.moved, block, part->generation, &w->dead);
+    if (dead == NULL)
         return count;
-    uint32_t kept = at;
-    for (uint32_t i = at; i < at + count; i++) {
-        w->keys[kept] = w->keys[i];
-        w->codes[kept] = w->codes[i];
-        kept += moved[person_of(w->keys[i])] <= part->generation;
-    }
-    return kept - at;
+    const uint64_t *alive = rows_of_others(&w->set, keys, count, dead);
+    (void)kernels()->take8(codes, count, alive, codes);
+    return kernels()->take32(keys, count, alive, keys);
 }
 
-/* Adds the part's rows behind the `at` that there are.  How many. */
-static uint32_t add_part(Walker *w, WalkPart *p, uint32_t block, uint32_t at)
+/* The part's rows.  How many. */
+static uint32_t add_part(Walker *w, WalkPart *p, uint32_t block, WalkTo to)
 {
     uint32_t count = 0;
     for (uint32_t code = 0; code < w->ask.code_count; code++) {
@@ -294,85 +319,120 @@ static uint32_t add_part(Walker *w, WalkPart *p, uint32_t block, uint32_t at)
         return 0;
     w->raw_count += count;
     reserve_rows(w, w->raw_count); /* not less than rows, some of which may be dead */
-    if (!read_keys(w, p) || !read_codes(w, p, block, at, count)) {
+    if (!read_keys(w, p) || !read_codes(w, p, block, to, count)) {
         w->damaged += count;
         return 0;
     }
-    weave_keys(w, p, at, count);
-    return crew_gives_up(0) ? 0 : drop_dead(w, p->part, block, at, count);
+    weave_keys(w, p, to, count);
+    return crew_gives_up(0) ? 0 : drop_dead(w, p->part, block, to, count);
 }
 
 /* ---- several parts ------------------------------------------------------------------------------- */
 
-static void scatter_rows(Walker *w, uint32_t from, uint32_t end)
+static void reserve_timed(Walker *w, uint32_t n)
 {
-    uint32_t *const at = w->from;
-    for (uint32_t i = from; i < end; i++) {
-        const uint32_t to = at[person_of(w->keys[i])]++;
-        w->grouped_keys[to] = w->keys[i];
-        w->grouped_codes[to] = w->codes[i];
-        w->grouped_origin[to] = w->origin[i];
-    }
+    if (n <= w->timed_cap)
+        return;
+    w->timed_cap = n + n / 2;
+    w->timed = longer(w->timed, 2 * w->timed_cap, sizeof *w->timed);
 }
 
-static void group_rows(Walker *w, uint32_t count)
+/* The rows of all parts but the largest.  How many. */
+static uint32_t add_beside(Walker *w, uint32_t piece)
 {
-    uint32_t *const at = w->from;
-    memset(at, 0, sizeof w->from);
-    for (uint32_t i = 0; i < count; i++)
-        at[person_of(w->keys[i]) + 1]++;
-    for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
-        at[p + 1] += at[p];
-    for (uint32_t done = 0, n; done < count && !crew_gives_up(n = weave_step(count - done));
-         done += n)
-        scatter_rows(w, done, done + n);
-    w->given = (WalkRows){count, w->grouped_keys, w->grouped_codes};
-    w->given_origin = w->grouped_origin;
-    /* Each at[p] is where person p ends now. */
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < w->ask.part_count; i++) {
+        if (i == w->base)
+            continue;
+        const uint32_t n = add_part(w, &w->parts[i], piece, (WalkTo){&w->beside, count});
+        if (n == 0)
+            continue;
+        memset(w->beside.origin + count, (int)i, n);
+        overlap_add(&w->overlap, w->beside.keys + count, n);
+        count += n;
+    }
+    return count;
 }
 
-enum { MS_ROWS = 64 }; /* as much work as the milliseconds of one */
-
-/* Rows [from, from + n) are one person's, part by part.  The room that they were grouped from is free. */
-static void order_person(Walker *w, uint32_t from, uint32_t n)
+/* Of the `*kept` rows of the largest part, those of persons who overlap go behind the `beside` others.  How many these
+ * are then. */
+static uint32_t move_overlapping(Walker *w, uint32_t *kept, uint32_t beside)
 {
-    if (n > w->timed_cap) {
-        w->timed_cap = n + n / 2;
-        w->timed = longer(w->timed, 2 * w->timed_cap, sizeof *w->timed);
+    const Kernels *k = kernels();
+    const WalkRoom *from = &w->rows, *to = &w->beside;
+    const uint32_t count = *kept;
+    uint64_t *set = rows_of_others(&w->set, from->keys, count, w->overlap.persons);
+    rows_invert(set, count);
+    const uint32_t moved = k->take32(from->keys, count, set, to->keys + beside);
+    (void)k->take8(from->codes, count, set, to->codes + beside);
+    if (moved > 0)
+        memset(to->origin + beside, (int)w->base, moved);
+    rows_invert(set, count);
+    *kept = k->take32(from->keys, count, set, from->keys);
+    (void)k->take8(from->codes, count, set, from->codes);
+    return beside + moved;
+}
+
+static int64_t read_ms(Walker *w, const WalkPart *p, const WalkList *l, uint32_t place)
+{
+    const PartList *list = &p->part->lists[l->list];
+    const PartColumn *c = part_find_column(p->part, list, PROP_MS);
+    const FilterRows one = {
+        .part = p->part, .list = list, .first = l->rows.first + place, .count = 1};
+    int64_t ms = 0;
+    if (c == NULL)
+        return 0;
+    filter_scratch_reserve(&w->scratch, 1);
+    if (!filter_values(&one, c, 0, &w->scratch, &ms))
+        w->damaged++;
+    return ms;
+}
+
+/* Rows [from, to) are of one second and person, part by part: the milliseconds decide.  The rows beside are not needed
+ * any more. */
+static void order_instant(Walker *w, uint32_t from, uint32_t to)
+{
+    const WalkRoom *r = &w->rows, *room = &w->beside;
+    const uint32_t n = to - from;
+    uint32_t seen[WALK_CODES_MAX];
+    for (uint32_t i = 0; i < n; i++) {
+        const uint8_t origin = r->origin[from + i], code = r->codes[from + i];
+        const WalkPart *p = &w->parts[origin];
+        const WalkList *l = &p->lists[code];
+        if (i == 0 || origin != r->origin[from + i - 1])
+            memset(seen, 0, sizeof seen);
+        const uint32_t place = part_first_key(w->raw + l->at, l->rows.count, r->keys[from + i]);
+        w->timed[i] = (TimedRow){read_ms(w, p, l, place + seen[code]++), from + i};
     }
-    for (uint32_t i = 0; i < n && !crew_gives_up(MS_ROWS); i++)
-        w->timed[i] = (TimedRow){(int64_t)(w->grouped_keys[from + i] & PART_SECOND_MASK) * 1000 +
-                                     walker_ms(w, from + i),
-                                 from + i};
-    if (crew_gives_up(0) || order_runs(w->timed, w->timed + n, n) == 0)
+    if (order_runs(w->timed, w->timed + n, n) == 0)
         return;
     for (uint32_t i = 0; i < n; i++) {
-        w->keys[i] = w->grouped_keys[w->timed[i].row];
-        w->codes[i] = w->grouped_codes[w->timed[i].row];
-        w->origin[i] = w->grouped_origin[w->timed[i].row];
+        room->codes[i] = r->codes[w->timed[i].row];
+        room->origin[i] = r->origin[w->timed[i].row];
     }
-    memcpy(w->grouped_keys + from, w->keys, n * sizeof *w->keys);
-    memcpy(w->grouped_codes + from, w->codes, n);
-    memcpy(w->grouped_origin + from, w->origin, n);
+    memcpy(r->codes + from, room->codes, n);
+    memcpy(r->origin + from, room->origin, n);
 }
 
-/* Within one second of two parts the milliseconds decide. */
-static bool may_be_wrong(const Walker *w, uint32_t row)
+/* The rows beside, behind the `kept` ones: by person and second, then part, and where that does not tell, time. */
+static void order_beside(Walker *w, uint32_t kept, uint32_t count)
 {
-    const uint32_t *keys = w->grouped_keys;
-    return keys[row] < keys[row - 1] ||
-           (keys[row] == keys[row - 1] && w->grouped_origin[row] != w->grouped_origin[row - 1]);
-}
-
-static void order_rows(Walker *w, uint32_t count)
-{
-    for (uint32_t row = 1; row < count && !crew_gives_up_at(row); row++) {
-        if (!may_be_wrong(w, row))
-            continue;
-        const uint32_t person = person_of(w->grouped_keys[row]);
-        const uint32_t from = person == 0 ? 0 : w->from[person - 1], to = w->from[person];
-        order_person(w, from, to - from);
-        row = to;
+    const WalkRoom *from = &w->beside, *to = &w->rows;
+    reserve_timed(w, count);
+    for (uint32_t i = 0; i < count; i++)
+        w->timed[i] = (TimedRow){(int64_t)from->keys[i] << 8 | from->origin[i], i};
+    (void)order_runs(w->timed, w->timed + count, count);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t row = w->timed[i].row;
+        to->keys[kept + i] = from->keys[row];
+        to->codes[kept + i] = from->codes[row];
+        to->origin[kept + i] = from->origin[row];
+    }
+    for (uint32_t i = kept, end; i < kept + count; i = end) {
+        for (end = i + 1; end < kept + count && to->keys[end] == to->keys[i]; end++) {
+        }
+        if (to->origin[i] != to->origin[end - 1])
+            order_instant(w, i, end);
     }
 }
 
@@ -383,73 +443,86 @@ static void cut_rows(Walker *w)
 {
     if (w->ask.from_s == 0 && w->ask.to_s >= WALK_SECONDS)
         return;
-    const bool grouped = w->given_origin != NULL;
-    uint32_t *const keys = grouped ? w->grouped_keys : w->keys;
-    uint8_t *const codes = grouped ? w->grouped_codes : w->codes;
-    uint8_t *const origin = w->grouped_origin;
+    uint32_t *const keys = w->rows.keys;
+    uint8_t *const codes = w->rows.codes;
+    uint8_t *const origin =
+        w->given_origin != NULL ? w->rows.origin : codes; /* or the same again */
+    const uint32_t count = w->given.count, from_s = w->ask.from_s, span_s = w->ask.to_s - from_s;
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < w->given.count; i++) {
-        const uint32_t second = keys[i] & PART_SECOND_MASK;
-        keys[kept] = keys[i];
-        codes[kept] = codes[i];
-        if (grouped)
-            origin[kept] = origin[i];
-        kept += second >= w->ask.from_s && second < w->ask.to_s;
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t key = keys[i];
+        const uint8_t code = codes[i], of = origin[i];
+        keys[kept] = key;
+        codes[kept] = code;
+        origin[kept] = of;
+        kept += (key & PART_SECOND_MASK) - from_s < span_s;
     }
     w->given.count = kept;
 }
 
 bool walker_rows(Walker *w, uint32_t piece, WalkRows *out)
 {
-    uint32_t count = 0, parts = 0;
     w->raw_count = 0;
-    for (uint32_t i = 0; i < w->ask.part_count; i++) {
-        const uint32_t n = add_part(w, &w->parts[i], piece, count);
-        if (w->ask.part_count > 1 && n > 0)
-            memset(w->origin + count, (int)i, n);
-        count += n;
-        parts += n > 0;
-    }
-    w->given = (WalkRows){count, w->keys, w->codes};
+    w->overlap = (Overlap){.any = false};
+    w->instant.from = w->instant.to = 0;
+    uint32_t beside = add_beside(w, piece);
+    uint32_t kept = add_part(w, &w->parts[w->base], piece, (WalkTo){&w->rows, 0});
     w->given_origin = NULL;
-    if (w->ask.part_count > 1 && count > 0) {
-        group_rows(w, count);
-        if (parts > 1 && !crew_gives_up(0))
-            order_rows(w, count);
+    if (beside > 0) {
+        beside = move_overlapping(w, &kept, beside);
+        memset(w->rows.origin, (int)w->base, kept);
+        order_beside(w, kept, beside);
+        w->given_origin = w->rows.origin;
     }
-    if (crew_gives_up(count))
+    if (crew_gives_up(kept + beside))
         return false;
+    w->given = (WalkRows){kept + beside, w->rows.keys, w->rows.codes};
     cut_rows(w);
     *out = w->given;
     return out->count > 0;
 }
 
-/* Rows of one part, name and second keep their order: so many are before it. */
-static uint32_t count_before(const Walker *w, uint32_t row)
+/* ---- milliseconds ---------------------------------------------------------------------------------- */
+
+static uint32_t origin_of(const Walker *w, uint32_t row)
 {
-    const WalkRows *r = &w->given;
-    uint32_t n = 0;
-    for (uint32_t i = row; i-- > 0 && r->keys[i] == r->keys[row];)
-        n += r->codes[i] == r->codes[row] &&
-             (w->given_origin == NULL || w->given_origin[i] == w->given_origin[row]);
-    return n;
+    return w->given_origin == NULL ? w->base : w->given_origin[row];
+}
+
+static uint32_t *seen_of(const Walker *w, uint32_t row)
+{
+    return &w->instant.seen[origin_of(w, row) * w->ask.code_count + w->given.codes[row]];
+}
+
+/* Rows of one part, name and second keep their order.  All rows of the second are looked at together: whoever asks
+ * about one, asks about the next. */
+static void look_at_instant(Walker *w, uint32_t row)
+{
+    const uint32_t *keys = w->given.keys;
+    WalkInstant *t = &w->instant;
+    for (t->from = row; t->from > 0 && keys[t->from - 1] == keys[row]; t->from--) {
+    }
+    for (t->to = row + 1; t->to < w->given.count && keys[t->to] == keys[row]; t->to++) {
+    }
+    if (t->to - t->from > t->cap) {
+        t->cap = 2 * (t->to - t->from);
+        t->before = longer(t->before, t->cap, sizeof *t->before);
+    }
+    for (uint32_t i = t->from; i < t->to; i++)
+        t->before[i - t->from] = (*seen_of(w, i))++;
+    for (uint32_t i = t->from; i < t->to; i++)
+        *seen_of(w, i) = 0;
 }
 
 int64_t walker_ms(Walker *w, uint32_t row)
 {
-    const WalkPart *p = &w->parts[w->given_origin == NULL ? 0 : w->given_origin[row]];
+    const WalkPart *p = &w->parts[origin_of(w, row)];
     const WalkList *l = &p->lists[w->given.codes[row]];
-    const PartList *list = &p->part->lists[l->list];
-    const PartColumn *c = part_find_column(p->part, list, PROP_MS);
-    if (c == NULL)
-        return 0;
-    const uint32_t place =
-        part_first_key(w->raw + l->at, l->rows.count, w->given.keys[row]) + count_before(w, row);
-    const FilterRows one = {
-        .part = p->part, .list = list, .first = l->rows.first + place, .count = 1};
-    int64_t ms = 0;
-    filter_scratch_reserve(&w->scratch, 1);
-    if (!filter_values(&one, c, 0, &w->scratch, &ms))
-        w->damaged++;
-    return ms;
+    const PartColumn *c = part_find_column(p->part, &p->part->lists[l->list], PROP_MS);
+    if (c == NULL || c->width == 0) /* all rows have the same, mostly none */
+        return c == NULL ? 0 : c->base;
+    if (row < w->instant.from || row >= w->instant.to)
+        look_at_instant(w, row);
+    const uint32_t place = part_first_key(w->raw + l->at, l->rows.count, w->given.keys[row]);
+    return read_ms(w, p, l, place + w->instant.before[row - w->instant.from]);
 }

@@ -55,7 +55,7 @@ typedef struct WalkWeek {
 uint32_t walk_weeks(const ScanView *view, int64_t from_ms, int64_t to_ms, const WalkNames *names,
                     WalkWeek *out);
 
-/* Rows by (person, time, arrival). */
+/* A person's rows stand together, by (time, arrival). */
 typedef struct WalkRows {
     uint32_t count;
     const uint32_t *keys; /* person in the piece << PART_SECOND_BITS | second in the week */
