@@ -244,7 +244,7 @@ static void give_rows(Scanner *s, uint32_t week_s, uint32_t piece, ScanStretchFn
 {
     const ScanRows *r = &s->grouped;
     scan_reserve_spare(s, r->count);
-    for (uint32_t i = 0; i < r->count; i++) {
+    for (uint32_t i = 0; i < r->count && !crew_gives_up_at(i); i++) {
         s->spare.keys[i] = (uint32_t)r->local[i] << PART_SECOND_BITS | (r->rows[i].second - week_s);
         s->spare.bits[i] = r->rows[i].selects;
     }
@@ -287,7 +287,7 @@ static void order_found(Scanner *s)
     ScanRows *const g = &s->grouped;
     scan_reserve_rows(g, f->count, s->ask.prop_count);
     (void)order_runs(s->timed, s->timed + f->count, f->count);
-    for (uint32_t i = 0; i < f->count; i++) {
+    for (uint32_t i = 0; i < f->count && !crew_gives_up_at(i); i++) {
         const uint32_t row = s->timed[i].row;
         g->local[i] = f->local[row];
         g->rows[i] = f->rows[row];
@@ -327,10 +327,14 @@ static void scan_week(Scanner *s, PartScan *parts, uint32_t count, uint32_t piec
         }
         scan_part(s, &parts[i], piece);
         time_rows(s, &parts[i], from, i);
+        if (crew_gives_up(s->found.count - from))
+            return;
     }
     const bool any = scan_read_part(s, &parts[largest], piece, &base);
     if (any && s->overlap.any)
         base = split_base(s, &parts[largest], &base, largest);
+    if (crew_gives_up(s->found.count))
+        return;
     if (s->found.count > 0) {
         order_found(s);
         give_rows(s, scan_week_second(s, parts), piece, fn, arg);

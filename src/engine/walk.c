@@ -428,7 +428,8 @@ static void order_beside(Walker *w, uint32_t kept, uint32_t count)
         to->codes[kept + i] = from->codes[row];
         to->origin[kept + i] = from->origin[row];
     }
-    for (uint32_t i = kept, end; i < kept + count; i = end) {
+    enum { INSTANT_ROWS = 64 }; /* as much work as the milliseconds of one */
+    for (uint32_t i = kept, end; i < kept + count && !crew_gives_up(INSTANT_ROWS); i = end) {
         for (end = i + 1; end < kept + count && to->keys[end] == to->keys[i]; end++) {
         }
         if (to->origin[i] != to->origin[end - 1])
