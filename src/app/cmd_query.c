@@ -96,7 +96,7 @@ static Err answer(App *app, Str question, bool as_table)
     TRY(ANALYSIS_DOORS[0].work(&work, &call));
     if (!as_table)
         return print_json(app, op->reply, call.reply);
-    query_table_print(ctx->arena, op->reply, call.reply, app->settings.offset_min);
+    query_table_print(ctx->arena, op->reply, call.reply, analysis_question_zone(ctx, body));
     return ERR_OK;
 }
 

@@ -10,7 +10,7 @@ enum { ACROSS_MAX = TABLE_COLUMNS - 1 };
 
 typedef struct Printer {
     Arena *arena;
-    int32_t offset_min;
+    const Zone *zone;
 } Printer;
 
 /* ---- values ---------------------------------------------------------------------------------------- */
@@ -63,7 +63,7 @@ static bool is_there(const DtoField *f, const char *object)
 static Str time_text(const Printer *p, int64_t at_ms)
 {
     char text[CLOCK_TEXT_BYTES];
-    clock_print(at_ms + p->offset_min * INT64_C(60000), text);
+    clock_print(zone_to_local(p->zone, at_ms), text);
     const Str day = str_slice(str_of(text), 0, 10), time = str_slice(str_of(text), 11, 16);
     return str_eq(time, STR("00:00"))
                ? arena_copy(p->arena, day)
@@ -281,9 +281,9 @@ static void print_part(const Printer *p, const DtoType *t, const char *object)
     }
 }
 
-void query_table_print(Arena *arena, const DtoType *type, const void *answer, int32_t offset_min)
+void query_table_print(Arena *arena, const DtoType *type, const void *answer, const Zone *zone)
 {
-    const Printer p = {arena, offset_min};
+    const Printer p = {arena, zone};
     const char *object = answer;
     for (int i = 0; i < type->count; i++) {
         const DtoField *f = &type->fields[i];

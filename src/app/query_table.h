@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/dto.h"
+#include "base/zone.h"
 
-/* `answer` is of `type` (QueryAnswer).  Instants are shown in the zone `offset_min` minutes east of UTC. */
-void query_table_print(Arena *arena, const DtoType *type, const void *answer, int32_t offset_min);
+/* `answer` is of `type` (QueryAnswer).  Instants are shown as the clocks of `zone` do. */
+void query_table_print(Arena *arena, const DtoType *type, const void *answer, const Zone *zone);

@@ -387,6 +387,16 @@ void file_unmap(Str map)
         CHECK(munmap((void *)(uintptr_t)map.ptr, map.len) == 0);
 }
 
+void file_will_read(Str map, uint64_t at, uint64_t bytes)
+{
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), from = at - at % page;
+    if (at >= map.len)
+        return;
+    const uint64_t to = bytes < map.len - at ? at + bytes : map.len;
+    /* What the kernel does not want to do it need not. */
+    (void)madvise((void *)((uintptr_t)map.ptr + from), to - from, MADV_WILLNEED);
+}
+
 Err file_free_bytes(Ctx *ctx, Str folder, int64_t *bytes)
 {
     char path[FILE_PATH_BYTES_MAX + 1];

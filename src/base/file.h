@@ -78,5 +78,9 @@ MUST_USE Err file_list(Ctx *ctx, Str folder, Str **names, size_t *count);
 MUST_USE Err file_map(Ctx *ctx, File file, Str *out);
 void file_unmap(Str map);
 
+/* These bytes of a map will be read soon: the kernel begins to read those it does not have, of about a hundred
+ * kilobytes at least, and nobody waits for it.  Behind the map's end there is nothing to read. */
+void file_will_read(Str map, uint64_t at, uint64_t bytes);
+
 /* What an ordinary user may still write to the folder's disk. */
 MUST_USE Err file_free_bytes(Ctx *ctx, Str folder, int64_t *bytes);

@@ -84,6 +84,25 @@ TEST(file_pieces_stand_behind_each_other_also_after_a_short_write)
     scratch_close(&s);
 }
 
+TEST(file_whose_bytes_will_be_read_is_as_it_was_whatever_stretch_is_named)
+{
+    Scratch s;
+    File f;
+    Str map;
+    scratch_open(&s);
+    EXPECT_I64(file_replace(&s.ctx, s.folder, STR("a"), STR("hello")), ERR_OK);
+    EXPECT_I64(file_open(&s.ctx, s.folder, STR("a"), FILE_READ, &f), ERR_OK);
+    EXPECT_I64(file_map(&s.ctx, f, &map), ERR_OK);
+    const uint64_t stretches[][2] = {{0, 5}, {3, 1}, {0, UINT64_MAX}, {5, 1}, {UINT64_MAX, 1}};
+    for (size_t i = 0; i < ARRAY_LEN(stretches); i++)
+        file_will_read(map, stretches[i][0], stretches[i][1]);
+    file_will_read(STR(""), 0, 1);
+    CHECK(str_eq(map, STR("hello")));
+    file_unmap(map);
+    file_close(&f);
+    scratch_close(&s);
+}
+
 TEST(file_names_that_could_leave_the_folder_are_refused)
 {
     Scratch s;

@@ -3,6 +3,8 @@
  */
 #include "engine/cell_sums.h"
 
+#include "engine/crew.h"
+
 #include <stdlib.h>
 
 enum { CAP_MIN = 1024, CAP_FREE = 1 << 16, DIGITS = 256 };
@@ -40,10 +42,10 @@ static void sort(CellSums *t)
         cells |= t->at[i].cell;
     }
     const uint64_t span = t->count == 0 ? 0 : (uint64_t)most - (uint64_t)least;
-    for (int digit = 0; digit < 8; digit++)
+    for (int digit = 0; digit < 8 && !crew_gives_up(t->count); digit++)
         if (span >> digit * 8 != 0)
             sort_by_digit(t, least, digit);
-    for (int digit = 0; digit < 4; digit++)
+    for (int digit = 0; digit < 4 && !crew_gives_up(t->count); digit++)
         if (cells >> digit * 8 != 0)
             sort_by_digit(t, least, 8 + digit);
 }
@@ -117,7 +119,7 @@ void cell_sums_add(CellSums *t, uint32_t cell, int64_t value, int64_t amount)
 void cell_sums_join(CellSums *into, const CellSums *from)
 {
     into->is_full |= from->is_full;
-    for (uint32_t i = 0; i < from->count && !into->is_full; i++)
+    for (uint32_t i = 0; i < from->count && !into->is_full && !crew_gives_up_at(i); i++)
         cell_sums_add(into, from->at[i].cell, from->at[i].value, from->at[i].amount);
 }
 

@@ -80,22 +80,39 @@ static Running *next_in_turn(Crew *crew)
 
 /* ---- working ------------------------------------------------------------------------------------- */
 
-static Err why_stop(const CrewJob *job)
+/* The piece that a thread is at.  It is the thread's, so that no loop within needs to be told of it. */
+typedef struct Watch {
+    const CrewJob *job; /* NULL: at none */
+    Err why;            /* it gives up */
+} Watch;
+
+static _Thread_local Watch watch;
+_Thread_local uint64_t crew_rows; /* since the last look; once it gives up, enough for the next */
+
+static Err why_stop(int64_t until_us, const atomic_bool *stop)
 {
-    if (job->stop != NULL && atomic_load_explicit(job->stop, memory_order_relaxed))
+    if (stop != NULL && atomic_load_explicit(stop, memory_order_relaxed))
         return ERR_CONFLICT;
-    return job->until_us > 0 && clock_mono_us() >= job->until_us ? ERR_BUSY : ERR_OK;
+    return until_us > 0 && clock_mono_us() >= until_us ? ERR_BUSY : ERR_OK;
+}
+
+bool crew_looks(void)
+{
+    if (watch.why == ERR_OK && watch.job != NULL)
+        watch.why = why_stop(watch.job->until_us, watch.job->stop);
+    crew_rows = watch.why == ERR_OK ? 0 : CREW_LOOK_ROWS;
+    return watch.why != ERR_OK;
 }
 
 static Err run_pieces(const CrewJob *job, uint32_t worker, uint32_t from, uint32_t to)
 {
-    for (uint32_t piece = from; piece < to; piece++) {
-        const Err why = why_stop(job);
-        if (why != ERR_OK)
-            return why;
+    watch = (Watch){.job = job};
+    for (uint32_t piece = from; piece < to && !crew_looks(); piece++)
         job->piece(worker, piece, job->arg);
-    }
-    return ERR_OK;
+    const Err why = watch.why;
+    watch = (Watch){.job = NULL};
+    crew_rows = 0;
+    return why;
 }
 
 /* Takes a grain of it and works it off.  Under the lock, which is free while the pieces run. */
@@ -183,6 +200,11 @@ static Err verdict(Ctx *ctx, Err why)
     if (why == ERR_CONFLICT)
         return fail(ctx, ERR_CONFLICT, "query.stopped", "the query was stopped");
     return why;
+}
+
+Err crew_look(Ctx *ctx, int64_t until_us, const atomic_bool *stop)
+{
+    return verdict(ctx, why_stop(until_us, stop));
 }
 
 Err crew_run(Ctx *ctx, Crew *crew, const CrewJob *job)

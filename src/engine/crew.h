@@ -36,5 +36,31 @@ typedef struct CrewJob {
 } CrewJob;
 
 /* Runs pieces [first_piece, pieces).  Errors: BUSY "query.deadline", CONFLICT "query.stopped": looked at
- * before each piece.  When it returns, no piece runs. */
+ * before each piece, and whenever a piece asks crew_gives_up().  When it returns, no piece runs. */
 MUST_USE Err crew_run(Ctx *ctx, Crew *crew, const CrewJob *job);
+
+enum {
+    CREW_LOOK_ROWS = 1 << 16
+}; /* some hundred microseconds of work, at most a few milliseconds */
+
+/* Private to crew.c and the next one. */
+extern _Thread_local uint64_t crew_rows;
+bool crew_looks(void);
+
+/* In a piece: whether its job gives up.  Then the piece ends as it is, unfinished, and crew_run() fails, whatever the
+ * piece has done.  `rows`: how many, or as much other work, since the last call; the clock is looked at once in
+ * CREW_LOOK_ROWS of them.  Once true it stays so until the piece ends; never true outside of a piece. */
+static inline bool crew_gives_up(uint64_t rows)
+{
+    crew_rows += rows;
+    return crew_rows >= CREW_LOOK_ROWS && crew_looks();
+}
+
+/* The same in a loop over rows that may be millions: `row` counts. */
+static inline bool crew_gives_up_at(uint32_t row)
+{
+    return row % CREW_LOOK_ROWS == CREW_LOOK_ROWS - 1 && crew_gives_up(CREW_LOOK_ROWS);
+}
+
+/* The same for what is done besides, on the asker's own thread.  Errors: those of crew_run(). */
+MUST_USE Err crew_look(Ctx *ctx, int64_t until_us, const atomic_bool *stop);

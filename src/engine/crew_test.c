@@ -153,6 +153,63 @@ TEST(a_question_looks_before_each_piece_whether_it_shall_go_on)
     crew_free(crew);
 }
 
+/* Works until it is told to end, or for too long. */
+typedef struct Endless {
+    atomic_bool stop;
+    uint64_t rows, pieces;
+    bool stays_so;
+} Endless;
+
+static void endless_piece(uint32_t worker, uint32_t piece, void *arg)
+{
+    Endless *e = arg;
+    (void)worker, (void)piece;
+    e->pieces++;
+    while (!crew_gives_up(100) && e->rows < 100 * (uint64_t)CREW_LOOK_ROWS) {
+        e->rows += 100;
+        e->stop = true;
+    }
+    e->stop = false;
+    e->stays_so = crew_gives_up(0) && crew_gives_up(CREW_LOOK_ROWS);
+}
+
+TEST(a_piece_that_asks_gives_up_within_so_many_rows_and_the_question_fails_even_with_its_last_piece)
+{
+    for (uint32_t pieces = 1; pieces <= 2; pieces++) {
+        Crew *crew = crew_new(1);
+        Endless e = {.rows = 0};
+        const CrewJob job = {.pieces = pieces, .piece = endless_piece, .arg = &e, .stop = &e.stop};
+        EXPECT_I64(run(crew, &job), ERR_CONFLICT);
+        CHECK(e.stays_so && e.pieces == 1 && e.rows > 0 && e.rows <= CREW_LOOK_ROWS);
+        CHECK(!crew_gives_up(0) && !crew_gives_up(UINT64_C(1) << 40));
+        crew_free(crew);
+    }
+}
+
+TEST(a_piece_that_asks_gives_up_at_its_deadline)
+{
+    Crew *crew = crew_new(1);
+    Endless e = {.rows = 0};
+    CrewJob job = {.pieces = 1, .piece = endless_piece, .arg = &e};
+    EXPECT_I64(run(crew, &job), ERR_OK);
+    job.until_us = clock_mono_us() + 1;
+    (void)usleep(10);
+    EXPECT_I64(run(crew, &job), ERR_BUSY);
+    crew_free(crew);
+}
+
+TEST(whoever_works_outside_of_pieces_can_look_too)
+{
+    Ctx ctx = {.arena = NULL};
+    const atomic_bool stop = true, go_on = false;
+    EXPECT_I64(crew_look(&ctx, 0, NULL), ERR_OK);
+    EXPECT_I64(crew_look(&ctx, clock_mono_us() + 60000000, &go_on), ERR_OK);
+    EXPECT_I64(crew_look(&ctx, clock_mono_us(), &go_on), ERR_BUSY);
+    EXPECT_STREQ(ctx.fault.reason, "query.deadline");
+    EXPECT_I64(crew_look(&ctx, 0, &stop), ERR_CONFLICT);
+    EXPECT_STREQ(ctx.fault.reason, "query.stopped");
+}
+
 /* Whoever has the first piece waits until the others are done. */
 typedef struct First {
     atomic_uint done;

@@ -9,6 +9,7 @@
  */
 #include "engine/funnel.h"
 
+#include "engine/ahead.h"
 #include "engine/buckets.h"
 #include "engine/funnel_starts.h"
 #include "engine/funnel_ways.h"
@@ -45,7 +46,7 @@ typedef struct FunnelWorker {
     const ScanBatch *b;
     uint32_t person;
     FunnelEvent *events;
-    KeyedEvent *keyed;
+    KeyedEvent *keyed, *merged; /* the other one is room for sorting */
     uint32_t event_cap, keyed_cap;
     uint32_t unit; /* from 1 on */
     FunnelUnit unit_under_way;
@@ -254,29 +255,50 @@ static uint32_t held_count(const Funnel *f)
     return f->credit == FUNNEL_EACH_STEP ? f->breakdown_count + f->hold_count : f->hold_count;
 }
 
-static int by_keys(const void *a, const void *b)
+static int by_keys(const KeyedEvent *x, const KeyedEvent *y)
 {
-    const KeyedEvent *x = a, *y = b;
     for (size_t i = 0; i < KEYS_MAX; i++)
         if (x->keys[i] != y->keys[i])
             return x->keys[i] < y->keys[i] ? -1 : 1;
     return (x->event.row > y->event.row) - (x->event.row < y->event.row);
 }
 
-/* Most persons have few events. */
-static void sort_events(KeyedEvent *events, uint32_t count)
+static void sort_few(KeyedEvent *events, uint32_t count)
 {
-    enum { FEW = 24 };
-    if (count > FEW) {
-        qsort(events, count, sizeof *events, by_keys);
-        return;
-    }
     for (uint32_t i = 1; i < count; i++) {
         const KeyedEvent event = events[i];
         uint32_t to = i;
         for (; to > 0 && by_keys(&events[to - 1], &event) > 0; to--)
             events[to] = events[to - 1];
         events[to] = event;
+    }
+}
+
+/* Rows [from, middle) and [middle, end), each in order, to the same place of `out`. */
+static void merge_events(const KeyedEvent *in, uint32_t from, uint32_t middle, uint32_t end,
+                         KeyedEvent *out)
+{
+    for (uint32_t a = from, b = middle, to = from; to < end && !crew_gives_up_at(to); to++) {
+        const bool first = b == end || (a < middle && by_keys(&in[a], &in[b]) < 0);
+        out[to] = in[first ? a++ : b++];
+    }
+}
+
+/* Most persons have few events; of those of one with millions it may give up. */
+static void sort_events(FunnelWorker *w, uint32_t count)
+{
+    enum { FEW = 24 };
+    for (uint32_t from = 0; from < count; from += FEW)
+        sort_few(w->keyed + from, count - from < FEW ? count - from : FEW);
+    for (uint32_t width = FEW; width < count && !crew_gives_up(count); width *= 2) {
+        for (uint32_t from = 0; from < count; from += 2 * width) {
+            const uint32_t left = count - from;
+            merge_events(w->keyed, from, from + (left < width ? left : width),
+                         from + (left < 2 * width ? left : 2 * width), w->merged);
+        }
+        KeyedEvent *const merged = w->merged;
+        w->merged = w->keyed;
+        w->keyed = merged;
     }
 }
 
@@ -300,16 +322,18 @@ static uint32_t key_events(FunnelWorker *w, uint32_t from, uint32_t to)
 {
     if (to - from > w->keyed_cap) {
         free(w->keyed);
+        free(w->merged);
         w->keyed_cap = to - from + (to - from) / 2;
         w->keyed = malloc(w->keyed_cap * sizeof *w->keyed);
-        CHECK(w->keyed != NULL);
+        w->merged = malloc(w->keyed_cap * sizeof *w->merged);
+        CHECK(w->keyed != NULL && w->merged != NULL);
     }
     uint32_t n = 0;
     for (uint32_t row = from; row < to; row++) {
         w->keyed[n] = (KeyedEvent){.event = {scan_ms(w->b, row), w->b->rows[row].selects, row}};
         n += read_keys(w, row, w->keyed[n].keys);
     }
-    sort_events(w->keyed, n);
+    sort_events(w, n);
     for (uint32_t i = 0; i < n; i++)
         w->events[i] = w->keyed[i].event;
     return n;
@@ -328,13 +352,17 @@ static void each_unit(FunnelWorker *w, uint32_t from, uint32_t to, void (*fn)(Fu
     if (keys == 0) {
         for (uint32_t row = from; row < to; row++)
             w->events[row - from] = (FunnelEvent){scan_ms(w->b, row), w->b->rows[row].selects, row};
+        if (crew_gives_up(to - from))
+            return;
         w->unit_under_way = (FunnelUnit){w->events, to - from};
         fn(w);
         count_choices(w);
         return;
     }
     const uint32_t n = key_events(w, from, to);
-    for (uint32_t first = 0, end = 0; first < n; first = end) {
+    if (crew_gives_up(n))
+        return;
+    for (uint32_t first = 0, end = 0; first < n && !crew_gives_up(1); first = end) {
         while (end < n && same_keys(&w->keyed[first], &w->keyed[end], keys))
             end++;
         w->unit_under_way = (FunnelUnit){w->events + first, end - first};
@@ -398,7 +426,7 @@ static bool take_plain_units(FunnelWorker *w, uint32_t from, uint32_t to)
     const uint32_t key_count = held_count(f);
     PlainUnit units[PLAIN_UNITS_MAX + 1];
     uint32_t count = 0;
-    for (uint32_t row = from; row < to; row++) {
+    for (uint32_t row = from; row < to && !crew_gives_up_at(row); row++) {
         PlainUnit *const next = &units[count];
         if (!read_keys(w, row, next->keys))
             continue;
@@ -471,7 +499,7 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     if (!scanner_batch(w->scanner, piece, &b))
         return;
     w->b = &b;
-    for (uint32_t i = 0; i < b.person_count; i++) {
+    for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++) {
         w->person = b.persons[i];
         take_person(w, b.from[i], b.from[i + 1]);
     }
@@ -496,6 +524,7 @@ static void open_worker(FunnelRun *run, FunnelWorker *w, const ScanAsk *ask, con
     w->chosen = malloc(run->shape.scopes * sizeof *w->chosen);
     CHECK(w->choices != NULL && w->chosen != NULL);
     funnel_count_open(&w->count, &run->shape, shown, &run->laps);
+    w->count.came.limit = query_share(run->q, QUERY_VALUES_MAX);
     if (run->by_starts)
         funnel_starts_open(&w->starts, run->f, w->scanner, run->q->view, ask);
 }
@@ -508,6 +537,7 @@ static void close_worker(FunnelWorker *w)
     funnel_starts_free(&w->starts);
     free(w->events);
     free(w->keyed);
+    free(w->merged);
     free(w->choices);
     free(w->chosen);
 }
@@ -521,6 +551,7 @@ static Err run_pass(Ctx *ctx, FunnelRun *run, const Tally *shown)
     run->by_starts =
         run->bar == NULL && shown == NULL && funnel_has_starts(run->f, run->q->view, &ask);
     memset(run->workers, 0, size * sizeof *run->workers);
+    TRY(ahead_of_scan(ctx, run->q, &run->ask, true));
     for (uint32_t i = 0; i < size; i++)
         open_worker(run, &run->workers[i], &ask, shown);
     Err err = query_pieces(ctx, run->q, QUERY_PERSONS,
@@ -656,7 +687,8 @@ static Err count_all(Ctx *ctx, FunnelRun *run, FunnelResult *out)
     Tally all = {.limit = QUERY_VALUES_MAX}, shown = {.limit = run->f->top};
     TRY(run_pass(ctx, run, NULL));
     const bool complete = join_combinations(run, &all, &shown);
-    const Err err = count_shown(ctx, run, &all, complete, &shown);
+    const Err err =
+        all.is_over ? query_too_many(ctx) : count_shown(ctx, run, &all, complete, &shown);
     if (err == ERR_OK)
         give_result(ctx, run, &shown, all.count, out);
     tally_free(&all);

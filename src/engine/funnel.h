@@ -113,7 +113,7 @@ typedef struct FunnelResult {
     const FunnelSeries
         *series; /* by persons, descending, then values; "other" last, when there is any */
     uint32_t count;
-    uint32_t distinct; /* series there are; at QUERY_VALUES_MAX there may be more */
+    uint32_t distinct; /* series there are */
 } FunnelResult;
 
 MUST_USE Err query_funnel(Ctx *ctx, const Query *q, const Funnel *funnel, FunnelResult *out);

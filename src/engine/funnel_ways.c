@@ -3,6 +3,8 @@
  */
 #include "engine/funnel_ways.h"
 
+#include "engine/crew.h"
+
 #include <stdlib.h>
 
 FunnelPlan funnel_plan(const Funnel *f, int64_t base_ms)
@@ -179,7 +181,9 @@ static void go_plainly(const FunnelPlan *p, const FunnelLists *lists, const Funn
     way->events[0] = entry;
     way->depth = 1;
     way->ended = false;
-    for (; i < u->count && way->depth < p->f->step_count && u->events[i].at <= to; i++)
+    for (; i < u->count && way->depth < p->f->step_count && u->events[i].at <= to &&
+           !crew_gives_up_at(i);
+         i++)
         if ((u->events[i].selects >> way->depth & 1) != 0)
             way->events[way->depth++] = i;
     way->end = i;
@@ -286,7 +290,7 @@ static void every_way_in_any_order(const FunnelPlan *p, const FunnelLists *lists
     FunnelWay way;
     uint32_t end = u->count; /* of the window */
     fill_none(p, filled);
-    for (uint32_t i = u->count; i-- > 0;) {
+    for (uint32_t i = u->count; i-- > 0 && !crew_gives_up(1);) {
         const Filling event = {i, u->events[i].selects & p->steps};
         if (event.steps == 0)
             continue;
@@ -316,7 +320,9 @@ static void go_in_any_order(const FunnelPlan *p, const FunnelLists *lists, const
     way->ended = false;
     const int64_t to = u->events[entry].at + p->f->window_ms;
     uint32_t at = entry;
-    for (; at < u->count && way->depth < p->f->step_count && u->events[at].at <= to; at++) {
+    for (; at < u->count && way->depth < p->f->step_count && u->events[at].at <= to &&
+           (at == entry || !crew_gives_up(1));
+         at++) {
         if (fill_step(filled, (Filling){at, u->events[at].selects & p->steps}, true)) {
             way->events[way->depth++] = at;
             continue;
@@ -367,7 +373,7 @@ void funnel_every_way(const FunnelPlan *p, FunnelLists *lists, const FunnelUnit 
         every_way_in_any_order(p, lists, u, fn, arg);
         return;
     }
-    for (uint32_t i = 0; i < u->count; i++) {
+    for (uint32_t i = 0; i < u->count && !crew_gives_up(p->f->step_count); i++) {
         if (!may_begin(p, &u->events[i]))
             continue;
         go(p, lists, u, i, 0, &way);
@@ -382,7 +388,7 @@ void funnel_successive_ways(const FunnelPlan *p, FunnelLists *lists, const Funne
     const GoFn go = go_of(p->f, false);
     FunnelWay way;
     prepare(p, go, lists, u);
-    for (uint32_t i = 0, floor = 0; i < u->count; i++) {
+    for (uint32_t i = 0, floor = 0; i < u->count && !crew_gives_up(1); i++) {
         if (!may_begin(p, &u->events[i]))
             continue;
         go(p, lists, u, i, floor, &way);
@@ -413,7 +419,7 @@ static uint32_t depth_of(const FunnelPlan *p, const FunnelUnit *u)
     int64_t start[QUERY_STEPS_MAX];
     for (uint32_t k = 0; k < p->f->step_count; k++)
         start[k] = FUNNEL_NEVER;
-    for (uint32_t i = 0; i < u->count; i++)
+    for (uint32_t i = 0; i < u->count && !crew_gives_up_at(i); i++)
         funnel_fill_steps(u->events[i].selects, u->events[i].at, p->f->window_ms, start);
     uint32_t depth = 0;
     while (depth < p->f->step_count && start[depth] != FUNNEL_NEVER)
@@ -431,7 +437,7 @@ static uint32_t find_entry(const FunnelPlan *p, const FunnelUnit *u, uint32_t de
     for (uint32_t k = 0; k < depth; k++)
         ends[k] = FUNNEL_NEVER;
     uint32_t entry = u->count;
-    for (uint32_t i = u->count; i-- > 0;) {
+    for (uint32_t i = u->count; i-- > 0 && !crew_gives_up_at(i);) {
         const uint32_t steps = u->events[i].selects;
         const int64_t at = u->events[i].at;
         if ((steps & 1) != 0 && ends[1] != FUNNEL_NEVER && ends[1] - at <= p->f->window_ms)
@@ -457,8 +463,10 @@ bool funnel_best_way(const FunnelPlan *p, const FunnelUnit *u, FunnelWay *out)
     if (depth == 0)
         return false;
     const uint32_t entry = depth == 1 ? first_entry(u) : find_entry(p, u, depth);
+    if (crew_gives_up(0))
+        return false;
     CHECK(entry < u->count);
     go_plainly(p, NULL, u, entry, 0, out);
-    CHECK(out->depth == depth);
+    CHECK(out->depth == depth || crew_gives_up(0));
     return true;
 }

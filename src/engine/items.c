@@ -4,7 +4,7 @@
 #include "engine/items.h"
 
 #include "engine/bits.h"
-#include "engine/kernels.h"
+#include "engine/crew.h"
 
 #include <stdlib.h>
 
@@ -164,8 +164,8 @@ bool items_filter(const Filter *f, const FilterRows *rows, FilterScratch *s, uin
             n += size_of(counts[to++]);
         const FilterRows items =
             of.items == NULL ? (FilterRows){.count = 0} : items_rows(rows, of.items, first, n);
-        if (!take(f, &items, own, counts + from, to - from, mask + from))
-            return false;
+        if (crew_gives_up(n) || !take(f, &items, own, counts + from, to - from, mask + from))
+            return false; /* who gives up asks nobody whether it was damage */
         first += n;
         from = to;
     }

@@ -21,10 +21,10 @@ void plain_unpack8(const uint8_t *src, uint64_t first, uint32_t n, int width, ui
         out[i] = (uint8_t)(kernel_load32(src + (bit >> 3)) >> (bit & 7) & mask);
 }
 
-uint32_t plain_keys(const uint8_t *src, uint32_t n, uint32_t *out)
+uint32_t plain_keys(KeyPlace *at, uint32_t n, uint32_t *out)
 {
-    const uint8_t *data = src + (n + 3) / 4;
-    uint32_t key = 0, all = 0;
+    const uint8_t *const src = at->control, *data = at->data;
+    uint32_t key = at->before, all = 0;
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t bytes = (src[i >> 2] >> (i & 3) * 2 & 3U) + 1;
         key += kernel_load32(data) & (UINT32_MAX >> (32 - 8 * bytes));
@@ -32,6 +32,7 @@ uint32_t plain_keys(const uint8_t *src, uint32_t n, uint32_t *out)
         all |= key;
         data += bytes;
     }
+    *at = (KeyPlace){src + n / 4, data, key};
     return all;
 }
 

@@ -22,6 +22,18 @@ static inline uint32_t kernel_words(uint32_t rows)
     return (rows + 63) / 64;
 }
 
+/* A place in a key stream (engine/bits.h): the control bits and the difference of the next key, and the key before. */
+typedef struct KeyPlace {
+    const uint8_t *control, *data;
+    uint32_t before;
+} KeyPlace;
+
+/* The first of the `n` keys that stand there. */
+static inline KeyPlace key_place(const uint8_t *stream, uint32_t n)
+{
+    return (KeyPlace){stream, stream + ((uint64_t)n + 3) / 4, 0};
+}
+
 typedef struct Kernels {
     const char *name;
 
@@ -31,8 +43,9 @@ typedef struct Kernels {
     /* The same as bytes; width 0 to 8. */
     void (*unpack8)(const uint8_t *src, uint64_t first, uint32_t n, int width, uint8_t *out);
 
-    /* `n` ascending keys of a stream that key_stream_encode() made; gives all of them or-ed together. */
-    uint32_t (*keys)(const uint8_t *src, uint32_t n, uint32_t *out);
+    /* The next `n` keys, ascending, from a place behind a multiple of four of them, to where the next ones are; gives all
+     * of them or-ed together. */
+    uint32_t (*keys)(KeyPlace *at, uint32_t n, uint32_t *out);
 
     /* table[code] of every code whose entry is not KERNEL_PICK_NONE, in order; gives how many. */
     uint32_t (*pick)(const uint8_t *codes, uint32_t n, const uint8_t table[256], uint8_t *out);

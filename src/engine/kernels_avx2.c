@@ -38,10 +38,10 @@ static void avx2_unpack32(const uint8_t *src, uint64_t first, uint32_t n, int wi
     }
 }
 
-static uint32_t avx2_keys(const uint8_t *src, uint32_t n, uint32_t *out)
+static uint32_t avx2_keys(KeyPlace *at, uint32_t n, uint32_t *out)
 {
-    const uint8_t *data = src + (n + 3) / 4;
-    __m128i key = _mm_setzero_si128(), all = key;
+    const uint8_t *const src = at->control, *data = at->data;
+    __m128i key = _mm_set1_epi32((int)at->before), all = _mm_setzero_si128();
     const uint32_t whole = n & ~UINT32_C(3);
     for (uint32_t i = 0; i < whole; i += 4) {
         const uint8_t control = src[i >> 2];
@@ -65,6 +65,7 @@ static uint32_t avx2_keys(const uint8_t *src, uint32_t n, uint32_t *out)
         keys[0] |= before;
         data += bytes;
     }
+    *at = (KeyPlace){src + n / 4, data, before};
     return keys[0] | keys[1] | keys[2] | keys[3];
 }
 

@@ -90,11 +90,11 @@ static inline uint64_t key_lanes(const uint8_t *control, uint32_t keys)
 
 /* Sixteen deltas at once: their bytes are spread to their lanes, then summed up in four steps.  What stands behind
  * the last key is that key again. */
-static uint32_t avx512_keys(const uint8_t *src, uint32_t n, uint32_t *out)
+static uint32_t avx512_keys(KeyPlace *at, uint32_t n, uint32_t *out)
 {
-    const uint8_t *data = src + (n + 3) / 4;
+    const uint8_t *const src = at->control, *data = at->data;
     const __m512i none = _mm512_setzero_si512(), last = _mm512_set1_epi32(15);
-    __m512i key = none, all = none;
+    __m512i key = _mm512_set1_epi32((int)at->before), all = none;
     for (uint32_t i = 0; i < n; i += 16) {
         const uint64_t lanes = key_lanes(src + (i >> 2), n - i);
         __m512i v = _mm512_maskz_expand_epi8(lanes, load512(data));
@@ -107,6 +107,7 @@ static uint32_t avx512_keys(const uint8_t *src, uint32_t n, uint32_t *out)
         _mm512_storeu_si512(out + i, key);
         data += __builtin_popcountll(lanes);
     }
+    *at = (KeyPlace){src + n / 4, data, n == 0 ? at->before : out[n - 1]};
     return (uint32_t)_mm512_reduce_or_epi32(all);
 }
 

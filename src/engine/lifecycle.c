@@ -4,6 +4,7 @@
  * Of every interval the active persons of a piece are bits.  What a person is in an interval follows from three of
  * them: active in it, active in the one before, active anywhere in the look-back.  So 64 persons are counted at once.
  */
+#include "engine/ahead.h"
 #include "engine/buckets.h"
 #include "engine/query.h"
 #include "engine/scan_whole.h"
@@ -180,6 +181,12 @@ static void give_series(Ctx *ctx, const LifecycleRun *run, uint32_t size, uint32
 static Err run_lifecycle(Ctx *ctx, const Query *q, LifecycleRun *run, LifecycleResult *out)
 {
     const uint32_t size = crew_size(q->crew);
+    TRY(ahead_of(ctx, q,
+                 &(AheadAsk){.selects = &run->select,
+                             .select_count = 1,
+                             .props = run->l->breakdown,
+                             .prop_count = run->l->breakdown_count,
+                             .ms = true}));
     for (uint32_t i = 0; i < size; i++)
         open_worker(&run->workers[i], q, run);
     TRY(query_pieces(ctx, q, QUERY_PERSONS, take_piece, run));

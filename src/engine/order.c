@@ -3,6 +3,8 @@
  */
 #include "engine/order.h"
 
+#include "engine/crew.h"
+
 #include <string.h>
 
 /* Where the run that begins at `from` ends. */
@@ -18,8 +20,11 @@ static uint32_t end_of_run(const TimedRow *rows, uint32_t from, uint32_t count)
 static void merge_two(const TimedRow *rows, uint32_t a, uint32_t b, uint32_t end, TimedRow *out)
 {
     const uint32_t middle = b;
-    while (a < middle && b < end)
+    for (uint32_t n = 1; a < middle && b < end; n++) {
         *out++ = rows[b].ms < rows[a].ms ? rows[b++] : rows[a++];
+        if (n % CREW_LOOK_ROWS == 0 && crew_gives_up(CREW_LOOK_ROWS))
+            return;
+    }
     memcpy(out, rows + a, (middle - a) * sizeof *rows);
     memcpy(out + (middle - a), rows + b, (end - b) * sizeof *rows);
 }
@@ -39,6 +44,8 @@ uint32_t order_runs(TimedRow *rows, TimedRow *scratch, uint32_t count)
     uint32_t times = 0;
     for (; count > 0 && end_of_run(from, 0, count) < count; times++) {
         merge_pairs(from, count, to);
+        if (crew_gives_up(count))
+            return 0;
         TimedRow *const kept = from;
         from = to;
         to = kept;

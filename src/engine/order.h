@@ -18,6 +18,6 @@ typedef struct TimedRow {
 /*
  * Ascending by `ms`; rows of one instant keep their order.  `scratch` has room for `count` rows.
  * Gives how often all rows were gone through to move them: for r runs log2(r), rounded up; 0 = they were in
- * order.  Each time costs at most two comparisons a row.
+ * order, or it gives up (engine/crew.h).  Each time costs at most two comparisons a row.
  */
 uint32_t order_runs(TimedRow *rows, TimedRow *scratch, uint32_t count);

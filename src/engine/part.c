@@ -4,7 +4,6 @@
 #include "engine/part.h"
 
 #include "engine/bits.h"
-#include "engine/kernels.h"
 #include "engine/part_active.h"
 #include "events/crc32c.h"
 
@@ -254,6 +253,7 @@ Err part_open(Ctx *ctx, Str bytes, bool is_mapped, uint64_t number, Part **out)
     memcpy(p, &found, sizeof *p);
     /* What is in memory we made just now. */
     p->good = bits_of(p->head->piece_count, !is_mapped);
+    p->told = bits_of(p->head->piece_count, false);
     p->sound = bits_of(p->head->dir_count + p->head->block_count, !is_mapped);
     atomic_store(&p->refs, 1);
     *out = p;
@@ -276,6 +276,7 @@ void part_unref(Part *part)
         free((void *)(uintptr_t)part->bytes.ptr);
     free((void *)(uintptr_t)part->good);
     free((void *)(uintptr_t)part->sound);
+    free((void *)(uintptr_t)part->told);
     part_active_free(part);
     free(part);
 }
@@ -304,14 +305,13 @@ static Str piece_of(const Part *p, uint64_t piece)
 
 static bool piece_is_good(Part *p, uint64_t piece)
 {
-    const uint64_t bit = UINT64_C(1) << (piece & 63);
-    if ((atomic_load_explicit(&p->good[piece / 64], memory_order_relaxed) & bit) != 0)
+    if (part_piece_is_known(p, piece))
         return true;
     if (crc32c_add(0, piece_of(p, piece)) != p->piece_crc[piece]) {
         atomic_store(&p->damaged, true);
         return false;
     }
-    atomic_fetch_or(&p->good[piece / 64], bit);
+    atomic_fetch_or(&p->good[piece / 64], UINT64_C(1) << (piece & 63));
     return true;
 }
 
@@ -476,10 +476,10 @@ static bool found_sound(Part *part, uint32_t bit, bool sound)
     return sound;
 }
 
-/* Ascending, of persons of a block, and none behind the week. */
-static bool keys_make_sense(const uint32_t *keys, uint32_t n)
+/* Ascending from the one before them on, of persons of a block, and none behind the week. */
+static bool keys_make_sense(const uint32_t *keys, uint32_t n, uint32_t before)
 {
-    uint32_t odd = keys[n - 1] >> PART_SECOND_BITS >= PART_BLOCK_PERSONS, before = 0;
+    uint32_t odd = keys[n - 1] >> PART_SECOND_BITS >= PART_BLOCK_PERSONS;
     for (uint32_t i = 0; i < n; i++) {
         odd |= (keys[i] < before) | ((keys[i] & PART_SECOND_MASK) >= WEEK_SECONDS);
         before = keys[i];
@@ -487,45 +487,106 @@ static bool keys_make_sense(const uint32_t *keys, uint32_t n)
     return odd == 0;
 }
 
+PartKeys part_keys(Part *part, const PartRows *rows)
+{
+    return (PartKeys){.part = part,
+                      .at = key_place(rows->keys, rows->count),
+                      .end = rows->keys + rows->bytes,
+                      .left = rows->count,
+                      .bit = rows->at};
+}
+
+/* Control bits and differences lie together when all keys are read at once. */
+static bool touch_keys(PartKeys *k, uint32_t n, uint64_t at, uint64_t end)
+{
+    const uint64_t control = (uint64_t)(k->at.control - k->part->data), controls = (n + 3) / 4;
+    const uint64_t most = (uint64_t)n * 4;
+    if (at > end)
+        return false;
+    if (control + controls == at && n == k->left)
+        return part_touch(k->part, control, end - control);
+    return part_touch(k->part, control, controls) &&
+           part_touch(k->part, at, most < end - at ? most : end - at);
+}
+
+/* They have as many bytes as the directory says: the last of them all. */
+static bool bytes_make_sense(const PartKeys *k, uint32_t n, uint64_t have)
+{
+    const uint64_t bytes = key_stream_bytes(k->at.control, n) - (n + 3) / 4;
+    return n == k->left ? bytes == have : bytes <= have;
+}
+
+bool part_next_keys(PartKeys *k, uint32_t n, uint32_t *out)
+{
+    DCHECK(n <= k->left && (n % 4 == 0 || n == k->left));
+    Part *const part = k->part;
+    const uint64_t at = (uint64_t)(k->at.data - part->data), end = (uint64_t)(k->end - part->data);
+    if (!touch_keys(k, n, at, end))
+        return false;
+    const bool known = is_sound(part, k->bit);
+    if (!known && !bytes_make_sense(k, n, end - at))
+        return found_sound(part, k->bit, false);
+    (void)kernels()->keys(&k->at, n, out);
+    k->left -= n;
+    if (known || n == 0)
+        return true;
+    if (!keys_make_sense(out, n, k->before))
+        return found_sound(part, k->bit, false);
+    k->before = out[n - 1];
+    return k->left > 0 || found_sound(part, k->bit, true);
+}
+
 bool part_read_keys(Part *part, const PartRows *rows, uint32_t *out)
 {
-    if (!part_touch(part, (uint64_t)(rows->keys - part->data), rows->bytes))
-        return false;
-    const bool known = is_sound(part, rows->at);
-    if (!known && key_stream_bytes(rows->keys, rows->count) != rows->bytes)
-        return found_sound(part, rows->at, false);
-    (void)kernels()->keys(rows->keys, rows->count, out);
-    return known || found_sound(part, rows->at, keys_make_sense(out, rows->count));
+    PartKeys keys = part_keys(part, rows);
+    return part_next_keys(&keys, rows->count, out);
 }
 
-static bool sequence_makes_sense(const Part *part, uint32_t block, const uint8_t *codes, uint32_t n)
-{
-    enum { WAYS = 4 }; /* a counter that was just written is slow to read */
-    uint32_t counts[WAYS][UINT8_MAX + 1] = {{0}}, of_lists = 0;
-    bool odd = false;
-    for (uint32_t i = 0; i < n; i++)
-        counts[i % WAYS][codes[i]]++;
-    for (uint32_t l = 0; l < part->head->list_count; l++) {
-        uint32_t cursor = 0, count = 0;
-        for (int way = 0; way < WAYS; way++)
-            count += counts[way][l];
-        odd |= part_list_rows(part, &part->lists[l], block, &cursor).count != count;
-        of_lists += count;
-    }
-    return !odd && of_lists == n;
-}
+enum { SEQUENCE_ROWS = 8192 }; /* codes that stay near the processor */
 
-bool part_read_sequence(Part *part, uint32_t place, uint8_t *out)
+bool part_read_sequence(Part *part, uint32_t first, uint32_t n, uint8_t *out)
 {
     const PartHead *h = part->head;
-    const PartBlock *block = &part->blocks[place];
-    const uint32_t first = block[0].first_row, n = block[1].first_row - first;
-    const uint32_t bit = h->dir_count + place;
     const uint64_t from = (uint64_t)first * h->sequence_width / 8;
     const uint64_t to = bits_bytes((uint64_t)first + n, (int)h->sequence_width);
     if (!part_touch(part, h->sequence_at + from, to - from))
         return false;
     kernels()->unpack8(part->data + h->sequence_at, first, n, (int)h->sequence_width, out);
-    return is_sound(part, bit) ||
-           found_sound(part, bit, sequence_makes_sense(part, block->block, out, n));
+    return true;
+}
+
+/* How many codes of each list a block has. */
+static bool count_codes(Part *part, const PartBlock *block, uint32_t counts[UINT8_MAX + 1])
+{
+    enum { WAYS = 4 }; /* a counter that was just written is slow to read */
+    uint8_t codes[SEQUENCE_ROWS + KERNEL_SLACK];
+    uint32_t ways[WAYS][UINT8_MAX + 1] = {{0}};
+    for (uint32_t row = block[0].first_row, n; row < block[1].first_row; row += n) {
+        n = block[1].first_row - row < SEQUENCE_ROWS ? block[1].first_row - row : SEQUENCE_ROWS;
+        if (!part_read_sequence(part, row, n, codes))
+            return false;
+        for (uint32_t i = 0; i < n; i++)
+            ways[i % WAYS][codes[i]]++;
+    }
+    for (uint32_t code = 0; code <= UINT8_MAX; code++)
+        counts[code] = ways[0][code] + ways[1][code] + ways[2][code] + ways[3][code];
+    return true;
+}
+
+bool part_check_sequence(Part *part, uint32_t place)
+{
+    const PartBlock *block = &part->blocks[place];
+    const uint32_t bit = part->head->dir_count + place;
+    uint32_t counts[UINT8_MAX + 1], of_lists = 0;
+    if (is_sound(part, bit))
+        return true;
+    if (!count_codes(part, block, counts))
+        return false;
+    bool odd = false;
+    for (uint32_t l = 0; l < part->head->list_count; l++) {
+        uint32_t cursor = 0;
+        odd |= part_list_rows(part, &part->lists[l], block->block, &cursor).count != counts[l];
+        of_lists += counts[l];
+    }
+    return found_sound(part, bit, !odd && of_lists == block[1].first_row - block[0].first_row);
 }

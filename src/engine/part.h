@@ -21,6 +21,7 @@
 #pragma once
 
 #include "base/file.h"
+#include "engine/kernels.h"
 
 #include <stdatomic.h>
 
@@ -157,6 +158,7 @@ typedef struct Part {
     _Atomic int64_t dead_before;
     atomic_bool dead_known;
     _Atomic uint64_t *good; /* one bit per piece whose checksum was found right */
+    _Atomic uint64_t *told; /* the same: engine/ahead.c has told the kernel of it */
     _Atomic uint64_t
         *sound; /* per entry of the directory, then per block: its keys, its sequence make sense */
     struct PartActive *_Atomic active; /* part_active.h; NULL until it is asked for */
@@ -177,6 +179,20 @@ int part_order(const Part *a, const Part *b);
 
 /* Whether [at, at + bytes) can be believed.  The first look at a piece costs its checksum. */
 MUST_USE bool part_touch(Part *part, uint64_t at, uint64_t bytes);
+
+/* Whether the checksum of that piece of PART_PIECE_BYTES, from PART_DATA_AT on, was looked at, and right. */
+static inline bool part_piece_is_known(const Part *part, uint64_t piece)
+{
+    const uint64_t bits = atomic_load_explicit(&part->good[piece / 64], memory_order_relaxed);
+    return (bits >> (piece & 63) & 1) != 0;
+}
+
+/* Whether the kernel was told that it will be read. */
+static inline bool part_piece_is_told(const Part *part, uint64_t piece)
+{
+    const uint64_t bits = atomic_load_explicit(&part->told[piece / 64], memory_order_relaxed);
+    return (bits >> (piece & 63) & 1) != 0;
+}
 
 /* NULL: no row of the list has it.  Columns of a list ascend by property. */
 const PartColumn *part_find_column(const Part *part, const PartList *list, uint32_t prop);
@@ -201,6 +217,19 @@ PartRows part_list_rows(const Part *part, const PartList *list, uint32_t block, 
 /* The keys of these rows; room for KERNEL_SLACK more.  False: damaged. */
 MUST_USE bool part_read_keys(Part *part, const PartRows *rows, uint32_t *out);
 
+/* The same, some at a time: for rows that are too many to be read at once. */
+typedef struct PartKeys {
+    Part *part;
+    KeyPlace at;
+    const uint8_t *end;
+    uint32_t left;
+    uint32_t bit, before; /* of their place in the directory; the key before the next */
+} PartKeys;
+PartKeys part_keys(Part *part, const PartRows *rows);
+
+/* The next `n` of those that are left, a multiple of four or all; room for KERNEL_SLACK more.  False: damaged. */
+MUST_USE bool part_next_keys(PartKeys *k, uint32_t n, uint32_t *out);
+
 /* The first of ascending keys at or above `key`; n = none is. */
 uint32_t part_first_key(const uint32_t *keys, uint32_t n, uint32_t key);
 
@@ -208,9 +237,12 @@ uint32_t part_first_key(const uint32_t *keys, uint32_t n, uint32_t key);
  * among the blocks. */
 uint32_t part_sequence_rows(const Part *part, uint32_t block, uint32_t *cursor, uint32_t *first);
 
-/* The codes of a whole block's events, by its place among the blocks: of each list as many as the directory says.  Room
- * for KERNEL_SLACK more.  False: damaged. */
-MUST_USE bool part_read_sequence(Part *part, uint32_t place, uint8_t *out);
+/* Whether a block has as many events of each list in its sequence as the directory says, by its place among the
+ * blocks.  It is looked at once.  False: damaged. */
+MUST_USE bool part_check_sequence(Part *part, uint32_t place);
+
+/* The codes of events [first, first + n) of the sequence; room for KERNEL_SLACK more.  False: damaged. */
+MUST_USE bool part_read_sequence(Part *part, uint32_t first, uint32_t n, uint8_t *out);
 
 /* Calls `report` for every piece whose checksum is wrong, with the list and property it holds. */
 typedef void (*PartReportFn)(int64_t offset, const char *what, void *arg);

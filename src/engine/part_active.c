@@ -3,7 +3,7 @@
  */
 #include "engine/part_active.h"
 
-#include "engine/kernels.h"
+#include "engine/weave.h"
 
 #include <stdlib.h>
 
@@ -63,7 +63,7 @@ static bool add_list(Part *part, const PartList *list, uint32_t block, Bits *out
         return true;
     uint32_t *keys = malloc(((size_t)rows.count + KERNEL_SLACK) * sizeof *keys);
     CHECK(keys != NULL);
-    const bool good = part_read_keys(part, &rows, keys);
+    const bool good = weave_read_keys(part, &rows, keys);
     for (uint32_t i = 0; good && i < rows.count; i++) {
         const uint32_t person = keys[i] >> PART_SECOND_BITS;
         out->words[person / 64] |= UINT64_C(1) << (person & 63);

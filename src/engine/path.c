@@ -9,6 +9,7 @@
  */
 #include "engine/path.h"
 
+#include "engine/ahead.h"
 #include "engine/tally.h"
 #include "engine/walk_batch.h"
 
@@ -93,7 +94,7 @@ static bool follow(const Path *p, const ScanBatch *b, uint32_t from, uint32_t to
     uint32_t i = 0;
     while (i < n && !is_anchor(p, b, p->backward ? to - 1 - i : from + i))
         i++;
-    for (; i < n && !out->goes_on; i++) {
+    for (; i < n && !out->goes_on && !crew_gives_up_at(i); i++) {
         const uint32_t row = p->backward ? to - 1 - i : from + i;
         if (!p->repeats && out->count > 0 && alike(p, b, row, out->rows[out->count - 1]))
             continue;
@@ -226,7 +227,7 @@ static bool goes_on(const PathWorker *w, const ScanBatch *b, uint32_t row)
 static uint32_t path_end(const PathWorker *w, const ScanBatch *b, uint32_t from, uint32_t to)
 {
     uint32_t row = from + 1;
-    while (row < to && goes_on(w, b, row))
+    while (row < to && goes_on(w, b, row) && !crew_gives_up_at(row))
         row++;
     return row;
 }
@@ -240,9 +241,9 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     if (!(w->walker != NULL ? walk_batch(w->walker, piece, &b)
                             : scanner_batch(w->scanner, piece, &b)))
         return;
-    for (uint32_t i = 0; i < b.person_count; i++) {
+    for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++) {
         t.person = b.persons[i];
-        for (uint32_t from = b.from[i], to; from < b.from[i + 1]; from = to) {
+        for (uint32_t from = b.from[i], to; from < b.from[i + 1] && !crew_gives_up(1); from = to) {
             to = path_end(w, &b, from, b.from[i + 1]);
             if (!follow(run->p, &b, from, to, &t))
                 continue;
@@ -273,6 +274,7 @@ static bool close_reader(PathWorker *w)
 static Err run_pass(Ctx *ctx, PathRun *run)
 {
     const uint32_t size = crew_size(run->q->crew);
+    TRY(ahead_of_scan(ctx, run->q, &run->ask, true));
     for (uint32_t i = 0; i < size; i++)
         open_reader(run, &run->workers[i]);
     Err err = query_pieces(ctx, run->q, QUERY_PERSONS, take_piece, run);

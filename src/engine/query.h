@@ -19,7 +19,7 @@ enum {
     QUERY_BUCKETS_MAX = 4096,
     QUERY_GROUPS_MAX = 256, /* that are shown, "other" not counted */
     QUERY_BREAKDOWNS_MAX = 3,
-    QUERY_VALUES_MAX = 1 << 20, /* distinct combinations that are counted to find the top ones */
+    QUERY_VALUES_MAX = 1 << 20, /* distinct combinations of a breakdown */
     QUERY_CELLS_MAX = 1 << 16,  /* series times buckets */
     QUERY_VALUE_CELLS_MAX =
         1 << 22, /* different values of distinct and percentiles, of all cells together */
@@ -44,6 +44,25 @@ typedef enum QueryWhom {
 
 MUST_USE Err query_pieces(Ctx *ctx, const Query *q, QueryWhom whom,
                           void (*piece)(uint32_t worker, uint32_t piece, void *arg), void *arg);
+
+/* What each thread may hold of so many things when none of them knows what the others have: all of them with few
+ * threads, so that no question is refused for less, a part of them with many, so that memory is bounded. */
+static inline uint32_t query_share(const Query *q, uint32_t most)
+{
+    enum { FEW_THREADS = 4 };
+    const uint32_t threads = crew_size(q->crew);
+    return threads <= FEW_THREADS ? most : (uint32_t)((uint64_t)most * FEW_THREADS / threads);
+}
+
+/* The error of a breakdown with more combinations than QUERY_VALUES_MAX: nobody knows which come most often. */
+static inline Err query_too_many(Ctx *ctx)
+{
+    return fail_field(
+        ctx, "", "query.too_large",
+        "more combinations of values than %d: break down by fewer properties, or by such with "
+        "fewer values, or ask of fewer events",
+        QUERY_VALUES_MAX);
+}
 
 /* ---- trends and stickiness ----------------------------------------------------------------------- */
 
@@ -101,7 +120,7 @@ typedef struct TrendResult {
     const TrendSeries
         *series; /* by events, descending, then values; "other" last, when there is any */
     uint32_t count;
-    uint32_t distinct; /* series there are; at QUERY_VALUES_MAX there may be more */
+    uint32_t distinct; /* series there are */
 } TrendResult;
 
 MUST_USE Err query_trend(Ctx *ctx, const Query *q, const Trend *trend, TrendResult *out);

@@ -3,6 +3,8 @@
  */
 #include "engine/retention_inside.h"
 
+#include "engine/ahead.h"
+
 #include <stdlib.h>
 
 #define EVER_MS                                                                                    \
@@ -128,8 +130,25 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
         retention_persons_piece(w, piece);
 }
 
+static Err read_ahead(Ctx *ctx, const Query *q, const RetentionRun *run)
+{
+    ScanProp props[QUERY_BREAKDOWNS_MAX + 1];
+    const Retention *r = run->r;
+    uint32_t count = 0;
+    for (; count < r->breakdown_count; count++)
+        props[count] = r->breakdown[count];
+    if (r->sums)
+        props[count++] = r->number;
+    const ScanAsk ask = {.selects = run->selects,
+                         .select_count = run->select_count,
+                         .props = props,
+                         .prop_count = count};
+    return ahead_of_scan(ctx, q, &ask, run->workers[0].by_person != NULL);
+}
+
 static Err run_workers(Ctx *ctx, const Query *q, RetentionRun *run)
 {
+    TRY(read_ahead(ctx, q, run));
     TRY(query_pieces(ctx, q, QUERY_PERSONS, take_piece, run));
     for (uint32_t i = 0; i < crew_size(q->crew); i++)
         if (damaged_of(&run->workers[i]) > 0)

@@ -440,7 +440,7 @@ void retention_persons_piece(RetentionWorker *w, uint32_t piece)
     ScanBatch b;
     if (!scanner_batch(p->scanner, piece, &b))
         return;
-    for (uint32_t i = 0; i < b.person_count; i++) {
+    for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++) {
         const uint32_t n = b.from[i + 1] - b.from[i];
         uint32_t only = EVERY_START;
         if (!find_starts(w, &b, b.from[i], b.from[i + 1], &only))

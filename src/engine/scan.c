@@ -31,7 +31,7 @@ static bool select_overlaps(const ScanSelect *s, const PartHead *h)
 
 bool scan_select_has(const ScanSelect *s, const Part *part, uint32_t list)
 {
-    return scan_has(s, part->lists[list].event) && select_overlaps(s, part->head);
+    return select_overlaps(s, part->head) && scan_has(s, part->lists[list].event);
 }
 
 static bool select_is_sure(const ScanSelect *s, const PartHead *h, uint32_t event)
@@ -134,8 +134,8 @@ void scanner_free(Scanner *s)
         return;
     for (uint32_t i = 0; i < s->part_count; i++)
         free(s->parts[i].wanted);
-    void *const buffers[] = {s->parts, s->keys, s->bits, s->cell_events, s->cell_ms,
-                             s->codes, s->mask, s->iota, s->loose_keys,  s->timed};
+    void *const buffers[] = {s->parts,   s->keys, s->bits, s->cell_events,
+                             s->cell_ms, s->mask, s->iota, s->timed};
     for (size_t i = 0; i < ARRAY_LEN(buffers); i++)
         free(buffers[i]);
     for (int i = 0; i < SCAN_COLUMNS_MAX; i++)
@@ -210,13 +210,12 @@ static void reserve_cells(Scanner *s, uint32_t n)
         s->cell_values[i] = regrown(s->cell_values[i], room, sizeof(int64_t));
 }
 
-static void reserve_codes(Scanner *s, uint32_t n)
+static void reserve_lists(Scanner *s, uint32_t n)
 {
-    if (n <= s->code_cap)
+    if (n <= s->list_cap)
         return;
-    s->code_cap = n + n / 2;
-    s->codes = regrown(s->codes, (size_t)s->code_cap + KERNEL_SLACK, 1);
-    s->woven.lists = regrown(s->woven.lists, (size_t)s->code_cap + KERNEL_SLACK, 1);
+    s->list_cap = n + n / 2;
+    s->woven.lists = regrown(s->woven.lists, (size_t)s->list_cap + KERNEL_SLACK, 1);
 }
 
 void *scan_longer(void *old, size_t n, size_t size)
@@ -411,9 +410,19 @@ static bool read_rest(Scanner *s, const Wanted *w, const FilterRows *r, uint32_t
 static bool read_list(Scanner *s, PartScan *p, const Wanted *w, const PartRows *rows,
                       uint32_t block, uint32_t cell)
 {
-    const FilterRows r = {p->part,       &p->part->lists[w->list], rows->first, rows->count, block,
-                          s->keys + cell};
-    return part_read_keys(p->part, rows, s->keys + cell) && read_rest(s, w, &r, cell);
+    PartKeys keys = part_keys(p->part, rows);
+    bool any_ms = false;
+    for (uint32_t done = 0, n; done < rows->count; done += n, cell += n) {
+        n = weave_step(rows->count - done);
+        const FilterRows r = {p->part,       &p->part->lists[w->list], rows->first + done, n, block,
+                              s->keys + cell};
+        if (crew_gives_up(n) || !part_next_keys(&keys, n, s->keys + cell) ||
+            !read_rest(s, w, &r, cell))
+            return false;
+        any_ms |= s->list_has_ms;
+    }
+    s->list_has_ms = any_ms;
+    return true;
 }
 
 /* ---- one part of one block --------------------------------------------------------------------- */
@@ -429,7 +438,7 @@ static const uint32_t *weave(const Scanner *s, const PartScan *p, const uint32_t
     const uint32_t *from[PART_LISTS_MAX];
     for (uint32_t w = 0; w < p->wanted_count; w++)
         from[w] = source + cell_of[w];
-    kernels()->weave(s->woven.lists, total, from, p->wanted_count, target);
+    weave_values(s->woven.lists, total, from, p->wanted_count, target);
     return target;
 }
 
@@ -439,9 +448,9 @@ static bool weave_lists(Scanner *s, PartScan *p, uint32_t block, const uint32_t 
 {
     uint32_t first = 0;
     const uint32_t n = part_sequence_rows(p->part, block, &p->sequence_cursor, &first);
-    reserve_codes(s, n);
-    if (n == 0 || !part_read_sequence(p->part, p->sequence_cursor, s->codes) ||
-        kernels()->pick(s->codes, n, p->pick, s->woven.lists) != out->count)
+    reserve_lists(s, n);
+    if (n == 0 ||
+        !weave_read_lists(p->part, p->sequence_cursor, p->pick, out->count, s->woven.lists))
         return false;
     out->lists = s->woven.lists;
     out->keys = weave(s, p, cell_of, out->count, s->keys, s->woven.keys);
@@ -449,7 +458,7 @@ static bool weave_lists(Scanner *s, PartScan *p, uint32_t block, const uint32_t 
         out->bits = weave(s, p, cell_of, out->count, s->bits, s->woven.bits);
     if (needs_cells(s))
         out->cells = weave(s, p, cell_of, out->count, s->iota, s->woven.cells);
-    return true;
+    return !crew_gives_up(0);
 }
 
 Woven scan_take_rows(const Woven *w, const uint64_t *set, const WovenRoom *room)
@@ -514,16 +523,37 @@ uint32_t scan_week_second(const Scanner *s, const PartScan *p)
     return (uint32_t)((p->part->head->week_ms - s->base_ms) / 1000);
 }
 
-void scan_add_rows(Scanner *s, const PartScan *p, const Woven *w)
+static void add_some(Scanner *s, const PartScan *p, const Woven *w)
 {
     ScanRows *r = &s->found;
-    scan_reserve_rows(r, r->count + w->count, s->ask.prop_count);
     const uint32_t end = add_keys(r, p, w, scan_week_second(s, p));
     if (w->cells != NULL)
         add_values(s, r, w);
     else
         memset(r->ms + r->count, 0, (end - r->count) * sizeof *r->ms);
     r->count = end;
+}
+
+/* The rows behind the `done` first ones, as many as are looked at together. */
+static Woven woven_from(const Woven *w, uint32_t done)
+{
+    return (Woven){.count = weave_step(w->count - done),
+                   .keys = w->keys + done,
+                   .bits = w->bits == NULL ? NULL : w->bits + done,
+                   .lists = w->lists == NULL ? NULL : w->lists + done,
+                   .list = w->list,
+                   .cells = w->cells == NULL ? NULL : w->cells + done};
+}
+
+void scan_add_rows(Scanner *s, const PartScan *p, const Woven *w)
+{
+    scan_reserve_rows(&s->found, s->found.count + w->count, s->ask.prop_count);
+    for (uint32_t done = 0; done < w->count; done += WEAVE_STEP_ROWS) {
+        const Woven some = woven_from(w, done);
+        if (crew_gives_up(some.count))
+            return;
+        add_some(s, p, &some);
+    }
 }
 
 /* Milliseconds of lists that have none are made only when others have some. */
@@ -612,9 +642,6 @@ uint32_t scan_largest_code(const ScanView *view, const ScanAsk *ask, ScanProp pr
 
 /* ---- loose rows -------------------------------------------------------------------------------- */
 
-/* Nobody's block may hold a week of every shop: its rows come in stretches. */
-enum { LOOSE_ROWS = 1 << 16 };
-
 /* Where one select alone is unsure of the rows, its mask is made without the detour over bits. */
 static bool takes_mask(const Scanner *s, const Wanted *w)
 {
@@ -674,25 +701,17 @@ static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanL
     const PartRows rows = part_list_rows(p->part, list, block, &w->cursor);
     if (rows.count == 0)
         return;
-    if (rows.count > s->loose_cap) {
-        s->loose_cap = rows.count + rows.count / 2;
-        s->loose_keys =
-            regrown(s->loose_keys, (size_t)s->loose_cap + KERNEL_SLACK, sizeof *s->loose_keys);
-    }
-    reserve_cells(s, rows.count < LOOSE_ROWS ? rows.count : LOOSE_ROWS);
+    reserve_cells(s, weave_step(rows.count));
     s->dead = moved_dead(s->view->moved, block, p->part->generation, &s->last_dead);
     s->needs_bits = (w->selects != w->sure || s->dead != NULL) && !takes_mask(s, w);
-    bool good = part_read_keys(p->part, &rows, s->loose_keys);
-    for (uint32_t done = 0; good && done < rows.count; done += LOOSE_ROWS) {
-        const uint32_t left = rows.count - done;
-        const FilterRows at = {p->part,
-                               list,
-                               rows.first + done,
-                               left < LOOSE_ROWS ? left : LOOSE_ROWS,
-                               block,
-                               s->loose_keys + done};
+    PartKeys keys = part_keys(p->part, &rows);
+    bool good = true;
+    for (uint32_t done = 0, n; good && done < rows.count; done += n) {
+        n = weave_step(rows.count - done);
+        const FilterRows at = {p->part, list, rows.first + done, n, block, s->keys};
         s->has_ms = false;
-        good = read_rest(s, w, &at, 0) && (!takes_mask(s, w) || read_mask(s, w, &at));
+        good = !crew_gives_up(n) && part_next_keys(&keys, n, s->keys) && read_rest(s, w, &at, 0) &&
+               (!takes_mask(s, w) || read_mask(s, w, &at));
         if (good && s->dead != NULL)
             drop_dead(s, w, &at);
         if (good)
@@ -704,7 +723,7 @@ static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanL
 
 void scanner_loose(Scanner *s, uint32_t piece, ScanLooseFn fn, void *arg)
 {
-    for (uint32_t i = 0; i < s->part_count; i++)
+    for (uint32_t i = 0; i < s->part_count && !crew_gives_up(1); i++)
         for (uint32_t w = 0; w < s->parts[i].wanted_count; w++)
             loose_list(s, &s->parts[i], &s->parts[i].wanted[w], piece, fn, arg);
 }

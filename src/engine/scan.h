@@ -83,6 +83,11 @@ static inline int64_t scan_ms(const ScanBatch *b, uint32_t row)
     return (int64_t)b->rows[row].second * 1000 + (b->ms == NULL ? 0 : b->ms[row]);
 }
 
+static inline uint32_t scan_rows_of(const ScanBatch *b, uint32_t person)
+{
+    return b->from[person + 1] - b->from[person];
+}
+
 /* Rows by (person, time, arrival), as they lie in the parts.  A person may come again in the next stretch, then all of it
  * later. */
 typedef struct ScanStretch {
@@ -141,7 +146,7 @@ MUST_USE bool scan_values(const FilterRows *rows, ScanProp prop, FilterScratch *
 /* How many pieces the persons are cut into; each may be read by another Scanner. */
 uint32_t scan_pieces(const ScanView *view);
 
-/* The batch of one piece.  False when it has no rows.  Valid until the next call. */
+/* The batch of one piece.  False when it has no rows, or gives up (engine/crew.h).  Valid until the next call. */
 MUST_USE bool scanner_batch(Scanner *s, uint32_t piece, ScanBatch *out);
 
 /* The same rows in stretches of ascending time, which saves the grouping: for what can keep its state per

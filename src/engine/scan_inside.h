@@ -11,6 +11,7 @@
 #include "engine/order.h"
 #include "engine/overlap.h"
 #include "engine/scan.h"
+#include "engine/weave.h"
 
 /* What a scan wants of one list. */
 typedef struct Wanted {
@@ -54,16 +55,14 @@ struct Scanner {
     uint64_t damaged;
 
     /* of the part under way: rows of all wanted lists, one list behind the other */
-    uint32_t cell_cap, code_cap, spare_cap;
+    uint32_t cell_cap, list_cap, spare_cap;
     uint32_t *keys, *bits;
     WovenRoom woven, spare;
     uint32_t *cell_events;
     int64_t *cell_ms;
     int64_t *cell_values[SCAN_COLUMNS_MAX];
-    uint8_t *codes, *mask;
+    uint8_t *mask;
     uint32_t *iota;
-    uint32_t *loose_keys;
-    uint32_t loose_cap;
     TimedRow *timed; /* of one person, and as much room again */
     uint32_t timed_cap;
     FilterScratch filter;

@@ -26,11 +26,8 @@ static void scatter_more(Scanner *s, uint32_t from, uint32_t to)
         g->values[v][to] = f->values[v][from];
 }
 
-/* Counts, sums up, scatters: stable, so what was in order stays in order. */
-static void group_rows(Scanner *s)
+static void scatter_rows(Scanner *s, uint32_t from, uint32_t end)
 {
-    scan_reserve_rows(&s->grouped, s->found.count, s->ask.prop_count);
-    const uint32_t count = s->found.count;
     const uint16_t *const local = s->found.local;
     const ScanRow *const rows = s->found.rows;
     const uint16_t *const ms = s->found.ms;
@@ -38,12 +35,7 @@ static void group_rows(Scanner *s)
     uint16_t *const to_ms = s->grouped.ms;
     uint32_t *const at = s->from;
     const bool has_ms = s->has_ms, more = s->ask.wants_events || s->ask.prop_count > 0;
-    memset(at, 0, sizeof s->from);
-    for (uint32_t i = 0; i < count; i++)
-        at[local[i] + 1]++;
-    for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
-        at[p + 1] += at[p];
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = from; i < end; i++) {
         const uint32_t to = at[local[i]]++;
         to_rows[to] = rows[i];
         if (has_ms)
@@ -51,10 +43,31 @@ static void group_rows(Scanner *s)
         if (more)
             scatter_more(s, i, to);
     }
+}
+
+/* Counts, sums up, scatters: stable, so what was in order stays in order.  False: it gives up. */
+static bool group_rows(Scanner *s)
+{
+    scan_reserve_rows(&s->grouped, s->found.count, s->ask.prop_count);
+    const uint32_t count = s->found.count;
+    const uint16_t *const local = s->found.local;
+    uint32_t *const at = s->from;
+    memset(at, 0, sizeof s->from);
+    for (uint32_t i = 0; i < count; i++)
+        at[local[i] + 1]++;
+    for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
+        at[p + 1] += at[p];
+    for (uint32_t done = 0, n; done < count; done += n) {
+        n = weave_step(count - done);
+        if (crew_gives_up(n))
+            return false;
+        scatter_rows(s, done, done + n);
+    }
     s->grouped.count = count;
     /* Each at[p] is where person p ends now: one place up, it is where p + 1 starts. */
     memmove(at + 1, at, PART_BLOCK_PERSONS * sizeof *at);
     at[0] = 0;
+    return true;
 }
 
 static int64_t time_of(const Scanner *s, uint32_t row)
@@ -99,7 +112,7 @@ static void order_in_time(Scanner *s)
     for (uint32_t i = 0; i < PART_BLOCK_PERSONS; i += 64)
         for (uint64_t left = s->overlap.persons[i / 64]; left != 0; left &= left - 1) {
             const uint32_t p = i + (uint32_t)__builtin_ctzll(left);
-            if (s->from[p + 1] - s->from[p] > 1)
+            if (s->from[p + 1] - s->from[p] > 1 && !crew_gives_up(s->from[p + 1] - s->from[p]))
                 order_person(s, s->from[p], s->from[p + 1] - s->from[p]);
         }
 }
@@ -132,13 +145,14 @@ static void begin_rows(Scanner *s)
 bool scanner_batch(Scanner *s, uint32_t piece, ScanBatch *out)
 {
     begin_rows(s);
-    for (uint32_t i = 0; i < s->part_count; i++)
+    for (uint32_t i = 0; i < s->part_count && !crew_gives_up(1); i++)
         scan_part(s, &s->parts[i], piece);
-    if (s->found.count == 0)
+    if (s->found.count == 0 || !group_rows(s))
         return false;
-    group_rows(s);
     if (s->overlap.any)
         order_in_time(s);
+    if (crew_gives_up(0))
+        return false;
     list_persons(s, piece, out);
     return true;
 }
@@ -184,6 +198,24 @@ static void gather(Scanner *s, const Woven *w, ScanStretch *out)
     out->numbers = s->ask.prop_count > 1 ? room->values[1] : NULL;
 }
 
+/* A few at a time. */
+static void give(const ScanStretch *all, ScanStretchFn fn, void *arg)
+{
+    for (uint32_t done = 0; done < all->count; done += WEAVE_STEP_ROWS) {
+        ScanStretch some = *all;
+        some.count = weave_step(all->count - done);
+        some.keys += done;
+        some.bits = all->bits == NULL ? NULL : all->bits + done;
+        some.lists = all->lists == NULL ? NULL : all->lists + done;
+        some.ms = all->ms == NULL ? NULL : all->ms + done;
+        some.codes = all->codes == NULL ? NULL : all->codes + done;
+        some.numbers = all->numbers == NULL ? NULL : all->numbers + done;
+        if (crew_gives_up(some.count))
+            return;
+        fn(&some, arg);
+    }
+}
+
 /* Rows of one part go as they lie. */
 static void give_part(Scanner *s, const PartScan *p, const Woven *w, uint32_t piece,
                       ScanStretchFn fn, void *arg)
@@ -204,7 +236,7 @@ static void give_part(Scanner *s, const PartScan *p, const Woven *w, uint32_t pi
         stretch.lists = s->spare.lists;
     }
     gather(s, w, &stretch);
-    fn(&stretch, arg);
+    give(&stretch, fn, arg);
 }
 
 /* Rows that were put into order. */
@@ -212,21 +244,21 @@ static void give_rows(Scanner *s, uint32_t week_s, uint32_t piece, ScanStretchFn
 {
     const ScanRows *r = &s->grouped;
     scan_reserve_spare(s, r->count);
-    for (uint32_t i = 0; i < r->count; i++) {
+    for (uint32_t i = 0; i < r->count && !crew_gives_up_at(i); i++) {
         s->spare.keys[i] = (uint32_t)r->local[i] << PART_SECOND_BITS | (r->rows[i].second - week_s);
         s->spare.bits[i] = r->rows[i].selects;
     }
     for (uint32_t i = 0; s->ask.prop_count > 0 && i < r->count; i++)
         s->spare.cells[i] = code_of(r->values[0][i]);
-    fn(&(ScanStretch){.count = r->count,
-                      .first_person = piece << PART_BLOCK_BITS,
-                      .week_s = week_s,
-                      .keys = s->spare.keys,
-                      .bits = s->spare.bits,
-                      .ms = s->has_ms ? r->ms : NULL,
-                      .codes = s->ask.prop_count > 0 ? s->spare.cells : NULL,
-                      .numbers = s->ask.prop_count > 1 ? r->values[1] : NULL},
-       arg);
+    give(&(ScanStretch){.count = r->count,
+                        .first_person = piece << PART_BLOCK_BITS,
+                        .week_s = week_s,
+                        .keys = s->spare.keys,
+                        .bits = s->spare.bits,
+                        .ms = s->has_ms ? r->ms : NULL,
+                        .codes = s->ask.prop_count > 0 ? s->spare.cells : NULL,
+                        .numbers = s->ask.prop_count > 1 ? r->values[1] : NULL},
+         fn, arg);
 }
 
 enum { RANK_BITS = 20, WEEK_MS_BITS = 30 }; /* of a part among those of its week */
@@ -255,7 +287,7 @@ static void order_found(Scanner *s)
     ScanRows *const g = &s->grouped;
     scan_reserve_rows(g, f->count, s->ask.prop_count);
     (void)order_runs(s->timed, s->timed + f->count, f->count);
-    for (uint32_t i = 0; i < f->count; i++) {
+    for (uint32_t i = 0; i < f->count && !crew_gives_up_at(i); i++) {
         const uint32_t row = s->timed[i].row;
         g->local[i] = f->local[row];
         g->rows[i] = f->rows[row];
@@ -295,10 +327,14 @@ static void scan_week(Scanner *s, PartScan *parts, uint32_t count, uint32_t piec
         }
         scan_part(s, &parts[i], piece);
         time_rows(s, &parts[i], from, i);
+        if (crew_gives_up(s->found.count - from))
+            return;
     }
     const bool any = scan_read_part(s, &parts[largest], piece, &base);
     if (any && s->overlap.any)
         base = split_base(s, &parts[largest], &base, largest);
+    if (crew_gives_up(s->found.count))
+        return;
     if (s->found.count > 0) {
         order_found(s);
         give_rows(s, scan_week_second(s, parts), piece, fn, arg);
@@ -310,7 +346,7 @@ static void scan_week(Scanner *s, PartScan *parts, uint32_t count, uint32_t piec
 void scanner_stretches(Scanner *s, uint32_t piece, ScanStretchFn fn, void *arg)
 {
     CHECK(s->ask.prop_count <= 2);
-    for (uint32_t i = 0, end; i < s->part_count; i = end) {
+    for (uint32_t i = 0, end; i < s->part_count && !crew_gives_up(1); i = end) {
         end = scan_end_of_week(s, i);
         scan_week(s, s->parts + i, end - i, piece, fn, arg);
     }

@@ -9,6 +9,8 @@
  */
 #include "engine/segment_totals.h"
 
+#include "engine/ahead.h"
+
 #include <stdlib.h>
 
 static const int64_t DAY_MS = INT64_C(86400000);
@@ -217,7 +219,8 @@ static bool has_sequence(const Person *p, const Segment *leaf)
 {
     Ways w;
     w.steps = 0;
-    for (uint32_t row = p->from; row < p->to && w.steps < leaf->select_count; row++)
+    for (uint32_t row = p->from;
+         row < p->to && w.steps < leaf->select_count && !crew_gives_up_at(row); row++)
         take_step(leaf, p->b->rows[row].selects, time_at(p, row), &w);
     return w.steps == leaf->select_count;
 }
@@ -271,7 +274,7 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
         fill_piece(run->bits, piece, run->person_count);
     if (!scanner_batch(w->scanner, piece, &b))
         return;
-    for (uint32_t i = 0; i < b.person_count; i++) {
+    for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++) {
         const Person p = {&b, scanner_base_ms(w->scanner), b.from[i], b.from[i + 1]};
         put_bit(run->bits, b.persons[i], leaf_holds(w, &p, run->leaf));
     }
@@ -334,6 +337,11 @@ static Err run_leaf(Ctx *ctx, const Query *q, const Segment *leaf, size_t words,
 {
     if (leaf->select_count > SCAN_SELECTS_MAX)
         return fail(ctx, ERR_INVALID, "query.too_large", "%u steps", leaf->select_count);
+    const ScanAsk ask = {.selects = leaf->selects,
+                         .select_count = leaf->select_count,
+                         .props = leaf->props,
+                         .prop_count = leaf->prop_count};
+    TRY(ahead_of_scan(ctx, q, &ask, leaf->kind != SEGMENT_TESTS));
     const Person none = {0};
     LeafRun run = {.leaf = leaf, .person_count = q->view->person_count, .bits = bits};
     run.of_none = leaf_holds(NULL, &none, leaf);

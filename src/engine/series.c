@@ -3,6 +3,7 @@
  */
 #include "engine/series.h"
 
+#include "engine/ahead.h"
 #include "engine/scan_whole.h"
 
 #include <stdlib.h>
@@ -87,9 +88,15 @@ static void count_piece(uint32_t worker, uint32_t piece, void *arg)
 static Err count_all(Ctx *ctx, const Query *q, const Series *s, Counter *counters)
 {
     const ScanAsk ask = {.selects = s->ask.select, .select_count = 1};
+    TRY(ahead_of(ctx, q,
+                 &(AheadAsk){.selects = s->ask.select,
+                             .select_count = 1,
+                             .props = s->ask.breakdown,
+                             .prop_count = s->ask.breakdown_count,
+                             .ms = true}));
     for (uint32_t i = 0; i < crew_size(q->crew); i++) {
         counters[i].rows.series = s;
-        counters[i].counted.limit = QUERY_VALUES_MAX;
+        counters[i].counted.limit = query_share(q, QUERY_VALUES_MAX);
         counters[i].scanner = scanner_new(q->view, &ask);
     }
     TRY(query_pieces(ctx, q, QUERY_PERSONS, count_piece, counters));
@@ -121,7 +128,7 @@ Err series_find(Ctx *ctx, const Query *q, const SeriesAsk *ask, Series *out)
     const uint32_t size = crew_size(q->crew);
     Counter *counters = calloc(size, sizeof *counters);
     CHECK(counters != NULL);
-    const Err err = count_all(ctx, q, out, counters);
+    Err err = count_all(ctx, q, out, counters);
     for (uint32_t i = 0; i < size; i++) {
         tally_join(&out->all, &counters[i].counted);
         scanner_free(counters[i].scanner);
@@ -129,6 +136,8 @@ Err series_find(Ctx *ctx, const Query *q, const SeriesAsk *ask, Series *out)
         series_rows_free(&counters[i].rows);
     }
     free(counters);
+    if (err == ERR_OK && out->all.is_over)
+        err = query_too_many(ctx);
     series_choose(out);
     return err;
 }

@@ -32,7 +32,9 @@ Series series_of_nothing(const SeriesAsk *ask);
 /* The top ones of all that were counted. */
 void series_choose(Series *s);
 
-/* One pass over the events, when there is a breakdown; those of nobody do not count.  Errors: those of crew_run(); INTERNAL "events.part_damaged". */
+/* One pass over the events, when there is a breakdown; those of nobody do not count.  Errors: those of crew_run(); INVALID
+ * "query.too_large" with more than QUERY_VALUES_MAX combinations; INTERNAL "events.part_damaged".  *out is to be freed
+ * either way. */
 MUST_USE Err series_find(Ctx *ctx, const Query *q, const SeriesAsk *ask, Series *out);
 
 /* Instead, the same series as once before: each but "other", in their order; then whether that is one, too. */

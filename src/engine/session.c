@@ -7,6 +7,7 @@
  */
 #include "engine/session.h"
 
+#include "engine/ahead.h"
 #include "engine/buckets.h"
 #include "engine/tally.h"
 
@@ -136,7 +137,7 @@ static uint32_t session_end(const Sessions *s, const ScanBatch *b, uint32_t from
     const int64_t start_ms = scan_ms(b, from);
     uint32_t row = from + 1;
     while (row < to && scan_ms(b, row) - scan_ms(b, row - 1) <= s->gap_ms &&
-           scan_ms(b, row) - start_ms < SESSION_MS_MAX)
+           scan_ms(b, row) - start_ms < SESSION_MS_MAX && !crew_gives_up_at(row))
         row++;
     return row;
 }
@@ -150,9 +151,10 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     if (!scanner_batch(w->scanner, piece, &b))
         return;
     const int64_t base_ms = scanner_base_ms(w->scanner);
-    for (uint32_t i = 0; i < b.person_count; i++) {
+    for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++) {
         Session one = {.person = b.persons[i]};
-        for (one.from = b.from[i]; one.from < b.from[i + 1]; one.from = one.to) {
+        for (one.from = b.from[i]; one.from < b.from[i + 1] && !crew_gives_up(1);
+             one.from = one.to) {
             const int64_t start_ms = base_ms + scan_ms(&b, one.from);
             one.to = session_end(s, &b, one.from, b.from[i + 1]);
             if (start_ms < s->bounds[0] || start_ms >= s->bounds[s->bucket_count])
@@ -168,6 +170,7 @@ static Err run_pass(Ctx *ctx, SessionRun *run, SessionPass pass)
 {
     const uint32_t size = crew_size(run->q->crew);
     run->pass = pass;
+    TRY(ahead_of_scan(ctx, run->q, &run->ask, true));
     for (uint32_t i = 0; i < size; i++)
         run->workers[i].scanner = scanner_new(run->q->view, &run->ask);
     Err err = query_pieces(ctx, run->q, QUERY_PERSONS, take_piece, run);

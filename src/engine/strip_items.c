@@ -3,6 +3,7 @@
  */
 #include "engine/strip_items.h"
 
+#include "engine/crew.h"
 #include "engine/items.h"
 #include "engine/kernels.h"
 
@@ -127,8 +128,8 @@ bool item_strips_give(ItemStrips *x, const Strip *events, StripFn fn, void *arg)
     for (uint32_t from = 0, first = of.first; of.total > 0 && from < events->at.count;) {
         const Stretch s = next_stretch(x, from, events->at.count);
         const FilterRows at = items_rows(&events->at, of.items, first, s.items);
-        if (s.items > 0 && !give(x, events, s, &at, fn, arg))
-            return false;
+        if (crew_gives_up(s.items) || (s.items > 0 && !give(x, events, s, &at, fn, arg)))
+            return false; /* who gives up asks nobody whether it was damage */
         first += s.items;
         from = s.to;
     }

@@ -3,7 +3,7 @@
  */
 #include "engine/strip_items.h"
 
-#include "engine/kernels.h"
+#include "engine/crew.h"
 
 #include <stdlib.h>
 
@@ -24,8 +24,7 @@ struct Strips {
     Filter names;      /* of PART_REST, which holds several names */
     uint8_t *name_codes;
 
-    uint32_t *keys;
-    uint32_t key_cap;
+    uint32_t *keys; /* of one strip */
     StripCut *cuts;
     MovedDead *dead; /* of each block under way */
     uint32_t cut_cap, first_block;
@@ -75,6 +74,8 @@ Strips *strips_new(const ScanView *view, const StripAsk *ask)
     s->needs.keys |= ask->by_block;
     s->needs.block |= ask->by_block;
     s->items = ask->items == NULL ? NULL : item_strips_new(ask->items);
+    s->keys = malloc((STRIP_ROWS + KERNEL_SLACK) * sizeof *s->keys);
+    CHECK(s->keys != NULL);
     return s;
 }
 
@@ -98,16 +99,6 @@ uint64_t strips_damaged(const Strips *s)
 }
 
 /* ---- one list ------------------------------------------------------------------------------------ */
-
-static void reserve_keys(Strips *s, uint32_t n)
-{
-    if (n <= s->key_cap)
-        return;
-    s->key_cap = n;
-    free(s->keys);
-    s->keys = malloc(((size_t)n + KERNEL_SLACK) * sizeof *s->keys);
-    CHECK(s->keys != NULL);
-}
 
 static void reserve_cuts(Strips *s, uint32_t n)
 {
@@ -142,31 +133,35 @@ static ListRead list_read(const Strips *s, const StripList *l)
                       l->has_dead || s->ask.keys[l->part] || s->needs.keys};
 }
 
-/* Gathers rows up to STRIP_ROWS, or one block if that has more; the strip's first row in *first.  Gives how many
- * they are: 0 at the end.  *good: not damaged. */
-static uint32_t gather(Strips *s, const ListRead *r, StripList *l, uint32_t to, uint32_t *first,
-                       uint32_t *cuts, bool *good)
+/* Blocks whose rows go together: at most STRIP_ROWS, or one block that has more. */
+typedef struct Gathered {
+    uint32_t first, count; /* rows of the list */
+    uint32_t cuts;
+    PartKeys keys; /* of rows that are too many for one strip: these are not read yet */
+    bool good;     /* not damaged */
+} Gathered;
+
+/* The next ones; none at the end. */
+static Gathered gather(Strips *s, const ListRead *r, StripList *l, uint32_t to)
 {
     const PartDir *dir = r->part->dir + r->list->first_dir;
-    uint32_t count = 0;
-    *cuts = 0;
-    *good = true;
+    Gathered g = {.good = true};
     for (; l->cursor < r->list->dir_count && dir[l->cursor].block < to; l->cursor++) {
         const uint32_t block = dir[l->cursor].block;
         const PartRows rows = part_list_rows(r->part, r->list, block, &l->cursor);
-        if (count > 0 && (s->needs.block || count + rows.count > STRIP_ROWS))
+        if (g.count > 0 && (s->needs.block || g.count + rows.count > STRIP_ROWS))
             break;
-        if (count == 0)
-            *first = rows.first;
-        s->cuts[(*cuts)++] = (StripCut){count, block};
-        if (r->keys) {
-            reserve_keys(s, rows.count < STRIP_ROWS ? STRIP_ROWS : rows.count);
-            *good = *good && part_read_keys(r->part, &rows, s->keys + count);
-        }
-        count += rows.count;
+        if (g.count == 0)
+            g.first = rows.first;
+        s->cuts[g.cuts++] = (StripCut){g.count, block};
+        if (rows.count > STRIP_ROWS)
+            g.keys = part_keys(r->part, &rows);
+        else if (r->keys)
+            g.good = g.good && part_read_keys(r->part, &rows, s->keys + g.count);
+        g.count += rows.count;
     }
-    s->cuts[*cuts] = (StripCut){count, to};
-    return count;
+    s->cuts[g.cuts] = (StripCut){g.count, to};
+    return g;
 }
 
 static void fill_set(uint64_t *set, uint32_t n)
@@ -205,42 +200,65 @@ static bool find_set(Strips *s, const ListRead *r, const Strip *strip)
     return true;
 }
 
-static void read_list(Strips *s, StripList *l, uint32_t from, uint32_t to, StripFn fn, void *arg)
+typedef struct Taker {
+    StripFn fn;
+    void *arg;
+} Taker;
+
+/* The `some` rows of what was gathered behind the `done` first ones.  False: damaged. */
+static bool give_strip(Strips *s, const StripList *l, const ListRead *r, const Gathered *g,
+                       uint32_t done, uint32_t some, const Taker *to)
+{
+    const bool is_all = r->filter == NULL && r->names == NULL && !r->has_dead;
+    const Strip strip = {
+        .at = {r->part, r->list, g->first + done, some, s->cuts[0].block, r->keys ? s->keys : NULL},
+        .part = l->part,
+        .set = is_all ? NULL : s->set,
+        .cuts = s->cuts,
+        .cut_count = g->cuts};
+    if (!is_all && !find_set(s, r, &strip))
+        return false;
+    if (s->items != NULL)
+        return item_strips_give(s->items, &strip, to->fn, to->arg);
+    to->fn(&strip, to->arg);
+    return true;
+}
+
+/* One block that has more rows than a strip: nobody's may have those of all shops.  False: damaged. */
+static bool give_block(Strips *s, const StripList *l, const ListRead *r, Gathered *g,
+                       const Taker *to)
+{
+    for (uint32_t done = 0, some; done < g->count && !crew_gives_up(STRIP_ROWS); done += some) {
+        some = g->count - done < STRIP_ROWS ? g->count - done : STRIP_ROWS;
+        s->cuts[1].row = some;
+        if ((r->keys && !part_next_keys(&g->keys, some, s->keys)) ||
+            !give_strip(s, l, r, g, done, some, to))
+            return false;
+    }
+    return true;
+}
+
+static void read_list(Strips *s, StripList *l, uint32_t from, uint32_t to, const Taker *taker)
 {
     const ListRead r = list_read(s, l);
-    const bool is_all = r.filter == NULL && r.names == NULL && !r.has_dead;
     (void)part_list_rows(r.part, r.list, from, &l->cursor);
-    uint32_t first = 0, cuts = 0, count;
-    bool good;
-    while ((count = gather(s, &r, l, to, &first, &cuts, &good)) > 0) {
-        for (uint32_t done = 0; good && done < count; done += STRIP_ROWS) {
-            const uint32_t some = count - done < STRIP_ROWS ? count - done : STRIP_ROWS;
-            if (count > STRIP_ROWS) /* of one block */
-                s->cuts[1].row = some;
-            const Strip strip = {.at = {r.part, r.list, first + done, some, s->cuts[0].block,
-                                        r.keys ? s->keys + done : NULL},
-                                 .part = l->part,
-                                 .set = is_all ? NULL : s->set,
-                                 .cuts = s->cuts,
-                                 .cut_count = cuts};
-            good = is_all || find_set(s, &r, &strip);
-            if (good && s->items != NULL)
-                good = item_strips_give(s->items, &strip, fn, arg);
-            else if (good)
-                fn(&strip, arg);
-        }
-        s->damaged += good ? 0 : count;
+    for (Gathered g; (g = gather(s, &r, l, to)).count > 0 && !crew_gives_up(g.count);) {
+        const bool good =
+            g.good && (g.count > STRIP_ROWS ? give_block(s, l, &r, &g, taker)
+                                            : give_strip(s, l, &r, &g, 0, g.count, taker));
+        s->damaged += good ? 0 : g.count;
     }
 }
 
 void strips_read(Strips *s, uint32_t from, uint32_t to, StripFn fn, void *arg)
 {
+    const Taker taker = {fn, arg};
     reserve_cuts(s, to - from + 1);
     s->first_block = from;
     for (uint32_t i = 0; i < to - from; i++)
         s->dead[i].is_known = false;
     for (uint32_t i = 0; i < s->list_count; i++)
-        read_list(s, &s->lists[i], from, to, fn, arg);
+        read_list(s, &s->lists[i], from, to, &taker);
 }
 
 /* ---- values -------------------------------------------------------------------------------------- */

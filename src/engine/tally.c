@@ -3,6 +3,8 @@
  */
 #include "engine/tally.h"
 
+#include "engine/crew.h"
+
 #include <stdlib.h>
 
 /* One round for all three: they are multiplied by odd numbers first, so that none hides another.  It is done for every
@@ -85,7 +87,7 @@ uint32_t tally_number(Tally *t, const TallyKey *key)
 void tally_join(Tally *into, const Tally *from)
 {
     into->is_over = into->is_over || from->is_over;
-    for (uint32_t i = 0; i < from->count; i++)
+    for (uint32_t i = 0; i < from->count && !crew_gives_up_at(i); i++)
         tally_add(into, from->at[i].key, from->at[i].count);
 }
 

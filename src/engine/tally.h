@@ -75,7 +75,7 @@ static inline void tally_add_person(Tally *t, TallyKey key, uint32_t person)
     t->at[number].count++;
 }
 
-/* Adds all of `from`, whose persons are others. */
+/* Adds all of `from`, whose persons are others.  Gives up as engine/crew.h says. */
 void tally_join(Tally *into, const Tally *from);
 
 /* By count, descending, then by key.  Numbers are others then: nothing may be added or found any more. */

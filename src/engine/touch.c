@@ -3,6 +3,7 @@
  */
 #include "engine/touch_last.h"
 
+#include "engine/ahead.h"
 #include "engine/kernels.h"
 #include "engine/tally.h"
 
@@ -182,7 +183,7 @@ static void convert(TouchWorker *w, const ScanBatch *b, const uint32_t *touches,
     const uint32_t some = n < TOUCH_SHARED_MAX ? n : TOUCH_SHARED_MAX;
     if (earn(&w->total, worth, w->total.conversions + 1))
         ask_who(w, TOUCH_BAR_TOTAL);
-    if (n == 0) {
+    if (n == 0 || crew_gives_up(some)) {
         if (earn(&w->direct, worth, w->total.conversions))
             ask_who(w, TOUCH_BAR_DIRECT);
         return;
@@ -231,7 +232,7 @@ static void take_person(TouchWorker *w, const ScanBatch *b, uint32_t from, uint3
     const Touch *t = w->run->t;
     uint32_t first = 0, end = 0; /* of the touches that may still earn something */
     reserve_touches(w, to - from);
-    for (uint32_t row = from; row < to; row++) {
+    for (uint32_t row = from; row < to && !crew_gives_up_at(row); row++) {
         const uint32_t is = b->rows[row].selects;
         while (first < end && scan_ms(b, row) - scan_ms(b, w->touches[first]) > t->look_back_ms)
             first++;
@@ -281,7 +282,7 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     }
     if (!scanner_batch(w->scanner, piece, &b))
         return;
-    for (uint32_t i = 0; i < b.person_count; i++) {
+    for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++) {
         w->person = b.persons[i];
         take_person(w, &b, b.from[i], b.from[i + 1]);
     }
@@ -389,6 +390,7 @@ static Err give_result(Ctx *ctx, const TouchRun *run, TouchResult *out)
 
 static Err run_touch(Ctx *ctx, TouchRun *run)
 {
+    TRY(ahead_of_scan(ctx, run->q, &run->ask, true));
     TRY(query_pieces(ctx, run->q, QUERY_ALL, take_piece, run));
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
         if (run->workers[i].is_damaged || scanner_damaged(run->workers[i].scanner) > 0)

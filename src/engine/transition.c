@@ -8,6 +8,7 @@
  */
 #include "engine/path.h"
 
+#include "engine/ahead.h"
 #include "engine/bits.h"
 #include "engine/kernels.h"
 #include "engine/tally.h"
@@ -101,7 +102,8 @@ static void keep_last(TransitionWorker *w, Walker *walker, const WalkRows *r, ui
 static void leave_out_far(Walker *walker, const uint32_t *at_gap, uint32_t count, uint16_t none,
                           uint16_t *pairs)
 {
-    for (uint32_t i = 0; i < count; i++)
+    enum { MS_ROWS = 64 }; /* as much work as the milliseconds of two */
+    for (uint32_t i = 0; i < count && !crew_gives_up(MS_ROWS); i++)
         if (walker_ms(walker, at_gap[i]) > walker_ms(walker, at_gap[i] - 1))
             pairs[at_gap[i]] = none;
 }
@@ -165,7 +167,7 @@ static void walk_week(TransitionWorker *w, Walker *walker, const WalkWeek *week,
     reserve_rows(w, rows.count);
     count_neighbours(w, walker, &rows);
     const uint32_t edges = find_edges(w, &rows);
-    for (uint32_t i = 0; i < edges; i++) {
+    for (uint32_t i = 0; i < edges && !crew_gives_up(1); i++) {
         look_back(w, walker, &rows, w->rows[i], week->view.parts[0]->head->week_ms);
         keep_last(w, walker, &rows, w->rows[i], week->view.parts[0]->head->week_ms);
     }
@@ -185,9 +187,9 @@ static void scan_week(TransitionWorker *w, Scanner *scanner, uint32_t piece)
     if (!scanner_batch(scanner, piece, &b))
         return;
     const int64_t base_ms = scanner_base_ms(scanner);
-    for (uint32_t i = 0; i < b.person_count; i++) {
+    for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++) {
         Last *last = &w->last[b.persons[i] % PART_BLOCK_PERSONS];
-        for (uint32_t row = b.from[i]; row < b.from[i + 1]; row++) {
+        for (uint32_t row = b.from[i]; row < b.from[i + 1] && !crew_gives_up_at(row); row++) {
             const int64_t at_ms = base_ms + scan_ms(&b, row);
             if (at_ms - last->at_ms <= w->run->t->gap_ms) {
                 count_pair(w, last->event, b.events[row]);
@@ -206,7 +208,7 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     TransitionWorker *w = &run->workers[worker];
     for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
         w->last[p].at_ms = NEVER;
-    for (uint32_t i = 0; i < run->week_count; i++) {
+    for (uint32_t i = 0; i < run->week_count && !crew_gives_up(1); i++) {
         if (w->walkers[i] != NULL)
             walk_week(w, w->walkers[i], &run->weeks[i], piece);
         else
@@ -262,6 +264,8 @@ static void close_worker(TransitionWorker *w)
 
 static Err run_pieces(Ctx *ctx, TransitionRun *run)
 {
+    const ScanAsk ask = {.selects = &run->t->of, .select_count = 1};
+    TRY(ahead_of_scan(ctx, run->q, &ask, true));
     TRY(query_pieces(ctx, run->q, QUERY_PERSONS, take_piece, run));
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
         if (is_damaged(&run->workers[i]))

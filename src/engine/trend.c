@@ -6,6 +6,7 @@
  */
 #include "engine/trend_inside.h"
 
+#include "engine/ahead.h"
 #include "engine/bits.h"
 
 #include <stdlib.h>
@@ -46,6 +47,19 @@ static uint32_t blocks_of(const TrendRun *run)
     return blocks > run->first_block ? blocks - run->first_block : 0;
 }
 
+/* Different ones, of all cells; all workers together may have QUERY_VALUE_CELLS_MAX. */
+static uint32_t values_of_worker(const Query *q)
+{
+    return QUERY_VALUE_CELLS_MAX / crew_size(q->crew);
+}
+
+/* Fewer blocks at a time, so that the persons of a piece fit, each in every cell. */
+static bool persons_may_fit(const TrendRun *run)
+{
+    const uint64_t most = (uint64_t)run->strip_blocks * PART_BLOCK_PERSONS * trend_cells(run);
+    return !trend_is_per_person(run->t) || most <= values_of_worker(run->q) / 2;
+}
+
 static void choose_strips(TrendRun *run)
 {
     const bool flags = trend_flags_persons(run->t) && !run->counting;
@@ -56,7 +70,8 @@ static void choose_strips(TrendRun *run)
     run->strip_blocks = blocks_of(run) / (crew_size(run->q->crew) * PIECES_PER_THREAD);
     if (run->strip_blocks > most)
         run->strip_blocks = most;
-    while (flags && run->strip_blocks > 1 && run->strip_blocks * bytes > FLAG_BYTES_GOOD)
+    while (run->strip_blocks > 1 &&
+           ((flags && run->strip_blocks * bytes > FLAG_BYTES_GOOD) || !persons_may_fit(run)))
         run->strip_blocks /= 2;
     if (run->strip_blocks == 0)
         run->strip_blocks = 1;
@@ -82,10 +97,29 @@ static bool asks_of_changes(const Trend *t)
     return asks;
 }
 
+static Err read_ahead(Ctx *ctx, const TrendRun *run)
+{
+    const Trend *t = run->t;
+    ScanProp props[QUERY_BREAKDOWNS_MAX + 1];
+    uint32_t count = 0;
+    for (; count < t->breakdown_count; count++)
+        props[count] = t->breakdown[count];
+    if (trend_has_number(t) && !run->counting)
+        props[count++] = t->number;
+    return ahead_of(ctx, run->q,
+                    &(AheadAsk){.selects = &run->select,
+                                .select_count = 1,
+                                .props = props,
+                                .prop_count = count,
+                                .items = t->items,
+                                .keys = run->keys});
+}
+
 static Err run_pass(Ctx *ctx, TrendRun *run)
 {
     const uint32_t size = crew_size(run->q->crew);
     choose_keys(run);
+    TRY(read_ahead(ctx, run));
     for (uint32_t i = 0; i < size; i++)
         run->workers[i].strips =
             strips_new(run->q->view, &(StripAsk){.select = &run->select,
@@ -186,10 +220,37 @@ static void open_codes(TrendRun *run)
         run->codes > 0 && adds_up(run->t) && (size_t)run->codes * run->stride <= CELLS_GOOD;
 }
 
-/* The workers' counts together say which series there are. */
-static void join_counts(TrendRun *run)
+/* What is done behind the pieces by one thread, as a piece of its own where it may take long. */
+typedef struct Joining {
+    TrendRun *run;
+    CellSums *seen;
+    bool is_over;
+} Joining;
+
+static Err join_alone(Ctx *ctx, Joining *j, void (*piece)(uint32_t, uint32_t, void *))
 {
-    Tally *all = &run->chosen.all;
+    const Query *q = j->run->q;
+    uint64_t entries = 0;
+    for (uint32_t i = 0; i < crew_size(q->crew); i++)
+        entries += j->run->workers[i].counted.count + j->run->workers[i].seen.count;
+    if (entries <
+        CREW_LOOK_ROWS / 4) { /* most have few: it is done before another thread wakes up */
+        piece(0, 0, j);
+        return ERR_OK;
+    }
+    return crew_run(
+        ctx, q->crew,
+        &(CrewJob){
+            .pieces = 1, .piece = piece, .arg = j, .until_us = q->until_us, .stop = q->stop});
+}
+
+/* The workers' counts together say which series there are. */
+static void join_all_counts(uint32_t worker, uint32_t piece, void *arg)
+{
+    (void)worker, (void)piece;
+    const Joining *j = arg;
+    const TrendRun *run = j->run;
+    Tally *all = &j->run->chosen.all;
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
         const TrendWorker *w = &run->workers[i];
         tally_join(all, &w->counted);
@@ -197,7 +258,13 @@ static void join_counts(TrendRun *run)
             if (w->code_counts[code] > 0)
                 tally_add(all, (TallyKey){{value_of_code(code)}}, w->code_counts[code]);
     }
-    series_choose(&run->chosen);
+    series_choose(&j->run->chosen);
+}
+
+static Err join_counts(Ctx *ctx, TrendRun *run)
+{
+    TRY(join_alone(ctx, &(Joining){.run = run}, join_all_counts));
+    return run->chosen.all.is_over ? query_too_many(ctx) : ERR_OK;
 }
 
 static Err count_first(Ctx *ctx, TrendRun *run)
@@ -235,19 +302,29 @@ static void show_codes(Ctx *ctx, TrendRun *run)
 
 /* ---- the result ---------------------------------------------------------------------------------- */
 
-static Err join_seen(Ctx *ctx, TrendRun *run, CellSums *all)
+static void join_all_seen(uint32_t worker, uint32_t piece, void *arg)
 {
-    bool overflowed = false;
-    all->max = QUERY_VALUE_CELLS_MAX;
-    for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
-        TrendWorker *w = &run->workers[i];
-        overflowed = overflowed || w->persons.is_full;
-        cell_sums_join(all, &w->seen);
+    (void)worker, (void)piece;
+    Joining *j = arg;
+    j->seen->max = QUERY_VALUE_CELLS_MAX;
+    for (uint32_t i = 0; i < crew_size(j->run->q->crew); i++) {
+        TrendWorker *w = &j->run->workers[i];
+        j->is_over = j->is_over || w->persons.is_full;
+        cell_sums_join(j->seen, &w->seen);
         cell_sums_free(&w->seen);
     }
-    cell_sums_settle(all);
-    if (all->is_full || overflowed)
-        return fail(ctx, ERR_INVALID, "query.too_large", "too many different values, or too large");
+    cell_sums_settle(j->seen);
+}
+
+static Err join_seen(Ctx *ctx, TrendRun *run, CellSums *all)
+{
+    Joining j = {.run = run, .seen = all};
+    TRY(join_alone(ctx, &j, join_all_seen));
+    if (all->is_full || j.is_over)
+        return fail_field(
+            ctx, "", "query.too_large",
+            "too many different values, or too large ones: fewer series, longer buckets, "
+            "or ask of fewer events");
     return ERR_OK;
 }
 
@@ -344,7 +421,7 @@ static Err find_series(Ctx *ctx, TrendRun *run)
         return ERR_OK;
     }
     TRY(count_first(ctx, run));
-    join_counts(run);
+    TRY(join_counts(ctx, run));
     show_series(ctx, run);
     return ERR_OK;
 }
@@ -360,7 +437,7 @@ static Err run_trend(Ctx *ctx, TrendRun *run, CellSums *seen, TrendResult *out)
     for (uint32_t i = 0; run->in_one_pass && i < crew_size(run->q->crew); i++)
         trend_end_counting(&run->workers[i]);
     if (run->in_one_pass)
-        join_counts(run);
+        TRY(join_counts(ctx, run));
     TRY(join_seen(ctx, run, seen));
     if (is_broken_down)
         give_series(ctx, run, seen, out);
@@ -389,9 +466,9 @@ static void open_run(Ctx *ctx, TrendRun *run)
     CHECK(run->workers != NULL);
     for (uint32_t i = 0; i < crew_size(q->crew); i++) {
         run->workers[i].run = run;
-        run->workers[i].counted.limit = QUERY_VALUES_MAX;
-        run->workers[i].seen.max = QUERY_VALUE_CELLS_MAX / crew_size(q->crew);
-        run->workers[i].persons.max = QUERY_VALUE_CELLS_MAX;
+        run->workers[i].counted.limit = query_share(q, QUERY_VALUES_MAX);
+        run->workers[i].seen.max = values_of_worker(q);
+        run->workers[i].persons.max = values_of_worker(q);
         trend_open_worker(&run->workers[i]);
     }
 }

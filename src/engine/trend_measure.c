@@ -308,14 +308,25 @@ static void give_percentile(const CellSum *entries, uint32_t n, uint32_t bps, Tr
     *of = BPS;
 }
 
-/* The entries are sorted by cell. */
+/* The entries are sorted by cell: the first one of this cell, or behind it. */
+static uint32_t first_of_cell(const CellSums *seen, uint32_t cell)
+{
+    uint32_t low = 0, high = seen->count;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (seen->at[middle].cell < cell)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 static void give_seen(const TrendRun *run, const CellSums *seen, uint32_t series, TrendSum *cells,
                       uint64_t *of)
 {
     const uint32_t from = series * run->stride + 1;
-    uint32_t at = 0;
-    while (at < seen->count && seen->at[at].cell < from)
-        at++;
+    uint32_t at = first_of_cell(seen, from);
     for (uint32_t b = 0; b < run->t->bucket_count; b++) {
         uint32_t n = 0;
         while (at + n < seen->count && seen->at[at + n].cell == from + b)

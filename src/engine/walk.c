@@ -9,6 +9,7 @@
 #include "engine/kernels.h"
 #include "engine/order.h"
 #include "engine/overlap.h"
+#include "engine/weave.h"
 
 #include <stdlib.h>
 
@@ -48,8 +49,7 @@ struct Walker {
     uint32_t base; /* the largest of them */
     uint64_t damaged;
 
-    uint32_t row_cap, sequence_cap;
-    uint8_t *sequence;
+    uint32_t row_cap;
     uint32_t *raw; /* keys, list by list */
     uint32_t raw_count;
     WalkRoom rows;   /* those that are given */
@@ -212,10 +212,10 @@ void walker_free(Walker *w)
         return;
     for (uint32_t i = 0; i < w->ask.part_count; i++)
         free(w->parts[i].lists);
-    void *const buffers[] = {w->parts,       w->sequence,       w->raw,
-                             w->rows.keys,   w->rows.codes,     w->rows.origin,
-                             w->beside.keys, w->beside.codes,   w->beside.origin,
-                             w->timed,       w->instant.before, w->instant.seen};
+    void *const buffers[] = {w->parts,          w->raw,           w->rows.keys,
+                             w->rows.codes,     w->rows.origin,   w->beside.keys,
+                             w->beside.codes,   w->beside.origin, w->timed,
+                             w->instant.before, w->instant.seen};
     for (size_t i = 0; i < ARRAY_LEN(buffers); i++)
         free(buffers[i]);
     filter_scratch_free(&w->scratch);
@@ -258,14 +258,6 @@ static void reserve_rows(Walker *w, uint32_t n)
         reserve_room(&w->beside, w->row_cap, true);
 }
 
-static void reserve_sequence(Walker *w, uint32_t n)
-{
-    if (n <= w->sequence_cap)
-        return;
-    w->sequence_cap = n + n / 2;
-    w->sequence = longer(w->sequence, w->sequence_cap, 1);
-}
-
 /* ---- one part ------------------------------------------------------------------------------------ */
 
 /* Rows of a part and block: where they go. */
@@ -279,17 +271,16 @@ static bool read_codes(Walker *w, WalkPart *p, uint32_t block, WalkTo to, uint32
 {
     uint32_t first = 0;
     const uint32_t n = part_sequence_rows(p->part, block, &p->sequence_cursor, &first);
-    reserve_sequence(w, n);
     reserve_rows(w, to.at + n); /* as much may be written */
-    return n > 0 && part_read_sequence(p->part, p->sequence_cursor, w->sequence) &&
-           kernels()->pick(w->sequence, n, p->pick, to.room->codes + to.at) == count;
+    return n > 0 &&
+           weave_read_lists(p->part, p->sequence_cursor, p->pick, count, to.room->codes + to.at);
 }
 
 static bool read_keys(Walker *w, const WalkPart *p)
 {
     for (uint32_t code = 0; code < w->ask.code_count; code++) {
         const WalkList *l = &p->lists[code];
-        if (l->rows.count > 0 && !part_read_keys(p->part, &l->rows, w->raw + l->at))
+        if (l->rows.count > 0 && !weave_read_keys(p->part, &l->rows, w->raw + l->at))
             return false;
     }
     return true;
@@ -301,7 +292,7 @@ static void weave_keys(Walker *w, const WalkPart *p, WalkTo to, uint32_t count)
     _Static_assert((int)WALK_NONE == (int)KERNEL_PICK_NONE, "what takes no part is not picked");
     for (uint32_t code = 0; code < w->ask.code_count; code++)
         from[code] = w->raw + p->lists[code].at;
-    kernels()->weave(to.room->codes + to.at, count, from, w->ask.code_count, to.room->keys + to.at);
+    weave_values(to.room->codes + to.at, count, from, w->ask.code_count, to.room->keys + to.at);
 }
 
 /* Rows of persons who were moved elsewhere are left out.  How many stay. */
@@ -338,7 +329,7 @@ static uint32_t add_part(Walker *w, WalkPart *p, uint32_t block, WalkTo to)
         return 0;
     }
     weave_keys(w, p, to, count);
-    return drop_dead(w, p->part, block, to, count);
+    return crew_gives_up(0) ? 0 : drop_dead(w, p->part, block, to, count);
 }
 
 /* ---- several parts ------------------------------------------------------------------------------- */
@@ -492,13 +483,14 @@ enum { MANY_ROWS = 1024 }; /* below, dealing costs more than it saves */
 /* The rows beside, behind the `kept` ones: by person and second, then part, and where that does not tell, time. */
 static void order_beside(Walker *w, uint32_t kept, uint32_t count)
 {
+    enum { INSTANT_ROWS = 64 }; /* as much work as the milliseconds of one */
     const WalkRoom *to = &w->rows;
     reserve_timed(w, count);
     if (count < MANY_ROWS)
         order_seconds(w, count, kept);
     else
         deal_beside(w, kept, count);
-    for (uint32_t i = kept, end; i < kept + count; i = end) {
+    for (uint32_t i = kept, end; i < kept + count && !crew_gives_up(INSTANT_ROWS); i = end) {
         for (end = i + 1; end < kept + count && to->keys[end] == to->keys[i]; end++) {
         }
         if (to->origin[i] != to->origin[end - 1])
@@ -544,6 +536,8 @@ bool walker_rows(Walker *w, uint32_t piece, WalkRows *out)
         order_beside(w, kept, beside);
         w->given_origin = w->rows.origin;
     }
+    if (crew_gives_up(kept + beside))
+        return false;
     w->given = (WalkRows){kept + beside, w->rows.keys, w->rows.codes};
     cut_rows(w);
     *out = w->given;

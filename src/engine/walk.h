@@ -67,8 +67,8 @@ typedef struct Walker Walker;
 Walker *walker_new(const WalkAsk *ask);
 void walker_free(Walker *w); /* NULL is nothing to do */
 
-/* The rows of one piece (scan_pieces()); pieces ascend.  False when there are none, or they are damaged.  Valid
- * until the next call. */
+/* The rows of one piece (scan_pieces()); pieces ascend.  False when there are none, they are damaged, or it gives up
+ * (engine/crew.h).  Valid until the next call. */
 MUST_USE bool walker_rows(Walker *w, uint32_t piece, WalkRows *out);
 
 /* How many milliseconds behind its second this row of the last answer is. */

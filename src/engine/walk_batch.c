@@ -3,6 +3,8 @@
  */
 #include "engine/walk_batch.h"
 
+#include "engine/crew.h"
+
 #include <stdlib.h>
 
 typedef struct BatchWeek {
@@ -122,7 +124,7 @@ static uint32_t read_weeks(WalkBatcher *b, uint32_t piece)
 /* Stable: weeks ascend, and so do the rows of a person in each. */
 static void scatter_week(WalkBatcher *b, const BatchWeek *week)
 {
-    for (uint32_t row = 0; row < week->rows.count; row++) {
+    for (uint32_t row = 0; row < week->rows.count && !crew_gives_up_at(row); row++) {
         const uint32_t key = week->rows.keys[row];
         const uint8_t code = week->rows.codes[row];
         const uint32_t to = b->at[key >> PART_SECOND_BITS]++;
@@ -153,7 +155,7 @@ static void list_persons(WalkBatcher *b, uint32_t piece, ScanBatch *out)
 bool walk_batch(WalkBatcher *b, uint32_t piece, ScanBatch *out)
 {
     const uint32_t count = read_weeks(b, piece);
-    if (count == 0)
+    if (count == 0 || crew_gives_up(count))
         return false;
     reserve(b, count);
     for (uint32_t p = 0; p < PART_BLOCK_PERSONS; p++)
@@ -161,7 +163,7 @@ bool walk_batch(WalkBatcher *b, uint32_t piece, ScanBatch *out)
     for (uint32_t i = 0; i < b->week_count; i++)
         scatter_week(b, &b->weeks[i]);
     list_persons(b, piece, out);
-    return true;
+    return !crew_gives_up(0);
 }
 
 int64_t walk_batch_ms(const WalkBatcher *b, uint32_t row)

@@ -20,6 +20,8 @@
 #include "base/ctx.h"
 #include "base/queue.h"
 
+#include <stdatomic.h>
+
 typedef struct HttpServer HttpServer;
 typedef struct HttpExchange HttpExchange;
 
@@ -67,7 +69,11 @@ struct HttpExchange {
     int64_t started_us; /* monotonic */
     int loop;           /* whose thread runs the handler: 0 ... loops - 1 */
     const struct HttpRoute *route;
-    void *user; /* the handler's own, e.g. the running request */
+    void *user;   /* the handler's own, e.g. the running request */
+    bool watched; /* the handler sets it before HTTP_LATER: it wants to know of `left` */
+    atomic_bool
+        left; /* nobody waits for the reply: the client has closed its side, or the server stops.  Looked at
+                         ten times a second; http_finish() is due all the same */
     /* below: http's own */
     QueueNode node;
     struct HttpConn *conn;

@@ -3,7 +3,8 @@
  *
  * The library's own timeout starts again with every byte, so a client that sends one byte a second
  * holds a socket for ever.  Here every phase has one absolute deadline; a socket past it is shut
- * down, which the library then sees as the end of the connection.
+ * down, which the library then sees as the end of the connection.  A suspended connection the library does not look at:
+ * here it is asked whether its client is still there.
  * Threads: everything on the loop's thread, but for the table of clients, which has a lock.
  */
 #include "http/http_internal.h"
@@ -13,6 +14,7 @@
 #include "base/rand.h"
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -208,12 +210,31 @@ void http_conn_set_deadline(HttpConn *c, int within_ms, uint64_t extra_bytes)
     c->deadline_us = c->loop->now_us + (within_ms + extra_ms) * 1000;
 }
 
+/* A client that only sends no more, and listens, looks the same: none does so with HTTP. */
+static bool has_hung_up(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+    return poll(&p, 1, 0) == 1 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
+/* While a handler of its own thread works for it. */
+static void look_who_left(HttpConn *c)
+{
+    const bool stops =
+        atomic_load_explicit(&c->loop->server->stop_until_us, memory_order_relaxed) != 0;
+    if (c->phase != HTTP_PHASE_LATER || c->finished || !c->x->watched || atomic_load(&c->x->left))
+        return;
+    if (stops || has_hung_up(c->fd))
+        atomic_store(&c->x->left, true);
+}
+
 void http_conn_cut_overdue(HttpLoop *l)
 {
     if (l->now_us - l->tick_us < TICK_US)
         return;
     l->tick_us = l->now_us;
     for (HttpConn *c = l->conns; c != NULL; c = c->next) {
+        look_who_left(c);
         if (l->now_us < c->deadline_us)
             continue;
         if (c->phase != HTTP_PHASE_IDLE)

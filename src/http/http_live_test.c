@@ -66,6 +66,13 @@ static HttpWhen on_hold(HttpExchange *x)
     return HTTP_LATER;
 }
 
+/* Like a question: who asks for it may leave. */
+static HttpWhen on_watch(HttpExchange *x)
+{
+    x->watched = true;
+    return on_hold(x);
+}
+
 static HttpWhen on_gate(HttpExchange *x)
 {
     atomic_fetch_add(&at_gate, 1);
@@ -110,6 +117,7 @@ static const HttpRoute ROUTES[] = {
     {HTTP_GET, "/later", on_later, 0, NULL},
     {HTTP_POST, "/later", on_later, 0, NULL},
     {HTTP_GET, "/hold", on_hold, 0, NULL},
+    {HTTP_GET, "/watch", on_watch, 0, NULL},
     {HTTP_GET, "/gate", on_gate, 0, NULL},
     {HTTP_GET, "/text", on_long_text, 0, NULL},
     {HTTP_GET, "/turn", on_turn, 0, NULL},
@@ -632,6 +640,68 @@ TEST(stop_answers_what_is_in_flight_and_503_to_what_comes_late)
     (void)reply_text(x, STR("held"));
     http_finish(x);
     EXPECT_STREQ(client_body(hear_all(in_flight)), "held");
+    CHECK(pthread_join(stopper, NULL) == 0);
+    atomic_store(&worker_stops, true);
+    CHECK(pthread_join(worker, NULL) == 0);
+}
+
+/* Whether it was told within so many milliseconds that nobody waits. */
+static bool hears_of_it(HttpExchange *x, int ms)
+{
+    for (; ms > 0 && !atomic_load(&x->left); ms--)
+        (void)usleep(1000);
+    return atomic_load(&x->left);
+}
+
+static HttpExchange *hold_for(int fd, const char *request)
+{
+    client_say(fd, str_of(request));
+    while (atomic_load(&held) == NULL)
+        (void)usleep(1000);
+    return atomic_exchange(&held, NULL);
+}
+
+static void finish_held(HttpExchange *x)
+{
+    (void)reply_text(x, STR("held"));
+    http_finish(x);
+}
+
+#define WATCH "GET /watch HTTP/1.1\r\nHost: a\r\n\r\n"
+
+TEST(a_handler_that_works_for_a_client_who_left_is_told_while_it_works)
+{
+    start(options());
+    const char *const requests[] = {WATCH, WATCH "GET /now HTTP/1.1\r\nHost: a\r\n\r\n"};
+    for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
+        const int stays = dial(), leaves = dial();
+        HttpExchange *kept = hold_for(stays, WATCH), *left = hold_for(leaves, requests[i]);
+        CHECK(!hears_of_it(left, 250));
+        (void)close(leaves);
+        CHECK(hears_of_it(left, 2000) && !hears_of_it(kept, 250));
+        finish_held(left);
+        finish_held(kept);
+        EXPECT_STREQ(client_body(hear_reply(stays).ptr), "held");
+        (void)close(stays);
+    }
+    const int fd = dial();
+    HttpExchange *unwatched = hold_for(fd, "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
+    (void)close(fd);
+    CHECK(!hears_of_it(unwatched, 250));
+    finish_held(unwatched);
+    stop();
+}
+
+TEST(a_handler_that_works_when_the_server_stops_is_told_and_its_reply_still_goes_out)
+{
+    start(options());
+    const int fd = dial();
+    HttpExchange *x = hold_for(fd, WATCH);
+    pthread_t stopper;
+    CHECK(pthread_create(&stopper, NULL, stop_in_background, NULL) == 0);
+    CHECK(hears_of_it(x, 2000));
+    finish_held(x);
+    EXPECT_STREQ(client_body(hear_all(fd)), "held");
     CHECK(pthread_join(stopper, NULL) == 0);
     atomic_store(&worker_stops, true);
     CHECK(pthread_join(worker, NULL) == 0);

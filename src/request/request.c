@@ -167,6 +167,7 @@ static void work_on_pool(PoolTask *task)
                  .engine = s->options.engine,
                  .crew = s->options.crew,
                  .deadline_us = r->x->started_us + (int64_t)s->options.work_deadline_ms * 1000,
+                 .stop = &r->x->left,
                  .server = s};
     r->ctx.db = database_reader_take(s->options.database);
     db_set_deadline(r->ctx.db, work.deadline_us);
@@ -295,6 +296,7 @@ static Err to_pool(Running *r, void (*run)(PoolTask *), bool *submitted)
 {
     r->pooled.run = run;
     r->ctx.db = NULL;
+    r->x->watched = r->gate->door->slow;
     RequestServer *s = r->gate->server;
     Pool *pool = r->gate->door->slow && s->slow != NULL ? s->slow : s->pool;
     *submitted = pool_submit(pool, &r->pooled);

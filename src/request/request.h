@@ -53,7 +53,8 @@ typedef struct Work {
     EventsLog *log;
     struct Engine *engine; /* NULL where there is none; its questions run on the crew */
     struct Crew *crew;
-    int64_t deadline_us; /* monotonic */
+    int64_t deadline_us;     /* monotonic */
+    const atomic_bool *stop; /* of a slow door: nobody waits any more (HttpExchange.left) */
     RequestServer *server;
 } Work;
 

@@ -170,6 +170,19 @@ test('a table has a line per bucket and a column per series, or a line per row',
   assert.match(segment.out, /^persons: \d+\neverybody: \d+\nkind +value\nmember +m\d+\n/)
 })
 
+test('a table shows instants as the clocks of the zone that the question names', () => {
+  const trend = { of: 'any event', from: '2020-01-01', to: '2020-07-01', by: 'quarter' }
+  const first = (question) => {
+    const r = ask(question, ['--table'])
+    assert.equal(r.status, 0, r.err)
+    return r.out.split('\n').slice(1, 4).map((line) => line.trim().split(/\s{2,}/)[0])
+  }
+  const days = ['2020-01-01', '2020-04-01', '2020-07-01'] // and the clocks were turned in March
+  assert.deepEqual(first({ trend }), days)
+  assert.deepEqual(first({ trend, zone: 'America/New_York' }), days)
+  assert.deepEqual(first({ trend, zone: '+02:30' }), days)
+})
+
 test('a question may stand in a file', () => {
   const file = join(w.folder, 'question.json')
   writeFileSync(file, JSON.stringify(QUESTIONS[2]))

@@ -97,9 +97,10 @@ MUST_USE Err analysis_records(Ctx *ctx, const AnalysisNames *names, const Rule *
 /*
  * Asks the conditions that wait (contains, <, ...) of every text that there was when they were compiled.
  * That may take long, and needs no lock: texts are only added, and stay.
- * Error: BUSY "query.deadline" at `until_us` of clock_mono_us(); 0 = never.
+ * Errors: those of crew_look(), which it is told of.
  */
-MUST_USE Err analysis_ask_texts(Ctx *ctx, const AnalysisTexts *texts, int64_t until_us);
+MUST_USE Err analysis_ask_texts(Ctx *ctx, const AnalysisTexts *texts, int64_t until_us,
+                                const atomic_bool *stop);
 
 /*
  * Asks the conditions on attributes: who fulfils them as of ctx->now_ms, or from when to when.  One pass over what was

@@ -83,7 +83,7 @@ Err ask_texts(Asking *a, const Query *q, Err err)
 {
     engine_schema_unlock(a->engine);
     TRY(err);
-    TRY(analysis_ask_texts(a->ctx, &a->texts, q->until_us));
+    TRY(analysis_ask_texts(a->ctx, &a->texts, q->until_us, q->stop));
     return analysis_ask_persons(a->ctx, q, &a->texts);
 }
 

@@ -3,6 +3,7 @@
  */
 #include "base/cursor.h"
 #include "modules/analysis/analysis_ask.h"
+#include "modules/analysis/analysis_http.h"
 
 static const int64_t MINUTE_MS = INT64_C(60000);
 
@@ -34,6 +35,15 @@ static Err read_cut_over(Asking *a, Str text, int64_t *out_ms)
                           "an hour, or hour and minute, from 00:00 to 23:59");
     *out_ms = (hour * 60 + minute) * MINUTE_MS;
     return ERR_OK;
+}
+
+const Zone *analysis_question_zone(Ctx *ctx, const void *question)
+{
+    const ApiQuery *in = question;
+    const Zone *zone = NULL;
+    if (in->zone_is == DTO_VALUE && zone_load(ctx, in->zone, &zone))
+        return zone;
+    return analysis_calendar(ctx->arena, ctx->settings).zone;
 }
 
 Err ask_calendar(Asking *a, const ApiQuery *in)

@@ -28,6 +28,7 @@ static void give_amount(const Asking *a, const People *people, uint32_t person, 
         DTO_SET(out, amount, ask_decimal(a->ctx, people->amounts[person], as.scale, as.keep_zeros));
 }
 
+/* The number of persons is as of the question; who was erased since is on no page. */
 void ask_give_people(const Asking *a, const People *people, const AskPage *page, AskAmount as,
                      ApiPeoplePage *out)
 {
@@ -38,6 +39,8 @@ void ask_give_people(const Asking *a, const People *people, const AskPage *page,
     for (; out->items_count < page->limit && at < people->person_count;
          at = people_next(people, at + 1)) {
         const EventActor actor = schema_actor_of(schema, at);
+        if (actor.kind.len == 0) /* erased since the question looked */
+            continue;
         ApiSegmentPerson *item = &out->items[out->items_count++];
         *item = (ApiSegmentPerson){.kind = actor.kind, .value = actor.value};
         give_amount(a, people, at, as, item);

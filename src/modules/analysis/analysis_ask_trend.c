@@ -8,6 +8,7 @@
 
 /* A question is of one part, or of several with letters. */
 typedef struct Parts {
+    const Query *q;
     uint32_t count;
     bool lettered;
     bool has_formula;
@@ -30,9 +31,16 @@ static bool is_of_numbers(const Trend *t)
 static Err make_number(Asking *a, const ApiTrendPart *part, const char *base, AskTrend *out)
 {
     const char *pointer = below(a, base, "number");
+    const bool is_said = part->number_is == DTO_VALUE;
     if (!is_of_numbers(&out->trend) && out->trend.measure != TREND_DISTINCT)
-        return ERR_OK;
-    TRY(ask_number(a, part->number_is == DTO_VALUE ? part->number : STR(""), pointer, out));
+        return !is_said ? ERR_OK
+                        : fail_field(a->ctx, pointer, "query.combination",
+                                     "this measure is of no number: leave it out, or ask for sum, "
+                                     "distinct, average, min, max, median or percentile");
+    if (!is_said)
+        return fail_field(a->ctx, pointer, "query.property",
+                          "this measure is of a property: say in number of which");
+    TRY(ask_number(a, part->number, pointer, out));
     if (is_of_numbers(&out->trend) && out->number.type != EVENT_NUMBER &&
         out->number.type != EVENT_MONEY)
         return fail_field(a->ctx, pointer, "query.property",
@@ -193,9 +201,16 @@ static Err give_cell(const Asking *a, const AskTrend *t, const TrendSeries *s, s
     return fraction_text(a->ctx, fraction_of(a, t, s, bucket), out) ? ERR_OK : too_long(a);
 }
 
-static Err give_series(const Asking *a, const AskTrend *t, const TrendSeries *s,
+/* Cells are printed, and computed, in as much as a hundred microseconds each. */
+static Err look(const Asking *a, const Query *q)
+{
+    return crew_look(a->ctx, q->until_us, q->stop);
+}
+
+static Err give_series(const Asking *a, const Query *q, const AskTrend *t, const TrendSeries *s,
                        ApiTrendSeriesRow *out)
 {
+    TRY(look(a, q));
     out->other = s->is_other;
     out->values = ask_give_values(a, t, s, &out->values_count);
     out->cells_count = t->trend.bucket_count;
@@ -227,6 +242,7 @@ static Err give_formula_row(const Asking *a, const Parts *parts, uint32_t row,
     out->cells = ARENA_ARRAY(a->ctx->arena, Str, out->cells_count);
     for (size_t i = 0; i < out->cells_count; i++) {
         Fraction letters[FORMULA_LETTERS_MAX], value;
+        TRY(look(a, parts->q));
         for (uint32_t part = 0; part < parts->count; part++)
             letters[part] = letter_of(a, parts, part, row, i);
         if (!formula_value(&parts->formula, letters, &value) ||
@@ -260,7 +276,7 @@ static Err give_trend(const Asking *a, const Parts *parts, ApiTrendAnswer *out)
             ApiTrendSeriesRow *row = &out->series[out->series_count++];
             if (parts->lettered)
                 DTO_SET(row, letter, str_slice(STR("ABCDEFGH"), i, i + 1));
-            TRY(give_series(a, &parts->at[i], &parts->results[i].series[s], row));
+            TRY(give_series(a, parts->q, &parts->at[i], &parts->results[i].series[s], row));
         }
     return parts->has_formula ? give_formula(a, parts, out) : ERR_OK;
 }
@@ -303,6 +319,7 @@ static Err give_who(Asking *a, const Query *q, const Parts *parts)
 Err ask_trend(Asking *a, const Query *q, const ApiQuery *in)
 {
     Parts *parts = ARENA_NEW(a->ctx->arena, Parts);
+    parts->q = q;
     a->names.schema = engine_schema_lock(a->engine);
     const Err err = make_trend(a, &in->trend, parts);
     TRY(ask_texts(a, q, err));

@@ -236,12 +236,13 @@ static bool text_holds(RuleOp op, Str text, Str literal)
 
 enum { TEXTS_BETWEEN_LOOKS = 4096 }; /* at the clock */
 
-Err analysis_ask_texts(Ctx *ctx, const AnalysisTexts *texts, int64_t until_us)
+Err analysis_ask_texts(Ctx *ctx, const AnalysisTexts *texts, int64_t until_us,
+                       const atomic_bool *stop)
 {
     for (const struct AnalysisText *t = texts->waiting; t != NULL; t = t->next)
         for (uint32_t i = 0; i < t->count; i++) {
-            if (i % TEXTS_BETWEEN_LOOKS == 0 && until_us > 0 && clock_mono_us() >= until_us)
-                return fail(ctx, ERR_BUSY, "query.deadline", "at a condition on texts");
+            if (i % TEXTS_BETWEEN_LOOKS == 0)
+                TRY(crew_look(ctx, until_us, stop));
             t->codes[i] = text_holds(t->op, dict_text(t->texts, i + 1), t->literal);
         }
     return ERR_OK;

@@ -118,6 +118,7 @@ static Err query(Work *work, Call *call)
     uint64_t read = 0;
     if (work->engine == NULL)
         return fail(ctx, ERR_BUSY, "query.closed", "no engine");
+    TRY(crew_look(ctx, work->deadline_us, work->stop)); /* it may have waited for a thread */
     if (!engine_is_complete(work->engine, wait_until_us(work->deadline_us), &read))
         return still_reading(ctx, work->log, read);
     const Question *question = NULL;
@@ -129,7 +130,8 @@ static Err query(Work *work, Call *call)
     a.answer->warnings = ARENA_ARRAY(ctx->arena, Str, ASK_WARNINGS_MAX);
     const int64_t began_us = clock_mono_us();
     ScanView *view = engine_view(work->engine);
-    const Query q = {.view = view, .crew = work->crew, .until_us = work->deadline_us};
+    const Query q = {
+        .view = view, .crew = work->crew, .until_us = work->deadline_us, .stop = work->stop};
     const Err err = ask(&a, &q, question, in);
     engine_view_done(view);
     a.answer->took_us = clock_mono_us() - began_us;

@@ -80,7 +80,7 @@ static const char *ask_rule(Asking *a, Str text)
     Rule rule;
     if (rule_parse(&ctx, text, RULE_SCOPE_PERSON, rule_kit_schema(), &rule) == ERR_OK &&
         analysis_segment(&ctx, &names, &rule, &texts, &segment) == ERR_OK) {
-        CHECK(analysis_ask_texts(&ctx, &texts, 0) == ERR_OK);
+        CHECK(analysis_ask_texts(&ctx, &texts, 0, NULL) == ERR_OK);
         CHECK(analysis_ask_persons(&ctx, &q, &texts) == ERR_OK);
         CHECK(query_segment(&ctx, &q, segment, &got) == ERR_OK);
         compare_persons(a, &rule, text, &got);

@@ -52,7 +52,7 @@ static uint32_t compare_rule(Shop *s, ScanView *view, Str text, Crew *crew, Matc
     uint32_t hits = NOT_ASKED;
     if (rule_parse(&ctx, text, RULE_SCOPE_STEP, rule_kit_schema(), &rule) == ERR_OK &&
         analysis_compile(&ctx, &names, &rule, &texts, &select) == ERR_OK) {
-        CHECK(analysis_ask_texts(&ctx, &texts, 0) == ERR_OK);
+        CHECK(analysis_ask_texts(&ctx, &texts, 0, NULL) == ERR_OK);
         CHECK(analysis_ask_persons(&ctx, &(Query){.view = view, .crew = crew}, &texts) == ERR_OK);
         find_matches(s, view, &select, m);
         hits = 0;
@@ -401,7 +401,7 @@ TEST(analysis_a_condition_is_asked_of_the_texts_that_there_were_while_others_com
     ScanSelect select = {.from_ms = 0};
     CHECK(compile_where(&p, "context.page ends with \"00\"", &texts, &select) == ERR_OK);
     add_pages(&p, PAGES, 3 * PAGES);
-    CHECK(analysis_ask_texts(&p.ctx, &texts, 0) == ERR_OK);
+    CHECK(analysis_ask_texts(&p.ctx, &texts, 0, NULL) == ERR_OK);
     const Filter *f = select.filter;
     EXPECT_I64(f->kind, FILTER_CODES);
     EXPECT_I64(f->first_code, 1);
@@ -418,9 +418,9 @@ TEST(analysis_a_question_ends_at_its_deadline_while_texts_are_looked_at)
     AnalysisTexts texts = {0};
     ScanSelect select = {.from_ms = 0};
     CHECK(compile_where(&p, "context.page > \"/3\"", &texts, &select) == ERR_OK);
-    EXPECT_I64(analysis_ask_texts(&p.ctx, &texts, clock_mono_us()), ERR_BUSY);
+    EXPECT_I64(analysis_ask_texts(&p.ctx, &texts, clock_mono_us(), NULL), ERR_BUSY);
     EXPECT_STREQ(p.ctx.fault.reason, "query.deadline");
-    EXPECT_I64(analysis_ask_texts(&p.ctx, &texts, clock_mono_us() + 60000000), ERR_OK);
+    EXPECT_I64(analysis_ask_texts(&p.ctx, &texts, clock_mono_us() + 60000000, NULL), ERR_OK);
     close_pages(&p);
 }
 
@@ -438,7 +438,7 @@ TEST(analysis_leaves_of_a_segment_share_the_texts_of_their_question)
     CHECK(rule_parse(&p.ctx, condition, RULE_SCOPE_PERSON, &schema, &rule) == ERR_OK);
     CHECK(analysis_segment(&p.ctx, &p.names, &rule, &texts, &either) == ERR_OK);
     EXPECT_I64(texts.codes, 3 * PAGES);
-    CHECK(analysis_ask_texts(&p.ctx, &texts, 0) == ERR_OK);
+    CHECK(analysis_ask_texts(&p.ctx, &texts, 0, NULL) == ERR_OK);
     const Segment *last = either->args[0], *sequence = either->args[1];
     for (uint32_t i = 0; i < PAGES; i++) {
         char text[16];
