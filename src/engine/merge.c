@@ -170,6 +170,8 @@ static Err plan_lists(Merge *m)
     EventRows *counts = NULL;
     uint32_t distinct = 0;
     TRY(count_events(m, &counts, &distinct));
+    if (distinct == 0) /* parts all of whose rows were dead before: the first name, without rows */
+        counts[distinct++].event = 0;
     const uint32_t own = distinct <= PART_LISTS_MAX ? distinct : PART_LISTS_MAX - 1;
     m->out_count = own + (own < distinct);
     m->out = ARENA_ARRAY(m->life, OutList, m->out_count);

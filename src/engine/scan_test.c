@@ -2,6 +2,7 @@
  * engine/scan_test.c -- the inner door against the slow obvious way, on random rows, selects, ranges.
  */
 #include "engine/engine_testkit.h"
+#include "engine/merge.h"
 
 #include <stdlib.h>
 
@@ -259,5 +260,41 @@ TEST(a_person_with_very_many_events_in_overlapping_parts_comes_in_order)
     ask_batches(&k, &q);
     ask_stretches(&k, &q, 0);
     ask_stretches(&k, &q, 1);
+    kit_close(&k);
+}
+
+/* ---- parts without rows --------------------------------------------------------------------------- */
+
+static Err to_heap(Ctx *ctx, Str bytes, void *arg)
+{
+    (void)ctx;
+    buf_add(arg, bytes);
+    return ERR_OK;
+}
+
+static Part *merged_alone(Kit *k, Part *part, const Moved *moved)
+{
+    Buf bytes = BUF_MAX(1 << 20);
+    Part *out = NULL;
+    CHECK(parts_merge(&k->ctx, &(PartsMerge){&part, 1, moved, 1 << 20, NULL, false}, to_heap,
+                      &bytes) == ERR_OK);
+    CHECK(part_open(&k->ctx, buf_str(&bytes), false, 0, &out) == ERR_OK);
+    return out;
+}
+
+TEST(a_part_all_of_whose_rows_are_dead_is_merged_again_and_again)
+{
+    Kit k = {.ctx.arena = arena_new(1 << 16)};
+    RowBuffer b = {0};
+    rows_add(&b, KIT_ORIGIN_MS, PART_BLOCK_PERSONS, 3);
+    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    Moved *moved = moved_next(moved_new(), PART_BLOCK_PERSONS);
+    Part *once = merged_alone(&k, k.view.parts[0], moved);
+    Part *twice = merged_alone(&k, once, moved);
+    EXPECT_I64(once->head->rows + twice->head->rows, 0);
+    part_unref(once);
+    part_unref(twice);
+    moved_unref(moved);
+    rows_free(&b);
     kit_close(&k);
 }

@@ -334,7 +334,7 @@ const valuesOf = (series) => (series.other ? ['Other'] : series.values.map(textO
 async function everybody(question, bar, ask) {
   const found = []
   for (let cursor; ; ) {
-    const { people } = (await ask({ funnel: { ...question, people: { ...bar, limit: 200, ...(cursor && { cursor }) } } })).funnel
+    const { people } = await ask({ funnel: question, people: { ...bar, limit: 200, ...(cursor && { cursor }) } })
     found.push(...people.items.map((p) => p.value))
     cursor = people.next
     if (cursor === undefined) {
