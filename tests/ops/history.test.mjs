@@ -62,7 +62,7 @@ test('while a server runs, it says so, and a dry run looks all the same', async 
 
 test('killed again and again, and started again: nothing is lost, nothing is twice', async () => {
   let kills = 0
-  for (let wait = 150; ; wait *= 1.3) {
+  for (let wait = 40; ; wait *= 1.25) {
     const child = spawn(program, words([file], ['--memory', '8']), { stdio: 'ignore' })
     const timer = setTimeout(() => child.kill('SIGKILL'), wait)
     const status = await new Promise((done) => child.on('close', done))
