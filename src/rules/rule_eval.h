@@ -48,8 +48,6 @@ typedef struct RuleFacts {
     /* The rule of a segment, which then holds as of now; NULL: there is none, and nobody is in it.  Each is asked for
      * at most once per answer.  Segments go RULE_NESTED_MAX deep into each other and never round in a circle. */
     const Rule *(*segment)(void *arg, Str name);
-    /* NULL: nobody consents. */
-    bool (*has_consent)(void *arg, Str channel, Str purpose);
     void *arg;
     Arena *
         arena; /* scratch of `distinct`: 16 bytes per event and use; of attributes as of events: 8 per event */

@@ -36,12 +36,6 @@ static const Rule *segment_of(void *arg, Str name)
     return rule;
 }
 
-static bool has_consent(void *arg, Str channel, Str purpose)
-{
-    (void)arg;
-    return str_eq(channel, STR("sms")) && str_eq(purpose, STR("marketing"));
-}
-
 static void person_open(Person *p)
 {
     *p = (Person){.zone = {.offset_min = 480, .cutover_hour = 4}};
@@ -51,7 +45,6 @@ static void person_open(Person *p)
                            .attributes = p->attributes,
                            .calendar = rule_calendar_fixed(&p->zone),
                            .segment = segment_of,
-                           .has_consent = has_consent,
                            .arg = &p->k,
                            .arena = p->k.ctx.arena};
 }
@@ -444,6 +437,8 @@ TEST(rule_attributes_are_those_of_now)
         {"color is set", false},
         {"consents(\"sms\", \"marketing\")", true},
         {"consents(\"sms\", \"service\")", false},
+        {"consents(\"mail\", \"marketing\")", false},
+        {"consents(\"wecom\", \"marketing\")", false},
         {"joined within 3d", false},
         {"joined within 4d", true},
         {"true", true},
@@ -463,9 +458,13 @@ TEST(rule_attributes_are_those_of_now)
     attribute(
         &p,
         (EventProp){.name = STR("interests"), .type = EVENT_TEXTS, .count = 1, .texts = interests});
+    attribute(&p,
+              (EventProp){.name = STR("consent.sms.marketing"), .type = EVENT_BOOL, .i64 = true});
+    attribute(&p, (EventProp){.name = STR("consent.mail.marketing"), .type = EVENT_BOOL});
+    attribute(&p, (EventProp){.name = STR("consent.wecom.marketing"),
+                              .type = EVENT_TEXT,
+                              .text = STR("yes")});
     expect_all(&p, NULL, CASES, ARRAY_LEN(CASES));
-    p.facts.has_consent = NULL;
-    expect_person(&p, "consents(\"sms\", \"marketing\")", false);
     person_close(&p);
 }
 

@@ -42,6 +42,9 @@ MUST_USE Err analysis_cohort(Ctx *ctx, const AnalysisNames *names, const RuleNod
 MUST_USE Err analysis_attribute(Ctx *ctx, const AnalysisNames *names, const RuleNode *comparison,
                                 AnalysisTexts *texts, const Segment **out);
 
+/* The comparison that a CONSENTS is. */
+const RuleNode *analysis_consent(Ctx *ctx, const RuleNode *consents);
+
 /* The column of a PROP, CONTEXT or FIELD other than the time; out->prop PROP_NONE when no event has values of
  * the type `wanted` there (RULE_TYPE_UNKNOWN: of any). */
 MUST_USE Err analysis_column(Ctx *ctx, const AnalysisNames *names, const RuleNode *n,
