@@ -54,6 +54,13 @@ MUST_USE Err ask_without_calendar(Asking *a, const ApiQuery *in, const char *wha
 /* Puts what the rule warns of to the answer. */
 void ask_keep_warnings(Asking *a, const Rule *rule);
 
+/* Reads a rule as JSON: a text, or its tree.  `pointer`: of whom an error tells; behind it comes the place in the tree. */
+MUST_USE Err ask_rule(Ctx *ctx, const AnalysisNames *names, Str json, RuleScope scope,
+                      const char *pointer, Rule *out);
+
+/* What it warns of, as texts. */
+Str *ask_warnings(Ctx *ctx, const Rule *rule, size_t *count);
+
 /* A rule of scope step.  `pointer`: of whom an error tells.  The rule's warnings go to the answer. */
 MUST_USE Err ask_select(Asking *a, Str json, const char *pointer, ScanSelect *out);
 

@@ -37,6 +37,9 @@ struct AnalysisPersons *analysis_persons_later(Ctx *ctx, AnalysisTexts *texts);
 MUST_USE Err analysis_cohort(Ctx *ctx, const AnalysisNames *names, const RuleNode *n,
                              AnalysisTexts *texts, const Filter **out);
 
+/* The fault of its rule says of which cohort it is, the innermost one. */
+Err analysis_inside_cohort(Ctx *ctx, const AnalysisCohort *c, Err err);
+
 /* Who fulfils a comparison whose first operand is a PERSON, by what was said of it last.  Whole after
  * analysis_ask_texts(). */
 MUST_USE Err analysis_attribute(Ctx *ctx, const AnalysisNames *names, const RuleNode *comparison,
