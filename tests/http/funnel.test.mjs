@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { dice, everybody } from './people.mjs'
-import { DAY, World } from './world.mjs'
+import { DAY, HOUR, World } from './world.mjs'
 
 const NOON = 1795233600000 // 2026-11-21 12:00 in China
 const WEEK = { from: '2026-11-15', to: '2026-11-21' }
@@ -125,6 +125,16 @@ test('an interval of a funnel counts as if it were the range', async () => {
     assert.deepEqual(row.persons, persons(alone.steps))
     assert.equal(row.start, new Date(Date.parse(`${day}T00:00:00+08:00`)).toISOString())
     assert.equal(row.complete, i < 6)
+  }
+})
+
+test('intervals of a funnel are hours to years', async () => {
+  const { steps, intervals } = await ask({ steps: STEPS, by: 'hour', window_s: 7200 })
+  assert.equal(intervals.length, 7 * 24)
+  assert.ok(intervals.every((row, i) => i === 0 || Date.parse(row.start) - Date.parse(intervals[i - 1].start) === HOUR))
+  for (const by of ['quarter', 'year']) {
+    const whole = await ask({ steps: STEPS, by, window_s: 7200 })
+    assert.deepEqual(whole.intervals.map((row) => row.persons), [persons(steps)])
   }
 })
 

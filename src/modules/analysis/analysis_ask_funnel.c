@@ -10,8 +10,9 @@ static const FunnelOrder ORDERS[] = {FUNNEL_SEQUENTIAL, FUNNEL_ANY, FUNNEL_STRIC
 static const FunnelEntry ENTRIES[] = {FUNNEL_BEST, FUNNEL_FIRST, FUNNEL_ALL};
 static const FunnelCredit CREDITS[] = {FUNNEL_FIRST_STEP, FUNNEL_LAST_STEP, FUNNEL_FIRST_KNOWN,
                                        FUNNEL_LAST_KNOWN, FUNNEL_ONE_STEP,  FUNNEL_EACH_STEP};
-static const AnalysisBy BYS[] = {ANALYSIS_BY_ALL, ANALYSIS_BY_DAY, ANALYSIS_BY_WEEK,
-                                 ANALYSIS_BY_MONTH};
+static const AnalysisBy BYS[] = {ANALYSIS_BY_ALL,  ANALYSIS_BY_HOUR,  ANALYSIS_BY_DAY,
+                                 ANALYSIS_BY_WEEK, ANALYSIS_BY_MONTH, ANALYSIS_BY_QUARTER,
+                                 ANALYSIS_BY_YEAR};
 
 /* The question, with what it points to. */
 typedef struct AskFunnel {
