@@ -271,6 +271,21 @@ test('conversions are credited to the touches before them', async () => {
   ])
 })
 
+test('of each person one conversion may count, and touches may fade', async () => {
+  const touch = (more) =>
+    ask({ touch: { ...WEEK, conversion: '"Settled"', touch: '"Rang"', breakdown: ['campaign'], ...more } })
+  const rows = (answer) => answer.rows.map((r) => [r.values[0].value, r.conversions, r.credit])
+  const one = (minute, campaign) => ['d1', minute, 'Rang', { campaign }]
+  await send([one(0, 'A'), one(10, 'B'), one(20, 'C'), ['d1', 21, 'Settled'], one(30, 'D'), ['d1', 31, 'Settled'], ['', 31, 'Settled']], NOON - 2 * DAY)
+  const decay = { model: 'time_decay', half_life_s: 600 }
+  assert.deepEqual(rows(await touch({ ...decay, count: 'first' })), [['C', 1, '0.571429'], ['B', 1, '0.285714'], ['A', 1, '0.142857']])
+  const last = await touch({ ...decay, count: 'last' })
+  assert.deepEqual(rows(last), [['D', 1, '0.533333'], ['C', 1, '0.266667'], ['B', 1, '0.133333'], ['A', 1, '0.066667']])
+  assert.deepEqual([last.direct, last.total], [{ conversions: 0, credit: '0' }, { conversions: 1, credit: '1' }])
+  const each = await touch({})
+  assert.deepEqual([rows(each).map(String).sort(), each.total.conversions, each.direct.conversions], [['C,1,1', 'D,1,1'], 3, 1])
+})
+
 test('conditions on parts of texts hold in these questions too', async () => {
   const of = 'any event where page contains "om"'
   assert.equal((await paths({ of }))[0].count, 3)
