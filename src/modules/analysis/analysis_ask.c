@@ -4,6 +4,7 @@
 #include "modules/analysis/analysis_ask.h"
 
 #include "base/clock.h"
+#include "base/nearest.h"
 
 #include <stdio.h>
 
@@ -47,6 +48,8 @@ static Err read_rule(Ctx *ctx, const AnalysisNames *names, Str json, RuleScope s
     TRY(json_open(ctx, json, &value));
     if (json_type(value) == JSON_STRING && json_text(value, &text) == JSON_FAULT_NONE)
         return rule_parse(ctx, text, scope, &schema, out);
+    if (json_type(value) != JSON_OBJECT && json_type(value) != JSON_BOOL)
+        return fail_field(ctx, "", "query.rule", "send a rule: a text, or the object of its tree");
     return rule_from_json(ctx, value, scope, &schema, out);
 }
 
@@ -151,6 +154,42 @@ static bool find_attribute(Asking *a, Str name, AskProperty *out)
     return true;
 }
 
+enum { NAME_SHOWN = 40 };
+
+/* The names of a space that are near; of attributes as they are written here. */
+static void try_names(const Schema *schema, SchemaSpace space, Nearest *near)
+{
+    for (uint32_t i = 0; i < schema_prop_count(schema); i++) {
+        const SchemaProp *p = schema_prop_at(schema, PROP_FIRST + i);
+        if (p->space == space)
+            nearest_try(near, schema_prop_name(schema, p->id));
+    }
+}
+
+static Err no_property(Asking *a, Str name, const char *pointer)
+{
+    static const struct {
+        Str before;
+        SchemaSpace space;
+    } SPACES[] = {{{"", 0}, SCHEMA_EVENT},
+                  {{"context.", 8}, SCHEMA_CONTEXT},
+                  {{"person.", 7}, SCHEMA_PERSON}};
+    for (size_t i = ARRAY_LEN(SPACES); i-- > 0;) {
+        const Str before = SPACES[i].before;
+        if (!str_starts_with(name, before))
+            continue;
+        Nearest near = nearest_to(str_slice(name, before.len, name.len));
+        try_names(a->names.schema, SPACES[i].space, &near);
+        if (near.best.len > 0 && near.best.len <= NAME_SHOWN)
+            return fail_field(a->ctx, pointer, "query.property",
+                              "no event has had this property: did you mean \"%.*s%.*s\"?",
+                              STR_ARG(before), STR_ARG(near.best));
+    }
+    return fail_field(a->ctx, pointer, "query.property",
+                      "no event has had this property: write the name of one, context.NAME, "
+                      "person.NAME, event, store or source");
+}
+
 static Err find_property(Asking *a, Str name, const char *pointer, AskProperty *out)
 {
     static const struct {
@@ -166,9 +205,11 @@ static Err find_property(Asking *a, Str name, const char *pointer, AskProperty *
     if (find_attribute(a, name, out))
         return ERR_OK;
     const SchemaProp *p = named(a->names.schema, name);
-    if (p == NULL || p->type == EVENT_TEXTS || p->type == EVENT_ITEMS)
+    if (p == NULL)
+        return no_property(a, name, pointer);
+    if (p->type == EVENT_TEXTS || p->type == EVENT_ITEMS)
         return fail_field(a->ctx, pointer, "query.property",
-                          p == NULL ? "no event has had this property" : "this property is a list");
+                          "this property is a list: of records, name a field (lines.sku)");
     const bool is_field = p->space == SCHEMA_FIELD;
     *out = (AskProperty){.scan = {p->id, p->type == EVENT_NUMBER ? SCHEMA_SCALE_MAX : 0, is_field},
                          .type = p->type,

@@ -191,8 +191,10 @@ typedef struct AskPage {
 } AskPage;
 
 /* Whoever sees who people are needs more than who counts them: the permission person.read, and not for some shops
- * only.  `cursor`: NULL = from the start.  Errors: DENIED "auth.permission", INVALID "request.cursor". */
-MUST_USE Err ask_page(Ctx *ctx, int64_t limit, const Str *cursor, AskPage *out);
+ * only.  `cursor`: NULL = from the start; `pointer`: where it stands.  Errors: DENIED "auth.permission", INVALID
+ * "request.cursor". */
+MUST_USE Err ask_page(Ctx *ctx, int64_t limit, const Str *cursor, const char *pointer,
+                      AskPage *out);
 
 /* That page of them. */
 void ask_give_people(const Asking *a, const People *people, const AskPage *page, AskAmount as,

@@ -157,7 +157,7 @@ static Err explain(Work *work, Call *call)
     AskPage unused;
     const AnalysisNames names = analysis_names(ctx->arena, NULL, ctx->settings);
     TRY(principal_require(ctx, "insight.read"));
-    TRY(ask_page(ctx, 0, NULL, &unused));
+    TRY(ask_page(ctx, 0, NULL, "", &unused));
     TRY(be_ready(work));
     TRY(load_cohorts(ctx, names.cohorts));
     const Explain how = {work->engine, work->log, &names, work->deadline_us, work->stop};
