@@ -138,6 +138,21 @@ test('intervals of a funnel are hours to years', async () => {
   }
 })
 
+test('any other steps may follow the first one in any order', async () => {
+  const rows = ['ABC', 'ACB', 'BAC', 'BCA', 'AAC', 'A', 'CB'].flatMap((walk, i) =>
+    [...walk].map((step, k) => ({
+      id: `w-${i}-${k}`, name: `Walk ${step}`, time: new Date(NOON - DAY + k * HOUR).toISOString(),
+      actor: { kind: 'member', value: `w-${i}` }, properties: {},
+    })))
+  await w.want(200, 'POST', '/v1/events', { events: rows })
+  const steps = ['A', 'B', 'C'].map((step) => ({ of: `"Walk ${step}"` }))
+  const funnel = async (order, entry) => persons((await ask({ steps, order, ...(entry && { entry }) })).steps)
+  assert.deepEqual(await funnel('any_after_first'), [6, 4, 2])
+  assert.deepEqual(await funnel('any_after_first', 'first'), [6, 4, 2])
+  assert.deepEqual(await funnel('any'), [7, 6, 4])
+  assert.deepEqual(await funnel('sequential'), [6, 2, 1])
+})
+
 test('times of a funnel have a mean, a median and a distribution', async () => {
   const who = (i) => ({ kind: 'member', value: `t-${i}` })
   const at = (i, name, after_s) => ({

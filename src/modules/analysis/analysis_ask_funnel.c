@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-static const FunnelOrder ORDERS[] = {FUNNEL_SEQUENTIAL, FUNNEL_ANY, FUNNEL_STRICT};
+static const FunnelOrder ORDERS[] = {FUNNEL_SEQUENTIAL, FUNNEL_ANY, FUNNEL_STRICT, FUNNEL_ANY};
 static const FunnelEntry ENTRIES[] = {FUNNEL_BEST, FUNNEL_FIRST, FUNNEL_ALL};
 static const FunnelCredit CREDITS[] = {FUNNEL_FIRST_STEP, FUNNEL_LAST_STEP, FUNNEL_FIRST_KNOWN,
                                        FUNNEL_LAST_KNOWN, FUNNEL_ONE_STEP,  FUNNEL_EACH_STEP};
@@ -103,6 +103,7 @@ static Err make_funnel(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
                  .window_ms = q->window_s * 1000,
                  .times = q->times,
                  .order = ORDERS[q->order],
+                 .anchored = q->order == API_FUNNEL_QUESTION_ORDER_ANY_AFTER_FIRST,
                  .entry = ENTRIES[q->entry],
                  .grace_ms = q->grace_ms,
                  .excludes = out->excludes,
