@@ -153,6 +153,25 @@ test('any other steps may follow the first one in any order', async () => {
   assert.deepEqual(await funnel('sequential'), [6, 2, 1])
 })
 
+test('a step in the middle may be optional: then there are two funnels', async () => {
+  const [first, second, ...rest] = STEPS
+  const more = { breakdown: ['channel'], top: 2, by: 'day', times: true, exclude: [{ of: '"Called"', from_step: 1, to_step: 3 }] }
+  const both = await ask({ ...more, steps: [first, { ...second, optional: true }, ...rest] })
+  const { without, ...whole } = both
+  assert.deepEqual(whole, await ask({ ...more, steps: STEPS }))
+  assert.deepEqual(without, await ask({ ...more, steps: [first, ...rest], exclude: [{ of: '"Called"', from_step: 1, to_step: 2 }] }))
+  const query = { funnel: { ...WEEK, steps: [first, { ...second, optional: true }, ...rest] } }
+  for (const [bar, answer] of [[{ step: 2 }, both], [{ step: 2, without: true }, without]]) {
+    const { persons: n } = await everybody(w, query, bar)
+    const plain = await ask({ steps: query.funnel.steps })
+    assert.equal(n, (answer === both ? plain : plain.without).steps[1].persons)
+  }
+  const optional = (...places) => STEPS.map((step, i) => ({ ...step, optional: places.includes(i) }))
+  await refused('query.combination', { steps: optional(0) }, '/funnel/steps/0/optional')
+  await refused('query.combination', { steps: optional(2) }, '/funnel/steps/2/optional')
+  await refused('query.combination', { steps: optional(1), exclude: [{ of: '"Called"', from_step: 2 }] }, '/funnel/exclude/0')
+})
+
 test('times of a funnel have a mean, a median and a distribution', async () => {
   const who = (i) => ({ kind: 'member', value: `t-${i}` })
   const at = (i, name, after_s) => ({

@@ -84,6 +84,7 @@ static Err check_fields(Ctx *ctx, const ApiPeopleBar *bar, unsigned told_by)
     } fields[] = {{BAR_LETTER, bar->letter_is == DTO_VALUE, "/people/letter"},
                   {BAR_SERIES, bar->values_count > 0, "/people/values"},
                   {BAR_SERIES, bar->other, "/people/other"},
+                  {BAR_WITHOUT, bar->without, "/people/without"},
                   {BAR_INTERVAL, bar->interval_is == DTO_VALUE, "/people/interval"},
                   {BAR_COLUMN, bar->column_is == DTO_VALUE, "/people/column"},
                   {BAR_STEP, bar->step_is == DTO_VALUE, "/people/step"},

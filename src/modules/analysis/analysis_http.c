@@ -65,7 +65,8 @@ typedef struct Question {
 
 static const Question QUESTIONS[] = {
     {offsetof(ApiQuery, trend_is), ask_trend, BAR_LETTER | BAR_SERIES | BAR_INTERVAL},
-    {offsetof(ApiQuery, funnel_is), ask_funnel, BAR_SERIES | BAR_INTERVAL | BAR_STEP | BAR_OUTCOME},
+    {offsetof(ApiQuery, funnel_is), ask_funnel,
+     BAR_SERIES | BAR_INTERVAL | BAR_STEP | BAR_OUTCOME | BAR_WITHOUT},
     {offsetof(ApiQuery, retention_is), ask_retention, BAR_SERIES | BAR_INTERVAL | BAR_COLUMN},
     {offsetof(ApiQuery, stickiness_is), ask_stickiness, BAR_SERIES | BAR_N | BAR_OUTCOME},
     {offsetof(ApiQuery, lifecycle_is), ask_lifecycle, BAR_SERIES | BAR_INTERVAL | BAR_OUTCOME},
