@@ -200,10 +200,10 @@ async function compareTouches(events) {
 async function compareSessions(events) {
   const starts = new Map()
   for (const e of events) if (e.name === 'Rand Seen' && !starts.has(`${e.who} ${e.ms}`)) starts.set(`${e.who} ${e.ms}`, e)
-  const question = { ...RANGE, by: 'all', of: '"Rand Seen"', gap_s: 1, property: 'person.grade at event' }
+  const question = { ...RANGE, by: 'all', of: '"Rand Seen"', gap_s: 1, breakdown: ['person.grade at event'] }
   const { sessions } = await ask({ sessions: question })
   let row = 0
-  const got = byValue(sessions.series.map((s) => ({ ...s, values: [{ value: s.value }] })), (s) => s.total.sessions)
+  const got = byValue(sessions.series, (s) => s.total.sessions)
   assert.deepEqual(got, tally([...starts.values()], (e) => e.grade ?? '', () => row++))
 }
 

@@ -164,16 +164,16 @@ test('sessions begin, end and last as the events say', async () => {
     average_s: 516,
     median_s: 180,
   }
-  assert.deepEqual(day.series, [{ other: false, cells: [...Array(6).fill(zero()), total], total }])
+  assert.deepEqual(day.series, [{ values: [], other: false, cells: [...Array(6).fill(zero()), total], total }])
   assert.deepEqual(day.entries[0], { event: 'Viewed', sessions: 3 })
   assert.deepEqual(day.exits, [
     { event: 'Viewed', sessions: 3 },
     { event: 'Paid', sessions: 2 },
   ])
   assert.deepEqual([day.entries_distinct, day.exits_distinct], [3, 2])
-  const pages = await sessions({ property: 'page', top: 1, by: 'all', median: false, names: 1 })
+  const pages = await sessions({ breakdown: ['page'], top: 1, by: 'all', median: false, names: 1 })
   assert.deepEqual(
-    pages.series.map((s) => [s.value, s.other, s.total.sessions, s.total.persons, s.total.median_s]),
+    pages.series.map((s) => [s.values[0]?.value, s.other, s.total.sessions, s.total.persons, s.total.median_s]),
     [
       ['home', false, 3, 2, undefined],
       [undefined, true, 2, 1, undefined],
@@ -181,6 +181,12 @@ test('sessions begin, end and last as the events say', async () => {
   )
   assert.deepEqual([pages.distinct, pages.entries.length], [2, 1])
   assert.equal((await sessions({ gap_s: 3600 })).series[0].total.sessions, 3)
+  const two = await sessions({ breakdown: ['page', 'event'], by: 'all', median: false })
+  assert.equal(two.series.reduce((sum, s) => sum + s.total.sessions, 0), 5)
+  assert.ok(two.series.every((s) => s.values.length === 2))
+  // Nothing lasts longer than max_s, and each event is in one session.
+  const short = (await sessions({ max_s: 1, by: 'all' })).series[0].total
+  assert.deepEqual([short.sessions, short.events, short.average_s], [11, 11, 0])
 })
 
 function zero() {
@@ -307,8 +313,8 @@ test('what does not go together is refused with the place', async () => {
   await refused('query.range', { paths: { from: '2026-02-02', to: '2026-02-01' } })
   await refused('query.rule', { transitions: { ...WEEK, of: 'nonsense' } }, '/transitions/of')
   await refused('query.rule', { sessions: { ...WEEK, of: 'nonsense' } }, '/sessions/of')
-  await refused('query.property', { sessions: { ...WEEK, property: 'nobody' } }, '/sessions/property')
-  const long = { from: '2025-01-01', to: '2026-11-21', property: 'page', top: 10 }
+  await refused('query.property', { sessions: { ...WEEK, breakdown: ['nobody'] } }, '/sessions/breakdown')
+  const long = { from: '2025-01-01', to: '2026-11-21', breakdown: ['page'], top: 10 }
   await refused('query.too_large', { sessions: long }, '/sessions/to')
   const touch = { ...WEEK, conversion: '"Bought"', touch: '"Clicked"', breakdown: ['campaign'] }
   await refused('query.rule', { touch: { ...touch, conversion: 'nonsense' } }, '/touch/conversion')
