@@ -2,6 +2,7 @@
 // count by hand.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { everybody } from './people.mjs'
 import { DAY, HOUR, World } from './world.mjs'
 
 const NOON = 1795233600000 // 2026-11-21 12:00 in China
@@ -103,6 +104,20 @@ test('what is not among the top ones is other', async () => {
     ['Viewed', 'Added', 2],
     ['*', '*', 1],
   ])
+})
+
+test('paths go from a start to an end, or as far as a window', async () => {
+  const both = await paths({ start: '"Viewed"', end: '"Paid"' })
+  assert.deepEqual(both.map(nodes), [[['Viewed', 1, 0]], [['Added', 1, 0]], [['Paid', 1, 1]]])
+  const wide = await paths({ start: '"Viewed"', end: '"Paid"', gap_s: 7200 })
+  assert.deepEqual(wide.map((s) => [s.count, s.ended]), [[2, 0], [2, 1], [1, 1]])
+  assert.deepEqual(await paths({ start: '"Paid"', end: '"Paid"', gap_s: 7200 }), [])
+  const near = await paths({ window_s: 120 })
+  assert.deepEqual(near.map((s) => [s.count, s.ended]), [[5, 4], [1, 1]])
+  const back = await paths({ end: '"Paid"', window_s: 60 })
+  assert.deepEqual(back.map(nodes)[1], [['Added', 1, 1]])
+  const { persons } = await everybody(w, { paths: { ...WEEK, start: '"Viewed"', end: '"Paid"', gap_s: 7200 } }, { step: 2 })
+  assert.equal(persons, 2)
 })
 
 test('paths count persons, repeats, a property and the gap as they are told to', async () => {
@@ -303,7 +318,7 @@ test('conditions on parts of texts hold in these questions too', async () => {
 })
 
 test('what does not go together is refused with the place', async () => {
-  await refused('query.combination', { paths: { ...WEEK, start: 'any event', end: 'any event' } }, '/paths/end')
+  await refused('query.combination', { paths: { ...WEEK, start: 'any event', end: 'any event', direction: 'backward' } }, '/paths/direction')
   await refused('query.combination', { paths: { ...WEEK, start: 'any event', direction: 'backward' } }, '/paths/direction')
   await refused('query.combination', { paths: { ...WEEK, end: 'any event', direction: 'forward' } }, '/paths/direction')
   await refused('query.rule', { paths: { ...WEEK, of: 'nonsense' } }, '/paths/of')
