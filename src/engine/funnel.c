@@ -210,7 +210,7 @@ static bool offer_way(const FunnelWay *way, void *arg)
     choose(w, 0, way);
     if (f->interval_count > 0) {
         choose(w, interval_scope(w, way), way);
-        return true;
+        return f->entry != FUNNEL_FIRST_EVER;
     }
     return f->entry == FUNNEL_BEST && (f->order == FUNNEL_ANY || way->depth < f->step_count);
 }
@@ -240,6 +240,8 @@ static void take_unit(FunnelWorker *w)
     const FunnelUnit *u = &w->unit_under_way;
     FunnelWay way;
     w->unit++;
+    if (f->entry == FUNNEL_FIRST_EVER && funnel_began_earlier(&w->plan, u))
+        return;
     if (f->entry == FUNNEL_ALL)
         funnel_successive_ways(&w->plan, &w->lists, u, count_each_way, w);
     else if (!funnel_is_plain(f))
@@ -579,6 +581,8 @@ static ScanSelect in_time(const Funnel *f, ScanSelect select, bool is_entry)
     const ScanSelect *first = &f->steps[0];
     select.from_ms = first->from_ms;
     select.to_ms = first->to_ms;
+    if (is_entry && f->entry == FUNNEL_FIRST_EVER)
+        select.from_ms = QUERY_EVER_MS;
     if (is_entry)
         return select;
     if (__builtin_sub_overflow(first->from_ms, f->grace_ms, &select.from_ms))
@@ -626,7 +630,8 @@ static Err check_size(Ctx *ctx, const Funnel *f)
         return fail(ctx, ERR_INVALID, "query.too_large", "%u series, %u intervals, %u steps",
                     f->top, f->interval_count, f->step_count);
     CHECK(funnel_shape(f).room > f->top + 1 || f->breakdown_count == 0);
-    CHECK(f->order != FUNNEL_ANY || f->anchored || f->entry != FUNNEL_FIRST);
+    CHECK(f->order != FUNNEL_ANY || f->anchored || f->entry == FUNNEL_BEST ||
+          f->entry == FUNNEL_ALL);
     CHECK(f->order == FUNNEL_ANY || !f->anchored);
     CHECK(f->grace_ms == 0 || f->order == FUNNEL_SEQUENTIAL);
     CHECK(f->credit != FUNNEL_ONE_STEP || f->credit_step < f->step_count);

@@ -25,7 +25,8 @@ enum {
 typedef enum FunnelEntry {
     FUNNEL_BEST,  /* the longest way of a person counts, of these the one that begins first */
     FUNNEL_FIRST, /* only the way of the earliest first step of the range does */
-    FUNNEL_ALL,   /* all ways do that do not overlap: see FunnelSeries.ways */
+    FUNNEL_FIRST_EVER, /* only the way of the earliest first step of all time, when that lies in the range */
+    FUNNEL_ALL, /* all ways do that do not overlap: see FunnelSeries.ways */
 } FunnelEntry;
 
 typedef enum FunnelOrder {
@@ -57,7 +58,8 @@ typedef struct Funnel {
     uint32_t step_count;
     int64_t window_ms; /* from the first step to the last, inclusive */
     FunnelOrder order;
-    bool anchored; /* FUNNEL_ANY: the first step is the first one done; FUNNEL_FIRST needs that */
+    bool
+        anchored; /* FUNNEL_ANY: the first step is the first one done; of one first step it is needed */
     FunnelEntry entry;
     bool times; /* FunnelSeries.times is wanted: costs as much again */
 

@@ -255,18 +255,27 @@ static void prefer(const Funnel *f, const SlowItem *item, uint32_t depth, uint32
     *best_depth = depth;
 }
 
+static bool is_first_ever(const Funnel *f, KitRow **rows, uint32_t at)
+{
+    for (uint32_t i = 0; i < at; i++)
+        if (is_of(&f->steps[0], rows[i]))
+            return false;
+    return true;
+}
+
 /* One unit: adds what it has to the best of its person so far. */
 static void slow_best(Slow *s, KitRow **rows, uint32_t n, uint32_t *depths, SlowItem *best)
 {
     const Funnel *f = s->f;
     for (uint32_t scope = 0; scope <= f->interval_count; scope++) {
         for (uint32_t i = 0; i < n; i++) {
-            if (!begins(f, rows[i]) || !in_scope(f, rows[i], scope))
+            if (!begins(f, rows[i]) || !in_scope(f, rows[i], scope) ||
+                (f->entry == FUNNEL_FIRST_EVER && !is_first_ever(f, rows, i)))
                 continue;
             const SlowWay w = slow_way(f, rows, n, i, 0);
             const SlowItem item = item_of(s, rows, &w, scope);
             prefer(f, &item, w.depth, &depths[scope], &best[scope]);
-            if (f->entry == FUNNEL_FIRST)
+            if (f->entry == FUNNEL_FIRST || f->entry == FUNNEL_FIRST_EVER)
                 break;
         }
     }
@@ -605,9 +614,9 @@ static void random_funnel(Kit *k, const KitShape *shape, Asked *a)
 static void random_order(Kit *k, Asked *a)
 {
     a->f.order = (FunnelOrder)kit_below(k, 3);
-    a->f.entry = (FunnelEntry)kit_below(k, 3);
+    a->f.entry = (FunnelEntry)kit_below(k, FUNNEL_ALL + 1);
     a->f.anchored = a->f.order == FUNNEL_ANY && kit_below(k, 2) == 0;
-    if (a->f.order == FUNNEL_ANY && !a->f.anchored && a->f.entry == FUNNEL_FIRST)
+    if (a->f.order == FUNNEL_ANY && !a->f.anchored && a->f.entry != FUNNEL_BEST)
         a->f.entry = FUNNEL_ALL;
 }
 

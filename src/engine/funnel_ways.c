@@ -9,8 +9,10 @@
 
 FunnelPlan funnel_plan(const Funnel *f, int64_t base_ms)
 {
-    FunnelPlan p = {
-        .f = f, .steps = (1U << f->step_count) - 1, .to_ms = f->steps[0].to_ms - base_ms};
+    FunnelPlan p = {.f = f,
+                    .steps = (1U << f->step_count) - 1,
+                    .from_ms = f->steps[0].from_ms - base_ms,
+                    .to_ms = f->steps[0].to_ms - base_ms};
     for (uint32_t i = 0; i < f->exclude_count; i++)
         for (uint32_t k = f->excludes[i].from_step + 1; k <= f->excludes[i].to_step; k++)
             p.barring[k] |= 1U << (f->step_count + i);
@@ -212,7 +214,21 @@ static bool may_begin(const FunnelPlan *p, const FunnelEvent *e)
 {
     if (p->f->order == FUNNEL_ANY && !p->f->anchored)
         return (e->selects & p->steps) != 0 && e->at < p->to_ms;
-    return (e->selects & 1) != 0;
+    return (e->selects & 1) != 0 && e->at >= p->from_ms;
+}
+
+bool funnel_began_earlier(const FunnelPlan *p, const FunnelUnit *u)
+{
+    uint32_t i = 0;
+    while (i < u->count && (u->events[i].selects & 1) == 0 && !crew_gives_up_at(i))
+        i++;
+    return i < u->count && u->events[i].at < p->from_ms;
+}
+
+/* Only one way, which begins with the first that may. */
+static bool is_of_first(const Funnel *f)
+{
+    return f->entry == FUNNEL_FIRST || f->entry == FUNNEL_FIRST_EVER;
 }
 
 /* ---- in any order -------------------------------------------------------------------------------
@@ -385,10 +401,10 @@ static void prepare(const FunnelPlan *p, GoFn go, FunnelLists *lists, const Funn
 void funnel_every_way(const FunnelPlan *p, FunnelLists *lists, const FunnelUnit *u, FunnelWayFn fn,
                       void *arg)
 {
-    const GoFn go = go_of(p->f, p->f->entry != FUNNEL_FIRST || p->f->interval_count > 0);
+    const GoFn go = go_of(p->f, !is_of_first(p->f) || p->f->interval_count > 0);
     FunnelWay way;
     prepare(p, go, lists, u);
-    if (p->f->order == FUNNEL_ANY && p->f->entry != FUNNEL_FIRST) {
+    if (p->f->order == FUNNEL_ANY && !is_of_first(p->f)) {
         every_way_in_any_order(p, lists, u, fn, arg);
         return;
     }

@@ -12,7 +12,7 @@ typedef struct FunnelPlan {
     const Funnel *f;
     uint32_t steps;                    /* bits that are steps */
     uint32_t barring[QUERY_STEPS_MAX]; /* [k]: bits that must not be between steps k - 1 and k */
-    int64_t to_ms;                     /* where entries end, on the clock of FunnelEvent */
+    int64_t from_ms, to_ms;            /* of entries, on the clock of FunnelEvent */
 } FunnelPlan;
 
 FunnelPlan funnel_plan(const Funnel *f, int64_t base_ms);
@@ -47,6 +47,9 @@ void funnel_lists_free(FunnelLists *lists);
 
 /* False: that was enough. */
 typedef bool (*FunnelWayFn)(const FunnelWay *way, void *arg);
+
+/* Whether the first step was done before the range. */
+bool funnel_began_earlier(const FunnelPlan *p, const FunnelUnit *u);
 
 /* From each event that may begin one; of FUNNEL_ANY, the last comes first. */
 void funnel_every_way(const FunnelPlan *p, FunnelLists *lists, const FunnelUnit *u, FunnelWayFn fn,

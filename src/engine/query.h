@@ -28,6 +28,9 @@ enum {
     QUERY_RETENTION_CELLS_MAX = 1 << 18, /* series times cohorts times columns */
 };
 
+/* Before everything; differences of instants stay in their type. */
+#define QUERY_EVER_MS (-(INT64_C(1) << 60))
+
 /* What every question is asked with. */
 typedef struct Query {
     const ScanView *view;

@@ -7,9 +7,6 @@
 
 #include <stdlib.h>
 
-#define EVER_MS                                                                                    \
-    (-(INT64_C(1) << 60)) /* before everything; differences of instants stay in their type */
-
 /* ---- limits -------------------------------------------------------------------------------------- */
 
 static bool brackets_are_good(const Retention *r)
@@ -65,7 +62,7 @@ static void set_selects(RetentionRun *run)
     ScanSelect *start = &run->selects[0], *back = &run->selects[1];
     *start = r->start;
     *back = r->comes_back;
-    start->from_ms = r->cohort == RETENTION_FIRST_EVER ? EVER_MS : r->bounds[0];
+    start->from_ms = r->cohort == RETENTION_FIRST_EVER ? QUERY_EVER_MS : r->bounds[0];
     start->to_ms = r->starts_end_ms;
     back->from_ms = r->bounds[0];
     back->to_ms = end_of_returns(r);

@@ -151,6 +151,13 @@ test('any other steps may follow the first one in any order', async () => {
   assert.deepEqual(await funnel('any_after_first', 'first'), [6, 4, 2])
   assert.deepEqual(await funnel('any'), [7, 6, 4])
   assert.deepEqual(await funnel('sequential'), [6, 2, 1])
+  // Whoever did step 1 before the range did not do it for the first time in it.
+  const before = { id: 'w-0-old', name: 'Walk A', time: new Date(NOON - 90 * DAY).toISOString(), actor: { kind: 'member', value: 'w-0' }, properties: {} }
+  await w.want(200, 'POST', '/v1/events', { events: [before] })
+  assert.deepEqual(await funnel('any_after_first', 'first_ever'), [5, 3, 1])
+  assert.deepEqual(await funnel('sequential', 'first_ever'), [5, 1, 0])
+  assert.deepEqual(await funnel('sequential', 'first'), [6, 2, 1])
+  await refused('query.combination', { steps, order: 'any', entry: 'first_ever' }, '/funnel/entry')
 })
 
 test('a step in the middle may be optional: then there are two funnels', async () => {

@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 static const FunnelOrder ORDERS[] = {FUNNEL_SEQUENTIAL, FUNNEL_ANY, FUNNEL_STRICT, FUNNEL_ANY};
-static const FunnelEntry ENTRIES[] = {FUNNEL_BEST, FUNNEL_FIRST, FUNNEL_ALL};
+static const FunnelEntry ENTRIES[] = {FUNNEL_BEST, FUNNEL_FIRST, FUNNEL_ALL, FUNNEL_FIRST_EVER};
 static const FunnelCredit CREDITS[] = {FUNNEL_FIRST_STEP, FUNNEL_LAST_STEP, FUNNEL_FIRST_KNOWN,
                                        FUNNEL_LAST_KNOWN, FUNNEL_ONE_STEP,  FUNNEL_EACH_STEP};
 static const AnalysisBy BYS[] = {ANALYSIS_BY_ALL,  ANALYSIS_BY_HOUR,  ANALYSIS_BY_DAY,
@@ -33,7 +33,9 @@ static Err combination(Ctx *ctx, const char *pointer, const char *why)
 
 static Err check_combinations(Ctx *ctx, const ApiFunnelQuestion *q)
 {
-    if (q->order == API_FUNNEL_QUESTION_ORDER_ANY && q->entry == API_FUNNEL_QUESTION_ENTRY_FIRST)
+    if (q->order == API_FUNNEL_QUESTION_ORDER_ANY &&
+        (q->entry == API_FUNNEL_QUESTION_ENTRY_FIRST ||
+         q->entry == API_FUNNEL_QUESTION_ENTRY_FIRST_EVER))
         return combination(ctx, "/funnel/entry",
                            "in any order there is no first step: entry must be best or all");
     if (q->order != API_FUNNEL_QUESTION_ORDER_SEQUENTIAL && q->grace_ms > 0)
