@@ -139,6 +139,10 @@ MUST_USE Err events_by_actor(Ctx *ctx, EventsLog *log, const EventsQuery *q, Eve
 MUST_USE Err events_by_time(Ctx *ctx, EventsLog *log, const EventsQuery *q, EventFn fn, void *arg,
                             EventsPage *page);
 
+/* Whoever asked to be erased is forgotten at once, and the log rewritten later: records of the actor below *seq count
+ * nowhere; 0 = none were erased.  Costs as much as reading all of the actor's records. */
+MUST_USE Err events_forgotten(Ctx *ctx, EventsLog *log, EventActor actor, uint64_t *seq);
+
 /* How many events (EVENT_HAPPENED) are in the log. */
 int64_t events_count(EventsLog *log);
 

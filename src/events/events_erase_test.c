@@ -359,6 +359,26 @@ TEST(events_no_byte_of_who_was_erased_is_left_in_any_file_and_who_comes_again_is
 
 /* ---- when it is done ------------------------------------------------------------------------------ */
 
+TEST(who_asked_to_be_erased_is_forgotten_before_the_log_is_rewritten)
+{
+    World *w = world_new(41);
+    uint32_t asked = 0;
+    append_random(w, 600, 30);
+    for (uint32_t who = 1; who < ACTORS; who++) {
+        const EventActor actor = actor_of(w, who);
+        uint64_t want = 0, seq = 7;
+        for (uint32_t i = 0; i < w->count; i++)
+            if (w->at[i].event.kind == EVENT_ERASE &&
+                str_eq(w->at[i].event.actor.value, actor.value))
+                want = w->at[i].seq;
+        CHECK(events_forgotten(&w->k.ctx, w->log, actor, &seq) == ERR_OK);
+        EXPECT_I64((int64_t)seq, (int64_t)want);
+        asked += want > 0;
+    }
+    CHECK(asked > 0);
+    world_free(w);
+}
+
 TEST(events_an_erasure_waits_as_long_as_it_may_and_until_who_follows_has_heard_of_it)
 {
     World *w = world_new(22);

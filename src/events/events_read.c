@@ -463,6 +463,27 @@ Err events_by_actor(Ctx *ctx, EventsLog *log, const EventsQuery *q, EventFn fn, 
     return query(ctx, log, q, true, fn, arg, page);
 }
 
+static Err keep_erasure(Ctx *ctx, const Event *e, void *arg)
+{
+    (void)ctx;
+    uint64_t *seq = arg;
+    if (e->kind == EVENT_ERASE && e->seq > *seq)
+        *seq = e->seq;
+    return ERR_OK;
+}
+
+Err events_forgotten(Ctx *ctx, EventsLog *log, EventActor actor, uint64_t *seq)
+{
+    EventsPage page = {.more = true};
+    uint64_t last = 0;
+    while (page.more) {
+        const EventsQuery q = {.actor = actor, .limit = EVENTS_PAGE_MAX, .after = page.next};
+        TRY(query(ctx, log, &q, true, keep_erasure, &last, &page));
+    }
+    *seq = last;
+    return ERR_OK;
+}
+
 Err events_by_time(Ctx *ctx, EventsLog *log, const EventsQuery *q, EventFn fn, void *arg,
                    EventsPage *page)
 {

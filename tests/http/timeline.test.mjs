@@ -105,6 +105,19 @@ test('a person has the same timeline', async () => {
   assert.deepEqual(claimed.items.map((e) => e.name), ['Coupon Claimed'])
 })
 
+test('who was erased has no timeline, at once, and who comes with the key later begins a new one', async () => {
+  const of = (value) => w.want(200, 'GET', `/v1/actors/timeline?kind=cookie&value=${value}&limit=200`)
+  const send = (event) => w.want(200, 'POST', '/v1/events', { events: [event] })
+  const seen = (id, hours) => ({ id, name: 'Viewed', time: new Date(NOON - hours * HOUR).toISOString(), actor: { kind: 'cookie', value: 'gone' } })
+  await send(seen('g1', 3))
+  await send(seen('g2', 1))
+  assert.equal((await of('gone')).items.length, 2)
+  await send({ id: 'g3', kind: 'erase', time: new Date(NOON - 2 * HOUR).toISOString(), actor: { kind: 'cookie', value: 'gone' } })
+  assert.deepEqual((await of('gone')).items, [])
+  await send(seen('g4', 5))
+  assert.deepEqual((await of('gone')).items.map((e) => Date.parse(e.at)), [NOON - 5 * HOUR])
+})
+
 test('who may not see people sees no timeline, and a cursor is one of ours', async () => {
   await w.refused(400, 'request.cursor', 'GET', path([['cursor', 'nonsense']]))
   await w.refused(400, 'request.choice', 'GET', path([['order', 'sideways']]))

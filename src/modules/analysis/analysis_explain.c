@@ -19,7 +19,7 @@ enum {
 typedef struct Life {
     const Event **events;
     size_t count, room, bytes;
-    uint64_t erased_seq; /* of the actor under way: what came before it is forgotten */
+    uint64_t forgotten; /* of the actor under way: what came before counts nowhere */
 } Life;
 
 static Err too_many(Ctx *ctx)
@@ -46,9 +46,8 @@ static void add_event(Ctx *ctx, Life *life, const Event *e)
 static Err keep_event(Ctx *ctx, const Event *e, void *arg)
 {
     Life *life = arg;
-    if (e->kind == EVENT_ERASE && e->seq > life->erased_seq)
-        life->erased_seq = e->seq;
-    if ((e->kind != EVENT_HAPPENED && e->kind != EVENT_PERSON) || e->time_ms > ctx->now_ms)
+    if (e->seq < life->forgotten || e->time_ms > ctx->now_ms ||
+        (e->kind != EVENT_HAPPENED && e->kind != EVENT_PERSON))
         return ERR_OK; /* nobody knows yet what comes later */
     Buf bytes = BUF_MAX(EVENT_BYTES_MAX);
     event_encode(e, &bytes);
@@ -65,21 +64,10 @@ static Err keep_event(Ctx *ctx, const Event *e, void *arg)
     return ERR_OK;
 }
 
-/* The log is rewritten without whom it forgets some days later. */
-static void drop_erased(Life *life, size_t from)
-{
-    size_t kept = from;
-    for (size_t i = from; i < life->count; i++)
-        if (life->events[i]->seq > life->erased_seq)
-            life->events[kept++] = life->events[i];
-    life->count = kept;
-}
-
 static Err read_actor(Ctx *ctx, const Explain *how, EventActor actor, Life *life)
 {
-    const size_t from = life->count;
     EventsPage page = {.more = true};
-    life->erased_seq = 0;
+    TRY(events_forgotten(ctx, how->log, actor, &life->forgotten));
     while (page.more) {
         const EventsQuery query = {
             .actor = actor, .limit = EVENTS_PAGE_MAX, .oldest_first = true, .after = page.next};
@@ -88,7 +76,6 @@ static Err read_actor(Ctx *ctx, const Explain *how, EventActor actor, Life *life
         if (page.damaged > 0)
             return fail(ctx, ERR_INTERNAL, "events.damaged", "an event cannot be read");
     }
-    drop_erased(life, from);
     return ERR_OK;
 }
 

@@ -19,6 +19,7 @@ typedef struct Asked {
     bool oldest_first;
     EventsCursor after;
     size_t limit;
+    uint64_t forgotten; /* records below count nowhere */
 } Asked;
 
 typedef struct Reading {
@@ -85,8 +86,11 @@ static void give_event(Ctx *ctx, const Event *e, ApiPersonEvent *v)
 
 /* ---- reading ------------------------------------------------------------------------------------- */
 
+/* Links are of two actors, and no event of either. */
 static bool is_wanted(const Asked *asked, const Event *e)
 {
+    if (e->seq < asked->forgotten || (e->kind != EVENT_HAPPENED && e->kind != EVENT_PERSON))
+        return false;
     bool wanted = asked->name_count == 0;
     for (size_t i = 0; i < asked->name_count && !wanted; i++)
         wanted = str_eq(asked->names[i], shown_name(e));
@@ -108,9 +112,10 @@ static Err add_event(Ctx *ctx, const Event *e, void *arg)
 }
 
 /* Names stand in no index: events of others are looked at, too, so many at a time. */
-static Err read_timeline(Ctx *ctx, EventsLog *log, const Asked *asked, ApiPersonTimeline *out)
+static Err read_timeline(Ctx *ctx, EventsLog *log, Asked *asked, ApiPersonTimeline *out)
 {
     const bool some = asked->name_count > 0;
+    TRY(events_forgotten(ctx, log, asked->actor, &asked->forgotten));
     Reading r = {.asked = asked, .out = out};
     EventsPage page = {.more = true, .next = asked->after};
     out->items = ARENA_ARRAY(ctx->arena, ApiPersonEvent, asked->limit + 1);
