@@ -3,8 +3,6 @@
  */
 #include "engine/segment_totals.h"
 
-#include "engine/kernels.h"
-
 #include <stdlib.h>
 
 static const int64_t ONE = INT64_C(1000000000000000000);
@@ -68,17 +66,54 @@ bool segment_has_totals(const Segment *leaf)
     return all;
 }
 
-SegmentTotals *segment_totals_new(const ScanView *view, const Segment *leaf)
+SegmentAdding segment_adding(Arena *arena, const ScanView *view, const Segment *leaf)
 {
+    const ScanSelect *select = &leaf->selects[0];
+    int64_t *bounds = ARENA_ARRAY(arena, int64_t, 2);
+    BucketPlaces *places = ARENA_ARRAY(arena, BucketPlaces, (size_t)view->part_count + 1);
+    bool *keys = ARENA_ARRAY(arena, bool, (size_t)view->part_count + 1);
+    bounds[0] = select->from_ms;
+    bounds[1] = select->to_ms;
+    for (uint32_t i = 0; i < view->part_count; i++) {
+        places[i] = bucket_places(arena, bounds, 1, view->parts[i]->head);
+        keys[i] = true;
+    }
+    return (SegmentAdding){leaf, places, keys};
+}
+
+static void *room(size_t size)
+{
+    void *fresh = malloc((STRIP_ROWS + KERNEL_SLACK) * size);
+    CHECK(fresh != NULL);
+    return fresh;
+}
+
+/* What was said of persons is looked up by person. */
+static bool asks_of_changes(const Segment *leaf)
+{
+    bool asks = false;
+    for (uint32_t i = 0; i < leaf->prop_count; i++)
+        asks |= leaf->props[i].changes != NULL;
+    return asks;
+}
+
+SegmentTotals *segment_totals_new(const ScanView *view, const SegmentAdding *of)
+{
+    const Segment *leaf = of->leaf;
     SegmentTotals *t = calloc(1, sizeof *t);
     CHECK(t != NULL);
     t->leaf = leaf;
-    t->scanner =
-        scanner_new(view, &(ScanAsk){.selects = leaf->selects, .select_count = leaf->select_count});
+    t->strips = strips_new(
+        view,
+        &(StripAsk){.select = leaf->selects, .keys = of->keys, .by_block = asks_of_changes(leaf)});
+    strip_times_open(&t->times, of->places, 1);
+    t->values = room(sizeof *t->values);
+    t->picked = room(sizeof *t->picked);
+    t->persons = room(sizeof *t->persons);
     for (uint32_t i = 0; i < leaf->test_count; i++) {
         if (leaf->tests[i].measure == SEGMENT_COUNT)
             continue;
-        t->of[i] = calloc(1, sizeof *t->of[i]);
+        t->of[i] = malloc(sizeof *t->of[i]);
         CHECK(t->of[i] != NULL);
     }
     return t;
@@ -88,9 +123,12 @@ void segment_totals_free(SegmentTotals *t)
 {
     if (t == NULL)
         return;
-    scanner_free(t->scanner);
+    strips_free(t->strips);
+    strip_times_close(&t->times);
     filter_scratch_free(&t->scratch);
     free(t->values);
+    free(t->picked);
+    free(t->persons);
     for (uint32_t i = 0; i < SEGMENT_TOTALS_MAX; i++)
         free(t->of[i]);
     free(t);
@@ -98,36 +136,26 @@ void segment_totals_free(SegmentTotals *t)
 
 bool segment_totals_damaged(const SegmentTotals *t)
 {
-    return t->damaged || scanner_damaged(t->scanner) > 0;
+    return t->damaged || strips_damaged(t->strips) > 0;
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------------ */
 
-/* Without a branch: who has the first row becomes one who was seen. */
-static inline __attribute__((always_inline)) void count_keys(SegmentTotals *t,
-                                                             const uint32_t *restrict keys,
-                                                             const uint8_t *restrict mask,
-                                                             uint32_t n)
+/* The rows that match, and whose they are: of all, or of some blocks' persons.  Gives how many. */
+static uint32_t pick(SegmentTotals *t, const Strip *strip, const uint64_t *set)
 {
-    uint16_t *restrict const persons = t->persons;
-    uint32_t *restrict const rows = t->rows;
-    uint32_t seen = t->person_count;
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t person = keys[i] >> PART_SECOND_BITS, before = rows[person];
-        const uint32_t in = mask == NULL || mask[i] != 0;
-        persons[seen] = (uint16_t)person;
-        seen += in & (before == 0);
-        rows[person] = before + in;
+    const uint32_t n = strip->at.count, *const keys = strip->at.keys;
+    if (set == NULL)
+        for (uint32_t i = 0; i < n; i++)
+            t->picked[i] = i;
+    const uint32_t picked = set == NULL ? n : kernels()->rows_of(set, n, t->picked);
+    uint32_t i = 0;
+    for (const StripCut *cut = strip->cuts; i < picked; cut++) {
+        const uint32_t first = (cut->block - t->block) << PART_BLOCK_BITS, end = cut[1].row;
+        for (; i < picked && t->picked[i] < end; i++)
+            t->persons[i] = first + (keys[t->picked[i]] >> PART_SECOND_BITS);
     }
-    t->person_count = seen;
-}
-
-static void count_rows(SegmentTotals *t, const ScanLoose *rows)
-{
-    if (rows->mask == NULL)
-        count_keys(t, rows->keys, NULL, rows->count);
-    else
-        count_keys(t, rows->keys, rows->mask, rows->count);
+    return picked;
 }
 
 static bool is_beyond(SegmentMeasure measure, int64_t value, int64_t than)
@@ -135,107 +163,91 @@ static bool is_beyond(SegmentMeasure measure, int64_t value, int64_t than)
     return measure == SEGMENT_MIN ? value < than : value > than;
 }
 
-static void keep_extremes(SegmentTotal *total, SegmentMeasure measure, const ScanLoose *rows,
-                          const int64_t *values)
+static void keep_extremes(const SegmentTotals *t, SegmentTotal *total, SegmentMeasure measure,
+                          uint32_t n)
 {
-    for (uint32_t i = 0; i < rows->count; i++) {
-        const uint32_t person = rows->keys[i] >> PART_SECOND_BITS;
-        int64_t *const to = &total->values[person];
-        if ((rows->mask != NULL && rows->mask[i] == 0) || values[i] == SCAN_MISSING)
-            continue;
-        if (total->known[person]++ == 0 || is_beyond(measure, values[i], *to))
-            *to = values[i];
+    for (uint32_t i = 0; i < n; i++) {
+        const int64_t value = t->values[t->picked[i]];
+        const uint32_t person = t->persons[i];
+        if (value != SCAN_MISSING &&
+            (total->known[person]++ == 0 || is_beyond(measure, value, total->values[person])))
+            total->values[person] = value;
     }
 }
 
-static inline bool is_in(const uint8_t *mask, const int64_t *values, uint32_t row)
+/* False: a sum is too large. */
+static bool add_values(const SegmentTotals *t, SegmentTotal *total, uint32_t n)
 {
-    return (mask == NULL || mask[row] != 0) & (values[row] != SCAN_MISSING);
-}
-
-static inline __attribute__((always_inline)) bool add_up(int64_t *restrict sums,
-                                                         const uint32_t *restrict keys,
-                                                         const uint8_t *restrict mask,
-                                                         const int64_t *restrict values, uint32_t n)
-{
+    int64_t *const sums = total->values;
     bool over = false;
     for (uint32_t i = 0; i < n; i++) {
-        int64_t *const to = &sums[keys[i] >> PART_SECOND_BITS];
-        over |= __builtin_add_overflow(*to, is_in(mask, values, i) ? values[i] : 0, to);
+        const int64_t value = t->values[t->picked[i]];
+        int64_t *const to = &sums[t->persons[i]];
+        over |= __builtin_add_overflow(*to, value == SCAN_MISSING ? 0 : value, to);
     }
     return !over;
 }
 
-/* False: a sum is too large. */
-static bool add_values(SegmentTotal *total, const ScanLoose *rows, const int64_t *values)
+static void count_values(const SegmentTotals *t, SegmentTotal *total, uint32_t n)
 {
-    if (rows->mask == NULL)
-        return add_up(total->values, rows->keys, NULL, values, rows->count);
-    return add_up(total->values, rows->keys, rows->mask, values, rows->count);
+    for (uint32_t i = 0; i < n; i++)
+        total->known[t->persons[i]] += t->values[t->picked[i]] != SCAN_MISSING;
 }
 
-static void count_values(SegmentTotal *total, const ScanLoose *rows, const int64_t *values)
-{
-    for (uint32_t i = 0; i < rows->count; i++)
-        total->known[rows->keys[i] >> PART_SECOND_BITS] += is_in(rows->mask, values, i);
-}
-
-static void take_values(SegmentTotals *t, uint32_t test, const ScanLoose *rows,
-                        const int64_t *values)
+static void take_values(SegmentTotals *t, uint32_t test, uint32_t n)
 {
     const SegmentMeasure measure = t->leaf->tests[test].measure;
     if (measure == SEGMENT_MIN || measure == SEGMENT_MAX) {
-        keep_extremes(t->of[test], measure, rows, values);
+        keep_extremes(t, t->of[test], measure, n);
         return;
     }
-    t->is_over |= !add_values(t->of[test], rows, values);
+    t->is_over |= !add_values(t, t->of[test], n);
     if (measure == SEGMENT_AVG)
-        count_values(t->of[test], rows, values);
+        count_values(t, t->of[test], n);
 }
 
-static int64_t *room_for(SegmentTotals *t, uint32_t rows)
-{
-    if (rows > t->value_cap) {
-        free(t->values);
-        t->value_cap = rows + rows / 2;
-        t->values = malloc(((size_t)t->value_cap + KERNEL_SLACK) * sizeof *t->values);
-        CHECK(t->values != NULL);
-    }
-    return t->values;
-}
-
-static void take_rows(const ScanLoose *rows, void *arg)
+static void take_strip(const Strip *strip, void *arg)
 {
     SegmentTotals *t = arg;
-    count_rows(t, rows);
-    for (uint32_t i = 0; i < t->leaf->test_count; i++) {
+    const uint64_t *set = NULL;
+    if (!strip_within(&t->times, strip, &set)) {
+        t->damaged = true;
+        return;
+    }
+    const uint32_t n = pick(t, strip, set);
+    for (uint32_t i = 0; i < n; i++)
+        t->rows[t->persons[i]]++;
+    for (uint32_t i = 0; i < t->leaf->test_count && n > 0; i++) {
         const SegmentTest *test = &t->leaf->tests[i];
         if (t->of[i] == NULL || test->column == SEGMENT_ABSENT)
             continue;
-        int64_t *const values = room_for(t, rows->count);
-        if (scan_values(rows->at, t->leaf->props[test->column], &t->scratch, values))
-            take_values(t, i, rows, values);
+        if (strip_values(strip, strip->at.count, t->leaf->props[test->column], &t->scratch,
+                         t->values))
+            take_values(t, i, n);
         else
             t->damaged = true;
     }
 }
 
-/* What the persons of the piece before had. */
-static void forget(SegmentTotals *t)
+/* What the persons of the blocks before had. */
+static void forget(SegmentTotals *t, uint32_t persons)
 {
-    for (uint32_t i = 0; i < t->person_count; i++) {
-        const uint32_t person = t->persons[i];
-        t->rows[person] = 0;
-        for (uint32_t k = 0; k < t->leaf->test_count; k++)
-            if (t->of[k] != NULL) {
-                t->of[k]->values[person] = 0;
-                t->of[k]->known[person] = 0;
-            }
-    }
-    t->person_count = 0;
+    memset(t->rows, 0, persons * sizeof *t->rows);
+    for (uint32_t i = 0; i < t->leaf->test_count; i++)
+        if (t->of[i] != NULL) {
+            memset(t->of[i]->values, 0, persons * sizeof *t->of[i]->values);
+            memset(t->of[i]->known, 0, persons * sizeof *t->of[i]->known);
+        }
 }
 
 /* ---- persons --------------------------------------------------------------------------------------------- */
+
+/* Who have from `least` to `most` rows. */
+static void who_has(const SegmentTotals *t, uint32_t persons, uint32_t least, uint32_t most,
+                    uint64_t *out)
+{
+    kernels()->in_range(t->rows, persons, UINT32_MAX, least, most - least, out);
+}
 
 static SegmentMeasured measured(const SegmentTotals *t, uint32_t test, SegmentMeasure measure,
                                 uint32_t person)
@@ -247,47 +259,85 @@ static SegmentMeasured measured(const SegmentTotals *t, uint32_t test, SegmentMe
     return (SegmentMeasured){t->of[test]->values[person], divisor};
 }
 
-static void ask_each(SegmentTotals *t, uint32_t test)
+static void ask_each(SegmentTotals *t, uint32_t test, uint32_t word)
 {
     const SegmentTest *of = &t->leaf->tests[test];
-    for (uint32_t i = 0; i < t->person_count; i++) {
-        const SegmentMeasured m = measured(t, test, of->measure, t->persons[i]);
-        t->holds[i] &= segment_takes(of, &m);
+    for (uint64_t left = t->holds[word]; left != 0; left &= left - 1) {
+        const uint32_t person = word * 64 + (uint32_t)__builtin_ctzll(left);
+        const SegmentMeasured m = measured(t, test, of->measure, person);
+        if (!segment_takes(of, &m))
+            t->holds[word] ^= left & -left;
     }
 }
 
-/* One range of what is never missing and never divided is one of whole units: no branch is needed. */
+/* One range of whole units: [low, high]; none when low > high. */
+typedef struct Span {
+    int64_t low, high;
+} Span;
+
+static Span span_of(const SegmentRange *r)
+{
+    const SegmentWide from = r->from.whole + (r->from.part > 0 || r->without_from);
+    const SegmentWide to = r->to.whole - (r->to.part == 0 && r->without_to);
+    if (from > INT64_MAX || to < INT64_MIN)
+        return (Span){1, 0};
+    return (Span){from < INT64_MIN ? INT64_MIN : (int64_t)from,
+                  to > INT64_MAX ? INT64_MAX : (int64_t)to};
+}
+
+static void ask_sums(SegmentTotals *t, uint32_t test, uint32_t word, Span span)
+{
+    const int64_t *const sums = t->of[test]->values + (size_t)word * 64;
+    const bool negated = t->leaf->tests[test].negated;
+    uint64_t out = 0;
+    for (uint64_t left = t->holds[word]; left != 0; left &= left - 1) {
+        const uint32_t i = (uint32_t)__builtin_ctzll(left);
+        const bool in = (sums[i] >= span.low) & (sums[i] <= span.high);
+        out |= (uint64_t)(in != negated) << i;
+    }
+    t->holds[word] = out;
+}
+
+static void ask_rows(SegmentTotals *t, uint32_t words, bool negated, Span span)
+{
+    const uint32_t low = span.low < 0 ? 0 : span.low > UINT32_MAX ? UINT32_MAX : (uint32_t)span.low;
+    const uint32_t high = span.high > UINT32_MAX ? UINT32_MAX : (uint32_t)span.high;
+    const uint64_t flip = negated ? UINT64_MAX : 0;
+    const bool none = span.low > span.high || span.high < 0 || span.low > UINT32_MAX;
+    who_has(t, words * 64, low, high, t->asked);
+    for (uint32_t i = 0; i < words; i++)
+        t->holds[i] &= (none ? 0 : t->asked[i]) ^ flip;
+}
+
+/* One range of what is never missing and never divided is one of whole units. */
 static bool is_plain(const SegmentTest *t)
 {
     return t->range_count == 1 && (t->measure == SEGMENT_COUNT || t->measure == SEGMENT_SUM);
 }
 
-static void ask_plainly(SegmentTotals *t, uint32_t test)
+static void ask(SegmentTotals *t, uint32_t test, uint32_t words)
 {
     const SegmentTest *of = &t->leaf->tests[test];
-    const SegmentRange *r = &of->ranges[0];
-    const SegmentWide from = r->from.whole + (r->from.part > 0 || r->without_from);
-    const SegmentWide to = r->to.whole - (r->to.part == 0 && r->without_to);
-    const int64_t low = from < INT64_MIN ? INT64_MIN : (int64_t)from;
-    const int64_t high = to > INT64_MAX ? INT64_MAX : (int64_t)to;
-    const int64_t *const sums = t->of[test] == NULL ? NULL : t->of[test]->values;
-    const bool none = from > INT64_MAX || to < INT64_MIN, negated = of->negated;
-    for (uint32_t i = 0; i < t->person_count; i++) {
-        const uint32_t person = t->persons[i];
-        const int64_t value = sums == NULL ? (int64_t)t->rows[person] : sums[person];
-        t->holds[i] &= (uint8_t)(((value >= low) & (value <= high) & !none) != negated);
+    const Span span = is_plain(of) ? span_of(&of->ranges[0]) : (Span){0, 0};
+    if (is_plain(of) && of->measure == SEGMENT_COUNT) {
+        ask_rows(t, words, of->negated, span);
+        return;
     }
+    for (uint32_t word = 0; word < words; word++)
+        if (is_plain(of))
+            ask_sums(t, test, word, span);
+        else
+            ask_each(t, test, word);
 }
 
-const SegmentTotals *segment_totals(SegmentTotals *t, uint32_t piece)
+void segment_totals(SegmentTotals *t, uint32_t from, uint32_t to)
 {
-    forget(t);
-    scanner_loose(t->scanner, piece, take_rows, t);
-    memset(t->holds, 1, t->person_count);
+    const uint32_t persons = (to - from) << PART_BLOCK_BITS, words = persons / 64;
+    t->block = from;
+    forget(t, persons);
+    strips_read(t->strips, from, to, take_strip, t);
+    who_has(t, persons, 1, UINT32_MAX, t->seen);
+    memcpy(t->holds, t->seen, words * sizeof *t->holds);
     for (uint32_t i = 0; i < t->leaf->test_count; i++)
-        if (is_plain(&t->leaf->tests[i]))
-            ask_plainly(t, i);
-        else
-            ask_each(t, i);
-    return t;
+        ask(t, i, words);
 }
