@@ -81,13 +81,6 @@ SegmentAdding segment_adding(Arena *arena, const ScanView *view, const Segment *
     return (SegmentAdding){leaf, places, keys};
 }
 
-static void *room(size_t size)
-{
-    void *fresh = malloc((STRIP_ROWS + KERNEL_SLACK) * size);
-    CHECK(fresh != NULL);
-    return fresh;
-}
-
 /* What was said of persons is looked up by person. */
 static bool asks_of_changes(const Segment *leaf)
 {
@@ -95,6 +88,27 @@ static bool asks_of_changes(const Segment *leaf)
     for (uint32_t i = 0; i < leaf->prop_count; i++)
         asks |= leaf->props[i].changes != NULL;
     return asks;
+}
+
+static bool adds_up(const SegmentTest *t)
+{
+    return t->measure == SEGMENT_SUM || t->measure == SEGMENT_AVG;
+}
+
+/* Over each strip: one per test with values, and the first that adds up counts, too; else one that only counts. */
+static void plan_passes(SegmentTotals *t)
+{
+    t->counting = SEGMENT_TOTALS_MAX;
+    for (uint32_t i = 0; i < t->leaf->test_count; i++) {
+        const SegmentTest *test = &t->leaf->tests[i];
+        if (t->of[i] == NULL || test->column == SEGMENT_ABSENT)
+            continue;
+        if (t->counting == SEGMENT_TOTALS_MAX && adds_up(test))
+            t->counting = i;
+        t->passes[t->pass_count++] = i;
+    }
+    if (t->counting == SEGMENT_TOTALS_MAX)
+        t->passes[t->pass_count++] = SEGMENT_TOTALS_MAX;
 }
 
 SegmentTotals *segment_totals_new(const ScanView *view, const SegmentAdding *of)
@@ -107,15 +121,16 @@ SegmentTotals *segment_totals_new(const ScanView *view, const SegmentAdding *of)
         view,
         &(StripAsk){.select = leaf->selects, .keys = of->keys, .by_block = asks_of_changes(leaf)});
     strip_times_open(&t->times, of->places, 1);
-    t->values = room(sizeof *t->values);
-    t->picked = room(sizeof *t->picked);
-    t->persons = room(sizeof *t->persons);
+    t->values = strip_room(sizeof *t->values);
+    t->picked = strip_room(sizeof *t->picked);
+    t->persons = strip_room(sizeof *t->persons);
     for (uint32_t i = 0; i < leaf->test_count; i++) {
         if (leaf->tests[i].measure == SEGMENT_COUNT)
             continue;
         t->of[i] = malloc(sizeof *t->of[i]);
         CHECK(t->of[i] != NULL);
     }
+    plan_passes(t);
     return t;
 }
 
@@ -141,21 +156,23 @@ bool segment_totals_damaged(const SegmentTotals *t)
 
 /* ---- rows ------------------------------------------------------------------------------------------------ */
 
-/* The rows that match, and whose they are: of all, or of some blocks' persons.  Gives how many. */
-static uint32_t pick(SegmentTotals *t, const Strip *strip, const uint64_t *set)
+/* Rows that match, one behind the other: whose = first + keys[i] >> shift. */
+typedef struct Matching {
+    const uint32_t *keys;
+    int shift;
+    uint32_t first, count;
+    const int64_t *values; /* of the test under way */
+} Matching;
+
+static inline uint32_t person_of(const Matching *m, uint32_t i)
 {
-    const uint32_t n = strip->at.count, *const keys = strip->at.keys;
-    if (set == NULL)
-        for (uint32_t i = 0; i < n; i++)
-            t->picked[i] = i;
-    const uint32_t picked = set == NULL ? n : kernels()->rows_of(set, n, t->picked);
-    uint32_t i = 0;
-    for (const StripCut *cut = strip->cuts; i < picked; cut++) {
-        const uint32_t first = (cut->block - t->block) << PART_BLOCK_BITS, end = cut[1].row;
-        for (; i < picked && t->picked[i] < end; i++)
-            t->persons[i] = first + (keys[t->picked[i]] >> PART_SECOND_BITS);
-    }
-    return picked;
+    return m->first + (m->keys[i] >> m->shift);
+}
+
+static void count_rows(SegmentTotals *t, const Matching *m)
+{
+    for (uint32_t i = 0; i < m->count; i++)
+        t->rows[person_of(m, i)]++;
 }
 
 static bool is_beyond(SegmentMeasure measure, int64_t value, int64_t than)
@@ -163,47 +180,100 @@ static bool is_beyond(SegmentMeasure measure, int64_t value, int64_t than)
     return measure == SEGMENT_MIN ? value < than : value > than;
 }
 
-static void keep_extremes(const SegmentTotals *t, SegmentTotal *total, SegmentMeasure measure,
-                          uint32_t n)
+static void keep_extremes(SegmentTotal *total, SegmentMeasure measure, const Matching *m)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        const int64_t value = t->values[t->picked[i]];
-        const uint32_t person = t->persons[i];
+    for (uint32_t i = 0; i < m->count; i++) {
+        const int64_t value = m->values[i];
+        const uint32_t person = person_of(m, i);
         if (value != SCAN_MISSING &&
             (total->known[person]++ == 0 || is_beyond(measure, value, total->values[person])))
             total->values[person] = value;
     }
 }
 
-/* False: a sum is too large. */
-static bool add_values(const SegmentTotals *t, SegmentTotal *total, uint32_t n)
+/* A person's rows lie beside each other, so each addition waits for the one before: two totals are not slower than one.
+ * False: a sum is too large. */
+static bool count_and_add(SegmentTotals *t, SegmentTotal *total, const Matching *m, bool count)
 {
+    uint32_t *const rows = t->rows;
     int64_t *const sums = total->values;
     bool over = false;
-    for (uint32_t i = 0; i < n; i++) {
-        const int64_t value = t->values[t->picked[i]];
-        int64_t *const to = &sums[t->persons[i]];
-        over |= __builtin_add_overflow(*to, value == SCAN_MISSING ? 0 : value, to);
+    for (uint32_t i = 0; i < m->count; i++) {
+        const uint32_t person = person_of(m, i);
+        const int64_t value = m->values[i];
+        rows[person] += count;
+        over |=
+            __builtin_add_overflow(sums[person], value == SCAN_MISSING ? 0 : value, &sums[person]);
     }
     return !over;
 }
 
-static void count_values(const SegmentTotals *t, SegmentTotal *total, uint32_t n)
+static void count_values(SegmentTotal *total, const Matching *m)
 {
-    for (uint32_t i = 0; i < n; i++)
-        total->known[t->persons[i]] += t->values[t->picked[i]] != SCAN_MISSING;
+    for (uint32_t i = 0; i < m->count; i++)
+        total->known[person_of(m, i)] += m->values[i] != SCAN_MISSING;
 }
 
-static void take_values(SegmentTotals *t, uint32_t test, uint32_t n)
+static void take_values(SegmentTotals *t, uint32_t test, const Matching *m)
 {
     const SegmentMeasure measure = t->leaf->tests[test].measure;
     if (measure == SEGMENT_MIN || measure == SEGMENT_MAX) {
-        keep_extremes(t, t->of[test], measure, n);
+        keep_extremes(t->of[test], measure, m);
         return;
     }
-    t->is_over |= !add_values(t, t->of[test], n);
+    t->is_over |= !count_and_add(t, t->of[test], m, test == t->counting);
     if (measure == SEGMENT_AVG)
-        count_values(t, t->of[test], n);
+        count_values(t->of[test], m);
+}
+
+/* What is done with the rows that match; `test` SEGMENT_TOTALS_MAX: they are counted. */
+static void take_rows(SegmentTotals *t, uint32_t test, const Matching *m)
+{
+    if (test == SEGMENT_TOTALS_MAX)
+        count_rows(t, m);
+    else
+        take_values(t, test, m);
+}
+
+/* All rows of the strip: as their keys are. */
+static void take_all(SegmentTotals *t, const Strip *strip, uint32_t test)
+{
+    for (uint32_t c = 0; c < strip->cut_count; c++) {
+        const StripCut *cut = &strip->cuts[c];
+        const Matching m = {.keys = strip->at.keys + cut->row,
+                            .shift = PART_SECOND_BITS,
+                            .first = (cut->block - t->block) << PART_BLOCK_BITS,
+                            .count = cut[1].row - cut->row,
+                            .values = t->values + cut->row};
+        take_rows(t, test, &m);
+    }
+}
+
+/* The picked ones: whose they are was found before. */
+static void take_picked(SegmentTotals *t, uint32_t picked, uint32_t test)
+{
+    for (uint32_t i = 0; test < SEGMENT_TOTALS_MAX && i < picked; i++)
+        t->values[i] = t->values[t->picked[i]];
+    take_rows(t, test, &(Matching){.keys = t->persons, .count = picked, .values = t->values});
+}
+
+static uint32_t pick(SegmentTotals *t, const Strip *strip, const uint64_t *set)
+{
+    const uint32_t picked = kernels()->rows_of(set, strip->at.count, t->picked);
+    uint32_t i = 0;
+    for (const StripCut *cut = strip->cuts; i < picked; cut++) {
+        const uint32_t first = (cut->block - t->block) << PART_BLOCK_BITS, end = cut[1].row;
+        for (; i < picked && t->picked[i] < end; i++)
+            t->persons[i] = first + (strip->at.keys[t->picked[i]] >> PART_SECOND_BITS);
+    }
+    return picked;
+}
+
+static bool read_values(SegmentTotals *t, const Strip *strip, uint32_t test)
+{
+    return test == SEGMENT_TOTALS_MAX ||
+           strip_values(strip, strip->at.count, t->leaf->props[t->leaf->tests[test].column],
+                        &t->scratch, t->values);
 }
 
 static void take_strip(const Strip *strip, void *arg)
@@ -214,18 +284,14 @@ static void take_strip(const Strip *strip, void *arg)
         t->damaged = true;
         return;
     }
-    const uint32_t n = pick(t, strip, set);
-    for (uint32_t i = 0; i < n; i++)
-        t->rows[t->persons[i]]++;
-    for (uint32_t i = 0; i < t->leaf->test_count && n > 0; i++) {
-        const SegmentTest *test = &t->leaf->tests[i];
-        if (t->of[i] == NULL || test->column == SEGMENT_ABSENT)
-            continue;
-        if (strip_values(strip, strip->at.count, t->leaf->props[test->column], &t->scratch,
-                         t->values))
-            take_values(t, i, n);
-        else
+    const uint32_t n = set == NULL ? strip->at.count : pick(t, strip, set);
+    for (uint32_t i = 0; i < t->pass_count && n > 0; i++) {
+        if (!read_values(t, strip, t->passes[i]))
             t->damaged = true;
+        else if (set == NULL)
+            take_all(t, strip, t->passes[i]);
+        else
+            take_picked(t, n, t->passes[i]);
     }
 }
 
@@ -236,7 +302,8 @@ static void forget(SegmentTotals *t, uint32_t persons)
     for (uint32_t i = 0; i < t->leaf->test_count; i++)
         if (t->of[i] != NULL) {
             memset(t->of[i]->values, 0, persons * sizeof *t->of[i]->values);
-            memset(t->of[i]->known, 0, persons * sizeof *t->of[i]->known);
+            if (t->leaf->tests[i].measure != SEGMENT_SUM)
+                memset(t->of[i]->known, 0, persons * sizeof *t->of[i]->known);
         }
 }
 

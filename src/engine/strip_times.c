@@ -7,15 +7,12 @@
 
 #include <stdlib.h>
 
-enum { ROOM = STRIP_ROWS + KERNEL_SLACK };
-
 void strip_times_open(StripTimes *t, const BucketPlaces *places, uint32_t bucket_count)
 {
     t->places = places;
     t->bucket_count = bucket_count;
-    t->ranks = malloc(ROOM * sizeof *t->ranks);
-    t->ms = malloc(ROOM * sizeof *t->ms);
-    CHECK(t->ranks != NULL && t->ms != NULL);
+    t->ranks = strip_room(sizeof *t->ranks);
+    t->ms = strip_room(sizeof *t->ms);
 }
 
 void strip_times_close(StripTimes *t)

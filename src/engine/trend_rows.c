@@ -11,22 +11,15 @@
 
 enum { COUNTED_BOUNDS = 48 }; /* with more it is cheaper to look for each row's place */
 
-static void *room(size_t size)
-{
-    void *fresh = malloc((STRIP_ROWS + KERNEL_SLACK) * size);
-    CHECK(fresh != NULL);
-    return fresh;
-}
-
 void trend_open_worker(TrendWorker *w)
 {
     strip_times_open(&w->times, w->run->places, w->run->t->bucket_count);
-    w->codes = room(sizeof *w->codes);
-    w->picked = room(sizeof *w->picked);
-    w->cell = room(sizeof *w->cell);
-    w->numbers = room(sizeof *w->numbers);
+    w->codes = strip_room(sizeof *w->codes);
+    w->picked = strip_room(sizeof *w->picked);
+    w->cell = strip_room(sizeof *w->cell);
+    w->numbers = strip_room(sizeof *w->numbers);
     for (uint32_t b = 0; b < w->run->t->breakdown_count; b++)
-        w->values[b] = room(sizeof(int64_t));
+        w->values[b] = strip_room(sizeof(int64_t));
 }
 
 void trend_close_worker(TrendWorker *w)
