@@ -127,7 +127,7 @@ SegmentTotals *segment_totals_new(const ScanView *view, const SegmentAdding *of)
     for (uint32_t i = 0; i < leaf->test_count; i++) {
         if (leaf->tests[i].measure == SEGMENT_COUNT)
             continue;
-        t->of[i] = malloc(sizeof *t->of[i]);
+        t->of[i] = calloc(1, sizeof *t->of[i]);
         CHECK(t->of[i] != NULL);
     }
     plan_passes(t);
@@ -285,6 +285,7 @@ static void take_strip(const Strip *strip, void *arg)
         return;
     }
     const uint32_t n = set == NULL ? strip->at.count : pick(t, strip, set);
+    t->any = t->any || n > 0;
     for (uint32_t i = 0; i < t->pass_count && n > 0; i++) {
         if (!read_values(t, strip, t->passes[i]))
             t->damaged = true;
@@ -296,15 +297,12 @@ static void take_strip(const Strip *strip, void *arg)
 }
 
 /* What the persons of the blocks before had. */
-static void forget(SegmentTotals *t, uint32_t persons)
+static void forget(SegmentTotals *t)
 {
-    memset(t->rows, 0, persons * sizeof *t->rows);
+    memset(t->rows, 0, sizeof t->rows);
     for (uint32_t i = 0; i < t->leaf->test_count; i++)
-        if (t->of[i] != NULL) {
-            memset(t->of[i]->values, 0, persons * sizeof *t->of[i]->values);
-            if (t->leaf->tests[i].measure != SEGMENT_SUM)
-                memset(t->of[i]->known, 0, persons * sizeof *t->of[i]->known);
-        }
+        if (t->of[i] != NULL)
+            memset(t->of[i], 0, sizeof *t->of[i]);
 }
 
 /* ---- persons --------------------------------------------------------------------------------------------- */
@@ -401,8 +399,15 @@ void segment_totals(SegmentTotals *t, uint32_t from, uint32_t to)
 {
     const uint32_t persons = (to - from) << PART_BLOCK_BITS, words = persons / 64;
     t->block = from;
-    forget(t, persons);
+    if (t->any)
+        forget(t);
+    t->any = false;
     strips_read(t->strips, from, to, take_strip, t);
+    if (!t->any) {
+        memset(t->seen, 0, words * sizeof *t->seen);
+        memset(t->holds, 0, words * sizeof *t->holds);
+        return;
+    }
     who_has(t, persons, 1, UINT32_MAX, t->seen);
     memcpy(t->holds, t->seen, words * sizeof *t->holds);
     for (uint32_t i = 0; i < t->leaf->test_count; i++)

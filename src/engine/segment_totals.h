@@ -54,6 +54,7 @@ typedef struct SegmentTotals {
     uint32_t block;                          /* the first */
     uint32_t passes[SEGMENT_TOTALS_MAX + 1]; /* over the rows of a strip: tests */
     uint32_t pass_count, counting;           /* the one that counts them, too */
+    bool any;                                /* row of these blocks matched */
     bool damaged;
     bool is_over; /* a sum is no number of 64 bits: nothing that is said here holds */
     /* by row of the strip */

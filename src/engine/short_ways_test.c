@@ -275,3 +275,38 @@ TEST(a_sum_beyond_64_bits_is_compared_all_the_same)
     rows_free(&b);
     kit_close(&k);
 }
+
+/* ---- sums --------------------------------------------------------------------------------------------- */
+
+/* Of two channels: what is too much for 64 bits, up and down, and again. */
+TEST(sums_of_a_trend_go_beyond_64_bits)
+{
+    static const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + PART_WEEK_MS};
+    Kit k = {.ctx.arena = arena_new(1 << 16), .view.person_count = PART_BLOCK_PERSONS + 2};
+    RowBuffer b = {0};
+    TrendSum want[2] = {0};
+    for (uint32_t i = 0; i < 90; i++) {
+        const int64_t number = (i % 3 == 0 ? -1 : 1) * (ROWS_NUMBER_MAX - (int64_t)i);
+        rows_add(&b, KIT_ORIGIN_MS + i, PART_BLOCK_PERSONS + i % 2, 1);
+        rows_value(&b, CHANNEL, PART_CODES, 0, i % 9 == 0 ? 2 : 1);
+        rows_value(&b, WORTH, PART_NUMBERS, 0, number);
+        want[i % 9 == 0] += number;
+    }
+    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    crew = crew_new(2);
+    const Trend t = {.select = {.events = NAMES, .event_count = 1},
+                     .measure = TREND_SUM,
+                     .number = {WORTH, 0},
+                     .bounds = bounds,
+                     .bucket_count = 1,
+                     .breakdown = BY_CHANNEL,
+                     .breakdown_count = 1,
+                     .top = 2};
+    TrendResult got;
+    CHECK(query_trend(&k.ctx, &(Query){.view = &k.view, .crew = crew}, &t, &got) == ERR_OK);
+    CHECK(got.count == 2 && want[0] > INT64_MAX && want[1] < INT64_MIN);
+    CHECK(got.series[0].cells[0] == want[0] && got.series[1].cells[0] == want[1]);
+    crew_free(crew);
+    rows_free(&b);
+    kit_close(&k);
+}

@@ -59,6 +59,7 @@ typedef struct TrendWorker {
     uint32_t *picked, *cell;
 
     TrendSum *cells;
+    int64_t *narrow;     /* what is to be added to them */
     uint64_t *counts;    /* of cells: events, or the numbers in them */
     uint64_t *flags;     /* of persons: [block of the piece][cell][TREND_FLAG_WORDS] */
     uint64_t *seen_bits; /* of codes: [cell][word] */

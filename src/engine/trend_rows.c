@@ -26,9 +26,9 @@ void trend_close_worker(TrendWorker *w)
 {
     tally_free(&w->counted);
     series_rows_free(&w->rows);
-    void *const buffers[] = {w->code_counts, w->codes,     w->picked,    w->cell,
-                             w->numbers,     w->cells,     w->counts,    w->flags,
-                             w->seen_bits,   w->values[0], w->values[1], w->values[2]};
+    void *const buffers[] = {w->code_counts, w->codes,     w->picked,   w->cell,  w->numbers,
+                             w->cells,       w->narrow,    w->counts,   w->flags, w->seen_bits,
+                             w->values[0],   w->values[1], w->values[2]};
     _Static_assert(QUERY_BREAKDOWNS_MAX == 3, "all are freed");
     for (size_t i = 0; i < ARRAY_LEN(buffers); i++)
         free(buffers[i]);
@@ -142,7 +142,7 @@ static bool count_series(TrendWorker *w, const Strip *strip)
 
 /* ---- the second pass ----------------------------------------------------------------------------- */
 
-/* In one pass, but of events, whose cells say it: how many events of each series the picked rows are. */
+/* In one pass, but of events and sums, whose cells say it: how many events of each series the picked rows are. */
 static void count_picked(TrendWorker *w, uint32_t n, bool by_code, uint32_t series)
 {
     if (!by_code)
@@ -169,11 +169,18 @@ static void count_events(TrendWorker *w, const Strip *strip, uint32_t series)
     cell[bounds] += left;
 }
 
-/* In one pass, of events: they are in the cells. */
+/* Whether each row adds to one cell, whatever is in it.  Then rows before and behind the range need no look: they have
+ * cells, too.  How many events a cell has is counted. */
+static bool adds_anywhere(const Trend *t)
+{
+    return t->measure == TREND_EVENTS || t->measure == TREND_SUM;
+}
+
+/* In one pass, of what is counted by cell. */
 void trend_end_counting(TrendWorker *w)
 {
     const TrendRun *run = w->run;
-    if (run->t->measure != TREND_EVENTS)
+    if (!adds_anywhere(run->t))
         return;
     for (uint32_t code = 0; code < run->codes; code++) {
         w->code_counts[code] = 0;
@@ -223,6 +230,64 @@ static bool find_cells(TrendWorker *w, const Strip *strip, uint32_t n, bool alik
     return true;
 }
 
+/* The narrow sum has gone round. */
+static void widen(TrendWorker *w, uint32_t cell, int64_t number)
+{
+    w->cells[cell] += (TrendSum)(int64_t)((uint64_t)w->narrow[cell] - (uint64_t)number) + number;
+    w->narrow[cell] = 0;
+}
+
+/* `picked`, `codes`, `numbers` NULL: all rows, of the code whose cells are the first, events alone. */
+static inline __attribute__((always_inline)) void
+add_anywhere(TrendWorker *w, uint32_t first, const uint32_t *first_cell, uint32_t n,
+             const uint32_t *picked, const uint32_t *codes, const int64_t *numbers)
+{
+    const uint16_t *const ranks = w->times.ranks;
+    uint64_t *const counts = w->counts + first;
+    int64_t *const sums = w->narrow + first;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t row = picked == NULL ? i : picked[i];
+        const uint32_t cell = first_cell[codes == NULL ? 0 : codes[row]] + ranks[row];
+        counts[cell]++;
+        if (numbers == NULL)
+            continue;
+        const int64_t number = numbers[row] == SCAN_MISSING ? 0 : numbers[row];
+        if (__builtin_expect(__builtin_add_overflow(sums[cell], number, &sums[cell]), 0))
+            widen(w, first + cell, number);
+    }
+}
+
+/* The same with what is NULL known to the compiler. */
+static void add_all_anywhere(TrendWorker *w, uint32_t first, const uint32_t *first_cell, uint32_t n,
+                             const uint32_t *codes, const int64_t *numbers)
+{
+    if (codes != NULL && numbers != NULL)
+        add_anywhere(w, first, first_cell, n, NULL, w->codes, w->numbers);
+    else if (codes != NULL)
+        add_anywhere(w, first, first_cell, n, NULL, w->codes, NULL);
+    else
+        add_anywhere(w, first, first_cell, n, NULL, NULL, numbers);
+}
+
+/* Rows of one series, or of one per code. */
+static bool take_anywhere(TrendWorker *w, const Strip *strip, bool by_code, uint32_t series)
+{
+    const Trend *t = w->run->t;
+    const uint32_t n = strip->at.count, series_cell = series * w->run->stride;
+    const uint32_t *const first_cell = by_code ? w->run->cell_of_code : &series_cell;
+    const uint32_t *const codes = by_code ? w->codes : NULL;
+    const int64_t *const numbers = t->measure == TREND_SUM ? w->numbers : NULL;
+    const uint32_t first = places_of(w, strip)->first;
+    if ((by_code && !read_codes(w, strip)) || !strip_ranks(&w->times, strip) ||
+        (numbers != NULL && !strip_values(strip, n, t->number, &w->scratch, w->numbers)))
+        return false;
+    if (strip->set == NULL)
+        add_all_anywhere(w, first, first_cell, n, codes, numbers);
+    else
+        add_anywhere(w, first, first_cell, pick(w, strip->set, n), w->picked, codes, numbers);
+    return true;
+}
+
 static bool add_strip(TrendWorker *w, const Strip *strip)
 {
     const Trend *t = w->run->t;
@@ -237,6 +302,8 @@ static bool add_strip(TrendWorker *w, const Strip *strip)
         count_events(w, strip, series);
         return true;
     }
+    if ((alike || by_code) && adds_anywhere(t))
+        return take_anywhere(w, strip, by_code, series);
     if (alike && trend_flags_persons(t))
         return flag_persons(w, strip, series);
     if (trend_has_number(t) &&
@@ -247,7 +314,7 @@ static bool add_strip(TrendWorker *w, const Strip *strip)
     const uint32_t n = pick(w, set, strip->at.count);
     if (!find_cells(w, strip, n, alike, series))
         return false;
-    if (w->run->in_one_pass && t->measure != TREND_EVENTS)
+    if (w->run->in_one_pass)
         count_picked(w, n, by_code, series);
     trend_add_rows(w, strip, n);
     return true;
