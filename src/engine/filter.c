@@ -84,8 +84,7 @@ bool filter_values(const FilterRows *r, const PartColumn *c, int64_t missing, Fi
         return true;
     }
     read_narrow(r, c, s->narrow);
-    for (uint32_t i = 0; i < r->count; i++)
-        out[i] = nullable && s->narrow[i] == 0 ? missing : (int64_t)(s->narrow[i] + base);
+    kernels()->numbers(s->narrow, r->count, base, nullable, missing, out);
     return true;
 }
 
