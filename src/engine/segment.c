@@ -407,6 +407,14 @@ static void join(SegmentKind kind, size_t words, const uint64_t *from, uint64_t 
             into[i] &= ~from[i];
 }
 
+static bool any(const Run *r, const uint64_t *bits)
+{
+    uint64_t all = 0;
+    for (size_t i = 0; i < r->words; i++)
+        all |= bits[i];
+    return all != 0;
+}
+
 static uint64_t *spare_at(Run *r, uint32_t depth)
 {
     if (r->spare[depth] == NULL)
@@ -428,7 +436,7 @@ static Err evaluate(Run *r, const Segment *s, uint32_t depth, uint64_t *bits)
     }
     if (s->kind != SEGMENT_OR)
         everybody(r, bits);
-    for (uint32_t i = 0; i < s->arg_count; i++) {
+    for (uint32_t i = 0; i < s->arg_count && (s->kind == SEGMENT_OR || any(r, bits)); i++) {
         uint64_t *const other = spare_at(r, depth);
         TRY(evaluate(r, s->args[i], depth + 1, other));
         join(s->kind, r->words, other, bits);
