@@ -38,7 +38,7 @@ typedef struct Ids {
     atomic_int *refs;
 } Ids;
 
-/* Sorts `hashes` and adds the set's bytes. */
+/* Sorts `hashes`, which stay as they are otherwise, and adds the set's bytes. */
 void ids_encode(uint64_t *hashes, uint32_t count, Buf *out);
 
 /* Takes over the bytes on success.  Looks at the head and the size only.  INTERNAL "events.ids_damaged". */
