@@ -274,6 +274,11 @@ void id_filter_free(IdFilter *f)
     *f = (IdFilter){0};
 }
 
+uint64_t id_filter_bytes(const IdFilter *f)
+{
+    return (uint64_t)f->line_count * LINE_WORDS * sizeof *f->lines;
+}
+
 /* The line by the upper half of the hash; nine bits of the lower half, mixed, per probe. */
 static uint64_t *line_of(const IdFilter *f, uint64_t hash)
 {

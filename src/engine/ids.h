@@ -79,6 +79,7 @@ typedef struct IdFilter {
 
 void id_filter_init(IdFilter *f, uint64_t cap);
 void id_filter_free(IdFilter *f);
+uint64_t id_filter_bytes(const IdFilter *f);
 void id_filter_add(IdFilter *f, uint64_t hash);
 bool id_filter_may_have(const IdFilter *f, uint64_t hash);
 
