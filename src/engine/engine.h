@@ -25,7 +25,7 @@
  *           actors (SchemaLimits), who is whom (engine/persons.h), 20 bits per event of the weeks that memory or the
  *           last flush had events of (of others too, up to EngineOptions.filter_bytes_max), 8 bytes per event that no
  *           file has, mapped pages, a bit per person and file that a question about any activity asked; while files
- *           grow together what engine/merge.h says, and 30 bytes per event; while a file is made again, it and 40
+ *           grow together what engine/merge.h says, and 24 bytes per event; while a file is made again, it and 40
  *           bytes per event of it; while something is forgotten a bit per name, text and person.
  * Threads:  every function may be called from any thread; engine_offer() in the order of the log.
  */

@@ -74,7 +74,7 @@ static void sort_hashes(uint64_t *hashes, uint32_t count, uint32_t bucket_bits, 
 static void add_rest(const uint64_t *hashes, uint32_t count, int width, Buf *out)
 {
     uint64_t some[256];
-    BitWriter rest = bits_writer(width, (size_t)count * 8 + 64);
+    BitWriter rest = {.out = *out, .width = width};
     const uint64_t mask = width == 64 ? UINT64_MAX : (UINT64_C(1) << width) - 1;
     for (uint32_t done = 0, n; done < count; done += n) {
         n = count - done < ARRAY_LEN(some) ? count - done : (uint32_t)ARRAY_LEN(some);
@@ -83,8 +83,7 @@ static void add_rest(const uint64_t *hashes, uint32_t count, int width, Buf *out
         bits_put(&rest, some, n);
     }
     bits_finish(&rest);
-    buf_add(out, buf_str(&rest.out));
-    bits_free(&rest);
+    *out = rest.out;
 }
 
 void ids_encode(uint64_t *hashes, uint32_t count, Buf *out)
