@@ -24,7 +24,7 @@
 
 #include <pthread.h>
 
-enum { ENGINE_MANIFEST_VERSION = 7, ENGINE_NAME_BYTES = 40 };
+enum { ENGINE_MANIFEST_VERSION = 8, ENGINE_NAME_BYTES = 40 };
 
 /* A part in a file, with the ids of its events. */
 typedef struct FilePart {
