@@ -105,6 +105,12 @@ static Err open_engine(App *app, Str folder)
     return err;
 }
 
+/* Of a frame that is damaged nobody can tell (0): its events may be left in the columns only. */
+static bool same_history(uint32_t mark, uint32_t mark_of_log)
+{
+    return mark_of_log == 0 || mark == mark_of_log;
+}
+
 /* Whether its files were made of this log, and it has heard of every erasure whose record is gone. */
 static Err is_of_this_log(App *app, bool *same)
 {
@@ -114,8 +120,8 @@ static Err is_of_this_log(App *app, bool *same)
     events_stat(app->log, &log);
     engine_history(app->engine, &end_seq, &mark);
     TRY(events_mark(&app->ctx, app->log, end_seq, &mark_of_log));
-    *same = end_seq == 1 ||
-            (end_seq <= log.next_seq && mark == mark_of_log && end_seq >= log.erase_gone_seq);
+    *same = end_seq == 1 || (end_seq <= log.next_seq && same_history(mark, mark_of_log) &&
+                             end_seq >= log.erase_gone_seq);
     return ERR_OK;
 }
 
@@ -295,7 +301,7 @@ static Err expect_this_log(App *app, const EventsSurvey *log)
     engine_history(app->engine, &end_seq, &mark);
     if (end_seq > 1 && end_seq <= log->end_seq)
         TRY(events_survey_mark(&app->ctx, log, end_seq, &mark_of_log));
-    if (end_seq == 1 || (end_seq <= log->end_seq && mark == mark_of_log))
+    if (end_seq == 1 || (end_seq <= log->end_seq && same_history(mark, mark_of_log)))
         return ERR_OK;
     return fail_field(&app->ctx, "", "query.closed",
                       "the columns were made of another log: start a server with --engine 1, which "

@@ -614,6 +614,27 @@ TEST(events_of_too_many_weeks_are_kept_aside_and_the_known_weeks_take_more_also_
     odd_close(&o);
 }
 
+TEST(weeks_that_get_no_events_give_up_what_says_which_ids_are_new_and_still_know_their_events)
+{
+    enum { WEEKS = 40, EACH = 20, MAX = 1 << 16 };
+    Odd o;
+    odd_open(&o, (EngineOptions){.filter_bytes_max = MAX});
+    for (int round = 0; round < 2; round++) {
+        o.ids = 0;
+        for (int i = 0; i < WEEKS * EACH; i++) {
+            offer(&o, &(Like){.name = 1, .time_ms = ORIGIN_MS + i / EACH * WEEK_MS});
+            if (i % EACH == EACH - 1)
+                CHECK(engine_flush(&o.ctx, o.engine) == ERR_OK);
+            if (i % EACH == EACH - 1)
+                CHECK(stat_of(&o).filter_bytes <= MAX);
+        }
+        CHECK(stat_of(&o).filter_bytes > MAX / 2);
+    }
+    EXPECT_I64((int64_t)stat_of(&o).events, WEEKS * EACH);
+    EXPECT_I64((int64_t)stat_of(&o).repeated, WEEKS * EACH);
+    odd_close(&o);
+}
+
 TEST(an_event_may_lie_thirty_years_before_and_one_year_behind_its_receiving)
 {
     const int64_t now = INT64_C(1767225600000);

@@ -769,6 +769,21 @@ TEST(who_joined_a_person_keeps_the_ordinal_under_which_rows_stand)
     persons_free(p);
 }
 
+TEST(of_several_who_join_a_person_at_once_the_smaller_number_comes_first)
+{
+    static const uint32_t OTHERS[] = {3008, 3006, 3009, 3007};
+    Persons *p = persons_new(100);
+    for (size_t i = 0; i < ARRAY_LEN(OTHERS); i++)
+        CHECK(persons_change(p, (PersonsChange){PERSONS_LINK, 3005, OTHERS[i]}));
+    CHECK(persons_change(p, (PersonsChange){PERSONS_LINK, 3009, 3000}));
+    for (uint32_t i = 0; i <= ARRAY_LEN(OTHERS); i++)
+        EXPECT_I64(persons_actor(p, 3000, i + 1), 3005 + i);
+    CHECK(persons_change(p, (PersonsChange){PERSONS_ERASE, 3005, 0})); /* who held them together */
+    EXPECT_I64(persons_of(p, 3009), 3000);
+    EXPECT_I64(persons_of(p, 3008), 3008);
+    persons_free(p);
+}
+
 TEST(what_persons_take_counts_the_map_of_who_was_moved)
 {
     Persons *p = persons_new(100);

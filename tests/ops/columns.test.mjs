@@ -145,6 +145,30 @@ test('damage in any file of the log is found and named, also in what the next st
   }
 })
 
+/* Where the last frame of a segment stands. */
+const lastFrame = (bytes) => {
+  let last = 0
+  for (let at = 64; at + 64 <= bytes.length && bytes.readUInt32LE(at) === 0x31464454;) {
+    last = at
+    at += 64 + Math.ceil(bytes.readUInt32LE(at + 8) / 8) * 8
+  }
+  return last
+}
+
+test('columns keep what the log has lost with the frame that they end at', async () => {
+  const sound = join(w.folder, 'sound'), log = join(w.data, 'events', 'log')
+  cpSync(w.data, sound, { recursive: true })
+  const path = join(log, readdirSync(log).filter((f) => f.endsWith('.log')).at(-1))
+  const bytes = readFileSync(path)
+  bytes[lastFrame(bytes) + 40] ^= 0x10
+  writeFileSync(path, bytes)
+  assert.match(events('verify').out, /cannot be read/)
+  assert.doesNotMatch(await mustAnswerTheSame(), /engine_made_again/)
+  rmSync(w.data, { recursive: true })
+  renameSync(sound, w.data)
+  assert.equal(events('verify').status, 0)
+})
+
 test('a running server is verified, too', async () => {
   await w.start()
   const r = events('verify')
