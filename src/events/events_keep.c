@@ -178,7 +178,10 @@ Err log_open_index(Ctx *ctx, EventsLog *log, FullSegment segment, Run **out)
     file_close(&file);
     TRY(err);
     Run *run = NULL;
-    if (!run_of_block(map, true, segment.first_seq, &run)) {
+    file_read_around(map, false); /* of hundreds of indexes a start looks at the heads */
+    const bool good = run_of_block(map, true, segment.first_seq, &run);
+    file_read_around(map, true);
+    if (!good) {
         file_unmap(map);
         return fail(ctx, ERR_NOT_FOUND, "events.index", "damaged head");
     }
