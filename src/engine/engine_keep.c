@@ -189,6 +189,8 @@ static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq, ui
     e->durable_moved = e->flush_moved;
     e->flush_moved = NULL;
     memcpy(e->durable_aside, e->flush_aside, sizeof e->durable_aside);
+    /* Files are written again: views wait for who waits for room, also while this round goes on. */
+    e->keeper_err = ERR_OK;
     (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
     (void)pthread_mutex_unlock(&e->apply);
