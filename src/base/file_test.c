@@ -3,6 +3,7 @@
  */
 #include "base/file.h"
 #include "base/test.h"
+#include "base/test_folder.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -24,15 +25,9 @@ static void scratch_open(Scratch *s)
     s->folder = str_of(s->path);
 }
 
-/* Removes what the test left, also one level of folders. */
 static void scratch_close(Scratch *s)
 {
-    Str *names = NULL;
-    size_t n = 0;
-    CHECK(file_list(&s->ctx, s->folder, &names, &n) == ERR_OK);
-    for (size_t i = 0; i < n; i++)
-        CHECK(file_remove(&s->ctx, s->folder, names[i]) == ERR_OK);
-    CHECK(rmdir(s->path) == 0);
+    test_remove_folder(s->folder);
     arena_free(s->ctx.arena);
 }
 

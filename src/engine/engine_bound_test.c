@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/test.h"
+#include "base/test_folder.h"
 
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -44,13 +45,8 @@ static void odd_reopen(Odd *o)
 
 static void odd_close(Odd *o)
 {
-    Str *names = NULL;
-    size_t n = 0;
     engine_close(o->engine);
-    CHECK(file_list(&o->ctx, str_of(o->path), &names, &n) == ERR_OK);
-    for (size_t i = 0; i < n; i++)
-        CHECK(file_remove(&o->ctx, str_of(o->path), names[i]) == ERR_OK);
-    CHECK(rmdir(o->path) == 0);
+    test_remove_folder(str_of(o->path));
     arena_free(o->ctx.arena);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/test_folder.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -314,20 +315,10 @@ static World *world_new(uint64_t seed)
     return w;
 }
 
-static void remove_folder(Ctx *ctx, Str path)
-{
-    Str *names = NULL;
-    size_t n = 0;
-    CHECK(file_list(ctx, path, &names, &n) == ERR_OK);
-    for (size_t i = 0; i < n; i++)
-        CHECK(file_remove(ctx, path, names[i]) == ERR_OK);
-    CHECK(rmdir(path.ptr) == 0);
-}
-
 static void world_free(World *w)
 {
     engine_close(w->engine);
-    remove_folder(&w->ctx, str_of(w->path));
+    test_remove_folder(str_of(w->path));
     buf_free(&w->records);
     arena_free(w->ctx.arena);
     free(w);
@@ -699,7 +690,7 @@ static void expect_after_cut(World *w, const char *path, Seen want)
     reopen(w);
     expect_same(w, want);
     engine_close(w->engine);
-    remove_folder(&w->ctx, str_of(path));
+    test_remove_folder(str_of(path));
 }
 
 TEST(a_power_cut_at_any_write_of_forgetting_loses_nothing_and_the_next_one_forgets)

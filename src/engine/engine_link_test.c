@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/rand.h"
 #include "base/test.h"
+#include "base/test_folder.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -588,20 +589,10 @@ static World *world_new(uint64_t seed)
     return w;
 }
 
-static void remove_folder(Ctx *ctx, Str path)
-{
-    Str *names = NULL;
-    size_t n = 0;
-    CHECK(file_list(ctx, path, &names, &n) == ERR_OK);
-    for (size_t i = 0; i < n; i++)
-        CHECK(file_remove(ctx, path, names[i]) == ERR_OK);
-    CHECK(rmdir(path.ptr) == 0);
-}
-
 static void world_free(World *w)
 {
     engine_close(w->engine);
-    remove_folder(&w->ctx, str_of(w->path));
+    test_remove_folder(str_of(w->path));
     buf_free(&w->records);
     arena_free(w->ctx.arena);
     free(w);
@@ -637,7 +628,7 @@ static void cut_power(World *w)
     while (!copy_files(w, str_of(copy))) {
     }
     engine_close(w->engine);
-    remove_folder(&w->ctx, str_of(w->path));
+    test_remove_folder(str_of(w->path));
     memcpy(w->path, copy, sizeof copy);
     CHECK(engine_open(&w->ctx, str_of(w->path), &SMALL, &w->engine) == ERR_OK);
     offer_rest(w);
