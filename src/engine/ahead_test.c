@@ -162,7 +162,11 @@ static Err ask_transitions(Ctx *ctx, const Query *q)
 static Err ask_sessions(Ctx *ctx, const Query *q)
 {
     SessionsResult out;
-    const Sessions s = {.of = of(0, &FILTER), .bounds = BOUNDS, .bucket_count = 2, .gap_ms = 60000};
+    const Sessions s = {.of = of(0, &FILTER),
+                        .bounds = BOUNDS,
+                        .bucket_count = 2,
+                        .gap_ms = 60000,
+                        .max_ms = SESSION_MS_MAX};
     return query_sessions(ctx, q, &s, &out);
 }
 

@@ -212,7 +212,7 @@ static bool offer_way(const FunnelWay *way, void *arg)
         choose(w, interval_scope(w, way), way);
         return true;
     }
-    return f->order == FUNNEL_ANY || (f->entry == FUNNEL_BEST && way->depth < f->step_count);
+    return f->entry == FUNNEL_BEST && (f->order == FUNNEL_ANY || way->depth < f->step_count);
 }
 
 static bool count_each_way(const FunnelWay *way, void *arg)
@@ -596,7 +596,7 @@ static ScanAsk ask_events(Ctx *ctx, const Funnel *f)
     const uint32_t count = named + (f->order == FUNNEL_STRICT);
     ScanSelect *selects = ARENA_ARRAY(ctx->arena, ScanSelect, count);
     for (uint32_t i = 0; i < f->step_count; i++)
-        selects[i] = in_time(f, f->steps[i], i == 0 && f->order != FUNNEL_ANY);
+        selects[i] = in_time(f, f->steps[i], i == 0 && (f->order != FUNNEL_ANY || f->anchored));
     for (uint32_t i = 0; i < f->exclude_count; i++)
         selects[f->step_count + i] = in_time(f, f->excludes[i].select, false);
     if (count > named)
@@ -626,7 +626,8 @@ static Err check_size(Ctx *ctx, const Funnel *f)
         return fail(ctx, ERR_INVALID, "query.too_large", "%u series, %u intervals, %u steps",
                     f->top, f->interval_count, f->step_count);
     CHECK(funnel_shape(f).room > f->top + 1 || f->breakdown_count == 0);
-    CHECK(f->order != FUNNEL_ANY || f->entry != FUNNEL_FIRST);
+    CHECK(f->order != FUNNEL_ANY || f->anchored || f->entry != FUNNEL_FIRST);
+    CHECK(f->order == FUNNEL_ANY || !f->anchored);
     CHECK(f->grace_ms == 0 || f->order == FUNNEL_SEQUENTIAL);
     CHECK(f->credit != FUNNEL_ONE_STEP || f->credit_step < f->step_count);
     for (uint32_t i = 0; i < f->exclude_count; i++)

@@ -30,7 +30,7 @@ typedef enum FunnelEntry {
 
 typedef enum FunnelOrder {
     FUNNEL_SEQUENTIAL, /* in the order of the steps; what is between does not matter */
-    FUNNEL_ANY,        /* in any order: step i of a way is the i-th done; not with FUNNEL_FIRST */
+    FUNNEL_ANY,        /* in any order: step i of a way is the i-th done; see `anchored` */
     FUNNEL_STRICT,     /* in the order of the steps, and nothing else of the person between */
 } FunnelOrder;
 
@@ -57,6 +57,7 @@ typedef struct Funnel {
     uint32_t step_count;
     int64_t window_ms; /* from the first step to the last, inclusive */
     FunnelOrder order;
+    bool anchored; /* FUNNEL_ANY: the first step is the first one done; FUNNEL_FIRST needs that */
     FunnelEntry entry;
     bool times; /* FunnelSeries.times is wanted: costs as much again */
 

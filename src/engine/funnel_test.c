@@ -54,7 +54,7 @@ static bool in_range(const Funnel *f, const KitRow *r)
 static bool begins(const Funnel *f, const KitRow *r)
 {
     bool any = is_of(&f->steps[0], r);
-    for (uint32_t s = 1; s < f->step_count && f->order == FUNNEL_ANY; s++)
+    for (uint32_t s = 1; s < f->step_count && f->order == FUNNEL_ANY && !f->anchored; s++)
         any = any || is_of(&f->steps[s], r);
     return any && in_range(f, r);
 }
@@ -92,11 +92,11 @@ static bool slow_end(const Funnel *f, KitRow **rows, uint32_t n, SlowWay *w, uin
 /* The largest number of different steps that rows from..to can fill: one bit per set of steps. */
 static uint32_t most_steps(const Funnel *f, KitRow **rows, uint32_t from, uint32_t to)
 {
-    bool done[1 << SLOW_STEPS_MAX] = {true};
-    uint32_t most = 0;
-    for (uint32_t i = from; i <= to; i++)
+    bool done[1 << SLOW_STEPS_MAX] = {[0] = !f->anchored, [1] = f->anchored};
+    uint32_t most = f->anchored;
+    for (uint32_t i = from + f->anchored; i <= to; i++) /* what begins the way is its first step */
         for (uint32_t set = (1U << f->step_count) - 1; set > 0; set--)
-            for (uint32_t s = 0; s < f->step_count; s++)
+            for (uint32_t s = f->anchored; s < f->step_count; s++)
                 if ((set >> s & 1) != 0 && done[set ^ (1U << s)] && is_of(&f->steps[s], rows[i])) {
                     done[set] = true;
                     const uint32_t size = (uint32_t)__builtin_popcount(set);
@@ -606,7 +606,8 @@ static void random_order(Kit *k, Asked *a)
 {
     a->f.order = (FunnelOrder)kit_below(k, 3);
     a->f.entry = (FunnelEntry)kit_below(k, 3);
-    if (a->f.order == FUNNEL_ANY && a->f.entry == FUNNEL_FIRST)
+    a->f.anchored = a->f.order == FUNNEL_ANY && kit_below(k, 2) == 0;
+    if (a->f.order == FUNNEL_ANY && !a->f.anchored && a->f.entry == FUNNEL_FIRST)
         a->f.entry = FUNNEL_ALL;
 }
 

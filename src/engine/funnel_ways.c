@@ -208,6 +208,13 @@ static void go_strictly(const FunnelPlan *p, const FunnelLists *lists, const Fun
                  (u->events[at].selects & p->barring[done]) != 0;
 }
 
+static bool may_begin(const FunnelPlan *p, const FunnelEvent *e)
+{
+    if (p->f->order == FUNNEL_ANY && !p->f->anchored)
+        return (e->selects & p->steps) != 0 && e->at < p->to_ms;
+    return (e->selects & 1) != 0;
+}
+
 /* ---- in any order -------------------------------------------------------------------------------
  *
  * Events fill steps, one each: a matching.  Which sets of events can be matched at once is a matroid, so taking
@@ -283,6 +290,22 @@ static void cut(const FunnelPlan *p, const FunnelLists *lists, const FunnelUnit 
     }
 }
 
+/* The steps that an event may fill behind the beginning of a way. */
+static uint32_t later_steps(const FunnelPlan *p)
+{
+    return p->f->anchored ? p->steps & ~1U : p->steps;
+}
+
+/* An event that only its own step makes the first one of its way. */
+static void begin_way(const FunnelPlan *p, const Filling *filled, uint32_t end, uint32_t first,
+                      FunnelWay *way)
+{
+    way->depth = p->f->anchored;
+    way->events[0] = first;
+    way->depth += sort_filled(p, filled, end, way->events + way->depth);
+    way->ended = false;
+}
+
 static void every_way_in_any_order(const FunnelPlan *p, const FunnelLists *lists,
                                    const FunnelUnit *u, FunnelWayFn fn, void *arg)
 {
@@ -291,16 +314,18 @@ static void every_way_in_any_order(const FunnelPlan *p, const FunnelLists *lists
     uint32_t end = u->count; /* of the window */
     fill_none(p, filled);
     for (uint32_t i = u->count; i-- > 0 && !crew_gives_up(1);) {
-        const Filling event = {i, u->events[i].selects & p->steps};
-        if (event.steps == 0)
-            continue;
-        (void)fill_step(filled, event, false);
+        const Filling event = {i, u->events[i].selects & later_steps(p)};
+        if (event.steps != 0 && !p->f->anchored)
+            (void)fill_step(filled, event, false);
         while (u->events[end - 1].at - u->events[i].at > p->f->window_ms)
             end--;
-        if (u->events[i].at >= p->to_ms)
+        const bool begins = may_begin(p, &u->events[i]);
+        if (begins)
+            begin_way(p, filled, end, i, &way);
+        if (event.steps != 0 && p->f->anchored) /* it is no other step of its own way */
+            (void)fill_step(filled, event, false);
+        if (!begins)
             continue;
-        way.depth = sort_filled(p, filled, end, way.events);
-        way.ended = false;
         if (p->f->exclude_count > 0)
             cut(p, lists, u, end, &way);
         if (!fn(&way, arg))
@@ -323,7 +348,8 @@ static void go_in_any_order(const FunnelPlan *p, const FunnelLists *lists, const
     for (; at < u->count && way->depth < p->f->step_count && u->events[at].at <= to &&
            (at == entry || !crew_gives_up(1));
          at++) {
-        if (fill_step(filled, (Filling){at, u->events[at].selects & p->steps}, true)) {
+        const uint32_t steps = p->f->anchored && at == entry ? 1 : later_steps(p);
+        if (fill_step(filled, (Filling){at, u->events[at].selects & steps}, true)) {
             way->events[way->depth++] = at;
             continue;
         }
@@ -350,13 +376,6 @@ static GoFn go_of(const Funnel *f, bool overlap)
     return GO[f->order];
 }
 
-static bool may_begin(const FunnelPlan *p, const FunnelEvent *e)
-{
-    if (p->f->order == FUNNEL_ANY)
-        return (e->selects & p->steps) != 0 && e->at < p->to_ms;
-    return (e->selects & 1) != 0;
-}
-
 static void prepare(const FunnelPlan *p, GoFn go, FunnelLists *lists, const FunnelUnit *u)
 {
     if (go == go_in_sequence || p->f->exclude_count > 0)
@@ -369,7 +388,7 @@ void funnel_every_way(const FunnelPlan *p, FunnelLists *lists, const FunnelUnit 
     const GoFn go = go_of(p->f, p->f->entry != FUNNEL_FIRST || p->f->interval_count > 0);
     FunnelWay way;
     prepare(p, go, lists, u);
-    if (p->f->order == FUNNEL_ANY) {
+    if (p->f->order == FUNNEL_ANY && p->f->entry != FUNNEL_FIRST) {
         every_way_in_any_order(p, lists, u, fn, arg);
         return;
     }

@@ -166,8 +166,13 @@ static Err ask_scanned_transitions(Ctx *ctx, const Query *q)
 static Err ask_sessions(Ctx *ctx, const Query *q)
 {
     SessionsResult out;
-    const Sessions s = {
-        .of = of(BOTH, 2), .bounds = BOUNDS, .bucket_count = 2, .prop = &PROP, .top = 2};
+    const Sessions s = {.of = of(BOTH, 2),
+                        .bounds = BOUNDS,
+                        .bucket_count = 2,
+                        .max_ms = SESSION_MS_MAX,
+                        .breakdown = &PROP,
+                        .breakdown_count = 1,
+                        .top = 2};
     return query_sessions(ctx, q, &s, &out);
 }
 

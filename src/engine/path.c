@@ -85,17 +85,49 @@ static bool is_anchor(const Path *p, const ScanBatch *b, uint32_t row)
     return p->anchor == NULL || (b->rows[row].selects & 2) != 0;
 }
 
-/* Of rows [from, to), which lie together.  False: nothing is what it shall begin with. */
+/* Where a path goes along some rows. */
+typedef struct Course {
+    const Path *p;
+    const ScanBatch *b;
+    uint32_t from, to;
+} Course;
+
+static uint32_t row_at(const Course *c, uint32_t i)
+{
+    return c->p->backward ? c->to - 1 - i : c->from + i;
+}
+
+/* How many of the rows from the i-th on, where the path begins, are of it; 0 = it does not count. */
+static uint32_t length_of(const Course *c, uint32_t i)
+{
+    const Path *p = c->p;
+    const uint32_t n = c->to - c->from;
+    const int64_t begin_ms = scan_ms(c->b, row_at(c, i));
+    uint32_t end = i + 1;
+    for (; end < n && !crew_gives_up_at(end); end++) {
+        const int64_t apart_ms = scan_ms(c->b, row_at(c, end)) - begin_ms;
+        if ((apart_ms < 0 ? -apart_ms : apart_ms) > p->window_ms && p->window_ms > 0)
+            break;
+        if (p->goal != NULL && (c->b->rows[row_at(c, end)].selects & 4) != 0)
+            return end + 1 - i;
+    }
+    return p->goal == NULL ? end - i : 0;
+}
+
+/* Of rows [from, to), which lie together.  False: nothing is what it shall begin, or end, with. */
 static bool follow(const Path *p, const ScanBatch *b, uint32_t from, uint32_t to, Trail *out)
 {
     const uint32_t n = to - from;
     out->count = 0;
     out->goes_on = false;
+    const Course course = {p, b, from, to};
     uint32_t i = 0;
-    while (i < n && !is_anchor(p, b, p->backward ? to - 1 - i : from + i))
+    while (i < n && !is_anchor(p, b, row_at(&course, i)))
         i++;
-    for (; i < n && !out->goes_on && !crew_gives_up_at(i); i++) {
-        const uint32_t row = p->backward ? to - 1 - i : from + i;
+    const bool has_end = p->goal != NULL || p->window_ms > 0;
+    const uint32_t end = has_end && i < n ? i + length_of(&course, i) : n;
+    for (; i < end && !out->goes_on && !crew_gives_up_at(i); i++) {
+        const uint32_t row = row_at(&course, i);
         if (!p->repeats && out->count > 0 && alike(p, b, row, out->rows[out->count - 1]))
             continue;
         out->goes_on = out->count == p->steps;
@@ -529,23 +561,25 @@ static Err answer(Ctx *ctx, const Query *q, PathRun *run, const PathResult *know
     const Path *p = run->p;
     if (p->steps == 0 || p->steps > PATH_STEPS_MAX || p->top == 0 || p->top > PATH_TOP_MAX)
         return fail(ctx, ERR_INVALID, "query.too_large", "%u steps, top %u", p->steps, p->top);
-    ScanSelect selects[2] = {p->of};
-    if (p->anchor != NULL) {
-        selects[1] = *p->anchor;
-        selects[1].from_ms = p->of.from_ms;
-        selects[1].to_ms = p->of.to_ms;
+    ScanSelect selects[3] = {p->of};
+    const ScanSelect *more[] = {p->anchor, p->anchor == NULL ? NULL : p->goal};
+    uint32_t count = 1;
+    for (; count < ARRAY_LEN(selects) && more[count - 1] != NULL; count++) {
+        selects[count] = *more[count - 1];
+        selects[count].from_ms = p->of.from_ms;
+        selects[count].to_ms = p->of.to_ms;
     }
     run->q = q;
     run->ask = (ScanAsk){.selects = selects,
-                         .select_count = p->anchor == NULL ? 1 : 2,
+                         .select_count = count,
                          .props = p->prop,
                          .prop_count = p->prop != NULL,
                          .wants_events = true};
     run->shown = (Tally){.limit = PATH_NODES_MAX};
     const bool has_codes = walk_names(q->view, selects, run->ask.select_count, &run->names);
     run->few = has_codes && run->names.count <= WIDE_MAX && p->prop == NULL;
-    run->walks =
-        has_codes && p->prop == NULL && walk_suffices(selects, run->ask.select_count, p->gap_ms);
+    run->walks = has_codes && p->prop == NULL && p->window_ms == 0 &&
+                 walk_suffices(selects, run->ask.select_count, p->gap_ms);
     open_workers(run);
     const Err err = known != NULL ? run_known(ctx, run, known)
                     : run->few    ? run_names(ctx, run, out)

@@ -23,10 +23,15 @@ typedef struct Path {
     const ScanSelect
         *anchor; /* these take part, too, and a path goes from the first one of them on; NULL:
                                * from its first event */
+    const ScanSelect *
+        goal; /* with an anchor, forward: a path ends with the first of these behind its start, and does not count
+                * without one; these take part, too; NULL: it goes on */
     bool
         backward; /* from the last one back to what was before; step 0 is always where it goes from */
     uint32_t steps, top; /* nodes shown per step, the most frequent; the rest are "other" */
     int64_t gap_ms;
+    int64_t
+        window_ms; /* what is further from where the path goes from is not of it; 0 = everything is */
     bool repeats; /* what is like the node before it is a node of its own, otherwise the same one */
     bool persons; /* counts are persons, each once per node, edge and end; otherwise paths */
     const ScanProp *prop; /* nodes are event names with the value of this; NULL: event names */

@@ -33,8 +33,14 @@ static Err ask_scanned_transitions(Ctx *ctx, const Query *q)
 static Err ask_sessions(Ctx *ctx, const Query *q)
 {
     SessionsResult out;
-    const Sessions s = {
-        .of = ALL, .bounds = BOUNDS, .bucket_count = 1, .prop = &PROP, .top = 2, .median = true};
+    const Sessions s = {.of = ALL,
+                        .bounds = BOUNDS,
+                        .bucket_count = 1,
+                        .max_ms = SESSION_MS_MAX,
+                        .breakdown = &PROP,
+                        .breakdown_count = 1,
+                        .top = 2,
+                        .median = true};
     return query_sessions(ctx, q, &s, &out);
 }
 
@@ -120,7 +126,11 @@ TEST(paths_sessions_and_touches_beyond_the_limits_are_refused)
     const Sessions bad_sessions[] = {
         {.bounds = BOUNDS},
         {.bounds = BOUNDS, .bucket_count = SESSION_CELLS_MAX},
-        {.bounds = BOUNDS, .bucket_count = 1, .prop = &PROP, .top = SESSION_CELLS_MAX / 2},
+        {.bounds = BOUNDS,
+         .bucket_count = 1,
+         .breakdown = &PROP,
+         .breakdown_count = 1,
+         .top = SESSION_CELLS_MAX / 2},
         {.bounds = BOUNDS, .bucket_count = 1, .names = SESSION_NAMES_MAX + 1}};
     for (size_t i = 0; i < ARRAY_LEN(bad_sessions); i++)
         refused(&k, query_sessions(&k.ctx, &q, &bad_sessions[i], &sessions));
@@ -158,8 +168,14 @@ static void expect_values(uint32_t n, bool over)
     const Query q = {.view = &k.view, .crew = crew};
     const Err want = over ? ERR_INVALID : ERR_OK;
     const Path path = {.of = ALL, .steps = 2, .top = 1, .gap_ms = 10, .prop = &PROP};
-    const Sessions s = {
-        .of = ALL, .bounds = BOUNDS, .bucket_count = 1, .gap_ms = 10, .prop = &PROP, .top = 1};
+    const Sessions s = {.of = ALL,
+                        .bounds = BOUNDS,
+                        .bucket_count = 1,
+                        .gap_ms = 10,
+                        .max_ms = SESSION_MS_MAX,
+                        .breakdown = &PROP,
+                        .breakdown_count = 1,
+                        .top = 1};
     const Touch t = {.conversion = ALL,
                      .touch = ALL,
                      .look_back_ms = 4000,

@@ -75,17 +75,24 @@ static void slow_trail(Slow *s, KitRow **rows, uint32_t n)
 {
     const Path *p = s->p;
     SlowTrail t = {.person = rows[0]->person};
-    bool began = p->anchor == NULL;
-    for (uint32_t i = 0; i < n; i++) {
+    const KitRow *first = NULL; /* where it goes from */
+    bool ended = false;
+    for (uint32_t i = 0; i < n && !ended; i++) {
         const KitRow *r = rows[i];
-        began = began || kit_takes(p->anchor, r);
-        if (!began || t.count > p->steps)
+        const bool begins = first == NULL && (p->anchor == NULL || kit_takes(p->anchor, r));
+        first = begins ? r : first;
+        if (first == NULL)
+            continue;
+        if (p->window_ms > 0 && llabs(r->time_ms - first->time_ms) > p->window_ms)
+            break;
+        ended = p->goal != NULL && !begins && kit_takes(p->goal, r);
+        if (t.count > p->steps)
             continue;
         const SlowNode node = {r->event, p->prop == NULL ? SCAN_MISSING : r->values[0]};
         if (p->repeats || t.count == 0 || !same_node(node, t.nodes[t.count - 1]))
             t.nodes[t.count++] = node;
     }
-    if (t.count > 0)
+    if (t.count > 0 && (ended || p->goal == NULL))
         s->trails[s->count++] = t;
 }
 
@@ -97,7 +104,8 @@ static void slow_paths(Kit *k, const Path *p, Slow *s)
         KitRow *r = i < k->count ? sorted[i] : NULL;
         const bool in = r != NULL && r->person != 0 && r->time_ms >= p->of.from_ms &&
                         r->time_ms < p->of.to_ms &&
-                        (kit_takes(&p->of, r) || (p->anchor != NULL && kit_takes(p->anchor, r)));
+                        (kit_takes(&p->of, r) || (p->anchor != NULL && kit_takes(p->anchor, r)) ||
+                         (p->goal != NULL && kit_takes(p->goal, r)));
         const bool cut =
             n > 0 && (r == NULL || (in && (r->person != kept[n - 1]->person ||
                                            r->time_ms - kept[n - 1]->time_ms > p->gap_ms)));
@@ -348,9 +356,10 @@ static uint32_t compare_paths(Kit *k, const Query *q, const Path *p)
 static uint32_t compare_random_path(Kit *k, const KitShape *shape, const Query *q, int64_t gap_ms)
 {
     static const ScanProp prop = {KIT_PROP(0), 0};
-    uint32_t of[8], from[8];
-    const ScanSelect anchor = random_select(k, shape, from);
-    const Path p = {.of = random_select(k, shape, of),
+    static const int64_t windows[] = {0, 0, 1, 3600000, 86400000};
+    uint32_t of[8], from[8], to[8];
+    const ScanSelect anchor = random_select(k, shape, from), goal = random_select(k, shape, to);
+    Path p = {.of = random_select(k, shape, of),
                     .anchor = kit_below(k, 2) == 0 ? &anchor : NULL,
                     .backward = kit_below(k, 2) == 0,
                     .steps = 1 + kit_below(k, 6),
@@ -358,7 +367,10 @@ static uint32_t compare_random_path(Kit *k, const KitShape *shape, const Query *
                     .gap_ms = gap_ms,
                     .repeats = kit_below(k, 2) == 0,
                     .persons = kit_below(k, 2) == 0,
+                    .window_ms = windows[kit_below(k, ARRAY_LEN(windows))],
                     .prop = kit_below(k, 3) == 0 ? &prop : NULL};
+    if (p.anchor != NULL && !p.backward && kit_below(k, 2) == 0)
+        p.goal = &goal;
     return compare_paths(k, q, &p);
 }
 

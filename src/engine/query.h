@@ -95,6 +95,8 @@ typedef struct Trend {
     TrendOf of;
     ScanProp number;         /* TREND_SUM, TREND_DISTINCT, TREND_OF_EVENT, TREND_OF_PERSON_SUM */
     uint32_t percentile_bps; /* 0 to 10,000 */
+    bool
+        nearest_rank; /* TREND_PERCENTILE: the least value that this share does not exceed, instead of what lies between */
     const int64_t
         *bounds; /* bucket i is [bounds[i], bounds[i + 1]): bucket_count + 1 of them, ascending */
     uint32_t bucket_count;

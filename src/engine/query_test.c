@@ -137,6 +137,15 @@ static TrendSum slow_percentile(const TrendSum *sorted, uint32_t n, uint32_t bps
     return weighted;
 }
 
+/* The least value that so large a share does not exceed. */
+static TrendSum slow_nearest(const TrendSum *sorted, uint32_t n, uint32_t bps)
+{
+    uint32_t i = 0;
+    while ((uint64_t)(i + 1) * 10000 < (uint64_t)n * bps)
+        i++;
+    return sorted[i] * 10000;
+}
+
 static uint32_t slow_distinct(const TrendSum *sorted, uint32_t n)
 {
     uint32_t distinct = 0;
@@ -181,15 +190,16 @@ static TrendSum slow_cell(Kit *k, const Trend *t, const SlowSeries *series, uint
     qsort(numbers, count, sizeof *numbers, by_number);
     *of = t->measure == TREND_AVERAGE ? count : t->measure == TREND_PERCENTILE ? 10000 : 1;
     *of = count == 0 ? 0 : *of;
-    const TrendSum cell =
-        t->measure == TREND_EVENTS                               ? n
-        : t->measure == TREND_PERSONS || so_far                  ? slow_persons(rows, n)
-        : t->measure == TREND_SUM || t->measure == TREND_AVERAGE ? sum_of(numbers, count)
-        : t->measure == TREND_DISTINCT                           ? slow_distinct(numbers, count)
-        : count == 0                                             ? 0
-        : t->measure == TREND_MIN                                ? numbers[0]
-        : t->measure == TREND_MAX                                ? numbers[count - 1]
-                                  : slow_percentile(numbers, count, t->percentile_bps);
+    const TrendSum cell = t->measure == TREND_EVENTS              ? n
+                          : t->measure == TREND_PERSONS || so_far ? slow_persons(rows, n)
+                          : t->measure == TREND_SUM || t->measure == TREND_AVERAGE
+                              ? sum_of(numbers, count)
+                          : t->measure == TREND_DISTINCT ? slow_distinct(numbers, count)
+                          : count == 0                   ? 0
+                          : t->measure == TREND_MIN      ? numbers[0]
+                          : t->measure == TREND_MAX      ? numbers[count - 1]
+                          : t->nearest_rank ? slow_nearest(numbers, count, t->percentile_bps)
+                                            : slow_percentile(numbers, count, t->percentile_bps);
     free(rows);
     free(numbers);
     return cell;
@@ -326,7 +336,8 @@ static Trend random_measure(Kit *k)
     static const uint32_t percentiles[] = {0, 2500, 5000, 9990, 10000};
     Trend t = {.measure = measures[kit_below(k, ARRAY_LEN(measures))],
                .number = {KIT_PROP(2), 2},
-               .percentile_bps = percentiles[kit_below(k, ARRAY_LEN(percentiles))]};
+               .percentile_bps = percentiles[kit_below(k, ARRAY_LEN(percentiles))],
+               .nearest_rank = kit_below(k, 2) == 0};
     if (t.measure >= TREND_AVERAGE)
         t.of = (TrendOf)kit_below(k, 3);
     if (t.measure == TREND_DISTINCT && kit_below(k, 3) > 0)

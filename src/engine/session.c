@@ -64,12 +64,15 @@ static uint64_t middle_of(uint64_t n)
 
 static TallyKey value_of(const Sessions *s, const ScanBatch *b, const Session *one)
 {
-    return (TallyKey){{s->prop == NULL ? 0 : b->values[0][one->from]}};
+    TallyKey key = {{0}};
+    for (uint32_t i = 0; i < s->breakdown_count; i++)
+        key.of[i] = b->values[i][one->from];
+    return key;
 }
 
 static uint32_t series_of(const SessionRun *run, const ScanBatch *b, const Session *one)
 {
-    if (run->s->prop == NULL)
+    if (run->s->breakdown_count == 0)
         return 0;
     const uint32_t number = tally_find(&run->shown, value_of(run->s, b, one));
     return number == TALLY_NONE ? run->shown.count : number;
@@ -137,7 +140,7 @@ static uint32_t session_end(const Sessions *s, const ScanBatch *b, uint32_t from
     const int64_t start_ms = scan_ms(b, from);
     uint32_t row = from + 1;
     while (row < to && scan_ms(b, row) - scan_ms(b, row - 1) <= s->gap_ms &&
-           scan_ms(b, row) - start_ms < SESSION_MS_MAX && !crew_gives_up_at(row))
+           scan_ms(b, row) - start_ms < s->max_ms && !crew_gives_up_at(row))
         row++;
     return row;
 }
@@ -206,8 +209,11 @@ static void know_series(SessionRun *run, const SessionsResult *known)
 {
     run->series = known->count;
     run->distinct = known->distinct;
-    for (uint32_t i = 0; i < known->count && !known->series[i].is_other; i++)
-        (void)tally_number(&run->shown, &(TallyKey){{known->series[i].value}});
+    for (uint32_t i = 0; i < known->count && !known->series[i].is_other; i++) {
+        TallyKey key;
+        memcpy(key.of, known->series[i].values, sizeof key.of);
+        (void)tally_number(&run->shown, &key);
+    }
 }
 
 /* ---- counting ------------------------------------------------------------------------------------ */
@@ -322,9 +328,10 @@ static void give_result(Ctx *ctx, const SessionRun *run, const SessionCell *sums
 {
     SessionSeries *series = ARENA_ARRAY(ctx->arena, SessionSeries, (size_t)run->series + 1);
     for (uint32_t i = 0; i < run->series; i++) {
-        const bool shown = run->s->prop != NULL && i < run->shown.count;
-        series[i].value = shown ? run->shown.at[i].key.of[0] : SCAN_MISSING;
-        series[i].is_other = run->s->prop != NULL && !shown;
+        const bool shown = run->s->breakdown_count > 0 && i < run->shown.count;
+        if (shown)
+            memcpy(series[i].values, run->shown.at[i].key.of, sizeof series[i].values);
+        series[i].is_other = run->s->breakdown_count > 0 && !shown;
         series[i].cells = sums + (size_t)i * (run->s->bucket_count + 1);
     }
     *out = (SessionsResult){.series = series, .count = run->series, .distinct = run->distinct};
@@ -334,9 +341,9 @@ static void give_result(Ctx *ctx, const SessionRun *run, const SessionCell *sums
 
 static Err run_sessions(Ctx *ctx, SessionRun *run, const SessionsResult *known, SessionsResult *out)
 {
-    if (run->s->prop != NULL && known != NULL)
+    if (run->s->breakdown_count > 0 && known != NULL)
         know_series(run, known);
-    else if (run->s->prop != NULL)
+    else if (run->s->breakdown_count > 0)
         TRY(find_series(ctx, run));
     open_cells(run);
     TRY(run_pass(ctx, run, PASS_COUNT));
@@ -372,18 +379,20 @@ static Err answer(Ctx *ctx, const Query *q, SessionRun *run, const SessionsResul
 {
     const Sessions *s = run->s;
     const uint64_t cells =
-        ((s->prop == NULL ? 0 : (uint64_t)s->top) + 1) * ((uint64_t)s->bucket_count + 1);
-    if (s->bucket_count == 0 || s->names > SESSION_NAMES_MAX || cells > SESSION_CELLS_MAX)
+        ((s->breakdown_count == 0 ? 0 : (uint64_t)s->top) + 1) * ((uint64_t)s->bucket_count + 1);
+    if (s->bucket_count == 0 || s->breakdown_count > QUERY_BREAKDOWNS_MAX ||
+        s->names > SESSION_NAMES_MAX || cells > SESSION_CELLS_MAX)
         return fail(ctx, ERR_INVALID, "query.too_large", "%u buckets, %u series", s->bucket_count,
                     s->top);
+    CHECK(s->max_ms > 0 && s->max_ms <= SESSION_MS_MAX);
     ScanSelect select = s->of;
-    select.from_ms = s->bounds[0] - SESSION_MS_MAX;
-    select.to_ms = s->bounds[s->bucket_count] + SESSION_MS_MAX;
+    select.from_ms = s->bounds[0] - s->max_ms;
+    select.to_ms = s->bounds[s->bucket_count] + s->max_ms;
     run->q = q;
     run->ask = (ScanAsk){.selects = &select,
                          .select_count = 1,
-                         .props = s->prop,
-                         .prop_count = s->prop != NULL,
+                         .props = s->breakdown,
+                         .prop_count = s->breakdown_count,
                          .wants_events = true};
     run->shown = (Tally){.limit = SESSION_CELLS_MAX};
     run->distinct = run->series = 1;

@@ -1,9 +1,9 @@
 /*
  * engine/session.h -- the question "sessions": how a person's events lie together.
  *
- * A session goes on while no more than `gap_ms` lie between two events, for less than SESSION_MS_MAX from its start:
+ * A session goes on while no more than `gap_ms` lie between two events, for less than `max_ms` from its start:
  * an event beyond begins the next one.  It belongs to the bucket in which it starts, however long it goes on.
- * Events of SESSION_MS_MAX before the first bucket say whether something goes on there; what was earlier is not
+ * Events of max_ms before the first bucket say whether something goes on there; what was earlier is not
  * looked at.  Nobody has no session.
  *
  * Owns: nothing.  Results live in ctx->arena.  Threads: any.  Errors: as engine/query.h says.
@@ -15,7 +15,7 @@
 enum {
     SESSION_CELLS_MAX = 4096, /* series, "other" among them, times buckets, a total among them */
     SESSION_NAMES_MAX = 50,
-    SESSION_VALUES_MAX = 1 << 17, /* different ones of the property: beyond, "query.too_large" */
+    SESSION_VALUES_MAX = 1 << 17, /* different ones of the breakdown: beyond, "query.too_large" */
 };
 #define SESSION_MS_MAX INT64_C(86400000)
 
@@ -24,11 +24,12 @@ typedef struct Sessions {
     const int64_t
         *bounds; /* bucket i is [bounds[i], bounds[i + 1]): bucket_count + 1 of them, ascending */
     uint32_t bucket_count;
-    int64_t gap_ms;
-    const ScanProp *prop; /* a series per value that the first event of a session has; NULL: one */
-    uint32_t top;         /* series shown, those with the most sessions; the rest are "other" */
-    uint32_t names;       /* how many names of first and last events are shown */
-    bool median;          /* SessionCell.median_s is wanted: costs as much again */
+    int64_t gap_ms, max_ms;    /* max_ms: 1 to SESSION_MS_MAX */
+    const ScanProp *breakdown; /* a series per values that the first event of a session has */
+    uint32_t breakdown_count;
+    uint32_t top;   /* series shown, those with the most sessions; the rest are "other" */
+    uint32_t names; /* how many names of first and last events are shown */
+    bool median;    /* SessionCell.median_s is wanted: costs as much again */
 } Sessions;
 
 typedef struct SessionCell {
@@ -41,7 +42,7 @@ typedef struct SessionCell {
 } SessionCell;
 
 typedef struct SessionSeries {
-    int64_t value; /* SCAN_MISSING = none */
+    int64_t values[QUERY_BREAKDOWNS_MAX]; /* SCAN_MISSING = none */
     bool is_other;
     const SessionCell *cells; /* [bucket]; behind the last one all of them together */
 } SessionSeries;
@@ -59,7 +60,7 @@ typedef struct SessionNames {
 
 typedef struct SessionsResult {
     const SessionSeries
-        *series; /* by sessions, descending, then value; "other" last, when there is any */
+        *series; /* by sessions, descending, then values; "other" last, when there is any */
     uint32_t count;
     uint32_t distinct;         /* series there are */
     SessionNames began, ended; /* with which event */

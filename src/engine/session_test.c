@@ -24,7 +24,16 @@ static bool takes(const Sessions *s, const KitRow *r)
     for (uint32_t i = 0; i < s->of.event_count; i++)
         named = named || s->of.events[i] == r->event;
     return r->person != 0 && named && (s->of.filter == NULL || kit_fulfils(s->of.filter, r)) &&
-           r->time_ms >= s->bounds[0] - DAY && r->time_ms < s->bounds[s->bucket_count] + DAY;
+           r->time_ms >= s->bounds[0] - s->max_ms && r->time_ms < s->bounds[s->bucket_count] + DAY;
+}
+
+/* Of codes, as one number that is larger when they are, the first one first. */
+static int64_t mixed(const int64_t *values, uint32_t count)
+{
+    int64_t value = 0;
+    for (uint32_t i = 0; i < count; i++)
+        value = value * 1000000 + (values[i] == SCAN_MISSING ? 0 : values[i] + 1);
+    return value;
 }
 
 static uint32_t slow_sessions(Kit *k, const Sessions *s, SlowSession **out)
@@ -38,11 +47,11 @@ static uint32_t slow_sessions(Kit *k, const Sessions *s, SlowSession **out)
             continue;
         SlowSession *open = n > 0 ? &all[n - 1] : NULL;
         if (open == NULL || open->person != r->person || r->time_ms > open->end_ms + s->gap_ms ||
-            r->time_ms >= open->start_ms + DAY) {
+            r->time_ms >= open->start_ms + s->max_ms) {
             all[n++] = (SlowSession){.person = r->person,
                                      .first = r->event,
                                      .start_ms = r->time_ms,
-                                     .value = s->prop == NULL ? SCAN_MISSING : r->values[0]};
+                                     .value = mixed(r->values, s->breakdown_count)};
             open = &all[n - 1];
         }
         open->events++;
@@ -196,13 +205,13 @@ static void compare_sessions(Kit *k, const Query *q, const Sessions *s)
     Ranked *series = NULL, *names = NULL;
     CHECK(query_sessions(&k->ctx, q, s, &got) == ERR_OK);
     const uint32_t n = slow_sessions(k, s, &all);
-    const uint32_t distinct = s->prop == NULL ? 1 : rank(k, all, n, BY_VALUE, &series);
-    const uint32_t shown = s->prop == NULL ? 0 : distinct < s->top ? distinct : s->top;
+    const uint32_t distinct = s->breakdown_count == 0 ? 1 : rank(k, all, n, BY_VALUE, &series);
+    const uint32_t shown = s->breakdown_count == 0 ? 0 : distinct < s->top ? distinct : s->top;
     EXPECT_I64(got.distinct, distinct);
-    EXPECT_I64(got.count, s->prop == NULL ? 1 : shown + (shown < distinct));
+    EXPECT_I64(got.count, s->breakdown_count == 0 ? 1 : shown + (shown < distinct));
     for (uint32_t i = 0; i < got.count; i++) {
-        EXPECT_I64(got.series[i].is_other, s->prop != NULL && i == shown);
-        CHECK(i >= shown || got.series[i].value == series[i].value);
+        EXPECT_I64(got.series[i].is_other, s->breakdown_count > 0 && i == shown);
+        CHECK(i >= shown || mixed(got.series[i].values, s->breakdown_count) == series[i].value);
         for (uint32_t b = 0; b <= s->bucket_count; b++) {
             const bool is_total = b == s->bucket_count;
             const SessionCell want =
@@ -243,7 +252,8 @@ static void random_sessions(void)
          .whole_seconds = true,
          .ties = 10,
          .nobody = 10}};
-    static const ScanProp prop = {KIT_PROP(0), 0};
+    static const ScanProp props[] = {{KIT_PROP(0), 0}, {KIT_PROP(1), 0}};
+    const int64_t lengths[] = {1, 3600000, 5 * 3600000, DAY, DAY};
     static const uint32_t some[] = {1, 2, 4};
     const int64_t gaps[] = {0, 1800000, 3 * 3600000, 9 * 3600000, 2 * DAY};
     for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
@@ -259,7 +269,9 @@ static void random_sessions(void)
                                 .bounds = bounds,
                                 .bucket_count = 1 + kit_below(&k, ARRAY_LEN(bounds) - 1),
                                 .gap_ms = gaps[kit_below(&k, ARRAY_LEN(gaps))],
-                                .prop = kit_below(&k, 2) == 0 ? &prop : NULL,
+                                .max_ms = lengths[kit_below(&k, ARRAY_LEN(lengths))],
+                                .breakdown = props,
+                                .breakdown_count = kit_below(&k, 3),
                                 .top = 1 + kit_below(&k, 5),
                                 .names = 1 + kit_below(&k, 5),
                                 .median = kit_below(&k, 2) == 0};

@@ -6,10 +6,9 @@
 #include "engine/ahead.h"
 #include "engine/kernels.h"
 #include "engine/tally.h"
+#include "engine/touch_share.h"
 
 #include <stdlib.h>
-
-__extension__ typedef unsigned __int128 Product;
 
 typedef struct Earned {
     TrendSum credit;
@@ -26,7 +25,8 @@ typedef struct TouchWorker {
     Earned direct, total;
     uint32_t *touches; /* rows of the person under way */
     uint32_t touch_cap;
-    int64_t *numbers; /* of nobody's rows */
+    int64_t before_ms[TOUCH_SHARED_MAX]; /* the last one of those that share, each of them */
+    int64_t *numbers;                    /* of nobody's rows */
     uint32_t number_cap;
     FilterScratch scratch;
     uint32_t person;   /* under way */
@@ -43,67 +43,6 @@ typedef struct TouchRun {
     Tally shown; /* the rows that are, "other" not among them */
     TouchWorker *workers;
 } TouchRun;
-
-/* ---- shares -------------------------------------------------------------------------------------- */
-
-/* How much of the whole each gets: first + middle * (n - 2) + last of that many. */
-typedef struct Weights {
-    uint64_t first, middle, last, whole;
-} Weights;
-
-/* Of n touches, at least two. */
-static Weights weights_of(TouchModel model, uint64_t n)
-{
-    static const struct {
-        uint8_t first, last; /* fifths; one is for those between */
-    } SHAPES[] = {[TOUCH_U] = {2, 2}, [TOUCH_J] = {1, 3}, [TOUCH_INVERSE_J] = {3, 1}};
-    if (model == TOUCH_LINEAR || n == 2)
-        return (Weights){1, 1, 1, n};
-    const uint64_t between = n - 2;
-    return (Weights){SHAPES[model].first * between, 1, SHAPES[model].last * between, 5 * between};
-}
-
-/* What one touch gets, and what of a unit is left over. */
-typedef struct Share {
-    uint64_t units, rest;
-} Share;
-
-static Share share_of(uint64_t worth, uint64_t weight, uint64_t whole)
-{
-    const Product product = (Product)worth * weight;
-    return (Share){(uint64_t)(product / whole), (uint64_t)(product % whole)};
-}
-
-/* The largest rest below `limit`. */
-static uint64_t next_rest(const Share kinds[3], uint64_t limit)
-{
-    uint64_t best = 0;
-    for (int i = 0; i < 3; i++)
-        if (kinds[i].rest < limit && kinds[i].rest > best)
-            best = kinds[i].rest;
-    return best;
-}
-
-/* units[i] of touch i, together `worth`. */
-static void share(TouchModel model, uint64_t worth, uint32_t n, uint64_t *units)
-{
-    const Weights w = n == 1 ? (Weights){1, 1, 1, 1} : weights_of(model, n);
-    const Share kinds[] = {share_of(worth, w.first, w.whole), share_of(worth, w.middle, w.whole),
-                           share_of(worth, w.last, w.whole)};
-    uint64_t left = worth;
-    for (uint32_t i = 0; i < n; i++) {
-        units[i] = kinds[i == 0 ? 0 : i + 1 == n ? 2 : 1].units;
-        left -= units[i];
-    }
-    for (uint64_t rest = UINT64_MAX; left > 0;) {
-        rest = next_rest(kinds, rest);
-        for (uint32_t i = 0; i < n && left > 0; i++) {
-            const bool is_next = kinds[i == 0 ? 0 : i + 1 == n ? 2 : 1].rest == rest;
-            units[i] += is_next;
-            left -= is_next;
-        }
-    }
-}
 
 /* ---- credits ------------------------------------------------------------------------------------- */
 
@@ -171,7 +110,9 @@ static void credit_shares(TouchWorker *w, const ScanBatch *b, const uint32_t *to
                           int64_t worth)
 {
     uint64_t units[TOUCH_SHARED_MAX];
-    share(w->run->t->model, worth < 0 ? -(uint64_t)worth : (uint64_t)worth, n, units);
+    for (uint32_t i = 0; i < n; i++)
+        w->before_ms[i] = scan_ms(b, touches[n - 1]) - scan_ms(b, touches[i]);
+    touch_share(w->run->t, worth < 0 ? -(uint64_t)worth : (uint64_t)worth, w->before_ms, n, units);
     for (uint32_t i = 0; i < n; i++)
         credit_touch(w, b, touches[i], worth < 0 ? -(TrendSum)units[i] : (TrendSum)units[i]);
 }
@@ -203,6 +144,7 @@ static void convert(TouchWorker *w, const ScanBatch *b, const uint32_t *touches,
     case TOUCH_U:
     case TOUCH_J:
     case TOUCH_INVERSE_J:
+    case TOUCH_DECAY:
         break;
     }
     credit_shares(w, b, touches + n - some, some, worth);
@@ -227,16 +169,28 @@ static void reserve_touches(TouchWorker *w, uint32_t n)
     CHECK(w->touches != NULL);
 }
 
+/* The row of the only conversion of a person that counts; `to`: none. */
+static uint32_t chosen_row(const Touch *t, const ScanBatch *b, uint32_t from, uint32_t to)
+{
+    uint32_t chosen = to;
+    for (uint32_t row = from; row < to; row++)
+        if ((b->rows[row].selects & TOUCH_CONVERSION) != 0 &&
+            (chosen == to || t->which == TOUCH_LAST_OF_PERSON))
+            chosen = row;
+    return chosen;
+}
+
 static void take_person(TouchWorker *w, const ScanBatch *b, uint32_t from, uint32_t to)
 {
     const Touch *t = w->run->t;
     uint32_t first = 0, end = 0; /* of the touches that may still earn something */
+    const uint32_t only = t->which == TOUCH_EACH ? to : chosen_row(t, b, from, to);
     reserve_touches(w, to - from);
     for (uint32_t row = from; row < to && !crew_gives_up_at(row); row++) {
         const uint32_t is = b->rows[row].selects;
         while (first < end && scan_ms(b, row) - scan_ms(b, w->touches[first]) > t->look_back_ms)
             first++;
-        if ((is & TOUCH_CONVERSION) != 0)
+        if ((is & TOUCH_CONVERSION) != 0 && (t->which == TOUCH_EACH || row == only))
             convert(w, b, w->touches + first, end - first,
                     worth_of(t, t->number == NULL ? 0 : b->values[t->breakdown_count][row]));
         if ((is & TOUCH_TOUCHED) != 0)
@@ -249,7 +203,7 @@ static void take_nobody(const ScanLoose *rows, void *arg)
 {
     TouchWorker *w = arg;
     const Touch *t = w->run->t;
-    if (rows->select != 0)
+    if (rows->select != 0 || t->which != TOUCH_EACH)
         return;
     if (rows->count > w->number_cap) {
         w->number_cap = rows->count + rows->count / 2;

@@ -3,7 +3,8 @@
  *
  * A conversion is worth one, or a number that it has (without one: nothing).  What it is worth goes to the person's
  * touches that come before it, at most `look_back_ms` earlier; an event that is both is no touch of itself.  A
- * conversion without a touch is direct, and so is one of nobody, of whom no touch is known.
+ * conversion without a touch is direct, and so is one of nobody, of whom no touch is known.  Where one conversion of each
+ * person counts, those of nobody are none.
  *
  * Credits are whole units: what a model's shares leave over goes unit by unit to the touches with the largest
  * remainders, of equal ones to the earliest.  So the credits of one conversion add up to exactly what it is worth,
@@ -28,14 +29,24 @@ typedef enum TouchModel {
     TOUCH_U,      /* 40 % to the first, 40 % to the last, 20 % to those between; two: half each */
     TOUCH_J,      /* 20, 60, 20 */
     TOUCH_INVERSE_J,     /* 60, 20, 20 */
+    TOUCH_DECAY,         /* half as much for every half_life_ms before the last one */
     TOUCH_PARTICIPATION, /* all to each combination of values, once */
 } TouchModel;
+
+/* Which conversions of a person count. */
+typedef enum TouchWhich {
+    TOUCH_EACH,
+    TOUCH_FIRST_OF_PERSON, /* in the range */
+    TOUCH_LAST_OF_PERSON,
+} TouchWhich;
 
 typedef struct Touch {
     ScanSelect conversion;
     ScanSelect touch; /* its range is that of the conversions, and look_back_ms before */
     int64_t look_back_ms;
     TouchModel model;
+    int64_t half_life_ms; /* TOUCH_DECAY: at least 1 */
+    TouchWhich which;
     const ScanProp *number;    /* NULL: a conversion is worth TOUCH_UNITS */
     const ScanProp *breakdown; /* the rows, by the values that the touch has of these */
     uint32_t breakdown_count;  /* 1 to QUERY_BREAKDOWNS_MAX */

@@ -15,9 +15,9 @@ static uint32_t codes_of(const Touch *t, const ScanView *view, const ScanAsk *as
 
 bool touch_is_last(const Touch *t, const ScanView *view, const ScanAsk *ask)
 {
-    return t->model == TOUCH_LAST && t->breakdown_count == 1 && !t->breakdown[0].of_item &&
-           t->breakdown[0].prop != PROP_EVENT && scan_seconds_fit(view, t->look_back_ms) &&
-           codes_of(t, view, ask) <= CODES_MAX;
+    return t->model == TOUCH_LAST && t->which == TOUCH_EACH && t->breakdown_count == 1 &&
+           !t->breakdown[0].of_item && t->breakdown[0].prop != PROP_EVENT &&
+           scan_seconds_fit(view, t->look_back_ms) && codes_of(t, view, ask) <= CODES_MAX;
 }
 
 LastTouches *last_touches_new(const Touch *t, const ScanView *view, const ScanAsk *ask)

@@ -5,6 +5,7 @@
 
 #include "engine/engine_testkit.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static Crew *crew;
@@ -45,11 +46,28 @@ static SlowRow *row_of(Slow *s, const KitRow *touch)
     return &s->rows[at];
 }
 
-/* Hundredths that the touch at `i` of `n` gets; parts of the n - 2 between are parts of their whole. */
-static double weight_of(TouchModel model, uint32_t i, uint32_t n)
+/* Of the last touch 2^32, halved with every half-life before it, of which 65,536ths are told apart. */
+static double decayed(const Touch *t, KitRow **touches, uint32_t i, uint32_t n)
 {
+    double own = 0, all = 0;
+    for (uint32_t j = 0; j < n; j++) {
+        const double ages =
+            (double)(touches[n - 1]->time_ms - touches[j]->time_ms) / (double)t->half_life_ms;
+        const double weight = floor(exp2(32 - floor(ages * 65536) / 65536));
+        own = i == j ? weight : own;
+        all += weight;
+    }
+    return 100 * own / all;
+}
+
+/* Hundredths that the touch at `i` of `n` gets; parts of the n - 2 between are parts of their whole. */
+static double weight_of(const Slow *s, KitRow **touches, uint32_t i, uint32_t n)
+{
+    const TouchModel model = s->t->model;
     static const double first[] = {[TOUCH_U] = 40, [TOUCH_J] = 20, [TOUCH_INVERSE_J] = 60};
     static const double last[] = {[TOUCH_U] = 40, [TOUCH_J] = 60, [TOUCH_INVERSE_J] = 20};
+    if (s->t->model == TOUCH_DECAY)
+        return decayed(s->t, touches, i, n);
     if (model == TOUCH_LINEAR || n <= 2)
         return 100.0 / n;
     return i == 0 ? first[model] : i + 1 == n ? last[model] : 20.0 / (n - 2);
@@ -62,7 +80,7 @@ static void slow_share(Slow *s, KitRow **touches, uint32_t n, int64_t worth)
     double rest[400];
     int64_t units[400], left = worth < 0 ? -worth : worth;
     for (uint32_t i = 0; i < n; i++) {
-        const double exact = size * weight_of(s->t->model, i, n) / 100;
+        const double exact = size * weight_of(s, touches, i, n) / 100;
         units[i] = (int64_t)(exact + 1e-7);
         rest[i] = exact - (double)units[i];
         left -= units[i];
@@ -108,14 +126,32 @@ static int by_credit(const void *a, const void *b)
     return 0;
 }
 
+static bool converts(const Touch *t, const KitRow *r)
+{
+    return kit_takes(&t->conversion, r) && r->time_ms >= t->conversion.from_ms &&
+           r->time_ms < t->conversion.to_ms;
+}
+
+/* Whether no other one of the person is to be preferred. */
+static bool counts(const Touch *t, KitRow **sorted, uint32_t n, uint32_t at)
+{
+    if (t->which == TOUCH_EACH)
+        return true;
+    const uint32_t from = t->which == TOUCH_FIRST_OF_PERSON ? 0 : at + 1;
+    const uint32_t to = t->which == TOUCH_FIRST_OF_PERSON ? at : n;
+    for (uint32_t i = from; i < to; i++)
+        if (sorted[i]->person == sorted[at]->person && converts(t, sorted[i]))
+            return false;
+    return sorted[at]->person != 0;
+}
+
 static void slow_touch(Kit *k, const Touch *t, Slow *s)
 {
     KitRow **sorted = kit_sorted(k), **touches = ARENA_ARRAY(k->ctx.arena, KitRow *, k->count + 1);
     *s = (Slow){.t = t, .rows = ARENA_ARRAY(k->ctx.arena, SlowRow, k->count + 1)};
     for (uint32_t i = 0; i < k->count; i++) {
         const KitRow *r = sorted[i];
-        if (!kit_takes(&t->conversion, r) || r->time_ms < t->conversion.from_ms ||
-            r->time_ms >= t->conversion.to_ms)
+        if (!converts(t, r) || !counts(t, sorted, k->count, i))
             continue;
         uint32_t n = 0;
         for (uint32_t j = 0; j < i; j++)
@@ -248,6 +284,8 @@ static void compare_some(const KitShape *shape, uint64_t seed)
                    .touch = random_select(&k, shape, events[1]),
                    .look_back_ms = look_backs[kit_below(&k, 4)],
                    .model = (TouchModel)kit_below(&k, TOUCH_PARTICIPATION + 1),
+                   .half_life_ms = look_backs[1 + kit_below(&k, 3)],
+                   .which = (TouchWhich)kit_below(&k, 3),
                    .number = kit_below(&k, 3) > 0 ? &number : NULL,
                    .breakdown = props,
                    .breakdown_count = 1 + kit_below(&k, 2),
@@ -313,6 +351,7 @@ static void hand_credits(const int64_t *channels, uint32_t n, int64_t worth, Tou
                      .touch = {.events = names, .event_count = 1},
                      .look_back_ms = PART_WEEK_MS,
                      .model = model,
+                     .half_life_ms = 60000,
                      .number = &number,
                      .breakdown = &channel,
                      .breakdown_count = 1,
@@ -351,6 +390,8 @@ TEST(a_conversion_is_shared_to_the_last_unit)
          INT64_C(4000000000000000003),
          TOUCH_LINEAR,
          {1000000000000000001, 1000000000000000001, 1000000000000000001, 1000000000000000000}},
+        {4, 1500, TOUCH_DECAY, {100, 200, 400, 800}}, /* a half-life apart */
+        {4, -1501, TOUCH_DECAY, {-100, -200, -400, -801}},
         {4, 7, TOUCH_PARTICIPATION, {7, 7, 7, 7}},
         {4, 7, TOUCH_FIRST, {7, 0, 0, 0}},
         {4, 7, TOUCH_LAST, {0, 0, 0, 7}},

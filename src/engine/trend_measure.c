@@ -295,13 +295,15 @@ static int64_t value_at(const CellSum *entries, uint64_t rank)
 
 enum { BPS = 10000 };
 
-static void give_percentile(const CellSum *entries, uint32_t n, uint32_t bps, TrendSum *cell,
+static void give_percentile(const Trend *t, const CellSum *entries, uint32_t n, TrendSum *cell,
                             uint64_t *of)
 {
     uint64_t values = 0;
     for (uint32_t i = 0; i < n; i++)
         values += (uint64_t)entries[i].amount;
-    const uint64_t at = (values - 1) * bps, part = at % BPS;
+    const uint64_t share = values * t->percentile_bps, before = share == 0 ? 0 : (share - 1) / BPS;
+    const uint64_t at = t->nearest_rank ? before * BPS : (values - 1) * t->percentile_bps;
+    const uint64_t part = at % BPS;
     const TrendSum low = value_at(entries, at / BPS);
     *cell = low * BPS;
     if (part > 0)
@@ -335,7 +337,7 @@ static void give_seen(const TrendRun *run, const CellSums *seen, uint32_t series
         if (run->t->measure == TREND_DISTINCT)
             cells[b] = n;
         else if (n > 0)
-            give_percentile(seen->at + at, n, run->t->percentile_bps, &cells[b], &of[b]);
+            give_percentile(run->t, seen->at + at, n, &cells[b], &of[b]);
         at += n;
     }
 }

@@ -84,7 +84,8 @@ typedef struct RuleEnum {
  *   WHEN                     | O               | window; O: TIME
  *   ITEMS_ANY ITEMS_ALL      | PROP C          | C sees ITEM operands only; false for no items
  *   SEGMENT                  |                 | name
- *   CONSENTS                 |                 | names: channel, purpose
+ *   CONSENTS                 |                 | names: channel, purpose; name: of the attribute of the
+ *                            |                 | person that says so while it is true
  *   DID                      | C ... (>= 0)    | step, window; each C compares COUNT to DISTINCT
  *                            |                 | without a step of its own.  If none is about COUNT:
  *                            |                 | and count >= 1

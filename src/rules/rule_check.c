@@ -195,6 +195,20 @@ static Err check_person_leaf(Draft *d, RuleNode *n, const View *view, uint32_t l
     return check_name(d, n->at, &(RuleAsk){.kind = RULE_NAME_SEGMENT, .name = n->name}, &decl);
 }
 
+/* What says so is an attribute; its name must tell where the channel ends. */
+static Err check_consents(Draft *d, RuleNode *n, const View *view, uint32_t level)
+{
+    const Str channel = n->names[0], purpose = n->names[1];
+    TRY(check_person_leaf(d, n, view, level));
+    if (str_index(channel, '.', 0) >= 0)
+        return draft_fail(d, n->at, "rule.value", "a channel has no dot in its name");
+    n->name = arena_printf(d->ctx->arena, "consent.%.*s.%.*s", STR_ARG(channel), STR_ARG(purpose));
+    if (n->name.len > EVENT_NAME_BYTES_MAX)
+        return draft_fail(d, n->at, "rule.length", "channel and purpose have at most %d bytes",
+                          EVENT_NAME_BYTES_MAX - (int)sizeof "consent.");
+    return ERR_OK;
+}
+
 static Err check_did(Draft *d, RuleNode *n, const View *view, uint32_t level)
 {
     TRY(check_leaf_step(d, n, view, level));
@@ -231,7 +245,7 @@ static const CheckCondition CONDITIONS[RULE_OP_COUNT] = {
     [RULE_ITEMS_ANY] = check_items,
     [RULE_ITEMS_ALL] = check_items,
     [RULE_SEGMENT] = check_person_leaf,
-    [RULE_CONSENTS] = check_person_leaf,
+    [RULE_CONSENTS] = check_consents,
     [RULE_DID] = check_did,
     [RULE_STOPPED] = check_leaf,
     [RULE_RESUMED] = check_leaf,

@@ -358,8 +358,8 @@ static bool holds_segment(const Eval *e, const RuleNode *n)
 
 static bool holds_consents(const Eval *e, const RuleNode *n)
 {
-    const RuleFacts *f = e->facts;
-    return f->has_consent != NULL && f->has_consent(f->arg, n->names[0], n->names[1]);
+    const EventProp *p = found_prop(e->facts->attributes, e->facts->attribute_count, n->name);
+    return p != NULL && p->type == EVENT_BOOL && p->i64 != 0;
 }
 
 typedef bool (*Holds)(const Eval *e, const RuleNode *n);

@@ -48,8 +48,6 @@ typedef struct RuleFacts {
     /* The rule of a segment, which then holds as of now; NULL: there is none, and nobody is in it.  Each is asked for
      * at most once per answer.  Segments go RULE_NESTED_MAX deep into each other and never round in a circle. */
     const Rule *(*segment)(void *arg, Str name);
-    /* NULL: nobody consents. */
-    bool (*has_consent)(void *arg, Str channel, Str purpose);
     void *arg;
     Arena *
         arena; /* scratch of `distinct`: 16 bytes per event and use; of attributes as of events: 8 per event */
@@ -64,16 +62,20 @@ bool rule_event_matches(const Rule *rule, const RuleFacts *facts, const Event *e
 bool rule_person_matches(const Rule *rule, const RuleFacts *facts);
 
 /*
- * Explains the result, node by node in the order of the tree, as one JSON value:
- *   {"holds": true, "nodes": [{"level": 0, "text": "...", "holds": true, "found": "3 events, ..."}]}
- * `level` is the depth, `text` the canonical text of the node cut at RULE_EXPLAIN_TEXT_MAX bytes,
- * `found` what the person has there, for people to read; absent where there is nothing to say.
- * Behind a segment comes its own rule, a level down, until RULE_EXPLAIN_NODES_MAX nodes are told.
+ * Explains the result, node by node in the order of the tree; the first one is the rule itself.  Behind a segment comes
+ * its own rule, a level down, until RULE_EXPLAIN_NODES_MAX nodes are told.
  * `event` is the event in question for the scopes EVENT and STEP, NULL for PERSON.
- * It holds the person's own data: show it to those who may see them, and never log it.
+ * It tells the person's own data: show it to those who may see them, and never log it.
  */
 enum { RULE_EXPLAIN_TEXT_MAX = 400, RULE_EXPLAIN_NODES_MAX = 4000 };
-void rule_explain(const Rule *rule, const RuleFacts *facts, const Event *event, JsonOut *out);
 
-/* The same for a terminal: one line per node, "yes" or "no" in front, indented. */
-void rule_explain_text(const Rule *rule, const RuleFacts *facts, const Event *event, Buf *out);
+/* One node; the texts live during the call. */
+typedef struct RuleExplained {
+    uint32_t level; /* the depth */
+    Str text;       /* canonical, cut at RULE_EXPLAIN_TEXT_MAX bytes */
+    Str found; /* what the person has there, for people to read; empty where there is nothing to say */
+    bool holds;
+} RuleExplained;
+typedef void (*RuleExplainFn)(const RuleExplained *node, void *arg);
+void rule_explain(const Rule *rule, const RuleFacts *facts, const Event *event, RuleExplainFn tell,
+                  void *arg);

@@ -9,23 +9,14 @@ enum {
     FOUND_TEXTS_MAX = 5, /* texts of a list */
     FOUND_BYTES_MAX = 1024,
     AVERAGE_PLACES = 4,
-    INDENT = 2,
 };
-
-/* One node as it is told. */
-typedef struct Line {
-    uint32_t level;
-    Str text, found;
-    bool holds;
-} Line;
 
 typedef struct Teller {
     const Rule *rule;
-    Buf text, found; /* of the line being told */
-    uint32_t told;   /* lines */
-    void (*tell)(struct Teller *t, const Line *line);
-    JsonOut *json;
-    Buf *plain;
+    Buf text, found; /* of the node being told */
+    uint32_t told;   /* nodes */
+    RuleExplainFn tell;
+    void *arg;
 } Teller;
 
 /* ---- values for people ----------------------------------------------------------------------- */
@@ -262,8 +253,8 @@ static Str text_of(Teller *t, const RuleNode *n)
 
 static void tell_node(Teller *t, const RuleNode *n, uint32_t level, bool holding)
 {
-    const Line line = {level, text_of(t, n), buf_str(&t->found), holding};
-    t->tell(t, &line);
+    const RuleExplained node = {level, text_of(t, n), buf_str(&t->found), holding};
+    t->tell(&node, t->arg);
     t->told++;
     buf_clear(&t->found);
 }
@@ -323,82 +314,22 @@ static void tell_condition(Teller *t, const Eval *e, const RuleNode *n, uint32_t
             tell_condition(t, &inside, n->args[i], level + 1);
 }
 
-static void tell_rule(Teller *t, const RuleFacts *facts, const Event *event)
+void rule_explain(const Rule *rule, const RuleFacts *facts, const Event *event, RuleExplainFn tell,
+                  void *arg)
 {
-    const Said said = eval_said(t->rule, facts);
+    CHECK((event == NULL) == (rule->scope == RULE_SCOPE_PERSON));
+    Teller t = {.rule = rule,
+                .text = BUF_MAX(2 * RULE_EXPLAIN_TEXT_MAX),
+                .found = BUF_MAX(FOUND_BYTES_MAX),
+                .tell = tell,
+                .arg = arg};
+    const Said said = eval_said(rule, facts);
     Asked *asked = NULL;
     const Eval e = {.facts = facts, .said = &said, .asked = &asked, .event = event};
-    t->text = BUF_MAX(2 * RULE_EXPLAIN_TEXT_MAX);
-    t->found = BUF_MAX(FOUND_BYTES_MAX);
-    if (t->rule->scope == RULE_SCOPE_STEP)
-        tell_step(t, &e, t->rule->root, 0);
+    if (rule->scope == RULE_SCOPE_STEP)
+        tell_step(&t, &e, rule->root, 0);
     else
-        tell_condition(t, &e, t->rule->root, 0);
-    buf_free(&t->text);
-    buf_free(&t->found);
-}
-
-/* ---- renderings ------------------------------------------------------------------------------ */
-
-static void tell_json(Teller *t, const Line *line)
-{
-    JsonOut *o = t->json;
-    if (line->level == 0) {
-        json_out_key(o, STR("holds"));
-        json_out_bool(o, line->holds);
-        json_out_key(o, STR("nodes"));
-        json_out_array(o);
-    }
-    json_out_object(o);
-    json_out_key(o, STR("level"));
-    json_out_i64(o, line->level);
-    json_out_key(o, STR("text"));
-    json_out_text(o, line->text);
-    json_out_key(o, STR("holds"));
-    json_out_bool(o, line->holds);
-    if (line->found.len > 0) {
-        json_out_key(o, STR("found"));
-        json_out_text(o, line->found);
-    }
-    json_out_end(o);
-}
-
-void rule_explain(const Rule *rule, const RuleFacts *facts, const Event *event, JsonOut *out)
-{
-    CHECK((event == NULL) == (rule->scope == RULE_SCOPE_PERSON));
-    Teller t = {.rule = rule, .tell = tell_json, .json = out};
-    json_out_object(out);
-    tell_rule(&t, facts, event);
-    json_out_end(out); /* nodes */
-    json_out_end(out);
-}
-
-/* What people typed may hold anything: a terminal gets no control character of it. */
-static void put_printable(Buf *out, Str s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        const unsigned char c = (unsigned char)s.ptr[i];
-        const bool c1 = c == 0xc2 && i + 1 < s.len && (unsigned char)s.ptr[i + 1] < 0xa0;
-        if (c1)
-            i++;
-        buf_add_char(out, c < 0x20 || c == 0x7f || c1 ? '?' : s.ptr[i]);
-    }
-}
-
-static void tell_plain(Teller *t, const Line *line)
-{
-    buf_addf(t->plain, "%-4s%*s", line->holds ? "yes" : "no", (int)(INDENT * line->level), "");
-    put_printable(t->plain, line->text);
-    if (line->found.len > 0) {
-        buf_add(t->plain, STR("   -- "));
-        put_printable(t->plain, line->found);
-    }
-    buf_add_char(t->plain, '\n');
-}
-
-void rule_explain_text(const Rule *rule, const RuleFacts *facts, const Event *event, Buf *out)
-{
-    CHECK((event == NULL) == (rule->scope == RULE_SCOPE_PERSON));
-    Teller t = {.rule = rule, .tell = tell_plain, .plain = out};
-    tell_rule(&t, facts, event);
+        tell_condition(&t, &e, rule->root, 0);
+    buf_free(&t.text);
+    buf_free(&t.found);
 }

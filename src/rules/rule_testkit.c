@@ -697,7 +697,7 @@ static Event *random_event(RuleKit *k, int64_t at_ms)
     return e;
 }
 
-enum { ATTRIBUTES = 7 };
+enum { ATTRIBUTES = 8 };
 
 static void random_attributes(RuleKit *k, EventProp out[ATTRIBUTES])
 {
@@ -713,6 +713,8 @@ static void random_attributes(RuleKit *k, EventProp out[ATTRIBUTES])
                          .type = EVENT_TEXTS,
                          .texts = INTERESTS,
                          .count = rule_kit_below(k, 3)};
+    out[7] = (EventProp){
+        .name = STR("consent.sms.marketing"), .type = EVENT_BOOL, .i64 = rule_kit_below(k, 2)};
 }
 
 /* Something is said of the person: of each attribute perhaps, or that it is so no longer. */

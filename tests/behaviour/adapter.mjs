@@ -75,11 +75,23 @@ const orderOf = (q) =>
 
 const AT_ONCE = ['ActionsTable', 'ActionsBarValue', 'ActionsPie'] // one value of the whole range
 const DISPLAYED = [undefined, null, 'ActionsLineGraph', ...AT_ONCE]
-const MEASURES = { total: 'events', dau: 'persons', sum: 'sum' }
+const percentile = (percent) => ({ measure: 'percentile', percentile_bps: percent * 100, nearest_rank: true })
+const MEASURES = {
+  total: { measure: 'events' },
+  dau: { measure: 'persons' },
+  sum: { measure: 'sum' },
+  avg: { measure: 'average' },
+  min: { measure: 'min' },
+  max: { measure: 'max' },
+  median: { measure: 'median' },
+  p90: percentile(90),
+  p95: percentile(95),
+  p99: percentile(99),
+}
 const DAILY = ['day', 'week', 'month']
-const HOURLY = ['hour', ...DAILY]
+const HOURLY = ['hour', ...DAILY] // trends and funnels
 const PERIODS = { Day: 'day', Week: 'week', Month: 'month' }
-const BREAKDOWNS = { person: 'attribute of the person', cohort: 'cohort', group: 'group' }
+const BREAKDOWNS = { cohort: 'cohort', group: 'group' }
 const FILTERS = {
   formula: 'formulas',
   compare: 'the period before, beside it',
@@ -106,8 +118,9 @@ const CANNOT = [
   ({ filter: f }) => f.breakdown && BREAKDOWNS[f.breakdown_type] && `breakdown by ${BREAKDOWNS[f.breakdown_type]}`,
   (q) => ofTrend(q) && !['Volume', undefined].includes(q.filter.shown_as) && `shown as ${q.filter.shown_as}`,
   (q) => ofTrend(q) && entities(q.filter).map((e) => !MEASURES[e.math ?? 'total'] && `measure ${e.math}`).find(Boolean),
+  (q) => ofTrend(q) && entities(q.filter).some((e) => /^\$session_/.test(e.math_property)) && 'numbers of sessions',
   (q) => ofTrend(q) && !DISPLAYED.includes(q.filter.display) && `display ${q.filter.display}`,
-  (q) => q.filter.interval && !(ofTrend(q) ? HOURLY : DAILY).includes(q.filter.interval) && `by ${q.filter.interval}`,
+  (q) => q.filter.interval && !(ofTrend(q) || ofFunnel(q) ? HOURLY : DAILY).includes(q.filter.interval) && `by ${q.filter.interval}`,
   (q) => !PERIODS[q.filter.period ?? 'Day'] && `by ${q.filter.period.toLowerCase()}`,
   (q) => ['date_from', 'date_to'].some((end) => withinADay(q.filter[end], q)) && 'a range of parts of days',
   (q) => q.active_overrides.some(([name]) => /BY_DISTINCT_IDS/.test(name)) && 'identifiers counted, not persons',
@@ -118,10 +131,7 @@ export const reasons = (q) => CANNOT.map((rule) => rule(q)).filter(Boolean)
 // ---- conditions -------------------------------------------------------------------------------------
 
 const OTHERS = {
-  person: 'conditions on attributes of persons',
-  cohort: 'cohorts in conditions',
-  'precalculated-cohort': 'cohorts in conditions',
-  'static-cohort': 'cohorts in conditions',
+  'static-cohort': 'cohorts that are lists',
   group: 'conditions on groups',
   element: 'elements of pages',
   session: 'conditions on sessions',
@@ -163,6 +173,11 @@ export class Place {
     return `${this.tag}:${text}`
   }
 
+  /** As a question names it, in a breakdown. */
+  property(key, type) {
+    return type === 'person' ? `person.${this.name(key)}` : this.name(key)
+  }
+
   time(e) {
     return civil(instant(e.timestamp), this.zone)
   }
@@ -189,9 +204,31 @@ export class Place {
     return fresh
   }
 
+  /** What is said of persons, once. */
+  opening() {
+    if (this.is_open) return []
+    this.is_open = true
+    const said = this.c.persons.filter((p) => Object.values(p.properties ?? {}).some((v) => v !== null))
+    return said.map((p) => ({
+      id: this.name(p.id),
+      kind: 'attributes',
+      time: '2000-01-01T00:00:00Z',
+      actor: { kind: 'member', value: this.name(p.id) },
+      properties: Object.fromEntries(
+        Object.entries(p.properties).filter(([, v]) => v !== null)
+          .map(([k, v]) => [this.name(k), this.value(k, v, 'person')]),
+      ),
+    }))
+  }
+
+  cohorts() {
+    const any = (groups) => ({ op: 'or', args: groups.map((g) => ({ op: 'and', args: this.conditions(g.properties) })) })
+    return this.c.cohorts.map((cohort) => ({ name: this.name(cohort.id), rule: any(cohort.groups) }))
+  }
+
   /** Theirs are all texts; ours have the type of the first one. */
-  value(key, v) {
-    return this.types(key).length > 1 ? String(v) : v
+  value(key, v, of = 'event') {
+    return this.types(key, of).length > 1 ? String(v) : v
   }
 
   /** The civil time of an answer's instant. */
@@ -199,25 +236,27 @@ export class Place {
     return civil(Date.parse(start), this.zone)
   }
 
-  values(key) {
-    return this.c.events.map((e) => e.properties?.[key]).filter((v) => v !== undefined && v !== null)
+  values(key, of) {
+    const all = of === 'person' ? this.c.persons : this.c.events
+    return all.map((e) => e.properties?.[key]).filter((v) => v !== undefined && v !== null)
   }
 
-  types(key) {
-    return [...new Set(this.values(key).map((v) => typeof v))]
+  types(key, of) {
+    return [...new Set(this.values(key, of).map((v) => typeof v))]
   }
 
-  condition({ key, value, operator, type }) {
-    if (type && type !== 'event') skip(OTHERS[type] ?? `conditions on ${type}`)
+  condition({ key, value, operator, type = 'event' }) {
+    if (/^(precalculated-)?cohort$/.test(type)) return { segment: this.name(value) }
+    if (!['event', 'person'].includes(type)) skip(OTHERS[type] ?? `conditions on ${type}`)
     const make = OPERATORS[operator ?? 'exact'] ?? skip(`condition ${operator}`)
-    const seen = this.values(key)
-    const types = this.types(key)
+    const seen = this.values(key, type)
+    const types = this.types(key, type)
     if (types.length > 1) skip('a property of several types')
     const values = [value].flat().map(TYPED[types[0] ?? 'string'])
     const part = String(values[0])
     const folds = (v) => String(v).toLowerCase().includes(part.toLowerCase()) !== String(v).includes(part)
     if (/icontains/.test(operator) && seen.some(folds)) skip('texts that are the same but for their case')
-    return make({ prop: this.name(key) }, values)
+    return make({ [type === 'person' ? 'person' : 'prop']: this.name(key) }, values)
   }
 
   /** Filters in any of their forms: a list, a tree with AND and OR, an object of key: value. */
@@ -302,7 +341,7 @@ function breakdownOf(place, f) {
   if (!f.breakdown) return {}
   const attribution = ATTRIBUTIONS[f.breakdown_attribution_type ?? 'first_touch'] ?? skip('another attribution')
   return {
-    breakdown: [f.breakdown].flat().map((key) => place.name(key)),
+    breakdown: [f.breakdown].flat().map((key) => place.property(key, f.breakdown_type)),
     top: f.breakdown_limit ?? 10,
     attribution,
     ...(attribution === 'step' && { attribution_step: creditedStep(place, f) }),
@@ -408,14 +447,17 @@ async function funnelOverTime(place, q, ask) {
   const question = funnelOf(place, q, by)
   if (by === 'day' && Date.parse(question.to) - Date.parse(question.from) >= 400 * DAY) skip('more than 400 intervals')
   const last = q.filter.funnel_to_step ?? question.steps.length - 1
-  const { intervals } = (await ask({ funnel: question })).funnel
+  const { intervals, series } = (await ask({ funnel: question })).funnel
+  const rate = ({ persons }) => (persons[first] === 0 ? 0 : Math.round((10000 * persons[last]) / persons[first]) / 100)
+  if (!people(q) && series)
+    return series.map((s) => ({ breakdown_value: valuesOf(s), data: s.intervals.map(rate) }))
   if (!people(q))
-    return intervals.map(({ start, persons, complete }) => ({
-      timestamp: dayOf(place.at(start)),
-      is_period_final: complete,
-      reached_from_step_count: persons[first],
-      reached_to_step_count: persons[last],
-      conversion_rate: persons[first] === 0 ? 0 : Math.round((10000 * persons[last]) / persons[first]) / 100,
+    return intervals.map((row) => ({
+      timestamp: dayOf(place.at(row.start)),
+      is_period_final: row.complete,
+      reached_from_step_count: row.persons[first],
+      reached_to_step_count: row.persons[last],
+      conversion_rate: rate(row),
     }))
   const interval = intervals.findIndex((row) => place.at(row.start) === instant(start)) + 1
   const reached = await everybody(question, { interval, step: last + 1 }, ask)
@@ -433,13 +475,15 @@ const stamp = (ms, by) => (by === 'hour' ? new Date(ms).toISOString().slice(0, 1
 async function trend(place, q, ask) {
   const range = place.range(q)
   const results = []
+  const { breakdown, breakdown_type: type } = q.filter
   for (const e of entities(q.filter)) {
+    if (e.math_property && place.types(e.math_property).length > 1) skip('a property of several types')
     const question = {
       ...range,
       of: place.of(e, q.filter),
-      measure: MEASURES[e.math ?? 'total'],
+      ...MEASURES[e.math ?? 'total'],
       ...(e.math_property && { number: place.name(e.math_property) }),
-      ...(q.filter.breakdown && { breakdown: [q.filter.breakdown].flat().map((k) => place.name(k)), top: 25 }),
+      ...(breakdown && { breakdown: [breakdown].flat().map((k) => place.property(k, type)), top: 25 }),
     }
     const { trend } = await ask({ trend: question })
     const { trend: whole } = await ask({ trend: { ...question, by: 'all' } })
@@ -459,8 +503,10 @@ async function trend(place, q, ask) {
       })
     })
   }
-  // Theirs begin with those without a value.
-  return results.sort((a, b) => (b.breakdown_value === '') - (a.breakdown_value === ''))
+  // Theirs begin with those without a value; of those with equally many events, with the last value.
+  const counts = breakdown && entities(q.filter).every((e) => (e.math ?? 'total') === 'total')
+  const tie = (a, b) => (counts && a.count === b.count ? (a.breakdown_value < b.breakdown_value ? 1 : -1) : 0)
+  return results.sort((a, b) => (b.breakdown_value === '') - (a.breakdown_value === '') || tie(a, b))
 }
 
 async function lifecycle(place, q, ask) {

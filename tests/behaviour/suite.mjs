@@ -20,7 +20,8 @@ async function answer(place, q) {
   const why = reasons(q)
   if (why.length > 0) return { why: why.join(' + ') }
   try {
-    const events = place.events(q.events_so_far)
+    const events = [...place.opening(), ...place.events(q.events_so_far)]
+    for (const { name, rule } of place.cohorts()) await world.want(200, 'PUT', `/v1/cohorts/${encodeURIComponent(name)}`, { rule })
     if (events.length > 0) await world.want(200, 'POST', '/v1/events', { events })
     return { answer: await answerTo(place, q, ask) }
   } catch (e) {

@@ -43,6 +43,30 @@ test('a condition as of the event holds from what was said to what is said next'
   await w.refused(400, 'query.property', 'POST', '/v1/query', { trend: { ...RANGE, of: 'any event', breakdown: ['person.leevl at event'] } })
 })
 
+test('a consent is an attribute, and holds while it was last said to be true', async () => {
+  const said = (who, days, properties) => ({ id: id(), kind: 'attributes', time: at(NOON - days * DAY), actor: actor(who), properties })
+  const sms = 'consent.sms.marketing'
+  const asked = ['yes', 'again', 'no', 'gone', 'mail'].map((who) => ({ id: id(), name: 'Asked', time: at(NOON - 2 * DAY), actor: actor(who) }))
+  await send([
+    ...asked,
+    { id: id(), name: 'Asked', time: at(NOON - 2 * DAY) }, // by nobody
+    said('yes', 3, { [sms]: true }),
+    said('again', 1, { [sms]: true }), said('again', 3, { [sms]: false }),
+    said('no', 1, { [sms]: false }), said('no', 3, { [sms]: true }),
+    said('gone', 3, { [sms]: true }), said('gone', 1, { [sms]: null }),
+    said('mail', 3, { 'consent.mail.marketing': true }),
+  ])
+  const persons = async (of) => (await ask({ segment: { of } })).segment.persons
+  assert.equal(await persons('consents("sms", "marketing") and did("Asked")'), 2)
+  assert.equal(await persons('not consents("sms", "marketing") and did("Asked")'), 3)
+  assert.equal(await persons({ consents: ['mail', 'marketing'] }), 1)
+  assert.equal(await persons('consents("mail", "service")'), 0)
+  assert.equal(await count('"Asked" where consents("sms", "marketing")'), 2)
+  assert.equal(await count('"Asked" where not consents("sms", "marketing")'), 4)
+  const dot = await w.refused(400, 'query.rule', 'POST', '/v1/query', { segment: { of: 'consents("a.b", "c")' } })
+  assert.match(JSON.stringify(dot), /dot/)
+})
+
 // ---- random people against a model that goes through everything --------------------------------------
 
 let state = 20261121
@@ -176,10 +200,10 @@ async function compareTouches(events) {
 async function compareSessions(events) {
   const starts = new Map()
   for (const e of events) if (e.name === 'Rand Seen' && !starts.has(`${e.who} ${e.ms}`)) starts.set(`${e.who} ${e.ms}`, e)
-  const question = { ...RANGE, by: 'all', of: '"Rand Seen"', gap_s: 1, property: 'person.grade at event' }
+  const question = { ...RANGE, by: 'all', of: '"Rand Seen"', gap_s: 1, breakdown: ['person.grade at event'] }
   const { sessions } = await ask({ sessions: question })
   let row = 0
-  const got = byValue(sessions.series.map((s) => ({ ...s, values: [{ value: s.value }] })), (s) => s.total.sessions)
+  const got = byValue(sessions.series, (s) => s.total.sessions)
   assert.deepEqual(got, tally([...starts.values()], (e) => e.grade ?? '', () => row++))
 }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { dice, everybody } from './people.mjs'
-import { DAY, World } from './world.mjs'
+import { DAY, HOUR, World } from './world.mjs'
 
 const NOON = 1795233600000 // 2026-11-21 12:00 in China
 const WEEK = { from: '2026-11-15', to: '2026-11-21' }
@@ -126,6 +126,50 @@ test('an interval of a funnel counts as if it were the range', async () => {
     assert.equal(row.start, new Date(Date.parse(`${day}T00:00:00+08:00`)).toISOString())
     assert.equal(row.complete, i < 6)
   }
+})
+
+test('intervals of a funnel are hours to years', async () => {
+  const { steps, intervals } = await ask({ steps: STEPS, by: 'hour', window_s: 7200 })
+  assert.equal(intervals.length, 7 * 24)
+  assert.ok(intervals.every((row, i) => i === 0 || Date.parse(row.start) - Date.parse(intervals[i - 1].start) === HOUR))
+  for (const by of ['quarter', 'year']) {
+    const whole = await ask({ steps: STEPS, by, window_s: 7200 })
+    assert.deepEqual(whole.intervals.map((row) => row.persons), [persons(steps)])
+  }
+})
+
+test('any other steps may follow the first one in any order', async () => {
+  const rows = ['ABC', 'ACB', 'BAC', 'BCA', 'AAC', 'A', 'CB'].flatMap((walk, i) =>
+    [...walk].map((step, k) => ({
+      id: `w-${i}-${k}`, name: `Walk ${step}`, time: new Date(NOON - DAY + k * HOUR).toISOString(),
+      actor: { kind: 'member', value: `w-${i}` }, properties: {},
+    })))
+  await w.want(200, 'POST', '/v1/events', { events: rows })
+  const steps = ['A', 'B', 'C'].map((step) => ({ of: `"Walk ${step}"` }))
+  const funnel = async (order, entry) => persons((await ask({ steps, order, ...(entry && { entry }) })).steps)
+  assert.deepEqual(await funnel('any_after_first'), [6, 4, 2])
+  assert.deepEqual(await funnel('any_after_first', 'first'), [6, 4, 2])
+  assert.deepEqual(await funnel('any'), [7, 6, 4])
+  assert.deepEqual(await funnel('sequential'), [6, 2, 1])
+})
+
+test('a step in the middle may be optional: then there are two funnels', async () => {
+  const [first, second, ...rest] = STEPS
+  const more = { breakdown: ['channel'], top: 2, by: 'day', times: true, exclude: [{ of: '"Called"', from_step: 1, to_step: 3 }] }
+  const both = await ask({ ...more, steps: [first, { ...second, optional: true }, ...rest] })
+  const { without, ...whole } = both
+  assert.deepEqual(whole, await ask({ ...more, steps: STEPS }))
+  assert.deepEqual(without, await ask({ ...more, steps: [first, ...rest], exclude: [{ of: '"Called"', from_step: 1, to_step: 2 }] }))
+  const query = { funnel: { ...WEEK, steps: [first, { ...second, optional: true }, ...rest] } }
+  for (const [bar, answer] of [[{ step: 2 }, both], [{ step: 2, without: true }, without]]) {
+    const { persons: n } = await everybody(w, query, bar)
+    const plain = await ask({ steps: query.funnel.steps })
+    assert.equal(n, (answer === both ? plain : plain.without).steps[1].persons)
+  }
+  const optional = (...places) => STEPS.map((step, i) => ({ ...step, optional: places.includes(i) }))
+  await refused('query.combination', { steps: optional(0) }, '/funnel/steps/0/optional')
+  await refused('query.combination', { steps: optional(2) }, '/funnel/steps/2/optional')
+  await refused('query.combination', { steps: optional(1), exclude: [{ of: '"Called"', from_step: 2 }] }, '/funnel/exclude/0')
 })
 
 test('times of a funnel have a mean, a median and a distribution', async () => {

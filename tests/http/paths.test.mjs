@@ -2,6 +2,7 @@
 // count by hand.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { everybody } from './people.mjs'
 import { DAY, HOUR, World } from './world.mjs'
 
 const NOON = 1795233600000 // 2026-11-21 12:00 in China
@@ -105,6 +106,20 @@ test('what is not among the top ones is other', async () => {
   ])
 })
 
+test('paths go from a start to an end, or as far as a window', async () => {
+  const both = await paths({ start: '"Viewed"', end: '"Paid"' })
+  assert.deepEqual(both.map(nodes), [[['Viewed', 1, 0]], [['Added', 1, 0]], [['Paid', 1, 1]]])
+  const wide = await paths({ start: '"Viewed"', end: '"Paid"', gap_s: 7200 })
+  assert.deepEqual(wide.map((s) => [s.count, s.ended]), [[2, 0], [2, 1], [1, 1]])
+  assert.deepEqual(await paths({ start: '"Paid"', end: '"Paid"', gap_s: 7200 }), [])
+  const near = await paths({ window_s: 120 })
+  assert.deepEqual(near.map((s) => [s.count, s.ended]), [[5, 4], [1, 1]])
+  const back = await paths({ end: '"Paid"', window_s: 60 })
+  assert.deepEqual(back.map(nodes)[1], [['Added', 1, 1]])
+  const { persons } = await everybody(w, { paths: { ...WEEK, start: '"Viewed"', end: '"Paid"', gap_s: 7200 } }, { step: 2 })
+  assert.equal(persons, 2)
+})
+
 test('paths count persons, repeats, a property and the gap as they are told to', async () => {
   const [first] = await paths({ count: 'persons', steps: 1 })
   assert.deepEqual([first.count, nodes(first)[0]], [3, ['Viewed', 2, 1]])
@@ -164,16 +179,16 @@ test('sessions begin, end and last as the events say', async () => {
     average_s: 516,
     median_s: 180,
   }
-  assert.deepEqual(day.series, [{ other: false, cells: [...Array(6).fill(zero()), total], total }])
+  assert.deepEqual(day.series, [{ values: [], other: false, cells: [...Array(6).fill(zero()), total], total }])
   assert.deepEqual(day.entries[0], { event: 'Viewed', sessions: 3 })
   assert.deepEqual(day.exits, [
     { event: 'Viewed', sessions: 3 },
     { event: 'Paid', sessions: 2 },
   ])
   assert.deepEqual([day.entries_distinct, day.exits_distinct], [3, 2])
-  const pages = await sessions({ property: 'page', top: 1, by: 'all', median: false, names: 1 })
+  const pages = await sessions({ breakdown: ['page'], top: 1, by: 'all', median: false, names: 1 })
   assert.deepEqual(
-    pages.series.map((s) => [s.value, s.other, s.total.sessions, s.total.persons, s.total.median_s]),
+    pages.series.map((s) => [s.values[0]?.value, s.other, s.total.sessions, s.total.persons, s.total.median_s]),
     [
       ['home', false, 3, 2, undefined],
       [undefined, true, 2, 1, undefined],
@@ -181,6 +196,12 @@ test('sessions begin, end and last as the events say', async () => {
   )
   assert.deepEqual([pages.distinct, pages.entries.length], [2, 1])
   assert.equal((await sessions({ gap_s: 3600 })).series[0].total.sessions, 3)
+  const two = await sessions({ breakdown: ['page', 'event'], by: 'all', median: false })
+  assert.equal(two.series.reduce((sum, s) => sum + s.total.sessions, 0), 5)
+  assert.ok(two.series.every((s) => s.values.length === 2))
+  // Nothing lasts longer than max_s, and each event is in one session.
+  const short = (await sessions({ max_s: 1, by: 'all' })).series[0].total
+  assert.deepEqual([short.sessions, short.events, short.average_s], [11, 11, 0])
 })
 
 function zero() {
@@ -271,6 +292,21 @@ test('conversions are credited to the touches before them', async () => {
   ])
 })
 
+test('of each person one conversion may count, and touches may fade', async () => {
+  const touch = (more) =>
+    ask({ touch: { ...WEEK, conversion: '"Settled"', touch: '"Rang"', breakdown: ['campaign'], ...more } })
+  const rows = (answer) => answer.rows.map((r) => [r.values[0].value, r.conversions, r.credit])
+  const one = (minute, campaign) => ['d1', minute, 'Rang', { campaign }]
+  await send([one(0, 'A'), one(10, 'B'), one(20, 'C'), ['d1', 21, 'Settled'], one(30, 'D'), ['d1', 31, 'Settled'], ['', 31, 'Settled']], NOON - 2 * DAY)
+  const decay = { model: 'time_decay', half_life_s: 600 }
+  assert.deepEqual(rows(await touch({ ...decay, count: 'first' })), [['C', 1, '0.571429'], ['B', 1, '0.285714'], ['A', 1, '0.142857']])
+  const last = await touch({ ...decay, count: 'last' })
+  assert.deepEqual(rows(last), [['D', 1, '0.533333'], ['C', 1, '0.266667'], ['B', 1, '0.133333'], ['A', 1, '0.066667']])
+  assert.deepEqual([last.direct, last.total], [{ conversions: 0, credit: '0' }, { conversions: 1, credit: '1' }])
+  const each = await touch({})
+  assert.deepEqual([rows(each).map(String).sort(), each.total.conversions, each.direct.conversions], [['C,1,1', 'D,1,1'], 3, 1])
+})
+
 test('conditions on parts of texts hold in these questions too', async () => {
   const of = 'any event where page contains "om"'
   assert.equal((await paths({ of }))[0].count, 3)
@@ -282,7 +318,7 @@ test('conditions on parts of texts hold in these questions too', async () => {
 })
 
 test('what does not go together is refused with the place', async () => {
-  await refused('query.combination', { paths: { ...WEEK, start: 'any event', end: 'any event' } }, '/paths/end')
+  await refused('query.combination', { paths: { ...WEEK, start: 'any event', end: 'any event', direction: 'backward' } }, '/paths/direction')
   await refused('query.combination', { paths: { ...WEEK, start: 'any event', direction: 'backward' } }, '/paths/direction')
   await refused('query.combination', { paths: { ...WEEK, end: 'any event', direction: 'forward' } }, '/paths/direction')
   await refused('query.rule', { paths: { ...WEEK, of: 'nonsense' } }, '/paths/of')
@@ -292,8 +328,8 @@ test('what does not go together is refused with the place', async () => {
   await refused('query.range', { paths: { from: '2026-02-02', to: '2026-02-01' } })
   await refused('query.rule', { transitions: { ...WEEK, of: 'nonsense' } }, '/transitions/of')
   await refused('query.rule', { sessions: { ...WEEK, of: 'nonsense' } }, '/sessions/of')
-  await refused('query.property', { sessions: { ...WEEK, property: 'nobody' } }, '/sessions/property')
-  const long = { from: '2025-01-01', to: '2026-11-21', property: 'page', top: 10 }
+  await refused('query.property', { sessions: { ...WEEK, breakdown: ['nobody'] } }, '/sessions/breakdown')
+  const long = { from: '2025-01-01', to: '2026-11-21', breakdown: ['page'], top: 10 }
   await refused('query.too_large', { sessions: long }, '/sessions/to')
   const touch = { ...WEEK, conversion: '"Bought"', touch: '"Clicked"', breakdown: ['campaign'] }
   await refused('query.rule', { touch: { ...touch, conversion: 'nonsense' } }, '/touch/conversion')

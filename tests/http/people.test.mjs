@@ -112,9 +112,9 @@ const BARS = {
   },
   transitions: (answer) =>
     answer.rows.map(({ from, to, count }) => [{ from: { event: from }, to: { event: to } }, amount(count)]),
-  sessions: (answer, { property }) => [
+  sessions: (answer) => [
     ...answer.series.flatMap((s) => {
-      const which = s.other ? { other: true } : property ? { values: [{ value: s.value }] } : {}
+      const which = s.other ? { other: true } : s.values.length > 0 ? { values: s.values } : {}
       return [[s.total, {}], ...places(s.cells).map(([cell, interval]) => [cell, { interval }])].flatMap(([cell, at]) => [
         [{ ...which, ...at }, amount(cell.sessions, persons(cell.persons))],
         [{ ...which, ...at, outcome: 'bounced' }, amount(cell.bounced)],
@@ -188,7 +188,7 @@ const QUESTIONS = {
     ...maybe({ property: 'channel' }), ...pick([{}, { start: '"Added"' }, { end: '"Paid"' }, { direction: 'backward' }]),
   }),
   transitions: () => ({ gap_s: pick([1800, 86400 * 9]), top: 9, collapse: random(2) === 0, ...maybe({ of: 'any of("Viewed", "Paid")' }) }),
-  sessions: () => ({ by: pick(['week', 'all']), gap_s: pick([600, 7200]), names: 3, ...maybe({ property: 'channel', top: 2 }), median: random(2) === 0 }),
+  sessions: () => ({ by: pick(['week', 'all']), gap_s: pick([600, 7200]), names: 3, ...maybe({ breakdown: ['channel'], top: 2 }), median: random(2) === 0 }),
   touch: () => ({
     conversion: '"Paid"', touch: pick(['any event', '"Viewed"']), look_back_s: pick([3600, 864000]), top: pick([1, 2, 9]),
     model: pick(['last', 'first', 'linear', 'u_shaped', 'participation']), breakdown: pick([['channel'], ['event', 'channel']]),

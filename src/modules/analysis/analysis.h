@@ -81,8 +81,7 @@ typedef struct AnalysisTexts {
 /*
  * A rule of scope STEP as a select; its time range stays as it is.  Everything lives in ctx->arena, the rule
  * too until the question was asked.  The select is whole after analysis_ask_texts() and analysis_ask_persons().
- * Errors: INVALID "query.unsupported", the hint names the part: consents.  INVALID "query.too_large": over
- * ANALYSIS_CODES_MAX.
+ * Errors: INVALID "query.too_large": over ANALYSIS_CODES_MAX.
  */
 MUST_USE Err analysis_compile(Ctx *ctx, const AnalysisNames *names, const Rule *rule,
                               AnalysisTexts *texts, ScanSelect *out);

@@ -4,6 +4,7 @@
 #include "modules/analysis/analysis_ask.h"
 
 #include "base/clock.h"
+#include "base/nearest.h"
 
 #include <stdio.h>
 
@@ -16,7 +17,18 @@ void ask_keep_warnings(Asking *a, const Rule *rule)
         out->warnings[out->warnings_count++] = rule->warnings[i].text;
 }
 
-/* The rule's own words stay in the hint; the code and the place are the question's. */
+/* A place inside of `pointer`, as many of its steps as fit. */
+static void point_into(Ctx *ctx, const char *pointer)
+{
+    const Str whole = arena_printf(ctx->arena, "%s%s", pointer, ctx->fault.pointer);
+    size_t len = whole.len;
+    while (len >= sizeof ctx->fault.pointer)
+        while (whole.ptr[--len] != '/') {
+        }
+    (void)snprintf(ctx->fault.pointer, sizeof ctx->fault.pointer, "%.*s", (int)len, whole.ptr);
+}
+
+/* The rule's own words, and the place in its tree, stay; the code and where the rule stands are the question's. */
 static Err blamed(Ctx *ctx, const char *pointer, Err err)
 {
     if (err == ERR_OK)
@@ -24,25 +36,42 @@ static Err blamed(Ctx *ctx, const char *pointer, Err err)
     if (str_starts_with(str_of(ctx->fault.reason), STR("rule.")) ||
         str_starts_with(str_of(ctx->fault.reason), STR("json.")))
         ctx->fault.reason = "query.rule";
-    (void)snprintf(ctx->fault.pointer, sizeof ctx->fault.pointer, "%s", pointer);
+    point_into(ctx, pointer);
     return err;
 }
 
-static Err read_rule(Asking *a, Str json, RuleScope scope, Rule *out)
+static Err read_rule(Ctx *ctx, const AnalysisNames *names, Str json, RuleScope scope, Rule *out)
 {
-    const RuleSchema schema = analysis_rule_schema(&a->names);
+    const RuleSchema schema = analysis_rule_schema(names);
     JsonValue value;
     Str text;
-    TRY(json_open(a->ctx, json, &value));
+    TRY(json_open(ctx, json, &value));
     if (json_type(value) == JSON_STRING && json_text(value, &text) == JSON_FAULT_NONE)
-        return rule_parse(a->ctx, text, scope, &schema, out);
-    return rule_from_json(a->ctx, value, scope, &schema, out);
+        return rule_parse(ctx, text, scope, &schema, out);
+    if (json_type(value) != JSON_OBJECT && json_type(value) != JSON_BOOL)
+        return fail_field(ctx, "", "query.rule", "send a rule: a text, or the object of its tree");
+    return rule_from_json(ctx, value, scope, &schema, out);
+}
+
+Err ask_rule(Ctx *ctx, const AnalysisNames *names, Str json, RuleScope scope, const char *pointer,
+             Rule *out)
+{
+    return blamed(ctx, pointer, read_rule(ctx, names, json, scope, out));
+}
+
+Str *ask_warnings(Ctx *ctx, const Rule *rule, size_t *count)
+{
+    Str *out = ARENA_ARRAY(ctx->arena, Str, rule->warning_count + 1);
+    for (uint32_t i = 0; i < rule->warning_count; i++)
+        out[i] = rule->warnings[i].text;
+    *count = rule->warning_count;
+    return out;
 }
 
 Err ask_select(Asking *a, Str json, const char *pointer, ScanSelect *out)
 {
     Rule rule;
-    TRY(blamed(a->ctx, pointer, read_rule(a, json, RULE_SCOPE_STEP, &rule)));
+    TRY(ask_rule(a->ctx, &a->names, json, RULE_SCOPE_STEP, pointer, &rule));
     ask_keep_warnings(a, &rule);
     return blamed(a->ctx, pointer, analysis_compile(a->ctx, &a->names, &rule, &a->texts, out));
 }
@@ -65,7 +94,7 @@ Err ask_range(Asking *a, int32_t from, int32_t to, ScanSelect *out)
 static Err make_persons(Asking *a, Str json, const char *pointer, const Segment **out)
 {
     Rule rule;
-    TRY(blamed(a->ctx, pointer, read_rule(a, json, RULE_SCOPE_PERSON, &rule)));
+    TRY(ask_rule(a->ctx, &a->names, json, RULE_SCOPE_PERSON, pointer, &rule));
     ask_keep_warnings(a, &rule);
     return blamed(a->ctx, pointer, analysis_segment(a->ctx, &a->names, &rule, &a->texts, out));
 }
@@ -125,6 +154,42 @@ static bool find_attribute(Asking *a, Str name, AskProperty *out)
     return true;
 }
 
+enum { NAME_SHOWN = 40 };
+
+/* The names of a space that are near; of attributes as they are written here. */
+static void try_names(const Schema *schema, SchemaSpace space, Nearest *near)
+{
+    for (uint32_t i = 0; i < schema_prop_count(schema); i++) {
+        const SchemaProp *p = schema_prop_at(schema, PROP_FIRST + i);
+        if (p->space == space)
+            nearest_try(near, schema_prop_name(schema, p->id));
+    }
+}
+
+static Err no_property(Asking *a, Str name, const char *pointer)
+{
+    static const struct {
+        Str before;
+        SchemaSpace space;
+    } SPACES[] = {{{"", 0}, SCHEMA_EVENT},
+                  {{"context.", 8}, SCHEMA_CONTEXT},
+                  {{"person.", 7}, SCHEMA_PERSON}};
+    for (size_t i = ARRAY_LEN(SPACES); i-- > 0;) {
+        const Str before = SPACES[i].before;
+        if (!str_starts_with(name, before))
+            continue;
+        Nearest near = nearest_to(str_slice(name, before.len, name.len));
+        try_names(a->names.schema, SPACES[i].space, &near);
+        if (near.best.len > 0 && near.best.len <= NAME_SHOWN)
+            return fail_field(a->ctx, pointer, "query.property",
+                              "no event has had this property: did you mean \"%.*s%.*s\"?",
+                              STR_ARG(before), STR_ARG(near.best));
+    }
+    return fail_field(a->ctx, pointer, "query.property",
+                      "no event has had this property: write the name of one, context.NAME, "
+                      "person.NAME, event, store or source");
+}
+
 static Err find_property(Asking *a, Str name, const char *pointer, AskProperty *out)
 {
     static const struct {
@@ -140,9 +205,11 @@ static Err find_property(Asking *a, Str name, const char *pointer, AskProperty *
     if (find_attribute(a, name, out))
         return ERR_OK;
     const SchemaProp *p = named(a->names.schema, name);
-    if (p == NULL || p->type == EVENT_TEXTS || p->type == EVENT_ITEMS)
+    if (p == NULL)
+        return no_property(a, name, pointer);
+    if (p->type == EVENT_TEXTS || p->type == EVENT_ITEMS)
         return fail_field(a->ctx, pointer, "query.property",
-                          p == NULL ? "no event has had this property" : "this property is a list");
+                          "this property is a list: of records, name a field (lines.sku)");
     const bool is_field = p->space == SCHEMA_FIELD;
     *out = (AskProperty){.scan = {p->id, p->type == EVENT_NUMBER ? SCHEMA_SCALE_MAX : 0, is_field},
                          .type = p->type,
@@ -236,7 +303,7 @@ Err ask_records(Asking *a, Str json, const char *pointer, AskTrend *out)
 {
     Rule rule;
     uint32_t list = PROP_NONE;
-    TRY(blamed(a->ctx, pointer, read_rule(a, json, RULE_SCOPE_EVENT, &rule)));
+    TRY(ask_rule(a->ctx, &a->names, json, RULE_SCOPE_EVENT, pointer, &rule));
     ask_keep_warnings(a, &rule);
     if (rule.root->op != RULE_ITEMS_ANY)
         return fail_field(a->ctx, pointer, "query.rule", "write any(LIST, CONDITION)");

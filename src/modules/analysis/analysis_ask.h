@@ -54,6 +54,13 @@ MUST_USE Err ask_without_calendar(Asking *a, const ApiQuery *in, const char *wha
 /* Puts what the rule warns of to the answer. */
 void ask_keep_warnings(Asking *a, const Rule *rule);
 
+/* Reads a rule as JSON: a text, or its tree.  `pointer`: of whom an error tells; behind it comes the place in the tree. */
+MUST_USE Err ask_rule(Ctx *ctx, const AnalysisNames *names, Str json, RuleScope scope,
+                      const char *pointer, Rule *out);
+
+/* What it warns of, as texts. */
+Str *ask_warnings(Ctx *ctx, const Rule *rule, size_t *count);
+
 /* A rule of scope step.  `pointer`: of whom an error tells.  The rule's warnings go to the answer. */
 MUST_USE Err ask_select(Asking *a, Str json, const char *pointer, ScanSelect *out);
 
@@ -141,6 +148,7 @@ enum {
     BAR_N = 1 << 5,
     BAR_OUTCOME = 1 << 6,
     BAR_NODES = 1 << 7, /* from, to */
+    BAR_WITHOUT = 1 << 8,
 };
 
 /* Reads a->who and a->page, when the question has `people`, which may say only what is in `told_by`.  Errors: those of
@@ -184,8 +192,10 @@ typedef struct AskPage {
 } AskPage;
 
 /* Whoever sees who people are needs more than who counts them: the permission person.read, and not for some shops
- * only.  `cursor`: NULL = from the start.  Errors: DENIED "auth.permission", INVALID "request.cursor". */
-MUST_USE Err ask_page(Ctx *ctx, int64_t limit, const Str *cursor, AskPage *out);
+ * only.  `cursor`: NULL = from the start; `pointer`: where it stands.  Errors: DENIED "auth.permission", INVALID
+ * "request.cursor". */
+MUST_USE Err ask_page(Ctx *ctx, int64_t limit, const Str *cursor, const char *pointer,
+                      AskPage *out);
 
 /* That page of them. */
 void ask_give_people(const Asking *a, const People *people, const AskPage *page, AskAmount as,

@@ -6,12 +6,13 @@
 
 #include <stdio.h>
 
-static const FunnelOrder ORDERS[] = {FUNNEL_SEQUENTIAL, FUNNEL_ANY, FUNNEL_STRICT};
+static const FunnelOrder ORDERS[] = {FUNNEL_SEQUENTIAL, FUNNEL_ANY, FUNNEL_STRICT, FUNNEL_ANY};
 static const FunnelEntry ENTRIES[] = {FUNNEL_BEST, FUNNEL_FIRST, FUNNEL_ALL};
 static const FunnelCredit CREDITS[] = {FUNNEL_FIRST_STEP, FUNNEL_LAST_STEP, FUNNEL_FIRST_KNOWN,
                                        FUNNEL_LAST_KNOWN, FUNNEL_ONE_STEP,  FUNNEL_EACH_STEP};
-static const AnalysisBy BYS[] = {ANALYSIS_BY_ALL, ANALYSIS_BY_DAY, ANALYSIS_BY_WEEK,
-                                 ANALYSIS_BY_MONTH};
+static const AnalysisBy BYS[] = {ANALYSIS_BY_ALL,  ANALYSIS_BY_HOUR,  ANALYSIS_BY_DAY,
+                                 ANALYSIS_BY_WEEK, ANALYSIS_BY_MONTH, ANALYSIS_BY_QUARTER,
+                                 ANALYSIS_BY_YEAR};
 
 /* The question, with what it points to. */
 typedef struct AskFunnel {
@@ -20,6 +21,7 @@ typedef struct AskFunnel {
     ScanProp hold[FUNNEL_HOLDS_MAX];
     FunnelExclude excludes[FUNNEL_EXCLUDES_MAX];
     ScanSelect steps[QUERY_STEPS_MAX];
+    uint32_t optional; /* the step that need not be done; 0 = none */
 } AskFunnel;
 
 /* ---- on the way in ------------------------------------------------------------------------------- */
@@ -43,6 +45,47 @@ static Err check_combinations(Ctx *ctx, const ApiFunnelQuestion *q)
     if (of_step && q->attribution_step > (int64_t)q->steps_count)
         return combination(ctx, "/funnel/attribution_step", "there are fewer steps");
     return ERR_OK;
+}
+
+/* The one step that need not be done, by its place from 0; 0 = each must. */
+static Err find_optional(Ctx *ctx, const ApiFunnelQuestion *q, uint32_t *out)
+{
+    *out = 0;
+    for (size_t i = 0; i < q->steps_count; i++) {
+        if (!q->steps[i].optional)
+            continue;
+        if (i == 0 || i + 1 == q->steps_count || *out > 0)
+            return combination(ctx, arena_printf(ctx->arena, "/funnel/steps/%zu/optional", i).ptr,
+                               "one step may be optional, neither the first nor the last");
+        *out = (uint32_t)i;
+    }
+    if (*out > 0 && q->attribution_step == (int64_t)*out + 1)
+        return combination(ctx, "/funnel/attribution_step", "not to the step that is optional");
+    for (size_t i = 0; i<q->exclude_count && * out> 0; i++)
+        if (q->exclude[i].from_step == (int64_t)*out + 1 ||
+            (q->exclude[i].to_step_is == DTO_VALUE && q->exclude[i].to_step == (int64_t)*out + 1))
+            return combination(ctx, arena_printf(ctx->arena, "/funnel/exclude/%zu", i).ptr,
+                               "nothing is excluded from or up to the step that is optional");
+    return ERR_OK;
+}
+
+/* The funnel without that step.  What it points to belongs to the other one as well. */
+static AskFunnel *without_optional(Ctx *ctx, const AskFunnel *f)
+{
+    AskFunnel *out = ARENA_NEW(ctx->arena, AskFunnel);
+    const uint32_t gone = f->optional;
+    *out = *f;
+    out->funnel.steps = out->steps;
+    out->funnel.excludes = out->excludes;
+    out->funnel.step_count--;
+    out->funnel.credit_step -= f->funnel.credit == FUNNEL_ONE_STEP && f->funnel.credit_step > gone;
+    memmove(out->steps + gone, out->steps + gone + 1,
+            (out->funnel.step_count - gone) * sizeof *out->steps);
+    for (uint32_t i = 0; i < out->funnel.exclude_count; i++) {
+        out->excludes[i].from_step -= out->excludes[i].from_step > gone;
+        out->excludes[i].to_step -= out->excludes[i].to_step > gone;
+    }
+    return out;
 }
 
 static Err make_steps(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
@@ -102,6 +145,7 @@ static Err make_funnel(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
                  .window_ms = q->window_s * 1000,
                  .times = q->times,
                  .order = ORDERS[q->order],
+                 .anchored = q->order == API_FUNNEL_QUESTION_ORDER_ANY_AFTER_FIRST,
                  .entry = ENTRIES[q->entry],
                  .grace_ms = q->grace_ms,
                  .excludes = out->excludes,
@@ -115,6 +159,7 @@ static Err make_funnel(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
                  .credit = CREDITS[q->attribution],
                  .credit_step = (uint32_t)q->attribution_step - 1};
     TRY(check_combinations(a->ctx, q));
+    TRY(find_optional(a->ctx, q, &out->optional));
     TRY(make_steps(a, q, out));
     TRY(make_excludes(a, q, out));
     TRY(make_hold(a, q, out));
@@ -283,16 +328,45 @@ static Err give_who(Asking *a, const Query *q, const AskFunnel *f, const FunnelR
     return ERR_OK;
 }
 
+/* Asks one more funnel, and who is behind a number of it. */
+static Err ask_without(Asking *a, const Query *q, const AskFunnel *f, ApiFunnelWithout *out)
+{
+    ApiFunnelAnswer answer = {0};
+    FunnelResult result;
+    TRY(query_funnel(a->ctx, q, &f->funnel, &result));
+    give_funnel(a, f, &result, &answer);
+    *out = (ApiFunnelWithout){.steps = answer.steps,
+                              .steps_count = answer.steps_count,
+                              .whole = answer.whole,
+                              .whole_is = answer.whole_is,
+                              .intervals = answer.intervals,
+                              .intervals_count = answer.intervals_count,
+                              .intervals_is = answer.intervals_is,
+                              .series = answer.series,
+                              .series_count = answer.series_count,
+                              .series_is = answer.series_is,
+                              .distinct = answer.distinct,
+                              .distinct_is = answer.distinct_is};
+    return a->who != NULL && a->who->without ? give_who(a, q, f, &result) : ERR_OK;
+}
+
 Err ask_funnel(Asking *a, const Query *q, const ApiQuery *in)
 {
     const ApiFunnelQuestion *question = &in->funnel;
+    ApiFunnelAnswer *out = &a->answer->funnel;
     AskFunnel *f = ARENA_NEW(a->ctx->arena, AskFunnel);
     FunnelResult result;
     a->names.schema = engine_schema_lock(a->engine);
     const Err err = make_funnel(a, question, f);
     TRY(ask_texts(a, q, err));
+    if (a->who != NULL && a->who->without && f->optional == 0)
+        return ask_no_bar(a->ctx, "/people/without", "no step is optional");
     TRY(query_funnel(a->ctx, q, &f->funnel, &result));
     a->answer->funnel_is = DTO_VALUE;
-    give_funnel(a, f, &result, &a->answer->funnel);
-    return a->who == NULL ? ERR_OK : give_who(a, q, f, &result);
+    give_funnel(a, f, &result, out);
+    if (f->optional > 0) {
+        out->without_is = DTO_VALUE;
+        TRY(ask_without(a, q, without_optional(a->ctx, f), &out->without));
+    }
+    return a->who == NULL || a->who->without ? ERR_OK : give_who(a, q, f, &result);
 }

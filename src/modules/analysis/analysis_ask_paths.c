@@ -7,7 +7,7 @@
 /* A question and what its numbers are. */
 typedef struct AskPaths {
     Path path;
-    ScanSelect anchor;
+    ScanSelect anchor, goal;
     AskProperty property; /* when path.prop says that there is one */
 } AskPaths;
 
@@ -17,20 +17,19 @@ static Err read_direction(Asking *a, const ApiPathsQuestion *q, AskPaths *out)
     const bool has_start = q->start_is == DTO_VALUE, has_end = q->end_is == DTO_VALUE;
     const bool backward = q->direction_is == DTO_VALUE
                               ? q->direction == API_PATHS_QUESTION_DIRECTION_BACKWARD
-                              : has_end;
-    if (has_start && has_end)
-        return fail_field(a->ctx, "/paths/end", "query.combination",
-                          "paths go on from start, or back from end: not both");
+                              : has_end && !has_start;
     if (has_start && backward)
         return fail_field(a->ctx, "/paths/direction", "query.combination",
                           "from start paths go forward: backward ones have an end");
-    if (has_end && !backward)
+    if (has_end && !has_start && !backward)
         return fail_field(a->ctx, "/paths/direction", "query.combination",
                           "from end paths go backward: forward ones have a start");
     out->path.backward = backward;
     out->path.anchor = has_start || has_end ? &out->anchor : NULL;
+    out->path.goal = has_start && has_end ? &out->goal : NULL;
     TRY(ask_maybe_select(a, q->start_is, q->start, "/paths/start", &out->anchor));
-    return ask_maybe_select(a, q->end_is, q->end, "/paths/end", &out->anchor);
+    return ask_maybe_select(a, q->end_is, q->end, "/paths/end",
+                            has_start ? &out->goal : &out->anchor);
 }
 
 static Err make_paths(Asking *a, const ApiPathsQuestion *q, AskPaths *out)
@@ -42,6 +41,7 @@ static Err make_paths(Asking *a, const ApiPathsQuestion *q, AskPaths *out)
     p->steps = (uint32_t)q->steps;
     p->top = (uint32_t)q->top;
     p->gap_ms = q->gap_s * 1000;
+    p->window_ms = q->window_s_is == DTO_VALUE ? q->window_s * 1000 : 0;
     p->repeats = !q->collapse;
     p->persons = q->count == API_PATHS_QUESTION_COUNT_PERSONS;
     if (q->property_is != DTO_VALUE)

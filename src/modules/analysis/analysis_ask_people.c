@@ -6,16 +6,23 @@
 #include "modules/analysis/analysis_http.h"
 
 /* A number must not show whom the list of people would not. */
-Err ask_page(Ctx *ctx, int64_t limit, const Str *cursor, AskPage *out)
+static Err read_cursor(Ctx *ctx, Str cursor, const char *pointer, int64_t *from)
 {
-    int64_t from = 0, unused = 0;
+    int64_t unused = 0;
+    const Err err = request_cursor_read(ctx, cursor, from, &unused);
+    if (err != ERR_OK || *from < 0 || *from > UINT32_MAX)
+        return fail_field(ctx, pointer, "request.cursor", "start again without a cursor");
+    return ERR_OK;
+}
+
+Err ask_page(Ctx *ctx, int64_t limit, const Str *cursor, const char *pointer, AskPage *out)
+{
+    int64_t from = 0;
     TRY(principal_require(ctx, "person.read"));
     if (ctx->who->store_count > 0)
         return fail(ctx, ERR_DENIED, "auth.permission", "a page of persons, for some shops only");
     if (cursor != NULL)
-        TRY(request_cursor_read(ctx, *cursor, &from, &unused));
-    if (from < 0 || from > UINT32_MAX)
-        return fail(ctx, ERR_INVALID, "request.cursor", "no number of a person");
+        TRY(read_cursor(ctx, *cursor, pointer, &from));
     *out = (AskPage){(uint32_t)from, (uint32_t)limit};
     return ERR_OK;
 }
@@ -77,6 +84,7 @@ static Err check_fields(Ctx *ctx, const ApiPeopleBar *bar, unsigned told_by)
     } fields[] = {{BAR_LETTER, bar->letter_is == DTO_VALUE, "/people/letter"},
                   {BAR_SERIES, bar->values_count > 0, "/people/values"},
                   {BAR_SERIES, bar->other, "/people/other"},
+                  {BAR_WITHOUT, bar->without, "/people/without"},
                   {BAR_INTERVAL, bar->interval_is == DTO_VALUE, "/people/interval"},
                   {BAR_COLUMN, bar->column_is == DTO_VALUE, "/people/column"},
                   {BAR_STEP, bar->step_is == DTO_VALUE, "/people/step"},
@@ -97,7 +105,8 @@ Err ask_who(Asking *a, const ApiQuery *in, unsigned told_by)
         return ERR_OK;
     a->who = bar;
     a->page = ARENA_NEW(a->ctx->arena, AskPage);
-    TRY(ask_page(a->ctx, bar->limit, bar->cursor_is == DTO_VALUE ? &bar->cursor : NULL, a->page));
+    TRY(ask_page(a->ctx, bar->limit, bar->cursor_is == DTO_VALUE ? &bar->cursor : NULL,
+                 "/people/cursor", a->page));
     return check_fields(a->ctx, bar, told_by);
 }
 

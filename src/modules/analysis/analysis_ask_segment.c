@@ -25,7 +25,8 @@ Err ask_segment(Asking *a, const Query *q, const ApiQuery *in)
     TRY(ask_without_calendar(a, in, "a segment"));
     if (question->limit > 0)
         TRY(ask_page(a->ctx, question->limit,
-                     question->cursor_is == DTO_VALUE ? &question->cursor : NULL, &page));
+                     question->cursor_is == DTO_VALUE ? &question->cursor : NULL, "/segment/cursor",
+                     &page));
     a->names.schema = engine_schema_lock(a->engine);
     const Err err = ask_persons(a, question->of, "/segment/of", &segment);
     TRY(ask_texts(a, q, err));

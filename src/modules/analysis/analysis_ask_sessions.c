@@ -6,7 +6,7 @@
 
 typedef struct AskSessions {
     Sessions sessions;
-    AskProperty property; /* when sessions.prop says that there is one */
+    AskSeries series;
 } AskSessions;
 
 static Err make_sessions(Asking *a, const ApiSessionsQuestion *q, AskSessions *out)
@@ -20,13 +20,13 @@ static Err make_sessions(Asking *a, const ApiSessionsQuestion *q, AskSessions *o
                          &s->bucket_count));
     s->bounds = bounds;
     s->gap_ms = q->gap_s * 1000;
+    s->max_ms = q->max_s * 1000;
     s->names = (uint32_t)q->names;
     s->median = q->median;
-    if (q->property_is == DTO_VALUE) {
-        s->prop = &out->property.scan;
-        s->top = (uint32_t)q->top;
-        TRY(ask_property(a, q->property, "/sessions/property", &out->property));
-    }
+    TRY(ask_series(a, q->breakdown, q->breakdown_count, "/sessions/breakdown", &out->series));
+    s->breakdown = out->series.scan;
+    s->breakdown_count = out->series.count;
+    s->top = s->breakdown_count == 0 ? 0 : (uint32_t)q->top;
     if ((uint64_t)(s->top + 1) * (s->bucket_count + 1) > SESSION_CELLS_MAX)
         return fail_field(a->ctx, "/sessions/to", "query.too_large",
                           "intervals times series: at most %d, a total and the others among them",
@@ -60,10 +60,8 @@ static void give_series(const Asking *a, const AskSessions *s, const SessionSeri
 {
     const uint32_t n = s->sessions.bucket_count;
     out->other = series->is_other;
-    if (s->sessions.prop != NULL && !series->is_other && series->value == SCAN_MISSING)
-        out->value_is = DTO_NULL;
-    else if (s->sessions.prop != NULL && !series->is_other)
-        DTO_SET(out, value, ask_value_text(a, &s->property, series->value));
+    out->values = ask_give_series(a, &s->series, series->is_other ? NULL : series->values,
+                                  &out->values_count);
     out->cells_count = n;
     out->cells = ARENA_ARRAY(a->ctx->arena, ApiSessionsCell, n);
     for (uint32_t i = 0; i < n; i++)
@@ -127,7 +125,6 @@ static Err find_cell(const Asking *a, const AskSessions *s, const SessionsResult
                      SessionBar *out)
 {
     static const ApiPeopleOutcome HAS[] = {API_PEOPLE_OUTCOME_REACHED, API_PEOPLE_OUTCOME_BOUNCED};
-    const AskSeries by = {.by = {s->property}, .count = s->sessions.prop != NULL};
     const ApiPeopleBar *in = a->who;
     ApiPeopleOutcome outcome = API_PEOPLE_OUTCOME_REACHED;
     TRY(ask_outcome(a, HAS, ARRAY_LEN(HAS), API_PEOPLE_OUTCOME_REACHED, &outcome));
@@ -136,8 +133,8 @@ static Err find_cell(const Asking *a, const AskSessions *s, const SessionsResult
     if (in->interval_is == DTO_VALUE)
         TRY(ask_place(a->ctx, in->interval_is, in->interval, s->sessions.bucket_count,
                       "/people/interval", &out->bucket));
-    while (out->series < r->count &&
-           !ask_is_series(a, &by, &r->series[out->series].value, r->series[out->series].is_other))
+    while (out->series < r->count && !ask_is_series(a, &s->series, r->series[out->series].values,
+                                                    r->series[out->series].is_other))
         out->series++;
     return ask_found_series(a->ctx, out->series, r->count);
 }
@@ -155,7 +152,7 @@ static Err give_who(Asking *a, const Query *q, const AskSessions *s, const Sessi
 
 Err ask_sessions(Asking *a, const Query *q, const ApiQuery *in)
 {
-    AskSessions s = {.property = {.type = EVENT_NONE}};
+    AskSessions s = {.series = {.count = 0}};
     SessionsResult result;
     a->names.schema = engine_schema_lock(a->engine);
     const Err err = make_sessions(a, &in->sessions, &s);

@@ -22,8 +22,10 @@ static Err read_number(Asking *a, Str name, AskTouch *out)
 
 static Err make_touch(Asking *a, const ApiTouchQuestion *q, AskTouch *out)
 {
-    static const TouchModel MODELS[] = {TOUCH_LAST, TOUCH_FIRST,     TOUCH_LINEAR,       TOUCH_U,
-                                        TOUCH_J,    TOUCH_INVERSE_J, TOUCH_PARTICIPATION};
+    static const TouchModel MODELS[] = {
+        TOUCH_LAST, TOUCH_FIRST,     TOUCH_LINEAR, TOUCH_U,
+        TOUCH_J,    TOUCH_INVERSE_J, TOUCH_DECAY,  TOUCH_PARTICIPATION};
+    static const TouchWhich WHICH[] = {TOUCH_EACH, TOUCH_FIRST_OF_PERSON, TOUCH_LAST_OF_PERSON};
     Touch *t = &out->touch;
     TRY(ask_select(a, q->conversion, "/touch/conversion", &t->conversion));
     TRY(ask_select(a, q->touch, "/touch/touch", &t->touch));
@@ -36,6 +38,8 @@ static Err make_touch(Asking *a, const ApiTouchQuestion *q, AskTouch *out)
     t->breakdown_count = out->rows.trend.breakdown_count;
     t->look_back_ms = q->look_back_s * 1000;
     t->model = MODELS[q->model];
+    t->half_life_ms = q->half_life_s * 1000;
+    t->which = WHICH[q->count];
     t->top = (uint32_t)q->top;
     return q->number_is == DTO_VALUE ? read_number(a, q->number, out) : ERR_OK;
 }

@@ -55,7 +55,11 @@ static Err make_percentile(Asking *a, const ApiTrendPart *part, const char *base
     if (is_said != (part->measure == API_TREND_MEASURE_PERCENTILE))
         return fail_field(a->ctx, below(a, base, "percentile_bps"), "query.combination",
                           "percentile_bps belongs to the measure percentile");
+    if (part->nearest_rank && part->measure != API_TREND_MEASURE_MEDIAN && !is_said)
+        return fail_field(a->ctx, below(a, base, "nearest_rank"), "query.combination",
+                          "nearest_rank belongs to the measures median and percentile");
     out->trend.percentile_bps = is_said ? (uint32_t)part->percentile_bps : HALF_BPS;
+    out->trend.nearest_rank = part->nearest_rank;
     return ERR_OK;
 }
 
@@ -99,9 +103,10 @@ static Err find_parts(Asking *a, const ApiTrendQuestion *q, const ApiTrendPart *
     if (parts->lettered == (q->of_is == DTO_VALUE))
         return fail_field(a->ctx, "/trend/of", "query.combination",
                           "either of, or series with an of each");
-    if (parts->lettered && (q->measure != API_TREND_MEASURE_EVENTS ||
-                            q->per != API_TREND_QUESTION_PER_EVENT || q->number_is == DTO_VALUE ||
-                            q->percentile_bps_is == DTO_VALUE || q->records_is == DTO_VALUE))
+    if (parts->lettered &&
+        (q->measure != API_TREND_MEASURE_EVENTS || q->per != API_TREND_QUESTION_PER_EVENT ||
+         q->number_is == DTO_VALUE || q->percentile_bps_is == DTO_VALUE || q->nearest_rank ||
+         q->records_is == DTO_VALUE))
         return fail_field(a->ctx, "/trend/series", "query.combination",
                           "what is measured stands in each of the series");
     ApiTrendPart *one = ARENA_NEW(a->ctx->arena, ApiTrendPart);
@@ -114,6 +119,7 @@ static Err find_parts(Asking *a, const ApiTrendQuestion *q, const ApiTrendPart *
                           .per = q->per == API_TREND_QUESTION_PER_PERSON ? API_TREND_PART_PER_PERSON
                                                                          : API_TREND_PART_PER_EVENT,
                           .percentile_bps = q->percentile_bps,
+                          .nearest_rank = q->nearest_rank,
                           .percentile_bps_is = q->percentile_bps_is};
     parts->count = parts->lettered ? (uint32_t)q->series_count : 1;
     *out = parts->lettered ? q->series : one;

@@ -27,8 +27,8 @@ enum { NAME_SHOWN = 40 };
 
 #define INSIDE "in the cohort \""
 
-/* The fault of its rule, which somebody else wrote earlier: it says so, of the innermost one. */
-static Err inside(Ctx *ctx, const AnalysisCohort *c, Err err)
+/* Somebody else wrote it earlier. */
+Err analysis_inside_cohort(Ctx *ctx, const AnalysisCohort *c, Err err)
 {
     if (err == ERR_OK || ctx->fault.code != ERR_INVALID ||
         str_starts_with(str_of(ctx->fault.hint), STR(INSIDE)))
@@ -62,7 +62,7 @@ static Err make_nested(Ctx *ctx, const AnalysisNames *names, AnalysisCohort *c,
         return fail_field(ctx, "", "query.rule", "cohorts name each other more than %d deep",
                           RULE_NESTED_MAX);
     cohorts->nested++;
-    const Err err = inside(ctx, c, make(ctx, names, c, texts, out));
+    const Err err = analysis_inside_cohort(ctx, c, make(ctx, names, c, texts, out));
     cohorts->nested--;
     return err;
 }

@@ -521,6 +521,8 @@ Err compiler_condition(Compiler *c, const RuleNode *n, const Filter **out)
         return ERR_OK;
     case RULE_SEGMENT:
         return analysis_cohort(c->ctx, c->names, n, c->texts, out);
+    case RULE_CONSENTS:
+        return about_person(c, analysis_consent(c->ctx, n), out);
     default:
         return leaf(c, n, out);
     }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "events/events.h"
 #include "modules/analysis/analysis_ask.h"
+#include "modules/analysis/analysis_explain.h"
 #include "modules/cohort/cohort.h"
 
 #include <stdio.h>
@@ -42,7 +43,19 @@ static int64_t wait_until_us(int64_t deadline_us)
     return deadline_us > 0 && deadline_us < soon_us ? deadline_us : soon_us;
 }
 
-/* ---- the door ------------------------------------------------------------------------------------ */
+/* There is an engine, and it has all events. */
+static Err be_ready(Work *work)
+{
+    uint64_t read = 0;
+    if (work->engine == NULL)
+        return fail(work->ctx, ERR_BUSY, "query.closed", "no engine");
+    TRY(crew_look(work->ctx, work->deadline_us, work->stop)); /* it may have waited for a thread */
+    return engine_is_complete(work->engine, wait_until_us(work->deadline_us), &read)
+               ? ERR_OK
+               : still_reading(work->ctx, work->log, read);
+}
+
+/* ---- questions ----------------------------------------------------------------------------------- */
 
 typedef struct Question {
     size_t is_there; /* where ApiQuery says so */
@@ -52,7 +65,8 @@ typedef struct Question {
 
 static const Question QUESTIONS[] = {
     {offsetof(ApiQuery, trend_is), ask_trend, BAR_LETTER | BAR_SERIES | BAR_INTERVAL},
-    {offsetof(ApiQuery, funnel_is), ask_funnel, BAR_SERIES | BAR_INTERVAL | BAR_STEP | BAR_OUTCOME},
+    {offsetof(ApiQuery, funnel_is), ask_funnel,
+     BAR_SERIES | BAR_INTERVAL | BAR_STEP | BAR_OUTCOME | BAR_WITHOUT},
     {offsetof(ApiQuery, retention_is), ask_retention, BAR_SERIES | BAR_INTERVAL | BAR_COLUMN},
     {offsetof(ApiQuery, stickiness_is), ask_stickiness, BAR_SERIES | BAR_N | BAR_OUTCOME},
     {offsetof(ApiQuery, lifecycle_is), ask_lifecycle, BAR_SERIES | BAR_INTERVAL | BAR_OUTCOME},
@@ -115,12 +129,7 @@ static Err query(Work *work, Call *call)
                 .engine = work->engine,
                 .names = analysis_names(ctx->arena, NULL, ctx->settings),
                 .answer = call->reply};
-    uint64_t read = 0;
-    if (work->engine == NULL)
-        return fail(ctx, ERR_BUSY, "query.closed", "no engine");
-    TRY(crew_look(ctx, work->deadline_us, work->stop)); /* it may have waited for a thread */
-    if (!engine_is_complete(work->engine, wait_until_us(work->deadline_us), &read))
-        return still_reading(ctx, work->log, read);
+    TRY(be_ready(work));
     const Question *question = NULL;
     const int asked = find_questions(in, &question);
     if (asked != 1)
@@ -140,5 +149,56 @@ static Err query(Work *work, Call *call)
     return is_damage ? being_mended(ctx) : err;
 }
 
-const Door ANALYSIS_DOORS[] = {{.operation = &API_OP_ANALYSIS_QUERY, .work = query, .slow = true},
-                               {0}};
+/* ---- rules --------------------------------------------------------------------------------------- */
+
+/* Whoever is explained is seen. */
+static Err explain(Work *work, Call *call)
+{
+    Ctx *ctx = work->ctx;
+    AskPage unused;
+    const AnalysisNames names = analysis_names(ctx->arena, NULL, ctx->settings);
+    TRY(principal_require(ctx, "insight.read"));
+    TRY(ask_page(ctx, 0, NULL, "", &unused));
+    TRY(be_ready(work));
+    TRY(load_cohorts(ctx, names.cohorts));
+    const Explain how = {work->engine, work->log, &names, work->deadline_us, work->stop};
+    return analysis_explain(ctx, &how, call->body, call->reply);
+}
+
+static void give_rule(Ctx *ctx, const Rule *rule, ApiRuleRead *out)
+{
+    enum { TREE_BYTES_MAX = 1 << 20 };
+    Buf text = BUF_MAX(RULE_BYTES_MAX), tree = BUF_MAX(TREE_BYTES_MAX);
+    JsonOut json = json_out(&tree);
+    rule_format(rule, &text);
+    rule_to_json(rule, &json);
+    out->text = arena_copy(ctx->arena, buf_str(&text));
+    out->tree = arena_copy(ctx->arena, buf_str(&tree));
+    buf_free(&text);
+    buf_free(&tree);
+    out->warnings = ask_warnings(ctx, rule, &out->warnings_count);
+}
+
+static Err read_rule(Work *work, Call *call)
+{
+    static const RuleScope SCOPES[] = {RULE_SCOPE_EVENT, RULE_SCOPE_STEP, RULE_SCOPE_PERSON};
+    Ctx *ctx = work->ctx;
+    const ApiRuleDraft *in = call->body;
+    AnalysisNames names = analysis_names(ctx->arena, NULL, ctx->settings);
+    Rule rule;
+    if (work->engine == NULL)
+        return fail(ctx, ERR_BUSY, "query.closed", "no engine");
+    TRY(load_cohorts(ctx, names.cohorts));
+    names.schema = engine_schema_lock(work->engine);
+    const Err err = ask_rule(ctx, &names, in->rule, SCOPES[in->scope], "/rule", &rule);
+    engine_schema_unlock(work->engine);
+    TRY(err);
+    give_rule(ctx, &rule, call->reply);
+    return ERR_OK;
+}
+
+const Door ANALYSIS_DOORS[] = {
+    {.operation = &API_OP_ANALYSIS_QUERY, .work = query, .slow = true},
+    {.operation = &API_OP_ANALYSIS_EXPLAIN, .work = explain, .slow = true},
+    {.operation = &API_OP_ANALYSIS_RULE, .work = read_rule},
+    {0}};

@@ -37,10 +37,16 @@ struct AnalysisPersons *analysis_persons_later(Ctx *ctx, AnalysisTexts *texts);
 MUST_USE Err analysis_cohort(Ctx *ctx, const AnalysisNames *names, const RuleNode *n,
                              AnalysisTexts *texts, const Filter **out);
 
+/* The fault of its rule says of which cohort it is, the innermost one. */
+Err analysis_inside_cohort(Ctx *ctx, const AnalysisCohort *c, Err err);
+
 /* Who fulfils a comparison whose first operand is a PERSON, by what was said of it last.  Whole after
  * analysis_ask_texts(). */
 MUST_USE Err analysis_attribute(Ctx *ctx, const AnalysisNames *names, const RuleNode *comparison,
                                 AnalysisTexts *texts, const Segment **out);
+
+/* The comparison that a CONSENTS is. */
+const RuleNode *analysis_consent(Ctx *ctx, const RuleNode *consents);
 
 /* The column of a PROP, CONTEXT or FIELD other than the time; out->prop PROP_NONE when no event has values of
  * the type `wanted` there (RULE_TYPE_UNKNOWN: of any). */

@@ -78,6 +78,21 @@ Err analysis_attribute(Ctx *ctx, const AnalysisNames *names, const RuleNode *com
     return ERR_OK;
 }
 
+const RuleNode *analysis_consent(Ctx *ctx, const RuleNode *n)
+{
+    RuleNode *comparison = ARENA_NEW(ctx->arena, RuleNode), *of = ARENA_NEW(ctx->arena, RuleNode),
+             *yes = ARENA_NEW(ctx->arena, RuleNode);
+    const RuleNode **args = ARENA_ARRAY(ctx->arena, const RuleNode *, 2);
+    *of = (RuleNode){.op = RULE_PERSON, .type = RULE_TYPE_BOOL, .name = n->name, .at = n->at};
+    *yes = (RuleNode){
+        .op = RULE_LITERAL, .type = RULE_TYPE_BOOL, .value = {.type = RULE_TYPE_BOOL, .i64 = 1}};
+    args[0] = of;
+    args[1] = yes;
+    *comparison =
+        (RuleNode){.op = RULE_EQ, .type = RULE_TYPE_BOOL, .args = args, .count = 2, .at = n->at};
+    return comparison;
+}
+
 /* ---- as of events -------------------------------------------------------------------------------- */
 
 Err compiler_changes(Compiler *c, const RuleNode *n, const Filter **out)

@@ -64,7 +64,7 @@ static const char *const QUESTIONS[] = {
     "\"count\":\"persons\",\"property\":\"context.page\",\"direction\":\"forward\",\"collapse\":false}}",
     "{\"transitions\":{" RANGE ",\"gap_s\":864000,\"collapse\":true,\"top\":5}}",
     "{\"sessions\":{" RANGE
-    ",\"by\":\"month\",\"gap_s\":3600,\"property\":\"channel\",\"median\":true,\"names\":5}}",
+    ",\"by\":\"month\",\"gap_s\":3600,\"max_s\":7200,\"breakdown\":[\"channel\"],\"median\":true,\"names\":5}}",
     "{\"touch\":{\"conversion\":\"\\\"Order Completed\\\"\",\"touch\":\"\\\"Page Viewed\\\"\",\"breakdown\":"
     "[\"context.page\"]," RANGE
     ",\"look_back_s\":8640000,\"model\":\"u_shaped\",\"number\":\"total\"}}",

@@ -419,6 +419,8 @@ static Err make(const Maker *m, const RuleNode *n, const Segment **out)
         return make_sequence(m, n, out);
     case RULE_SEGMENT:
         return make_cohort(m, n, out);
+    case RULE_CONSENTS:
+        return analysis_attribute(m->ctx, m->names, analysis_consent(m->ctx, n), m->texts, out);
     default:
         break;
     }

@@ -309,7 +309,6 @@ TEST(analysis_what_cannot_be_asked_of_all_persons_is_refused)
     static const struct {
         const char *rule, *reason;
     } REFUSED[] = {
-        {"not consents(\"sms\", \"marketing\")", "query.unsupported"},
         {"sum(\"Order Completed\", total * quantity) > 3 CNY", "query.unsupported"},
         {"distinct(\"Order Completed\", status) > 1", "query.unsupported"},
     };
