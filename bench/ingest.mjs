@@ -139,7 +139,7 @@ async function serve() {
   const data = join(folder, 'data')
   const key = execFileSync(o.program, ['key', 'add', 'bench', '--role', 'owner', '--data', data],
     { stdio: ['ignore', 'pipe', 'ignore'] }).toString().trim()
-  const child = spawn(o.program, ['serve', '--data', data, '--listen', '127.0.0.1:0', '--engine', '1'], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn(o.program, ['serve', '--data', data, '--listen', '127.0.0.1:0'], { stdio: ['ignore', 'ignore', 'pipe'] })
   process.on('exit', () => child.kill('SIGKILL'))
   const port = await new Promise((resolve, reject) => {
     let text = ''

@@ -83,7 +83,7 @@ class Asker {
 
 // ---- Tongdian --------------------------------------------------------------------------------------
 
-/** `tongdian serve --engine 1` on a data folder.  The clock stands at `nowMs`. */
+/** `tongdian serve` on a data folder.  The clock stands at `nowMs`. */
 export class Tongdian {
   constructor({ program, bench, data, key, nowMs }) {
     Object.assign(this, { program, bench, data, key, nowMs, name: 'Tongdian' })
@@ -91,7 +91,7 @@ export class Tongdian {
 
   /** Seconds until it listens, and until the engine answers. */
   async start() {
-    const words = ['serve', '--engine', '1', '--data', this.data, '--listen', '127.0.0.1:0', '--clock', String(this.nowMs)]
+    const words = ['serve', '--data', this.data, '--listen', '127.0.0.1:0', '--clock', String(this.nowMs)]
     const pinned = cpus().length > THREADS ? ['taskset', '-c', `0-${THREADS - 1}`] : []
     const [command, ...rest] = [...pinned, this.program, ...words]
     const began = performance.now()

@@ -31,7 +31,7 @@ typedef struct Config {
     int64_t node;
     int64_t loops;
     int64_t pool;
-    int64_t engine; /* whether there is one */
+    int64_t engine; /* 0 = none */
     int64_t engine_rows;
 } Config;
 
@@ -58,7 +58,7 @@ typedef struct App {
     Database *database;
     EventsLog *log;
     Outbox *outbox;
-    struct Engine *engine; /* while serving */
+    struct Engine *_Atomic engine; /* NULL = there is none, or it is not open yet */
     struct Crew *crew;
     struct Columns *columns; /* lets the engine follow the log; NULL = nobody does */
     RequestServer *server;
@@ -95,8 +95,18 @@ void app_complain(const App *app, const char *doing);
 
 /* ---- columns.c ------------------------------------------------------------------------------------- */
 
-/* Opens the event engine in the data folder and lets it follow the log; what cannot be used is made again. */
+/* Opens the event engine in the data folder and lets it follow the log; what cannot be used is made again.  Errors: of
+ * the first try, INTERNAL "disk.failed", BUSY "disk.full"; whoever goes on without it need not care: it is tried again
+ * every few seconds. */
 MUST_USE Err columns_open(App *app);
+
+typedef enum ColumnsState {
+    COLUMNS_OFF,     /* nobody wants them */
+    COLUMNS_CLOSED,  /* they could not be opened yet */
+    COLUMNS_READING, /* what is in the log already */
+    COLUMNS_READY,   /* to be asked */
+} ColumnsState;
+ColumnsState columns_state(const App *app);
 
 /* Opens it as it is, without following or changing anything: to look at it. */
 MUST_USE Err columns_look(App *app);

@@ -338,7 +338,7 @@ static void print_where(const App *app)
         "Try this at the counter: type a mobile number such as 13800138000, enrol it, give it the\n"
         "coupon WELCOME, then redeem it with a sale of 20.00 or more: by its code, or by the phone\n"
         "number alone.  In the console see it in the overview; `tongdian report --data %s` shows\n"
-        "the campaigns in this terminal.\n",
+        "the campaigns in this terminal; README.md shows how to ask about its events.\n",
         scheme, at, scheme, at, STR_ARG(password), app->config.data);
     (void)fflush(stdout);
 }

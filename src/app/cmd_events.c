@@ -165,6 +165,16 @@ static void print_erasures(App *app, const EventsStat *log)
             app->config.data);
 }
 
+static void print_log(App *app)
+{
+    EventsStat log;
+    events_stat(app->log, &log);
+    printf("The log: %s events, %s bytes in %s segments.\n",
+           terminal_count(app->arena, log.events).ptr,
+           terminal_count(app->arena, log.log_bytes).ptr,
+           terminal_count(app->arena, log.segments).ptr);
+}
+
 static int show_stat(App *app)
 {
     EngineStat stat;
@@ -178,10 +188,7 @@ static int show_stat(App *app)
     for (uint32_t i = 0; i < view->part_count; i++)
         add_part(view->parts[i], &s);
     qsort(s.at, s.count, sizeof *s.at, by_bytes);
-    printf("The log: %s events, %s bytes in %s segments.\n",
-           terminal_count(app->arena, log.events).ptr,
-           terminal_count(app->arena, log.log_bytes).ptr,
-           terminal_count(app->arena, log.segments).ptr);
+    print_log(app);
     printf("In columns: %s events in %u files, %s bytes; %s still to be read from the log.\n",
            terminal_count(app->arena, (int64_t)stat.events).ptr, stat.file_parts,
            terminal_count(app->arena, (int64_t)(stat.file_bytes + stat.id_bytes)).ptr,
@@ -347,6 +354,8 @@ static int run_verb(const Verb *verb, const Config *config, int argc, char **arg
     if (verb->open(&app) == ERR_OK) {
         status = verb->run(&app, argc, argv);
     } else {
+        if (app.log != NULL)
+            print_log(&app);
         app_complain(&app, "opening the event engine");
         say_cure(&app);
     }

@@ -60,7 +60,7 @@ static void complain(const App *app)
     const Fault *f = &app->ctx.fault;
     const char *sentence =
         str_eq(str_of(f->reason), STR("query.mending"))
-            ? "a file of the columns is damaged: a server with --engine 1 makes it again from the log"
+            ? "a file of the columns is damaged: a server makes it again from the log"
             : api_sentence(APP_CONTRACTS, f->reason);
     const char *words = f->hint[0] != '\0'     ? f->hint
                         : sentence != NULL     ? sentence

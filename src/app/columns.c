@@ -1,13 +1,13 @@
 /*
  * app/columns.c -- the event engine beside the log.
  *
- * Everything in its folder can be made again from the log.  So what cannot be opened, or was made of another
+ * Everything in its folder can be made again from the log.  So what is damaged, or was made of another
  * log (an older backup that went on by itself), is thrown away, and the engine starts from the log's
  * beginning.  Damage that is met later, in the data or ids of one file, the engine mends by itself.
  *
- * A thread of its own lets the engine follow.  When its memory is full (a slow disk, a full one) the engine
- * refuses what comes, questions wait, the tills do not; the thread then reads the files until it has
- * caught up.
+ * A thread of its own opens the engine and lets it follow.  What keeps it from that (a full disk, no memory) keeps
+ * questions waiting, not the tills: the thread tries again.  When the engine's memory is full it refuses what comes;
+ * the thread then reads the files until it has caught up.
  */
 #include "app/app.h"
 #include "base/clock.h"
@@ -28,7 +28,9 @@ typedef struct Columns {
     pthread_cond_t moved;
     bool stopping;
     bool behind; /* must follow (again) */
-    bool tried;  /* followed once, or failed to */
+    bool tried;  /* followed once, or failed to, or will take a while */
+    Err err;     /* of the last try to open it */
+    Fault why;
 } Columns;
 
 static bool offer(uint64_t first_seq, uint32_t count, Str records, void *arg)
@@ -62,6 +64,16 @@ static int64_t some_monday_ms(const Settings *s)
     return clock_day_start_ms(19700105, s->offset_min) + s->cutover_hour * INT64_C(3600000);
 }
 
+static Str folder_of(const App *app, Arena *arena)
+{
+    return arena_printf(arena, "%s/events/engine", app->config.data);
+}
+
+static Str log_folder_of(const App *app, Arena *arena)
+{
+    return arena_printf(arena, "%s/events/log", app->config.data);
+}
+
 static Err throw_away(Ctx *ctx, Str folder, const char *why)
 {
     Str *names = NULL;
@@ -81,12 +93,11 @@ static bool is_damage(const Fault *fault)
            str_eq(str_of(fault->reason), STR("file.missing"));
 }
 
-static EngineOptions options_of(App *app)
+static EngineOptions options_of(const App *app, Arena *arena)
 {
     const uint32_t rows = (uint32_t)app->config.engine_rows;
     return (EngineOptions){.origin_ms = some_monday_ms(&app->settings),
-                           .log_folder =
-                               arena_printf(app->arena, "%s/events/log", app->config.data),
+                           .log_folder = log_folder_of(app, arena),
                            .slice_rows = rows / 4 < SLICE_ROWS_MAX ? rows / 4 : SLICE_ROWS_MAX,
                            .flush_rows = rows,
                            .memory_rows_max = 2 * rows,
@@ -94,43 +105,53 @@ static EngineOptions options_of(App *app)
                            .settle_arg = app->log};
 }
 
-static Err open_engine(App *app, Str folder)
+static Err open_engine(Ctx *ctx, const App *app, Engine **out)
 {
-    const EngineOptions options = options_of(app);
-    Err err = engine_open(&app->ctx, folder, &options, &app->engine);
-    if (err != ERR_OK && is_damage(&app->ctx.fault)) {
-        TRY(throw_away(&app->ctx, folder, app->ctx.fault.reason));
-        err = engine_open(&app->ctx, folder, &options, &app->engine);
+    const Str folder = folder_of(app, ctx->arena);
+    const EngineOptions options = options_of(app, ctx->arena);
+    Err err = engine_open(ctx, folder, &options, out);
+    if (err != ERR_OK && is_damage(&ctx->fault)) {
+        TRY(throw_away(ctx, folder, ctx->fault.reason));
+        err = engine_open(ctx, folder, &options, out);
     }
     return err;
 }
 
+/* Of a frame that is damaged nobody can tell (0): its events may be left in the columns only. */
+static bool same_history(uint32_t mark, uint32_t mark_of_log)
+{
+    return mark_of_log == 0 || mark == mark_of_log;
+}
+
 /* Whether its files were made of this log, and it has heard of every erasure whose record is gone. */
-static Err is_of_this_log(App *app, bool *same)
+static Err is_of_this_log(Ctx *ctx, const App *app, Engine *engine, bool *same)
 {
     uint64_t end_seq = 0;
     uint32_t mark = 0, mark_of_log = 0;
     EventsStat log;
     events_stat(app->log, &log);
-    engine_history(app->engine, &end_seq, &mark);
-    TRY(events_mark(&app->ctx, app->log, end_seq, &mark_of_log));
-    *same = end_seq == 1 ||
-            (end_seq <= log.next_seq && mark == mark_of_log && end_seq >= log.erase_gone_seq);
+    engine_history(engine, &end_seq, &mark);
+    TRY(events_mark(ctx, app->log, end_seq, &mark_of_log));
+    *same = end_seq == 1 || (end_seq <= log.next_seq && same_history(mark, mark_of_log) &&
+                             end_seq >= log.erase_gone_seq);
     return ERR_OK;
 }
 
-static Err open_of_this_log(App *app, Str folder)
+static Err open_of_this_log(Ctx *ctx, const App *app, Engine **out)
 {
     bool same = false;
-    TRY(open_engine(app, folder));
-    TRY(is_of_this_log(app, &same));
-    if (same)
+    Engine *engine = NULL;
+    TRY(open_engine(ctx, app, &engine));
+    Err err = is_of_this_log(ctx, app, engine, &same);
+    if (err == ERR_OK && same) {
+        *out = engine;
         return ERR_OK;
-    engine_close(app->engine);
-    app->engine = NULL;
-    TRY(throw_away(&app->ctx, folder,
+    }
+    engine_close(engine);
+    TRY(err);
+    TRY(throw_away(ctx, folder_of(app, ctx->arena),
                    "it was made of another log, or has not heard of an erasure"));
-    return open_engine(app, folder);
+    return open_engine(ctx, app, out);
 }
 
 /* ---- following ------------------------------------------------------------------------------------- */
@@ -167,8 +188,41 @@ static void set_tried(Columns *c, bool again)
     (void)pthread_mutex_unlock(&c->lock);
 }
 
+/* What the last try to open it came to.  False = told to stop meanwhile. */
+static bool say_opened(Columns *c, Err err, const Fault *why)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    c->err = err;
+    c->why = *why;
+    const bool go_on = !c->stopping;
+    (void)pthread_mutex_unlock(&c->lock);
+    return go_on;
+}
+
+/* Once; what failed, with the next try. */
+static Err open_once(Ctx *ctx, Columns *c)
+{
+    App *app = c->app;
+    Engine *engine = NULL;
+    EventsStat log;
+    if (app->engine != NULL)
+        return ERR_OK;
+    const Err err = open_of_this_log(ctx, app, &engine);
+    atomic_store(&app->engine, engine);
+    if (!say_opened(c, err, &ctx->fault) && err == ERR_OK)
+        engine_refuse_offers(engine);
+    TRY(err);
+    events_stat(app->log, &log);
+    const uint64_t behind = log.next_seq - engine_next_seq(engine);
+    LOG(LOG_INFO, "events.engine_reads", LOG_I64("events", (int64_t)behind));
+    if (behind > AT_ONCE_MAX)
+        set_tried(c, false);
+    return ERR_OK;
+}
+
 static Err follow(Ctx *ctx, Columns *c)
 {
+    TRY(open_once(ctx, c));
     const int64_t from_us = clock_mono_us();
     const EventsFollower follower = {.read = offer, .live = offer_now, .arg = c};
     TRY(events_follow(ctx, c->app->log, engine_next_seq(c->app->engine), &follower));
@@ -205,24 +259,26 @@ static Columns *columns_new(App *app)
     return c;
 }
 
-static void wait_until_tried(Columns *c)
+/* How the first try to open it went. */
+static Err wait_until_tried(Columns *c)
 {
     (void)pthread_mutex_lock(&c->lock);
     while (!c->tried)
         (void)pthread_cond_wait(&c->moved, &c->lock);
+    const Err err = c->err;
+    c->app->ctx.fault = c->why;
     (void)pthread_mutex_unlock(&c->lock);
-}
-
-static Str folder_of(App *app)
-{
-    return arena_printf(app->arena, "%s/events/engine", app->config.data);
+    return err;
 }
 
 Err columns_look(App *app)
 {
-    EngineOptions options = options_of(app);
+    Engine *engine = NULL;
+    EngineOptions options = options_of(app, app->arena);
     options.read_only = true;
-    return engine_open(&app->ctx, folder_of(app), &options, &app->engine);
+    TRY(engine_open(&app->ctx, folder_of(app, app->arena), &options, &engine));
+    atomic_store(&app->engine, engine);
+    return ERR_OK;
 }
 
 /* ---- beside a server ------------------------------------------------------------------------------- */
@@ -253,8 +309,8 @@ static Err too_much(Ctx *ctx, uint64_t events)
     const Err err = fail(ctx, ERR_BUSY, "query.reading", "%" PRIu64 " events", events);
     (void)snprintf(ctx->fault.hint, sizeof ctx->fault.hint,
                    "%" PRIu64
-                   " events are in the log only, more than fit into memory: let a server run with "
-                   "--engine 1 until it has put them into columns, or give a larger --engine-rows",
+                   " events are in the log only, more than fit into memory: let a server run "
+                   "until it has put them into columns, or give a larger --engine-rows",
                    events);
     return err;
 }
@@ -282,11 +338,6 @@ static Err offer_batch(Ctx *ctx, uint64_t first_seq, int64_t outbox_id, Str reco
                                                                      : too_much(ctx, tail->events);
 }
 
-static Str log_folder_of(App *app)
-{
-    return arena_printf(app->arena, "%s/events/log", app->config.data);
-}
-
 /* As the server asks it when it opens them: by their number alone, those of an older backup may fit. */
 static Err expect_this_log(App *app, const EventsSurvey *log)
 {
@@ -295,11 +346,11 @@ static Err expect_this_log(App *app, const EventsSurvey *log)
     engine_history(app->engine, &end_seq, &mark);
     if (end_seq > 1 && end_seq <= log->end_seq)
         TRY(events_survey_mark(&app->ctx, log, end_seq, &mark_of_log));
-    if (end_seq == 1 || (end_seq <= log->end_seq && mark == mark_of_log))
+    if (end_seq == 1 || (end_seq <= log->end_seq && same_history(mark, mark_of_log)))
         return ERR_OK;
     return fail_field(&app->ctx, "", "query.closed",
-                      "the columns were made of another log: start a server with --engine 1, which "
-                      "makes them again");
+                      "the columns were made of another log: start a server, which makes "
+                      "them again");
 }
 
 /* Whether they know of every erasure whose record is gone.  Asked behind the reading: a server may erase meanwhile. */
@@ -308,7 +359,7 @@ static Err has_heard(App *app, uint64_t *end_seq, bool *heard)
     uint64_t gone_seq = 0;
     uint32_t mark = 0;
     engine_history(app->engine, end_seq, &mark);
-    TRY(events_survey_gone(&app->ctx, log_folder_of(app), &gone_seq));
+    TRY(events_survey_gone(&app->ctx, log_folder_of(app, app->arena), &gone_seq));
     *heard = *end_seq == 1 || *end_seq >= gone_seq;
     return ERR_OK;
 }
@@ -319,7 +370,7 @@ static Err read_tail(App *app)
     EventsSurvey survey;
     int64_t bad = 0;
     const uint64_t next_seq = engine_next_seq(app->engine);
-    TRY(events_survey(ctx, log_folder_of(app), &survey));
+    TRY(events_survey(ctx, log_folder_of(app, app->arena), &survey));
     TRY(expect_this_log(app, &survey));
     Tail tail = {app->engine, survey.end_seq - next_seq, next_seq};
     if (tail.events > (uint64_t)(2 * app->config.engine_rows))
@@ -340,8 +391,7 @@ static Err look_until_heard(App *app)
     uint64_t end_seq = 0, before = 0;
     for (bool heard = false; !heard;) {
         before = end_seq;
-        engine_close(app->engine);
-        app->engine = NULL;
+        engine_close(atomic_exchange(&app->engine, NULL));
         TRY(columns_look_beside(app));
         TRY(read_tail(app));
         TRY(has_heard(app, &end_seq, &heard));
@@ -349,7 +399,7 @@ static Err look_until_heard(App *app)
             return fail_field(
                 &app->ctx, "", "query.closed",
                 "the columns have not heard of an erasure that the log has done: start a "
-                "server with --engine 1, which makes them again");
+                "server, which makes them again");
         if (!heard)
             wait_a_moment();
     }
@@ -367,25 +417,29 @@ Err columns_open(App *app)
 {
     if (app->config.engine == 0)
         return ERR_OK;
-    TRY(open_of_this_log(app, folder_of(app)));
     app->crew = crew_new(0);
-    EventsStat log;
-    events_stat(app->log, &log);
-    const uint64_t behind = log.next_seq - engine_next_seq(app->engine);
-    LOG(LOG_INFO, "events.engine_reads", LOG_I64("events", (int64_t)behind));
     app->columns = columns_new(app);
-    if (behind <= AT_ONCE_MAX)
-        wait_until_tried(app->columns);
-    return ERR_OK;
+    return wait_until_tried(app->columns);
+}
+
+ColumnsState columns_state(const App *app)
+{
+    Engine *const engine = app->engine;
+    if (app->columns == NULL)
+        return COLUMNS_OFF;
+    if (engine == NULL)
+        return COLUMNS_CLOSED;
+    return engine_is_complete(engine, 0, NULL) ? COLUMNS_READY : COLUMNS_READING;
 }
 
 static void stop_following(Columns *c)
 {
-    engine_refuse_offers(c->app->engine);
     (void)pthread_mutex_lock(&c->lock);
     c->stopping = true;
     (void)pthread_cond_broadcast(&c->moved);
     (void)pthread_mutex_unlock(&c->lock);
+    if (c->app->engine != NULL)
+        engine_refuse_offers(c->app->engine);
     CHECK(pthread_join(c->thread, NULL) == 0);
     events_unfollow(c->app->log);
     (void)pthread_mutex_destroy(&c->lock);
@@ -398,6 +452,6 @@ void columns_close(App *app)
     if (app->columns != NULL)
         stop_following(app->columns);
     app->columns = NULL;
-    engine_close(app->engine);
+    engine_close(atomic_exchange(&app->engine, NULL));
     crew_free(app->crew);
 }

@@ -45,8 +45,7 @@ static const Option OPTIONS[] = {
            "number of this process among several on one database"),
     NUMBER("loops", loops, "1", 1, 16, "HTTP threads"),
     NUMBER("pool", pool, "2", 1, 64, "threads for reports, passwords and the like"),
-    NUMBER("engine", engine, "0", 0, 1,
-           "1 = open the event engine, for POST /v1/query (a preview)"),
+    NUMBER("engine", engine, "1", 0, 1, "0 = without the event engine: POST /v1/query is closed"),
     NUMBER("engine-rows", engine_rows, "262144", 256, 4194304,
            "events that the event engine keeps in memory before it writes files"),
 };

@@ -65,12 +65,18 @@ void app_routes_use(App *app)
     pages_fill();
 }
 
+/* Whether tills are served; questions may have to wait. */
 static HttpWhen healthz(HttpExchange *x)
 {
-    const int64_t behind = outbox_behind(running->outbox);
-    x->reply.status = behind == 0 ? 200 : 503;
+    static const char *const ENGINE[] = {[COLUMNS_OFF] = "off",
+                                         [COLUMNS_CLOSED] = "closed",
+                                         [COLUMNS_READING] = "reading",
+                                         [COLUMNS_READY] = "ready"};
+    const bool good = outbox_behind(running->outbox) == 0;
+    x->reply.status = good ? 200 : 503;
     x->reply.content_type = "application/json";
-    x->reply.body = behind == 0 ? STR("{\"ok\":true}") : STR("{\"ok\":false}");
+    x->reply.body = arena_printf(x->arena, "{\"ok\":%s,\"engine\":\"%s\"}", good ? "true" : "false",
+                                 ENGINE[columns_state(running)]);
     return HTTP_NOW;
 }
 
@@ -124,10 +130,15 @@ static void print_metrics(Buf *out)
     request_metrics(running->server, out);
 }
 
-static void print_engine_metrics(Buf *out)
+static void print_engine_metrics(Engine *engine, Buf *out)
 {
     EngineHealth h;
-    engine_health(running->engine, &h);
+    EventsStat log;
+    events_stat(running->log, &log);
+    engine_health(engine, &h);
+    const uint64_t next_seq = engine_next_seq(engine);
+    metric(out, "engine_behind", "gauge", "Events of the log that it has not read yet.",
+           log.next_seq > next_seq ? (int64_t)(log.next_seq - next_seq) : 0);
     const int64_t waited_ms = h.erased_since_ms == 0 ? 0 : clock_now_ms() - h.erased_since_ms;
     metric(out, "engine_erasures_waiting", "gauge",
            "Erased actors of whom something may be left in files of columns.", h.erased_waiting);
@@ -147,8 +158,12 @@ static HttpWhen metrics(HttpExchange *x)
 {
     Buf text = BUF_MAX(4 << 20);
     print_metrics(&text);
-    if (running->engine != NULL)
-        print_engine_metrics(&text);
+    Engine *const engine = running->engine;
+    metric(&text, "engine_closed", "gauge",
+           "1: the event engine cannot be opened, and is tried again; the log says why.",
+           columns_state(running) == COLUMNS_CLOSED);
+    if (engine != NULL)
+        print_engine_metrics(engine, &text);
     x->reply.status = 200;
     x->reply.content_type = "text/plain; version=0.0.4";
     x->reply.body = arena_copy(x->arena, buf_str(&text));

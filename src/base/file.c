@@ -397,6 +397,12 @@ void file_will_read(Str map, uint64_t at, uint64_t bytes)
     (void)madvise((void *)((uintptr_t)map.ptr + from), to - from, MADV_WILLNEED);
 }
 
+void file_read_around(Str map, bool around)
+{
+    if (map.len > 0)
+        (void)madvise((void *)(uintptr_t)map.ptr, map.len, around ? MADV_NORMAL : MADV_RANDOM);
+}
+
 Err file_free_bytes(Ctx *ctx, Str folder, int64_t *bytes)
 {
     char path[FILE_PATH_BYTES_MAX + 1];

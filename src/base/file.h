@@ -82,5 +82,9 @@ void file_unmap(Str map);
  * kilobytes at least, and nobody waits for it.  Behind the map's end there is nothing to read. */
 void file_will_read(Str map, uint64_t at, uint64_t bytes);
 
+/* Whether a page of a map that is touched, and not in memory, brings its neighbours, as in every new map: of some disks
+ * that is megabytes, too much where only a head is looked at. */
+void file_read_around(Str map, bool around);
+
 /* What an ordinary user may still write to the folder's disk. */
 MUST_USE Err file_free_bytes(Ctx *ctx, Str folder, int64_t *bytes);

@@ -3,9 +3,12 @@
  */
 #include "base/file.h"
 #include "base/test.h"
+#include "base/test_folder.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -22,15 +25,9 @@ static void scratch_open(Scratch *s)
     s->folder = str_of(s->path);
 }
 
-/* Removes what the test left, also one level of folders. */
 static void scratch_close(Scratch *s)
 {
-    Str *names = NULL;
-    size_t n = 0;
-    CHECK(file_list(&s->ctx, s->folder, &names, &n) == ERR_OK);
-    for (size_t i = 0; i < n; i++)
-        CHECK(file_remove(&s->ctx, s->folder, names[i]) == ERR_OK);
-    CHECK(rmdir(s->path) == 0);
+    test_remove_folder(s->folder);
     arena_free(s->ctx.arena);
 }
 
@@ -98,6 +95,42 @@ TEST(file_whose_bytes_will_be_read_is_as_it_was_whatever_stretch_is_named)
         file_will_read(map, stretches[i][0], stretches[i][1]);
     file_will_read(STR(""), 0, 1);
     CHECK(str_eq(map, STR("hello")));
+    file_unmap(map);
+    file_close(&f);
+    scratch_close(&s);
+}
+
+/* How many of the map's pages are in memory. */
+static uint32_t pages_of(Str map)
+{
+    unsigned char there[256];
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), count = map.len / page;
+    uint32_t n = 0;
+    CHECK(count <= sizeof there && mincore((void *)(uintptr_t)map.ptr, map.len, there) == 0);
+    for (size_t i = 0; i < count; i++)
+        n += there[i] & 1;
+    return n;
+}
+
+TEST(file_map_reads_a_touched_page_alone_when_it_shall_not_read_around)
+{
+    enum { BYTES = 1 << 20 };
+    Scratch s;
+    File f;
+    Str map;
+    scratch_open(&s);
+    EXPECT_I64(file_open(&s.ctx, s.folder, STR("a"), FILE_CREATE, &f), ERR_OK);
+    EXPECT_I64(file_write_zeros(&s.ctx, f, 0, BYTES), ERR_OK);
+    EXPECT_I64(file_sync(&s.ctx, f), ERR_OK);
+    CHECK(posix_fadvise(f.fd, 0, 0, POSIX_FADV_DONTNEED) == 0);
+    EXPECT_I64(file_map(&s.ctx, f, &map), ERR_OK);
+    const uint32_t before = pages_of(map); /* some file systems are memory */
+    file_read_around(map, false);
+    EXPECT_I64(*(const volatile char *)(map.ptr + BYTES / 2), 0);
+    CHECK(pages_of(map) <= before + 1);
+    file_read_around(map, true);
+    file_read_around(STR(""), false);
+    EXPECT_I64(map.ptr[0], 0);
     file_unmap(map);
     file_close(&f);
     scratch_close(&s);

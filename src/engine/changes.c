@@ -3,9 +3,6 @@
  */
 #include "engine/changes.h"
 
-#include "engine/bits.h"
-#include "engine/kernels.h"
-
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -233,16 +230,11 @@ static void reserve_codes(FilterScratch *s, uint32_t n)
 static bool read_sequence(Ties *t)
 {
     Part *part = t->rows->part;
-    const PartHead *h = part->head;
     uint32_t cursor = 0, first = 0;
     t->codes = part_sequence_rows(part, t->rows->block, &cursor, &first);
-    const uint64_t at = h->sequence_at + (uint64_t)first * h->sequence_width / 8;
-    if (!part_touch(part, at, bits_bytes(t->codes, (int)h->sequence_width) + 1))
-        return false;
     reserve_codes(t->scratch, t->codes);
-    kernels()->unpack8(part->data + h->sequence_at, first, t->codes, (int)h->sequence_width,
-                       t->scratch->codes);
-    return true;
+    return t->codes > 0 && part_check_sequence(part, cursor) &&
+           part_read_sequence(part, first, t->codes, t->scratch->codes);
 }
 
 static uint32_t first_of(const Ties *t, uint32_t list)

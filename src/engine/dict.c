@@ -173,6 +173,13 @@ uint64_t dict_hash(const Dict *d, Str text)
     return hash_fold(near.low ^ d->seed, near.high ^ d->near_seed);
 }
 
+/* The highest bits say where to begin, so the slots are nearly in the order of the hashes: what goes through them, to
+ * more slots, goes through memory in order. */
+static inline uint32_t first_slot(const Dict *d, uint64_t hash)
+{
+    return (uint32_t)((hash >> 32) * d->slot_count >> 32);
+}
+
 /* Whether the slot may be the one: the upper halves of two hashes are seldom the same. */
 static inline bool may_be(uint64_t slot, uint64_t hash)
 {
@@ -183,7 +190,7 @@ static inline bool may_be(uint64_t slot, uint64_t hash)
 static uint32_t find_near(const Dict *d, Near near, uint64_t hash)
 {
     const uint32_t mask = d->slot_count - 1;
-    uint32_t slot = (uint32_t)hash & mask;
+    uint32_t slot = first_slot(d, hash);
     for (uint64_t here; (here = d->slots[slot]) != 0; slot = (slot + 1) & mask)
         if (may_be(here, hash) && is_near(place_of(d, (uint32_t)here - 1), near))
             return (uint32_t)here;
@@ -193,7 +200,7 @@ static uint32_t find_near(const Dict *d, Near near, uint64_t hash)
 static uint32_t find_far(const Dict *d, Str text, uint64_t hash)
 {
     const uint32_t mask = d->slot_count - 1;
-    uint32_t slot = (uint32_t)hash & mask;
+    uint32_t slot = first_slot(d, hash);
     for (uint64_t here; (here = d->slots[slot]) != 0; slot = (slot + 1) & mask) {
         const Place *place = place_of(d, (uint32_t)here - 1);
         if (may_be(here, hash) && place->len == FAR && str_eq(text_of(place), text))
@@ -220,7 +227,7 @@ bool dict_is_large(const Dict *d)
 /* Of the first slot only: what stands further on is rarely the one. */
 void dict_near(const Dict *d, uint64_t hash, DictStep step)
 {
-    const uint64_t *slot = &d->slots[(uint32_t)hash & (d->slot_count - 1)];
+    const uint64_t *slot = &d->slots[first_slot(d, hash)];
     if (step == DICT_SLOT)
         __builtin_prefetch(slot);
     else if (*slot != 0 && step == DICT_PLACE)
@@ -229,32 +236,34 @@ void dict_near(const Dict *d, uint64_t hash, DictStep step)
         __builtin_prefetch(text_of(place_of(d, (uint32_t)*slot - 1)).ptr);
 }
 
-/* The text's hash leads to its number from now on. */
-static void take_slot(Dict *d, uint64_t hash, uint32_t number)
+/* `what`: as it stands in a slot. */
+static void take_slot(Dict *d, uint64_t what)
 {
     const uint32_t mask = d->slot_count - 1;
-    uint32_t slot = (uint32_t)hash & mask;
+    uint32_t slot = first_slot(d, what);
     while (d->slots[slot] != 0)
         slot = (slot + 1) & mask;
-    d->slots[slot] = hash >> 32 << 32 | number;
+    d->slots[slot] = what;
 }
 
+/* No text is looked at: a slot says itself where it belongs. */
 static void grow_slots(Dict *d)
 {
-    const uint32_t count = atomic_load(&d->count);
-    free(d->slots);
+    uint64_t *const old = d->slots;
+    const uint32_t old_count = d->slot_count;
     d->slot_count *= 2;
     d->slots = calloc(d->slot_count, sizeof *d->slots);
     CHECK(d->slots != NULL);
-    for (uint32_t i = 0; i < count; i++)
-        if (place_of(d, i)->len != FORGOTTEN)
-            take_slot(d, dict_hash(d, text_of(place_of(d, i))), i + 1);
+    for (uint32_t i = 0; i < old_count; i++)
+        if (old[i] != 0)
+            take_slot(d, old[i]);
+    free(old);
 }
 
 /* The text stands on its shelf. */
 static void add_slot(Dict *d, uint64_t hash, uint32_t number)
 {
-    take_slot(d, hash, number);
+    take_slot(d, hash >> 32 << 32 | number);
     if (number * 2 > d->slot_count)
         grow_slots(d);
 }

@@ -16,7 +16,8 @@ typedef struct Dict Dict;
 
 enum {
     DICT_COUNT_MAX = 1 << 24,
-    DICT_TEXT_COST = 48, /* its place and at most four slots of the table */
+    DICT_TEXT_COST =
+        48, /* its place and at most four slots of the table, which has two more while it grows */
 };
 
 /* At most `count_max` texts, which together cost at most `cost_max` bytes. */

@@ -18,6 +18,7 @@ enum {
     MEMORY_BYTES_MAX = 512 << 20,
     WEEKS_MAX =
         2048, /* 39 years; each has a part and its ids, or several, and vm.max_map_count is 65,530 */
+    FILTER_BYTES_MAX = 128 << 20, /* of 50 million events at least */
     NAMES_BYTES_MAX = 1 << 30,
     QUEUED_BYTES_MAX = 32 << 20, /* offers that are not applied: offering waits beyond */
 };
@@ -34,6 +35,7 @@ static void fill_options(EngineOptions *o)
     o->flush_bytes = o->flush_bytes == 0 ? FLUSH_BYTES : o->flush_bytes;
     o->memory_bytes_max = o->memory_bytes_max == 0 ? MEMORY_BYTES_MAX : o->memory_bytes_max;
     o->merge_bytes_max = o->merge_bytes_max == 0 ? MERGE_BYTES_MAX : o->merge_bytes_max;
+    o->filter_bytes_max = o->filter_bytes_max == 0 ? FILTER_BYTES_MAX : o->filter_bytes_max;
     o->weeks_max = o->weeks_max == 0 ? WEEKS_MAX : o->weeks_max;
     o->names = o->names == NULL ? &SCHEMA_LIMITS : o->names;
 }
@@ -490,6 +492,8 @@ void engine_stat(Engine *e, EngineStat *out)
     for (size_t i = 0; i < ENGINE_ASIDE_COUNT; i++)
         out->kept_aside += e->aside[i];
     out->names_bytes = schema_bytes(e->schema);
+    for (uint32_t i = 0; i < e->week_count; i++)
+        out->filter_bytes += id_filter_bytes(&e->weeks[i]->filter);
     (void)pthread_mutex_lock(&e->lock);
     out->next_seq = e->offered;
     out->durable_seq = e->durable_seq;

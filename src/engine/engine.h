@@ -22,10 +22,11 @@
  *           it waits between two, so that a question may see the beginning of a batch while the disk is full),
  *           while a person is moved 4 bytes per row of their block in a part and flush_bytes: what is more waits
  *           for the flush in a file without a name (in memory when that cannot be written), dictionaries and
- *           actors (SchemaLimits), who is whom (engine/persons.h), 10 bits per event of the weeks that get events,
- *           8 bytes per event that no file has, mapped pages, a bit per person and file that a question about any
- *           activity asked; while a file is made again, it and 40 bytes per event of it; while something is
- *           forgotten a bit per name, text and person.
+ *           actors (SchemaLimits), who is whom (engine/persons.h), 20 bits per event of the weeks that memory or the
+ *           last flush had events of (of others too, up to EngineOptions.filter_bytes_max), 8 bytes per event that no
+ *           file has, mapped pages, a bit per person and file that a question about any activity asked; while files
+ *           grow together what engine/merge.h says, and 24 bytes per event; while a file is made again, it and 40
+ *           bytes per event of it; while something is forgotten a bit per name, text and person.
  * Threads:  every function may be called from any thread; engine_offer() in the order of the log.
  */
 #pragma once
@@ -72,7 +73,9 @@ typedef struct EngineOptions {
     uint64_t flush_bytes;      /* 0 = 64 MiB: of slices, or of new names: from here on too */
     uint64_t memory_bytes_max; /* 0 = 512 MiB: of slices and new names: offering waits beyond */
     uint64_t merge_bytes_max;  /* 0 = 512 MiB: of a file that is made from several parts */
-    uint32_t weeks_max;        /* 0 = 2,048: with events */
+    uint64_t
+        filter_bytes_max; /* 0 = 128 MiB: of filters before ids: beyond, weeks give theirs up */
+    uint32_t weeks_max;   /* 0 = 2,048: with events */
     const SchemaLimits *names; /* NULL = SCHEMA_LIMITS */
     Str log_folder;            /* of the log, to make damaged files again; empty = they stay */
     bool
@@ -176,6 +179,7 @@ typedef struct EngineStat {
     uint64_t file_bytes, id_bytes;
     uint64_t bytes_written; /* to files since the start */
     uint64_t names_bytes;   /* memory of dictionaries and actors */
+    uint64_t filter_bytes;  /* memory that says of most ids that they are new */
     EngineHealth health;
 } EngineStat;
 void engine_stat(Engine *e, EngineStat *out);

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/test.h"
+#include "base/test_folder.h"
 
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -44,13 +45,8 @@ static void odd_reopen(Odd *o)
 
 static void odd_close(Odd *o)
 {
-    Str *names = NULL;
-    size_t n = 0;
     engine_close(o->engine);
-    CHECK(file_list(&o->ctx, str_of(o->path), &names, &n) == ERR_OK);
-    for (size_t i = 0; i < n; i++)
-        CHECK(file_remove(&o->ctx, str_of(o->path), names[i]) == ERR_OK);
-    CHECK(rmdir(o->path) == 0);
+    test_remove_folder(str_of(o->path));
     arena_free(o->ctx.arena);
 }
 
@@ -611,6 +607,27 @@ TEST(events_of_too_many_weeks_are_kept_aside_and_the_known_weeks_take_more_also_
         EXPECT_I64((int64_t)stat.aside[ENGINE_ASIDE_WEEKS], (int64_t)round * (WEEKS - MAX));
     }
     EXPECT_I64(count_of(&o, SCHEMA_EVENT, STR("p0")), 2 * MAX);
+    odd_close(&o);
+}
+
+TEST(weeks_that_get_no_events_give_up_what_says_which_ids_are_new_and_still_know_their_events)
+{
+    enum { WEEKS = 40, EACH = 20, MAX = 1 << 16 };
+    Odd o;
+    odd_open(&o, (EngineOptions){.filter_bytes_max = MAX});
+    for (int round = 0; round < 2; round++) {
+        o.ids = 0;
+        for (int i = 0; i < WEEKS * EACH; i++) {
+            offer(&o, &(Like){.name = 1, .time_ms = ORIGIN_MS + i / EACH * WEEK_MS});
+            if (i % EACH == EACH - 1)
+                CHECK(engine_flush(&o.ctx, o.engine) == ERR_OK);
+            if (i % EACH == EACH - 1)
+                CHECK(stat_of(&o).filter_bytes <= MAX);
+        }
+        CHECK(stat_of(&o).filter_bytes > MAX / 2);
+    }
+    EXPECT_I64((int64_t)stat_of(&o).events, WEEKS * EACH);
+    EXPECT_I64((int64_t)stat_of(&o).repeated, WEEKS * EACH);
     odd_close(&o);
 }
 

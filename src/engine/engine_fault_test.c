@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/test.h"
+#include "base/test_folder.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -95,13 +96,8 @@ static void lone_open(Lone *l, const EngineOptions *options)
 
 static void lone_close(Lone *l)
 {
-    Str *names = NULL;
-    size_t n = 0;
     engine_close(l->engine);
-    CHECK(file_list(&l->ctx, str_of(l->path), &names, &n) == ERR_OK);
-    for (size_t i = 0; i < n; i++)
-        CHECK(file_remove(&l->ctx, str_of(l->path), names[i]) == ERR_OK);
-    CHECK(rmdir(l->path) == 0);
+    test_remove_folder(str_of(l->path));
     arena_free(l->ctx.arena);
 }
 

@@ -59,19 +59,38 @@ static Err in_file(Ctx *ctx, Err err, uint64_t number)
     return err;
 }
 
+/* Of each file a start looks at little: heads and tables. */
+static Err open_part(Ctx *ctx, Engine *e, uint64_t number, Part **out)
+{
+    Str map = {0};
+    TRY(map_file(ctx, e, number, ".part", &map));
+    file_read_around(map, false);
+    const Err err = part_open(ctx, map, true, number, out);
+    file_read_around(map, true);
+    if (err != ERR_OK)
+        file_unmap(map);
+    return err;
+}
+
+static Err open_ids(Ctx *ctx, Engine *e, uint64_t number, Ids *out)
+{
+    Str map = {0};
+    TRY(map_file(ctx, e, number, ".ids", &map));
+    file_read_around(map, false);
+    const Err err = ids_open(ctx, map, true, out);
+    file_read_around(map, true);
+    if (err != ERR_OK)
+        file_unmap(map);
+    return err;
+}
+
 Err engine_file_open(Ctx *ctx, Engine *e, uint64_t number, FilePart *out)
 {
-    Str part = {0}, ids = {0};
     FilePart f = {.number = number};
-    TRY(map_file(ctx, e, number, ".part", &part));
-    Err err = part_open(ctx, part, true, number, &f.part);
-    if (err != ERR_OK) {
-        file_unmap(part);
+    Err err = open_part(ctx, e, number, &f.part);
+    if (err != ERR_OK)
         return in_file(ctx, err, number);
-    }
-    err = map_file(ctx, e, number, ".ids", &ids);
-    if (err == ERR_OK && (err = ids_open(ctx, ids, true, &f.ids)) != ERR_OK)
-        file_unmap(ids);
+    err = open_ids(ctx, e, number, &f.ids);
     if (err != ERR_OK) {
         part_unref(f.part);
         return in_file(ctx, err, number);

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/test.h"
+#include "base/test_folder.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -35,12 +36,7 @@ static void folder_open(Folder *f, ForgeShape shape)
 
 static void folder_close(Folder *f)
 {
-    Str *names = NULL;
-    size_t n = 0;
-    CHECK(file_list(&f->ctx, str_of(f->path), &names, &n) == ERR_OK);
-    for (size_t i = 0; i < n; i++)
-        CHECK(file_remove(&f->ctx, str_of(f->path), names[i]) == ERR_OK);
-    CHECK(rmdir(f->path) == 0);
+    test_remove_folder(str_of(f->path));
     arena_free(f->ctx.arena);
 }
 

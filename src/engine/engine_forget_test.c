@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/test_folder.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -314,20 +315,10 @@ static World *world_new(uint64_t seed)
     return w;
 }
 
-static void remove_folder(Ctx *ctx, Str path)
-{
-    Str *names = NULL;
-    size_t n = 0;
-    CHECK(file_list(ctx, path, &names, &n) == ERR_OK);
-    for (size_t i = 0; i < n; i++)
-        CHECK(file_remove(ctx, path, names[i]) == ERR_OK);
-    CHECK(rmdir(path.ptr) == 0);
-}
-
 static void world_free(World *w)
 {
     engine_close(w->engine);
-    remove_folder(&w->ctx, str_of(w->path));
+    test_remove_folder(str_of(w->path));
     buf_free(&w->records);
     arena_free(w->ctx.arena);
     free(w);
@@ -508,6 +499,47 @@ TEST(a_merge_that_looks_at_every_value_makes_the_same_part_where_no_row_is_dead)
     }
 }
 
+/* Everything of who is left comes once more, as from a client that heard no answer. */
+static uint32_t offer_again(World *w, uint32_t count)
+{
+    uint32_t again = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (w->happened[i].gone)
+            continue;
+        buf_add(&w->records,
+                arena_copy(w->ctx.arena, str_slice(buf_str(&w->records), w->at[i], w->at[i + 1])));
+        w->at[++w->count] = w->records.len;
+        again++;
+    }
+    offer_rest(w);
+    return again;
+}
+
+/* Whether rows of the erased leave a file or memory. */
+TEST(what_comes_again_comes_in_once_also_where_somebody_was_erased)
+{
+    for (int flushed = 0; flushed < 2; flushed++) {
+        World *w = world_new(58);
+        add_records(w, 900, 0);
+        const uint32_t count = w->count;
+        offer_rest(w);
+        if (flushed)
+            CHECK(engine_flush(&w->ctx, w->engine) == ERR_OK);
+        erase_key(w, 7);
+        offer_rest(w);
+        CHECK(forget(w) == ERR_OK);
+        reopen(w);
+        const Seen seen = look(w);
+        const uint32_t again = offer_again(w, count);
+        EngineStat stat;
+        engine_view_done(engine_view(w->engine));
+        engine_stat(w->engine, &stat);
+        EXPECT_I64((int64_t)stat.repeated, again);
+        expect_same(w, seen);
+        world_free(w);
+    }
+}
+
 TEST(that_somebody_waits_to_be_forgotten_is_known_after_a_start_and_since_when)
 {
     World *w = world_new(60);
@@ -658,7 +690,7 @@ static void expect_after_cut(World *w, const char *path, Seen want)
     reopen(w);
     expect_same(w, want);
     engine_close(w->engine);
-    remove_folder(&w->ctx, str_of(path));
+    test_remove_folder(str_of(path));
 }
 
 TEST(a_power_cut_at_any_write_of_forgetting_loses_nothing_and_the_next_one_forgets)

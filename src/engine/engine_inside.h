@@ -24,7 +24,7 @@
 
 #include <pthread.h>
 
-enum { ENGINE_MANIFEST_VERSION = 7, ENGINE_NAME_BYTES = 40 };
+enum { ENGINE_MANIFEST_VERSION = 8, ENGINE_NAME_BYTES = 40 };
 
 /* A part in a file, with the ids of its events. */
 typedef struct FilePart {
@@ -61,7 +61,8 @@ typedef struct Week {
     RecentIds recent;   /* of rows that are not being written */
     RecentIds flushing; /* of rows that are */
     RecentIds stand_in; /* of files whose ids are damaged, read from the log */
-    IdFilter filter;    /* before the files; made when the week gets its first event */
+    IdFilter filter;    /* before the files; made when the week gets an event and has none */
+    uint64_t flushed;   /* number behind the last flush that had events of it */
 } Week;
 
 /* The properties that the last event of a name had, and the fields of its last record, in their order: the next one

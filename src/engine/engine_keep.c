@@ -126,17 +126,49 @@ static Err write_weeks(Ctx *ctx, Engine *e, Part *const *slices, uint32_t count,
     return ERR_OK;
 }
 
+/* The ids that were written count among those of files. */
+static void end_week(Engine *e, Week *w)
+{
+    for (uint32_t s = 0; w->filter.lines != NULL && s < w->flushing.slot_count; s++)
+        if (w->flushing.slots[s] != 0)
+            id_filter_add(&w->filter, w->flushing.slots[s]);
+    if (w->flushing.count > 0)
+        w->flushed = e->flush_end;
+    recent_ids_free(&w->flushing);
+}
+
+/* Of the weeks that neither this flush nor memory has events of: the one that had its last ones longest ago. */
+static Week *idle_week(const Engine *e)
+{
+    Week *idle = NULL;
+    for (uint32_t i = 0; i < e->week_count; i++) {
+        Week *w = e->weeks[i];
+        const bool is_idle = w->flushed < e->flush_end && w->recent.count == 0;
+        if (is_idle && w->filter.lines != NULL && (idle == NULL || w->flushed < idle->flushed))
+            idle = w;
+    }
+    return idle;
+}
+
+/* A week that gets an event again reads the ids of its files once more. */
+static void give_up_filters(Engine *e)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < e->week_count; i++)
+        bytes += id_filter_bytes(&e->weeks[i]->filter);
+    for (Week *w = NULL; bytes > e->o.filter_bytes_max && (w = idle_week(e)) != NULL;) {
+        bytes -= id_filter_bytes(&w->filter);
+        id_filter_free(&w->filter);
+    }
+}
+
 /* The files take the slices' place. */
 static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq, uint32_t mark)
 {
     (void)pthread_mutex_lock(&e->apply);
-    for (uint32_t i = 0; i < e->flush_week_count; i++) {
-        Week *w = e->flush_weeks[i];
-        for (uint32_t s = 0; w->filter.lines != NULL && s < w->flushing.slot_count; s++)
-            if (w->flushing.slots[s] != 0)
-                id_filter_add(&w->filter, w->flushing.slots[s]);
-        recent_ids_free(&w->flushing);
-    }
+    for (uint32_t i = 0; i < e->flush_week_count; i++)
+        end_week(e, e->flush_weeks[i]);
+    give_up_filters(e);
     (void)pthread_mutex_lock(&e->lock);
     engine_files_take_over(e, files);
     for (uint32_t i = 0; i < e->file_count; i++)
@@ -157,6 +189,8 @@ static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq, ui
     e->durable_moved = e->flush_moved;
     e->flush_moved = NULL;
     memcpy(e->durable_aside, e->flush_aside, sizeof e->durable_aside);
+    /* Files are written again: views wait for who waits for room, also while this round goes on. */
+    e->keeper_err = ERR_OK;
     (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
     (void)pthread_mutex_unlock(&e->apply);

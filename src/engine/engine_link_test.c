@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/rand.h"
 #include "base/test.h"
+#include "base/test_folder.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -588,20 +589,10 @@ static World *world_new(uint64_t seed)
     return w;
 }
 
-static void remove_folder(Ctx *ctx, Str path)
-{
-    Str *names = NULL;
-    size_t n = 0;
-    CHECK(file_list(ctx, path, &names, &n) == ERR_OK);
-    for (size_t i = 0; i < n; i++)
-        CHECK(file_remove(ctx, path, names[i]) == ERR_OK);
-    CHECK(rmdir(path.ptr) == 0);
-}
-
 static void world_free(World *w)
 {
     engine_close(w->engine);
-    remove_folder(&w->ctx, str_of(w->path));
+    test_remove_folder(str_of(w->path));
     buf_free(&w->records);
     arena_free(w->ctx.arena);
     free(w);
@@ -637,7 +628,7 @@ static void cut_power(World *w)
     while (!copy_files(w, str_of(copy))) {
     }
     engine_close(w->engine);
-    remove_folder(&w->ctx, str_of(w->path));
+    test_remove_folder(str_of(w->path));
     memcpy(w->path, copy, sizeof copy);
     CHECK(engine_open(&w->ctx, str_of(w->path), &SMALL, &w->engine) == ERR_OK);
     offer_rest(w);
@@ -766,6 +757,21 @@ TEST(who_joined_a_person_keeps_the_ordinal_under_which_rows_stand)
     EXPECT_I64(persons_actor(p, 3000, 2), 3004);
     EXPECT_I64(persons_actor(p, 3000, 3), 0);
     EXPECT_I64(persons_actor(p, 3000, 0), 3000);
+    persons_free(p);
+}
+
+TEST(of_several_who_join_a_person_at_once_the_smaller_number_comes_first)
+{
+    static const uint32_t OTHERS[] = {3008, 3006, 3009, 3007};
+    Persons *p = persons_new(100);
+    for (size_t i = 0; i < ARRAY_LEN(OTHERS); i++)
+        CHECK(persons_change(p, (PersonsChange){PERSONS_LINK, 3005, OTHERS[i]}));
+    CHECK(persons_change(p, (PersonsChange){PERSONS_LINK, 3009, 3000}));
+    for (uint32_t i = 0; i <= ARRAY_LEN(OTHERS); i++)
+        EXPECT_I64(persons_actor(p, 3000, i + 1), 3005 + i);
+    CHECK(persons_change(p, (PersonsChange){PERSONS_ERASE, 3005, 0})); /* who held them together */
+    EXPECT_I64(persons_of(p, 3009), 3000);
+    EXPECT_I64(persons_of(p, 3008), 3008);
     persons_free(p);
 }
 

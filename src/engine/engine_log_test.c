@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/rand.h"
 #include "base/test.h"
+#include "base/test_folder.h"
 #include "events/events.h"
 
 #include <stdlib.h>
@@ -141,16 +142,6 @@ static void expect_the_same(Pair *p)
     EXPECT_I64((int64_t)stat.repeated, 0);
 }
 
-static void remove_folder(Pair *p, Str folder)
-{
-    Str *names = NULL;
-    size_t n = 0;
-    CHECK(file_list(&p->ctx, folder, &names, &n) == ERR_OK);
-    for (size_t i = 0; i < n; i++)
-        CHECK(file_remove(&p->ctx, folder, names[i]) == ERR_OK);
-    CHECK(rmdir(arena_copy(p->ctx.arena, folder).ptr) == 0);
-}
-
 static void pair_open(Pair *p, uint64_t seed)
 {
     *p = (Pair){.path = "/tmp/engine_log_test.XXXXXX",
@@ -167,8 +158,8 @@ static void pair_close(Pair *p)
 {
     events_close(p->log);
     engine_close(p->engine);
-    remove_folder(p, p->engine_folder);
-    remove_folder(p, p->log_folder);
+    test_remove_folder(p->engine_folder);
+    test_remove_folder(p->log_folder);
     CHECK(rmdir(p->path) == 0);
     arena_free(p->ctx.arena);
 }
@@ -192,7 +183,7 @@ TEST(the_engine_holds_what_the_log_holds_whichever_of_them_stopped)
     }
     events_close(p.log);
     engine_close(p.engine);
-    remove_folder(&p, p.engine_folder);
+    test_remove_folder(p.engine_folder);
     start_log(&p); /* made again from nothing */
     start_engine(&p);
     expect_the_same(&p);
@@ -730,7 +721,7 @@ TEST(columns_made_again_from_a_log_whose_erased_records_are_gone_answer_as_befor
             CHECK(look_at_persons(&p, &rows_again) == before);
             events_close(p.log);
             engine_close(p.engine);
-            remove_folder(&p, p.engine_folder);
+            test_remove_folder(p.engine_folder);
             start_log(&p);
             start_engine(&p);
             CHECK(look_at_persons(&p, &rows_again) == before);

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/test_folder.h"
 
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -52,13 +53,8 @@ static void store_open(Store *s, EngineOptions options)
 
 static void store_close(Store *s)
 {
-    Str *names = NULL;
-    size_t n = 0;
     engine_close(s->engine);
-    CHECK(file_list(&s->ctx, str_of(s->path), &names, &n) == ERR_OK);
-    for (size_t i = 0; i < n; i++)
-        CHECK(file_remove(&s->ctx, str_of(s->path), names[i]) == ERR_OK);
-    CHECK(rmdir(s->path) == 0);
+    test_remove_folder(str_of(s->path));
     buf_free(&s->records);
     arena_free(s->ctx.arena);
 }

@@ -12,9 +12,7 @@
 #include "engine/engine_inside.h"
 
 #include "base/log.h"
-#include "engine/bits.h"
 #include "engine/items.h"
-#include "engine/kernels.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -211,20 +209,17 @@ static bool find_person(Take *t, Part *part)
     const uint32_t rows =
         part_sequence_rows(part, t->person >> PART_BLOCK_BITS, &cursor, &t->first);
     t->first += before;
-    return before + t->left <= rows;
+    return rows > 0 && part_check_sequence(part, cursor);
 }
 
-/* Reads the columns of the next `n` rows, whose lists these are. */
+/* Reads the columns of the next `n` rows, whose lists these are.  False: some are of others than the person's. */
 static bool read_piece(Take *t, const uint8_t *codes, uint32_t n)
 {
     const uint32_t lists = t->part->head->list_count;
     for (uint32_t l = 0; l < lists; l++)
         t->lists[l].some = t->lists[l].next = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        if (codes[i] >= lists)
-            return false;
+    for (uint32_t i = 0; i < n; i++)
         t->lists[codes[i]].some++;
-    }
     for (uint32_t l = 0; l < lists; l++) {
         const Taking *of = &t->lists[l];
         if (of->some > of->count - of->taken ||
@@ -237,16 +232,10 @@ static bool read_piece(Take *t, const uint8_t *codes, uint32_t n)
 /* The next rows, in their order. */
 static bool put_piece(Take *t, RowBuffer *to)
 {
-    const PartHead *h = t->part->head;
-    const int width = (int)h->sequence_width;
     const uint32_t n = t->left < PIECE_ROWS ? t->left : PIECE_ROWS;
-    const uint64_t at = h->sequence_at + (uint64_t)t->first * (uint64_t)width / 8;
     arena_reset(t->piece);
     uint8_t *codes = (uint8_t *)arena_bytes(t->piece, (size_t)n + KERNEL_SLACK);
-    if (!part_touch(t->part, at, bits_bytes(n, width) + 1))
-        return false;
-    kernels()->unpack8(t->part->data + h->sequence_at, t->first, n, width, codes);
-    if (!read_piece(t, codes, n))
+    if (!part_read_sequence(t->part, t->first, n, codes) || !read_piece(t, codes, n))
         return false;
     for (uint32_t i = 0; i < n; i++) {
         Taking *of = &t->lists[codes[i]];
@@ -254,7 +243,7 @@ static bool put_piece(Take *t, RowBuffer *to)
         if (!put_all_items(t, of, of->next++, to))
             return false;
     }
-    for (uint32_t l = 0; l < h->list_count; l++)
+    for (uint32_t l = 0; l < t->part->head->list_count; l++)
         t->lists[l].taken += t->lists[l].some;
     t->first += n;
     t->left -= n;

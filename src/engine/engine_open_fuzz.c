@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/rand.h"
+#include "base/test_folder.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,23 +50,10 @@ typedef struct Original {
 
 static Original originals[FORGE_SHAPES];
 
-static void remove_files(Ctx *ctx, Str folder)
-{
-    Str *names = NULL;
-    size_t n = 0;
-    CHECK(file_list(ctx, folder, &names, &n) == ERR_OK);
-    for (size_t i = 0; i < n; i++)
-        CHECK(file_remove(ctx, folder, names[i]) == ERR_OK);
-}
-
 static void remove_folders(void)
 {
-    Ctx ctx = {.arena = arena_new(1 << 12)};
-    for (ForgeShape shape = 0; shape < FORGE_SHAPES; shape++) {
-        remove_files(&ctx, originals[shape].folder);
-        CHECK(rmdir(originals[shape].path) == 0);
-    }
-    arena_free(ctx.arena);
+    for (ForgeShape shape = 0; shape < FORGE_SHAPES; shape++)
+        test_remove_folder(originals[shape].folder);
 }
 
 static void make_originals(void)
@@ -102,7 +90,7 @@ static void put_file(Ctx *ctx, Str folder, Str name, Str bytes)
 
 static void put_back(Ctx *ctx, const Original *o)
 {
-    remove_files(ctx, o->folder);
+    test_empty_folder(o->folder);
     for (size_t i = 0; i < o->count; i++)
         put_file(ctx, o->folder, o->names[i], o->bytes[i]);
 }

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/rand.h"
 #include "base/test.h"
+#include "base/test_folder.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -196,12 +197,7 @@ static void shop_open(Shop *s, uint64_t seed)
 static void shop_close(Shop *s)
 {
     engine_close(s->engine);
-    Str *names = NULL;
-    size_t n = 0;
-    CHECK(file_list(&s->ctx, str_of(s->path), &names, &n) == ERR_OK);
-    for (size_t i = 0; i < n; i++)
-        CHECK(file_remove(&s->ctx, str_of(s->path), names[i]) == ERR_OK);
-    CHECK(rmdir(s->path) == 0);
+    test_remove_folder(str_of(s->path));
     buf_free(&s->records);
     free(s->at);
     arena_free(s->ctx.arena);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/test.h"
+#include "base/test_folder.h"
 #include "events/events.h"
 
 #include <stdlib.h>
@@ -36,22 +37,12 @@ static void world_open(World *w)
           ERR_OK);
 }
 
-static void remove_folder(World *w, Str folder)
-{
-    Str *names = NULL;
-    size_t n = 0;
-    CHECK(file_list(&w->ctx, folder, &names, &n) == ERR_OK);
-    for (size_t i = 0; i < n; i++)
-        CHECK(file_remove(&w->ctx, folder, names[i]) == ERR_OK);
-    CHECK(rmdir(arena_copy(w->ctx.arena, folder).ptr) == 0);
-}
-
 static void world_close(World *w)
 {
     events_close(w->log);
-    remove_folder(w, w->log_folder);
-    remove_folder(w, w->engine_folder);
-    remove_folder(w, w->empty_folder);
+    test_remove_folder(w->log_folder);
+    test_remove_folder(w->engine_folder);
+    test_remove_folder(w->empty_folder);
     CHECK(rmdir(w->path) == 0);
     arena_free(w->ctx.arena);
 }

@@ -84,8 +84,7 @@ bool filter_values(const FilterRows *r, const PartColumn *c, int64_t missing, Fi
         return true;
     }
     read_narrow(r, c, s->narrow);
-    for (uint32_t i = 0; i < r->count; i++)
-        out[i] = nullable && s->narrow[i] == 0 ? missing : (int64_t)(s->narrow[i] + base);
+    kernels()->numbers(s->narrow, r->count, base, nullable, missing, out);
     return true;
 }
 
@@ -116,12 +115,22 @@ static bool code_is_in(const Filter *f, uint32_t code)
     return at < f->code_count && f->codes[at] != 0;
 }
 
+static bool is_same_code(const PartColumn *c)
+{
+    return c == NULL || c->kind != PART_CODES || c->width == 0;
+}
+
+/* Of all rows of a list, where it is the same. */
+static uint32_t same_code(const Filter *f, const PartColumn *c, uint32_t event)
+{
+    return f->prop == PROP_EVENT && c == NULL ? event : 0;
+}
+
 static bool codes_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, uint64_t *set)
 {
     const PartColumn *c = part_find_column(r->part, r->list, f->prop);
-    if (c == NULL || c->kind != PART_CODES || c->width == 0) {
-        const bool is_name = f->prop == PROP_EVENT && c == NULL;
-        fill(set, r->count, code_is_in(f, is_name ? r->list->event : 0));
+    if (is_same_code(c)) {
+        fill(set, r->count, code_is_in(f, same_code(f, c, r->list->event)));
         return true;
     }
     if (!touch_rows(r, c))
@@ -411,6 +420,104 @@ bool filter_rows(const Filter *f, const FilterRows *rows, FilterScratch *s, uint
         memcpy(mask + i, &eight, rows->count - i < 8 ? rows->count - i : 8);
     }
     return true;
+}
+
+/* ---- of all rows of a list ---------------------------------------------------------------------- */
+
+static FilterVerdict same_for_all(bool value)
+{
+    return value ? FILTER_OF_ALL : FILTER_OF_NONE;
+}
+
+static FilterVerdict verdict_of(bool any, bool all)
+{
+    return all ? FILTER_OF_ALL : any ? FILTER_OF_SOME : FILTER_OF_NONE;
+}
+
+/* Codes of a column go from 0 to its largest. */
+static FilterVerdict codes_verdict(const Filter *f, const PartColumn *c, uint32_t event)
+{
+    if (is_same_code(c))
+        return same_for_all(code_is_in(f, same_code(f, c, event)));
+    const uint64_t end = (uint64_t)c->max + 1, known = (uint64_t)f->first_code + f->code_count;
+    if (c->max < 0 || end <= f->first_code)
+        return FILTER_OF_NONE;
+    const size_t n = (end < known ? end : known) - f->first_code;
+    return verdict_of(memchr(f->codes, 1, n) != NULL,
+                      f->first_code == 0 && end <= known && memchr(f->codes, 0, n) == NULL);
+}
+
+/* Numbers of a column go from its base to its largest. */
+static FilterVerdict range_verdict(const Filter *f, const PartColumn *c)
+{
+    if (c == NULL || c->kind != PART_NUMBERS)
+        return same_for_all(f->missing);
+    const FilterWide top = (FilterWide)c->max - c->base + c->nullable;
+    StoredRange range;
+    const bool any = stored_range(f, c, &range) && (FilterWide)range.low <= top;
+    const bool missing = c->nullable && f->missing;
+    return verdict_of(any || missing, any && range.low <= c->nullable &&
+                                          (FilterWide)range.high >= top &&
+                                          (!c->nullable || missing));
+}
+
+static FilterVerdict time_verdict(const Filter *f, const PartHead *h)
+{
+    return verdict_of(f->min <= h->max_ms && f->max >= h->min_ms,
+                      f->min <= h->min_ms && f->max >= h->max_ms);
+}
+
+/* Of rows without such a list. */
+static bool takes_no_items(const Filter *f)
+{
+    if (f->kind == FILTER_ITEMS)
+        return f->min <= 0 && f->max >= 0;
+    return f->kind == FILTER_ITEMS_SUM && f->low <= 0 && f->high >= 0;
+}
+
+static FilterVerdict tree_verdict(const Filter *f, const Part *part, const PartList *list)
+{
+    if (f->kind == FILTER_NOT)
+        return FILTER_OF_ALL - filter_verdict(f->args[0], part, list);
+    FilterVerdict all = f->kind == FILTER_AND ? FILTER_OF_ALL : FILTER_OF_NONE;
+    for (uint32_t a = 0; a < f->arg_count; a++) {
+        const FilterVerdict one = filter_verdict(f->args[a], part, list);
+        if (f->kind == FILTER_AND ? one < all : one > all)
+            all = one;
+    }
+    return all;
+}
+
+FilterVerdict filter_verdict(const Filter *f, const Part *part, const PartList *list)
+{
+    if (f == NULL)
+        return FILTER_OF_ALL;
+    const PartColumn *c = part_find_column(part, list, f->prop);
+    switch (f->kind) {
+    case FILTER_ALL:
+    case FILTER_NONE:
+        return same_for_all(f->kind == FILTER_ALL);
+    case FILTER_AND:
+    case FILTER_OR:
+    case FILTER_NOT:
+        return tree_verdict(f, part, list);
+    case FILTER_CODES:
+        return codes_verdict(f, c, list->event);
+    case FILTER_RANGE:
+        return range_verdict(f, c);
+    case FILTER_TIME:
+        return time_verdict(f, part->head);
+    case FILTER_PRODUCT:
+        return c == NULL ? FILTER_OF_NONE : FILTER_OF_SOME;
+    case FILTER_ITEMS:
+    case FILTER_ITEMS_ALL:
+    case FILTER_ITEMS_SUM:
+        return c == NULL ? same_for_all(takes_no_items(f)) : FILTER_OF_SOME;
+    case FILTER_PERSONS:
+    case FILTER_CHANGES:
+        break;
+    }
+    return FILTER_OF_SOME;
 }
 
 FilterNeeds filter_needs(const Filter *f)

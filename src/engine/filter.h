@@ -83,6 +83,14 @@ void filter_scratch_free(FilterScratch *s);
  * there. */
 MUST_USE bool filter_set(const Filter *f, const FilterRows *rows, FilterScratch *s, uint64_t *out);
 
+/* What it says of all rows of a list, as far as the columns' ends tell without a look at rows.  NULL: of all. */
+typedef enum FilterVerdict {
+    FILTER_OF_NONE,
+    FILTER_OF_SOME, /* or of none, or of all */
+    FILTER_OF_ALL,
+} FilterVerdict;
+FilterVerdict filter_verdict(const Filter *f, const Part *part, const PartList *list);
+
 /* What is looked at besides columns: keys, and the block, which is then that of all rows. */
 typedef struct FilterNeeds {
     bool keys, block;

@@ -70,6 +70,22 @@ static void sort_hashes(uint64_t *hashes, uint32_t count, uint32_t bucket_bits, 
     free(sorted);
 }
 
+/* The lower bits of each.  The hashes stay whole: a set may be written once more. */
+static void add_rest(const uint64_t *hashes, uint32_t count, int width, Buf *out)
+{
+    uint64_t some[256];
+    BitWriter rest = {.out = *out, .width = width};
+    const uint64_t mask = width == 64 ? UINT64_MAX : (UINT64_C(1) << width) - 1;
+    for (uint32_t done = 0, n; done < count; done += n) {
+        n = count - done < ARRAY_LEN(some) ? count - done : (uint32_t)ARRAY_LEN(some);
+        for (uint32_t i = 0; i < n; i++)
+            some[i] = hashes[done + i] & mask;
+        bits_put(&rest, some, n);
+    }
+    bits_finish(&rest);
+    *out = rest.out;
+}
+
 void ids_encode(uint64_t *hashes, uint32_t count, Buf *out)
 {
     const size_t start = out->len;
@@ -82,15 +98,7 @@ void ids_encode(uint64_t *hashes, uint32_t count, Buf *out)
     CHECK(ends != NULL && start % sizeof *ends == 0);
     sort_hashes(hashes, count, head.bucket_bits, ends);
     out->len += ends_bytes;
-    const int width = 64 - (int)head.bucket_bits;
-    BitWriter rest = bits_writer(width, (size_t)count * 8 + 64);
-    const uint64_t mask = width == 64 ? UINT64_MAX : (UINT64_C(1) << width) - 1;
-    for (uint32_t i = 0; i < count; i++)
-        hashes[i] &= mask;
-    bits_put(&rest, hashes, count);
-    bits_finish(&rest);
-    buf_add(out, buf_str(&rest.out));
-    bits_free(&rest);
+    add_rest(hashes, count, 64 - (int)head.bucket_bits, out);
     static const char zeros[SLACK_BYTES];
     buf_add(out, (Str){zeros, SLACK_BYTES});
     CHECK(!out->overflowed);
@@ -263,6 +271,11 @@ void id_filter_free(IdFilter *f)
 {
     free(f->lines);
     *f = (IdFilter){0};
+}
+
+uint64_t id_filter_bytes(const IdFilter *f)
+{
+    return (uint64_t)f->line_count * LINE_WORDS * sizeof *f->lines;
 }
 
 /* The line by the upper half of the hash; nine bits of the lower half, mixed, per probe. */

@@ -38,7 +38,7 @@ typedef struct Ids {
     atomic_int *refs;
 } Ids;
 
-/* Sorts `hashes` and adds the set's bytes. */
+/* Sorts `hashes`, which stay as they are otherwise, and adds the set's bytes. */
 void ids_encode(uint64_t *hashes, uint32_t count, Buf *out);
 
 /* Takes over the bytes on success.  Looks at the head and the size only.  INTERNAL "events.ids_damaged". */
@@ -79,6 +79,7 @@ typedef struct IdFilter {
 
 void id_filter_init(IdFilter *f, uint64_t cap);
 void id_filter_free(IdFilter *f);
+uint64_t id_filter_bytes(const IdFilter *f);
 void id_filter_add(IdFilter *f, uint64_t hash);
 bool id_filter_may_have(const IdFilter *f, uint64_t hash);
 

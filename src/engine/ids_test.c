@@ -71,6 +71,20 @@ TEST(a_set_of_hashes_that_stand_close_together_is_the_same_set)
     arena_free(ctx.arena);
 }
 
+TEST(a_set_that_is_written_twice_is_the_same_both_times)
+{
+    enum { N = 1000 };
+    Prng r = prng_of(10);
+    uint64_t *hashes = random_hashes(&r, N);
+    Buf first = BUF_MAX(1 << 20), second = BUF_MAX(1 << 20);
+    ids_encode(hashes, N, &first);
+    ids_encode(hashes, N, &second);
+    CHECK(str_eq(buf_str(&first), buf_str(&second)));
+    buf_free(&first);
+    buf_free(&second);
+    free(hashes);
+}
+
 TEST(a_set_stays_until_the_last_who_shares_it_gives_it_up)
 {
     Ctx ctx = {.arena = arena_new(1024)};

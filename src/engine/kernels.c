@@ -218,6 +218,13 @@ static void plain_add_bytes(const uint8_t *bytes, uint32_t words, uint64_t *set)
         set[i / 64] |= pack_eight(bytes + i) << (i & 63);
 }
 
+void plain_numbers(const uint32_t *stored, uint32_t n, uint64_t base, bool nullable,
+                   int64_t missing, int64_t *out)
+{
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = nullable && stored[i] == 0 ? missing : (int64_t)(stored[i] + base);
+}
+
 const Kernels KERNELS_PLAIN = {
     .name = "plain",
     .unpack32 = plain_unpack32,
@@ -236,6 +243,7 @@ const Kernels KERNELS_PLAIN = {
     .count_from = plain_count_from,
     .places = plain_places,
     .count_both = plain_count_both,
+    .numbers = plain_numbers,
     .add_bytes = plain_add_bytes,
     .pairs = plain_pairs,
 };

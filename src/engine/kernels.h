@@ -101,6 +101,10 @@ typedef struct Kernels {
     uint32_t (*pairs)(const uint32_t *keys, const uint8_t *codes, uint32_t n, uint32_t gap,
                       int shift, uint16_t none, uint16_t *out, uint32_t *at_gap);
 
+    /* out[i] = stored[i] + base; `missing` where a stored 0 of a nullable one is.  Nothing is written behind them. */
+    void (*numbers)(const uint32_t *stored, uint32_t n, uint64_t base, bool nullable,
+                    int64_t missing, int64_t *out);
+
     /* Adds to the set what the bytes say, 64 of them a word: 1 = in, 0 = not. */
     void (*add_bytes)(const uint8_t *bytes, uint32_t words, uint64_t *set);
 } Kernels;

@@ -254,6 +254,22 @@ static void avx2_add_bytes(const uint8_t *bytes, uint32_t words, uint64_t *set)
     }
 }
 
+static void avx2_numbers(const uint32_t *stored, uint32_t n, uint64_t base, bool nullable,
+                         int64_t missing, int64_t *out)
+{
+    const __m256i bases = _mm256_set1_epi64x((long long)base), none = _mm256_set1_epi64x(missing);
+    const __m256i mask = _mm256_set1_epi64x(nullable ? -1 : 0), zero = _mm256_setzero_si256();
+    uint32_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        const __m256i four =
+            _mm256_cvtepu32_epi64(_mm_loadu_si128((const __m128i *)(const void *)(stored + i)));
+        const __m256i is_none = _mm256_and_si256(_mm256_cmpeq_epi64(four, zero), mask);
+        _mm256_storeu_si256((__m256i *)(void *)(out + i),
+                            _mm256_blendv_epi8(_mm256_add_epi64(four, bases), none, is_none));
+    }
+    plain_numbers(stored + i, n - i, base, nullable, missing, out + i);
+}
+
 const Kernels KERNELS_AVX2 = {
     .name = "avx2",
     .unpack32 = avx2_unpack32,
@@ -272,6 +288,7 @@ const Kernels KERNELS_AVX2 = {
     .count_from = avx2_count_from,
     .places = avx2_places,
     .count_both = avx2_count_both,
+    .numbers = avx2_numbers,
     .add_bytes = avx2_add_bytes,
     .pairs = plain_pairs,
 };

@@ -402,6 +402,20 @@ static void avx512_add_bytes(const uint8_t *bytes, uint32_t words, uint64_t *set
     }
 }
 
+static void avx512_numbers(const uint32_t *stored, uint32_t n, uint64_t base, bool nullable,
+                           int64_t missing, int64_t *out)
+{
+    const __m512i bases = _mm512_set1_epi64((long long)base), none = _mm512_set1_epi64(missing);
+    const __mmask8 nulls = nullable ? 0xFF : 0;
+    for (uint32_t i = 0; i < n; i += 8) {
+        const __mmask8 left = n - i < 8 ? (__mmask8)((1U << (n - i)) - 1) : 0xFF;
+        const __m512i eight = _mm512_cvtepu32_epi64(_mm256_maskz_loadu_epi32(left, stored + i));
+        const __mmask8 is_none = _mm512_mask_testn_epi64_mask(nulls, eight, eight);
+        _mm512_mask_storeu_epi64(
+            out + i, left, _mm512_mask_mov_epi64(_mm512_add_epi64(eight, bases), is_none, none));
+    }
+}
+
 const Kernels KERNELS_AVX512 = {
     .name = "avx512",
     .unpack32 = avx512_unpack32,
@@ -420,6 +434,7 @@ const Kernels KERNELS_AVX512 = {
     .count_from = avx512_count_from,
     .places = avx512_places,
     .count_both = avx512_count_both,
+    .numbers = avx512_numbers,
     .add_bytes = avx512_add_bytes,
     .pairs = avx512_pairs,
 };

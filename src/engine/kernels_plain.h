@@ -36,6 +36,8 @@ uint32_t plain_keys(KeyPlace *at, uint32_t n, uint32_t *out);
 uint32_t plain_pick(const uint8_t *codes, uint32_t n, const uint8_t table[256], uint8_t *out);
 void plain_weave(const uint8_t *lists, uint32_t n, const uint32_t **from, uint32_t count,
                  uint32_t *out);
+void plain_numbers(const uint32_t *stored, uint32_t n, uint64_t base, bool nullable,
+                   int64_t missing, int64_t *out);
 uint32_t plain_pairs(const uint32_t *keys, const uint8_t *codes, uint32_t n, uint32_t gap,
                      int shift, uint16_t none, uint16_t *out, uint32_t *at_gap);
 void plain_in_table(const uint8_t *src, uint64_t first, uint32_t n, int width,

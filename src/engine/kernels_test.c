@@ -417,6 +417,30 @@ TEST(bytes_become_bits_of_a_set)
     kit_each_kernel(adding_bytes);
 }
 
+static void widening(void)
+{
+    uint32_t stored[200] = {0};
+    int64_t out[201];
+    for (int round = 0; round < 200; round++) {
+        const uint32_t n = below(ARRAY_LEN(stored) + 1);
+        const uint64_t base = prng_u64(&random_of);
+        const bool nullable = below(2) == 0;
+        for (uint32_t i = 0; i < n; i++)
+            stored[i] = below(3) == 0 ? 0 : (uint32_t)prng_u64(&random_of);
+        out[n] = 77;
+        kernels()->numbers(stored, n, base, nullable, INT64_MIN, out);
+        for (uint32_t i = 0; i < n; i++)
+            CHECK(out[i] == (nullable && stored[i] == 0 ? INT64_MIN : (int64_t)(base + stored[i])));
+        CHECK(out[n] == 77);
+    }
+}
+
+TEST(stored_numbers_get_their_base_and_the_missing_ones_are_missing)
+{
+    random_of = prng_of(6);
+    kit_each_kernel(widening);
+}
+
 TEST(bits_that_two_sets_share_are_counted)
 {
     random_of = prng_of(4);

@@ -4,9 +4,6 @@
  */
 #include "engine/merge_inside.h"
 
-#include "engine/bits.h"
-#include "engine/kernels.h"
-
 #include <stdlib.h>
 
 enum {
@@ -411,8 +408,9 @@ static Cell *cells_for(Arena *arena, uint32_t n)
 static Err begin_part(Merge *m, InPart *in, uint32_t block)
 {
     const PartHead *h = in->part->head;
-    uint32_t total = 0;
     in->left = part_sequence_rows(in->part, block, &in->sequence_cursor, &in->first);
+    if (in->left > 0 && !part_check_sequence(in->part, in->sequence_cursor))
+        return merge_damaged(m, in->part);
     in->moved = moved_block(m->moved, block, in->part->generation);
     in->from = in->to = 0;
     in->last_key = 0;
@@ -420,9 +418,6 @@ static Err begin_part(Merge *m, InPart *in, uint32_t block)
         InList *list = &in->lists[l];
         list->rows = part_list_rows(in->part, &in->part->lists[l], block, &list->cursor);
         list->next = 0;
-        if (list->rows.count > in->left - total)
-            return merge_damaged(m, in->part);
-        total += list->rows.count;
         if (list->rows.count == 0)
             continue;
         list->keys = (uint32_t *)arena_alloc(m->block, list->rows.count + KERNEL_SLACK, 4);
@@ -465,30 +460,21 @@ static bool is_dead(const InPart *in, const Cell *cell)
 /* The next rows of the sequence, list by list and then in its order; those that are alive. */
 static Err fill_window(Merge *m, InPart *in)
 {
-    const PartHead *h = in->part->head;
     const uint32_t n = in->left < m->window_cells ? in->left : m->window_cells;
-    const int width = (int)h->sequence_width;
     uint8_t *codes = (uint8_t *)arena_bytes(m->round, (size_t)n + KERNEL_SLACK);
     Cell *by_list = cells_for(m->round, n);
     uint32_t count[PART_LISTS_MAX + 1] = {0}, next[PART_LISTS_MAX + 1], total = 0;
-    const uint64_t at = h->sequence_at + (uint64_t)in->first * (uint64_t)width / 8;
-    if (!part_touch(in->part, at, bits_bytes(n, width) + 1))
+    if (!part_read_sequence(in->part, in->first, n, codes))
         return merge_damaged(m, in->part);
-    kernels()->unpack8(in->part->data + h->sequence_at, in->first, n, width, codes);
     for (uint32_t i = 0; i < n; i++)
         count[codes[i]]++;
-    for (uint32_t l = 0; l < h->list_count; l++) {
-        InList *list = &in->lists[l];
+    for (uint32_t l = 0; l < in->part->head->list_count; l++) {
         next[l] = total;
-        if (count[l] > list->rows.count - list->next)
-            return merge_damaged(m, in->part);
         if (count[l] > 0)
             TRY(read_cells(m, in, l, count[l], by_list + total));
-        list->next += count[l];
+        in->lists[l].next += count[l];
         total += count[l];
     }
-    if (total != n)
-        return merge_damaged(m, in->part);
     in->from = in->to = 0;
     for (uint32_t i = 0; i < n; i++) {
         const Cell cell = by_list[next[codes[i]]++];

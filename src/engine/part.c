@@ -223,6 +223,8 @@ static Err check_part(Ctx *ctx, Part *p)
         return damaged(ctx, "sizes");
     const uint64_t end = p->head->pieces_at + p->head->piece_count * sizeof(uint32_t);
     const Str tables = str_slice(p->bytes, p->head->tables_at, end);
+    if (p->is_mapped)
+        file_will_read(p->bytes, p->head->tables_at, tables.len);
     if (crc32c_add(0, tables) != p->head->tables_crc)
         return damaged(ctx, "tables");
     find_tables(p);

@@ -173,6 +173,31 @@ TEST(a_dictionary_gives_texts_of_every_length_back_also_looked_up_many_at_once)
     dict_free(d);
 }
 
+TEST(a_dictionary_finds_no_forgotten_text_however_it_grows_and_recalled_ones_again)
+{
+    enum { TEXTS = 3000, ALL = 40000, RECALLED = 5 };
+    Arena *arena = arena_new(1 << 16);
+    Dict *d = dict_new(ALL + TEXTS, UINT64_MAX);
+    for (uint32_t i = 1; i <= TEXTS; i++) {
+        CHECK(dict_add(d, arena_printf(arena, "text %u", i)) == i);
+        if (i % 3 == 0)
+            dict_forget(d, i);
+    }
+    for (uint32_t i = RECALLED; i < TEXTS; i += 2 * RECALLED) /* every third of them has one */
+        if (i % 3 == 0)
+            dict_recall(d, i, arena_printf(arena, "again %u", i));
+    for (uint32_t i = TEXTS + 1; i <= ALL; i++)
+        CHECK(dict_add(d, arena_printf(arena, "text %u", i)) == i);
+    for (uint32_t i = 1; i <= ALL; i++) {
+        const bool forgotten = i <= TEXTS && i % 3 == 0;
+        const bool recalled = forgotten && i % (2 * RECALLED) == RECALLED && i < TEXTS;
+        EXPECT_I64(dict_find(d, arena_printf(arena, "text %u", i)), forgotten ? 0 : i);
+        EXPECT_I64(dict_find(d, arena_printf(arena, "again %u", i)), recalled ? i : 0);
+    }
+    dict_free(d);
+    arena_free(arena);
+}
+
 TEST(a_dictionary_takes_no_text_beyond_its_bytes_and_still_finds_the_others)
 {
     Dict *d = dict_new(100, 2 * DICT_TEXT_COST + 10);

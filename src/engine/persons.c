@@ -233,12 +233,23 @@ static uint32_t reach(Persons *p, uint32_t first)
     return end;
 }
 
+/* By their numbers: the first one's is the person's, and in that order they join. */
+static void sort_members(Persons *p, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = from + 1; i < to; i++) {
+        const uint32_t member = p->members[i];
+        uint32_t at = i;
+        for (; at > from && p->nodes[p->members[at - 1]].actor > p->nodes[member].actor; at--)
+            p->members[at] = p->members[at - 1];
+        p->members[at] = member;
+    }
+}
+
 /* members[from, to) are one person. */
 static void make_person(Persons *p, uint32_t from, uint32_t to)
 {
-    uint32_t person = UINT32_MAX;
-    for (uint32_t i = from; i < to; i++)
-        person = p->nodes[p->members[i]].actor < person ? p->nodes[p->members[i]].actor : person;
+    sort_members(p, from, to);
+    const uint32_t person = p->nodes[p->members[from]].actor;
     for (uint32_t i = from; i < to; i++) {
         Node *n = &p->nodes[p->members[i]];
         n->next = p->members[i + 1 < to ? i + 1 : from];

@@ -7,7 +7,7 @@
  * engine/moved.h goes on with it.
  *
  * A row stands under a person and says as whom it was recorded by an ordinal: 0 = that number itself, else one of
- * the actors that ever belonged to it, in the order in which they joined.
+ * the actors that ever belonged to it, in the order in which they joined; those that one change brings, by number.
  *
  * Owns: its memory until persons_free(): 4 bytes per actor number up to the largest one with a link; 40 per actor that
  * was ever in a link or erased; 16 per link, 4 per actor that ever joined a person, 12 per change that is not saved yet,

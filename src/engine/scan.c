@@ -31,25 +31,26 @@ static bool select_overlaps(const ScanSelect *s, const PartHead *h)
 
 bool scan_select_has(const ScanSelect *s, const Part *part, uint32_t list)
 {
-    return select_overlaps(s, part->head) && scan_has(s, part->lists[list].event);
+    return select_overlaps(s, part->head) && scan_has(s, part->lists[list].event) &&
+           filter_verdict(s->filter, part, &part->lists[list]) != FILTER_OF_NONE;
 }
 
-static bool select_is_sure(const ScanSelect *s, const PartHead *h, uint32_t event)
+static bool select_is_sure(const ScanSelect *s, const Part *part, const PartList *list)
 {
-    return s->filter == NULL && s->from_ms <= h->min_ms && s->to_ms > h->max_ms &&
-           (event != PART_REST || s->events == NULL);
+    return s->from_ms <= part->head->min_ms && s->to_ms > part->head->max_ms &&
+           (list->event != PART_REST || s->events == NULL) &&
+           filter_verdict(s->filter, part, list) == FILTER_OF_ALL;
 }
 
 static Wanted want_list(const ScanAsk *ask, const Part *part, uint32_t list)
 {
-    const uint32_t event = part->lists[list].event;
     Wanted w = {.list = list};
     for (uint32_t i = 0; i < ask->select_count; i++) {
         const ScanSelect *s = &ask->selects[i];
         if (!scan_select_has(s, part, list))
             continue;
         w.selects |= 1U << i;
-        w.sure |= select_is_sure(s, part->head, event) ? 1U << i : 0;
+        w.sure |= select_is_sure(s, part, &part->lists[list]) ? 1U << i : 0;
     }
     return w;
 }

@@ -263,6 +263,57 @@ TEST(a_person_with_very_many_events_in_overlapping_parts_comes_in_order)
     kit_close(&k);
 }
 
+/* ---- what the ends of columns tell ---------------------------------------------------------------- */
+
+/* How many rows of a list fulfil it. */
+static uint32_t count_rows(const Filter *f, Part *part, const PartList *list)
+{
+    FilterScratch scratch = {0};
+    uint32_t count = 0, cursor = 0;
+    for (uint32_t i = 0; i < list->dir_count; i++) {
+        const uint32_t block = part->dir[list->first_dir + i].block;
+        const PartRows rows = part_list_rows(part, list, block, &cursor);
+        uint32_t *keys = malloc((rows.count + KERNEL_SLACK) * sizeof *keys);
+        uint8_t *mask = malloc(rows.count + KERNEL_SLACK);
+        CHECK(keys != NULL && mask != NULL && part_read_keys(part, &rows, keys));
+        const FilterRows at = {part, list, rows.first, rows.count, block, keys};
+        CHECK(filter_rows(f, &at, &scratch, mask));
+        for (uint32_t row = 0; row < rows.count; row++)
+            count += mask[row];
+        free(keys);
+        free(mask);
+    }
+    filter_scratch_free(&scratch);
+    return count;
+}
+
+static void judge(Kit *k, const Filter *f, uint32_t told[])
+{
+    for (uint32_t p = 0; p < k->view.part_count; p++)
+        for (uint32_t l = 0; l < k->view.parts[p]->head->list_count; l++) {
+            const PartList *list = &k->view.parts[p]->lists[l];
+            const FilterVerdict verdict = filter_verdict(f, k->view.parts[p], list);
+            const uint32_t count = count_rows(f, k->view.parts[p], list);
+            told[verdict]++;
+            CHECK(verdict != FILTER_OF_NONE || count == 0);
+            CHECK(verdict != FILTER_OF_ALL || count == list->rows);
+        }
+}
+
+TEST(what_a_filter_is_said_to_take_of_a_list_without_a_look_is_what_it_takes)
+{
+    const KitShape shape = {.rows = 300, .persons = 40, .events = 12, .weeks = 2};
+    uint32_t told[3] = {0};
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        Kit k;
+        kit_open(&k, seed, &shape, 2);
+        for (int i = 0; i < 100; i++)
+            judge(&k, kit_filter(&k, 3), told);
+        kit_close(&k);
+    }
+    CHECK(told[FILTER_OF_NONE] > 1000 && told[FILTER_OF_SOME] > 1000 && told[FILTER_OF_ALL] > 1000);
+}
+
 /* ---- parts without rows --------------------------------------------------------------------------- */
 
 static Err to_heap(Ctx *ctx, Str bytes, void *arg)

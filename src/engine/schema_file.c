@@ -288,19 +288,43 @@ static void keep_again(Loading *l, Again again)
     l->again[l->again_count++] = again;
 }
 
-static bool load_actor(Loading *l, Str *from)
+static bool take_actor(const Dict *actors, Str *from, ActorKey *out)
 {
-    Str key;
+    if (!take_text(from, &out->key) || (out->key.len > 0 && str_index(out->key, '\0', 0) <= 0))
+        return false;
+    out->hash = dict_hash(actors, out->key);
+    dict_near(actors, out->hash, DICT_SLOT);
+    return true;
+}
+
+static bool add_actor(Loading *l, const ActorKey *actor)
+{
     Dict *actors = l->schema->actors;
     const uint32_t before = dict_count(actors);
-    if (!take_text(from, &key) || (key.len > 0 && str_index(key, '\0', 0) <= 0))
-        return false;
-    const uint32_t old = key.len == 0 ? 0 : dict_find(actors, key);
-    if (key.len > 0 && old == 0)
-        return dict_add(actors, key) == before + 1;
-    if (old > 0)
-        keep_again(l, (Again){old, before + 1, key});
+    if (actor->key.len > 0) {
+        const uint32_t number = dict_add_hashed(actors, actor->key, actor->hash);
+        if (number == 0 || number > before)
+            return number > before;
+        keep_again(l, (Again){number, before + 1, actor->key});
+    }
     return dict_add_forgotten(actors) == before + 1;
+}
+
+/* Actors behind each other are looked up together, so that their cache misses overlap. */
+static bool load_actors(Loading *l, Str *from)
+{
+    enum { AT_ONCE = 64 };
+    ActorKey actors[AT_ONCE];
+    uint32_t count = 0;
+    do {
+        *from = str_slice(*from, 1, from->len);
+        if (!take_actor(l->schema->actors, from, &actors[count++]))
+            return false;
+    } while (count < AT_ONCE && from->len > 0 && from->ptr[0] == 'A');
+    for (uint32_t i = 0; i < count; i++)
+        if (!add_actor(l, &actors[i]))
+            return false;
+    return true;
 }
 
 /* A still later one came behind an erasure of this one that was not saved: the log says it again. */
@@ -346,6 +370,8 @@ static bool load_entry(Loading *l, Str *from)
 {
     Schema *s = l->schema;
     const char kind = from->ptr[0];
+    if (kind == 'A')
+        return load_actors(l, from);
     *from = str_slice(*from, 1, from->len);
     switch (kind) {
     case PERSONS_LINK:
@@ -364,8 +390,6 @@ static bool load_entry(Loading *l, Str *from)
         return load_forgotten(s, from);
     case 'C':
         return load_pair(s, from);
-    case 'A':
-        return load_actor(l, from);
     default:
         return false;
     }

@@ -31,6 +31,7 @@ typedef struct Person {
 
 /* One leaf on its way. */
 typedef struct LeafRun {
+    const ScanView *view;
     const Segment *leaf;
     SegmentWorker *workers;
     uint32_t person_count;
@@ -283,19 +284,23 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
 static void take_totals(uint32_t worker, uint32_t piece, void *arg)
 {
     const LeafRun *run = arg;
-    if (run->of_none)
-        fill_piece(run->bits, piece, run->person_count);
-    const SegmentTotals *totals = segment_totals(run->workers[worker].totals, piece);
-    for (uint32_t i = 0; i < totals->person_count; i++) {
-        const uint32_t person = totals->persons[i];
-        put_bit(run->bits, piece * SCAN_PIECE_PERSONS + person, totals->holds[i] != 0);
-    }
+    SegmentTotals *t = run->workers[worker].totals;
+    const uint32_t from = 1 + piece * SEGMENT_TOTALS_BLOCKS; /* nobody's block is the first */
+    const uint32_t left = scan_pieces(run->view) - from;
+    const uint32_t to = from + (left < SEGMENT_TOTALS_BLOCKS ? left : SEGMENT_TOTALS_BLOCKS);
+    uint64_t *const bits = run->bits + (size_t)from * PEOPLE_PIECE_WORDS;
+    segment_totals(t, from, to);
+    for (uint32_t block = from; run->of_none && block < to; block++)
+        fill_piece(run->bits, block, run->person_count);
+    for (uint32_t i = 0; i < (to - from) * PEOPLE_PIECE_WORDS; i++)
+        bits[i] = (bits[i] & ~t->seen[i]) | t->holds[i];
 }
 
-static void open_worker(SegmentWorker *w, const ScanView *view, const Segment *leaf, bool by_totals)
+static void open_worker(SegmentWorker *w, const ScanView *view, const Segment *leaf,
+                        const SegmentAdding *totals)
 {
-    if (by_totals)
-        w->totals = segment_totals_new(view, leaf);
+    if (totals != NULL)
+        w->totals = segment_totals_new(view, totals);
     else
         w->scanner = scanner_new(view, &(ScanAsk){.selects = leaf->selects,
                                                   .select_count = leaf->select_count,
@@ -314,15 +319,30 @@ static bool close_worker(SegmentWorker *w)
     return damaged;
 }
 
+static Err add_up(Ctx *ctx, const Query *q, LeafRun *run)
+{
+    const uint32_t pieces = scan_pieces(q->view), blocks = pieces > 0 ? pieces - 1 : 0;
+    const CrewJob job = {.pieces = (blocks + SEGMENT_TOTALS_BLOCKS - 1) / SEGMENT_TOTALS_BLOCKS,
+                         .grain = 1,
+                         .piece = take_totals,
+                         .arg = run,
+                         .until_us = q->until_us,
+                         .stop = q->stop};
+    return crew_run(ctx, q->crew, &job);
+}
+
 /* *over: it has to be run once more, without totals. */
 static Err run_pass(Ctx *ctx, const Query *q, LeafRun *run, bool by_totals, bool *over)
 {
     const uint32_t size = crew_size(q->crew);
+    const SegmentAdding adding =
+        by_totals ? segment_adding(ctx->arena, q->view, run->leaf) : (SegmentAdding){0};
     bool damaged = false;
     *over = false;
     for (uint32_t i = 0; i < size; i++)
-        open_worker(&run->workers[i], q->view, run->leaf, by_totals);
-    const Err err = query_pieces(ctx, q, QUERY_PERSONS, by_totals ? take_totals : take_piece, run);
+        open_worker(&run->workers[i], q->view, run->leaf, by_totals ? &adding : NULL);
+    const Err err =
+        by_totals ? add_up(ctx, q, run) : query_pieces(ctx, q, QUERY_PERSONS, take_piece, run);
     for (uint32_t i = 0; i < size; i++) {
         *over |= by_totals && run->workers[i].totals->is_over;
         damaged |= close_worker(&run->workers[i]);
@@ -343,7 +363,8 @@ static Err run_leaf(Ctx *ctx, const Query *q, const Segment *leaf, size_t words,
                          .prop_count = leaf->prop_count};
     TRY(ahead_of_scan(ctx, q, &ask, leaf->kind != SEGMENT_TESTS));
     const Person none = {0};
-    LeafRun run = {.leaf = leaf, .person_count = q->view->person_count, .bits = bits};
+    LeafRun run = {
+        .view = q->view, .leaf = leaf, .person_count = q->view->person_count, .bits = bits};
     run.of_none = leaf_holds(NULL, &none, leaf);
     run.workers = calloc(crew_size(q->crew), sizeof *run.workers);
     CHECK(run.workers != NULL);
@@ -386,6 +407,14 @@ static void join(SegmentKind kind, size_t words, const uint64_t *from, uint64_t 
             into[i] &= ~from[i];
 }
 
+static bool any(const Run *r, const uint64_t *bits)
+{
+    uint64_t all = 0;
+    for (size_t i = 0; i < r->words; i++)
+        all |= bits[i];
+    return all != 0;
+}
+
 static uint64_t *spare_at(Run *r, uint32_t depth)
 {
     if (r->spare[depth] == NULL)
@@ -407,7 +436,7 @@ static Err evaluate(Run *r, const Segment *s, uint32_t depth, uint64_t *bits)
     }
     if (s->kind != SEGMENT_OR)
         everybody(r, bits);
-    for (uint32_t i = 0; i < s->arg_count; i++) {
+    for (uint32_t i = 0; i < s->arg_count && (s->kind == SEGMENT_OR || any(r, bits)); i++) {
         uint64_t *const other = spare_at(r, depth);
         TRY(evaluate(r, s->args[i], depth + 1, other));
         join(s->kind, r->words, other, bits);

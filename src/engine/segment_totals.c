@@ -3,8 +3,6 @@
  */
 #include "engine/segment_totals.h"
 
-#include "engine/kernels.h"
-
 #include <stdlib.h>
 
 static const int64_t ONE = INT64_C(1000000000000000000);
@@ -68,19 +66,71 @@ bool segment_has_totals(const Segment *leaf)
     return all;
 }
 
-SegmentTotals *segment_totals_new(const ScanView *view, const Segment *leaf)
+SegmentAdding segment_adding(Arena *arena, const ScanView *view, const Segment *leaf)
 {
+    const ScanSelect *select = &leaf->selects[0];
+    int64_t *bounds = ARENA_ARRAY(arena, int64_t, 2);
+    BucketPlaces *places = ARENA_ARRAY(arena, BucketPlaces, (size_t)view->part_count + 1);
+    bool *keys = ARENA_ARRAY(arena, bool, (size_t)view->part_count + 1);
+    bounds[0] = select->from_ms;
+    bounds[1] = select->to_ms;
+    for (uint32_t i = 0; i < view->part_count; i++) {
+        places[i] = bucket_places(arena, bounds, 1, view->parts[i]->head);
+        keys[i] = true;
+    }
+    return (SegmentAdding){leaf, places, keys};
+}
+
+/* What was said of persons is looked up by person. */
+static bool asks_of_changes(const Segment *leaf)
+{
+    bool asks = false;
+    for (uint32_t i = 0; i < leaf->prop_count; i++)
+        asks |= leaf->props[i].changes != NULL;
+    return asks;
+}
+
+static bool adds_up(const SegmentTest *t)
+{
+    return t->measure == SEGMENT_SUM || t->measure == SEGMENT_AVG;
+}
+
+/* Over each strip: one per test with values, and the first that adds up counts, too; else one that only counts. */
+static void plan_passes(SegmentTotals *t)
+{
+    t->counting = SEGMENT_TOTALS_MAX;
+    for (uint32_t i = 0; i < t->leaf->test_count; i++) {
+        const SegmentTest *test = &t->leaf->tests[i];
+        if (t->of[i] == NULL || test->column == SEGMENT_ABSENT)
+            continue;
+        if (t->counting == SEGMENT_TOTALS_MAX && adds_up(test))
+            t->counting = i;
+        t->passes[t->pass_count++] = i;
+    }
+    if (t->counting == SEGMENT_TOTALS_MAX)
+        t->passes[t->pass_count++] = SEGMENT_TOTALS_MAX;
+}
+
+SegmentTotals *segment_totals_new(const ScanView *view, const SegmentAdding *of)
+{
+    const Segment *leaf = of->leaf;
     SegmentTotals *t = calloc(1, sizeof *t);
     CHECK(t != NULL);
     t->leaf = leaf;
-    t->scanner =
-        scanner_new(view, &(ScanAsk){.selects = leaf->selects, .select_count = leaf->select_count});
+    t->strips = strips_new(
+        view,
+        &(StripAsk){.select = leaf->selects, .keys = of->keys, .by_block = asks_of_changes(leaf)});
+    strip_times_open(&t->times, of->places, 1);
+    t->values = strip_room(sizeof *t->values);
+    t->picked = strip_room(sizeof *t->picked);
+    t->persons = strip_room(sizeof *t->persons);
     for (uint32_t i = 0; i < leaf->test_count; i++) {
         if (leaf->tests[i].measure == SEGMENT_COUNT)
             continue;
         t->of[i] = calloc(1, sizeof *t->of[i]);
         CHECK(t->of[i] != NULL);
     }
+    plan_passes(t);
     return t;
 }
 
@@ -88,9 +138,12 @@ void segment_totals_free(SegmentTotals *t)
 {
     if (t == NULL)
         return;
-    scanner_free(t->scanner);
+    strips_free(t->strips);
+    strip_times_close(&t->times);
     filter_scratch_free(&t->scratch);
     free(t->values);
+    free(t->picked);
+    free(t->persons);
     for (uint32_t i = 0; i < SEGMENT_TOTALS_MAX; i++)
         free(t->of[i]);
     free(t);
@@ -98,36 +151,28 @@ void segment_totals_free(SegmentTotals *t)
 
 bool segment_totals_damaged(const SegmentTotals *t)
 {
-    return t->damaged || scanner_damaged(t->scanner) > 0;
+    return t->damaged || strips_damaged(t->strips) > 0;
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------------ */
 
-/* Without a branch: who has the first row becomes one who was seen. */
-static inline __attribute__((always_inline)) void count_keys(SegmentTotals *t,
-                                                             const uint32_t *restrict keys,
-                                                             const uint8_t *restrict mask,
-                                                             uint32_t n)
+/* Rows that match, one behind the other: whose = first + keys[i] >> shift. */
+typedef struct Matching {
+    const uint32_t *keys;
+    int shift;
+    uint32_t first, count;
+    const int64_t *values; /* of the test under way */
+} Matching;
+
+static inline uint32_t person_of(const Matching *m, uint32_t i)
 {
-    uint16_t *restrict const persons = t->persons;
-    uint32_t *restrict const rows = t->rows;
-    uint32_t seen = t->person_count;
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t person = keys[i] >> PART_SECOND_BITS, before = rows[person];
-        const uint32_t in = mask == NULL || mask[i] != 0;
-        persons[seen] = (uint16_t)person;
-        seen += in & (before == 0);
-        rows[person] = before + in;
-    }
-    t->person_count = seen;
+    return m->first + (m->keys[i] >> m->shift);
 }
 
-static void count_rows(SegmentTotals *t, const ScanLoose *rows)
+static void count_rows(SegmentTotals *t, const Matching *m)
 {
-    if (rows->mask == NULL)
-        count_keys(t, rows->keys, NULL, rows->count);
-    else
-        count_keys(t, rows->keys, rows->mask, rows->count);
+    for (uint32_t i = 0; i < m->count; i++)
+        t->rows[person_of(m, i)]++;
 }
 
 static bool is_beyond(SegmentMeasure measure, int64_t value, int64_t than)
@@ -135,107 +180,139 @@ static bool is_beyond(SegmentMeasure measure, int64_t value, int64_t than)
     return measure == SEGMENT_MIN ? value < than : value > than;
 }
 
-static void keep_extremes(SegmentTotal *total, SegmentMeasure measure, const ScanLoose *rows,
-                          const int64_t *values)
+static void keep_extremes(SegmentTotal *total, SegmentMeasure measure, const Matching *m)
 {
-    for (uint32_t i = 0; i < rows->count; i++) {
-        const uint32_t person = rows->keys[i] >> PART_SECOND_BITS;
-        int64_t *const to = &total->values[person];
-        if ((rows->mask != NULL && rows->mask[i] == 0) || values[i] == SCAN_MISSING)
-            continue;
-        if (total->known[person]++ == 0 || is_beyond(measure, values[i], *to))
-            *to = values[i];
+    for (uint32_t i = 0; i < m->count; i++) {
+        const int64_t value = m->values[i];
+        const uint32_t person = person_of(m, i);
+        if (value != SCAN_MISSING &&
+            (total->known[person]++ == 0 || is_beyond(measure, value, total->values[person])))
+            total->values[person] = value;
     }
 }
 
-static inline bool is_in(const uint8_t *mask, const int64_t *values, uint32_t row)
+/* A person's rows lie beside each other, so each addition waits for the one before: two totals are not slower than one.
+ * False: a sum is too large. */
+static bool count_and_add(SegmentTotals *t, SegmentTotal *total, const Matching *m, bool count)
 {
-    return (mask == NULL || mask[row] != 0) & (values[row] != SCAN_MISSING);
-}
-
-static inline __attribute__((always_inline)) bool add_up(int64_t *restrict sums,
-                                                         const uint32_t *restrict keys,
-                                                         const uint8_t *restrict mask,
-                                                         const int64_t *restrict values, uint32_t n)
-{
+    uint32_t *const rows = t->rows;
+    int64_t *const sums = total->values;
     bool over = false;
-    for (uint32_t i = 0; i < n; i++) {
-        int64_t *const to = &sums[keys[i] >> PART_SECOND_BITS];
-        over |= __builtin_add_overflow(*to, is_in(mask, values, i) ? values[i] : 0, to);
+    for (uint32_t i = 0; i < m->count; i++) {
+        const uint32_t person = person_of(m, i);
+        const int64_t value = m->values[i];
+        rows[person] += count;
+        over |=
+            __builtin_add_overflow(sums[person], value == SCAN_MISSING ? 0 : value, &sums[person]);
     }
     return !over;
 }
 
-/* False: a sum is too large. */
-static bool add_values(SegmentTotal *total, const ScanLoose *rows, const int64_t *values)
+static void count_values(SegmentTotal *total, const Matching *m)
 {
-    if (rows->mask == NULL)
-        return add_up(total->values, rows->keys, NULL, values, rows->count);
-    return add_up(total->values, rows->keys, rows->mask, values, rows->count);
+    for (uint32_t i = 0; i < m->count; i++)
+        total->known[person_of(m, i)] += m->values[i] != SCAN_MISSING;
 }
 
-static void count_values(SegmentTotal *total, const ScanLoose *rows, const int64_t *values)
-{
-    for (uint32_t i = 0; i < rows->count; i++)
-        total->known[rows->keys[i] >> PART_SECOND_BITS] += is_in(rows->mask, values, i);
-}
-
-static void take_values(SegmentTotals *t, uint32_t test, const ScanLoose *rows,
-                        const int64_t *values)
+static void take_values(SegmentTotals *t, uint32_t test, const Matching *m)
 {
     const SegmentMeasure measure = t->leaf->tests[test].measure;
     if (measure == SEGMENT_MIN || measure == SEGMENT_MAX) {
-        keep_extremes(t->of[test], measure, rows, values);
+        keep_extremes(t->of[test], measure, m);
         return;
     }
-    t->is_over |= !add_values(t->of[test], rows, values);
+    t->is_over |= !count_and_add(t, t->of[test], m, test == t->counting);
     if (measure == SEGMENT_AVG)
-        count_values(t->of[test], rows, values);
+        count_values(t->of[test], m);
 }
 
-static int64_t *room_for(SegmentTotals *t, uint32_t rows)
+/* What is done with the rows that match; `test` SEGMENT_TOTALS_MAX: they are counted. */
+static void take_rows(SegmentTotals *t, uint32_t test, const Matching *m)
 {
-    if (rows > t->value_cap) {
-        free(t->values);
-        t->value_cap = rows + rows / 2;
-        t->values = malloc(((size_t)t->value_cap + KERNEL_SLACK) * sizeof *t->values);
-        CHECK(t->values != NULL);
-    }
-    return t->values;
+    if (test == SEGMENT_TOTALS_MAX)
+        count_rows(t, m);
+    else
+        take_values(t, test, m);
 }
 
-static void take_rows(const ScanLoose *rows, void *arg)
+/* All rows of the strip: as their keys are. */
+static void take_all(SegmentTotals *t, const Strip *strip, uint32_t test)
+{
+    for (uint32_t c = 0; c < strip->cut_count; c++) {
+        const StripCut *cut = &strip->cuts[c];
+        const Matching m = {.keys = strip->at.keys + cut->row,
+                            .shift = PART_SECOND_BITS,
+                            .first = (cut->block - t->block) << PART_BLOCK_BITS,
+                            .count = cut[1].row - cut->row,
+                            .values = t->values + cut->row};
+        take_rows(t, test, &m);
+    }
+}
+
+/* The picked ones: whose they are was found before. */
+static void take_picked(SegmentTotals *t, uint32_t picked, uint32_t test)
+{
+    for (uint32_t i = 0; test < SEGMENT_TOTALS_MAX && i < picked; i++)
+        t->values[i] = t->values[t->picked[i]];
+    take_rows(t, test, &(Matching){.keys = t->persons, .count = picked, .values = t->values});
+}
+
+static uint32_t pick(SegmentTotals *t, const Strip *strip, const uint64_t *set)
+{
+    const uint32_t picked = kernels()->rows_of(set, strip->at.count, t->picked);
+    uint32_t i = 0;
+    for (const StripCut *cut = strip->cuts; i < picked; cut++) {
+        const uint32_t first = (cut->block - t->block) << PART_BLOCK_BITS, end = cut[1].row;
+        for (; i < picked && t->picked[i] < end; i++)
+            t->persons[i] = first + (strip->at.keys[t->picked[i]] >> PART_SECOND_BITS);
+    }
+    return picked;
+}
+
+static bool read_values(SegmentTotals *t, const Strip *strip, uint32_t test)
+{
+    return test == SEGMENT_TOTALS_MAX ||
+           strip_values(strip, strip->at.count, t->leaf->props[t->leaf->tests[test].column],
+                        &t->scratch, t->values);
+}
+
+static void take_strip(const Strip *strip, void *arg)
 {
     SegmentTotals *t = arg;
-    count_rows(t, rows);
-    for (uint32_t i = 0; i < t->leaf->test_count; i++) {
-        const SegmentTest *test = &t->leaf->tests[i];
-        if (t->of[i] == NULL || test->column == SEGMENT_ABSENT)
-            continue;
-        int64_t *const values = room_for(t, rows->count);
-        if (scan_values(rows->at, t->leaf->props[test->column], &t->scratch, values))
-            take_values(t, i, rows, values);
-        else
+    const uint64_t *set = NULL;
+    if (!strip_within(&t->times, strip, &set)) {
+        t->damaged = true;
+        return;
+    }
+    const uint32_t n = set == NULL ? strip->at.count : pick(t, strip, set);
+    t->any = t->any || n > 0;
+    for (uint32_t i = 0; i < t->pass_count && n > 0; i++) {
+        if (!read_values(t, strip, t->passes[i]))
             t->damaged = true;
+        else if (set == NULL)
+            take_all(t, strip, t->passes[i]);
+        else
+            take_picked(t, n, t->passes[i]);
     }
 }
 
-/* What the persons of the piece before had. */
+/* What the persons of the blocks before had. */
 static void forget(SegmentTotals *t)
 {
-    for (uint32_t i = 0; i < t->person_count; i++) {
-        const uint32_t person = t->persons[i];
-        t->rows[person] = 0;
-        for (uint32_t k = 0; k < t->leaf->test_count; k++)
-            if (t->of[k] != NULL) {
-                t->of[k]->values[person] = 0;
-                t->of[k]->known[person] = 0;
-            }
-    }
-    t->person_count = 0;
+    memset(t->rows, 0, sizeof t->rows);
+    for (uint32_t i = 0; i < t->leaf->test_count; i++)
+        if (t->of[i] != NULL)
+            memset(t->of[i], 0, sizeof *t->of[i]);
 }
 
 /* ---- persons --------------------------------------------------------------------------------------------- */
+
+/* Who have from `least` to `most` rows. */
+static void who_has(const SegmentTotals *t, uint32_t persons, uint32_t least, uint32_t most,
+                    uint64_t *out)
+{
+    kernels()->in_range(t->rows, persons, UINT32_MAX, least, most - least, out);
+}
 
 static SegmentMeasured measured(const SegmentTotals *t, uint32_t test, SegmentMeasure measure,
                                 uint32_t person)
@@ -247,47 +324,92 @@ static SegmentMeasured measured(const SegmentTotals *t, uint32_t test, SegmentMe
     return (SegmentMeasured){t->of[test]->values[person], divisor};
 }
 
-static void ask_each(SegmentTotals *t, uint32_t test)
+static void ask_each(SegmentTotals *t, uint32_t test, uint32_t word)
 {
     const SegmentTest *of = &t->leaf->tests[test];
-    for (uint32_t i = 0; i < t->person_count; i++) {
-        const SegmentMeasured m = measured(t, test, of->measure, t->persons[i]);
-        t->holds[i] &= segment_takes(of, &m);
+    for (uint64_t left = t->holds[word]; left != 0; left &= left - 1) {
+        const uint32_t person = word * 64 + (uint32_t)__builtin_ctzll(left);
+        const SegmentMeasured m = measured(t, test, of->measure, person);
+        if (!segment_takes(of, &m))
+            t->holds[word] ^= left & -left;
     }
 }
 
-/* One range of what is never missing and never divided is one of whole units: no branch is needed. */
+/* One range of whole units: [low, high]; none when low > high. */
+typedef struct Span {
+    int64_t low, high;
+} Span;
+
+static Span span_of(const SegmentRange *r)
+{
+    const SegmentWide from = r->from.whole + (r->from.part > 0 || r->without_from);
+    const SegmentWide to = r->to.whole - (r->to.part == 0 && r->without_to);
+    if (from > INT64_MAX || to < INT64_MIN)
+        return (Span){1, 0};
+    return (Span){from < INT64_MIN ? INT64_MIN : (int64_t)from,
+                  to > INT64_MAX ? INT64_MAX : (int64_t)to};
+}
+
+static void ask_sums(SegmentTotals *t, uint32_t test, uint32_t word, Span span)
+{
+    const int64_t *const sums = t->of[test]->values + (size_t)word * 64;
+    const bool negated = t->leaf->tests[test].negated;
+    uint64_t out = 0;
+    for (uint64_t left = t->holds[word]; left != 0; left &= left - 1) {
+        const uint32_t i = (uint32_t)__builtin_ctzll(left);
+        const bool in = (sums[i] >= span.low) & (sums[i] <= span.high);
+        out |= (uint64_t)(in != negated) << i;
+    }
+    t->holds[word] = out;
+}
+
+static void ask_rows(SegmentTotals *t, uint32_t words, bool negated, Span span)
+{
+    const uint32_t low = span.low < 0 ? 0 : span.low > UINT32_MAX ? UINT32_MAX : (uint32_t)span.low;
+    const uint32_t high = span.high > UINT32_MAX ? UINT32_MAX : (uint32_t)span.high;
+    const uint64_t flip = negated ? UINT64_MAX : 0;
+    const bool none = span.low > span.high || span.high < 0 || span.low > UINT32_MAX;
+    who_has(t, words * 64, low, high, t->asked);
+    for (uint32_t i = 0; i < words; i++)
+        t->holds[i] &= (none ? 0 : t->asked[i]) ^ flip;
+}
+
+/* One range of what is never missing and never divided is one of whole units. */
 static bool is_plain(const SegmentTest *t)
 {
     return t->range_count == 1 && (t->measure == SEGMENT_COUNT || t->measure == SEGMENT_SUM);
 }
 
-static void ask_plainly(SegmentTotals *t, uint32_t test)
+static void ask(SegmentTotals *t, uint32_t test, uint32_t words)
 {
     const SegmentTest *of = &t->leaf->tests[test];
-    const SegmentRange *r = &of->ranges[0];
-    const SegmentWide from = r->from.whole + (r->from.part > 0 || r->without_from);
-    const SegmentWide to = r->to.whole - (r->to.part == 0 && r->without_to);
-    const int64_t low = from < INT64_MIN ? INT64_MIN : (int64_t)from;
-    const int64_t high = to > INT64_MAX ? INT64_MAX : (int64_t)to;
-    const int64_t *const sums = t->of[test] == NULL ? NULL : t->of[test]->values;
-    const bool none = from > INT64_MAX || to < INT64_MIN, negated = of->negated;
-    for (uint32_t i = 0; i < t->person_count; i++) {
-        const uint32_t person = t->persons[i];
-        const int64_t value = sums == NULL ? (int64_t)t->rows[person] : sums[person];
-        t->holds[i] &= (uint8_t)(((value >= low) & (value <= high) & !none) != negated);
+    const Span span = is_plain(of) ? span_of(&of->ranges[0]) : (Span){0, 0};
+    if (is_plain(of) && of->measure == SEGMENT_COUNT) {
+        ask_rows(t, words, of->negated, span);
+        return;
     }
+    for (uint32_t word = 0; word < words; word++)
+        if (is_plain(of))
+            ask_sums(t, test, word, span);
+        else
+            ask_each(t, test, word);
 }
 
-const SegmentTotals *segment_totals(SegmentTotals *t, uint32_t piece)
+void segment_totals(SegmentTotals *t, uint32_t from, uint32_t to)
 {
-    forget(t);
-    scanner_loose(t->scanner, piece, take_rows, t);
-    memset(t->holds, 1, t->person_count);
+    const uint32_t persons = (to - from) << PART_BLOCK_BITS, words = persons / 64;
+    t->block = from;
+    if (t->any)
+        forget(t);
+    t->any = false;
+    strips_read(t->strips, from, to, take_strip, t);
+    if (!t->any) {
+        memset(t->seen, 0, words * sizeof *t->seen);
+        memset(t->holds, 0, words * sizeof *t->holds);
+        return;
+    }
+    who_has(t, persons, 1, UINT32_MAX, t->seen);
+    memcpy(t->holds, t->seen, words * sizeof *t->holds);
     for (uint32_t i = 0; i < t->leaf->test_count; i++)
-        if (is_plain(&t->leaf->tests[i]))
-            ask_plainly(t, i);
-        else
-            ask_each(t, i);
-    return t;
+        ask(t, i, words);
 }

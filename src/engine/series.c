@@ -254,12 +254,13 @@ bool series_add_persons(SeriesRows *r, Buckets *buckets, const ScanLoose *rows, 
         return true;
     }
     const uint16_t *bucket = buckets_of(buckets, rows);
-    for (uint32_t i = 0; i < rows->count; i++) {
-        if ((rows->mask != NULL && rows->mask[i] == 0) || bucket[i] == BUCKETS_NONE)
-            continue;
+    for (uint32_t i = 0; i < rows->count;
+         i++) { /* no branch: which rows match is hard to foretell */
+        const bool in = (bucket[i] != BUCKETS_NONE) & (rows->mask == NULL || rows->mask[i] != 0);
         const uint32_t person = rows->keys[i] >> PART_SECOND_BITS;
-        const uint32_t cell = (series == NULL ? 0 : series[i]) * buckets->count + bucket[i];
-        bits[(size_t)cell * WORDS + person / 64] |= UINT64_C(1) << (person & 63);
+        const uint32_t cell =
+            (series == NULL ? 0 : series[i]) * buckets->count + (in ? bucket[i] : 0);
+        bits[(size_t)cell * WORDS + person / 64] |= (uint64_t)in << (person & 63);
     }
     return true;
 }

@@ -16,26 +16,26 @@ static Crew *crew;
 enum { WEEKS = 3, PERSONS = 40, ROWS = 1500, STEP_S = 43200 };
 
 /* Times are half days, a few milliseconds more or less of some names; channels are few, and sometimes none. */
-static void add_random(Kit *k, RowBuffer *b, bool with_ms)
+static void add_random(Kit *k, RowBuffer *b, bool with_ms, uint32_t apart)
 {
     const uint32_t event = 1 + kit_below(k, 4);
     const int64_t week_ms = (int64_t)kit_below(k, WEEKS) * PART_WEEK_MS;
     int64_t at_ms = KIT_ORIGIN_MS + week_ms + (int64_t)kit_below(k, 14) * STEP_S * 1000;
     if (with_ms && event != 1 && week_ms > 0)
         at_ms += kit_below(k, 3);
-    rows_add(b, at_ms, PART_BLOCK_PERSONS + kit_below(k, PERSONS), event);
+    rows_add(b, at_ms, PART_BLOCK_PERSONS + kit_below(k, PERSONS) * apart, event);
     if (kit_below(k, 4) != 0)
         rows_value(b, CHANNEL, PART_CODES, 0, 1 + kit_below(k, 3));
     if (kit_below(k, 4) != 0)
         rows_value(b, WORTH, PART_NUMBERS, 0, (int64_t)kit_below(k, 100) - 20);
 }
 
-/* One part a week, or two that overlap. */
-static void open_random(Kit *k, uint64_t seed)
+/* One part a week, or two that overlap.  `apart`: between the numbers of persons. */
+static void open_random(Kit *k, uint64_t seed, uint32_t apart)
 {
     *k = (Kit){.ctx.arena = arena_new(1 << 20),
                .random = prng_of(seed),
-               .view.person_count = PART_BLOCK_PERSONS + PERSONS};
+               .view.person_count = PART_BLOCK_PERSONS + PERSONS * apart};
     const bool with_ms = seed % 2 == 0;
     const uint32_t slices = seed % 3 == 2 ? 2 : 1;
     k->view.parts = ARENA_ARRAY(k->ctx.arena, Part *, (size_t)slices * WEEKS);
@@ -44,7 +44,7 @@ static void open_random(Kit *k, uint64_t seed)
         Part **made = NULL;
         uint32_t n = 0;
         for (uint32_t i = 0; i < ROWS / slices; i++)
-            add_random(k, &b, with_ms);
+            add_random(k, &b, with_ms, apart);
         CHECK(rows_build(&k->ctx, &b, KIT_ORIGIN_MS, slice + 1, slice + 2, &made, &n) == ERR_OK);
         for (uint32_t week = 0; week < n; week++)
             k->view.parts[(size_t)week * slices + slice] = made[week];
@@ -88,7 +88,7 @@ static void random_funnels(void)
 {
     for (uint64_t seed = 1; seed <= 24; seed++) {
         Kit k;
-        open_random(&k, seed);
+        open_random(&k, seed, 1);
         const Query q = {.view = &k.view, .crew = crew};
         for (int round = 0; round < 30; round++) {
             ScanSelect steps[4];
@@ -144,7 +144,7 @@ static void random_touches(void)
     static const ScanProp worth = {WORTH, 0};
     for (uint64_t seed = 1; seed <= 24; seed++) {
         Kit k;
-        open_random(&k, seed);
+        open_random(&k, seed, 1);
         const Query q = {.view = &k.view, .crew = crew};
         for (int round = 0; round < 20; round++) {
             Touch t = {.conversion = some_name(&k),
@@ -168,6 +168,74 @@ TEST(last_touches_alone_earn_what_they_earn_among_all_of_a_person)
 }
 
 /* ---- segments ----------------------------------------------------------------------------------------- */
+
+/* Who asks for days has whole persons looked at: all have at least none. */
+static void compare_segment(Kit *k, const Query *q, const ScanSelect *of, SegmentTest *tests,
+                            uint32_t count)
+{
+    static const ScanProp worth = {WORTH, 0};
+    static const SegmentRange any = {.to = {.whole = SEGMENT_ENDLESS}};
+    Segment leaf = {.kind = SEGMENT_TESTS,
+                    .selects = of,
+                    .select_count = 1,
+                    .props = &worth,
+                    .prop_count = 1,
+                    .tests = tests,
+                    .test_count = count};
+    SegmentResult got, want;
+    CHECK(query_segment(&k->ctx, q, &leaf, &got) == ERR_OK);
+    tests[count] = (SegmentTest){.measure = SEGMENT_DAYS, .ranges = &any, .range_count = 1};
+    leaf.test_count = count + 1;
+    CHECK(query_segment(&k->ctx, q, &leaf, &want) == ERR_OK);
+    EXPECT_I64((int64_t)got.people.count, (int64_t)want.people.count);
+    for (uint32_t word = 0; word < k->view.person_count / 64; word++)
+        CHECK(got.people.bits[word] == want.people.bits[word]);
+}
+
+static SegmentTest some_test(Kit *k, SegmentRange *range)
+{
+    static const SegmentMeasure measures[] = {SEGMENT_COUNT, SEGMENT_SUM, SEGMENT_AVG, SEGMENT_MIN,
+                                              SEGMENT_MAX};
+    const SegmentMeasure measure = measures[kit_below(k, ARRAY_LEN(measures))];
+    range->from.whole = (int64_t)kit_below(k, measure == SEGMENT_COUNT ? 12 : 60) - 5;
+    range->from.part = kit_below(k, 2) * INT64_C(500000000000000000);
+    range->to.whole = range->from.whole + 1 + kit_below(k, 200);
+    range->without_from = kit_below(k, 2) == 0;
+    range->without_to = kit_below(k, 2) == 0;
+    return (SegmentTest){.measure = measure,
+                         .column = kit_below(k, 8) == 0 ? SEGMENT_ABSENT : 0,
+                         .ranges = range,
+                         .range_count = 1,
+                         .negated = kit_below(k, 3) == 0};
+}
+
+/* Persons of one block, and of more blocks than are added up together. */
+static void random_segments(void)
+{
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        Kit k;
+        open_random(&k, seed, seed % 4 == 0 ? 1 : 997);
+        const Query q = {.view = &k.view, .crew = crew};
+        for (int round = 0; round < 30; round++) {
+            SegmentRange ranges[4] = {0};
+            SegmentTest tests[5];
+            const uint32_t count = 1 + kit_below(&k, 4);
+            for (uint32_t i = 0; i < count; i++)
+                tests[i] = some_test(&k, &ranges[i]);
+            ScanSelect of = some_name(&k);
+            of.from_ms =
+                KIT_ORIGIN_MS + (int64_t)kit_below(&k, 30) * STEP_S * 1000 - kit_below(&k, 3);
+            of.to_ms = of.from_ms + (int64_t)(1 + kit_below(&k, 40)) * STEP_S * 500;
+            compare_segment(&k, &q, &of, tests, count);
+        }
+        kit_close(&k);
+    }
+}
+
+TEST(totals_of_a_segment_take_whom_whole_persons_take_in_however_many_blocks_they_are)
+{
+    kit_each_kernel_and_crew(random_segments, &crew);
+}
 
 static uint64_t count_above(Kit *k, SegmentWide than)
 {
@@ -203,6 +271,41 @@ TEST(a_sum_beyond_64_bits_is_compared_all_the_same)
     EXPECT_I64((int64_t)count_above(&k, sum - 1), 1);
     EXPECT_I64((int64_t)count_above(&k, sum), 0);
     EXPECT_I64((int64_t)count_above(&k, 0), 2);
+    crew_free(crew);
+    rows_free(&b);
+    kit_close(&k);
+}
+
+/* ---- sums --------------------------------------------------------------------------------------------- */
+
+/* Of two channels: what is too much for 64 bits, up and down, and again. */
+TEST(sums_of_a_trend_go_beyond_64_bits)
+{
+    static const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + PART_WEEK_MS};
+    Kit k = {.ctx.arena = arena_new(1 << 16), .view.person_count = PART_BLOCK_PERSONS + 2};
+    RowBuffer b = {0};
+    TrendSum want[2] = {0};
+    for (uint32_t i = 0; i < 90; i++) {
+        const int64_t number = (i % 3 == 0 ? -1 : 1) * (ROWS_NUMBER_MAX - (int64_t)i);
+        rows_add(&b, KIT_ORIGIN_MS + i, PART_BLOCK_PERSONS + i % 2, 1);
+        rows_value(&b, CHANNEL, PART_CODES, 0, i % 9 == 0 ? 2 : 1);
+        rows_value(&b, WORTH, PART_NUMBERS, 0, number);
+        want[i % 9 == 0] += number;
+    }
+    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    crew = crew_new(2);
+    const Trend t = {.select = {.events = NAMES, .event_count = 1},
+                     .measure = TREND_SUM,
+                     .number = {WORTH, 0},
+                     .bounds = bounds,
+                     .bucket_count = 1,
+                     .breakdown = BY_CHANNEL,
+                     .breakdown_count = 1,
+                     .top = 2};
+    TrendResult got;
+    CHECK(query_trend(&k.ctx, &(Query){.view = &k.view, .crew = crew}, &t, &got) == ERR_OK);
+    CHECK(got.count == 2 && want[0] > INT64_MAX && want[1] < INT64_MIN);
+    CHECK(got.series[0].cells[0] == want[0] && got.series[1].cells[0] == want[1]);
     crew_free(crew);
     rows_free(&b);
     kit_close(&k);

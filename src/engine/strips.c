@@ -10,6 +10,7 @@
 typedef struct StripList {
     uint32_t part, list, cursor;
     bool has_dead; /* the part has: rows of persons who were moved since */
+    bool is_sure;  /* all its rows fulfil the select's filter */
 } StripList;
 
 struct Strips {
@@ -32,6 +33,13 @@ struct Strips {
     FilterScratch scratch;
 };
 
+void *strip_room(size_t size)
+{
+    void *fresh = malloc((STRIP_ROWS + KERNEL_SLACK) * size);
+    CHECK(fresh != NULL);
+    return fresh;
+}
+
 static void filter_names(Strips *s)
 {
     const ScanSelect *select = s->ask.select;
@@ -53,7 +61,11 @@ static void add_lists(Strips *s, uint32_t number)
     for (uint32_t list = 0; list < part->head->list_count; list++)
         if (scan_select_has(s->ask.select, part, list))
             s->lists[s->list_count++] =
-                (StripList){.part = number, .list = list, .has_dead = has_dead};
+                (StripList){.part = number,
+                            .list = list,
+                            .has_dead = has_dead,
+                            .is_sure = filter_verdict(s->ask.select->filter, part,
+                                                      &part->lists[list]) == FILTER_OF_ALL};
 }
 
 Strips *strips_new(const ScanView *view, const StripAsk *ask)
@@ -74,8 +86,7 @@ Strips *strips_new(const ScanView *view, const StripAsk *ask)
     s->needs.keys |= ask->by_block;
     s->needs.block |= ask->by_block;
     s->items = ask->items == NULL ? NULL : item_strips_new(ask->items);
-    s->keys = malloc((STRIP_ROWS + KERNEL_SLACK) * sizeof *s->keys);
-    CHECK(s->keys != NULL);
+    s->keys = strip_room(sizeof *s->keys);
     return s;
 }
 
@@ -127,7 +138,7 @@ static ListRead list_read(const Strips *s, const StripList *l)
     const bool names = list->event == PART_REST && s->name_codes != NULL;
     return (ListRead){part,
                       list,
-                      s->ask.select->filter,
+                      l->is_sure ? NULL : s->ask.select->filter,
                       names ? &s->names : NULL,
                       l->has_dead,
                       l->has_dead || s->ask.keys[l->part] || s->needs.keys};

@@ -14,6 +14,9 @@
 
 enum { STRIP_ROWS = 8192 };
 
+/* Room for values of that many bytes, of the rows of a strip, as kernels want it. */
+void *strip_room(size_t size);
+
 /* Rows from this one to the next cut's are of one block. */
 typedef struct StripCut {
     uint32_t row, block;

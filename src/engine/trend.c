@@ -401,10 +401,12 @@ static void open_cells(TrendRun *run)
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
         TrendWorker *w = &run->workers[i];
         w->cells = calloc(cells, sizeof *w->cells);
+        w->narrow = calloc(cells, sizeof *w->narrow);
         w->counts = calloc(cells, sizeof *w->counts);
         w->flags = malloc((flags + 1) * sizeof *w->flags);
         w->seen_bits = calloc(cells * trend_seen_words(run) + 1, sizeof *w->seen_bits);
-        CHECK(w->cells != NULL && w->counts != NULL && w->flags != NULL && w->seen_bits != NULL);
+        CHECK(w->cells != NULL && w->narrow != NULL && w->counts != NULL && w->flags != NULL &&
+              w->seen_bits != NULL);
     }
 }
 

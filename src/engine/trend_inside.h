@@ -6,10 +6,9 @@
  */
 #pragma once
 
-#include "engine/buckets.h"
 #include "engine/cell_sums.h"
 #include "engine/series.h"
-#include "engine/strips.h"
+#include "engine/strip_times.h"
 
 enum { TREND_FLAG_WORDS = PART_BLOCK_PERSONS / 64 };
 
@@ -51,16 +50,16 @@ typedef struct TrendWorker {
     uint32_t block;        /* of the piece, the first */
     bool damaged;
 
+    StripTimes times;
     /* by row of the strip */
-    uint16_t *ranks;
     uint32_t *codes;
     int64_t *values[QUERY_BREAKDOWNS_MAX];
-    int64_t *numbers, *ms;
-    uint64_t set[STRIP_ROWS / 64 + 2];
+    int64_t *numbers;
     /* of the rows that count */
     uint32_t *picked, *cell;
 
     TrendSum *cells;
+    int64_t *narrow;     /* what is to be added to them */
     uint64_t *counts;    /* of cells: events, or the numbers in them */
     uint64_t *flags;     /* of persons: [block of the piece][cell][TREND_FLAG_WORDS] */
     uint64_t *seen_bits; /* of codes: [cell][word] */

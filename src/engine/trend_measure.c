@@ -278,7 +278,8 @@ static void join_workers(const TrendRun *run, uint32_t series, TrendSum *cells, 
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
         const TrendWorker *w = &run->workers[i];
         for (uint32_t b = 0; b < run->t->bucket_count; b++)
-            join_cell(run->t->measure, w->cells[from + b], w->counts[from + b], &cells[b], &of[b]);
+            join_cell(run->t->measure, w->cells[from + b] + w->narrow[from + b],
+                      w->counts[from + b], &cells[b], &of[b]);
     }
     for (uint32_t b = 0; run->t->measure == TREND_EVENTS && b < run->t->bucket_count; b++)
         cells[b] = (TrendSum)of[b];

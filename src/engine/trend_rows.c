@@ -11,128 +11,36 @@
 
 enum { COUNTED_BOUNDS = 48 }; /* with more it is cheaper to look for each row's place */
 
-static void *room(size_t size)
-{
-    void *fresh = malloc((STRIP_ROWS + KERNEL_SLACK) * size);
-    CHECK(fresh != NULL);
-    return fresh;
-}
-
 void trend_open_worker(TrendWorker *w)
 {
-    w->ranks = room(sizeof *w->ranks);
-    w->codes = room(sizeof *w->codes);
-    w->picked = room(sizeof *w->picked);
-    w->cell = room(sizeof *w->cell);
-    w->numbers = room(sizeof *w->numbers);
-    w->ms = room(sizeof *w->ms);
+    strip_times_open(&w->times, w->run->places, w->run->t->bucket_count);
+    w->codes = strip_room(sizeof *w->codes);
+    w->picked = strip_room(sizeof *w->picked);
+    w->cell = strip_room(sizeof *w->cell);
+    w->numbers = strip_room(sizeof *w->numbers);
     for (uint32_t b = 0; b < w->run->t->breakdown_count; b++)
-        w->values[b] = room(sizeof(int64_t));
+        w->values[b] = strip_room(sizeof(int64_t));
 }
 
 void trend_close_worker(TrendWorker *w)
 {
     tally_free(&w->counted);
     series_rows_free(&w->rows);
-    void *const buffers[] = {w->code_counts, w->ranks,     w->codes,     w->picked,   w->cell,
-                             w->numbers,     w->ms,        w->cells,     w->counts,   w->flags,
-                             w->seen_bits,   w->values[0], w->values[1], w->values[2]};
+    void *const buffers[] = {w->code_counts, w->codes,     w->picked,   w->cell,  w->numbers,
+                             w->cells,       w->narrow,    w->counts,   w->flags, w->seen_bits,
+                             w->values[0],   w->values[1], w->values[2]};
     _Static_assert(QUERY_BREAKDOWNS_MAX == 3, "all are freed");
     for (size_t i = 0; i < ARRAY_LEN(buffers); i++)
         free(buffers[i]);
     cell_sums_free(&w->seen);
     cell_sums_free(&w->persons);
     filter_scratch_free(&w->scratch);
+    strip_times_close(&w->times);
 }
 
 static const BucketPlaces *places_of(const TrendWorker *w, const Strip *strip)
 {
-    return &w->run->places[strip->part];
-}
-
-/* ---- time ---------------------------------------------------------------------------------------- */
-
-/* Milliseconds of the rows where they matter, else NULL.  False: damaged. */
-static bool read_ms(TrendWorker *w, const Strip *strip, const int64_t **out)
-{
-    const ScanProp of_event = {PROP_MS, 0, false};
-    const PartColumn *c = strip_column(strip, of_event);
-    *out = NULL;
-    if (places_of(w, strip)->in_seconds || c == NULL || (c->width == 0 && c->base == 0))
-        return true;
-    *out = w->ms;
-    return strip_values(strip, strip->at.count, of_event, &w->scratch, w->ms);
-}
-
-/* How many bounds are at or below each row.  False: damaged. */
-static bool find_ranks(TrendWorker *w, const Strip *strip)
-{
-    const BucketPlaces *p = places_of(w, strip);
-    const int64_t *ms = NULL;
-    if (p->first == p->last) {
-        memset(w->ranks, 0, strip->at.count * sizeof *w->ranks);
-        return true;
-    }
-    if (!read_ms(w, strip, &ms))
-        return false;
-    bucket_ranks(p, strip->at.part->head->week_ms, strip->at.keys, ms, strip->at.count, w->ranks);
-    return true;
-}
-
-static bool lies_within(const TrendWorker *w, const BucketPlaces *p)
-{
-    return p->first > 0 && p->last <= w->run->t->bucket_count;
-}
-
-/* Those with ranks of a bucket. */
-static void set_by_ranks(TrendWorker *w, const BucketPlaces *p, uint32_t n)
-{
-    memset(w->set, 0, sizeof w->set);
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t place = p->first + w->ranks[i];
-        const bool in = place > 0 && place <= w->run->t->bucket_count;
-        w->set[i / 64] |= (uint64_t)in << (i & 63);
-    }
-}
-
-static void set_by_seconds(TrendWorker *w, const BucketPlaces *p, const Strip *strip)
-{
-    const bool has_end = p->last > w->run->t->bucket_count;
-    const uint32_t from = p->first == 0 ? p->seconds[0] : 0;
-    const uint32_t to = has_end ? p->seconds[p->last - p->first - 1] : PART_SECOND_MASK + 1;
-    if (from < to)
-        kernels()->in_range(strip->at.keys, strip->at.count, PART_SECOND_MASK, from, to - from - 1,
-                            w->set);
-    else
-        memset(w->set, 0, sizeof w->set);
-}
-
-/* The strip's rows that match and lie in the range; *out NULL: all.  False: damaged. */
-static bool rows_in_range(TrendWorker *w, const Strip *strip, const uint64_t **out)
-{
-    const BucketPlaces *p = places_of(w, strip);
-    const uint32_t n = strip->at.count;
-    const int64_t *ms = NULL;
-    *out = strip->set;
-    if (lies_within(w, p))
-        return true;
-    if (p->first == p->last) {
-        memset(w->set, 0, sizeof w->set); /* all of it lies outside */
-    } else if (!read_ms(w, strip, &ms)) {
-        return false;
-    } else if (ms == NULL) {
-        set_by_seconds(w, p, strip);
-    } else {
-        if (!find_ranks(w, strip))
-            return false;
-        set_by_ranks(w, p, n);
-    }
-    if (n % 64 != 0)
-        w->set[n / 64] &= (UINT64_C(1) << n % 64) - 1;
-    for (uint32_t i = 0; strip->set != NULL && i < kernel_words(n); i++)
-        w->set[i] &= strip->set[i];
-    *out = w->set;
-    return true;
+    return strip_places(&w->times, strip);
 }
 
 static uint64_t count_set(const uint64_t *set, uint32_t n)
@@ -216,7 +124,7 @@ static bool count_series(TrendWorker *w, const Strip *strip)
 {
     const uint32_t n = strip->at.count;
     const uint64_t *set = NULL;
-    if (!rows_in_range(w, strip, &set))
+    if (!strip_within(&w->times, strip, &set))
         return false;
     const bool alike = are_alike(w, strip);
     if (!alike && w->run->codes > 0)
@@ -234,7 +142,7 @@ static bool count_series(TrendWorker *w, const Strip *strip)
 
 /* ---- the second pass ----------------------------------------------------------------------------- */
 
-/* In one pass, but of events, whose cells say it: how many events of each series the picked rows are. */
+/* In one pass, but of events and sums, whose cells say it: how many events of each series the picked rows are. */
 static void count_picked(TrendWorker *w, uint32_t n, bool by_code, uint32_t series)
 {
     if (!by_code)
@@ -261,11 +169,18 @@ static void count_events(TrendWorker *w, const Strip *strip, uint32_t series)
     cell[bounds] += left;
 }
 
-/* In one pass, of events: they are in the cells. */
+/* Whether each row adds to one cell, whatever is in it.  Then rows before and behind the range need no look: they have
+ * cells, too.  How many events a cell has is counted. */
+static bool adds_anywhere(const Trend *t)
+{
+    return t->measure == TREND_EVENTS || t->measure == TREND_SUM;
+}
+
+/* In one pass, of what is counted by cell. */
 void trend_end_counting(TrendWorker *w)
 {
     const TrendRun *run = w->run;
-    if (run->t->measure != TREND_EVENTS)
+    if (!adds_anywhere(run->t))
         return;
     for (uint32_t code = 0; code < run->codes; code++) {
         w->code_counts[code] = 0;
@@ -278,14 +193,14 @@ void trend_end_counting(TrendWorker *w)
 static bool flag_persons(TrendWorker *w, const Strip *strip, uint32_t series)
 {
     const size_t cell = (size_t)series * w->run->stride + places_of(w, strip)->first;
-    if (!find_ranks(w, strip))
+    if (!strip_ranks(&w->times, strip))
         return false;
     for (uint32_t c = 0; c < strip->cut_count; c++) {
         const StripCut *cut = &strip->cuts[c];
         uint64_t *flags =
             w->flags + ((cut->block - w->block) * trend_cells(w->run) + cell) * TREND_FLAG_WORDS;
         const uint32_t found =
-            kernels()->places(strip->at.keys, cut[0].row, cut[1].row, strip->set, w->ranks,
+            kernels()->places(strip->at.keys, cut[0].row, cut[1].row, strip->set, w->times.ranks,
                               PART_BLOCK_BITS, PART_SECOND_BITS, w->picked);
         for (uint32_t i = 0; i < found; i++)
             flags[w->picked[i] / 64] |= UINT64_C(1) << (w->picked[i] & 63);
@@ -298,20 +213,78 @@ static bool find_cells(TrendWorker *w, const Strip *strip, uint32_t n, bool alik
 {
     const uint32_t stride = w->run->stride, first = places_of(w, strip)->first;
     const uint32_t *const cell_of_code = w->run->cell_of_code, *const picked = w->picked;
-    if (!find_ranks(w, strip))
+    if (!strip_ranks(&w->times, strip))
         return false;
     if (alike) {
         for (uint32_t i = 0; i < n; i++)
-            w->cell[i] = series * stride + first + w->ranks[picked[i]];
+            w->cell[i] = series * stride + first + w->times.ranks[picked[i]];
     } else if (w->run->codes > 0) {
         if (!read_codes(w, strip))
             return false;
         for (uint32_t i = 0; i < n; i++)
-            w->cell[i] = cell_of_code[w->codes[picked[i]]] + first + w->ranks[picked[i]];
+            w->cell[i] = cell_of_code[w->codes[picked[i]]] + first + w->times.ranks[picked[i]];
     } else {
         for (uint32_t i = 0; i < n; i++)
-            w->cell[i] = series_of_row(w, picked[i]) * stride + first + w->ranks[picked[i]];
+            w->cell[i] = series_of_row(w, picked[i]) * stride + first + w->times.ranks[picked[i]];
     }
+    return true;
+}
+
+/* The narrow sum has gone round. */
+static void widen(TrendWorker *w, uint32_t cell, int64_t number)
+{
+    w->cells[cell] += (TrendSum)(int64_t)((uint64_t)w->narrow[cell] - (uint64_t)number) + number;
+    w->narrow[cell] = 0;
+}
+
+/* `picked`, `codes`, `numbers` NULL: all rows, of the code whose cells are the first, events alone. */
+static inline __attribute__((always_inline)) void
+add_anywhere(TrendWorker *w, uint32_t first, const uint32_t *first_cell, uint32_t n,
+             const uint32_t *picked, const uint32_t *codes, const int64_t *numbers)
+{
+    const uint16_t *const ranks = w->times.ranks;
+    uint64_t *const counts = w->counts + first;
+    int64_t *const sums = w->narrow + first;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t row = picked == NULL ? i : picked[i];
+        const uint32_t cell = first_cell[codes == NULL ? 0 : codes[row]] + ranks[row];
+        counts[cell]++;
+        if (numbers == NULL)
+            continue;
+        const int64_t number = numbers[row] == SCAN_MISSING ? 0 : numbers[row];
+        if (__builtin_expect(__builtin_add_overflow(sums[cell], number, &sums[cell]), 0))
+            widen(w, first + cell, number);
+    }
+}
+
+/* The same with what is NULL known to the compiler. */
+static void add_all_anywhere(TrendWorker *w, uint32_t first, const uint32_t *first_cell, uint32_t n,
+                             const uint32_t *codes, const int64_t *numbers)
+{
+    if (codes != NULL && numbers != NULL)
+        add_anywhere(w, first, first_cell, n, NULL, w->codes, w->numbers);
+    else if (codes != NULL)
+        add_anywhere(w, first, first_cell, n, NULL, w->codes, NULL);
+    else
+        add_anywhere(w, first, first_cell, n, NULL, NULL, numbers);
+}
+
+/* Rows of one series, or of one per code. */
+static bool take_anywhere(TrendWorker *w, const Strip *strip, bool by_code, uint32_t series)
+{
+    const Trend *t = w->run->t;
+    const uint32_t n = strip->at.count, series_cell = series * w->run->stride;
+    const uint32_t *const first_cell = by_code ? w->run->cell_of_code : &series_cell;
+    const uint32_t *const codes = by_code ? w->codes : NULL;
+    const int64_t *const numbers = t->measure == TREND_SUM ? w->numbers : NULL;
+    const uint32_t first = places_of(w, strip)->first;
+    if ((by_code && !read_codes(w, strip)) || !strip_ranks(&w->times, strip) ||
+        (numbers != NULL && !strip_values(strip, n, t->number, &w->scratch, w->numbers)))
+        return false;
+    if (strip->set == NULL)
+        add_all_anywhere(w, first, first_cell, n, codes, numbers);
+    else
+        add_anywhere(w, first, first_cell, pick(w, strip->set, n), w->picked, codes, numbers);
     return true;
 }
 
@@ -329,17 +302,19 @@ static bool add_strip(TrendWorker *w, const Strip *strip)
         count_events(w, strip, series);
         return true;
     }
+    if ((alike || by_code) && adds_anywhere(t))
+        return take_anywhere(w, strip, by_code, series);
     if (alike && trend_flags_persons(t))
         return flag_persons(w, strip, series);
     if (trend_has_number(t) &&
         !strip_values(strip, strip->at.count, t->number, &w->scratch, w->numbers))
         return false;
-    if (!rows_in_range(w, strip, &set))
+    if (!strip_within(&w->times, strip, &set))
         return false;
     const uint32_t n = pick(w, set, strip->at.count);
     if (!find_cells(w, strip, n, alike, series))
         return false;
-    if (w->run->in_one_pass && t->measure != TREND_EVENTS)
+    if (w->run->in_one_pass)
         count_picked(w, n, by_code, series);
     trend_add_rows(w, strip, n);
     return true;

@@ -245,11 +245,47 @@ static uint32_t in_count(In *in, uint32_t max)
     return (uint32_t)n;
 }
 
-static void in_name_and_type(In *in, EventProp *p)
+/* The names of one list so far.  A bit that is not set yet says that a name is new; else all are compared. */
+typedef struct Names {
+    uint64_t bits;
+    uint32_t count;
+    Str *at;
+} Names;
+
+/* One of 64, by the length, the first bytes and the last: of few names each has its own, mostly. */
+static uint64_t name_bit(Str name)
+{
+    uint64_t first = 0, last = 0;
+    if (name.len >= 8) {
+        memcpy(&first, name.ptr, 8);
+        memcpy(&last, name.ptr + name.len - 8, 8);
+    } else if (name.len >= 4) {
+        memcpy(&first, name.ptr, 4);
+        memcpy(&last, name.ptr + name.len - 4, 4);
+    } else if (name.len > 0) {
+        first = (uint64_t)(unsigned char)name.ptr[0];
+        last = (uint64_t)(unsigned char)name.ptr[name.len - 1];
+    }
+    const uint64_t mixed = (first ^ last << 1 ^ name.len) * UINT64_C(0x9E3779B97F4A7C15);
+    return UINT64_C(1) << (mixed >> 58);
+}
+
+static bool add_name(Names *names, Str name)
+{
+    const uint64_t bit = name_bit(name);
+    bool is_new = true;
+    for (uint32_t i = 0; (names->bits & bit) != 0 && i < names->count; i++)
+        is_new = is_new && !str_same(names->at[i], name);
+    names->bits |= bit;
+    names->at[names->count++] = name;
+    return is_new;
+}
+
+static void in_name_and_type(In *in, EventProp *p, Names *names)
 {
     p->name = in_text(in, EVENT_NAME_BYTES_MAX);
     const uint8_t type = in_byte(in);
-    if (p->name.len == 0 || type >= EVENT_TYPE_COUNT)
+    if (p->name.len == 0 || type >= EVENT_TYPE_COUNT || !add_name(names, p->name))
         in->bad = true;
     else
         p->type = (EventType)type;
@@ -286,9 +322,11 @@ static void in_item(In *in, EventItem *item)
 {
     const uint32_t n = in_count(in, EVENT_FIELDS_MAX);
     EventProp *fields = in->arena == NULL ? NULL : ARENA_ARRAY(in->arena, EventProp, n);
+    Str room[EVENT_FIELDS_MAX];
+    Names names = {.at = room};
     for (uint32_t i = 0; i < n && !in->bad; i++) {
         EventProp f = {.type = EVENT_NONE};
-        in_name_and_type(in, &f);
+        in_name_and_type(in, &f, &names);
         if (f.type == EVENT_NONE || f.type == EVENT_TEXTS || f.type == EVENT_ITEMS)
             in->bad = true;
         else
@@ -317,9 +355,11 @@ static uint32_t in_props(In *in, bool with_items, const EventProp **out)
 {
     const uint32_t n = in_count(in, EVENT_PROPS_MAX);
     EventProp *props = in->arena == NULL ? NULL : ARENA_ARRAY(in->arena, EventProp, n);
+    Str room[EVENT_PROPS_MAX];
+    Names names = {.at = room};
     for (uint32_t i = 0; i < n && !in->bad; i++) {
         EventProp p = {.type = EVENT_NONE};
-        in_name_and_type(in, &p);
+        in_name_and_type(in, &p, &names);
         if (p.type == EVENT_TEXTS)
             in_texts(in, &p);
         else if (p.type != EVENT_ITEMS)

@@ -235,6 +235,51 @@ static void expect_same_bytes(const Event *e, Str bytes)
     buf_free(&again);
 }
 
+/* The name that stands once in `bytes` becomes another one of its length. */
+static Str renamed(Kit *k, Str bytes, Str from, Str to)
+{
+    const Str copy = arena_copy(k->ctx.arena, bytes);
+    char *at = memmem(copy.ptr, copy.len, from.ptr, from.len);
+    CHECK(at != NULL && from.len == to.len);
+    memcpy(at, to.ptr, to.len);
+    return copy;
+}
+
+TEST(event_decoding_refuses_a_name_that_stands_twice_in_one_list)
+{
+    static const char *const NAMES[] = {"first in properties",  "last in properties!",
+                                        "first in the record",  "last in the record!",
+                                        "first in the context", "last in the context!"};
+    Kit k;
+    kit_open(&k, 14);
+    EventBuilder *b = event_begin(&k.ctx, &(Event){.kind = EVENT_HAPPENED,
+                                                   .source = STR("web"),
+                                                   .id = STR("1"),
+                                                   .name = STR("Seen")});
+    event_prop_i64(b, str_of(NAMES[0]), 1);
+    event_items_begin(b, STR("lines"));
+    event_item(b);
+    event_prop_i64(b, str_of(NAMES[2]), 1);
+    event_prop_i64(b, str_of(NAMES[3]), 1);
+    event_items_end(b);
+    event_prop_i64(b, str_of(NAMES[1]), 1);
+    event_context(b);
+    event_prop_i64(b, str_of(NAMES[4]), 1);
+    event_prop_i64(b, str_of(NAMES[5]), 1);
+    Event e;
+    CHECK(event_end(b, &e) == ERR_OK);
+    const Str bytes = kit_encode(&k, &e);
+    for (size_t i = 0; i < ARRAY_LEN(NAMES); i += 2) {
+        const Str first = str_of(NAMES[i]), last = str_of(NAMES[i + 1]);
+        const Str twice = renamed(&k, bytes, last, first);
+        CHECK(!event_check(twice, &e, NULL));
+        EXPECT_I64(event_decode(&k.ctx, twice, &e, NULL), ERR_INVALID);
+    }
+    /* In two lists they are two properties. */
+    CHECK(event_check(renamed(&k, bytes, str_of(NAMES[4]), STR("in the context first")), &e, NULL));
+    kit_close(&k);
+}
+
 TEST(event_what_was_checked_is_read_once_more_to_the_same_event)
 {
     Kit k;

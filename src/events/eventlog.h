@@ -84,6 +84,7 @@ struct EventsLog {
     int64_t lazy_since_us; /* when the oldest unsynced outbox frame came, 0 = none */
     bool syncing;          /* the sync thread is in fdatasync on `active` */
     bool sync_failed;      /* the unsynced bytes must be written again before the next sync */
+    bool must_roll;        /* the next segment may have its name: nothing is added to this one */
 
     Run **runs; /* by first_seq; the last one is the open one */
     size_t run_count, run_cap;

@@ -187,7 +187,7 @@ MUST_USE Err events_follow(Ctx *ctx, EventsLog *log, uint64_t from_seq,
 void events_unfollow(EventsLog *log);
 
 /* *mark tells the log's histories up to `end_seq` apart: the checksum of the head of the frame that
- * holds the event before it, 0 when none does.  (A log of an older backup that went on by itself has another one.)  Errors:
+ * holds the event before it, 0 when none does or it cannot be read.  (A log of an older backup that went on by itself has another one.)  Errors:
  * INTERNAL "disk.failed". */
 MUST_USE Err events_mark(Ctx *ctx, EventsLog *log, uint64_t end_seq, uint32_t *mark);
 

@@ -202,7 +202,7 @@ Err log_roll(Ctx *ctx, EventsLog *log)
 static bool has_room(const EventsLog *log, uint32_t bytes, uint32_t count)
 {
     const uint64_t held = log->next_seq - log->active_first;
-    return log->tail + bytes <= log->active_bytes &&
+    return !log->must_roll && log->tail + bytes <= log->active_bytes &&
            (held == 0 || held + count <= EVENTS_SEGMENT_COUNT_MAX);
 }
 

@@ -4,6 +4,7 @@
  * A crash is a copy of the folder taken while the log is open, in which everything that was not
  * synced is damaged: cut, zeroed by sectors, or replaced by noise.
  */
+#include "base/test_folder.h"
 #include "events/eventlog.h"
 #include "events/events_testkit.h"
 
@@ -13,15 +14,6 @@ enum { SEGMENT = 32768, SECTOR = 512, ROWS = 40 };
 
 static const EventsOptions LAZY = {
     .segment_bytes = SEGMENT, .lazy_ms = 3600000, .lazy_bytes = INT64_C(1) << 40};
-
-static void empty_folder(Kit *k, Str folder)
-{
-    Str *names = NULL;
-    size_t n = 0;
-    CHECK(file_list(&k->ctx, folder, &names, &n) == ERR_OK);
-    for (size_t i = 0; i < n; i++)
-        CHECK(file_remove(&k->ctx, folder, names[i]) == ERR_OK);
-}
 
 static char *newest_bytes(Kit *k, Str folder, uint64_t first, Str *name, size_t *len)
 {
@@ -70,10 +62,10 @@ TEST(events_a_torn_tail_is_cut_at_every_byte_of_the_last_frame)
         CHECK(events_verify(&k.ctx, again, NULL, NULL, &bad) == ERR_OK);
         EXPECT_I64(bad, 0);
         events_close(again);
-        empty_folder(&k, copy);
+        test_empty_folder(copy);
     }
     CHECK(intact >= 1 && intact <= 8);
-    kit_remove_folder(&k, copy);
+    test_remove_folder(copy);
     events_close(log);
     kit_close(&k);
 }
@@ -105,10 +97,10 @@ TEST(events_damage_before_acknowledged_events_is_not_cut_off)
             EXPECT_I64(bad, in_padding ? 0 : 1);
             EXPECT_I64((int64_t)again->next_seq, 5);
             events_close(again);
-            empty_folder(&k, copy);
+            test_empty_folder(copy);
         }
     }
-    kit_remove_folder(&k, copy);
+    test_remove_folder(copy);
     events_close(log);
     kit_close(&k);
 }
@@ -165,9 +157,9 @@ TEST(events_a_stale_frame_behind_a_newer_one_is_no_successor)
     log = kit_log(&k, copy, LAZY);
     EXPECT_I64(events_count(log), 1);
     events_close(log);
-    kit_remove_folder(&k, old);
-    kit_remove_folder(&k, fresh);
-    kit_remove_folder(&k, copy);
+    test_remove_folder(old);
+    test_remove_folder(fresh);
+    test_remove_folder(copy);
     kit_close(&k);
 }
 
@@ -276,7 +268,7 @@ TEST(events_outbox_rows_are_there_exactly_once_after_any_crash)
             lose_power(&k, log, next);
             (void)pthread_mutex_unlock(&log->lock);
             events_close(log);
-            kit_remove_folder(&k, folder);
+            test_remove_folder(folder);
             folder = next;
         }
         EventsLog *log = kit_log(&k, folder, LAZY);
@@ -284,7 +276,7 @@ TEST(events_outbox_rows_are_there_exactly_once_after_any_crash)
             CHECK(events_apply_outbox(&k.ctx, log, row_of(&k, id), id) == ERR_OK);
         expect_exactly_once(&k, log, rows, direct);
         events_close(log);
-        kit_remove_folder(&k, folder);
+        test_remove_folder(folder);
         arena_reset(k.ctx.arena);
     }
     kit_close(&k);

@@ -5,6 +5,7 @@
  * The functions of libc that write are replaced for this program, so that a test can look at the folder whenever the
  * thread that erases is about to change it.
  */
+#include "base/test_folder.h"
 #include "events/event_rules.h"
 #include "events/eventlog.h"
 #include "events/events_survey.h"
@@ -573,7 +574,7 @@ TEST(events_a_log_that_was_put_back_to_an_older_backup_forgets_whom_the_newer_on
     (void)erase_all(&w->k, w->log, &AT_ONCE);
     expect_world(w, w->log);
     CHECK(files_with(&w->k, backup, MARKER) > 0);
-    kit_remove_folder(&w->k, newer);
+    test_remove_folder(newer);
     world_free(w);
 }
 
@@ -606,7 +607,7 @@ TEST(events_erasing_once_more_after_a_restore_is_still_to_be_done_until_it_is_do
     expect_world(w, w->log);
     reopen(w);
     CHECK(!stat_of(w->log).erase_again);
-    kit_remove_folder(&w->k, newer);
+    test_remove_folder(newer);
     world_free(w);
 }
 
@@ -762,7 +763,7 @@ TEST(events_who_was_never_asked_to_erase_has_no_ledger_to_give)
     World *w = world_new(27);
     const Str to = kit_subfolder(&w->k, "to");
     EXPECT_I64(events_erase_again(&w->k.ctx, w->k.folder, to), ERR_NOT_FOUND);
-    kit_remove_folder(&w->k, to);
+    test_remove_folder(to);
     world_free(w);
 }
 
@@ -913,7 +914,7 @@ TEST(events_a_crash_at_any_write_of_an_erasing_loses_nothing_and_what_was_asked_
     for (uint32_t i = 0; i < crash_count; i++) {
         const Str folder = kit_subfolder(&w->k, arena_printf(w->k.ctx.arena, "crash%u", i).ptr);
         expect_after_crash(w, folder);
-        kit_remove_folder(&w->k, folder);
+        test_remove_folder(folder);
     }
     world_free(w);
 }

@@ -1,8 +1,9 @@
 /*
  * events/events_fault_test.c -- a full disk and a sync that fails.
  *
- * The kernel's limit on a file's size stands in for a full disk.  fdatasync is replaced for this
- * program by one that can be told to fail, which is what a preloaded disk would do.
+ * The kernel's limit on a file's size stands in for a full disk.  fdatasync, and fsync, which is for
+ * folders only, are replaced for this program by ones that can be told to fail, which is what a
+ * preloaded disk would do.
  */
 #include "events/eventlog.h"
 #include "events/events_testkit.h"
@@ -15,7 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static atomic_bool syncs_fail;
+static atomic_bool syncs_fail, folder_syncs_fail;
 
 int fdatasync(int fd)
 {
@@ -25,6 +26,15 @@ int fdatasync(int fd)
     }
     kit_dirty_fd = kit_dirty_fd == fd ? -1 : kit_dirty_fd;
     return (int)syscall(SYS_fdatasync, fd);
+}
+
+int fsync(int fd)
+{
+    if (atomic_load(&folder_syncs_fail)) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fsync, fd);
 }
 
 TEST(events_a_full_disk_is_busy_tears_nothing_and_heals)
@@ -104,5 +114,58 @@ TEST(events_a_failed_sync_is_an_error_and_is_made_good)
     CHECK(events_verify(&k.ctx, log, NULL, NULL, &bad) == ERR_OK);
     EXPECT_I64(bad, 0);
     events_close(log);
+    kit_close(&k);
+}
+
+/* Several records in one batch. */
+static Str large_batch(Kit *k)
+{
+    Buf b = BUF_MAX(4096);
+    for (int i = 0; i < 8; i++)
+        buf_add(&b, kit_record(k, "large"));
+    const Str records = arena_copy(k->ctx.arena, buf_str(&b));
+    buf_free(&b);
+    return records;
+}
+
+static void expect_log(Kit *k, EventsLog *log, int64_t events)
+{
+    int64_t bad = -1;
+    uint64_t seq = 0;
+    EXPECT_I64(events_count(log), events);
+    CHECK(events_append(&k->ctx, log, kit_record(k, "behind"), &seq) == ERR_OK);
+    EXPECT_I64((int64_t)seq, events + 1);
+    CHECK(events_verify(&k->ctx, log, NULL, NULL, &bad) == ERR_OK);
+    EXPECT_I64(bad, 0);
+}
+
+/* The segment has its name all the same, and after a crash it is the newest: nothing may stand behind it. */
+TEST(events_a_segment_whose_name_was_not_synced_is_where_the_next_numbers_go)
+{
+    Kit k;
+    kit_open(&k, 23);
+    const EventsOptions o = {.segment_bytes = 8192};
+    EventsLog *log = kit_log(&k, kit_subfolder(&k, "log"), o);
+    const Str small = kit_record(&k, "small"), large = large_batch(&k);
+    int64_t acknowledged = 0;
+    while (log->tail + (int64_t)large.len < log->active_bytes - 64)
+        acknowledged += events_append(&k.ctx, log, small, NULL) == ERR_OK;
+    atomic_store(&folder_syncs_fail, true);
+    EXPECT_I64(events_append(&k.ctx, log, large, NULL), ERR_INTERNAL);
+    for (int i = 0; i < 2; i++)
+        acknowledged += events_append(&k.ctx, log, small, NULL) == ERR_OK;
+    atomic_store(&folder_syncs_fail, false);
+    const Str copy = kit_subfolder(&k, "copy");
+    kit_copy_folder(&k, log->folder, copy);
+    EventsLog *after_crash = kit_log(&k, copy, o);
+    expect_log(&k, after_crash, acknowledged);
+    events_close(after_crash);
+    expect_log(&k, log, acknowledged);
+    events_close(log);
+    log = kit_log(&k, kit_subfolder(&k, "log"), o);
+    expect_log(&k, log, acknowledged + 1);
+    events_close(log);
+    kit_remove_folder(&k, kit_subfolder(&k, "log"));
+    kit_remove_folder(&k, copy);
     kit_close(&k);
 }

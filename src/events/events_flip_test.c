@@ -10,6 +10,7 @@
 
 #include "base/crypto.h"
 #include "base/hash.h"
+#include "base/test_folder.h"
 #include "events/eventlog.h"
 
 enum { SEGMENT = 8192, BATCHES = 60, RECORDS_MAX = 1000, OPENED_OF = 97 };
@@ -188,7 +189,7 @@ static void open_a_copy(Flips *f, bool of_segment, int64_t whole)
     CHECK(events_verify(&f->k.ctx, log, NULL, NULL, &bad) == ERR_OK);
     CHECK(of_segment ? f->seen <= whole && (f->seen == whole || bad > 0) : f->seen == whole);
     events_close(log);
-    kit_remove_folder(&f->k, copy);
+    test_remove_folder(copy);
 }
 
 static void turn_each_byte(Flips *f, Str name, int64_t whole)

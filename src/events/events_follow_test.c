@@ -1,6 +1,7 @@
 /*
  * events/events_follow_test.c -- a follower gets every batch once, in order, whenever it begins.
  */
+#include "events/eventlog.h"
 #include "events/events_testkit.h"
 
 #include <pthread.h>
@@ -207,4 +208,57 @@ TEST(events_a_mark_tells_two_histories_apart)
     events_close(log);
     buf_free(&all);
     kit_close(&k);
+}
+
+/* Where the frame stands that holds number `seq`. */
+static int64_t frame_at(Str segment, uint64_t seq)
+{
+    for (int64_t at = FRAME_FIRST_OFFSET;;) {
+        FrameHead head;
+        memcpy(&head, segment.ptr + at, sizeof head);
+        if (seq < head.first_seq + head.count)
+            return at;
+        at += frame_size(head.bytes);
+    }
+}
+
+/* One byte of the head, or of the events, of the frame that holds it is another one. */
+static void damage_frame(Kit *k, uint64_t seq, int64_t byte)
+{
+    Str *names = NULL, name = STR("");
+    size_t n = 0;
+    uint64_t first_seq = 0;
+    CHECK(file_list(&k->ctx, k->folder, &names, &n) == ERR_OK);
+    for (size_t i = 0; i < n; i++)
+        if (log_name_seq(names[i], LOG_SUFFIX, &first_seq) && first_seq <= seq)
+            name = names[i];
+    const Str bytes = kit_read(k, k->folder, name);
+    char *at = (char *)(uintptr_t)bytes.ptr + frame_at(bytes, seq) + byte;
+    *at = (char)(*at ^ 1);
+    kit_write(k, k->folder, name, bytes);
+}
+
+TEST(events_of_a_frame_that_cannot_be_read_there_is_no_mark)
+{
+    enum { LAST = 300, BYTES = 16384 };
+    const EventsOptions o = {.segment_bytes = BYTES};
+    for (int64_t byte = 40; byte <= FRAME_HEAD_BYTES + 9; byte += 33) /* in the head, behind it */
+        for (uint64_t seq = 5; seq < LAST; seq += 97) {               /* in every kind of segment */
+            Kit k;
+            kit_open(&k, 38);
+            Buf all = BUF_MAX(1 << 24);
+            EventsLog *log = kit_log(&k, k.folder, o);
+            append_some(&k, log, &all, LAST);
+            const uint32_t mark = mark_at(&k, log, seq + 1), before = mark_at(&k, log, seq),
+                           behind = mark_at(&k, log, seq + 2);
+            events_close(log);
+            damage_frame(&k, seq, byte);
+            log = kit_log(&k, k.folder, o);
+            EXPECT_I64(mark_at(&k, log, seq), before);
+            EXPECT_I64(mark_at(&k, log, seq + 2), behind);
+            CHECK(mark_at(&k, log, seq + 1) == mark || mark_at(&k, log, seq + 1) == 0);
+            events_close(log);
+            buf_free(&all);
+            kit_close(&k);
+        }
 }

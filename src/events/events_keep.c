@@ -77,6 +77,7 @@ static Err write_segment_head(Ctx *ctx, EventsLog *log, File file)
     TRY(file_write_at(ctx, file, 0, (Str){(const char *)&head, sizeof head}));
     TRY(file_sync(ctx, file));
     char name[LOG_NAME_BYTES];
+    log->must_roll = true; /* also when this fails: it may have happened */
     return file_rename(ctx, log->folder, LOG_SPARE, log_file_name(log->next_seq, LOG_SUFFIX, name));
 }
 
@@ -93,6 +94,7 @@ Err log_start_segment(Ctx *ctx, EventsLog *log)
         return err;
     }
     file_close(&log->active);
+    log->must_roll = false;
     log->active = file;
     log->active_first = log->next_seq;
     log->active_bytes = log->o.segment_bytes;
@@ -176,7 +178,10 @@ Err log_open_index(Ctx *ctx, EventsLog *log, FullSegment segment, Run **out)
     file_close(&file);
     TRY(err);
     Run *run = NULL;
-    if (!run_of_block(map, true, segment.first_seq, &run)) {
+    file_read_around(map, false); /* of hundreds of indexes a start looks at the heads */
+    const bool good = run_of_block(map, true, segment.first_seq, &run);
+    file_read_around(map, true);
+    if (!good) {
         file_unmap(map);
         return fail(ctx, ERR_NOT_FOUND, "events.index", "damaged head");
     }

@@ -3,6 +3,7 @@
  */
 #include "base/clock.h"
 #include "base/rand.h"
+#include "base/test_folder.h"
 #include "events/crc32c.h"
 #include "events/eventlog.h"
 #include "events/events_testkit.h"
@@ -511,13 +512,9 @@ TEST(events_a_flipped_byte_before_the_start_loses_at_most_its_frame)
         EXPECT_I64((int64_t)stat.next_seq, (int64_t)m.count + 1);
         EXPECT_I64(stat.applied_through, outbox_id);
         events_close(log);
-        Str *left = NULL;
-        size_t left_count = 0;
-        CHECK(file_list(&k.ctx, copy, &left, &left_count) == ERR_OK);
-        for (size_t i = 0; i < left_count; i++)
-            CHECK(file_remove(&k.ctx, copy, left[i]) == ERR_OK);
+        test_empty_folder(copy);
     }
-    kit_remove_folder(&k, copy);
+    test_remove_folder(copy);
     kit_close(&k);
 }
 

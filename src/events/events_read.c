@@ -495,7 +495,8 @@ Err events_by_time(Ctx *ctx, EventsLog *log, const EventsQuery *q, EventFn fn, v
 static Err read_mark(Ctx *ctx, EventsLog *log, const Source *s, uint64_t end_seq, uint32_t *mark,
                      bool *stale)
 {
-    const RunFrame *where = frame_of(s, (uint32_t)(end_seq - 1 - s->run->first_seq));
+    const uint64_t seq = end_seq - 1;
+    const RunFrame *where = frame_of(s, (uint32_t)(seq - s->run->first_seq));
     if (where == NULL)
         return ERR_OK;
     FrameHead head = {0};
@@ -504,8 +505,10 @@ static Err read_mark(Ctx *ctx, EventsLog *log, const Source *s, uint64_t end_seq
     size_t got = 0;
     const Err err = file_read_at(ctx, file, where->offset, (char *)&head, sizeof head, &got);
     file_close(&file);
-    if (err == ERR_OK && got == sizeof head && head.magic == FRAME_MAGIC)
-        *mark = frame_mark(&head);
+    /* What the damage took stands behind another frame. */
+    const bool holds = err == ERR_OK && got == sizeof head && frame_head_is_good(&head) &&
+                       seq >= head.first_seq && seq < head.first_seq + head.count;
+    *mark = holds ? frame_mark(&head) : 0;
     return err;
 }
 

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/test_folder.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -24,19 +25,9 @@ void kit_open(Kit *k, uint64_t seed)
     log_setup(LOG_OFF, false);
 }
 
-void kit_remove_folder(Kit *k, Str folder)
-{
-    Str *names = NULL;
-    size_t n = 0;
-    CHECK(file_list(&k->ctx, folder, &names, &n) == ERR_OK);
-    for (size_t i = 0; i < n; i++)
-        CHECK(file_remove(&k->ctx, folder, names[i]) == ERR_OK);
-    CHECK(rmdir(arena_copy(k->ctx.arena, folder).ptr) == 0);
-}
-
 void kit_close(Kit *k)
 {
-    kit_remove_folder(k, k->folder);
+    test_remove_folder(k->folder);
     arena_free(k->ctx.arena);
 }
 

@@ -23,7 +23,6 @@ void kit_close(Kit *k);
 uint32_t kit_below(Kit *k, uint32_t n); /* random, [0, n) */
 Str kit_subfolder(Kit *k, const char *name);
 void kit_copy_folder(Kit *k, Str from, Str to);
-void kit_remove_folder(Kit *k, Str folder);
 
 /* The log's file with this name as bytes, and back. */
 Str kit_read(Kit *k, Str folder, Str name);

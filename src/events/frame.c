@@ -84,7 +84,7 @@ static bool all_zero(Str s)
     return true;
 }
 
-static bool head_is_good(const FrameHead *h)
+bool frame_head_is_good(const FrameHead *h)
 {
     return h->magic == FRAME_MAGIC && h->zero == 0 && h->bytes <= EVENTS_BATCH_BYTES_MAX &&
            h->count > 0 && h->count <= EVENTS_BATCH_COUNT_MAX && h->first_seq > 0 &&
@@ -102,7 +102,7 @@ Err frame_read(Ctx *ctx, FrameReader *r, int64_t offset, Frame *out, FrameState 
     FrameHead head;
     memcpy(&head, bytes.ptr, sizeof head);
     *state = FRAME_BAD_HEAD;
-    if (!head_is_good(&head) || offset > UINT32_MAX - frame_size(head.bytes))
+    if (!frame_head_is_good(&head) || offset > UINT32_MAX - frame_size(head.bytes))
         return ERR_OK;
     TRY(window_get(ctx, r, offset, FRAME_HEAD_BYTES + (size_t)head.bytes, &bytes));
     *state = FRAME_BAD_BODY;

@@ -74,6 +74,9 @@ static inline uint32_t frame_size(uint32_t body_bytes)
 /* Fills magic and head_crc; everything else is set. */
 void frame_head_seal(FrameHead *head);
 
+/* Whether it is a head, and as it was written; of its events it says nothing. */
+bool frame_head_is_good(const FrameHead *head);
+
 typedef struct Frame {
     FrameHead head;
     uint32_t offset;

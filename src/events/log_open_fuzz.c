@@ -6,6 +6,7 @@
  * fuzzer would ever come past them.
  */
 #include "base/log.h"
+#include "base/test_folder.h"
 #include "events/crc32c.h"
 #include "events/eventlog.h"
 
@@ -138,11 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     use_log(&ctx, folder, buf_str(&record));
     use_log(&ctx, folder, buf_str(&record));
     buf_free(&record);
-    Str *names = NULL;
-    size_t n = 0;
-    CHECK(file_list(&ctx, folder, &names, &n) == ERR_OK);
-    for (size_t i = 0; i < n; i++)
-        CHECK(file_remove(&ctx, folder, names[i]) == ERR_OK);
+    test_empty_folder(folder);
     arena_reset(arena);
     return 0;
 }

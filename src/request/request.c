@@ -164,7 +164,7 @@ static void work_on_pool(PoolTask *task)
     RequestServer *s = r->gate->server;
     Work work = {.ctx = &r->ctx,
                  .log = s->options.log,
-                 .engine = s->options.engine,
+                 .engine = s->options.engine == NULL ? NULL : atomic_load(s->options.engine),
                  .crew = s->options.crew,
                  .deadline_us = r->x->started_us + (int64_t)s->options.work_deadline_ms * 1000,
                  .stop = &r->x->left,

@@ -91,7 +91,7 @@ typedef Err (*AuditFn)(Tx *tx, Str action, int64_t object, Str detail);
 typedef struct RequestOptions {
     Database *database;
     EventsLog *log;
-    struct Engine *engine; /* for work handlers; may be NULL */
+    struct Engine *_Atomic *engine; /* for work handlers: *engine is NULL while there is none */
     struct Crew *crew;
     const struct Keyring *keys;
     const struct Settings *settings;

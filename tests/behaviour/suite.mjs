@@ -11,7 +11,7 @@ const word = process.argv[2] ?? ''
 const files = readdirSync(folder).filter((name) => name.endsWith('.json.gz'))
 const casesOf = (file) => JSON.parse(gunzipSync(readFileSync(new URL(file, folder))))
 
-const world = await World.open({ clock: CLOCK, arguments: ['--engine', '1'] })
+const world = await World.open({ clock: CLOCK })
 process.on('exit', () => world.server.kill()) // also when a case is not understood at all
 const ask = (question) => world.want(200, 'POST', '/v1/query', question)
 

@@ -78,7 +78,7 @@ export class Machine {
   // Starts the program; data is the lossy folder, or another one that is read as it is.
   launch(data = this.data, env = {}) {
     const args = ['serve', '--data', data, '--key-file', this.keyFile, '--listen', '127.0.0.1:0']
-    args.push('--engine', '1', '--engine-rows', '500') // many files of columns, and merges of them
+    args.push('--engine-rows', '500') // many files of columns, and merges of them
     const lossy = data === this.data ? this.lossyEnv(env) : { ...process.env, ...env }
     return new Program(spawn(this.binary, args, { env: lossy, stdio: ['ignore', 'pipe', 'pipe'] }))
   }

@@ -7,7 +7,7 @@ const NOON = 1795233600000 // 2026-11-21 12:00 in China
 const RANGE = { from: '2026-10-01', to: '2026-11-21' }
 
 let w
-before(async () => (w = await World.open({ clock: NOON, arguments: ['--engine', '1'] })))
+before(async () => (w = await World.open({ clock: NOON })))
 after(() => w.close())
 
 const path = (name) => `/v1/cohorts/${encodeURIComponent(name)}`

@@ -11,7 +11,7 @@ const CHANNELS = ['web', 'app', 'shop', undefined]
 
 let w
 before(async () => {
-  w = await World.open({ clock: NOON, arguments: ['--engine', '1'] })
+  w = await World.open({ clock: NOON })
   const events = randomEvents(600)
   for (let at = 0; at < events.length; at += 200)
     await w.want(200, 'POST', '/v1/events', { events: events.slice(at, at + 200) })

@@ -46,7 +46,7 @@ const WALKS = [
 ]
 
 before(async () => {
-  w = await World.open({ clock: NOON, arguments: ['--engine', '1'] })
+  w = await World.open({ clock: NOON })
   await send(WALKS)
 })
 after(() => w.close())

@@ -38,7 +38,7 @@ function randomEvents(count) {
 const EVENTS = randomEvents(900)
 let w
 before(async () => {
-  w = await World.open({ clock: NOON, arguments: ['--engine', '1'] })
+  w = await World.open({ clock: NOON })
   for (let at = 0; at < EVENTS.length; at += 180)
     await w.want(200, 'POST', '/v1/events', { events: EVENTS.slice(at, at + 180) })
 })

@@ -7,7 +7,7 @@ const NOON = 1795233600000 // 2026-11-21 12:00 in China
 const MINUTE = HOUR / 60
 
 let w
-before(async () => (w = await World.open({ clock: NOON, arguments: ['--engine', '1'] })))
+before(async () => (w = await World.open({ clock: NOON })))
 after(() => w.close())
 
 const ask = (question) => w.want(200, 'POST', '/v1/query', question)

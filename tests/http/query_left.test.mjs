@@ -10,7 +10,7 @@ const AT_ONCE = 8 // questions: four times as many as there are threads for them
 
 let w
 before(async () => {
-  w = await World.open({ clock: NOON, arguments: ['--engine', '1'] })
+  w = await World.open({ clock: NOON })
   const events = Array.from({ length: PEOPLE }, (_, i) => ({
     id: `${i}`,
     name: 'Visited',

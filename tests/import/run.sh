@@ -133,6 +133,12 @@ expect "report works beside a running server" "$program" report campaigns --data
 expect "export works beside a running server" "$program" export people --data "$work/sqlite"
 same "every line of every order is exported once" \
     "$(tail -n +2 "$work/orders.csv" | cut -d, -f1,2 | sort -u | wc -l) $(tail -n +2 "$work/orders.csv" | wc -l)" '75000 75000'
+weeks='"from": "2017-01-01", "to": "2017-12-31", "window_s": 604800'
+steps='{"of": "\"Coupon Claimed\""}, {"of": "\"Coupon Redeemed\""}, {"of": "\"Order Completed\""}'
+echo "{\"funnel\": {$weeks, \"steps\": [$steps]}}" >"$work/question"
+expect "a question is answered beside a running server" \
+    "$program" query --json "$work/question" --table --data "$work/sqlite"
+same "the README's funnel" "$(awk 'NR > 1 && NR < 5 {printf "%s ", $1}' "$work/out")" '409 176 126 '
 refuses "export of events says to stop the server" "stop it first" "$program" export events --data "$work/sqlite"
 refuses "import says to stop the server" "stop it first" "$program" import --map $map $source --data "$work/sqlite"
 kill "$server" && wait "$server" 2>/dev/null

@@ -9,7 +9,7 @@ import { openShop, run } from './shop.mjs'
 const EVENTS = 1500
 let w, folder, want
 before(async () => {
-  w = await openShop({ arguments: ['--engine', '1', '--engine-rows', '256'] })
+  w = await openShop({ arguments: ['--engine-rows', '256'] })
   folder = join(w.data, 'events', 'engine')
   for (let from = 0; from < EVENTS; from += 500) await send('e', from, 500)
   want = await total()
@@ -145,6 +145,30 @@ test('damage in any file of the log is found and named, also in what the next st
   }
 })
 
+/* Where the last frame of a segment stands. */
+const lastFrame = (bytes) => {
+  let last = 0
+  for (let at = 64; at + 64 <= bytes.length && bytes.readUInt32LE(at) === 0x31464454;) {
+    last = at
+    at += 64 + Math.ceil(bytes.readUInt32LE(at + 8) / 8) * 8
+  }
+  return last
+}
+
+test('columns keep what the log has lost with the frame that they end at', async () => {
+  const sound = join(w.folder, 'sound'), log = join(w.data, 'events', 'log')
+  cpSync(w.data, sound, { recursive: true })
+  const path = join(log, readdirSync(log).filter((f) => f.endsWith('.log')).at(-1))
+  const bytes = readFileSync(path)
+  bytes[lastFrame(bytes) + 40] ^= 0x10
+  writeFileSync(path, bytes)
+  assert.match(events('verify').out, /cannot be read/)
+  assert.doesNotMatch(await mustAnswerTheSame(), /engine_made_again/)
+  rmSync(w.data, { recursive: true })
+  renameSync(sound, w.data)
+  assert.equal(events('verify').status, 0)
+})
+
 test('a running server is verified, too', async () => {
   await w.start()
   const r = events('verify')
@@ -175,4 +199,57 @@ test('columns of a log that was put back to an older backup and went on are made
   rmSync(folder, { recursive: true })
   renameSync(columns, folder)
   assert.match(await mustAnswerTheSame(), /engine_made_again.*another log/)
+})
+
+const sell = () => w.want(201, 'POST', '/v1/sales', w.sale(w.shop, [{ product: w.soap.code, amount_fen: 5000 }]))
+const health = async () => (await w.want(200, 'GET', '/healthz', undefined, { as: null })).engine
+const metric = async (name) => new RegExp(`^tongdian_${name} (\\S+)$`, 'm').exec(await (await fetch(`${w.url}/metrics`)).text())?.[1]
+async function sales() {
+  const trend = { of: '"Order Completed"', from: '2020-01-01', to: '2100-01-01', by: 'all' }
+  return Number((await w.want(200, 'POST', '/v1/query', { trend })).trend.series[0].cells[0])
+}
+async function mustBeClosed() {
+  const r = await w.call('POST', '/v1/query', { trend: { of: 'any event', from: '2020-01-01', to: '2100-01-01' } })
+  assert.deepEqual([r.status, r.body.code], [503, 'query.closed'])
+}
+
+test('columns that cannot be opened keep questions waiting, not the tills, and are tried again', async () => {
+  rmSync(folder, { recursive: true })
+  writeFileSync(folder, '') // no folder can be made here
+  const stat = events('stat')
+  assert.equal(stat.status, 1)
+  assert.match(stat.out, /^The log: [\d,]+ events/)
+  assert.match(stat.err, /opening the event engine: disk\.failed/)
+  await w.start()
+  await sell()
+  assert.equal(await health(), 'closed')
+  assert.equal(await metric('engine_closed'), '1')
+  await mustBeClosed()
+  rmSync(folder)
+  while ((await health()) !== 'ready') await new Promise((next) => setTimeout(next, 200))
+  assert.equal(await metric('engine_closed'), '0')
+  assert.equal(await metric('engine_behind'), '0')
+  const sold = await sales()
+  await sell()
+  assert.equal(await sales(), sold + 1)
+  await w.stop()
+})
+
+test('a server without its engine sells, and the next one with it has read what came', async () => {
+  const words = w.options.arguments
+  await w.start()
+  const sold = await sales()
+  await w.stop()
+  w.options.arguments = ['--engine', '0']
+  await w.start()
+  await sell()
+  assert.equal(await health(), 'off')
+  assert.equal(await metric('engine_behind'), undefined)
+  await mustBeClosed()
+  await w.stop()
+  w.options.arguments = words
+  await w.start()
+  assert.equal(await health(), 'ready')
+  assert.equal(await sales(), sold + 1)
+  await w.stop()
 })

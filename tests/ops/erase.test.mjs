@@ -11,7 +11,7 @@ const MARK = 'Zhuque-7731'
 const quiet = ['--log-level', 'off']
 let w, log
 before(async () => {
-  w = await openShop({ arguments: ['--engine', '1', '--engine-rows', '256'] })
+  w = await openShop({ arguments: ['--engine-rows', '256'] })
   log = join(w.data, 'events', 'log')
 })
 after(() => w.close())

@@ -13,7 +13,7 @@ const EVENTS = 60000
 const WEEKS = 150
 let w, file
 before(async () => {
-  w = await openShop({ arguments: ['--engine', '1'] })
+  w = await openShop()
   await w.stop()
   file = join(w.folder, 'history.ndjson')
   writeFileSync(file, Array.from({ length: EVENTS }, (_, i) => line(i)).join(''))

@@ -4,6 +4,7 @@
 #include "modules/analysis/analysis_testkit.h"
 
 #include "base/log.h"
+#include "base/test_folder.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -112,13 +113,8 @@ void shop_open(Shop *s, uint64_t seed)
 
 void shop_close(Shop *s)
 {
-    Str *names = NULL;
-    size_t n = 0;
     engine_close(s->engine);
-    CHECK(file_list(&s->kit.ctx, str_of(s->path), &names, &n) == ERR_OK);
-    for (size_t i = 0; i < n; i++)
-        CHECK(file_remove(&s->kit.ctx, str_of(s->path), names[i]) == ERR_OK);
-    CHECK(rmdir(s->path) == 0);
+    test_remove_folder(str_of(s->path));
     rule_kit_close(&s->kit);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/test.h"
+#include "base/test_folder.h"
 #include "events/events_survey.h"
 #include "modules/intake/intake_testing.h"
 #include "modules/room_test.h"
@@ -68,21 +69,11 @@ static Place place(Room *room)
     return p;
 }
 
-static void empty(Place *p, Str folder)
-{
-    Str *names = NULL;
-    size_t count = 0;
-    EXPECT_OK(p->room->ctx, file_list(p->room->ctx, folder, &names, &count));
-    for (size_t i = 0; i < count; i++)
-        EXPECT_OK(p->room->ctx, file_remove(p->room->ctx, folder, names[i]));
-    CHECK(rmdir(folder.ptr) == 0);
-}
-
 static void leave(Place *p)
 {
     events_close(p->log);
-    empty(p, p->log_folder);
-    empty(p, str_of(p->dir));
+    test_remove_folder(p->log_folder);
+    test_remove_folder(str_of(p->dir));
 }
 
 static void put(Place *p, const char *name, Str text)
