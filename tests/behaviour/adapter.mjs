@@ -91,7 +91,7 @@ const MEASURES = {
 const DAILY = ['day', 'week', 'month']
 const HOURLY = ['hour', ...DAILY] // trends and funnels
 const PERIODS = { Day: 'day', Week: 'week', Month: 'month' }
-const BREAKDOWNS = { cohort: 'cohort', group: 'group' }
+const BREAKDOWNS = { group: 'group' }
 const FILTERS = {
   formula: 'formulas',
   compare: 'the period before, beside it',
@@ -120,6 +120,7 @@ const CANNOT = [
   (q) => ofTrend(q) && entities(q.filter).map((e) => !MEASURES[e.math ?? 'total'] && `measure ${e.math}`).find(Boolean),
   (q) => ofTrend(q) && entities(q.filter).some((e) => /^\$session_/.test(e.math_property)) && 'numbers of sessions',
   (q) => ofTrend(q) && !DISPLAYED.includes(q.filter.display) && `display ${q.filter.display}`,
+  (q) => q.filter.breakdown_type === 'cohort' && !ofTrend(q) && 'breakdown by cohort',
   (q) => q.filter.interval && !(ofTrend(q) || ofFunnel(q) ? HOURLY : DAILY).includes(q.filter.interval) && `by ${q.filter.interval}`,
   (q) => !PERIODS[q.filter.period ?? 'Day'] && `by ${q.filter.period.toLowerCase()}`,
   (q) => ['date_from', 'date_to'].some((end) => withinADay(q.filter[end], q)) && 'a range of parts of days',
@@ -472,10 +473,25 @@ const label = (ms, by) => {
 }
 const stamp = (ms, by) => (by === 'hour' ? new Date(ms).toISOString().slice(0, 19).replace('T', ' ') : dayOf(ms))
 
+/** A breakdown by cohorts is a question for each of them. */
+async function trendOfCohorts(place, q, ask) {
+  const { breakdown, breakdown_type, ...filter } = q.filter
+  const ids = typeof breakdown === 'string' ? JSON.parse(breakdown) : [breakdown].flat()
+  const results = []
+  for (const id of ids) {
+    const cohort = place.c.cohorts.find((c) => c.id === id)
+    const properties = [filter.properties ?? [], cohort ? [{ key: 'id', value: id, type: 'cohort' }] : []]
+    const rows = await trend(place, { ...q, filter: { ...filter, properties } }, ask)
+    results.push(...rows.map((r) => ({ ...r, label: `${r.label} - ${cohort?.name ?? 'all users'}`, breakdown_value: id })))
+  }
+  return results
+}
+
 async function trend(place, q, ask) {
   const range = place.range(q)
   const results = []
   const { breakdown, breakdown_type: type } = q.filter
+  if (breakdown && type === 'cohort') return trendOfCohorts(place, q, ask)
   for (const e of entities(q.filter)) {
     if (e.math_property && place.types(e.math_property).length > 1) skip('a property of several types')
     const question = {
