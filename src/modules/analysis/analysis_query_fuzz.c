@@ -49,8 +49,8 @@ static const char *const QUESTIONS[] = {
     "}]," RANGE
     ",\"window_s\":864000,\"order\":\"sequential\",\"entry\":\"best\",\"times\":true,\"grace_ms\":5,"
     "\"exclude\":[{\"of\":\"\\\"Page Viewed\\\" where context.page == \\\"/\\\"\",\"from_step\":1,\"to_step\":2}],"
-    "\"breakdown\":[\"channel\"],\"attribution\":\"last_known\",\"by\":\"month\",\"top\":2,"
-    "\"people\":{\"step\":2,\"outcome\":\"dropped\",\"limit\":5,\"interval\":1}}}",
+    "\"breakdown\":[\"channel\"],\"attribution\":\"last_known\",\"by\":\"month\",\"top\":2},"
+    "\"people\":{\"step\":2,\"outcome\":\"dropped\",\"limit\":5,\"interval\":1}}",
     "{\"funnel\":{\"steps\":[{\"of\":\"any event\"},{\"of\":\"any event\"}]," RANGE
     ",\"order\":\"strict\",\"entry\":\"all\",\"hold_constant\":[\"channel\"],\"exclude_by\":\"person\"}}",
     "{\"retention\":{\"start\":\"any event\",\"returns\":\"\\\"Order Completed\\\"\"," RANGE
@@ -62,12 +62,21 @@ static const char *const QUESTIONS[] = {
     "{\"segment\":{\"of\":\"did(\\\"Order Completed\\\", within 90d) and not did(\\\"Store Visited\\\")\",\"limit\":7}}",
     "{\"paths\":{\"start\":\"\\\"Page Viewed\\\"\"," RANGE ",\"steps\":4,\"top\":2,\"gap_s\":86400,"
     "\"count\":\"persons\",\"property\":\"context.page\",\"direction\":\"forward\",\"collapse\":false}}",
+    "{\"paths\":{" RANGE ",\"start\":\"\\\"Page Viewed\\\"\",\"end\":\"\\\"Order Completed\\\"\","
+    "\"window_s\":864000,\"gap_s\":864000}}",
+    "{\"funnel\":{\"steps\":[{" ORDER
+    "},{\"of\":\"any event\",\"optional\":true},{\"of\":\"any event\"}]," RANGE
+    ",\"order\":\"any_after_first\",\"entry\":\"first_ever\",\"by\":\"quarter\"},"
+    "\"people\":{\"step\":2,\"without\":true}}",
     "{\"transitions\":{" RANGE ",\"gap_s\":864000,\"collapse\":true,\"top\":5}}",
     "{\"sessions\":{" RANGE
     ",\"by\":\"month\",\"gap_s\":3600,\"max_s\":7200,\"breakdown\":[\"channel\"],\"median\":true,\"names\":5}}",
     "{\"touch\":{\"conversion\":\"\\\"Order Completed\\\"\",\"touch\":\"\\\"Page Viewed\\\"\",\"breakdown\":"
     "[\"context.page\"]," RANGE
     ",\"look_back_s\":8640000,\"model\":\"u_shaped\",\"number\":\"total\"}}",
+    "{\"touch\":{" RANGE
+    ",\"conversion\":\"any event\",\"touch\":\"any event\",\"breakdown\":[\"event\"],"
+    "\"model\":\"time_decay\",\"half_life_s\":86400,\"count\":\"last\",\"look_back_s\":8640000}}",
 };
 
 /* What may stand in another's place. */
