@@ -549,7 +549,8 @@ test('a question that cannot be understood says where and why', async () => {
   const step = { funnel: { ...WEEK, steps: [{ of: '"A"' }, { of: 'nonsense' }] } }
   await refused('query.rule', step, '/funnel/steps/1/of')
   await refused('query.unsupported', { segment: { of: 'sum("A", a * b) > 3' } }, '/segment/of')
-  await refused('query.range', { trend: { of: 'any event', from: '2026-02-02', to: '2026-02-01' } })
+  await refused('query.range', { trend: { of: 'any event', from: '2026-02-02', to: '2026-02-01' } }, '/trend/from')
+  await refused('query.range', { paths: { from: '2026-02-02', to: '2026-02-01' } }, '/paths/from')
   await refused('query.too_large', { trend: { of: 'any event', from: '2016-01-01', to: '2026-02-01', by: 'hour' } })
   await refused('query.property', { trend: { ...WEEK, of: 'any event', breakdown: ['nobody'] } }, '/trend/breakdown')
   const near = await refused('query.property', { trend: { ...WEEK, of: 'any event', breakdown: ['chanel'] } }, '/trend/breakdown')

@@ -58,24 +58,28 @@ static Err be_ready(Work *work)
 /* ---- questions ----------------------------------------------------------------------------------- */
 
 typedef struct Question {
+    const char *name;
     size_t is_there; /* where ApiQuery says so */
     Err (*ask)(Asking *a, const Query *q, const ApiQuery *in);
     unsigned told_by; /* one of its numbers, when its people are asked for */
 } Question;
 
 static const Question QUESTIONS[] = {
-    {offsetof(ApiQuery, trend_is), ask_trend, BAR_LETTER | BAR_SERIES | BAR_INTERVAL},
-    {offsetof(ApiQuery, funnel_is), ask_funnel,
+    {"trend", offsetof(ApiQuery, trend_is), ask_trend, BAR_LETTER | BAR_SERIES | BAR_INTERVAL},
+    {"funnel", offsetof(ApiQuery, funnel_is), ask_funnel,
      BAR_SERIES | BAR_INTERVAL | BAR_STEP | BAR_OUTCOME | BAR_WITHOUT},
-    {offsetof(ApiQuery, retention_is), ask_retention, BAR_SERIES | BAR_INTERVAL | BAR_COLUMN},
-    {offsetof(ApiQuery, stickiness_is), ask_stickiness, BAR_SERIES | BAR_N | BAR_OUTCOME},
-    {offsetof(ApiQuery, lifecycle_is), ask_lifecycle, BAR_SERIES | BAR_INTERVAL | BAR_OUTCOME},
-    {offsetof(ApiQuery, segment_is), ask_segment, 0},
-    {offsetof(ApiQuery, paths_is), ask_paths, BAR_STEP | BAR_NODES | BAR_OUTCOME},
-    {offsetof(ApiQuery, transitions_is), ask_transitions, BAR_NODES},
-    {offsetof(ApiQuery, sessions_is), ask_sessions,
+    {"retention", offsetof(ApiQuery, retention_is), ask_retention,
+     BAR_SERIES | BAR_INTERVAL | BAR_COLUMN},
+    {"stickiness", offsetof(ApiQuery, stickiness_is), ask_stickiness,
+     BAR_SERIES | BAR_N | BAR_OUTCOME},
+    {"lifecycle", offsetof(ApiQuery, lifecycle_is), ask_lifecycle,
+     BAR_SERIES | BAR_INTERVAL | BAR_OUTCOME},
+    {"segment", offsetof(ApiQuery, segment_is), ask_segment, 0},
+    {"paths", offsetof(ApiQuery, paths_is), ask_paths, BAR_STEP | BAR_NODES | BAR_OUTCOME},
+    {"transitions", offsetof(ApiQuery, transitions_is), ask_transitions, BAR_NODES},
+    {"sessions", offsetof(ApiQuery, sessions_is), ask_sessions,
      BAR_SERIES | BAR_INTERVAL | BAR_OUTCOME | BAR_NODES},
-    {offsetof(ApiQuery, touch_is), ask_touch, BAR_SERIES | BAR_OUTCOME},
+    {"touch", offsetof(ApiQuery, touch_is), ask_touch, BAR_SERIES | BAR_OUTCOME},
 };
 
 /* How many are asked; *out = the last of them. */
@@ -102,6 +106,16 @@ static Err load_cohorts(Ctx *ctx, AnalysisCohorts *out)
         out->at[i] = (AnalysisCohort){.name = cohorts[i].name, .rule = cohorts[i].rule};
     out->known = true;
     return ERR_OK;
+}
+
+/* Dates are read where nobody knows whose they are. */
+static Err point_at_range(Ctx *ctx, const Question *question, Err err)
+{
+    Fault *f = &ctx->fault;
+    if (err == ERR_INVALID && f->pointer[0] == '\0' &&
+        str_eq(str_of(f->reason), STR("query.range")))
+        (void)snprintf(f->pointer, sizeof f->pointer, "/%s/from", question->name);
+    return err;
 }
 
 /* A question that names a cohort is made twice: who names none does not read them. */
@@ -141,7 +155,7 @@ static Err query(Work *work, Call *call)
     ScanView *view = engine_view(work->engine);
     const Query q = {
         .view = view, .crew = work->crew, .until_us = work->deadline_us, .stop = work->stop};
-    const Err err = ask(&a, &q, question, in);
+    const Err err = point_at_range(ctx, question, ask(&a, &q, question, in));
     engine_view_done(view);
     a.answer->took_us = clock_mono_us() - began_us;
     const bool is_damage =
