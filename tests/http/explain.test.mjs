@@ -75,6 +75,15 @@ test('a rule is given back as text and as tree, and either gives both again', as
   }
 })
 
+test('of a machine with more events than a person has nothing is explained', async () => {
+  const many = (from, count) => Array.from({ length: count }, (_, i) => event('robot', 'Polled', NOON - (from + i) * 1000))
+  for (let sent = 0; sent < 20000; sent += 2000) await send(many(sent, 2000))
+  assert.deepEqual([(await explain('days_active() > 0', 'robot')).holds], [true])
+  await send(many(20000, 1))
+  const problem = await w.refused(400, 'query.too_large', 'POST', '/v1/explain', { of: 'true', ...actor('robot') })
+  assert.equal(problem.errors[0].pointer, '/value')
+})
+
 // ---- everybody by chance, told by the log as by the columns ------------------------------------------
 
 const RULES = [

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 
 enum {
-    EVENTS_MAX = 200000,
-    BYTES_MAX = 64 << 20, /* of them, encoded */
+    EVENTS_MAX = 20000,
+    BYTES_MAX = 16 << 20, /* of them, encoded: in memory they are a few times larger */
 };
 
 /* ---- what the log has of a person ------------------------------------------------------------------ */
