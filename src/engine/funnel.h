@@ -57,6 +57,10 @@ typedef struct Funnel {
         *steps; /* step 0's range is that of the entries; what follows reaches window_ms further */
     uint32_t step_count;
     int64_t window_ms; /* from the first step to the last, inclusive */
+    /* Not NULL: nor do the steps go on into the next of these days; day i is [days[i], days[i + 1]), day_count of them, from the
+     * range's beginning to its end. */
+    const int64_t *days;
+    uint32_t day_count;
     FunnelOrder order;
     bool
         anchored; /* FUNNEL_ANY: the first step is the first one done; of one first step it is needed */

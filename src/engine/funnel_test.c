@@ -51,6 +51,16 @@ static bool in_range(const Funnel *f, const KitRow *r)
     return r->time_ms >= f->steps[0].from_ms && r->time_ms < f->steps[0].to_ms;
 }
 
+/* The last instant of a way that begins there. */
+static int64_t slow_to(const Funnel *f, const KitRow *first)
+{
+    int64_t to = first->time_ms + f->window_ms;
+    for (uint32_t i = 0; i < f->day_count; i++)
+        if (first->time_ms >= f->days[i] && first->time_ms < f->days[i + 1] && f->days[i + 1] <= to)
+            to = f->days[i + 1] - 1;
+    return to;
+}
+
 static bool begins(const Funnel *f, const KitRow *r)
 {
     bool any = is_of(&f->steps[0], r);
@@ -79,8 +89,7 @@ static bool slow_end(const Funnel *f, KitRow **rows, uint32_t n, SlowWay *w, uin
         if (f->grace_ms > 0)
             between = at > rows[last]->time_ms + f->grace_ms &&
                       (next == n || at < rows[next]->time_ms - f->grace_ms);
-        if (!between || at > rows[w->rows[0]]->time_ms + f->window_ms ||
-            !ends(f, rows[x], w->depth))
+        if (!between || at > slow_to(f, rows[w->rows[0]]) || !ends(f, rows[x], w->depth))
             continue;
         w->ended = true;
         w->end = x;
@@ -113,7 +122,7 @@ static uint32_t slow_next(const Funnel *f, KitRow **rows, uint32_t n, uint32_t f
     for (uint32_t d = 0; d < w->depth; d++)
         latest = d == 0 || rows[w->rows[d]]->time_ms > latest ? rows[w->rows[d]]->time_ms : latest;
     for (uint32_t j = floor; j < n; j++) {
-        bool free = rows[j]->time_ms <= rows[w->rows[0]]->time_ms + f->window_ms;
+        bool free = rows[j]->time_ms <= slow_to(f, rows[w->rows[0]]);
         for (uint32_t d = 0; d < w->depth; d++)
             free = free && w->rows[d] != j;
         if (f->grace_ms == 0)
@@ -139,14 +148,14 @@ static SlowWay slow_way(const Funnel *f, KitRow **rows, uint32_t n, uint32_t ent
             const uint32_t behind = w.rows[w.depth - 1] + 1;
             w.end = behind;
             w.ended = behind < n && ends(f, rows[behind], w.depth) &&
-                      rows[behind]->time_ms <= rows[entry]->time_ms + f->window_ms;
+                      rows[behind]->time_ms <= slow_to(f, rows[entry]);
             return w;
         }
         if (slow_end(f, rows, n, &w, next))
             return w;
         if (next == n) {
             for (w.end = entry; w.end < n; w.end++)
-                if (rows[w.end]->time_ms > rows[entry]->time_ms + f->window_ms)
+                if (rows[w.end]->time_ms > slow_to(f, rows[entry]))
                     break;
             return w;
         }
@@ -573,12 +582,15 @@ static void compare_funnel(Kit *k, const Query *q, const Funnel *f)
 static const ScanProp PROPS[] = {{KIT_PROP(0), 0}, {KIT_PROP(1), 0}};
 
 /* A question with what it points to. */
+enum { SLOW_DAYS_MAX = 6 };
+
 typedef struct Asked {
     Funnel f;
     ScanSelect steps[SLOW_STEPS_MAX];
     FunnelExclude excludes[2];
     uint32_t events[SLOW_STEPS_MAX + 2][2];
     int64_t bounds[SLOW_SCOPES_MAX];
+    int64_t days[SLOW_DAYS_MAX + 1];
 } Asked;
 
 static void random_select(Kit *k, const KitShape *shape, uint32_t *events, ScanSelect *out)
@@ -681,6 +693,17 @@ static void random_intervals(Kit *k, Asked *a)
     a->steps[0].to_ms = a->bounds[a->f.interval_count];
 }
 
+/* Of the whole range, of any length. */
+static void random_days(Kit *k, Asked *a)
+{
+    const int64_t from_ms = a->steps[0].from_ms, length = a->steps[0].to_ms - from_ms;
+    const uint32_t count = length < SLOW_DAYS_MAX ? 1 : 1 + kit_below(k, SLOW_DAYS_MAX);
+    for (uint32_t i = 0; i <= count; i++)
+        a->days[i] = from_ms + length * i / count;
+    a->f.days = a->days;
+    a->f.day_count = count;
+}
+
 /* Bits: what a question may have besides its steps. */
 enum {
     WITH_ORDER = 1,
@@ -706,6 +729,8 @@ static void random_special(Kit *k, const KitShape *shape, uint32_t with, Asked *
         random_grace(k, a);
     if ((with & WITH_INTERVALS) != 0)
         random_intervals(k, a);
+    if (kit_below(k, 4) == 0)
+        random_days(k, a);
 }
 
 static uint32_t rounds, must_have, may_have;
@@ -1104,6 +1129,8 @@ static void random_years(void)
         a.f.window_ms = (17 + (int64_t)kit_below(&k, 1000)) * day_ms;
         if (a.f.interval_count == 0)
             a.steps[0].to_ms = a.steps[0].from_ms + kit_below(&k, 1000) * day_ms + 1;
+        if (a.f.days != NULL)
+            random_days(&k, &a);
         compare_funnel(&k, &q, &a.f);
     }
     kit_close(&k);

@@ -3,6 +3,7 @@
  */
 #include "engine/funnel_ways.h"
 
+#include "engine/buckets.h"
 #include "engine/crew.h"
 
 #include <stdlib.h>
@@ -11,12 +12,25 @@ FunnelPlan funnel_plan(const Funnel *f, int64_t base_ms)
 {
     FunnelPlan p = {.f = f,
                     .steps = (1U << f->step_count) - 1,
+                    .base_ms = base_ms,
                     .from_ms = f->steps[0].from_ms - base_ms,
                     .to_ms = f->steps[0].to_ms - base_ms};
     for (uint32_t i = 0; i < f->exclude_count; i++)
         for (uint32_t k = f->excludes[i].from_step + 1; k <= f->excludes[i].to_step; k++)
             p.barring[k] |= 1U << (f->step_count + i);
     return p;
+}
+
+/* The last instant of a way that begins at `at`. */
+static int64_t window_end(const FunnelPlan *p, int64_t at)
+{
+    const Funnel *f = p->f;
+    const int64_t to = at + f->window_ms;
+    if (f->days == NULL)
+        return to;
+    const uint32_t day = buckets_begun(f->days, f->day_count, p->base_ms + at);
+    const int64_t end = f->days[day] - 1 - p->base_ms;
+    return end < to ? end : to;
 }
 
 /* ---- where events are ---------------------------------------------------------------------------- */
@@ -166,7 +180,7 @@ static void go_in_sequence(const FunnelPlan *p, const FunnelLists *lists, const 
                            uint32_t entry, uint32_t floor, FunnelWay *way)
 {
     const int64_t at = u->events[entry].at;
-    Walk w = {p, lists, u, floor, at, at + p->f->window_ms};
+    Walk w = {p, lists, u, floor, at, window_end(p, at)};
     way->depth = 1;
     way->events[0] = entry;
     go_on(&w, way);
@@ -178,7 +192,7 @@ static void go_plainly(const FunnelPlan *p, const FunnelLists *lists, const Funn
 {
     (void)lists;
     (void)floor;
-    const int64_t to = u->events[entry].at + p->f->window_ms;
+    const int64_t to = window_end(p, u->events[entry].at);
     uint32_t i = entry + 1;
     way->events[0] = entry;
     way->depth = 1;
@@ -197,7 +211,7 @@ static void go_strictly(const FunnelPlan *p, const FunnelLists *lists, const Fun
 {
     (void)lists;
     (void)floor;
-    const int64_t to = u->events[entry].at + p->f->window_ms;
+    const int64_t to = window_end(p, u->events[entry].at);
     uint32_t done = 0, at = entry;
     for (; at < u->count && done < p->f->step_count; at++) {
         if ((u->events[at].selects >> done & 1) == 0 || u->events[at].at > to)
@@ -333,9 +347,9 @@ static void every_way_in_any_order(const FunnelPlan *p, const FunnelLists *lists
         const Filling event = {i, u->events[i].selects & later_steps(p)};
         if (event.steps != 0 && !p->f->anchored)
             (void)fill_step(filled, event, false);
-        while (u->events[end - 1].at - u->events[i].at > p->f->window_ms)
-            end--;
         const bool begins = may_begin(p, &u->events[i]);
+        while (begins && u->events[end - 1].at > window_end(p, u->events[i].at))
+            end--;
         if (begins)
             begin_way(p, filled, end, i, &way);
         if (event.steps != 0 && p->f->anchored) /* it is no other step of its own way */
@@ -359,7 +373,7 @@ static void go_in_any_order(const FunnelPlan *p, const FunnelLists *lists, const
     fill_none(p, filled);
     way->depth = 0;
     way->ended = false;
-    const int64_t to = u->events[entry].at + p->f->window_ms;
+    const int64_t to = window_end(p, u->events[entry].at);
     uint32_t at = entry;
     for (; at < u->count && way->depth < p->f->step_count && u->events[at].at <= to &&
            (at == entry || !crew_gives_up(1));
@@ -446,7 +460,7 @@ void funnel_successive_ways(const FunnelPlan *p, FunnelLists *lists, const Funne
 bool funnel_is_plain(const Funnel *f)
 {
     return f->order == FUNNEL_SEQUENTIAL && f->entry == FUNNEL_BEST && f->exclude_count == 0 &&
-           f->grace_ms == 0 && f->interval_count == 0;
+           f->grace_ms == 0 && f->interval_count == 0 && f->days == NULL;
 }
 
 static uint32_t depth_of(const FunnelPlan *p, const FunnelUnit *u)

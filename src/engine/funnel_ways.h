@@ -12,7 +12,8 @@ typedef struct FunnelPlan {
     const Funnel *f;
     uint32_t steps;                    /* bits that are steps */
     uint32_t barring[QUERY_STEPS_MAX]; /* [k]: bits that must not be between steps k - 1 and k */
-    int64_t from_ms, to_ms;            /* of entries, on the clock of FunnelEvent */
+    int64_t base_ms;                   /* 0 of the clock of FunnelEvent */
+    int64_t from_ms, to_ms;            /* of entries, on that clock */
 } FunnelPlan;
 
 FunnelPlan funnel_plan(const Funnel *f, int64_t base_ms);

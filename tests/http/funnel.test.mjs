@@ -179,6 +179,25 @@ test('a step in the middle may be optional: then there are two funnels', async (
   await refused('query.combination', { steps: optional(1), exclude: [{ of: '"Called"', from_step: 2 }] }, '/funnel/exclude/0')
 })
 
+test('all steps of a way may have to be on one business day', async () => {
+  const at = (who, name, time) => ({ id: `d-${who}-${name}`, name, time, actor: { kind: 'member', value: `d-${who}` }, properties: {} })
+  await w.want(200, 'POST', '/v1/events', { events: [
+    at(0, 'Came', '2026-11-18T10:00:00+08:00'), at(0, 'Left', '2026-11-18T23:59:59.999+08:00'),
+    at(1, 'Came', '2026-11-18T23:00:00+08:00'), at(1, 'Left', '2026-11-19T00:00:00+08:00'),
+    at(2, 'Came', '2026-11-21T01:00:00+08:00'), at(2, 'Left', '2026-11-21T09:00:00+08:00'),
+  ] })
+  const steps = [{ of: '"Came"' }, { of: '"Left"' }]
+  const left = async (more, calendar = {}) =>
+    (await w.want(200, 'POST', '/v1/query', { funnel: { ...WEEK, steps, ...more }, ...calendar })).funnel.steps[1].persons
+  assert.equal(await left({}), 3)
+  assert.equal(await left({ same_day: true }), 2)
+  assert.equal(await left({ same_day: true, order: 'any' }), 2)
+  assert.equal(await left({ same_day: true }, { cut_over: '4' }), 2) // the second and the first: a night belongs to its evening
+  assert.equal(await left({ same_day: true, window_s: 3600 }, { cut_over: '4' }), 1)
+  const { intervals } = await ask({ steps, same_day: true, by: 'day' })
+  assert.deepEqual(intervals.map((row) => row.complete), [true, true, true, true, true, true, false])
+})
+
 test('times of a funnel have a mean, a median and a distribution', async () => {
   const who = (i) => ({ kind: 'member', value: `t-${i}` })
   const at = (i, name, after_s) => ({

@@ -111,6 +111,17 @@ static Err make_steps(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
     return ERR_OK;
 }
 
+static Err make_days(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
+{
+    int64_t *days = NULL;
+    if (!q->same_day)
+        return ERR_OK;
+    TRY(analysis_buckets(a->ctx, &a->names.calendar, q->from, q->to, ANALYSIS_BY_DAY, &days,
+                         &out->funnel.day_count));
+    out->funnel.days = days;
+    return ERR_OK;
+}
+
 static Err make_excludes(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
 {
     for (size_t i = 0; i < q->exclude_count; i++) {
@@ -163,6 +174,7 @@ static Err make_funnel(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
     TRY(check_combinations(a->ctx, q));
     TRY(find_optional(a->ctx, q, &out->optional));
     TRY(make_steps(a, q, out));
+    TRY(make_days(a, q, out));
     TRY(make_excludes(a, q, out));
     TRY(make_hold(a, q, out));
     return ask_series(a, q->breakdown, q->breakdown_count, "/funnel/breakdown", &out->breakdown);
@@ -240,7 +252,7 @@ static ApiFunnelIntervalRow *give_intervals(Ctx *ctx, const Funnel *f, const Fun
     for (uint32_t i = 0; i < f->interval_count; i++) {
         const size_t at = (size_t)i * f->step_count;
         out[i].start = f->bounds[i];
-        out[i].complete = f->bounds[i + 1] + f->window_ms <= ctx->now_ms;
+        out[i].complete = f->bounds[i + 1] + (f->days == NULL ? f->window_ms : 0) <= ctx->now_ms;
         out[i].persons_count = f->step_count;
         out[i].persons = give_numbers(ctx, s->by_persons + at, f->step_count);
         if (s->by_ways == NULL)
