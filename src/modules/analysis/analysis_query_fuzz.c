@@ -9,8 +9,13 @@
 
 #include "analysis.api.h"
 #include "base/clock.h"
+#include "cohort.sql.h"
+#include "db/db_migrate.h"
+#include "modules/cohort/cohort.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max);
@@ -250,14 +255,60 @@ static void check_answer(Ctx *ctx, const ApiOperation *op, const void *reply)
     buf_free(&text);
 }
 
-static Shop shop;
+/* A shop, and the cohorts that rules of the kit name. */
+static struct {
+    Shop shop;
+    char folder[64];
+    Database *database;
+    Db *reader;
+} world = {.folder = "/tmp/query_fuzz.XXXXXX"};
 
-static void close_shop(void)
+static void close_world(void)
 {
-    shop_close(&shop);
+    static const char *const FILES[] = {"t.db", "t.db-wal", "t.db-shm"};
+    database_reader_give(world.database, world.reader);
+    database_close(world.database);
+    for (size_t i = 0; i < ARRAY_LEN(FILES); i++) {
+        char path[128];
+        (void)snprintf(path, sizeof path, "%s/%s", world.folder, FILES[i]);
+        (void)unlink(path);
+    }
+    CHECK(rmdir(world.folder) == 0);
+    shop_close(&world.shop);
 }
 
-static Err ask(Shop *s, Crew *crew, Ctx *ctx, Str json)
+static Err keep_cohorts(Tx *tx, void *arg)
+{
+    (void)arg;
+    for (size_t i = 0; i < KIT_SEGMENTS; i++) {
+        Cohort kept;
+        const CohortDraft draft = {.name = str_of(RULE_KIT_SEGMENTS[i].name),
+                                   .rule = str_of(RULE_KIT_SEGMENTS[i].rule)};
+        TRY(cohort_put(tx, &draft, &kept));
+    }
+    return ERR_OK;
+}
+
+static void open_world(void)
+{
+    static const SqlSchema *const SCHEMAS[] = {&COHORT_SCHEMA};
+    Ctx *ctx = &world.shop.kit.ctx;
+    char url[128];
+    shop_open(&world.shop, 1);
+    ctx->who = &PRINCIPAL_OF_SYSTEM;
+    ctx->settings = &world.shop.settings;
+    CHECK(mkdtemp(world.folder) != NULL);
+    (void)snprintf(url, sizeof url, "%s/t.db", world.folder);
+    const DatabaseOptions options = {.url = str_of(url), .readers = 1};
+    CHECK(database_open(ctx, &options, &world.database) == ERR_OK &&
+          schema_install(world.database, ctx, SCHEMAS, 1) == ERR_OK &&
+          database_write(world.database, ctx, "fuzz", keep_cohorts, NULL) == ERR_OK);
+    world.reader = database_reader_take(world.database);
+    engine_set_complete(world.shop.engine);
+    CHECK(atexit(close_world) == 0);
+}
+
+static Err ask(const Shop *s, Crew *crew, Ctx *ctx, Str json)
 {
     const Door *door = ANALYSIS_DOORS;
     const ApiOperation *op = door->operation;
@@ -279,17 +330,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static Crew *crew;
     static Arena *arena;
     if (crew == NULL) {
-        shop_open(&shop, 1);
-        CHECK(atexit(close_shop) == 0);
-        engine_set_complete(shop.engine);
+        open_world();
         crew = crew_new(1);
         arena = arena_new(1 << 16);
     }
     Ctx ctx = {.arena = arena,
-               .now_ms = shop.kit.ctx.now_ms,
+               .db = world.reader,
+               .now_ms = world.shop.kit.ctx.now_ms,
                .who = &PRINCIPAL_OF_SYSTEM,
-               .settings = &shop.settings};
-    if (ask(&shop, crew, &ctx, (Str){(const char *)data, size}) != ERR_OK)
+               .settings = &world.shop.settings};
+    if (ask(&world.shop, crew, &ctx, (Str){(const char *)data, size}) != ERR_OK)
         check_refusal(&ctx);
     arena_reset(arena);
     return 0;
