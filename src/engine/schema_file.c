@@ -3,6 +3,8 @@
  */
 #include "engine/schema_inside.h"
 
+#include "engine/dict_find.h"
+
 #include "events/crc32c.h"
 
 #include <stdlib.h>
@@ -242,8 +244,8 @@ static bool load_value(Schema *s, Str *from)
     Dict *values = take_values(s, from);
     if (values == NULL || !take_text(from, &text))
         return false;
-    const uint32_t before = dict_count(values);
-    return schema_add_value(s, values, text, dict_hash(values, text)) == before + 1;
+    const DictKey key = dict_key(values, text);
+    return dict_find_key(values, &key) == 0 && schema_new_code(s, values, &key) != 0;
 }
 
 static bool load_pair(Schema *s, Str *from)
