@@ -283,7 +283,7 @@ static Err write_again(Ctx *ctx, Engine *e, const Unused *u, NamesFile *out)
 /* What looks names up without the schema.  Under `apply`. */
 static void drop_shortcuts(Engine *e)
 {
-    e->last_source = e->last_store = (LastText){.code = 0};
+    e->last_source = (LastText){.code = 0};
     if (e->shape_count > 0)
         memset(e->shapes, 0, e->shape_count * sizeof *e->shapes);
 }

@@ -5,6 +5,7 @@
  * folders only, are replaced for this program by ones that can be told to fail, which is what a
  * preloaded disk would do.
  */
+#include "base/test_folder.h"
 #include "events/eventlog.h"
 #include "events/events_testkit.h"
 
@@ -165,7 +166,7 @@ TEST(events_a_segment_whose_name_was_not_synced_is_where_the_next_numbers_go)
     log = kit_log(&k, kit_subfolder(&k, "log"), o);
     expect_log(&k, log, acknowledged + 1);
     events_close(log);
-    kit_remove_folder(&k, kit_subfolder(&k, "log"));
-    kit_remove_folder(&k, copy);
+    test_remove_folder(kit_subfolder(&k, "log"));
+    test_remove_folder(copy);
     kit_close(&k);
 }
