@@ -360,15 +360,15 @@ static uint32_t compare_random_path(Kit *k, const KitShape *shape, const Query *
     uint32_t of[8], from[8], to[8];
     const ScanSelect anchor = random_select(k, shape, from), goal = random_select(k, shape, to);
     Path p = {.of = random_select(k, shape, of),
-                    .anchor = kit_below(k, 2) == 0 ? &anchor : NULL,
-                    .backward = kit_below(k, 2) == 0,
-                    .steps = 1 + kit_below(k, 6),
-                    .top = 1 + kit_below(k, 4),
-                    .gap_ms = gap_ms,
-                    .repeats = kit_below(k, 2) == 0,
-                    .persons = kit_below(k, 2) == 0,
-                    .window_ms = windows[kit_below(k, ARRAY_LEN(windows))],
-                    .prop = kit_below(k, 3) == 0 ? &prop : NULL};
+              .anchor = kit_below(k, 2) == 0 ? &anchor : NULL,
+              .backward = kit_below(k, 2) == 0,
+              .steps = 1 + kit_below(k, 6),
+              .top = 1 + kit_below(k, 4),
+              .gap_ms = gap_ms,
+              .repeats = kit_below(k, 2) == 0,
+              .persons = kit_below(k, 2) == 0,
+              .window_ms = windows[kit_below(k, ARRAY_LEN(windows))],
+              .prop = kit_below(k, 3) == 0 ? &prop : NULL};
     if (p.anchor != NULL && !p.backward && kit_below(k, 2) == 0)
         p.goal = &goal;
     return compare_paths(k, q, &p);
