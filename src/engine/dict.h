@@ -36,18 +36,21 @@ uint32_t dict_find(const Dict *d, Str text);
 /* The same, giving it one; 0 = there is no room for another. */
 uint32_t dict_add(Dict *d, Str text);
 
+/* A text as one dictionary looks for it: made by dict_key(). */
+typedef struct DictKey {
+    Str text;
+    uint64_t hash;
+    uint64_t low, high; /* of a short one: its bytes, zeros, its length */
+} DictKey;
+
 /*
- * For many look-ups at once, so that their cache misses overlap: dict_hash() of each text, dict_near() of each with
- * every step in order, then dict_add_hashed(), which does what dict_add() does.  In a dictionary of
- * 200,000 texts a look-up then takes a third of the time.  dict_near() changes nothing.
+ * For many look-ups at once, so that their cache misses overlap (engine/dict_find.h): dict_key() of each text,
+ * dict_near() of each with every step in order, then dict_find_key().  In a dictionary of 200,000 texts a look-up then
+ * takes a third of the time.
  */
-typedef enum DictStep { DICT_SLOT, DICT_PLACE, DICT_TEXT, DICT_STEPS } DictStep;
-uint64_t dict_hash(const Dict *d, Str text);
-bool dict_is_large(
-    const Dict *d); /* larger than the caches near the processor: else dict_near() is no help */
-void dict_near(const Dict *d, uint64_t hash, DictStep step);
-uint32_t dict_find_hashed(const Dict *d, Str text, uint64_t hash);
-uint32_t dict_add_hashed(Dict *d, Str text, uint64_t hash);
+
+/* The number of a text that has none yet; 0 = there is no room for another. */
+uint32_t dict_add_key(Dict *d, const DictKey *key);
 
 /* The text of a number in [1, count]; empty when it was forgotten, or no text has it: a forged part may say any. */
 Str dict_text(const Dict *d, uint32_t number);

@@ -210,12 +210,13 @@ static void take_offer(Engine *e, uint64_t first_seq, uint32_t count, Str record
     if (known >= count)
         return;
     records = known == 0 ? records : str_slice(records, records_bytes(records, known), records.len);
-    Offer *offer = malloc(sizeof *offer + records.len);
+    Offer *offer = malloc(sizeof *offer + records.len + DICT_PADDING);
     CHECK(offer != NULL);
     *offer = (Offer){.first_seq = first_seq + known,
                      .count = count - (uint32_t)known,
                      .bytes = (uint32_t)records.len};
     memcpy(offer->records, records.ptr, records.len);
+    memset(offer->records + records.len, 0, DICT_PADDING);
     queue_offer(e, offer);
 }
 

@@ -199,11 +199,6 @@ static void make_filter(Engine *e, Week *w)
     }
 }
 
-static bool has_filter(const Week *w)
-{
-    return w->filter.lines != NULL && w->filter.count <= w->filter.cap;
-}
-
 static bool files_have(Engine *e, const Week *w, uint64_t hash)
 {
     bool has = false;
@@ -216,15 +211,21 @@ static bool files_have(Engine *e, const Week *w, uint64_t hash)
     return has;
 }
 
-/* Source and id as one text: the source's length keeps them apart. */
+static char *put_text(char *at, Str text)
+{
+    if (text.len >= 0x80)
+        *at++ = (char)(text.len | 0x80);
+    *at++ = (char)(text.len >= 0x80 ? text.len >> 7 : text.len);
+    memcpy(at, text.ptr, text.len);
+    return at + text.len;
+}
+
+/* As docs/formats/events.md has texts. */
 uint64_t engine_id_hash(const Engine *e, const Event *event)
 {
-    char bytes[1 + EVENT_SOURCE_BYTES_MAX + EVENT_ID_BYTES_MAX];
-    bytes[0] = (char)event->source.len;
-    memcpy(bytes + 1, event->source.ptr, event->source.len);
-    memcpy(bytes + 1 + event->source.len, event->id.ptr, event->id.len);
-    const uint64_t hash = siphash(e->key, (Str){bytes, 1 + event->source.len + event->id.len});
-    return hash == 0 ? 1 : hash;
+    char bytes[2 * 2 + EVENT_SOURCE_BYTES_MAX + EVENT_ID_BYTES_MAX];
+    const char *end = put_text(put_text(bytes, event->source), event->id);
+    return engine_id_of(e, (Str){bytes, (size_t)(end - bytes)});
 }
 
 /* False when it was there before. */
@@ -269,11 +270,10 @@ void engine_keep_aside(Engine *e, EngineAside why)
 
 /* ---- where an event goes ------------------------------------------------------------------------ */
 
-static bool time_fits(const Event *event)
+static bool time_fits(int64_t time_ms, int64_t received_ms)
 {
-    return event->time_ms < ENGINE_TIME_MS_MAX &&
-           event->time_ms >= event->received_ms - ENGINE_PAST_MS_MAX &&
-           event->time_ms <= event->received_ms + ENGINE_FUTURE_MS_MAX;
+    return time_ms < ENGINE_TIME_MS_MAX && time_ms >= received_ms - ENGINE_PAST_MS_MAX &&
+           time_ms <= received_ms + ENGINE_FUTURE_MS_MAX;
 }
 
 /* Mostly it is the week of the event before. */
@@ -286,24 +286,20 @@ static Week *week_at(Engine *e, int64_t time_ms)
     return w;
 }
 
-static EngineAside find_week(Engine *e, const Event *event, Week **out)
+EngineAside engine_find_week(Engine *e, int64_t time_ms, int64_t received_ms, Week **out)
 {
-    if (!time_fits(event))
+    if (!time_fits(time_ms, received_ms))
         return ENGINE_ASIDE_TIME;
-    *out = week_at(e, event->time_ms);
+    *out = week_at(e, time_ms);
     return *out == NULL ? ENGINE_ASIDE_WEEKS : ASIDE_NOT;
 }
 
-bool engine_has_row(const Event *event)
-{
-    return event->kind == EVENT_HAPPENED || event->kind == EVENT_PERSON;
-}
-
 /* Its name, when it is not known, and its person. */
-static EngineAside find_numbers(Engine *e, const Event *event, const ActorKey *actor, Home *out)
+static EngineAside find_numbers(Engine *e, EventKind kind, Str name, const DictKey *actor,
+                                Home *out)
 {
-    const bool has_name = event->kind == EVENT_HAPPENED;
-    out->name = has_name && out->name == 0 ? schema_event(e->schema, event->name) : out->name;
+    const bool has_name = kind == EVENT_HAPPENED;
+    out->name = has_name && out->name == 0 ? schema_event(e->schema, name) : out->name;
     if (has_name && out->name == 0)
         return ENGINE_ASIDE_NAMES;
     uint32_t who = 0;
@@ -318,154 +314,25 @@ static EngineAside find_numbers(Engine *e, const Event *event, const ActorKey *a
 EngineAside engine_find_home(Engine *e, const Event *event, Home *out)
 {
     char room[SCHEMA_KEY_BYTES];
-    const EngineAside why = find_week(e, event, &out->week);
+    const EngineAside why = engine_find_week(e, event->time_ms, event->received_ms, &out->week);
     out->name = 0;
     if (why != ASIDE_NOT)
         return why;
-    const ActorKey actor = schema_actor_key(e->schema, event->actor, room);
-    return find_numbers(e, event, &actor, out);
-}
-
-/* ---- many at once ------------------------------------------------------------------------------- */
-
-/* Events that are decoded and looked up together: what they need of tables that are larger than the caches is
- * fetched for all before the first one is applied.  So an event takes half of the time.  They are so few that what they
- * were decoded into stays in the nearest cache. */
-enum { GROUP_EVENTS = 16, GROUP_BYTES = 1 << 16 };
-
-typedef struct Coming {
-    Event event;
-    Week *week;
-    EngineAside why; /* it has no week */
-    ActorKey actor;
-    uint32_t name; /* 0: nobody knows it yet */
-    Known *known;  /* as Home has it */
-    uint64_t id;
-} Coming;
-
-/* A text that will be looked for. */
-typedef struct Wanted {
-    const Dict *in;
-    uint64_t hash;
-} Wanted;
-
-enum { GROUP_WANTED = 4 * GROUP_EVENTS };
-
-typedef struct Group {
-    Coming at[GROUP_EVENTS];
-    Wanted wanted[GROUP_WANTED]; /* in large dictionaries; what is more is not fetched before */
-    uint32_t count, wanted_count;
-    Week *lacks; /* the week of the event behind the last one: its ids must be read first */
-} Group;
-
-/* It becomes a row, and has an id. */
-static bool is_event(const Coming *c)
-{
-    return engine_has_row(&c->event);
-}
-
-static bool has_week(const Coming *c)
-{
-    return is_event(c) && c->why == ASIDE_NOT;
-}
-
-static void want(Group *g, const Dict *in, uint64_t hash)
-{
-    if (dict_is_large(in) && g->wanted_count < GROUP_WANTED)
-        g->wanted[g->wanted_count++] = (Wanted){in, hash};
-}
-
-static void know_value(Group *g, const Place *at, const EventProp *p, Known *out)
-{
-    *out = engine_know(at, p);
-    if (p->type == EVENT_TEXT && out->prop != NULL && out->prop->values != NULL)
-        want(g, out->prop->values, out->hash);
-}
-
-/* What is known of its values from the last event of this name. */
-static void know_values(Engine *e, Group *g, Coming *c)
-{
-    const uint32_t count = c->event.prop_count + c->event.context_count;
-    if (c->name == 0 || c->name >= e->shape_count || count == 0)
-        return;
-    Place at = {&e->shapes[c->name], NULL, c->name, 0, SCHEMA_EVENT};
-    c->known = (void *)arena_bytes(e->group, count * sizeof *c->known);
-    for (; at.place < c->event.prop_count; at.place++)
-        know_value(g, &at, &c->event.props[at.place], &c->known[at.place]);
-    at.space = SCHEMA_CONTEXT;
-    for (; at.place < count; at.place++)
-        know_value(g, &at, &c->event.context[at.place - c->event.prop_count], &c->known[at.place]);
-}
-
-static void know_event(Engine *e, Group *g, Coming *c)
-{
-    const EventActor who = c->event.actor;
-    char *room = arena_bytes(e->group, who.kind.len + 1 + who.value.len);
-    c->actor = schema_actor_key(e->schema, who, room);
-    c->id = engine_id_hash(e, &c->event);
-    c->name =
-        c->event.kind == EVENT_PERSON ? PART_PERSON : schema_find_event(e->schema, c->event.name);
-    c->known = NULL;
-    if (c->actor.key.len > 0)
-        want(g, schema_actors(e->schema), c->actor.hash);
-    know_values(e, g, c);
-}
-
-/* What the first records of `left` say, at most `most`; takes them off.  Decoded, they are many times as large:
- * hence the bytes.  What is no event stands alone. */
-static void take_group(Engine *e, Str *left, uint32_t most, Group *g)
-{
-    const size_t from = left->len;
-    g->count = g->wanted_count = 0;
-    g->lacks = NULL;
-    arena_reset(e->group);
-    while (g->count < most && g->count < GROUP_EVENTS && from - left->len < GROUP_BYTES) {
-        Coming *c = &g->at[g->count];
-        size_t used = 0;
-        /* The log has checked it. */
-        CHECK(event_decode_checked(*left, e->group, &c->event, &used));
-        if (g->count > 0 && !(is_event(c) && is_event(&g->at[0])))
-            return;
-        c->why = is_event(c) ? find_week(e, &c->event, &c->week) : ASIDE_NOT;
-        if (has_week(c) && !has_filter(c->week)) {
-            g->lacks = c->week;
-            return;
-        }
-        if (has_week(c))
-            know_event(e, g, c);
-        *left = str_slice(*left, used, left->len);
-        g->count++;
-    }
-}
-
-/* Fetches what the group will look for.  The steps of a dictionary are one behind the other. */
-static void fetch_group(const Group *g)
-{
-    for (uint32_t i = 0; i < g->count; i++) {
-        const Coming *c = &g->at[i];
-        if (!has_week(c))
-            continue;
-        recent_ids_near(&c->week->recent, c->id);
-        recent_ids_near(&c->week->flushing, c->id);
-        recent_ids_near(&c->week->stand_in, c->id);
-        id_filter_near(&c->week->filter, c->id);
-    }
-    for (DictStep step = DICT_SLOT; step < DICT_STEPS; step++)
-        for (uint32_t i = 0; i < g->wanted_count; i++)
-            dict_near(g->wanted[i].in, g->wanted[i].hash, step);
+    const DictKey actor = schema_actor_key(e->schema, event->actor, room);
+    return find_numbers(e, event->kind, event->name, &actor, out);
 }
 
 /* What has no place is refused before its id is remembered: every id belongs to a row. */
 static void apply_event(Engine *e, const Coming *c)
 {
-    Home home = {.name = c->name, .week = c->week, .known = c->known};
+    Home home = {.name = c->event, .week = c->week};
     EngineAside why = c->why;
     if (why == ASIDE_NOT)
-        why = find_numbers(e, &c->event, &c->actor, &home);
+        why = find_numbers(e, c->kind, c->name, &c->actor, &home);
     if (why != ASIDE_NOT)
         engine_keep_aside(e, why);
     else if (is_new(e, home.week, c->id))
-        engine_put_row(e, &e->open, &c->event, &home);
+        engine_put_coming(e, c, &home);
     else
         e->repeated++;
 }
@@ -564,9 +431,9 @@ void engine_slice_grew(Engine *e)
 static bool apply_group(Engine *e, const Group *g, uint64_t seq)
 {
     for (uint32_t i = 0; i < g->count; i++) {
-        if (is_event(&g->at[i]))
+        if (g->at[i].change == NULL)
             apply_event(e, &g->at[i]);
-        else if (!engine_change(e, &g->at[i].event, seq + i))
+        else if (!engine_change(e, g->at[i].change, seq + i))
             return false;
         if (slice_is_full(e) || (i + 1 == g->count && names_are_many(e))) {
             engine_set_applied(e, seq + i + 1, 0);
@@ -581,15 +448,14 @@ static void apply_offer(Engine *e, const Offer *offer)
     Str left = {offer->records, offer->bytes};
     Group g;
     for (uint32_t done = 0; done < offer->count;) {
-        take_group(e, &left, offer->count - done, &g);
-        fetch_group(&g);
+        engine_read_group(e, &left, offer->count - done, &g);
         if (!apply_group(e, &g, offer->first_seq + done)) {
             engine_give_back(e);
             return;
         }
         done += g.count;
         if (g.lacks != NULL) {
-            /* Others come between: what is applied so far is whole, and the event is decoded again. */
+            /* Others come between: what is applied so far is whole, and the event is read again. */
             engine_set_applied(e, offer->first_seq + done, 0);
             make_filter(e, g.lacks);
         }

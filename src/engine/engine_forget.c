@@ -228,7 +228,8 @@ static void look_at_memory(Engine *e, Unused *u)
     Part **parts = calloc((size_t)e->memory_count + 1, sizeof(Part *));
     CHECK(parts != NULL);
     const uint32_t count = e->memory_count;
-    memcpy(parts, e->memory, count * sizeof(Part *));
+    for (uint32_t i = 0; i < count; i++)
+        parts[i] = e->memory[i];
     (void)pthread_mutex_unlock(&e->lock);
     for (uint32_t i = 0; i < count; i++)
         CHECK(unused_part(u, parts[i])); /* memory is not damaged */
@@ -283,7 +284,7 @@ static Err write_again(Ctx *ctx, Engine *e, const Unused *u, NamesFile *out)
 /* What looks names up without the schema.  Under `apply`. */
 static void drop_shortcuts(Engine *e)
 {
-    e->last_source = e->last_store = (LastText){.code = 0};
+    e->last_source = (LastText){.code = 0};
     if (e->shape_count > 0)
         memset(e->shapes, 0, e->shape_count * sizeof *e->shapes);
 }

@@ -3,6 +3,7 @@
  *
  *   engine.c         opening, closing, views, figures
  *   engine_apply.c   encoded events to rows, rows to slices
+ *   engine_read.c    the bytes of some of them, to be applied together
  *   engine_row.c     an event to a row
  *   engine_memory.c  what happens when memory is full
  *   engine_move.c    links, unlinks, erasures: rows go to where they belong now
@@ -16,9 +17,11 @@
  */
 #pragma once
 
+#include "engine/dict_find.h"
 #include "engine/engine.h"
 #include "engine/ids.h"
 #include "engine/rows.h"
+#include "events/event_rest.h"
 #include "events/events.h"
 #include "events/siphash.h"
 
@@ -65,12 +68,13 @@ typedef struct Week {
     uint64_t flushed;   /* number behind the last flush that had events of it */
 } Week;
 
-/* The properties that the last event of a name had, and the fields of its last record, in their order: the next one
- * mostly has the same. */
-enum { SHAPE_PROPS = 16 };
+/* The properties that events of a name had, in the order in which they came first, and the fields of its last record: the
+ * next ones mostly have the same. */
+enum { SHAPE_PROPS = 32, SHAPE_FIELDS = 16 };
 typedef struct Shape {
+    uint32_t count;
     SchemaProp *props[SHAPE_PROPS];
-    SchemaProp *fields[SHAPE_PROPS];
+    SchemaProp *fields[SHAPE_FIELDS];
 } Shape;
 
 /* A text that came last, and its code: the next one mostly is the same.  0: none yet. */
@@ -110,7 +114,7 @@ struct Engine {
     Part **peek; /* parts of the open slice, made for a view; guarded by apply */
     uint32_t peek_count, peek_rows;
     Week *week_near; /* of the last event; guarded by apply */
-    LastText last_source, last_store;
+    LastText last_source;
     Arena *scratch;           /* guarded by apply */
     Arena *group;             /* of events that are applied together; the applier's own */
     uint32_t moved_rows;      /* since the last flush began; guarded by apply, as the next two */
@@ -190,46 +194,118 @@ void engine_close_slice(Engine *e);
 /* Names that no file has, into `flush_names`.  Under `apply` and `lock`. */
 void engine_take_names(Engine *e);
 
-/* What is known of a value before its row is made: its property, and the hash of its text there. */
-typedef struct Known {
-    SchemaProp *prop; /* NULL: it must be looked for */
-    uint64_t hash;
-} Known;
-
 /* Where an event goes: `ordinal` says which of the person's actors it was. */
 typedef struct Home {
     uint32_t name, person, ordinal;
     Week *week;
-    const Known *known; /* of its properties, then of its context; NULL: of none */
 } Home;
 
 /* Why the event has no place in the columns; ENGINE_ASIDE_COUNT = it has.  Under `apply`. */
 EngineAside engine_find_home(Engine *e, const Event *event, Home *out);
 
+/* The week of an event that was received then. */
+EngineAside engine_find_week(Engine *e, int64_t time_ms, int64_t received_ms, Week **out);
+
+/* The ids of the week's files were read, and there is room for more. */
+static inline bool engine_has_filter(const Week *w)
+{
+    return w->filter.lines != NULL && w->filter.count <= w->filter.cap;
+}
+
 /* An event, or attributes of a person. */
-bool engine_has_row(const Event *event);
+static inline bool engine_has_row(EventKind kind)
+{
+    return kind == EVENT_HAPPENED || kind == EVENT_PERSON;
+}
+
+/* Of source and id as they stand in a record, each behind its length: keyed; never 0. */
+static inline uint64_t engine_id_of(const Engine *e, Str source_and_id)
+{
+    const uint64_t hash = siphash_13(e->key, source_and_id);
+    return hash == 0 ? 1 : hash;
+}
+uint64_t engine_id_hash(const Engine *e, const Event *event);
+
+/* ---- engine_read.c ------------------------------------------------------------------------------- */
+
+/* A value that came, and what is known of where it goes. */
+typedef struct Value {
+    Str name;
+    SchemaProp *prop; /* NULL: it must be looked for */
+    EventType type;
+    uint8_t scale;  /* EVENT_NUMBER */
+    int64_t number; /* also money, a time, yes or no */
+    DictKey text;   /* EVENT_TEXT: a key of prop->values; when there are none, the text alone */
+    const EventProp *list; /* EVENT_TEXTS, EVENT_ITEMS */
+} Value;
+
+typedef struct Values {
+    Value *at;
+    uint32_t count;
+} Values;
+
+/* A record that was read.  Without a place (`why`), nothing but its times. */
+typedef struct Coming {
+    EventKind kind;
+    const Event *change; /* of another kind: all of it */
+    int64_t time_ms, received_ms;
+    Week *week;
+    EngineAside why;
+    Str source, id_bytes, name;
+    DictKey store, actor; /* an empty text: none, nobody */
+    uint32_t event;       /* its name; 0: nobody knows it yet */
+    Values props, context;
+    uint64_t id;
+    char near_actor[2 * DICT_PADDING]; /* the key of an actor, when it is short */
+} Coming;
+
+/* A text that will be looked for. */
+typedef struct Wanted {
+    const Dict *in;
+    uint64_t hash;
+} Wanted;
+
+/* Events that are read together, and then applied: what they need of tables that are larger than the caches is fetched
+ * for all before the first one is applied.  So an event takes half of the time.  They are so few that what they
+ * were read into stays in the nearest cache. */
+enum { GROUP_EVENTS = 16, GROUP_BYTES = 1 << 16, GROUP_WANTED = 4 * GROUP_EVENTS };
+typedef struct Group {
+    Coming at[GROUP_EVENTS];
+    Wanted wanted[GROUP_WANTED]; /* in large dictionaries; what is more is not fetched before */
+    uint32_t count, wanted_count;
+    Week *lacks; /* the week of the event behind the last one: its ids must be read first */
+} Group;
+
+/* What the first records of `left` say, at most `most`; takes them off.  Read, they are many times as large: hence
+ * the bytes.  What is no event stands alone.  DICT_PADDING bytes behind all of them may be read.  Under `apply`, and
+ * valid until it is given up. */
+void engine_read_group(Engine *e, Str *left, uint32_t most, Group *g);
 
 /* ---- engine_row.c ------------------------------------------------------------------------------- */
 
 #define ASIDE_NOT ENGINE_ASIDE_COUNT /* it has a place */
 
-/* Where an event's next property goes. */
-typedef struct Place {
-    Shape *shape;
-    const Known *known; /* of all properties of the event; may be NULL */
-    uint32_t event;     /* name */
-    uint32_t place;     /* among all properties of the event; of a field, in its record */
-    SchemaSpace space;
-} Place;
-
-/* The property of this place, when it is the one of last time. */
-Known engine_know(const Place *at, const EventProp *p);
+/* The property of this name, when events of the shape had it.  *near: where to look first, 0 in the beginning: properties
+ * mostly come in the order of the shape. */
+static inline SchemaProp *shape_find(const Shape *shape, uint32_t *near, SchemaSpace space,
+                                     Str name)
+{
+    for (uint32_t i = 0; i < shape->count; i++) {
+        const uint32_t at = *near + i < shape->count ? *near + i : *near + i - shape->count;
+        SchemaProp *prop = shape->props[at];
+        if (prop->space != space || !str_same(prop->name, name))
+            continue;
+        *near = at + 1;
+        return prop;
+    }
+    return NULL;
+}
 
 /* As a row.  What of it has no place is counted when it goes to the open slice: elsewhere, it was before. */
 void engine_put_row(Engine *e, RowBuffer *to, const Event *event, const Home *home);
 
-/* Of source and id, keyed; never 0. */
-uint64_t engine_id_hash(const Engine *e, const Event *event);
+/* The same, to the open slice. */
+void engine_put_coming(Engine *e, const Coming *c, const Home *home);
 
 /* Numbers below `seq` are in rows; so many bytes of what was offered are done with. */
 void engine_set_applied(Engine *e, uint64_t seq, uint32_t bytes_done);

@@ -42,7 +42,7 @@ static bool belongs(const Reading *r, uint64_t seq, const Event *event)
         return false;
     return r->stretch->erasures
                ? event->kind == EVENT_ERASE
-               : engine_has_row(event) &&
+               : engine_has_row(event->kind) &&
                      rows_week_ms(event->time_ms, r->e->o.origin_ms) == r->stretch->week_ms;
 }
 

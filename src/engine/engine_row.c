@@ -34,18 +34,23 @@ typedef struct PlainValue {
     int scale;
 } PlainValue;
 
-/* Why the value stays in the log only, ASIDE_NOT = it does not. */
-static inline EngineAside plain_value(Engine *e, const Known *k, const EventProp *p,
-                                      PlainValue *out)
+static uint32_t code_for(Engine *e, Dict *values, const DictKey *text)
 {
-    *out = (PlainValue){p->i64, PART_NUMBERS, 0};
-    switch (p->type) {
+    const uint32_t known = dict_find_key(values, text);
+    return known != 0 ? known : schema_new_code(e->schema, values, text);
+}
+
+/* Why the value stays in the log only, ASIDE_NOT = it does not. */
+static inline EngineAside plain_value(Engine *e, const Value *v, PlainValue *out)
+{
+    *out = (PlainValue){v->number, PART_NUMBERS, 0};
+    switch (v->type) {
     case EVENT_TEXT:
         out->kind = PART_CODES;
-        out->value = schema_code_hashed(e->schema, k->prop, p->text, k->hash);
+        out->value = code_for(e, v->prop->values, &v->text);
         return out->value == 0 ? ENGINE_ASIDE_TEXTS : ASIDE_NOT;
     case EVENT_NUMBER:
-        out->scale = p->scale;
+        out->scale = v->scale;
         shorten(&out->value, &out->scale);
         return number_fits(out->value, out->scale) ? ASIDE_NOT : ENGINE_ASIDE_NUMBER;
     case EVENT_MONEY:
@@ -61,6 +66,13 @@ static inline EngineAside plain_value(Engine *e, const Known *k, const EventProp
     return ENGINE_ASIDE_TYPE;
 }
 
+/* Where an event's next property goes. */
+typedef struct Place {
+    Shape *shape;
+    uint32_t event; /* name */
+    SchemaSpace space;
+} Place;
+
 static Shape *shape_of(Engine *e, uint32_t name)
 {
     if (name >= e->shape_count) {
@@ -73,24 +85,30 @@ static Shape *shape_of(Engine *e, uint32_t name)
     return &e->shapes[name];
 }
 
-/* The property that stood at this place last time, when it is the one: mostly it is. */
-static SchemaProp *same_as_last(const Shape *shape, uint32_t place, SchemaSpace space, Str name)
+/* The value is of this property, NULL = unknown. */
+static void set_prop(Value *v, SchemaProp *prop)
 {
-    SchemaProp *near = place < SHAPE_PROPS ? shape->props[place] : NULL;
-    return near != NULL && near->space == space && str_same(near->name, name) ? near : NULL;
+    v->prop = prop;
+    if (prop != NULL && v->type == EVENT_TEXT && prop->values != NULL)
+        v->text = dict_key(prop->values, v->text.text);
 }
 
-static Known known(SchemaProp *prop, const EventProp *p)
+static Value value_of(const EventProp *p)
 {
-    Known k = {prop, 0};
-    if (prop != NULL && p->type == EVENT_TEXT && prop->values != NULL)
-        k.hash = dict_hash(prop->values, p->text);
-    return k;
+    return (Value){.name = p->name,
+                   .type = p->type,
+                   .scale = p->scale,
+                   .number = p->i64,
+                   .text = {.text = p->text},
+                   .list = p};
 }
 
-Known engine_know(const Place *at, const EventProp *p)
+/* Events of this name may have the property, and mostly do so from now on. */
+static void remember(Shape *shape, SchemaProp *prop)
 {
-    return known(same_as_last(at->shape, at->place, at->space, p->name), p);
+    uint32_t near = 0;
+    if (shape->count < SHAPE_PROPS && shape_find(shape, &near, prop->space, prop->name) == NULL)
+        shape->props[shape->count++] = prop;
 }
 
 /* What has no place is counted when it comes for the first time. */
@@ -121,21 +139,22 @@ static void put_texts(Engine *e, RowBuffer *to, SchemaProp *list, const EventPro
 /* The field that stood at this place of a record last time, when it is the one. */
 static SchemaProp *same_field(const Shape *shape, uint32_t place, const SchemaProp *list, Str name)
 {
-    SchemaProp *near = place < SHAPE_PROPS ? shape->fields[place] : NULL;
+    SchemaProp *near = place < SHAPE_FIELDS ? shape->fields[place] : NULL;
     return near != NULL && near->list == list->id && str_same(near->name, name) ? near : NULL;
 }
 
-/* As put_prop(). */
-static void put_field(Engine *e, RowBuffer *to, const Place *at, SchemaProp *list,
+/* As put_prop(), at a place of a record. */
+static void put_field(Engine *e, RowBuffer *to, const Place *at, SchemaProp *list, uint32_t place,
                       const EventProp *p)
 {
-    SchemaProp *field = same_field(at->shape, at->place, list, p->name);
+    SchemaProp *field = same_field(at->shape, place, list, p->name);
     const bool needs_pair = field == NULL;
     if (field == NULL)
         field = schema_field(e->schema, list, p->name, p->type);
-    const Known k = known(field, p);
+    Value v = value_of(p);
+    set_prop(&v, field);
     EngineAside why = ENGINE_ASIDE_PROPS;
-    PlainValue v;
+    PlainValue plain;
     if (field == NULL)
         why = schema_fields_are_full(e->schema, list) ? ENGINE_ASIDE_FIELDS : why;
     else if (field->type != p->type)
@@ -143,25 +162,24 @@ static void put_field(Engine *e, RowBuffer *to, const Place *at, SchemaProp *lis
     else if (needs_pair && !schema_pair(e->schema, at->event, field))
         why = ENGINE_ASIDE_PAIRS;
     else
-        why = plain_value(e, &k, p, &v);
+        why = plain_value(e, &v, &plain);
     if (why != ASIDE_NOT) {
         count_aside(e, to, field, why);
         return;
     }
-    rows_item_value(to, field->id, v.kind, v.scale, v.value);
-    if (at->place < SHAPE_PROPS)
-        at->shape->fields[at->place] = field;
+    rows_item_value(to, field->id, plain.kind, plain.scale, plain.value);
+    if (place < SHAPE_FIELDS)
+        at->shape->fields[place] = field;
 }
 
-static void put_items(Engine *e, RowBuffer *to, const Place *of, SchemaProp *list,
+static void put_items(Engine *e, RowBuffer *to, const Place *at, SchemaProp *list,
                       const EventProp *p)
 {
     rows_list(to, list->id, p->count);
     for (uint32_t i = 0; i < p->count; i++) {
-        Place at = *of;
         rows_item(to);
-        for (at.place = 0; at.place < p->items[i].count; at.place++)
-            put_field(e, to, &at, list, &p->items[i].fields[at.place]);
+        for (uint32_t place = 0; place < p->items[i].count; place++)
+            put_field(e, to, at, list, place, &p->items[i].fields[place]);
     }
 }
 
@@ -171,50 +189,57 @@ static bool is_list(EventType type)
 }
 
 /* A list without anything in it may be of texts or of records. */
-static bool list_fits(Engine *e, SchemaProp *prop, const EventProp *p)
+static bool list_fits(Engine *e, const Value *v)
 {
-    return is_list(prop->type) && is_list(p->type) &&
-           (p->count == 0 || schema_list_becomes(e->schema, prop, p->type));
+    return is_list(v->prop->type) && is_list(v->type) &&
+           (v->list->count == 0 || schema_list_becomes(e->schema, v->prop, v->type));
 }
 
 /* ---- properties ----------------------------------------------------------------------------------- */
 
-static EngineAside put_value(Engine *e, RowBuffer *to, const Place *at, const Known *k,
-                             const EventProp *p)
+static EngineAside put_list(Engine *e, RowBuffer *to, const Place *at, const Value *v)
 {
-    PlainValue v;
-    if (is_list(p->type)) {
-        if (p->type == EVENT_TEXTS)
-            put_texts(e, to, k->prop, p);
-        else
-            put_items(e, to, at, k->prop, p);
-        return ASIDE_NOT;
-    }
-    const EngineAside why = plain_value(e, k, p, &v);
+    if (v->type == EVENT_TEXTS)
+        put_texts(e, to, v->prop, v->list);
+    else
+        put_items(e, to, at, v->prop, v->list);
+    return ASIDE_NOT;
+}
+
+static EngineAside put_known(Engine *e, RowBuffer *to, const Place *at, const Value *v)
+{
+    PlainValue plain;
+    if (v->prop->type != v->type && !list_fits(e, v))
+        return ENGINE_ASIDE_TYPE;
+    if (is_list(v->type))
+        return put_list(e, to, at, v);
+    const EngineAside why = plain_value(e, v, &plain);
     if (why == ASIDE_NOT)
-        rows_value(to, k->prop->id, v.kind, v.scale, v.value);
+        rows_value(to, v->prop->id, plain.kind, plain.scale, plain.value);
+    return why;
+}
+
+static EngineAside put_unknown(Engine *e, RowBuffer *to, const Place *at, Value *v)
+{
+    set_prop(v, schema_prop(e->schema, at->space, v->name, v->type));
+    if (v->prop == NULL)
+        return ENGINE_ASIDE_PROPS;
+    if (v->prop->type != v->type && !list_fits(e, v))
+        return ENGINE_ASIDE_TYPE;
+    if (!schema_pair(e->schema, at->event, v->prop))
+        return ENGINE_ASIDE_PAIRS;
+    const EngineAside why = put_known(e, to, at, v);
+    if (why == ASIDE_NOT)
+        remember(at->shape, v->prop);
     return why;
 }
 
 /* A shape holds what its event name may have: that needs no second look. */
-static void put_prop(Engine *e, RowBuffer *to, const Place *at, const EventProp *p)
+static inline void put_prop(Engine *e, RowBuffer *to, const Place *at, Value *v)
 {
-    Known k = at->known != NULL && at->known[at->place].prop != NULL ? at->known[at->place]
-                                                                     : engine_know(at, p);
-    const bool needs_pair = k.prop == NULL;
-    if (k.prop == NULL)
-        k = known(schema_prop(e->schema, at->space, p->name, p->type), p);
-    EngineAside why = ENGINE_ASIDE_PROPS;
-    if (k.prop != NULL && k.prop->type != p->type && !list_fits(e, k.prop, p))
-        why = ENGINE_ASIDE_TYPE;
-    else if (k.prop != NULL && needs_pair && !schema_pair(e->schema, at->event, k.prop))
-        why = ENGINE_ASIDE_PAIRS;
-    else if (k.prop != NULL)
-        why = put_value(e, to, at, &k, p);
+    const EngineAside why = v->prop != NULL ? put_known(e, to, at, v) : put_unknown(e, to, at, v);
     if (why != ASIDE_NOT)
-        count_aside(e, to, k.prop, why);
-    else if (at->place < SHAPE_PROPS)
-        at->shape->props[at->place] = k.prop;
+        count_aside(e, to, v->prop, why);
 }
 
 /* Says that the person has the attribute no longer, when anybody ever had it. */
@@ -231,48 +256,91 @@ static void put_gone(Engine *e, RowBuffer *to, const Place *at, Str name)
         rows_value(to, gone->id, PART_NUMBERS, 0, 1);
 }
 
-static void put_props(Engine *e, RowBuffer *to, Place at, const EventProp *props, uint32_t count)
+static inline void put_value(Engine *e, RowBuffer *to, const Place *at, Value *v)
 {
-    for (uint32_t i = 0; i < count; i++, at.place++) {
-        if (props[i].type == EVENT_NONE)
-            put_gone(e, to, &at, props[i].name);
-        else
-            put_prop(e, to, &at, &props[i]);
+    if (v->type == EVENT_NONE)
+        put_gone(e, to, at, v->name);
+    else
+        put_prop(e, to, at, v);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------ */
+
+static void put_source(Engine *e, RowBuffer *to, Str text)
+{
+    LastText *last = &e->last_source;
+    if (last->code == 0 || !str_same(last->text, text)) {
+        const uint32_t code = schema_code(e->schema, PROP_SOURCE, text);
+        *last = (LastText){schema_text(e->schema, PROP_SOURCE, code), code};
     }
-}
-
-static uint32_t code_of(Engine *e, uint32_t prop, LastText *last, Str text)
-{
-    if (last->code != 0 && str_same(last->text, text))
-        return last->code;
-    const uint32_t code = schema_code(e->schema, prop, text);
-    if (code != 0)
-        *last = (LastText){schema_text(e->schema, prop, code), code};
-    return code;
-}
-
-static void put_text(Engine *e, RowBuffer *to, uint32_t prop, LastText *last, Str text)
-{
-    const uint32_t code = text.len == 0 ? 0 : code_of(e, prop, last, text);
-    if (code != 0)
-        rows_value(to, prop, PART_CODES, 0, code);
-    else if (text.len > 0 && to == &e->open)
+    if (last->code != 0)
+        rows_value(to, PROP_SOURCE, PART_CODES, 0, last->code);
+    else if (to == &e->open)
         engine_keep_aside(e, ENGINE_ASIDE_TEXTS);
+}
+
+static void put_store(Engine *e, RowBuffer *to, const DictKey *text)
+{
+    if (text->text.len == 0)
+        return;
+    const uint32_t code = code_for(e, schema_prop_at(e->schema, PROP_STORE)->values, text);
+    if (code != 0)
+        rows_value(to, PROP_STORE, PART_CODES, 0, code);
+    else if (to == &e->open)
+        engine_keep_aside(e, ENGINE_ASIDE_TEXTS);
+}
+
+/* What every row has. */
+typedef struct RowHead {
+    int64_t time_ms, received_ms;
+    Str source;
+    const DictKey *store;
+} RowHead;
+
+static void put_head(Engine *e, RowBuffer *to, const RowHead *head, const Home *home)
+{
+    rows_add(to, head->time_ms, home->person, home->name);
+    if (home->ordinal > 0)
+        rows_value(to, PROP_ACTOR, PART_CODES, 0, home->ordinal);
+    put_source(e, to, head->source);
+    put_store(e, to, head->store);
+    rows_value(to, PROP_RECEIVED, PART_NUMBERS, 0, head->received_ms - head->time_ms);
+}
+
+static SchemaSpace space_of(EventKind kind)
+{
+    return kind == EVENT_PERSON ? SCHEMA_PERSON : SCHEMA_EVENT;
+}
+
+void engine_put_coming(Engine *e, const Coming *c, const Home *home)
+{
+    RowBuffer *to = &e->open;
+    put_head(e, to, &(RowHead){c->time_ms, c->received_ms, c->source, &c->store}, home);
+    Place at = {shape_of(e, home->name), home->name, space_of(c->kind)};
+    for (uint32_t i = 0; i < c->props.count; i++)
+        put_value(e, to, &at, &c->props.at[i]);
+    at.space = SCHEMA_CONTEXT;
+    for (uint32_t i = 0; i < c->context.count; i++)
+        put_value(e, to, &at, &c->context.at[i]);
+}
+
+static void put_event_props(Engine *e, RowBuffer *to, const Place *at, const EventProp *props,
+                            uint32_t count)
+{
+    uint32_t near = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        Value v = value_of(&props[i]);
+        set_prop(&v, shape_find(at->shape, &near, at->space, v.name));
+        put_value(e, to, at, &v);
+    }
 }
 
 void engine_put_row(Engine *e, RowBuffer *to, const Event *event, const Home *home)
 {
-    rows_add(to, event->time_ms, home->person, home->name);
-    if (home->ordinal > 0)
-        rows_value(to, PROP_ACTOR, PART_CODES, 0, home->ordinal);
-    put_text(e, to, PROP_SOURCE, &e->last_source, event->source);
-    put_text(e, to, PROP_STORE, &e->last_store, event->store);
-    rows_value(to, PROP_RECEIVED, PART_NUMBERS, 0, event->received_ms - event->time_ms);
-    const bool is_person = event->kind == EVENT_PERSON;
-    Place at = {shape_of(e, home->name), home->known, home->name, 0,
-                is_person ? SCHEMA_PERSON : SCHEMA_EVENT};
-    put_props(e, to, at, event->props, event->prop_count);
-    at.place = event->prop_count;
+    const DictKey store = dict_key(schema_texts(e->schema, PROP_STORE), event->store);
+    put_head(e, to, &(RowHead){event->time_ms, event->received_ms, event->source, &store}, home);
+    Place at = {shape_of(e, home->name), home->name, space_of(event->kind)};
+    put_event_props(e, to, &at, event->props, event->prop_count);
     at.space = SCHEMA_CONTEXT;
-    put_props(e, to, at, event->context, event->context_count);
+    put_event_props(e, to, &at, event->context, event->context_count);
 }

@@ -3,8 +3,8 @@
  */
 #include "engine/schema_inside.h"
 
-#include "base/hash.h"
 #include "base/rand.h"
+#include "engine/dict_find.h"
 
 #include <stdlib.h>
 
@@ -215,27 +215,23 @@ bool schema_pair(Schema *s, uint32_t event, const SchemaProp *prop)
     return schema_add_pair(s, event, prop->id);
 }
 
-/* What is known is found also when the texts of all properties have no room for another. */
-uint32_t schema_add_value(Schema *s, Dict *values, Str text, uint64_t hash)
+uint32_t schema_new_code(Schema *s, Dict *values, const DictKey *text)
 {
-    const uint32_t known = dict_find_hashed(values, text, hash);
-    if (known != 0 || text.len + DICT_TEXT_COST > s->limits.all_cost - s->values_cost)
-        return known;
+    if (text->text.len + DICT_TEXT_COST > s->limits.all_cost - s->values_cost)
+        return 0;
     const uint64_t before = dict_cost(values);
-    const uint32_t code = dict_add_hashed(values, text, hash);
+    const uint32_t code = dict_add_key(values, text);
     s->values_cost += dict_cost(values) - before;
     return code;
 }
 
+/* What is known is found also when the texts of all properties have no room for another. */
 uint32_t schema_code(Schema *s, uint32_t prop, Str text)
 {
     Dict *values = schema_prop_at(s, prop)->values;
-    return schema_add_value(s, values, text, dict_hash(values, text));
-}
-
-uint32_t schema_code_hashed(Schema *s, SchemaProp *prop, Str text, uint64_t hash)
-{
-    return schema_add_value(s, prop->values, text, hash);
+    const DictKey key = dict_key(values, text);
+    const uint32_t known = dict_find_key(values, &key);
+    return known != 0 ? known : schema_new_code(s, values, &key);
 }
 
 /* Kinds hold no NUL, so the key says both parts. */
@@ -247,12 +243,13 @@ static Str actor_key(EventActor actor, char *dst)
     return (Str){dst, actor.kind.len + 1 + actor.value.len};
 }
 
-bool schema_actor_of_key(Schema *s, const ActorKey *key, uint32_t *out)
+bool schema_actor_of_key(Schema *s, const DictKey *key, uint32_t *out)
 {
     *out = 0;
-    if (key->key.len == 0)
+    if (key->text.len == 0)
         return true;
-    const uint32_t number = dict_add_hashed(s->actors, key->key, key->hash);
+    const uint32_t known = dict_find_key(s->actors, key);
+    const uint32_t number = known != 0 ? known : dict_add_key(s->actors, key);
     *out = number == 0 ? 0 : schema_person_of(number);
     return number != 0;
 }
@@ -260,16 +257,14 @@ bool schema_actor_of_key(Schema *s, const ActorKey *key, uint32_t *out)
 bool schema_actor(Schema *s, EventActor actor, uint32_t *out)
 {
     char room[SCHEMA_KEY_BYTES];
-    const ActorKey key = schema_actor_key(s, actor, room);
+    const DictKey key = schema_actor_key(s, actor, room);
     return schema_actor_of_key(s, &key, out);
 }
 
-ActorKey schema_actor_key(const Schema *s, EventActor actor, char *room)
+DictKey schema_actor_key(const Schema *s, EventActor actor, char *room)
 {
-    if (event_actor_is_nobody(actor))
-        return (ActorKey){{NULL, 0}, 0};
-    const Str key = actor_key(actor, room);
-    return (ActorKey){key, dict_hash(s->actors, key)};
+    const bool is_nobody = event_actor_is_nobody(actor);
+    return dict_key(s->actors, is_nobody ? STR("") : actor_key(actor, room));
 }
 
 const Dict *schema_actors(const Schema *s)
@@ -280,8 +275,8 @@ const Dict *schema_actors(const Schema *s)
 uint32_t schema_find_actor(const Schema *s, EventActor actor)
 {
     char room[SCHEMA_KEY_BYTES];
-    const ActorKey key = schema_actor_key(s, actor, room);
-    const uint32_t number = key.key.len == 0 ? 0 : dict_find_hashed(s->actors, key.key, key.hash);
+    const DictKey key = schema_actor_key(s, actor, room);
+    const uint32_t number = key.text.len == 0 ? 0 : dict_find_key(s->actors, &key);
     return number == 0 ? 0 : schema_person_of(number);
 }
 

@@ -90,22 +90,19 @@ MUST_USE bool schema_pair(Schema *s, uint32_t event, const SchemaProp *prop);
 /* The code of a text, 0 = too many.  `prop` is of EVENT_TEXT, EVENT_TEXTS, PROP_SOURCE or PROP_STORE. */
 uint32_t schema_code(Schema *s, uint32_t prop, Str text);
 
-/* The same in two steps, so that many look-ups overlap: prop->values and dict_hash() are the first, engine/dict.h. */
-uint32_t schema_code_hashed(Schema *s, SchemaProp *prop, Str text, uint64_t hash);
+/* The same in steps, so that many look-ups overlap: the text as a key of prop->values, and dict_find_key() are the first
+ * (engine/dict_find.h); this gives a code to who has none. */
+uint32_t schema_new_code(Schema *s, Dict *values, const DictKey *text);
 
 /* The number of an actor: 0 for nobody, else from PART_BLOCK_PERSONS.  False = there are too many. */
 MUST_USE bool schema_actor(Schema *s, EventActor actor, uint32_t *out);
 
-/* The same in two steps, so that many look-ups overlap (engine/dict.h): the key, in `room` for kind, value and one
- * byte more, as a text of schema_actors(); then schema_actor_of_key(). */
+/* The same in two steps, so that many look-ups overlap (engine/dict_find.h): the key, in `room` for kind, value and one
+ * byte more, as a text of schema_actors(), the empty one of nobody; then schema_actor_of_key(). */
 enum { SCHEMA_KEY_BYTES = EVENT_ACTOR_KIND_BYTES_MAX + 1 + EVENT_ACTOR_VALUE_BYTES_MAX };
-typedef struct ActorKey {
-    Str key; /* empty: nobody */
-    uint64_t hash;
-} ActorKey;
-ActorKey schema_actor_key(const Schema *s, EventActor actor, char *room);
+DictKey schema_actor_key(const Schema *s, EventActor actor, char *room);
 const Dict *schema_actors(const Schema *s);
-MUST_USE bool schema_actor_of_key(Schema *s, const ActorKey *key, uint32_t *out);
+MUST_USE bool schema_actor_of_key(Schema *s, const DictKey *key, uint32_t *out);
 
 /* The number that an actor has; 0 = none, or nobody. */
 uint32_t schema_find_actor(const Schema *s, EventActor actor);

@@ -3,6 +3,8 @@
  */
 #include "engine/schema_inside.h"
 
+#include "engine/dict_find.h"
+
 #include "events/crc32c.h"
 
 #include <stdlib.h>
@@ -242,8 +244,8 @@ static bool load_value(Schema *s, Str *from)
     Dict *values = take_values(s, from);
     if (values == NULL || !take_text(from, &text))
         return false;
-    const uint32_t before = dict_count(values);
-    return schema_add_value(s, values, text, dict_hash(values, text)) == before + 1;
+    const DictKey key = dict_key(values, text);
+    return dict_find_key(values, &key) == 0 && schema_new_code(s, values, &key) != 0;
 }
 
 static bool load_pair(Schema *s, Str *from)
@@ -288,24 +290,25 @@ static void keep_again(Loading *l, Again again)
     l->again[l->again_count++] = again;
 }
 
-static bool take_actor(const Dict *actors, Str *from, ActorKey *out)
+static bool take_actor(const Dict *actors, Str *from, DictKey *out)
 {
-    if (!take_text(from, &out->key) || (out->key.len > 0 && str_index(out->key, '\0', 0) <= 0))
+    Str key;
+    if (!take_text(from, &key) || (key.len > 0 && str_index(key, '\0', 0) <= 0))
         return false;
-    out->hash = dict_hash(actors, out->key);
+    *out = dict_key(actors, key);
     dict_near(actors, out->hash, DICT_SLOT);
     return true;
 }
 
-static bool add_actor(Loading *l, const ActorKey *actor)
+static bool add_actor(Loading *l, const DictKey *actor)
 {
     Dict *actors = l->schema->actors;
     const uint32_t before = dict_count(actors);
-    if (actor->key.len > 0) {
-        const uint32_t number = dict_add_hashed(actors, actor->key, actor->hash);
-        if (number == 0 || number > before)
-            return number > before;
-        keep_again(l, (Again){number, before + 1, actor->key});
+    if (actor->text.len > 0) {
+        const uint32_t known = dict_find_key(actors, actor);
+        if (known == 0)
+            return dict_add_key(actors, actor) != 0;
+        keep_again(l, (Again){known, before + 1, actor->text});
     }
     return dict_add_forgotten(actors) == before + 1;
 }
@@ -314,7 +317,7 @@ static bool add_actor(Loading *l, const ActorKey *actor)
 static bool load_actors(Loading *l, Str *from)
 {
     enum { AT_ONCE = 64 };
-    ActorKey actors[AT_ONCE];
+    DictKey actors[AT_ONCE];
     uint32_t count = 0;
     do {
         *from = str_slice(*from, 1, from->len);

@@ -46,7 +46,6 @@ SchemaProp *schema_add_forgotten_prop(Schema *s, PropKey key, EventType type);
 
 /* False: there are too many. */
 MUST_USE bool schema_add_pair(Schema *s, uint32_t event, uint32_t prop);
-uint32_t schema_add_value(Schema *s, Dict *values, Str text, uint64_t hash);
 
 /* Actors are numbered from 1, persons behind the block of nobody. */
 static inline uint32_t schema_person_of(uint32_t actor)

@@ -409,6 +409,45 @@ TEST(siphash_gives_the_published_values)
     CHECK(siphash(key, (Str){input, 8}) == UINT64_C(0x93f5f5799a932462));
 }
 
+/* The paper's description, for any numbers of rounds. */
+static uint64_t siphash_of(const uint8_t *key, Str data, int rounds, int last_rounds)
+{
+    uint64_t k[2], v[4];
+    memcpy(k, key, sizeof k);
+    v[0] = k[0] ^ UINT64_C(0x736f6d6570736575), v[1] = k[1] ^ UINT64_C(0x646f72616e646f6d);
+    v[2] = k[0] ^ UINT64_C(0x6c7967656e657261), v[3] = k[1] ^ UINT64_C(0x7465646279746573);
+    for (size_t at = 0; at <= data.len / 8 + 1; at++) {
+        const bool last = at > data.len / 8;
+        uint64_t word = at == data.len / 8 ? (uint64_t)data.len << 56 : 0;
+        for (size_t i = at * 8; i < data.len && i < at * 8 + 8; i++)
+            word |= (uint64_t)(uint8_t)data.ptr[i] << 8 * (i - at * 8);
+        v[3] ^= word;
+        v[2] ^= last ? 0xff : 0;
+        for (int n = 0; n < (last ? last_rounds : rounds); n++) {
+            v[0] += v[1], v[1] = (v[1] << 13 | v[1] >> 51) ^ v[0], v[0] = v[0] << 32 | v[0] >> 32;
+            v[2] += v[3], v[3] = (v[3] << 16 | v[3] >> 48) ^ v[2];
+            v[0] += v[3], v[3] = (v[3] << 21 | v[3] >> 43) ^ v[0];
+            v[2] += v[1], v[1] = (v[1] << 17 | v[1] >> 47) ^ v[2], v[2] = v[2] << 32 | v[2] >> 32;
+        }
+        v[0] ^= word;
+    }
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+TEST(both_siphashes_are_the_papers_at_every_length)
+{
+    uint8_t key[SIPHASH_KEY_BYTES];
+    char input[100];
+    for (uint8_t i = 0; i < sizeof key; i++)
+        key[i] = (uint8_t)(7 * i);
+    for (size_t i = 0; i < sizeof input; i++)
+        input[i] = (char)(i * 37);
+    for (size_t len = 0; len <= sizeof input; len++) {
+        CHECK(siphash(key, (Str){input, len}) == siphash_of(key, (Str){input, len}, 2, 4));
+        CHECK(siphash_13(key, (Str){input, len}) == siphash_of(key, (Str){input, len}, 1, 3));
+    }
+}
+
 TEST(idset_agrees_with_a_table_of_booleans)
 {
     enum { IDS = 400 };

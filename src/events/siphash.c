@@ -1,5 +1,5 @@
 /*
- * events/siphash.c -- SipHash-2-4 as its paper describes it, little-endian.
+ * events/siphash.c -- SipHash as its paper describes it, little-endian.
  */
 #include "events/siphash.h"
 
@@ -33,11 +33,11 @@ static inline void mix(State *s)
     s->v2 = rotl(s->v2, 32);
 }
 
-static inline void absorb(State *s, uint64_t word)
+static inline __attribute__((always_inline)) void absorb(State *s, uint64_t word, int rounds)
 {
     s->v3 ^= word;
-    mix(s);
-    mix(s);
+    for (int n = 0; n < rounds; n++)
+        mix(s);
     s->v0 ^= word;
 }
 
@@ -52,17 +52,28 @@ static uint64_t rest_of(Str data, size_t at)
     return last;
 }
 
-uint64_t siphash(const uint8_t key[SIPHASH_KEY_BYTES], Str data)
+static inline __attribute__((always_inline)) uint64_t hash(const uint8_t *key, Str data, int rounds,
+                                                           int last_rounds)
 {
     const uint64_t k0 = load64(key), k1 = load64(key + 8);
     State s = {k0 ^ UINT64_C(0x736f6d6570736575), k1 ^ UINT64_C(0x646f72616e646f6d),
                k0 ^ UINT64_C(0x6c7967656e657261), k1 ^ UINT64_C(0x7465646279746573)};
     size_t i = 0;
     for (; i + 8 <= data.len; i += 8)
-        absorb(&s, load64(data.ptr + i));
-    absorb(&s, (uint64_t)data.len << 56 | rest_of(data, i));
+        absorb(&s, load64(data.ptr + i), rounds);
+    absorb(&s, (uint64_t)data.len << 56 | rest_of(data, i), rounds);
     s.v2 ^= 0xff;
-    for (int n = 0; n < 4; n++)
+    for (int n = 0; n < last_rounds; n++)
         mix(&s);
     return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+}
+
+uint64_t siphash(const uint8_t key[SIPHASH_KEY_BYTES], Str data)
+{
+    return hash(key, data, 2, 4);
+}
+
+uint64_t siphash_13(const uint8_t key[SIPHASH_KEY_BYTES], Str data)
+{
+    return hash(key, data, 1, 3);
 }

@@ -1,0 +1,204 @@
+/*
+ * engine/engine_read.c -- records to what is applied: each byte is looked at once, and what an event needs of tables
+ * that are larger than the caches is fetched for some of them before the first one is applied.
+ *
+ * A value goes from the record's bytes to its property without a look-up where the events of its name had that property
+ * before (Shape), and its text becomes a key at once.  The format is docs/formats/events.md.
+ */
+#include "engine/engine_inside.h"
+
+/* ---- values --------------------------------------------------------------------------------------- */
+
+static void want(Group *g, const Dict *in, uint64_t hash)
+{
+    if (!dict_is_large(in) || g->wanted_count == GROUP_WANTED)
+        return;
+    dict_near(in, hash, DICT_SLOT);
+    g->wanted[g->wanted_count++] = (Wanted){in, hash};
+}
+
+static inline void read_text(Group *g, Rest *r, Value *v)
+{
+    const Str text = rest_text(r);
+    const Dict *in = v->prop == NULL ? NULL : v->prop->values;
+    if (in == NULL) {
+        v->text.text = text;
+        return;
+    }
+    v->text = dict_key_padded(in, text);
+    want(g, in, v->text.hash);
+}
+
+static void read_list(Engine *e, Rest *r, Value *v)
+{
+    EventProp *list = ARENA_NEW(e->group, EventProp);
+    list->name = v->name;
+    list->type = v->type;
+    *r = rest_list(*r, e->group, list);
+    v->list = list;
+}
+
+/* A value behind its type. */
+static inline void read_value(Engine *e, Group *g, Rest *r, Value *v)
+{
+    switch (v->type) {
+    case EVENT_TEXT:
+        read_text(g, r, v);
+        return;
+    case EVENT_TEXTS:
+    case EVENT_ITEMS:
+        read_list(e, r, v);
+        return;
+    case EVENT_BOOL:
+        v->number = rest_byte(r);
+        return;
+    case EVENT_NUMBER:
+        v->number = rest_number(r);
+        v->scale = rest_byte(r);
+        return;
+    case EVENT_MONEY:
+    case EVENT_TIME:
+        v->number = rest_number(r);
+        return;
+    case EVENT_NONE:
+    case EVENT_TYPE_COUNT:
+        return;
+    }
+}
+
+/* `shape` NULL: nothing is known of the event's name. */
+static Values read_values(Engine *e, Group *g, Rest *r, const Shape *shape, SchemaSpace space)
+{
+    Values values = {.count = rest_count(r)};
+    uint32_t near = 0;
+    if (values.count == 0)
+        return values;
+    values.at = (void *)arena_bytes(e->group, values.count * sizeof *values.at);
+    for (uint32_t i = 0; i < values.count; i++) {
+        Value *v = &values.at[i];
+        v->name = rest_text(r);
+        v->type = (EventType)rest_byte(r);
+        v->prop = shape == NULL ? NULL : shape_find(shape, &near, space, v->name);
+        v->list = NULL;
+        v->scale = 0;
+        read_value(e, g, r, v);
+    }
+    return values;
+}
+
+/* ---- one record ----------------------------------------------------------------------------------- */
+
+/* As schema_actor_key(), of texts behind which DICT_PADDING bytes may be read. */
+static DictKey actor_key(Engine *e, EventActor who, char near[2 * DICT_PADDING])
+{
+    const Dict *actors = schema_actors(e->schema);
+    const size_t len = who.kind.len + 1 + who.value.len;
+    if (event_actor_is_nobody(who) || len > DICT_NEAR_BYTES)
+        return schema_actor_key(e->schema, who, arena_bytes(e->group, len));
+    memcpy(near, who.kind.ptr, DICT_PADDING);
+    near[who.kind.len] = '\0';
+    memcpy(near + who.kind.len + 1, who.value.ptr, DICT_PADDING);
+    return dict_key_padded(actors, (Str){near, len});
+}
+
+static inline const Shape *shape_at(const Engine *e, uint32_t event)
+{
+    return event < e->shape_count ? &e->shapes[event] : NULL;
+}
+
+/* What stands behind the two times. */
+static void read_event(Engine *e, Group *g, Rest *r, Coming *c)
+{
+    const bool is_person = c->kind == EVENT_PERSON;
+    const Dict *events = schema_texts(e->schema, PROP_EVENT);
+    const Shape *shape = NULL;
+    const char *id_from = (const char *)r->at;
+    c->source = rest_text(r);
+    (void)rest_text(r);
+    c->id_bytes = (Str){id_from, (size_t)((const char *)r->at - id_from)};
+    const DictKey name = dict_key_padded(events, rest_text(r));
+    EventActor who;
+    who.kind = rest_text(r);
+    who.value = rest_text(r);
+    c->store = dict_key_padded(schema_texts(e->schema, PROP_STORE), rest_text(r));
+    c->actor = actor_key(e, who, c->near_actor);
+    if (c->actor.text.len > 0)
+        want(g, schema_actors(e->schema), c->actor.hash);
+    c->name = name.text;
+    c->event = is_person ? PART_PERSON : dict_find_key(events, &name);
+    if (is_person || c->event != 0)
+        shape = shape_at(e, c->event);
+    c->props = read_values(e, g, r, shape, is_person ? SCHEMA_PERSON : SCHEMA_EVENT);
+    c->context = read_values(e, g, r, shape, SCHEMA_CONTEXT);
+}
+
+/* Links and the like, whole. */
+static void read_change(Engine *e, Str bytes, Coming *c)
+{
+    size_t used = 0;
+    Event *change = ARENA_NEW(e->group, Event);
+    CHECK(event_decode_checked(bytes, e->group, change, &used));
+    c->change = change;
+}
+
+/* The record at the start of `bytes`; its bytes.  What has no week needs no more than its times. */
+static size_t read_record(Engine *e, Group *g, Str bytes, Coming *c)
+{
+    size_t used = 0;
+    Rest r = rest_open(bytes, &used);
+    c->kind = (EventKind)rest_byte(&r);
+    c->change = NULL;
+    if (!engine_has_row(c->kind)) {
+        read_change(e, bytes, c);
+        return used;
+    }
+    c->time_ms = rest_number(&r);
+    c->received_ms = (int64_t)((uint64_t)c->time_ms + (uint64_t)rest_number(&r));
+    c->why = engine_find_week(e, c->time_ms, c->received_ms, &c->week);
+    if (c->why != ASIDE_NOT || !engine_has_filter(c->week))
+        return used;
+    read_event(e, g, &r, c);
+    CHECK(rest_is_done(&r)); /* the log has checked it */
+    return used;
+}
+
+/* ---- many at once --------------------------------------------------------------------------------- */
+
+/* One behind the other they would wait for each other. */
+static void find_ids(const Engine *e, Group *g)
+{
+    for (uint32_t i = 0; i < g->count; i++) {
+        Coming *c = &g->at[i];
+        if (c->change != NULL || c->why != ASIDE_NOT)
+            continue;
+        c->id = engine_id_of(e, c->id_bytes);
+        recent_ids_near(&c->week->recent, c->id);
+        recent_ids_near(&c->week->flushing, c->id);
+        recent_ids_near(&c->week->stand_in, c->id);
+        id_filter_near(&c->week->filter, c->id);
+    }
+}
+
+void engine_read_group(Engine *e, Str *left, uint32_t most, Group *g)
+{
+    const size_t from = left->len;
+    g->count = g->wanted_count = 0;
+    g->lacks = NULL;
+    arena_reset(e->group);
+    while (g->count < most && g->count < GROUP_EVENTS && from - left->len < GROUP_BYTES) {
+        Coming *c = &g->at[g->count];
+        const size_t used = read_record(e, g, *left, c);
+        if (g->count > 0 && (c->change != NULL || g->at[0].change != NULL))
+            break;
+        if (c->change == NULL && c->why == ASIDE_NOT && !engine_has_filter(c->week)) {
+            g->lacks = c->week;
+            break;
+        }
+        *left = str_slice(*left, used, left->len);
+        g->count++;
+    }
+    find_ids(e, g);
+    for (DictStep step = DICT_PLACE; step < DICT_STEPS; step++)
+        for (uint32_t i = 0; i < g->wanted_count; i++)
+            dict_near(g->wanted[i].in, g->wanted[i].hash, step);
+}
