@@ -179,12 +179,10 @@ export const REST = 0xffffffff
 // ---- parts -----------------------------------------------------------------------------------------------------
 
 function packed(b, at, width, i) {
+  const bit = i * width, from = at + (bit >> 3), shift = bit & 7
   let v = 0n
-  for (let bit = 0; bit < width; bit++) {
-    const place = i * width + bit
-    if (b[at + (place >> 3)] >> (place & 7) & 1) v |= 1n << BigInt(bit)
-  }
-  return v
+  for (let k = ((shift + width + 7) >> 3) - 1; k >= 0; k--) v = (v << 8n) | BigInt(b[from + k])
+  return (v >> BigInt(shift)) & ((1n << BigInt(width)) - 1n)
 }
 
 function readPart(b) {
