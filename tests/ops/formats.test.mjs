@@ -61,6 +61,7 @@ function compare() {
   const rows = expected(records, columns.until)
   assert.equal(columns.until, records.at(-1).seq + 1)
   assert.deepEqual(columns.rows.map(line).sort(), rows.map(line).sort())
+  assert.deepEqual(rows.filter((e) => !columns.knows(e)), [])
   return { records, columns }
 }
 

@@ -255,6 +255,47 @@ function eachRow(part, fn) {
   }
 }
 
+// ---- ids -------------------------------------------------------------------------------------------------------
+
+/** SipHash-1-3 (J.-P. Aumasson, D. J. Bernstein). */
+function siphash(key, data) {
+  const word = (b, at) => b.readBigUInt64LE(at), cut = (v) => BigInt.asUintN(64, v), rotl = (v, n) => cut(v << n) | (v >> (64n - n))
+  let v0 = word(key, 0) ^ 0x736f6d6570736575n, v1 = word(key, 8) ^ 0x646f72616e646f6dn
+  let v2 = word(key, 0) ^ 0x6c7967656e657261n, v3 = word(key, 8) ^ 0x7465646279746573n
+  const mix = () => {
+    v0 = cut(v0 + v1), v1 = rotl(v1, 13n) ^ v0, v0 = rotl(v0, 32n), v2 = cut(v2 + v3), v3 = rotl(v3, 16n) ^ v2
+    v0 = cut(v0 + v3), v3 = rotl(v3, 21n) ^ v0, v2 = cut(v2 + v1), v1 = rotl(v1, 17n) ^ v2, v2 = rotl(v2, 32n)
+  }
+  const padded = Buffer.alloc(align8(data.length + 1))
+  data.copy(padded)
+  padded[padded.length - 1] = data.length & 255
+  for (let at = 0; at < padded.length; at += 8) {
+    v3 ^= word(padded, at)
+    mix()
+    v0 ^= word(padded, at)
+  }
+  v2 ^= 0xffn
+  for (let i = 0; i < 3; i++) mix()
+  return v0 ^ v1 ^ v2 ^ v3
+}
+
+function textBytes(text) {
+  const b = Buffer.from(text)
+  return Buffer.concat([Buffer.from(b.length < 128 ? [b.length] : [(b.length & 127) | 128, b.length >> 7]), b])
+}
+
+function readIds(b) {
+  assert.equal(b.toString('latin1', 0, 8), 'TDEVIDS1')
+  assert.equal(u32(b, 12), crc(b.subarray(16, 64)))
+  assert.equal(u32(b, 16), crc(b.subarray(64)))
+  const count = u32(b, 20), bits = u32(b, 24), hashes = []
+  for (let bucket = 0; bucket < 1 << bits; bucket++)
+    for (const end = u32(b, 64 + 4 * bucket); hashes.length < end;)
+      hashes.push((BigInt(bucket) << BigInt(64 - bits)) | packed(b, 64 + (4 << bits), 64 - bits, hashes.length))
+  assert.equal(hashes.length, count)
+  return hashes
+}
+
 /** Every row that is alive, as the log's records have it, with the actors that are one person with its own. */
 export function readColumns(folder) {
   const m = readFileSync(join(folder, 'manifest'))
@@ -263,9 +304,16 @@ export function readColumns(folder) {
   assert.equal(u32(m, 12), crc(m.subarray(16)))
   const file = (n, suffix) => readFileSync(join(folder, `${String(n).padStart(20, '0')}${suffix}`))
   const names = readNames(file(u64(m, 56), '.names').subarray(0, u64(m, 64)))
-  const rows = [], parts = Array.from({ length: u64(m, 176) }, (_, i) => readPart(file(u64(m, 184 + 8 * i), '.part')))
-  for (const part of parts) readRows(part, names, rows)
-  return { rows, parts, until: u64(m, 40), persons: names.persons }
+  const rows = [], parts = [], ids = new Set(), origin = Number(i64(m, 32)), week = 604_800_000
+  for (let i = 0; i < u64(m, 176); i++) {
+    const part = readPart(file(u64(m, 184 + 8 * i), '.part'))
+    for (const hash of readIds(file(u64(m, 184 + 8 * i), '.ids'))) ids.add(`${part.weekMs} ${hash}`)
+    readRows(part, names, rows)
+    parts.push(part)
+  }
+  /** Whether an event of this source and id would be known if it came again. */
+  const knows = (e) => ids.has(`${e.time - ((((e.time - origin) % week) + week) % week)} ${siphash(m.subarray(16, 32), Buffer.concat([textBytes(e.source), textBytes(e.id)]))}`)
+  return { rows, parts, knows, until: u64(m, 40), persons: names.persons }
 }
 
 function readRows(part, names, rows) {
