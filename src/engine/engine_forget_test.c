@@ -5,10 +5,12 @@
 #include "engine/engine.h"
 #include "engine/engine_testkit.h"
 #include "engine/merge.h"
+#include "engine/schema_unused.h"
 
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/test_folder.h"
+#include "events/crc32c.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -538,6 +540,42 @@ TEST(what_comes_again_comes_in_once_also_where_somebody_was_erased)
         expect_same(w, seen);
         world_free(w);
     }
+}
+
+static void put_u32(Buf *out, uint32_t v)
+{
+    buf_add(out, (Str){(const char *)&v, sizeof v});
+}
+
+/* As many actors as there can be; the last one is erased, and only it has a key. */
+TEST(the_last_actor_that_can_be_is_forgotten_like_others)
+{
+    Ctx ctx = {.arena = arena_new(1 << 16)};
+    Schema *schema = schema_new(&SCHEMA_LIMITS);
+    Buf names = BUF_MAX(1 << 28), left = BUF_MAX(1 << 28);
+    put_u32(&names, 0);
+    put_u32(&names, 0);
+    for (uint32_t actor = 1; actor <= DICT_COUNT_MAX; actor++) {
+        const Str key = actor < DICT_COUNT_MAX ? STR("") : (Str){"card\0last of all", 16};
+        buf_add_char(&names, 'A');
+        put_u32(&names, (uint32_t)key.len);
+        buf_add(&names, key);
+    }
+    buf_add_char(&names, 'X');
+    put_u32(&names, PART_BLOCK_PERSONS + DICT_COUNT_MAX - 1);
+    put_u32(&names, 0);
+    const uint32_t bytes = (uint32_t)names.len - 8;
+    const uint32_t crc = crc32c_add(0, str_slice(buf_str(&names), 8, names.len));
+    memcpy(names.ptr, &bytes, sizeof bytes);
+    memcpy(names.ptr + 4, &crc, sizeof crc);
+    Unused *unused = unused_new(schema);
+    CHECK(unused_leave_out(&ctx, unused, buf_str(&names), sink_heap, &left) == ERR_OK);
+    CHECK(left.len > DICT_COUNT_MAX && memmem(left.ptr, left.len, "last of all", 11) == NULL);
+    unused_free(unused);
+    buf_free(&names);
+    buf_free(&left);
+    schema_free(schema);
+    arena_free(ctx.arena);
 }
 
 TEST(that_somebody_waits_to_be_forgotten_is_known_after_a_start_and_since_when)

@@ -223,9 +223,8 @@ static bool has_many(uint32_t n)
 }
 
 /* Few instants, so that many events share one. */
-static void add_event(World *w)
+static void add_event_of(World *w, uint32_t key)
 {
-    const uint32_t key = below(w, KEYS);
     const bool said = key > 0 && below(w, 6) == 0;
     const uint32_t name = below(w, NAMES);
     Event head = head_of(w, said ? EVENT_PERSON : EVENT_HAPPENED, key);
@@ -239,6 +238,18 @@ static void add_event(World *w)
     add_record(w, b);
     w->happened[w->happened_count++] =
         (Happened){key == 0 ? 0 : actor_of(w, key), said, name, head.time_ms, ++w->rank};
+}
+
+static void add_event(World *w)
+{
+    add_event_of(w, below(w, KEYS));
+}
+
+static void erase_key(World *w, uint32_t key)
+{
+    const Event head = head_of(w, EVENT_ERASE, key);
+    add_record(w, event_begin(&w->ctx, &head));
+    erase_in_model(w, find_actor(w, key));
 }
 
 static void add_change(World *w)
@@ -661,6 +672,30 @@ TEST(who_is_linked_is_one_person_until_it_is_undone_or_erased_whatever_the_files
         EngineStat stat;
         engine_stat(w->engine, &stat);
         EXPECT_I64((int64_t)stat.dead_rows, 0);
+        world_free(w);
+    }
+}
+
+/* With somebody else in another week, and with nobody at all. */
+TEST(files_that_lost_all_their_rows_are_no_harm_to_who_asks)
+{
+    for (uint32_t others = 0; others < 2; others++) {
+        World *w = world_new(60 + others);
+        for (int i = 0; i < 200; i++)
+            add_event_of(w, 1);
+        offer_rest(w);
+        CHECK(engine_settle(&w->ctx, w->engine) == ERR_OK);
+        for (uint32_t i = 0; i < others; i++)
+            add_event_of(w, 2);
+        erase_key(w, 1);
+        offer_rest(w);
+        CHECK(engine_settle(&w->ctx, w->engine) == ERR_OK);
+        EngineStat stat;
+        engine_stat(w->engine, &stat);
+        CHECK(stat.file_parts == WEEKS && stat.dead_rows == 0);
+        expect_world(w);
+        reopen(w);
+        expect_world(w);
         world_free(w);
     }
 }

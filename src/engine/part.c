@@ -64,8 +64,8 @@ static bool sizes_fit(const PartHead *h)
 static bool times_fit(const PartHead *h)
 {
     return h->week_ms >= -WEEK_MS_MAX && h->week_ms <= WEEK_MS_MAX && h->from_seq <= h->to_seq &&
-           (h->rows == 0 || (h->min_ms >= h->week_ms && h->min_ms <= h->max_ms &&
-                             h->max_ms < h->week_ms + PART_WEEK_MS));
+           h->min_ms >= h->week_ms && h->min_ms <= h->max_ms &&
+           h->max_ms < h->week_ms + PART_WEEK_MS;
 }
 
 static void find_tables(Part *p)

@@ -128,9 +128,9 @@ typedef struct PartHead {
     uint64_t tables_bytes;
     uint64_t pieces_at; /* checksums of the 64 KiB pieces of [PART_DATA_AT, tables_at) */
     uint32_t piece_count;
-    uint32_t tables_crc; /* of the tables and the checksums of the pieces */
-    int64_t min_ms, max_ms;
-    uint32_t generation; /* moves of persons that it has behind it (engine/moved.h) */
+    uint32_t tables_crc;    /* of the tables and the checksums of the pieces */
+    int64_t min_ms, max_ms; /* within the week, also without rows */
+    uint32_t generation;    /* moves of persons that it has behind it (engine/moved.h) */
     uint32_t items_count;
     uint8_t zero[256 - 144];
 } PartHead;

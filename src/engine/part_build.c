@@ -380,6 +380,8 @@ static void lay_tables(PartBuilder *b, Layout *l)
 static void seal(PartBuilder *b, Layout *l)
 {
     PartHead *h = &b->head;
+    if (h->rows == 0) /* whoever compares times needs no other case for it */
+        h->min_ms = h->max_ms = h->week_ms;
     h->tables_at = l->end;
     h->tables_bytes = l->tables.len;
     h->pieces_at = h->tables_at + h->tables_bytes;

@@ -353,9 +353,8 @@ static Err find_erased(Copy *c, Str record)
         Entry e;
         if (!take_entry(&record, &e))
             return fail(c->ctx, ERR_INTERNAL, "events.names_damaged", "an entry");
-        const uint32_t actor =
-            e.kind == PERSONS_ERASE ? schema_actor_number(e.number) : DICT_COUNT_MAX;
-        if (actor < DICT_COUNT_MAX)
+        const uint32_t actor = e.kind == PERSONS_ERASE ? schema_actor_number(e.number) : 0;
+        if (actor >= 1 && actor <= DICT_COUNT_MAX)
             c->erased[actor / 64] |= UINT64_C(1) << (actor & 63);
     }
     return ERR_OK;
@@ -387,7 +386,7 @@ Err unused_leave_out(Ctx *ctx, const Unused *u, Str names, UnusedWriteFn write, 
               .write = write,
               .arg = arg,
               .out = BUF_MAX(2 * RECORD_BYTES),
-              .erased = calloc(DICT_COUNT_MAX / 64, sizeof *c.erased),
+              .erased = calloc(DICT_COUNT_MAX / 64 + 1, sizeof *c.erased),
               .values = calloc(u->prop_end, sizeof *c.values)};
     CHECK(c.erased != NULL && c.values != NULL);
     const Err err = leave_out(&c, names);
