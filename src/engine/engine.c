@@ -16,8 +16,8 @@ enum {
     FAN = 8,
     FLUSH_BYTES = 64 << 20, /* five times what so many ordinary rows have */
     MEMORY_BYTES_MAX = 512 << 20,
-    WEEKS_MAX =
-        2048, /* 39 years; each has a part and its ids, or several, and vm.max_map_count is 65,530 */
+    /* 39 years; each has a part and its ids, or several, and vm.max_map_count is 65,530 */
+    WEEKS_MAX = 2048,
     FILTER_BYTES_MAX = 128 << 20, /* of 50 million events at least */
     NAMES_BYTES_MAX = 1 << 30,
     QUEUED_BYTES_MAX = 32 << 20, /* offers that are not applied: offering waits beyond */

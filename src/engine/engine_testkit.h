@@ -72,8 +72,8 @@ void kit_select(Kit *k, const KitShape *shape, int depth, uint32_t events[KIT_EV
 
 /* The slow way to series: every row of the select in its range is compared with every combination found so far. */
 typedef struct KitSeries {
-    const struct KitSeries
-        *all; /* those with values, of which the first `shown` have no other one */
+    /* those with values, of which the first `shown` have no other one */
+    const struct KitSeries *all;
     uint32_t shown, width;
     const ScanProp *breakdown;
     int64_t values[3];

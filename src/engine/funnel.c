@@ -181,8 +181,7 @@ static void choose(FunnelWorker *w, uint32_t scope, const FunnelWay *way)
     c->count++;
     if (f->times && scope == 0)
         add_laps(w, way, c->ms);
-    const uint32_t wanted =
-        f->breakdown_count > 0 ? way->depth : 1; /* the first tells which is earlier */
+    const uint32_t wanted = f->breakdown_count > 0 ? way->depth : 1; /* [0]: which is earlier */
     for (uint32_t k = 0; earlier && k < wanted; k++)
         c->rows[k] = event_of(w, way, k)->row;
 }

@@ -52,8 +52,8 @@ typedef struct FunnelExclude {
 } FunnelExclude;
 
 typedef struct Funnel {
-    const ScanSelect
-        *steps; /* step 0's range is that of the entries; what follows reaches window_ms further */
+    /* step 0's range is that of the entries; what follows reaches window_ms further */
+    const ScanSelect *steps;
     uint32_t step_count;
     int64_t window_ms; /* from the first step to the last, inclusive */
     FunnelOrder order;
@@ -89,11 +89,11 @@ typedef struct Funnel {
 
 /* How long ways took for one step. */
 typedef struct FunnelTime {
-    uint64_t
-        count; /* of ways; of FUNNEL_ANY and FUNNEL_BEST, of persons: the mean of their longest ways */
+    /* of ways; of FUNNEL_ANY and FUNNEL_BEST, of persons: the mean of their longest ways */
+    uint64_t count;
     uint64_t ms; /* summed */
-    int64_t
-        median_ms; /* of an even count the mean of the middle two; -1 = of more than FUNNEL_TIMES_MAX */
+    /* of an even count the mean of the middle two; -1 = of more than FUNNEL_TIMES_MAX */
+    int64_t median_ms;
     uint64_t spans[FUNNEL_SPANS]; /* [0]: below one second; [i]: from 2^(i-1) to below 2^i */
 } FunnelTime;
 
@@ -105,14 +105,14 @@ typedef struct FunnelSeries {
     bool is_other;
     const uint64_t *persons, *ways;       /* [step] */
     const uint64_t *by_persons, *by_ways; /* [interval * step_count + step] */
-    const FunnelTime
-        *times; /* [step]: from the step before; [0]: from the first step to the last of all */
+    /* [step]: from the step before; [0]: from the first step to the last of all */
+    const FunnelTime *times;
 } FunnelSeries;
 
 typedef struct FunnelResult {
     FunnelSeries total; /* whoever is in any series, once */
-    const FunnelSeries
-        *series; /* by persons, descending, then values; "other" last, when there is any */
+    /* by persons, descending, then values; "other" last, when there is any */
+    const FunnelSeries *series;
     uint32_t count;
     uint32_t distinct; /* series there are */
 } FunnelResult;
@@ -122,8 +122,8 @@ MUST_USE Err query_funnel(Ctx *ctx, const Query *q, const Funnel *funnel, Funnel
 /* One number of a result. */
 typedef struct FunnelBar {
     uint32_t step;
-    bool
-        dropped; /* those who got to the step before, but not to this one; the first step has none */
+    /* those who got to the step before, but not to this one; the first step has none */
+    bool dropped;
     uint32_t series;   /* QUERY_WHOLE = the total */
     uint32_t interval; /* QUERY_WHOLE = the whole range */
 } FunnelBar;

@@ -290,8 +290,8 @@ int part_order(const Part *a, const Part *b)
         return x->week_ms < y->week_ms ? -1 : 1;
     if (x->from_seq != y->from_seq)
         return x->from_seq < y->from_seq ? -1 : 1;
-    if (x->to_seq !=
-        y->to_seq) /* rows that were moved, and no events, arrived between two numbers */
+    /* Rows that were moved, and no events, arrived between two numbers. */
+    if (x->to_seq != y->to_seq)
         return x->to_seq < y->to_seq ? -1 : 1;
     return (a->number > b->number) - (a->number < b->number);
 }

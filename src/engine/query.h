@@ -89,22 +89,22 @@ typedef enum TrendOf {
 
 typedef struct Trend {
     ScanSelect select; /* its time range is that of the buckets */
-    const ScanItems *
-        items; /* not NULL: what is said of events below is of these items of the selected events */
+    /* not NULL: what is said of events below is of these items of the selected events */
+    const ScanItems *items;
     TrendMeasure measure;
     TrendOf of;
     ScanProp number;         /* TREND_SUM, TREND_DISTINCT, TREND_OF_EVENT, TREND_OF_PERSON_SUM */
     uint32_t percentile_bps; /* 0 to 10,000 */
-    bool
-        nearest_rank; /* TREND_PERCENTILE: the least value that this share does not exceed, instead of what lies between */
-    const int64_t
-        *bounds; /* bucket i is [bounds[i], bounds[i + 1]): bucket_count + 1 of them, ascending */
+    /* TREND_PERCENTILE: the least value that this share does not exceed, instead of what lies between */
+    bool nearest_rank;
+    /* bucket i is [bounds[i], bounds[i + 1]): bucket_count + 1 of them, ascending */
+    const int64_t *bounds;
     uint32_t bucket_count;
     const ScanProp *breakdown; /* the series, by the values of these */
     uint32_t breakdown_count;
     uint32_t top; /* series that are shown, those with the most events; the rest are "other" */
-    const struct TrendSeries *
-        same_as; /* not NULL: the series are the values of these, `top` of them, and there is always "other" */
+    /* not NULL: the series are the values of these, `top` of them, and there is always "other" */
+    const struct TrendSeries *same_as;
 } Trend;
 
 __extension__ typedef __int128 TrendSum;
@@ -119,8 +119,8 @@ typedef struct TrendSeries {
 } TrendSeries;
 
 typedef struct TrendResult {
-    const TrendSeries
-        *series; /* by events, descending, then values; "other" last, when there is any */
+    /* by events, descending, then values; "other" last, when there is any */
+    const TrendSeries *series;
     uint32_t count;
     uint32_t distinct; /* series there are */
 } TrendResult;
@@ -166,8 +166,8 @@ typedef struct RetentionBracket {
 
 typedef struct Retention {
     ScanSelect start, comes_back; /* their time ranges are told by what follows */
-    const int64_t
-        *bounds; /* interval i is [bounds[i], bounds[i + 1]): interval_count + 1, ascending */
+    /* interval i is [bounds[i], bounds[i + 1]): interval_count + 1, ascending */
+    const int64_t *bounds;
     uint32_t interval_count;
     uint32_t cohort_count; /* the first of them, in which people start; returns count in all */
     int64_t starts_end_ms; /* starts lie before it, too; in the last interval that starts cohorts */
@@ -225,8 +225,8 @@ typedef struct Lifecycle {
     const int64_t *bounds;
     uint32_t interval_count; /* at most QUERY_INTERVALS_MAX */
     uint32_t look_back; /* intervals: who was active in none of them is new; 0 = all there are */
-    const ScanProp
-        *breakdown; /* the series, by the values of these: of each its own events count */
+    /* the series, by the values of these: of each its own events count */
+    const ScanProp *breakdown;
     uint32_t breakdown_count;
     uint32_t top; /* series that are shown, those with the most events; the rest are "other" */
 } Lifecycle;

@@ -7,8 +7,8 @@
 
 #include <stdlib.h>
 
-#define EVER_MS                                                                                    \
-    (-(INT64_C(1) << 60)) /* before everything; differences of instants stay in their type */
+/* Before everything; differences of instants stay in their type. */
+#define EVER_MS (-(INT64_C(1) << 60))
 
 /* ---- limits -------------------------------------------------------------------------------------- */
 

@@ -22,8 +22,8 @@ typedef struct Series {
     SeriesAsk ask;
     Tally all;   /* the events of every combination: by these, descending, then by values */
     Tally shown; /* the first of them, each with its place as number */
-    uint32_t
-        count; /* those that are shown, and "other" when there are more; 1 without a breakdown */
+    /* those that are shown, and "other" when there are more; 1 without a breakdown */
+    uint32_t count;
 } Series;
 
 /* Nothing was counted yet; QUERY_VALUES_MAX combinations may be. */
