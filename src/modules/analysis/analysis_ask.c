@@ -43,14 +43,7 @@ static Err blamed(Ctx *ctx, const char *pointer, Err err)
 static Err read_rule(Ctx *ctx, const AnalysisNames *names, Str json, RuleScope scope, Rule *out)
 {
     const RuleSchema schema = analysis_rule_schema(names);
-    JsonValue value;
-    Str text;
-    TRY(json_open(ctx, json, &value));
-    if (json_type(value) == JSON_STRING && json_text(value, &text) == JSON_FAULT_NONE)
-        return rule_parse(ctx, text, scope, &schema, out);
-    if (json_type(value) != JSON_OBJECT && json_type(value) != JSON_BOOL)
-        return fail_field(ctx, "", "query.rule", "send a rule: a text, or the object of its tree");
-    return rule_from_json(ctx, value, scope, &schema, out);
+    return rule_read(ctx, json, scope, &schema, out);
 }
 
 Err ask_rule(Ctx *ctx, const AnalysisNames *names, Str json, RuleScope scope, const char *pointer,
