@@ -627,7 +627,8 @@ static Err check_size(Ctx *ctx, const Funnel *f)
     CHECK(funnel_shape(f).room > f->top + 1 || f->breakdown_count == 0);
     CHECK(f->order != FUNNEL_ANY || f->anchored || f->entry != FUNNEL_FIRST);
     CHECK(f->order == FUNNEL_ANY || !f->anchored);
-    CHECK(f->grace_ms == 0 || f->order == FUNNEL_SEQUENTIAL);
+    CHECK(f->grace_ms == 0 ||
+          (f->order == FUNNEL_SEQUENTIAL && f->grace_ms <= FUNNEL_GRACE_MS_MAX));
     CHECK(f->credit != FUNNEL_ONE_STEP || f->credit_step < f->step_count);
     for (uint32_t i = 0; i < f->exclude_count; i++)
         CHECK(f->excludes[i].from_step < f->excludes[i].to_step &&

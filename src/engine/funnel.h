@@ -63,7 +63,7 @@ typedef struct Funnel {
 
     /* Of two events at most so far apart each may be the earlier one; 0 = as they arrived.  A step then takes the
      * earliest event at most this much before the latest of the way; an excluded one counts as between only when it
-     * is farther from both.  FUNNEL_SEQUENTIAL only. */
+     * is farther from both.  FUNNEL_SEQUENTIAL only, and at most FUNNEL_GRACE_MS_MAX. */
     int64_t grace_ms;
 
     const FunnelExclude *excludes; /* at most FUNNEL_EXCLUDES_MAX */

@@ -247,6 +247,3 @@ MUST_USE bool part_read_sequence(Part *part, uint32_t first, uint32_t n, uint8_t
 /* Calls `report` for every piece whose checksum is wrong, with the list and property it holds. */
 typedef void (*PartReportFn)(int64_t offset, const char *what, void *arg);
 int64_t part_verify(Part *part, PartReportFn report, void *arg);
-
-/* Bytes of the five tables behind each other; private to part*.c. */
-uint64_t part_tables_bytes(const PartHead *h);

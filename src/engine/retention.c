@@ -59,6 +59,16 @@ static bool same_events(const ScanSelect *a, const ScanSelect *b)
             memcmp(a->events, b->events, a->event_count * sizeof *a->events) == 0);
 }
 
+/* Whether anything that was asked for needs more of a person than two sets of intervals. */
+static bool is_by_person(const Retention *r)
+{
+    bool zero = r->from_zero;
+    for (uint32_t c = 0; r->comes == RETENTION_BRACKETS && c < r->bracket_count; c++)
+        zero = zero || r->brackets[c].first == 0;
+    return zero || r->rolling_ms > 0 || r->sums || r->same_value ||
+           (r->breakdown_count > 0 && r->cohort != RETENTION_RECURRING);
+}
+
 static void set_selects(RetentionRun *run)
 {
     const Retention *r = run->r;
@@ -71,16 +81,7 @@ static void set_selects(RetentionRun *run)
     back->to_ms = end_of_returns(r);
     const bool same =
         same_events(start, back) && start->from_ms == back->from_ms && start->to_ms == back->to_ms;
-    run->select_count = same && r->breakdown_count == 0 && !retention_is_by_person(r) ? 1 : 2;
-}
-
-bool retention_is_by_person(const Retention *r)
-{
-    bool zero = r->from_zero;
-    for (uint32_t c = 0; r->comes == RETENTION_BRACKETS && c < r->bracket_count; c++)
-        zero = zero || r->brackets[c].first == 0;
-    return zero || r->rolling_ms > 0 || r->sums || r->same_value ||
-           (r->breakdown_count > 0 && r->cohort != RETENTION_RECURRING);
+    run->select_count = same && r->breakdown_count == 0 && !is_by_person(r) ? 1 : 2;
 }
 
 /* ---- workers ------------------------------------------------------------------------------------- */
@@ -98,7 +99,7 @@ static void open_worker(RetentionWorker *w, const RetentionRun *run, const Query
     w->cells = calloc(cells + 1, sizeof *w->cells);
     w->sums = run->r->sums ? calloc(cells + 1, sizeof *w->sums) : NULL;
     CHECK(w->persons != NULL && w->cells != NULL && (w->sums != NULL || !run->r->sums));
-    if (retention_is_by_person(run->r))
+    if (is_by_person(run->r))
         w->by_person = retention_persons_new(run, q->view);
     else
         w->bits = retention_bits_new(run, q->view);

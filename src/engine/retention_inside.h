@@ -62,9 +62,6 @@ static inline uint32_t retention_first_column(const Retention *r)
     return r->comes == RETENTION_BRACKETS || r->from_zero ? 0 : 1;
 }
 
-/* Whether anything that was asked for needs more of a person than two sets of intervals. */
-bool retention_is_by_person(const Retention *r);
-
 struct RetentionBits *retention_bits_new(const RetentionRun *run, const ScanView *view);
 void retention_bits_free(struct RetentionBits *b);
 void retention_bits_piece(RetentionWorker *w, uint32_t piece);
