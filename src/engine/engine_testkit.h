@@ -6,8 +6,7 @@
 
 #include "base/rand.h"
 #include "base/test.h"
-#include "engine/crew.h"
-#include "engine/people.h"
+#include "engine/query.h"
 #include "engine/rows.h"
 #include "engine/scan.h"
 
@@ -85,7 +84,7 @@ typedef struct KitSeries {
 uint32_t kit_series(Kit *k, const ScanSelect *select, const ScanProp *breakdown, uint32_t width,
                     uint32_t top, KitSeries **out, const uint32_t *distinct);
 bool kit_in_series(const KitSeries *s, const KitRow *row);
-void kit_expect_series(const KitSeries *s, const int64_t *values, bool is_other, uint64_t events);
+void kit_expect_series(const KitSeries *s, const QuerySeries *key, uint64_t events);
 
 /* What a number is of the rows of one person: whether the person is behind it, and with how much. */
 typedef struct KitShare {

@@ -717,9 +717,9 @@ Err query_funnel_people(Ctx *ctx, const Query *q, const Funnel *f, const FunnelR
     People people = people_none(ctx->arena, q->view);
     run.bar = bar;
     run.people = &people;
-    for (uint32_t i = 0; i < r->count && !r->series[i].is_other; i++) {
+    for (uint32_t i = 0; i < r->count && !r->series[i].key.is_other; i++) {
         TallyKey key;
-        memcpy(key.of, r->series[i].values, sizeof key.of);
+        memcpy(key.of, r->series[i].key.values, sizeof key.of);
         (void)tally_number(&shown, &key);
     }
     const Err err = run_pass(ctx, &run, &shown);

@@ -101,8 +101,7 @@ typedef struct FunnelTime {
  * the next one begins with the first event of the first step behind it: behind its last event, when it did all
  * steps; at the event that ended it; or behind its window.  It has only events from there on. */
 typedef struct FunnelSeries {
-    int64_t values[QUERY_BREAKDOWNS_MAX]; /* SCAN_MISSING = none */
-    bool is_other;
+    QuerySeries key;
     const uint64_t *persons, *ways;       /* [step] */
     const uint64_t *by_persons, *by_ways; /* [interval * step_count + step] */
     /* [step]: from the step before; [0]: from the first step to the last of all */

@@ -173,8 +173,8 @@ static void give_series(Ctx *ctx, const LifecycleRun *run, uint32_t size, uint32
             sums[at].resurrecting += row->resurrecting;
             sums[at].dormant += row->dormant;
         }
-    out->is_other = series_is_other(&run->series, s);
-    out->events = series_events(&run->series, s, out->values);
+    out->key = series_key(&run->series, s);
+    out->events = series_events(&run->series, s);
     out->rows = sums;
 }
 
@@ -219,11 +219,9 @@ static Err find_series(Ctx *ctx, const Query *q, LifecycleRun *run, const Lifecy
     const SeriesAsk ask = {&run->select, l->breakdown, l->breakdown_count, l->top};
     if (known == NULL)
         return series_find(ctx, q, &ask, &run->series);
-    const uint32_t others = known->series[known->count - 1].is_other;
     run->series = series_of_nothing(&ask);
-    for (uint32_t s = 0; s < known->count - others; s++)
-        series_know(&run->series, known->series[s].values);
-    series_know_other(&run->series, others > 0);
+    for (uint32_t s = 0; s < known->count; s++)
+        series_know(&run->series, &known->series[s].key);
     return ERR_OK;
 }
 

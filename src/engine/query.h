@@ -28,6 +28,12 @@ enum {
     QUERY_RETENTION_CELLS_MAX = 1 << 18, /* series times cohorts times columns */
 };
 
+/* What a series of a breakdown is of: events with these values (SCAN_MISSING = none), or all others. */
+typedef struct QuerySeries {
+    int64_t values[QUERY_BREAKDOWNS_MAX];
+    bool is_other;
+} QuerySeries;
+
 /* What every question is asked with. */
 typedef struct Query {
     const ScanView *view;
@@ -103,16 +109,14 @@ typedef struct Trend {
     const ScanProp *breakdown; /* the series, by the values of these */
     uint32_t breakdown_count;
     uint32_t top; /* series that are shown, those with the most events; the rest are "other" */
-    /* not NULL: the series are the values of these, `top` of them, and there is always "other" */
+    /* not NULL: the series are those of these, `top` of them, and there is always "other" */
     const struct TrendSeries *same_as;
 } Trend;
 
 __extension__ typedef __int128 TrendSum;
 
-/* One series: the events whose breakdown values are these (SCAN_MISSING = none). */
 typedef struct TrendSeries {
-    int64_t values[QUERY_BREAKDOWNS_MAX];
-    bool is_other;
+    QuerySeries key;
     uint64_t events;       /* in all buckets; 0 without a breakdown, and with same_as */
     const TrendSum *cells; /* [bucket]; of TREND_STICKINESS, [number of buckets - 1] */
     const uint64_t *of;    /* cells are divided by these; 0: there is no value.  NULL: by 1 */
@@ -190,8 +194,7 @@ typedef struct Retention {
 /* One series.  Cohort i has persons[i], of whom cells[i * columns + c] are in column c (0 behind the intervals, and
  * before Z) with sums[i * columns + c] (NULL: nobody asked). */
 typedef struct RetentionSeries {
-    int64_t values[QUERY_BREAKDOWNS_MAX];
-    bool is_other;
+    QuerySeries key;
     uint64_t starts; /* events; 0 without a breakdown */
     const uint64_t *persons;
     const uint64_t *cells;
@@ -240,8 +243,7 @@ typedef struct LifecycleRow {
 } LifecycleRow;
 
 typedef struct LifecycleSeries {
-    int64_t values[QUERY_BREAKDOWNS_MAX];
-    bool is_other;
+    QuerySeries key;
     uint64_t events; /* 0 without a breakdown */
     const LifecycleRow *rows;
 } LifecycleSeries;

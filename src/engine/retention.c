@@ -180,8 +180,8 @@ static void give_series(Ctx *ctx, const RetentionRun *run, uint32_t size, uint32
         for (size_t cell = 0; sums != NULL && cell < n; cell++)
             sums[cell] += w->sums[at * n + cell];
     }
-    out->is_other = series_is_other(&run->series, at);
-    out->starts = series_events(&run->series, at, out->values);
+    out->key = series_key(&run->series, at);
+    out->starts = series_events(&run->series, at);
     out->persons = persons;
     out->cells = cells;
     out->sums = sums;
@@ -220,11 +220,9 @@ static Err find_series(Ctx *ctx, const Query *q, RetentionRun *run, const Retent
                            .top = run->r->top};
     if (known == NULL)
         return series_find(ctx, q, &ask, &run->series);
-    const uint32_t others = known->series[known->count - 1].is_other;
     run->series = series_of_nothing(&ask);
-    for (uint32_t s = 0; s < known->count - others; s++)
-        series_know(&run->series, known->series[s].values);
-    series_know_other(&run->series, others > 0);
+    for (uint32_t s = 0; s < known->count; s++)
+        series_know(&run->series, &known->series[s].key);
     return ERR_OK;
 }
 

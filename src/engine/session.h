@@ -42,8 +42,7 @@ typedef struct SessionCell {
 } SessionCell;
 
 typedef struct SessionSeries {
-    int64_t values[QUERY_BREAKDOWNS_MAX]; /* SCAN_MISSING = none */
-    bool is_other;
+    QuerySeries key;
     const SessionCell *cells; /* [bucket]; behind the last one all of them together */
 } SessionSeries;
 

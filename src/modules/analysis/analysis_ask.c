@@ -331,24 +331,18 @@ Err ask_breakdown(Asking *a, const Str *names, size_t count, const char *pointer
     return ERR_OK;
 }
 
-ApiBreakdownValue *ask_give_series(const Asking *a, const AskSeries *by, const int64_t *values,
+ApiBreakdownValue *ask_give_values(const Asking *a, const AskSeries *by, const QuerySeries *key,
                                    size_t *count)
 {
-    *count = values == NULL ? 0 : by->count;
+    *count = key->is_other ? 0 : by->count;
     ApiBreakdownValue *out = ARENA_ARRAY(a->ctx->arena, ApiBreakdownValue, QUERY_BREAKDOWNS_MAX);
     for (size_t i = 0; i < *count; i++) {
-        if (values[i] == SCAN_MISSING)
+        if (key->values[i] == SCAN_MISSING)
             out[i].value_is = DTO_NULL;
         else
-            DTO_SET(&out[i], value, ask_value_text(a, &by->by[i], values[i]));
+            DTO_SET(&out[i], value, ask_value_text(a, &by->by[i], key->values[i]));
     }
     return out;
-}
-
-ApiBreakdownValue *ask_give_values(const Asking *a, const AskTrend *t, const TrendSeries *s,
-                                   size_t *count)
-{
-    return ask_give_series(a, &t->series, s->is_other ? NULL : s->values, count);
 }
 
 int64_t *ask_give_starts(Ctx *ctx, const Trend *t, size_t *count)
