@@ -4,6 +4,7 @@
 #include "engine/changes.h"
 
 #include "engine/engine_testkit.h"
+#include "engine/trend.h"
 
 #include <stdlib.h>
 

@@ -7,7 +7,7 @@
 #include "engine/engine_forge.h"
 #include "engine/engine_testkit.h"
 #include "engine/merge.h"
-#include "engine/query.h"
+#include "engine/trend.h"
 
 #include <stdlib.h>
 

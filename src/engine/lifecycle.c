@@ -4,9 +4,10 @@
  * Of every interval the active persons of a piece are bits.  What a person is in an interval follows from three of
  * them: active in it, active in the one before, active anywhere in the look-back.  So 64 persons are counted at once.
  */
+#include "engine/lifecycle.h"
+
 #include "engine/ahead.h"
 #include "engine/buckets.h"
-#include "engine/query.h"
 #include "engine/scan_whole.h"
 #include "engine/series.h"
 

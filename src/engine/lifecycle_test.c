@@ -1,7 +1,7 @@
 /*
  * engine/lifecycle_test.c -- lifecycles against slow obvious code, on random rows and questions.
  */
-#include "engine/query.h"
+#include "engine/lifecycle.h"
 
 #include "engine/engine_testkit.h"
 

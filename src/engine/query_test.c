@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "engine/engine_testkit.h"
+#include "engine/trend.h"
 
 #include <stdlib.h>
 #include <time.h>

@@ -31,7 +31,7 @@ static Err check_limits(Ctx *ctx, const Retention *r, uint32_t columns)
         return fail(ctx, ERR_INVALID, "query.too_large", "%u intervals, %u columns",
                     r->interval_count, columns);
     if (r->breakdown_count > QUERY_BREAKDOWNS_MAX || r->top > QUERY_GROUPS_MAX ||
-        series * r->cohort_count * columns > QUERY_RETENTION_CELLS_MAX)
+        series * r->cohort_count * columns > RETENTION_CELLS_MAX)
         return fail(ctx, ERR_INVALID, "query.too_large", "%u series of %u times %u", r->top,
                     r->cohort_count, columns);
     return ERR_OK;

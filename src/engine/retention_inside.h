@@ -8,7 +8,7 @@
 #pragma once
 
 #include "engine/buckets.h"
-#include "engine/query.h"
+#include "engine/retention.h"
 #include "engine/series.h"
 
 enum { RETENTION_WORDS = (QUERY_INTERVALS_MAX + 63) / 64, RETENTION_START = 1, RETENTION_BACK = 2 };

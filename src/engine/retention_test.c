@@ -1,7 +1,7 @@
 /*
  * engine/retention_test.c -- retention against slow obvious code, on random rows and questions.
  */
-#include "engine/query.h"
+#include "engine/retention.h"
 
 #include "engine/engine_testkit.h"
 

@@ -7,6 +7,7 @@
 #include "engine/funnel.h"
 #include "engine/segment.h"
 #include "engine/touch.h"
+#include "engine/trend.h"
 
 #define CHANNEL KIT_PROP(0)
 #define WORTH   KIT_PROP(2)

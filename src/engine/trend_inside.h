@@ -9,6 +9,7 @@
 #include "engine/cell_sums.h"
 #include "engine/series.h"
 #include "engine/strip_times.h"
+#include "engine/trend.h"
 
 enum { TREND_FLAG_WORDS = PART_BLOCK_PERSONS / 64 };
 

@@ -12,7 +12,7 @@
 
 #include "analysis.api.h"
 #include "engine/people.h"
-#include "engine/query.h"
+#include "engine/trend.h"
 #include "modules/analysis/analysis.h"
 
 enum { ASK_WARNINGS_MAX = 20 }; /* of the rules, in one answer */

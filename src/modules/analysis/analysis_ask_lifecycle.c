@@ -1,6 +1,7 @@
 /*
  * modules/analysis/analysis_ask_lifecycle.c -- lifecycle.
  */
+#include "engine/lifecycle.h"
 #include "modules/analysis/analysis_ask.h"
 
 typedef struct LifecycleAsking {
