@@ -1,5 +1,5 @@
 /*
- * engine/query_test.c -- every kind of question against slow obvious code, on random rows and questions.
+ * engine/trend_test.c -- trends and stickiness against slow obvious code, on random rows and questions.
  */
 #include "engine/funnel.h"
 
