@@ -90,7 +90,7 @@ static void add_line(Buf *out, const WorldEvent *e)
     }
 }
 
-void bench_generate(Ctx *ctx, uint32_t events, uint32_t persons, Str folder)
+static void generate(Ctx *ctx, uint32_t events, uint32_t persons, Str folder)
 {
     const World world = world_of(events, persons);
     WorldEvent *some = ARENA_ARRAY(ctx->arena, WorldEvent, WORLD_PERSON_EVENTS_MAX);
@@ -148,7 +148,7 @@ static int drop_file(const char *path, const struct stat *stat, int type, struct
     return done ? 0 : 1;
 }
 
-void bench_drop(Str folder)
+static void drop_all(Str folder)
 {
     if (nftw(folder.ptr, drop_file, 16, FTW_PHYS) != 0)
         die("the page cache cannot be dropped");
@@ -178,8 +178,8 @@ static void run_names(Ctx *ctx, int argc, char **argv)
 static void run_generate(Ctx *ctx, int argc, char **argv)
 {
     (void)argc;
-    bench_generate(ctx, (uint32_t)number(argv[0], EVENTS_MAX),
-                   (uint32_t)number(argv[1], PERSONS_MAX), str_of(argv[2]));
+    generate(ctx, (uint32_t)number(argv[0], EVENTS_MAX), (uint32_t)number(argv[1], PERSONS_MAX),
+             str_of(argv[2]));
 }
 
 static void run_load(Ctx *ctx, int argc, char **argv)
@@ -224,7 +224,7 @@ static void run_drop(Ctx *ctx, int argc, char **argv)
 {
     (void)ctx;
     (void)argc;
-    bench_drop(str_of(argv[0]));
+    drop_all(str_of(argv[0]));
 }
 
 static const struct {

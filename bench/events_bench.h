@@ -31,13 +31,11 @@ typedef struct ChangeOptions {
 } ChangeOptions;
 
 /* Each is one subcommand; see events_bench.c. */
-void bench_generate(Ctx *ctx, uint32_t events, uint32_t persons, Str folder);
 void bench_load(Ctx *ctx, const LoadOptions *options);
 void bench_change(Ctx *ctx, const ChangeOptions *options);
 void bench_forget(Ctx *ctx, Str data);
 void bench_settle(Ctx *ctx, Str data);
 void bench_ask(Ctx *ctx, uint16_t port, int32_t pid, char **headers, int header_count);
-void bench_drop(Str folder);
 
 /* Of each hundred persons one is linked to the next one, and another one erased. */
 enum { CHANGE_EVERY = 100, CHANGE_LINKED = 3, CHANGE_ERASED = 57 };

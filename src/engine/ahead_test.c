@@ -6,10 +6,13 @@
 #include "base/clock.h"
 #include "engine/engine_testkit.h"
 #include "engine/funnel.h"
+#include "engine/lifecycle.h"
 #include "engine/path.h"
+#include "engine/retention.h"
 #include "engine/segment.h"
 #include "engine/session.h"
 #include "engine/touch.h"
+#include "engine/trend.h"
 
 #include <sys/mman.h>
 

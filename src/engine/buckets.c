@@ -145,9 +145,11 @@ static void fill_coarse(Arena *arena, BucketPlaces *p)
 BucketPlaces bucket_places(Arena *arena, const int64_t *bounds, uint32_t count,
                            const PartHead *head)
 {
-    BucketPlaces p = {.first = buckets_begun(bounds, count + 1, head->min_ms),
-                      .last = buckets_begun(bounds, count + 1, head->max_ms),
-                      .in_seconds = true};
+    BucketPlaces p = {.in_seconds = true};
+    if (head->rows > 0) { /* else its times are none: behind the last bound, and before the first */
+        p.first = buckets_begun(bounds, count + 1, head->min_ms);
+        p.last = buckets_begun(bounds, count + 1, head->max_ms);
+    }
     const uint32_t n = p.last - p.first;
     uint32_t *seconds = ARENA_ARRAY(arena, uint32_t, (size_t)n + 1);
     p.bounds = bounds + p.first;

@@ -11,8 +11,8 @@
 enum { BUCKETS_NONE = UINT16_MAX };
 
 typedef struct Buckets {
-    const int64_t
-        *bounds; /* bucket i is [bounds[i], bounds[i + 1]): count + 1 of them, ascending; UTC ms */
+    /* bucket i is [bounds[i], bounds[i + 1]): count + 1 of them, ascending; UTC ms */
+    const int64_t *bounds;
     uint32_t count; /* below BUCKETS_NONE */
     struct BucketWeek *weeks;
     uint32_t week_count, week_last;

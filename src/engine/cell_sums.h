@@ -19,8 +19,8 @@ typedef struct CellSums {
     CellSum *at, *room; /* as much room again, for sorting */
     uint32_t count, cap;
     uint32_t max; /* entries it may grow to; set before the first one */
-    bool
-        is_full; /* something was not taken: there were more pairs than fit, or an amount overflowed */
+    /* something was not taken: there were more pairs than fit, or an amount overflowed */
+    bool is_full;
 } CellSums;
 
 void cell_sums_add(CellSums *t, uint32_t cell, int64_t value, int64_t amount);

@@ -18,12 +18,12 @@ enum { CHANGES_MAX = 1 << 24 }; /* of one question together: at most 24 bytes ea
 typedef struct Changes {
     /* Set by who asks. */
     const Filter *says; /* which rows say anything */
-    const Filter
-        *holds;     /* not NULL: the value is 1 where the row fulfils this, too, and 0 where not */
+    /* not NULL: the value is 1 where the row fulfils this, too, and 0 where not */
+    const Filter *holds;
     ScanProp value; /* holds == NULL: it is that of this property */
     int64_t before; /* the value until something is said */
-    bool
-        is_latest; /* not as of the event: what was said last before `until_ms` holds at all times */
+    /* not as of the event: what was said last before `until_ms` holds at all times */
+    bool is_latest;
     int64_t until_ms;
     /* Found. */
     const ScanView *view;

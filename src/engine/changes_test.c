@@ -4,6 +4,7 @@
 #include "engine/changes.h"
 
 #include "engine/engine_testkit.h"
+#include "engine/trend.h"
 
 #include <stdlib.h>
 
@@ -106,14 +107,15 @@ static void compare_trend(Kit *k, const Query *q, const Changes *c, KitRow *cons
                      .top = QUERY_GROUPS_MAX};
     TrendResult got;
     CHECK(query_trend(&k->ctx, q, &t, &got) == ERR_OK);
-    for (uint32_t s = 0; s < got.count && !got.series[s].is_other; s++) {
+    for (uint32_t s = 0; s < got.count && !got.series[s].key.is_other; s++) {
         int64_t events = 0, persons = 0;
         uint32_t last = 0;
         for (uint32_t i = 0; i < k->count; i++) {
             const KitRow *r = sorted[i];
             const int64_t held = slow_value(c, sorted, k->count, i);
             if (r->event == PART_PERSON || (t.select.filter != NULL && held == 0) ||
-                held != got.series[s].values[0] || (t.measure == TREND_PERSONS && r->person == 0))
+                held != got.series[s].key.values[0] ||
+                (t.measure == TREND_PERSONS && r->person == 0))
                 continue;
             events++;
             persons += r->person != last;

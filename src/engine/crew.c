@@ -9,9 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum {
-    GRAIN = 4
-}; /* pieces taken at once, unless the job says: neighbours lie together in every list */
+/* Pieces taken at once, unless the job says: neighbours lie together in every list. */
+enum { GRAIN = 4 };
 
 /* A question under way.  Stands on its caller's stack; everything is guarded by the crew's lock. */
 typedef struct Running {

@@ -39,9 +39,8 @@ typedef struct CrewJob {
  * before each piece, and whenever a piece asks crew_gives_up().  When it returns, no piece runs. */
 MUST_USE Err crew_run(Ctx *ctx, Crew *crew, const CrewJob *job);
 
-enum {
-    CREW_LOOK_ROWS = 1 << 16
-}; /* some hundred microseconds of work, at most a few milliseconds */
+/* Some hundred microseconds of work, at most a few milliseconds. */
+enum { CREW_LOOK_ROWS = 1 << 16 };
 
 /* Private to crew.c and the next one. */
 extern _Thread_local uint64_t crew_rows;

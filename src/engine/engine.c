@@ -16,10 +16,9 @@ enum {
     FAN = 8,
     FLUSH_BYTES = 64 << 20, /* five times what so many ordinary rows have */
     MEMORY_BYTES_MAX = 512 << 20,
-    WEEKS_MAX =
-        2048, /* 39 years; each has a part and its ids, or several, and vm.max_map_count is 65,530 */
+    /* 39 years; each has a part and its ids, or several, and vm.max_map_count is 65,530 */
+    WEEKS_MAX = 2048,
     FILTER_BYTES_MAX = 128 << 20, /* of 50 million events at least */
-    NAMES_BYTES_MAX = 1 << 30,
     QUEUED_BYTES_MAX = 32 << 20, /* offers that are not applied: offering waits beyond */
 };
 
@@ -105,8 +104,8 @@ Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out
     e->schema = schema_new(e->o.names);
     e->scratch = arena_new(1 << 20);
     e->group = arena_new(1 << 18);
-    e->flush_names = BUF_MAX(NAMES_BYTES_MAX);
-    e->flush_changes = BUF_MAX(NAMES_BYTES_MAX);
+    e->flush_names = BUF_MAX(SCHEMA_SAVE_BYTES_MAX);
+    e->flush_changes = BUF_MAX(SCHEMA_SAVE_BYTES_MAX);
     e->durable_moved = moved_new();
     CHECK(pthread_mutex_init(&e->apply, NULL) == 0 && pthread_mutex_init(&e->lock, NULL) == 0 &&
           pthread_cond_init(&e->changed, NULL) == 0);

@@ -73,13 +73,13 @@ typedef struct EngineOptions {
     uint64_t flush_bytes;      /* 0 = 64 MiB: of slices, or of new names: from here on too */
     uint64_t memory_bytes_max; /* 0 = 512 MiB: of slices and new names: offering waits beyond */
     uint64_t merge_bytes_max;  /* 0 = 512 MiB: of a file that is made from several parts */
-    uint64_t
-        filter_bytes_max; /* 0 = 128 MiB: of filters before ids: beyond, weeks give theirs up */
-    uint32_t weeks_max;   /* 0 = 2,048: with events */
+    /* 0 = 128 MiB: of filters before ids: beyond, weeks give theirs up */
+    uint64_t filter_bytes_max;
+    uint32_t weeks_max;        /* 0 = 2,048: with events */
     const SchemaLimits *names; /* NULL = SCHEMA_LIMITS */
     Str log_folder;            /* of the log, to make damaged files again; empty = they stay */
-    bool
-        read_only; /* to look at it: nothing in the folder changes, what is offered stays in memory */
+    /* to look at it: nothing in the folder changes, what is offered stays in memory */
+    bool read_only;
     /* Makes sure that the log has everything below `end_seq` on disk, and says which history that is
      * (events_mark()).  Called before files that hold it count.  NULL = there is no log. */
     Err (*settle)(Ctx *ctx, uint64_t end_seq, uint32_t *mark, void *arg);
@@ -168,8 +168,8 @@ typedef struct EngineStat {
     uint64_t next_seq;    /* offered */
     uint64_t durable_seq; /* in files */
     uint64_t events;      /* without those of who was erased */
-    uint64_t
-        attribute_rows; /* what was said of persons, also where it stands twice since they were moved */
+    /* what was said of persons, also where it stands twice since they were moved */
+    uint64_t attribute_rows;
     uint64_t dead_rows; /* events of who was moved or erased since, in files that still have them */
     uint32_t moves;     /* of persons, since ever */
     uint64_t repeated;  /* came again and were passed over, since the start */

@@ -356,8 +356,8 @@ static Err forget_all(Ctx *ctx, Engine *e, uint32_t erased)
 /* At last the old files' names must be gone for good, too: a power cut may bring them back. */
 Err engine_forget_due(Ctx *ctx, Engine *e)
 {
-    const uint32_t erased =
-        e->durable_erased; /* a flush may bring more: they wait for the next round */
+    /* A flush may bring more: they wait for the next round. */
+    const uint32_t erased = e->durable_erased;
     if (erased != e->durable_forgotten)
         TRY(forget_all(ctx, e, erased));
     return file_sync_folder(ctx, e->folder);

@@ -37,8 +37,8 @@ typedef struct FilePart {
     uint32_t failures;   /* how often something that was tried with it failed */
     int64_t retry_at_us; /* of the monotonic clock: put aside until then; 0 = not */
     bool ends_stretch;   /* with what came behind it, it would become too large */
-    int64_t
-        stale_at_us; /* of the monotonic clock: its dead rows have stayed for long enough then; 0 = it has none */
+    /* of the monotonic clock: its dead rows have stayed for long enough then; 0 = it has none */
+    int64_t stale_at_us;
 } FilePart;
 
 typedef struct NamesFile {
@@ -53,8 +53,8 @@ typedef struct Durable {
     uint32_t mark;         /* which history of the log that is */
     const uint64_t *aside; /* by reason: of what lies below */
     uint32_t erased;       /* erasures that they have heard of, since ever */
-    int64_t
-        erased_since_ms; /* when they heard of the first that has left anything in a file; 0 = none */
+    /* when they heard of the first that has left anything in a file; 0 = none */
+    int64_t erased_since_ms;
     NamesFile names;
 } Durable;
 
@@ -151,8 +151,8 @@ struct Engine {
     uint32_t file_count, file_cap;
     uint64_t durable_seq;  /* numbers below are in files */
     uint32_t durable_mark; /* which history of the log that is */
-    Moved *
-        durable_moved; /* whose rows in files are dead because they are elsewhere in files; guarded by lock */
+    /* whose rows in files are dead because they are elsewhere in files; guarded by lock */
+    Moved *durable_moved;
     uint64_t next_number;
     uint64_t *orphans; /* files that a manifest may name whose save failed; the keeper's own */
     uint32_t orphan_count, orphan_cap;
@@ -160,8 +160,8 @@ struct Engine {
     uint32_t durable_erased;    /* erasures that the files have heard of */
     uint32_t durable_forgotten; /* names.forgotten, as the manifest says it */
     int64_t erased_since_ms;    /* as there */
-    uint32_t forget_files,
-        forgot_files;               /* of the round that is under way: to write again, and done */
+    /* of the round that is under way: files to write again, and those that are done */
+    uint32_t forget_files, forgot_files;
     _Atomic uint64_t bytes_written; /* by the keeper, without a lock */
     uint64_t rounds;                /* of the keeper that came to an end */
     EngineHealth health;            /* its counters */

@@ -29,8 +29,8 @@ enum {
     RETRY_MS = 1000,
     MERGE_MAX = 64,
     LEVELS = 16,
-    FILES_MANY =
-        8192, /* from here on two files of a size become one: weeks have one file per size at most */
+    /* from here on two files of a size become one: weeks have one file per size at most */
+    FILES_MANY = 8192,
     FILES_MAX = 16384, /* two maps each; a process has 65,530 */
 };
 

@@ -4,6 +4,7 @@
  */
 #include "engine/engine.h"
 #include "engine/segment.h"
+#include "engine/trend.h"
 #include "engine/walk_batch.h"
 
 #include "base/log.h"

@@ -15,8 +15,8 @@
 
 enum {
     RECORDS_FACTOR = 4, /* of EngineOptions.flush_bytes: records that became few rows, or none */
-    MOVED_SHARE =
-        16, /* of EngineOptions.flush_rows: they lie in many weeks, in slices of few rows each */
+    /* of EngineOptions.flush_rows: they lie in many weeks, in slices of few rows each */
+    MOVED_SHARE = 16,
 };
 
 bool engine_has_memory(const Engine *e)

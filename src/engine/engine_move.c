@@ -409,9 +409,8 @@ static void wait_for_mend(Engine *e)
     (void)pthread_mutex_lock(&e->apply);
 }
 
-enum {
-    MEND_TRIES = 120
-}; /* a second each: what cannot be mended by then is lost, and its questions fail */
+/* A second each: what cannot be mended by then is lost, and its questions fail. */
+enum { MEND_TRIES = 120 };
 
 /* Where the person's rows are, all of them readable, if they ever will be.  Without a log nothing is made again.
  * False: nobody will make them again before this engine ends. */

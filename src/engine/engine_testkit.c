@@ -417,11 +417,11 @@ bool kit_in_series(const KitSeries *s, const KitRow *row)
     return s->is_other || has_values(s, row);
 }
 
-void kit_expect_series(const KitSeries *s, const int64_t *values, bool is_other, uint64_t events)
+void kit_expect_series(const KitSeries *s, const QuerySeries *key, uint64_t events)
 {
-    CHECK(is_other == s->is_other && events == s->events);
+    CHECK(key->is_other == s->is_other && events == s->events);
     for (uint32_t b = 0; b < s->width; b++)
-        EXPECT_I64(values[b], s->values[b]);
+        EXPECT_I64(key->values[b], s->values[b]);
 }
 
 static KitShare share_of(Kit *k, KitRow **rows, uint32_t n, KitShareFn share, const void *arg)

@@ -6,8 +6,7 @@
 
 #include "base/rand.h"
 #include "base/test.h"
-#include "engine/crew.h"
-#include "engine/people.h"
+#include "engine/query.h"
 #include "engine/rows.h"
 #include "engine/scan.h"
 
@@ -72,8 +71,8 @@ void kit_select(Kit *k, const KitShape *shape, int depth, uint32_t events[KIT_EV
 
 /* The slow way to series: every row of the select in its range is compared with every combination found so far. */
 typedef struct KitSeries {
-    const struct KitSeries
-        *all; /* those with values, of which the first `shown` have no other one */
+    /* those with values, of which the first `shown` have no other one */
+    const struct KitSeries *all;
     uint32_t shown, width;
     const ScanProp *breakdown;
     int64_t values[3];
@@ -85,7 +84,7 @@ typedef struct KitSeries {
 uint32_t kit_series(Kit *k, const ScanSelect *select, const ScanProp *breakdown, uint32_t width,
                     uint32_t top, KitSeries **out, const uint32_t *distinct);
 bool kit_in_series(const KitSeries *s, const KitRow *row);
-void kit_expect_series(const KitSeries *s, const int64_t *values, bool is_other, uint64_t events);
+void kit_expect_series(const KitSeries *s, const QuerySeries *key, uint64_t events);
 
 /* What a number is of the rows of one person: whether the person is behind it, and with how much. */
 typedef struct KitShare {

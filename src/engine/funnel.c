@@ -181,8 +181,7 @@ static void choose(FunnelWorker *w, uint32_t scope, const FunnelWay *way)
     c->count++;
     if (f->times && scope == 0)
         add_laps(w, way, c->ms);
-    const uint32_t wanted =
-        f->breakdown_count > 0 ? way->depth : 1; /* the first tells which is earlier */
+    const uint32_t wanted = f->breakdown_count > 0 ? way->depth : 1; /* [0]: which is earlier */
     for (uint32_t k = 0; earlier && k < wanted; k++)
         c->rows[k] = event_of(w, way, k)->row;
 }
@@ -633,7 +632,8 @@ static Err check_size(Ctx *ctx, const Funnel *f)
     CHECK(f->order != FUNNEL_ANY || f->anchored || f->entry == FUNNEL_BEST ||
           f->entry == FUNNEL_ALL);
     CHECK(f->order == FUNNEL_ANY || !f->anchored);
-    CHECK(f->grace_ms == 0 || f->order == FUNNEL_SEQUENTIAL);
+    CHECK(f->grace_ms == 0 ||
+          (f->order == FUNNEL_SEQUENTIAL && f->grace_ms <= FUNNEL_GRACE_MS_MAX));
     CHECK(f->credit != FUNNEL_ONE_STEP || f->credit_step < f->step_count);
     for (uint32_t i = 0; i < f->exclude_count; i++)
         CHECK(f->excludes[i].from_step < f->excludes[i].to_step &&
@@ -722,9 +722,9 @@ Err query_funnel_people(Ctx *ctx, const Query *q, const Funnel *f, const FunnelR
     People people = people_none(ctx->arena, q->view);
     run.bar = bar;
     run.people = &people;
-    for (uint32_t i = 0; i < r->count && !r->series[i].is_other; i++) {
+    for (uint32_t i = 0; i < r->count && !r->series[i].key.is_other; i++) {
         TallyKey key;
-        memcpy(key.of, r->series[i].values, sizeof key.of);
+        memcpy(key.of, r->series[i].key.values, sizeof key.of);
         (void)tally_number(&shown, &key);
     }
     const Err err = run_pass(ctx, &run, &shown);

@@ -53,8 +53,8 @@ typedef struct FunnelExclude {
 } FunnelExclude;
 
 typedef struct Funnel {
-    const ScanSelect
-        *steps; /* step 0's range is that of the entries; what follows reaches window_ms further */
+    /* step 0's range is that of the entries; what follows reaches window_ms further */
+    const ScanSelect *steps;
     uint32_t step_count;
     int64_t window_ms; /* from the first step to the last, inclusive */
     /* Not NULL: nor do the steps go on into the next of these days; day i is [days[i], days[i + 1]), day_count of them, from the
@@ -69,7 +69,7 @@ typedef struct Funnel {
 
     /* Of two events at most so far apart each may be the earlier one; 0 = as they arrived.  A step then takes the
      * earliest event at most this much before the latest of the way; an excluded one counts as between only when it
-     * is farther from both.  FUNNEL_SEQUENTIAL only. */
+     * is farther from both.  FUNNEL_SEQUENTIAL only, and at most FUNNEL_GRACE_MS_MAX. */
     int64_t grace_ms;
 
     const FunnelExclude *excludes; /* at most FUNNEL_EXCLUDES_MAX */
@@ -95,11 +95,11 @@ typedef struct Funnel {
 
 /* How long ways took for one step. */
 typedef struct FunnelTime {
-    uint64_t
-        count; /* of ways; of FUNNEL_ANY and FUNNEL_BEST, of persons: the mean of their longest ways */
+    /* of ways; of FUNNEL_ANY and FUNNEL_BEST, of persons: the mean of their longest ways */
+    uint64_t count;
     uint64_t ms; /* summed */
-    int64_t
-        median_ms; /* of an even count the mean of the middle two; -1 = of more than FUNNEL_TIMES_MAX */
+    /* of an even count the mean of the middle two; -1 = of more than FUNNEL_TIMES_MAX */
+    int64_t median_ms;
     uint64_t spans[FUNNEL_SPANS]; /* [0]: below one second; [i]: from 2^(i-1) to below 2^i */
 } FunnelTime;
 
@@ -107,18 +107,17 @@ typedef struct FunnelTime {
  * the next one begins with the first event of the first step behind it: behind its last event, when it did all
  * steps; at the event that ended it; or behind its window.  It has only events from there on. */
 typedef struct FunnelSeries {
-    int64_t values[QUERY_BREAKDOWNS_MAX]; /* SCAN_MISSING = none */
-    bool is_other;
+    QuerySeries key;
     const uint64_t *persons, *ways;       /* [step] */
     const uint64_t *by_persons, *by_ways; /* [interval * step_count + step] */
-    const FunnelTime
-        *times; /* [step]: from the step before; [0]: from the first step to the last of all */
+    /* [step]: from the step before; [0]: from the first step to the last of all */
+    const FunnelTime *times;
 } FunnelSeries;
 
 typedef struct FunnelResult {
     FunnelSeries total; /* whoever is in any series, once */
-    const FunnelSeries
-        *series; /* by persons, descending, then values; "other" last, when there is any */
+    /* by persons, descending, then values; "other" last, when there is any */
+    const FunnelSeries *series;
     uint32_t count;
     uint32_t distinct; /* series there are */
 } FunnelResult;
@@ -128,8 +127,8 @@ MUST_USE Err query_funnel(Ctx *ctx, const Query *q, const Funnel *funnel, Funnel
 /* One number of a result. */
 typedef struct FunnelBar {
     uint32_t step;
-    bool
-        dropped; /* those who got to the step before, but not to this one; the first step has none */
+    /* those who got to the step before, but not to this one; the first step has none */
+    bool dropped;
     uint32_t series;   /* QUERY_WHOLE = the total */
     uint32_t interval; /* QUERY_WHOLE = the whole range */
 } FunnelBar;

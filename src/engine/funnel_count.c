@@ -355,9 +355,9 @@ void funnel_count_give(Ctx *ctx, const FunnelCount *counts, uint32_t workers, co
     FunnelSeries *series = ARENA_ARRAY(ctx->arena, FunnelSeries, count);
     for (uint32_t s = 0; s < count; s++) {
         series[s] = series_at(&g, s);
-        series[s].is_other = s > shown->count;
+        series[s].key.is_other = s > shown->count;
         if (s > 0 && s <= shown->count)
-            memcpy(series[s].values, shown->at[s - 1].key.of, sizeof series[s].values);
+            memcpy(series[s].key.values, shown->at[s - 1].key.of, sizeof series[s].key.values);
     }
     give_medians(&g, counts, workers, count);
     *out = (FunnelResult){series[0], series + 1, count - 1, distinct};

@@ -20,8 +20,8 @@ typedef struct FunnelStarts {
     Scanner *scanner;
     uint32_t values; /* 1, or one more than the largest code of the property; 0 is without it */
     uint32_t bias_s; /* what seconds count from, so that 0 is never */
-    uint32_t *
-        seconds; /* [value * (steps + 1) + step + 1][person]; the place before step 0 is for what is no start */
+    /* [value * (steps + 1) + step + 1][person]; the place before step 0 is for what is no start */
+    uint32_t *seconds;
     uint16_t *ms; /* behind the second, in the same places; NULL until a row has some */
     bool has_ms;  /* of the piece under way */
 } FunnelStarts;

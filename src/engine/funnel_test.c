@@ -548,8 +548,8 @@ static void compare_series(const Slow *s, const Query *q, const FunnelResult *go
     const uint32_t shown = distinct < s->f->top ? distinct : s->f->top;
     CHECK(got->distinct == distinct && got->count == shown + (shown < distinct));
     for (uint32_t i = 0; i < shown; i++)
-        CHECK(!got->series[i].is_other && memcmp(got->series[i].values, series[i].values,
-                                                 s->f->breakdown_count * sizeof(int64_t)) == 0);
+        CHECK(!got->series[i].key.is_other && memcmp(got->series[i].key.values, series[i].values,
+                                                     s->f->breakdown_count * sizeof(int64_t)) == 0);
     for (uint32_t scope = 0; scope <= s->f->interval_count; scope++) {
         SlowView v = {s, series, shown, UINT32_MAX, scope};
         compare_scope(&v, q, got, QUERY_WHOLE, &got->total);
@@ -557,7 +557,7 @@ static void compare_series(const Slow *s, const Query *q, const FunnelResult *go
             compare_scope(&v, q, got, v.at, &got->series[v.at]);
     }
     if (shown < distinct)
-        CHECK(got->series[shown].is_other);
+        CHECK(got->series[shown].key.is_other);
 }
 
 static void compare_funnel(Kit *k, const Query *q, const Funnel *f)
@@ -1143,7 +1143,8 @@ TEST(funnels_with_windows_of_weeks_and_years_are_those_of_the_slow_way)
 
 static void compare_whole(const FunnelSeries *a, const FunnelSeries *b, uint32_t steps)
 {
-    CHECK(a->is_other == b->is_other && memcmp(a->values, b->values, sizeof a->values) == 0);
+    CHECK(a->key.is_other == b->key.is_other &&
+          memcmp(a->key.values, b->key.values, sizeof a->key.values) == 0);
     CHECK(memcmp(a->persons, b->persons, steps * sizeof *a->persons) == 0);
     CHECK(memcmp(a->times, b->times, steps * sizeof *a->times) == 0);
 }

@@ -7,7 +7,7 @@
 #include "engine/engine_forge.h"
 #include "engine/engine_testkit.h"
 #include "engine/merge.h"
-#include "engine/query.h"
+#include "engine/trend.h"
 
 #include <stdlib.h>
 
@@ -688,8 +688,8 @@ static int64_t count_true(const bool *at, uint32_t n)
 
 static void expect_series(const TrendSeries *t, TrendMeasure measure, const Expected *want)
 {
-    const int64_t sku = t->values[0] == SCAN_MISSING ? 0 : t->values[0];
-    CHECK(!t->is_other && sku < SKUS);
+    const int64_t sku = t->key.values[0] == SCAN_MISSING ? 0 : t->key.values[0];
+    CHECK(!t->key.is_other && sku < SKUS);
     EXPECT_I64((int64_t)t->events, (int64_t)want->all[sku]);
     for (uint32_t day = 0; day < DAYS; day++)
         EXPECT_I64((int64_t)t->cells[day], measure == TREND_EVENTS ? (int64_t)want->items[day][sku]
@@ -752,7 +752,7 @@ static void ask_by_event(Shop *s)
     for (uint32_t k = 0; k < got.count; k++) {
         uint64_t want = 0;
         for (uint32_t i = 0; i < ROWS; i++)
-            want += s->lines[i].left == got.series[k].values[0] && s->lines[i].texts > 0
+            want += s->lines[i].left == got.series[k].key.values[0] && s->lines[i].texts > 0
                         ? (uint64_t)s->lines[i].texts
                         : 0;
         EXPECT_I64((int64_t)got.series[k].cells[0], (int64_t)want);
@@ -809,7 +809,8 @@ TEST(a_trend_of_more_items_than_a_strip_has_keeps_each_with_its_event)
     EXPECT_I64(got.count, 7);
     for (uint32_t i = 0; i < got.count; i++)
         for (uint32_t b = 0; b < 2; b++)
-            EXPECT_I64((int64_t)got.series[i].cells[b], (int64_t)want[got.series[i].values[0]][b]);
+            EXPECT_I64((int64_t)got.series[i].cells[b],
+                       (int64_t)want[got.series[i].key.values[0]][b]);
     crew_free(crew);
     part_unref(parts[0]);
     arena_free(ctx.arena);

@@ -4,9 +4,10 @@
  * Of every interval the active persons of a piece are bits.  What a person is in an interval follows from three of
  * them: active in it, active in the one before, active anywhere in the look-back.  So 64 persons are counted at once.
  */
+#include "engine/lifecycle.h"
+
 #include "engine/ahead.h"
 #include "engine/buckets.h"
-#include "engine/query.h"
 #include "engine/scan_whole.h"
 #include "engine/series.h"
 
@@ -173,8 +174,8 @@ static void give_series(Ctx *ctx, const LifecycleRun *run, uint32_t size, uint32
             sums[at].resurrecting += row->resurrecting;
             sums[at].dormant += row->dormant;
         }
-    out->is_other = series_is_other(&run->series, s);
-    out->events = series_events(&run->series, s, out->values);
+    out->key = series_key(&run->series, s);
+    out->events = series_events(&run->series, s);
     out->rows = sums;
 }
 
@@ -219,11 +220,9 @@ static Err find_series(Ctx *ctx, const Query *q, LifecycleRun *run, const Lifecy
     const SeriesAsk ask = {&run->select, l->breakdown, l->breakdown_count, l->top};
     if (known == NULL)
         return series_find(ctx, q, &ask, &run->series);
-    const uint32_t others = known->series[known->count - 1].is_other;
     run->series = series_of_nothing(&ask);
-    for (uint32_t s = 0; s < known->count - others; s++)
-        series_know(&run->series, known->series[s].values);
-    series_know_other(&run->series, others > 0);
+    for (uint32_t s = 0; s < known->count; s++)
+        series_know(&run->series, &known->series[s].key);
     return ERR_OK;
 }
 

@@ -1,7 +1,7 @@
 /*
  * engine/lifecycle_test.c -- lifecycles against slow obvious code, on random rows and questions.
  */
-#include "engine/query.h"
+#include "engine/lifecycle.h"
 
 #include "engine/engine_testkit.h"
 
@@ -83,7 +83,7 @@ static void compare_series(Kit *k, const Lifecycle *l, const KitSeries *series,
             slow_life(l, series, sorted + from, to - from, want);
     }
     CHECK(memcmp(got->rows, want, l->interval_count * sizeof *want) == 0);
-    kit_expect_series(series, got->values, got->is_other, got->events);
+    kit_expect_series(series, &got->key, got->events);
 }
 
 static void compare_lifecycle(Kit *k, const Query *q, const Lifecycle *l)

@@ -19,8 +19,8 @@
 typedef struct PartsMerge {
     Part *const *parts;
     uint32_t count;
-    const Moved *
-        moved; /* whose rows are dead, and of which generation the new part is; NULL = nobody's, 0 */
+    /* whose rows are dead, and of which generation the new part is; NULL = nobody's, 0 */
+    const Moved *moved;
     uint64_t bytes_max;
     const atomic_bool *stop; /* may be NULL */
     bool exact;              /* looks at every value */

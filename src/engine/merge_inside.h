@@ -37,8 +37,8 @@ typedef struct OutList {
     uint32_t *keys;  /* of the block so far; malloc */
     uint32_t key_count, key_cap;
     PropIndex items_index;
-    uint32_t first_items,
-        items_count; /* of what its rows have several of; in order once they are planned */
+    /* of what its rows have several of; in order once they are planned */
+    uint32_t first_items, items_count;
 } OutList;
 
 /* What the rows of one new list have in one list property. */

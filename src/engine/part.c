@@ -37,7 +37,8 @@ static uint64_t align8(uint64_t n)
     return (n + 7) & ~UINT64_C(7);
 }
 
-uint64_t part_tables_bytes(const PartHead *h)
+/* Of the five tables behind each other. */
+static uint64_t tables_bytes(const PartHead *h)
 {
     return align8(h->list_count * sizeof(PartList)) + align8(h->column_count * sizeof(PartColumn)) +
            align8(h->dir_count * sizeof(PartDir)) +
@@ -53,7 +54,7 @@ static bool sizes_fit(const PartHead *h)
            h->tables_at <= h->file_bytes && h->tables_at % 8 == 0 && h->rows <= PART_ROWS_MAX &&
            h->list_count > 0 && h->list_count <= PART_LISTS_MAX &&
            h->column_count <= PART_COLUMNS_MAX && h->items_count <= h->column_count &&
-           h->block_count <= h->rows && h->tables_bytes == part_tables_bytes(h) &&
+           h->block_count <= h->rows && h->tables_bytes == tables_bytes(h) &&
            h->piece_count == pieces && h->pieces_at == h->tables_at + h->tables_bytes &&
            h->pieces_at + pieces * sizeof(uint32_t) + PART_SLACK_BYTES <= h->file_bytes &&
            h->sequence_width <= 8 && h->sequence_at >= PART_DATA_AT &&
@@ -290,8 +291,8 @@ int part_order(const Part *a, const Part *b)
         return x->week_ms < y->week_ms ? -1 : 1;
     if (x->from_seq != y->from_seq)
         return x->from_seq < y->from_seq ? -1 : 1;
-    if (x->to_seq !=
-        y->to_seq) /* rows that were moved, and no events, arrived between two numbers */
+    /* Rows that were moved, and no events, arrived between two numbers. */
+    if (x->to_seq != y->to_seq)
         return x->to_seq < y->to_seq ? -1 : 1;
     return (a->number > b->number) - (a->number < b->number);
 }

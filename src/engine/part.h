@@ -44,8 +44,8 @@ enum {
 #define PART_ROWS_MAX  (UINT32_C(1) << 24) /* more persons go to a part of their own */
 #define PART_ITEMS_MAX (UINT32_C(1) << 30) /* of one list property */
 #define PART_REST      UINT32_MAX
-#define PART_PERSON                                                                                \
-    0 /* as an event name: attributes of the person from then on.  Never among the rest */
+/* As an event name: attributes of the person from then on.  Never among the rest. */
+#define PART_PERSON    0
 #define PART_NO_BLOCK  UINT32_MAX
 #define PART_BYTES_MAX (UINT64_C(1) << 32)
 
@@ -91,11 +91,11 @@ _Static_assert(sizeof(PartList) == 40, "on-disk layout");
 /* What the events of one list have in one of their list properties. */
 typedef struct PartItems {
     uint32_t of; /* number of that list */
-    uint32_t
-        prop; /* the property; in the list, a column of numbers: how many items each event has */
-    PartList
-        list; /* event: as that list; its keys are starts (u32): how many items stand before every
-                      PART_STRIDE_ROWS-th event of the list, and last, how many there are; no directory */
+    /* the property; in the list, a column of numbers: how many items each event has */
+    uint32_t prop;
+    /* event: as that list; its keys are starts (u32): how many items stand before every PART_STRIDE_ROWS-th event of
+     * the list, and last, how many there are; no directory */
+    PartList list;
 } PartItems;
 _Static_assert(sizeof(PartItems) == 48, "on-disk layout");
 
@@ -159,8 +159,8 @@ typedef struct Part {
     atomic_bool dead_known;
     _Atomic uint64_t *good; /* one bit per piece whose checksum was found right */
     _Atomic uint64_t *told; /* the same: engine/ahead.c has told the kernel of it */
-    _Atomic uint64_t
-        *sound; /* per entry of the directory, then per block: its keys, its sequence make sense */
+    /* per entry of the directory, then per block: its keys, its sequence make sense */
+    _Atomic uint64_t *sound;
     struct PartActive *_Atomic active; /* part_active.h; NULL until it is asked for */
     atomic_bool damaged;       /* a piece, or the ids beside it: the engine makes both again */
     atomic_bool ids_are_sound; /* of the ids beside it, the engine's: looked at, and right */
@@ -247,6 +247,3 @@ MUST_USE bool part_read_sequence(Part *part, uint32_t first, uint32_t n, uint8_t
 /* Calls `report` for every piece whose checksum is wrong, with the list and property it holds. */
 typedef void (*PartReportFn)(int64_t offset, const char *what, void *arg);
 int64_t part_verify(Part *part, PartReportFn report, void *arg);
-
-/* Bytes of the five tables behind each other; private to part*.c. */
-uint64_t part_tables_bytes(const PartHead *h);

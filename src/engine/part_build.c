@@ -267,7 +267,7 @@ void part_builder_values(PartBuilder *b, uint32_t list, uint32_t column, int64_t
     bits_put(&c->values, (const uint64_t *)values, n);
 }
 
-uint64_t part_builder_bytes(const PartBuilder *b)
+static uint64_t bytes_so_far(const PartBuilder *b)
 {
     uint64_t bytes = b->sequence.out.len + b->blocks.len;
     for (uint32_t i = 0; i < lists_of(b); i++)
@@ -410,8 +410,8 @@ Err part_builder_finish(Ctx *ctx, PartBuilder *b, PartSink sink, void *arg)
 {
     if (b->misfit)
         return fail(ctx, ERR_INTERNAL, "events.part_damaged", "a value outside its column's range");
-    if (part_builder_bytes(b) + (UINT64_C(1) << 28) > PART_BYTES_MAX)
-        return fail(ctx, ERR_TOO_LARGE, "events.part", "%" PRIu64 " bytes", part_builder_bytes(b));
+    if (bytes_so_far(b) + (UINT64_C(1) << 28) > PART_BYTES_MAX)
+        return fail(ctx, ERR_TOO_LARGE, "events.part", "%" PRIu64 " bytes", bytes_so_far(b));
     Layout l = {
         .end = PART_DATA_AT, .tables = BUF_MAX(PART_BYTES_MAX), .pieces = BUF_MAX(PART_BYTES_MAX)};
     l.stretches = calloc(2 + lists_of(b) + b->head.column_count, sizeof *l.stretches);

@@ -65,8 +65,6 @@ void part_builder_values(PartBuilder *b, uint32_t list, uint32_t column, int64_t
  * items), at most.  An item counts a byte at least, also where all are the same. */
 uint64_t part_plan_bytes(const PartPlan *plan, const uint64_t *rows);
 
-uint64_t part_builder_bytes(const PartBuilder *b); /* held so far */
-
 /* Writes one stretch of the file; stretches come in order, without gaps. */
 typedef Err (*PartSink)(Ctx *ctx, Str bytes, void *arg);
 

@@ -20,18 +20,17 @@ enum {
 
 typedef struct Path {
     ScanSelect of; /* the events that take part; its range is that of the question */
-    const ScanSelect
-        *anchor; /* these take part, too, and a path goes from the first one of them on; NULL:
-                               * from its first event */
-    const ScanSelect *
-        goal; /* with an anchor, forward: a path ends with the first of these behind its start, and does not count
-                * without one; these take part, too; NULL: it goes on */
-    bool
-        backward; /* from the last one back to what was before; step 0 is always where it goes from */
+    /* these take part, too, and a path goes from the first one of them on; NULL: from its first event */
+    const ScanSelect *anchor;
+    /* with an anchor, forward: a path ends with the first of these behind its start, and does not count without one;
+     * these take part, too; NULL: it goes on */
+    const ScanSelect *goal;
+    /* from the last one back to what was before; step 0 is always where it goes from */
+    bool backward;
     uint32_t steps, top; /* nodes shown per step, the most frequent; the rest are "other" */
     int64_t gap_ms;
-    int64_t
-        window_ms; /* what is further from where the path goes from is not of it; 0 = everything is */
+    /* what is further from where the path goes from is not of it; 0 = everything is */
+    int64_t window_ms;
     bool repeats; /* what is like the node before it is a node of its own, otherwise the same one */
     bool persons; /* counts are persons, each once per node, edge and end; otherwise paths */
     const ScanProp *prop; /* nodes are event names with the value of this; NULL: event names */
@@ -52,8 +51,8 @@ typedef struct PathEdge {
 } PathEdge;
 
 typedef struct PathStep {
-    const PathNode
-        *nodes; /* by count, descending, then event and value; "other" last, when there is any */
+    /* by count, descending, then event and value; "other" last, when there is any */
+    const PathNode *nodes;
     uint32_t node_count;
     uint32_t distinct;     /* nodes there are */
     const PathEdge *edges; /* by count, descending, then places; none of the last step */

@@ -4,6 +4,9 @@
  */
 #include "engine/engine_testkit.h"
 #include "engine/funnel.h"
+#include "engine/lifecycle.h"
+#include "engine/retention.h"
+#include "engine/trend.h"
 
 static Kit kit;
 static Crew *crew;

@@ -28,7 +28,7 @@ static Err check_limits(Ctx *ctx, const Retention *r, uint32_t columns)
         return fail(ctx, ERR_INVALID, "query.too_large", "%u intervals, %u columns",
                     r->interval_count, columns);
     if (r->breakdown_count > QUERY_BREAKDOWNS_MAX || r->top > QUERY_GROUPS_MAX ||
-        series * r->cohort_count * columns > QUERY_RETENTION_CELLS_MAX)
+        series * r->cohort_count * columns > RETENTION_CELLS_MAX)
         return fail(ctx, ERR_INVALID, "query.too_large", "%u series of %u times %u", r->top,
                     r->cohort_count, columns);
     return ERR_OK;
@@ -56,6 +56,16 @@ static bool same_events(const ScanSelect *a, const ScanSelect *b)
             memcmp(a->events, b->events, a->event_count * sizeof *a->events) == 0);
 }
 
+/* Whether anything that was asked for needs more of a person than two sets of intervals. */
+static bool is_by_person(const Retention *r)
+{
+    bool zero = r->from_zero;
+    for (uint32_t c = 0; r->comes == RETENTION_BRACKETS && c < r->bracket_count; c++)
+        zero = zero || r->brackets[c].first == 0;
+    return zero || r->rolling_ms > 0 || r->sums || r->same_value ||
+           (r->breakdown_count > 0 && r->cohort != RETENTION_RECURRING);
+}
+
 static void set_selects(RetentionRun *run)
 {
     const Retention *r = run->r;
@@ -68,16 +78,7 @@ static void set_selects(RetentionRun *run)
     back->to_ms = end_of_returns(r);
     const bool same =
         same_events(start, back) && start->from_ms == back->from_ms && start->to_ms == back->to_ms;
-    run->select_count = same && r->breakdown_count == 0 && !retention_is_by_person(r) ? 1 : 2;
-}
-
-bool retention_is_by_person(const Retention *r)
-{
-    bool zero = r->from_zero;
-    for (uint32_t c = 0; r->comes == RETENTION_BRACKETS && c < r->bracket_count; c++)
-        zero = zero || r->brackets[c].first == 0;
-    return zero || r->rolling_ms > 0 || r->sums || r->same_value ||
-           (r->breakdown_count > 0 && r->cohort != RETENTION_RECURRING);
+    run->select_count = same && r->breakdown_count == 0 && !is_by_person(r) ? 1 : 2;
 }
 
 /* ---- workers ------------------------------------------------------------------------------------- */
@@ -95,7 +96,7 @@ static void open_worker(RetentionWorker *w, const RetentionRun *run, const Query
     w->cells = calloc(cells + 1, sizeof *w->cells);
     w->sums = run->r->sums ? calloc(cells + 1, sizeof *w->sums) : NULL;
     CHECK(w->persons != NULL && w->cells != NULL && (w->sums != NULL || !run->r->sums));
-    if (retention_is_by_person(run->r))
+    if (is_by_person(run->r))
         w->by_person = retention_persons_new(run, q->view);
     else
         w->bits = retention_bits_new(run, q->view);
@@ -176,8 +177,8 @@ static void give_series(Ctx *ctx, const RetentionRun *run, uint32_t size, uint32
         for (size_t cell = 0; sums != NULL && cell < n; cell++)
             sums[cell] += w->sums[at * n + cell];
     }
-    out->is_other = series_is_other(&run->series, at);
-    out->starts = series_events(&run->series, at, out->values);
+    out->key = series_key(&run->series, at);
+    out->starts = series_events(&run->series, at);
     out->persons = persons;
     out->cells = cells;
     out->sums = sums;
@@ -216,11 +217,9 @@ static Err find_series(Ctx *ctx, const Query *q, RetentionRun *run, const Retent
                            .top = run->r->top};
     if (known == NULL)
         return series_find(ctx, q, &ask, &run->series);
-    const uint32_t others = known->series[known->count - 1].is_other;
     run->series = series_of_nothing(&ask);
-    for (uint32_t s = 0; s < known->count - others; s++)
-        series_know(&run->series, known->series[s].values);
-    series_know_other(&run->series, others > 0);
+    for (uint32_t s = 0; s < known->count; s++)
+        series_know(&run->series, &known->series[s].key);
     return ERR_OK;
 }
 

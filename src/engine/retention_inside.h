@@ -8,7 +8,7 @@
 #pragma once
 
 #include "engine/buckets.h"
-#include "engine/query.h"
+#include "engine/retention.h"
 #include "engine/series.h"
 
 enum { RETENTION_WORDS = (QUERY_INTERVALS_MAX + 63) / 64, RETENTION_START = 1, RETENTION_BACK = 2 };
@@ -61,9 +61,6 @@ static inline uint32_t retention_first_column(const Retention *r)
 {
     return r->comes == RETENTION_BRACKETS || r->from_zero ? 0 : 1;
 }
-
-/* Whether anything that was asked for needs more of a person than two sets of intervals. */
-bool retention_is_by_person(const Retention *r);
 
 struct RetentionBits *retention_bits_new(const RetentionRun *run, const ScanView *view);
 void retention_bits_free(struct RetentionBits *b);

@@ -218,8 +218,8 @@ typedef struct CellRow {
     uint64_t *cells;
     TrendSum *sums; /* NULL: nobody asks */
     uint32_t count; /* intervals */
-    RetentionSet
-        *counted; /* of "other": columns that the person has been counted in; NULL = none */
+    /* of "other": columns that the person has been counted in; NULL = none */
+    RetentionSet *counted;
     uint32_t who; /* the column that is asked who is in it; QUERY_WHOLE: none */
     const People *people;
     uint32_t person;

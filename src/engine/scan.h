@@ -44,8 +44,8 @@ typedef struct ScanProp {
     uint32_t prop;
     uint8_t scale;
     bool of_item; /* of the items that are rows (ScanItems), not of their events */
-    const struct Changes *
-        changes; /* not NULL: of the event's person, as these say; `prop` is whose values they are */
+    /* not NULL: of the event's person, as these say; `prop` is whose values they are */
+    const struct Changes *changes;
 } ScanProp;
 
 /* What events have in a list property, where the rows are items: each that fulfils `filter` (NULL = all) is one, at the
@@ -95,15 +95,15 @@ typedef struct ScanStretch {
     uint32_t first_person; /* a row's person = this + key >> PART_SECOND_BITS */
     uint32_t week_s; /* a row's second behind the scan's base_ms = this + key & PART_SECOND_MASK */
     const uint32_t *keys;
-    const uint32_t *
-        bits; /* the selects of each row, 0 = none, the row does not match; NULL: those of its list */
+    /* the selects of each row, 0 = none, the row does not match; NULL: those of its list */
+    const uint32_t *bits;
     const uint8_t *lists; /* then bits of row i are of_list[lists[i]], and there are some */
     const uint32_t *of_list;
     const uint16_t *ms; /* behind the second; NULL = all 0 */
-    const uint32_t
-        *codes; /* of the first property asked for, a text; 0 = missing.  NULL: none was */
-    const int64_t
-        *numbers; /* of the second one, SCAN_MISSING = none.  NULL: it was not asked for */
+    /* of the first property asked for, a text; 0 = missing.  NULL: none was */
+    const uint32_t *codes;
+    /* of the second one, SCAN_MISSING = none.  NULL: it was not asked for */
+    const int64_t *numbers;
 } ScanStretch;
 
 /* Rows of one event name and one select. */

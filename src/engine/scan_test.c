@@ -1,8 +1,10 @@
 /*
  * engine/scan_test.c -- the inner door against the slow obvious way, on random rows, selects, ranges.
  */
+#include "engine/buckets.h"
 #include "engine/engine_testkit.h"
 #include "engine/merge.h"
+#include "engine/trend.h"
 
 #include <stdlib.h>
 
@@ -333,19 +335,50 @@ static Part *merged_alone(Kit *k, Part *part, const Moved *moved)
     return out;
 }
 
+/* A week of one row, whose person was moved since. */
+static Part *part_without_rows(Kit *k, Moved **moved)
+{
+    RowBuffer b = {0};
+    *k = (Kit){.ctx.arena = arena_new(1 << 16), .view.person_count = PART_BLOCK_PERSONS + 1};
+    rows_add(&b, KIT_ORIGIN_MS, PART_BLOCK_PERSONS, 3);
+    CHECK(rows_build(&k->ctx, &b, KIT_ORIGIN_MS, 1, 2, &k->view.parts, &k->view.part_count) ==
+          ERR_OK);
+    rows_free(&b);
+    *moved = moved_next(moved_new(), PART_BLOCK_PERSONS);
+    return merged_alone(k, k->view.parts[0], *moved);
+}
+
 TEST(a_part_all_of_whose_rows_are_dead_is_merged_again_and_again)
 {
-    Kit k = {.ctx.arena = arena_new(1 << 16)};
-    RowBuffer b = {0};
-    rows_add(&b, KIT_ORIGIN_MS, PART_BLOCK_PERSONS, 3);
-    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
-    Moved *moved = moved_next(moved_new(), PART_BLOCK_PERSONS);
-    Part *once = merged_alone(&k, k.view.parts[0], moved);
+    Kit k;
+    Moved *moved = NULL;
+    Part *once = part_without_rows(&k, &moved);
     Part *twice = merged_alone(&k, once, moved);
     EXPECT_I64(once->head->rows + twice->head->rows, 0);
     part_unref(once);
     part_unref(twice);
     moved_unref(moved);
-    rows_free(&b);
+    kit_close(&k);
+}
+
+TEST(a_part_without_rows_lies_in_no_bucket_and_takes_no_memory_for_its_places)
+{
+    Kit k;
+    Moved *moved = NULL;
+    const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + 86400000,
+                              KIT_ORIGIN_MS + PART_WEEK_MS};
+    Part *part = part_without_rows(&k, &moved);
+    const BucketPlaces p = bucket_places(k.ctx.arena, bounds, 2, part->head);
+    EXPECT_I64(p.first, p.last);
+    part_unref(k.view.parts[0]);
+    k.view.parts[0] = part;
+    Crew *crew = crew_new(1);
+    const Query q = {.view = &k.view, .crew = crew};
+    const Trend t = {.bounds = bounds, .bucket_count = 2};
+    TrendResult got;
+    EXPECT_I64(query_trend(&k.ctx, &q, &t, &got), ERR_OK);
+    EXPECT_I64((int64_t)(got.series[0].cells[0] + got.series[0].cells[1]), 0);
+    crew_free(crew);
+    moved_unref(moved);
     kit_close(&k);
 }

@@ -142,20 +142,17 @@ Err series_find(Ctx *ctx, const Query *q, const SeriesAsk *ask, Series *out)
     return err;
 }
 
-void series_know(Series *s, const int64_t *values)
+void series_know(Series *s, const QuerySeries *key)
 {
-    TallyKey key = {{0}};
-    memcpy(key.of, values, s->ask.breakdown_count * sizeof *values);
+    TallyKey values = {{0}};
     if (s->ask.breakdown_count == 0)
         return;
-    (void)tally_number(&s->all, &key);
-    (void)tally_number(&s->shown, &key);
     s->count++;
-}
-
-void series_know_other(Series *s, bool has_other)
-{
-    s->count += has_other;
+    if (key->is_other)
+        return;
+    memcpy(values.of, key->values, s->ask.breakdown_count * sizeof *key->values);
+    (void)tally_number(&s->all, &values);
+    (void)tally_number(&s->shown, &values);
 }
 
 void series_free(Series *s)
@@ -169,15 +166,19 @@ uint32_t series_distinct(const Series *s)
     return s->ask.breakdown_count == 0 ? 1 : s->all.count;
 }
 
-uint64_t series_events(const Series *s, uint32_t at, int64_t values[QUERY_BREAKDOWNS_MAX])
+QuerySeries series_key(const Series *s, uint32_t at)
+{
+    QuerySeries key = {.is_other = series_is_other(s, at)};
+    if (at < s->shown.count)
+        memcpy(key.values, s->all.at[at].key.of, sizeof key.values);
+    return key;
+}
+
+uint64_t series_events(const Series *s, uint32_t at)
 {
     uint64_t events = 0;
-    if (s->ask.breakdown_count == 0)
-        return 0;
-    if (at < s->shown.count) {
-        memcpy(values, s->all.at[at].key.of, sizeof s->all.at[at].key.of);
+    if (at < s->shown.count)
         return s->all.at[at].count;
-    }
     for (uint32_t c = s->shown.count; c < s->all.count; c++)
         events += s->all.at[c].count;
     return events;

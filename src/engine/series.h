@@ -22,8 +22,8 @@ typedef struct Series {
     SeriesAsk ask;
     Tally all;   /* the events of every combination: by these, descending, then by values */
     Tally shown; /* the first of them, each with its place as number */
-    uint32_t
-        count; /* those that are shown, and "other" when there are more; 1 without a breakdown */
+    /* those that are shown, and "other" when there are more; 1 without a breakdown */
+    uint32_t count;
 } Series;
 
 /* Nothing was counted yet; QUERY_VALUES_MAX combinations may be. */
@@ -37,17 +37,17 @@ void series_choose(Series *s);
  * either way. */
 MUST_USE Err series_find(Ctx *ctx, const Query *q, const SeriesAsk *ask, Series *out);
 
-/* Instead, the same series as once before: each but "other", in their order; then whether that is one, too. */
-void series_know(Series *s, const int64_t *values);
-void series_know_other(Series *s, bool has_other);
+/* Instead, the same series as once before: each in its order, "other" last. */
+void series_know(Series *s, const QuerySeries *key);
 
 void series_free(Series *s);
 
 /* How many combinations there are: 1 without a breakdown. */
 uint32_t series_distinct(const Series *s);
 
-/* Events of a series, and its values when it is not "other". */
-uint64_t series_events(const Series *s, uint32_t at, int64_t values[QUERY_BREAKDOWNS_MAX]);
+/* What a series is of, and how many events it has: 0 without a breakdown. */
+QuerySeries series_key(const Series *s, uint32_t at);
+uint64_t series_events(const Series *s, uint32_t at);
 
 static inline bool series_is_other(const Series *s, uint32_t at)
 {

@@ -209,9 +209,9 @@ static void know_series(SessionRun *run, const SessionsResult *known)
 {
     run->series = known->count;
     run->distinct = known->distinct;
-    for (uint32_t i = 0; i < known->count && !known->series[i].is_other; i++) {
+    for (uint32_t i = 0; i < known->count && !known->series[i].key.is_other; i++) {
         TallyKey key;
-        memcpy(key.of, known->series[i].values, sizeof key.of);
+        memcpy(key.of, known->series[i].key.values, sizeof key.of);
         (void)tally_number(&run->shown, &key);
     }
 }
@@ -330,8 +330,8 @@ static void give_result(Ctx *ctx, const SessionRun *run, const SessionCell *sums
     for (uint32_t i = 0; i < run->series; i++) {
         const bool shown = run->s->breakdown_count > 0 && i < run->shown.count;
         if (shown)
-            memcpy(series[i].values, run->shown.at[i].key.of, sizeof series[i].values);
-        series[i].is_other = run->s->breakdown_count > 0 && !shown;
+            memcpy(series[i].key.values, run->shown.at[i].key.of, sizeof series[i].key.values);
+        series[i].key.is_other = run->s->breakdown_count > 0 && !shown;
         series[i].cells = sums + (size_t)i * (run->s->bucket_count + 1);
     }
     *out = (SessionsResult){.series = series, .count = run->series, .distinct = run->distinct};

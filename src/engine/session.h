@@ -21,8 +21,8 @@ enum {
 
 typedef struct Sessions {
     ScanSelect of; /* its range is that of the bounds */
-    const int64_t
-        *bounds; /* bucket i is [bounds[i], bounds[i + 1]): bucket_count + 1 of them, ascending */
+    /* bucket i is [bounds[i], bounds[i + 1]): bucket_count + 1 of them, ascending */
+    const int64_t *bounds;
     uint32_t bucket_count;
     int64_t gap_ms, max_ms;    /* max_ms: 1 to SESSION_MS_MAX */
     const ScanProp *breakdown; /* a series per values that the first event of a session has */
@@ -42,8 +42,7 @@ typedef struct SessionCell {
 } SessionCell;
 
 typedef struct SessionSeries {
-    int64_t values[QUERY_BREAKDOWNS_MAX]; /* SCAN_MISSING = none */
-    bool is_other;
+    QuerySeries key;
     const SessionCell *cells; /* [bucket]; behind the last one all of them together */
 } SessionSeries;
 
@@ -59,8 +58,8 @@ typedef struct SessionNames {
 } SessionNames;
 
 typedef struct SessionsResult {
-    const SessionSeries
-        *series; /* by sessions, descending, then values; "other" last, when there is any */
+    /* by sessions, descending, then values; "other" last, when there is any */
+    const SessionSeries *series;
     uint32_t count;
     uint32_t distinct;         /* series there are */
     SessionNames began, ended; /* with which event */

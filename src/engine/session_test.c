@@ -210,8 +210,8 @@ static void compare_sessions(Kit *k, const Query *q, const Sessions *s)
     EXPECT_I64(got.distinct, distinct);
     EXPECT_I64(got.count, s->breakdown_count == 0 ? 1 : shown + (shown < distinct));
     for (uint32_t i = 0; i < got.count; i++) {
-        EXPECT_I64(got.series[i].is_other, s->breakdown_count > 0 && i == shown);
-        CHECK(i >= shown || mixed(got.series[i].values, s->breakdown_count) == series[i].value);
+        EXPECT_I64(got.series[i].key.is_other, s->breakdown_count > 0 && i == shown);
+        CHECK(i >= shown || mixed(got.series[i].key.values, s->breakdown_count) == series[i].value);
         for (uint32_t b = 0; b <= s->bucket_count; b++) {
             const bool is_total = b == s->bucket_count;
             const SessionCell want =

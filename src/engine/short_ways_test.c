@@ -7,6 +7,7 @@
 #include "engine/funnel.h"
 #include "engine/segment.h"
 #include "engine/touch.h"
+#include "engine/trend.h"
 
 #define CHANNEL KIT_PROP(0)
 #define WORTH   KIT_PROP(2)
@@ -66,7 +67,7 @@ static ScanSelect some_name(Kit *k)
 
 static void expect_same_series(const FunnelSeries *got, const FunnelSeries *want, uint32_t steps)
 {
-    EXPECT_I64(got->values[0], want->values[0]);
+    EXPECT_I64(got->key.values[0], want->key.values[0]);
     for (uint32_t step = 0; step < steps; step++)
         EXPECT_I64((int64_t)got->persons[step], (int64_t)want->persons[step]);
 }
@@ -133,7 +134,7 @@ static void compare_touch(Kit *k, const Query *q, Touch t)
     EXPECT_I64((int64_t)got.direct.conversions, (int64_t)want.direct.conversions);
     EXPECT_I64((int64_t)got.total.credit, (int64_t)want.total.credit);
     for (uint32_t i = 0; i < got.count; i++) {
-        EXPECT_I64(got.rows[i].values[0], want.rows[i].values[0]);
+        EXPECT_I64(got.rows[i].key.values[0], want.rows[i].key.values[0]);
         EXPECT_I64((int64_t)got.rows[i].conversions, (int64_t)want.rows[i].conversions);
         EXPECT_I64((int64_t)got.rows[i].credit, (int64_t)want.rows[i].credit);
     }

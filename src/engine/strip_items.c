@@ -46,14 +46,14 @@ static uint32_t size_of(int64_t count)
     return count == PART_MISSING ? 0 : (uint32_t)count;
 }
 
-/* Events [from, to), and how many items they have. */
+/* Some events: where they end, and how many items they have. */
 typedef struct Stretch {
-    uint32_t from, to, items;
+    uint32_t to, items;
 } Stretch;
 
 static Stretch next_stretch(ItemStrips *x, uint32_t from, uint32_t end)
 {
-    Stretch s = {from, from, 0};
+    Stretch s = {from, 0};
     while (s.to < end && s.items + size_of(x->counts[s.to]) <= STRIP_ROWS) {
         for (uint32_t left = size_of(x->counts[s.to]); left > 0; left--)
             x->of[s.items++] = s.to;

@@ -38,8 +38,8 @@ typedef struct Tally {
     uint32_t last;   /* number that was asked for last: neighbours are often alike */
     uint32_t *slots; /* number + 1 */
     uint32_t slot_count;
-    uint32_t
-        *direct; /* [small first number of a key without others]: number + 1, 0 = it has none */
+    /* [small first number of a key without others]: number + 1, 0 = it has none */
+    uint32_t *direct;
 } Tally;
 
 /* The key's number; the next one when it is new, TALLY_NONE when it is one too many. */

@@ -278,8 +278,8 @@ static int by_credit(const void *a, const void *b)
     if (x->credit != y->credit)
         return x->credit < y->credit ? 1 : -1;
     for (int i = 0; i < QUERY_BREAKDOWNS_MAX; i++)
-        if (x->values[i] != y->values[i])
-            return x->values[i] < y->values[i] ? -1 : 1;
+        if (x->key.values[i] != y->key.values[i])
+            return x->key.values[i] < y->key.values[i] ? -1 : 1;
     return 0;
 }
 
@@ -298,7 +298,7 @@ static TouchRow *join_rows(const TouchRun *run, Tally *all)
             const uint32_t number = tally_number(all, &w->values.at[v].key);
             if (number == TALLY_NONE)
                 continue;
-            memcpy(rows[number].values, w->values.at[v].key.of, sizeof rows[number].values);
+            memcpy(rows[number].key.values, w->values.at[v].key.of, sizeof rows[number].key.values);
             join(&w->earned[v], &rows[number]);
         }
     }
@@ -317,7 +317,7 @@ static void give_rows(Ctx *ctx, const Touch *t, const TouchRow *rows, uint32_t c
     if (out->count == count)
         return;
     TouchRow *other = &shown[out->count++];
-    *other = (TouchRow){.is_other = true};
+    *other = (TouchRow){.key.is_other = true};
     for (uint32_t i = t->top; i < count; i++) {
         other->credit += rows[i].credit;
         other->conversions += rows[i].conversions;
@@ -420,9 +420,9 @@ Err query_touch_people(Ctx *ctx, const Query *q, const Touch *t, const TouchResu
     CHECK(bar < r->count || bar == TOUCH_BAR_TOTAL || bar == TOUCH_BAR_DIRECT);
     People people = people_with_amounts(ctx->arena, q->view);
     TouchRun run = {.t = t, .people = &people, .bar = bar, .shown = {.limit = QUERY_GROUPS_MAX}};
-    for (uint32_t i = 0; i < r->count && !r->rows[i].is_other; i++) {
+    for (uint32_t i = 0; i < r->count && !r->rows[i].key.is_other; i++) {
         TallyKey values;
-        memcpy(values.of, r->rows[i].values, sizeof values.of);
+        memcpy(values.of, r->rows[i].key.values, sizeof values.of);
         (void)tally_number(&run.shown, &values);
     }
     TouchResult unused;

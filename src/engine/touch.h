@@ -54,8 +54,7 @@ typedef struct Touch {
 } Touch;
 
 typedef struct TouchRow {
-    int64_t values[QUERY_BREAKDOWNS_MAX]; /* SCAN_MISSING = none */
-    bool is_other;
+    QuerySeries key;
     uint64_t conversions; /* that it had a share in; of "other" once for each of its combinations */
     TrendSum credit;
 } TouchRow;

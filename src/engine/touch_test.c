@@ -180,13 +180,13 @@ typedef struct SlowBar {
 
 static bool has_values(const SlowRow *row, const TouchRow *shown, uint32_t width)
 {
-    return memcmp(row->values, shown->values, width * sizeof *row->values) == 0;
+    return memcmp(row->values, shown->key.values, width * sizeof *row->values) == 0;
 }
 
 static bool is_of_row(const SlowBar *b, const SlowRow *row)
 {
     const TouchResult *got = b->got;
-    if (!got->rows[b->row].is_other)
+    if (!got->rows[b->row].key.is_other)
         return has_values(row, &got->rows[b->row], b->t->breakdown_count);
     for (uint32_t i = 0; i + 1 < got->count; i++)
         if (has_values(row, &got->rows[i], b->t->breakdown_count))
@@ -238,9 +238,9 @@ static void compare_touch(Kit *k, const Query *q, const Touch *t)
         s.rows[shown].conversions += s.rows[i].conversions;
     }
     for (uint32_t i = 0; i < got.count; i++) {
-        EXPECT_I64(got.rows[i].is_other, i == shown);
+        EXPECT_I64(got.rows[i].key.is_other, i == shown);
         expect_row(&got.rows[i], &s.rows[i]);
-        CHECK(i == shown || memcmp(got.rows[i].values, s.rows[i].values,
+        CHECK(i == shown || memcmp(got.rows[i].key.values, s.rows[i].values,
                                    t->breakdown_count * sizeof(int64_t)) == 0);
         sum += got.rows[i].credit;
     }
@@ -363,7 +363,7 @@ static void hand_credits(const int64_t *channels, uint32_t n, int64_t worth, Tou
     CHECK(query_touch(&k.ctx, &(Query){.view = &k.view, .crew = crew}, &t, &got) == ERR_OK);
     memset(credits, 0, 4 * sizeof *credits);
     for (uint32_t i = 0; i < got.count; i++)
-        credits[got.rows[i].values[0] - 1] = (int64_t)got.rows[i].credit;
+        credits[got.rows[i].key.values[0] - 1] = (int64_t)got.rows[i].credit;
     crew_free(crew);
     kit_close(&k);
 }

@@ -28,8 +28,8 @@ typedef struct TransitionWorker {
     const struct TransitionRun *run;
     Walker **walkers;   /* [week], NULL where it is scanned */
     Scanner **scanners; /* [week], NULL where it is walked */
-    uint64_t *
-        cells; /* two tables of run->cell_count and one more, to be added up; NULL: there are too many names */
+    /* two tables of run->cell_count and one more, to be added up; NULL: there are too many names */
+    uint64_t *cells;
     uint32_t row_cap;   /* of one week: */
     uint32_t *rows;     /* some of them */
     uint16_t *pairs_of; /* cell of each and the row before; cell_count = they are not near */

@@ -341,8 +341,8 @@ static void take_series(TrendRun *run)
 {
     run->codes = breakdown_codes(run);
     for (uint32_t s = 0; s < run->t->top; s++)
-        series_know(&run->chosen, run->t->same_as[s].values);
-    series_know_other(&run->chosen, true);
+        series_know(&run->chosen, &run->t->same_as[s].key);
+    series_know(&run->chosen, &(QuerySeries){.is_other = true});
 }
 
 /* The combinations beyond those that are shown are "other": in one pass they have cells of their own. */
@@ -361,14 +361,12 @@ static void give_series(Ctx *ctx, const TrendRun *run, const CellSums *seen, Tre
             trend_give_cells(run, seen, run->in_one_pass ? code_of(all->at[c].key.of[0]) : c, cells,
                              of);
         s->events += all->at[c].count;
-        s->is_other = c >= shown;
-        if (c < shown)
-            memcpy(s->values, all->at[c].key.of, sizeof s->values);
+        s->key = series_key(&run->chosen, c < shown ? c : shown);
     }
     if (shown == all->count && shown < run->chosen.count) { /* they are said, and empty */
         open_series(ctx, run, &series[shown], &cells, &of);
         trend_give_cells(run, seen, shown, cells, of);
-        series[shown].is_other = true;
+        series[shown].key.is_other = true;
     }
     *out = (TrendResult){series, run->chosen.count, all->count};
 }
@@ -526,7 +524,7 @@ Err query_trend_people(Ctx *ctx, const Query *q, const Trend *t, const TrendResu
     TrendResult unused;
     if (t->breakdown_count > 0) {
         same.same_as = r->series;
-        same.top = r->count - r->series[r->count - 1].is_other;
+        same.top = r->count - r->series[r->count - 1].key.is_other;
     }
     TRY(answer(ctx, q, &same, &who, &unused));
     people_count(&people);

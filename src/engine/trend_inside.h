@@ -9,6 +9,7 @@
 #include "engine/cell_sums.h"
 #include "engine/series.h"
 #include "engine/strip_times.h"
+#include "engine/trend.h"
 
 enum { TREND_FLAG_WORDS = PART_BLOCK_PERSONS / 64 };
 
@@ -35,8 +36,8 @@ typedef struct TrendRun {
     bool in_one_pass;     /* every code has cells: series i is code i */
     uint32_t codes; /* the breakdown is of one property with codes, below this; 0 = it is not */
     uint32_t *cell_of_code; /* where its series begins */
-    uint32_t
-        seen_codes; /* TREND_DISTINCT of few codes, below this: they are bits; 0 = they are tallied */
+    /* TREND_DISTINCT of few codes, below this: they are bits; 0 = they are tallied */
+    uint32_t seen_codes;
     uint32_t first_block, strip_blocks; /* piece i: strip_blocks of them */
     struct TrendWorker *workers;
 } TrendRun;

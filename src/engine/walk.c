@@ -59,8 +59,8 @@ struct Walker {
     MovedDead dead;
     TimedRow *timed; /* of the rows beside, and as much room again */
     uint32_t timed_cap;
-    uint32_t early,
-        late; /* of the rows beside: [late, ...) are the largest part's, which came before those of [early, late) */
+    /* of the rows beside: [late, ...) are the largest part's, which came before those of [early, late) */
+    uint32_t early, late;
     uint32_t from[PART_BLOCK_PERSONS + 1];
     FilterScratch scratch;
     WalkInstant instant;
@@ -507,8 +507,8 @@ static void cut_rows(Walker *w)
         return;
     uint32_t *const keys = w->rows.keys;
     uint8_t *const codes = w->rows.codes;
-    uint8_t *const origin =
-        w->given_origin != NULL ? w->rows.origin : codes; /* or the same again */
+    /* or the same again */
+    uint8_t *const origin = w->given_origin != NULL ? w->rows.origin : codes;
     const uint32_t count = w->given.count, from_s = w->ask.from_s, span_s = w->ask.to_s - from_s;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < count; i++) {

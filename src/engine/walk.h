@@ -31,11 +31,11 @@ MUST_USE bool walk_names(const ScanView *view, const ScanSelect *selects, uint32
 void walk_names_free(WalkNames *names);
 
 typedef struct WalkAsk {
-    Part *const
-        *parts; /* of one week, by arrival; at most WALK_PARTS_MAX, none with a wanted PART_REST */
+    /* of one week, by arrival; at most WALK_PARTS_MAX, none with a wanted PART_REST */
+    Part *const *parts;
     uint32_t part_count;
-    const uint8_t
-        *codes; /* [event]: a code of its own, below code_count; WALK_NONE = it takes no part */
+    /* [event]: a code of its own, below code_count; WALK_NONE = it takes no part */
+    const uint8_t *codes;
     uint32_t event_count;  /* events from here on take none, either */
     uint32_t code_count;   /* at most WALK_CODES_MAX */
     uint32_t from_s, to_s; /* of the week: [from, to) */

@@ -7,6 +7,8 @@
  */
 #include "base/test_folder.h"
 #include "events/eventlog.h"
+
+#include "base/test_folder.h"
 #include "events/events_testkit.h"
 
 #include <errno.h>

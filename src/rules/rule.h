@@ -355,6 +355,9 @@ MUST_USE Err rule_parse(Ctx *ctx, Str text, RuleScope scope, const RuleSchema *s
 MUST_USE Err rule_from_json(Ctx *ctx, JsonValue tree, RuleScope scope, const RuleSchema *schema,
                             Rule *out);
 
+/* A rule as JSON, which is its text or its tree.  Errors: of both, and those of json_open(). */
+MUST_USE Err rule_read(Ctx *ctx, Str json, RuleScope scope, const RuleSchema *schema, Rule *out);
+
 /* Adds the canonical text: one space, minimal parentheses, one line. */
 void rule_format(const Rule *rule, Buf *out);
 
@@ -369,6 +372,3 @@ bool rule_same(const Rule *a, const Rule *b);
 
 /* "and", "between", "days_active": the word of an operator or function. */
 const char *rule_op_text(RuleOp op);
-
-/* "a number", "a list of texts". */
-const char *rule_type_text(RuleType type);

@@ -40,8 +40,8 @@ RuleCalendar rule_calendar_fixed(RuleFixedZone *zone);
 typedef struct RuleFacts {
     int64_t now_ms;
     const Event *const *events; /* of the person, in order of (time_ms, arrival) */
-    size_t
-        event_count; /* those of EVENT_PERSON say what attributes were then; other kinds say nothing */
+    /* those of EVENT_PERSON say what attributes were then; other kinds say nothing */
+    size_t event_count;
     const EventProp *attributes; /* of the person as of now; EVENT_NONE: removed */
     uint32_t attribute_count;
     RuleCalendar calendar;
@@ -49,8 +49,8 @@ typedef struct RuleFacts {
      * at most once per answer.  Segments go RULE_NESTED_MAX deep into each other and never round in a circle. */
     const Rule *(*segment)(void *arg, Str name);
     void *arg;
-    Arena *
-        arena; /* scratch of `distinct`: 16 bytes per event and use; of attributes as of events: 8 per event */
+    /* scratch of `distinct`: 16 bytes per event and use; of attributes as of events: 8 per event */
+    Arena *arena;
 } RuleFacts;
 
 /* Scope EVENT: the condition holds for this event.  Scope STEP: the step selects it.  Of the facts it

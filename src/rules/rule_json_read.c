@@ -501,3 +501,15 @@ Err rule_from_json(Ctx *ctx, JsonValue tree, RuleScope scope, const RuleSchema *
     }
     return draft_finish(&d, root, out);
 }
+
+Err rule_read(Ctx *ctx, Str json, RuleScope scope, const RuleSchema *schema, Rule *out)
+{
+    JsonValue value;
+    Str text;
+    TRY(json_open(ctx, json, &value));
+    if (json_type(value) == JSON_STRING && json_text(value, &text) == JSON_FAULT_NONE)
+        return rule_parse(ctx, text, scope, schema, out);
+    if (json_type(value) != JSON_OBJECT && json_type(value) != JSON_BOOL)
+        return fail_field(ctx, "", "rule.json", "send a rule: a text, or the object of its tree");
+    return rule_from_json(ctx, value, scope, schema, out);
+}

@@ -252,7 +252,8 @@ static Err parse_product(Parser *p, RuleNode *left, bool functions, RuleNode **o
     return ERR_OK;
 }
 
-Err parse_operand(Parser *p, RuleNode **out)
+/* What is compared: a name, a product of names, or a function with a value. */
+static Err parse_operand(Parser *p, RuleNode **out)
 {
     RuleNode *left = NULL;
     TRY(parse_leaf_value(p, &left));
@@ -391,6 +392,8 @@ static Err parse_items_condition(Parser *p, RuleNode **out)
     return ERR_OK;
 }
 
+static Err parse_condition(Parser *p, RuleNode **out);
+
 static Err parse_primary(Parser *p, RuleNode **out)
 {
     if (parse_accept_symbol(p, "(")) {
@@ -443,7 +446,7 @@ static Err parse_conjunction(Parser *p, RuleNode **out)
     return draft_join(p->d, RULE_AND, at, &args, out);
 }
 
-Err parse_condition(Parser *p, RuleNode **out)
+static Err parse_condition(Parser *p, RuleNode **out)
 {
     const size_t at = p->token->at;
     if (p->nesting == NESTING_MAX)

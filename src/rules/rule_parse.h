@@ -36,15 +36,10 @@ MUST_USE Err parse_expect_word(Parser *p, const char *word, const char *what);
 /* INVALID "rule.syntax" at the next token: "expected `what`, found ...". */
 MUST_USE Err parse_expected(Parser *p, const char *what);
 
-MUST_USE Err parse_condition(Parser *p, RuleNode **out);
-
-/* The same where a bare name means something else. */
+/* A condition in which a bare name means what it does in this place. */
 MUST_USE Err parse_condition_at(Parser *p, Place place, RuleNode **out);
 
-/* What is compared: a name, a product of names, or a function with a value. */
-MUST_USE Err parse_operand(Parser *p, RuleNode **out);
-
-/* The same without functions: what a function looks at. */
+/* What a function looks at: a name, or a product of names. */
 MUST_USE Err parse_plain(Parser *p, Place place, RuleNode **out);
 
 /* The operator and what is behind it; `operand` stands in front. */

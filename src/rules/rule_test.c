@@ -917,3 +917,21 @@ TEST(rule_damaged_texts_are_refused_or_read_but_never_worse)
     }
     rule_kit_close(&k);
 }
+
+TEST(rule_read_takes_a_rule_as_its_text_or_as_its_tree_and_no_other_json)
+{
+    RuleKit k;
+    Rule text, tree;
+    rule_kit_open(&k, 1);
+    const RuleSchema *schema = rule_kit_schema();
+    const Str quoted = STR("\"total > 3 CNY and gift == true\"");
+    EXPECT_I64(rule_read(&k.ctx, quoted, RULE_SCOPE_EVENT, schema, &text), ERR_OK);
+    EXPECT_I64(rule_read(&k.ctx, rule_kit_json(&k, &text), RULE_SCOPE_EVENT, schema, &tree),
+               ERR_OK);
+    CHECK(rule_same(&text, &tree));
+    EXPECT_I64(rule_read(&k.ctx, STR("7"), RULE_SCOPE_EVENT, schema, &tree), ERR_INVALID);
+    EXPECT_STREQ(k.ctx.fault.reason, "rule.json");
+    EXPECT_I64(rule_read(&k.ctx, STR("{"), RULE_SCOPE_EVENT, schema, &tree), ERR_INVALID);
+    CHECK(str_starts_with(str_of(k.ctx.fault.reason), STR("json.")));
+    rule_kit_close(&k);
+}

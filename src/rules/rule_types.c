@@ -23,7 +23,7 @@ static const char *const TYPE_TEXT[RULE_TYPE_COUNT] = {
     [RULE_TYPE_ITEMS] = "a list of records",
 };
 
-const char *rule_type_text(RuleType type)
+static const char *type_text(RuleType type)
 {
     CHECK(type < RULE_TYPE_COUNT);
     return TYPE_TEXT[type];
@@ -48,7 +48,7 @@ static Err check_operand(Draft *d, const RuleNode *n, const View *view, uint32_t
 static const char *what_it_is(const RuleNode *n)
 {
     const bool made = n->op == RULE_MUL || n->op == RULE_ITEMS_SUM || n->op >= RULE_COUNT;
-    return made && n->type == RULE_TYPE_UNKNOWN ? "a number" : rule_type_text(n->type);
+    return made && n->type == RULE_TYPE_UNKNOWN ? "a number" : type_text(n->type);
 }
 
 static Err type_fault(Draft *d, const RuleNode *n, const char *what)
@@ -290,7 +290,7 @@ static Err value_fault(Draft *d, const RuleNode *operand, const RuleValue *v)
 {
     const Str text = node_text(d, operand);
     const Str advice = advice_for(d, operand, v);
-    const char *given = v->type == RULE_TYPE_ENUM ? "a bare word" : rule_type_text(v->type);
+    const char *given = v->type == RULE_TYPE_ENUM ? "a bare word" : type_text(v->type);
     return draft_fail(d, v->at, "rule.type", "%.*s is %s, but this is %s%.*s", STR_ARG(text),
                       what_it_is(operand), given, STR_ARG(advice));
 }
@@ -392,7 +392,7 @@ static Err check_texts(Draft *d, RuleNode *n, const RuleNode *operand)
             return draft_fail(d, values[i].at, "rule.type",
                               "`%s` takes texts in quotes, but this is %s", rule_op_text(n->op),
                               values[i].type == RULE_TYPE_ENUM ? "a bare word"
-                                                               : rule_type_text(values[i].type));
+                                                               : type_text(values[i].type));
     right->type = RULE_TYPE_TEXT;
     return ERR_OK;
 }

@@ -19,8 +19,8 @@ events="crc32c event_again event_build event_code event_rules siphash"
 engine="engine_forge engine_testkit $(cd src/engine && for file in *.c; do
     case $file in engine*.c | *_test.c | *_fuzz.c | kernels_avx*.c) ;; *) echo "${file%.c}" ;; esac
 done)"
-tests="cell_sums crew funnel ids items kernels lifecycle order part part_active path query retention scan segment session
-    tally touch walk"
+tests="cell_sums crew funnel ids items kernels lifecycle order part part_active path retention scan segment session
+    tally touch trend walk"
 
 # A source and its object per line.
 sources() {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# tests/ops/run.sh -- check, backup, restore, migrate and tls as an operator uses them.
+# tests/ops/run.sh -- the command line as an operator uses it, beside a server or alone, and the files that it leaves.
 # Usage: tests/ops/run.sh [BINARY].  Needs node, sqlite3, curl, openssl, flock.  With TONGDIAN_TEST_PG (a
 # postgres:// URL, see ../../run) also what differs on PostgreSQL.
 set -eu

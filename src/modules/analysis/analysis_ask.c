@@ -43,14 +43,7 @@ static Err blamed(Ctx *ctx, const char *pointer, Err err)
 static Err read_rule(Ctx *ctx, const AnalysisNames *names, Str json, RuleScope scope, Rule *out)
 {
     const RuleSchema schema = analysis_rule_schema(names);
-    JsonValue value;
-    Str text;
-    TRY(json_open(ctx, json, &value));
-    if (json_type(value) == JSON_STRING && json_text(value, &text) == JSON_FAULT_NONE)
-        return rule_parse(ctx, text, scope, &schema, out);
-    if (json_type(value) != JSON_OBJECT && json_type(value) != JSON_BOOL)
-        return fail_field(ctx, "", "query.rule", "send a rule: a text, or the object of its tree");
-    return rule_from_json(ctx, value, scope, &schema, out);
+    return rule_read(ctx, json, scope, &schema, out);
 }
 
 Err ask_rule(Ctx *ctx, const AnalysisNames *names, Str json, RuleScope scope, const char *pointer,
@@ -338,24 +331,18 @@ Err ask_breakdown(Asking *a, const Str *names, size_t count, const char *pointer
     return ERR_OK;
 }
 
-ApiBreakdownValue *ask_give_series(const Asking *a, const AskSeries *by, const int64_t *values,
+ApiBreakdownValue *ask_give_values(const Asking *a, const AskSeries *by, const QuerySeries *key,
                                    size_t *count)
 {
-    *count = values == NULL ? 0 : by->count;
+    *count = key->is_other ? 0 : by->count;
     ApiBreakdownValue *out = ARENA_ARRAY(a->ctx->arena, ApiBreakdownValue, QUERY_BREAKDOWNS_MAX);
     for (size_t i = 0; i < *count; i++) {
-        if (values[i] == SCAN_MISSING)
+        if (key->values[i] == SCAN_MISSING)
             out[i].value_is = DTO_NULL;
         else
-            DTO_SET(&out[i], value, ask_value_text(a, &by->by[i], values[i]));
+            DTO_SET(&out[i], value, ask_value_text(a, &by->by[i], key->values[i]));
     }
     return out;
-}
-
-ApiBreakdownValue *ask_give_values(const Asking *a, const AskTrend *t, const TrendSeries *s,
-                                   size_t *count)
-{
-    return ask_give_series(a, &t->series, s->is_other ? NULL : s->values, count);
 }
 
 int64_t *ask_give_starts(Ctx *ctx, const Trend *t, size_t *count)

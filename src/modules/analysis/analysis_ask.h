@@ -12,7 +12,7 @@
 
 #include "analysis.api.h"
 #include "engine/people.h"
-#include "engine/query.h"
+#include "engine/trend.h"
 #include "modules/analysis/analysis.h"
 
 enum { ASK_WARNINGS_MAX = 20 }; /* of the rules, in one answer */
@@ -125,12 +125,8 @@ Str ask_decimal(Ctx *ctx, TrendSum value, int scale, bool keep_zeros);
 /* A value of the property, as text.  Not for SCAN_MISSING. */
 Str ask_value_text(const Asking *a, const AskProperty *p, int64_t value);
 
-/* The values of a series; NULL, which "other" has, are none. */
-ApiBreakdownValue *ask_give_series(const Asking *a, const AskSeries *by, const int64_t *values,
-                                   size_t *count);
-
-/* The same of a trend. */
-ApiBreakdownValue *ask_give_values(const Asking *a, const AskTrend *t, const TrendSeries *s,
+/* The values of a series; "other" has none. */
+ApiBreakdownValue *ask_give_values(const Asking *a, const AskSeries *by, const QuerySeries *key,
                                    size_t *count);
 
 /* When the buckets begin. */
@@ -161,15 +157,12 @@ MUST_USE Err ask_no_bar(Ctx *ctx, const char *pointer, const char *why);
 MUST_USE Err ask_place(Ctx *ctx, DtoState is, int64_t n, uint64_t count, const char *pointer,
                        uint32_t *out);
 
-/* Whether a->who says which of several series; and whether it means this one.  Without a breakdown it says nothing. */
+/* Whether a->who says which of several series.  Without a breakdown it says nothing. */
 bool ask_names_series(const Asking *a);
-bool ask_is_series(const Asking *a, const AskSeries *by, const int64_t *values, bool is_other);
 
-MUST_USE Err ask_trend_series(const Asking *a, const AskTrend *t, const TrendResult *r,
-                              uint32_t *out);
-
-/* `found` is the place of the series among `count`; `count` when there is none. */
-MUST_USE Err ask_found_series(Ctx *ctx, uint32_t found, uint32_t count);
+/* Which one it means, of the `count` of an answer: each has `size` bytes, of which the first are its QuerySeries. */
+MUST_USE Err ask_find_series(const Asking *a, const AskSeries *by, const void *series, size_t size,
+                             uint32_t count, uint32_t *out);
 
 /* The outcome that is asked for; `otherwise` when none is said.  It must be one of `count` that the question has. */
 MUST_USE Err ask_outcome(const Asking *a, const ApiPeopleOutcome *has, size_t count,

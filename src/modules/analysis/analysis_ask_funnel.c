@@ -283,10 +283,8 @@ static void give_breakdown(const Asking *a, const AskFunnel *f, const FunnelResu
     out->series_count = r->count;
     for (uint32_t i = 0; i < r->count; i++) {
         ApiFunnelSeriesRow *row = &out->series[i];
-        row->values =
-            ask_give_series(a, &f->breakdown, r->series[i].is_other ? NULL : r->series[i].values,
-                            &row->values_count);
-        row->other = r->series[i].is_other;
+        row->values = ask_give_values(a, &f->breakdown, &r->series[i].key, &row->values_count);
+        row->other = r->series[i].key.is_other;
         give_series(a->ctx, &f->funnel, &r->series[i], row);
     }
 }
@@ -325,11 +323,7 @@ static Err find_bar(const Asking *a, const AskFunnel *f, const FunnelResult *r, 
                       "/people/interval", &out->interval));
     if (!ask_names_series(a))
         return ERR_OK;
-    for (out->series = 0; out->series < r->count; out->series++)
-        if (ask_is_series(a, &f->breakdown, r->series[out->series].values,
-                          r->series[out->series].is_other))
-            break;
-    return ask_found_series(a->ctx, out->series, r->count);
+    return ask_find_series(a, &f->breakdown, r->series, sizeof *r->series, r->count, &out->series);
 }
 
 static Err give_who(Asking *a, const Query *q, const AskFunnel *f, const FunnelResult *r)

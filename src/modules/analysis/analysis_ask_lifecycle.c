@@ -1,6 +1,7 @@
 /*
  * modules/analysis/analysis_ask_lifecycle.c -- lifecycle.
  */
+#include "engine/lifecycle.h"
 #include "modules/analysis/analysis_ask.h"
 
 typedef struct LifecycleAsking {
@@ -60,9 +61,8 @@ static void give_series(const Asking *a, const LifecycleAsking *asked, const Lif
                         ApiLifecycleSeriesRow *out)
 {
     const int64_t *bounds = asked->lifecycle.bounds + asked->earlier;
-    out->other = s->is_other;
-    out->values =
-        ask_give_series(a, &asked->series, s->is_other ? NULL : s->values, &out->values_count);
+    out->other = s->key.is_other;
+    out->values = ask_give_values(a, &asked->series, &s->key, &out->values_count);
     out->intervals_count = asked->lifecycle.interval_count - asked->earlier;
     out->intervals = ARENA_ARRAY(a->ctx->arena, ApiLifecycleRow, out->intervals_count);
     for (size_t i = 0; i < out->intervals_count; i++)
@@ -87,10 +87,7 @@ static Err give_who(Asking *a, const Query *q, const LifecycleAsking *asked,
     TRY(ask_place(a->ctx, in->interval_is, in->interval, l->interval_count - asked->earlier,
                   "/people/interval", &bar.interval));
     bar.interval += asked->earlier;
-    while (bar.series < r->count && !ask_is_series(a, &asked->series, r->series[bar.series].values,
-                                                   r->series[bar.series].is_other))
-        bar.series++;
-    TRY(ask_found_series(a->ctx, bar.series, r->count));
+    TRY(ask_find_series(a, &asked->series, r->series, sizeof *r->series, r->count, &bar.series));
     TRY(query_lifecycle_people(a->ctx, q, l, r, &bar, &people));
     ask_give_who(a, &people, ASK_COUNTS);
     return ERR_OK;

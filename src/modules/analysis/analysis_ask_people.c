@@ -136,29 +136,23 @@ static bool same_values(const ApiBreakdownValue *a, const ApiBreakdownValue *b, 
     return true;
 }
 
-bool ask_is_series(const Asking *a, const AskSeries *by, const int64_t *values, bool is_other)
+static bool is_series(const Asking *a, const AskSeries *by, const QuerySeries *key)
 {
     size_t count = 0;
-    const ApiBreakdownValue *texts = ask_give_series(a, by, is_other ? NULL : values, &count);
-    return a->who->other == is_other && a->who->values_count == count &&
+    const ApiBreakdownValue *texts = ask_give_values(a, by, key, &count);
+    return a->who->other == key->is_other && a->who->values_count == count &&
            same_values(texts, a->who->values, count);
 }
 
-Err ask_found_series(Ctx *ctx, uint32_t found, uint32_t count)
+Err ask_find_series(const Asking *a, const AskSeries *by, const void *series, size_t size,
+                    uint32_t count, uint32_t *out)
 {
-    return found < count
-               ? ERR_OK
-               : ask_no_bar(ctx, "/people/values", "no series of the answer has these values");
-}
-
-Err ask_trend_series(const Asking *a, const AskTrend *t, const TrendResult *r, uint32_t *out)
-{
-    uint32_t s = 0;
-    while (s < r->count &&
-           !ask_is_series(a, &t->series, r->series[s].values, r->series[s].is_other))
-        s++;
-    *out = s;
-    return ask_found_series(a->ctx, s, r->count);
+    for (uint32_t i = 0; i < count; i++)
+        if (is_series(a, by, (const void *)((const char *)series + i * size))) {
+            *out = i;
+            return ERR_OK;
+        }
+    return ask_no_bar(a->ctx, "/people/values", "no series of the answer has these values");
 }
 
 Err ask_outcome(const Asking *a, const ApiPeopleOutcome *has, size_t count,

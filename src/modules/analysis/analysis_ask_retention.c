@@ -1,6 +1,7 @@
 /*
  * modules/analysis/analysis_ask_retention.c -- retention.
  */
+#include "engine/retention.h"
 #include "modules/analysis/analysis_ask.h"
 
 #include <stdio.h>
@@ -211,9 +212,8 @@ static void give_series(const Asking *a, const RetentionAsking *asked, const Ret
     const Retention *r = &asked->retention;
     const uint32_t columns = r->comes == RETENTION_BRACKETS ? r->bracket_count : r->interval_count;
     const uint32_t z = first_column(r);
-    out->other = s->is_other;
-    out->values =
-        ask_give_series(a, &asked->series, s->is_other ? NULL : s->values, &out->values_count);
+    out->other = s->key.is_other;
+    out->values = ask_give_values(a, &asked->series, &s->key, &out->values_count);
     out->cohorts_count = r->cohort_count;
     out->cohorts = ARENA_ARRAY(a->ctx->arena, ApiRetentionRow, r->cohort_count);
     for (uint32_t i = 0; i < r->cohort_count; i++)
@@ -241,10 +241,7 @@ static Err give_who(Asking *a, const Query *q, const RetentionAsking *asked,
         TRY(ask_place(a->ctx, in->column_is, in->column, end - z, "/people/column", &bar.column));
         bar.column += z;
     }
-    while (bar.series < r->count && !ask_is_series(a, &asked->series, r->series[bar.series].values,
-                                                   r->series[bar.series].is_other))
-        bar.series++;
-    TRY(ask_found_series(a->ctx, bar.series, r->count));
+    TRY(ask_find_series(a, &asked->series, r->series, sizeof *r->series, r->count, &bar.series));
     TRY(query_retention_people(a->ctx, q, t, r, &bar, &people));
     ask_give_who(a, &people, ASK_COUNTS);
     return ERR_OK;

@@ -59,9 +59,8 @@ static void give_series(const Asking *a, const AskSessions *s, const SessionSeri
                         ApiSessionsSeriesRow *out)
 {
     const uint32_t n = s->sessions.bucket_count;
-    out->other = series->is_other;
-    out->values = ask_give_series(a, &s->series, series->is_other ? NULL : series->values,
-                                  &out->values_count);
+    out->other = series->key.is_other;
+    out->values = ask_give_values(a, &s->series, &series->key, &out->values_count);
     out->cells_count = n;
     out->cells = ARENA_ARRAY(a->ctx->arena, ApiSessionsCell, n);
     for (uint32_t i = 0; i < n; i++)
@@ -133,10 +132,7 @@ static Err find_cell(const Asking *a, const AskSessions *s, const SessionsResult
     if (in->interval_is == DTO_VALUE)
         TRY(ask_place(a->ctx, in->interval_is, in->interval, s->sessions.bucket_count,
                       "/people/interval", &out->bucket));
-    while (out->series < r->count && !ask_is_series(a, &s->series, r->series[out->series].values,
-                                                    r->series[out->series].is_other))
-        out->series++;
-    return ask_found_series(a->ctx, out->series, r->count);
+    return ask_find_series(a, &s->series, r->series, sizeof *r->series, r->count, &out->series);
 }
 
 static Err give_who(Asking *a, const Query *q, const AskSessions *s, const SessionsResult *r)

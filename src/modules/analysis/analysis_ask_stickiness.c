@@ -19,8 +19,8 @@ static void give_sticky_series(const Asking *a, const AskTrend *t, const TrendSe
                                ApiStickinessSeriesRow *out)
 {
     const uint32_t n = t->trend.bucket_count;
-    out->other = s->is_other;
-    out->values = ask_give_values(a, t, s, &out->values_count);
+    out->other = s->key.is_other;
+    out->values = ask_give_values(a, &t->series, &s->key, &out->values_count);
     out->exactly_count = out->at_least_count = n;
     out->exactly = ARENA_ARRAY(a->ctx->arena, int64_t, n);
     out->at_least = ARENA_ARRAY(a->ctx->arena, int64_t, n);
@@ -51,7 +51,7 @@ static Err give_who(Asking *a, const Query *q, const AskTrend *t, const TrendRes
     TRY(ask_outcome(a, HAS, ARRAY_LEN(HAS), API_PEOPLE_OUTCOME_EXACTLY, &outcome));
     bar.at_least = outcome == API_PEOPLE_OUTCOME_AT_LEAST;
     TRY(ask_place(a->ctx, a->who->n_is, a->who->n, t->trend.bucket_count, "/people/n", &bar.cell));
-    TRY(ask_trend_series(a, t, r, &bar.series));
+    TRY(ask_find_series(a, &t->series, r->series, sizeof *r->series, r->count, &bar.series));
     TRY(query_trend_people(a->ctx, q, &t->trend, r, &bar, &people));
     ask_give_who(a, &people, ASK_COUNTS);
     return ERR_OK;

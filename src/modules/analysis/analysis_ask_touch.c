@@ -63,10 +63,8 @@ static ApiTouchSum give_sum(const Asking *a, const AskTouch *t, const TouchRow *
 
 static void give_row(const Asking *a, const AskTouch *t, const TouchRow *row, ApiTouchRow *out)
 {
-    TrendSeries series = {.is_other = row->is_other};
-    memcpy(series.values, row->values, sizeof series.values);
-    out->values = ask_give_values(a, &t->rows, &series, &out->values_count);
-    out->other = row->is_other;
+    out->values = ask_give_values(a, &t->rows.series, &row->key, &out->values_count);
+    out->other = row->key.is_other;
     out->conversions = (int64_t)row->conversions;
     out->credit = give_credit(a, t, row->credit);
 }
@@ -83,12 +81,8 @@ static Err give_who(Asking *a, const Query *q, const AskTouch *t, const TouchRes
         return ask_no_bar(a->ctx, "/people/values", "what is direct has no row");
     if (outcome == API_PEOPLE_OUTCOME_DIRECT)
         bar = TOUCH_BAR_DIRECT;
-    if (ask_names_series(a)) {
-        for (bar = 0; bar < r->count; bar++)
-            if (ask_is_series(a, &t->rows.series, r->rows[bar].values, r->rows[bar].is_other))
-                break;
-        TRY(ask_found_series(a->ctx, bar, r->count));
-    }
+    if (ask_names_series(a))
+        TRY(ask_find_series(a, &t->rows.series, r->rows, sizeof *r->rows, r->count, &bar));
     TRY(query_touch_people(a->ctx, q, &t->touch, r, bar, &people));
     ask_give_who(a, &people, ASK_COUNTS);
     return ERR_OK;

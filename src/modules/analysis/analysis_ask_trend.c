@@ -150,7 +150,7 @@ static Err make_trend(Asking *a, const ApiTrendQuestion *q, Parts *parts)
 
 static uint32_t shown_of(const TrendResult *r)
 {
-    return r->count - (r->count > 0 && r->series[r->count - 1].is_other);
+    return r->count - (r->count > 0 && r->series[r->count - 1].key.is_other);
 }
 
 /* A formula needs the same series of all: they are those of A. */
@@ -217,8 +217,8 @@ static Err give_series(const Asking *a, const Query *q, const AskTrend *t, const
                        ApiTrendSeriesRow *out)
 {
     TRY(look(a, q));
-    out->other = s->is_other;
-    out->values = ask_give_values(a, t, s, &out->values_count);
+    out->other = s->key.is_other;
+    out->values = ask_give_values(a, &t->series, &s->key, &out->values_count);
     out->cells_count = t->trend.bucket_count;
     out->cells = ARENA_ARRAY(a->ctx->arena, Str, out->cells_count);
     for (size_t i = 0; i < out->cells_count; i++)
@@ -242,8 +242,8 @@ static Err give_formula_row(const Asking *a, const Parts *parts, uint32_t row,
 {
     const TrendResult *last = &parts->results[parts->count - 1];
     const AskTrend *t = &parts->at[0];
-    out->other = last->series[row].is_other;
-    out->values = ask_give_values(a, t, &last->series[row], &out->values_count);
+    out->other = last->series[row].key.is_other;
+    out->values = ask_give_values(a, &t->series, &last->series[row].key, &out->values_count);
     out->cells_count = t->trend.bucket_count;
     out->cells = ARENA_ARRAY(a->ctx->arena, Str, out->cells_count);
     for (size_t i = 0; i < out->cells_count; i++) {
@@ -316,7 +316,7 @@ static Err give_who(Asking *a, const Query *q, const Parts *parts)
     People people;
     TRY(ask_place(a->ctx, in->interval_is, in->interval, t->trend.bucket_count, "/people/interval",
                   &bar.cell));
-    TRY(ask_trend_series(a, t, r, &bar.series));
+    TRY(ask_find_series(a, &t->series, r->series, sizeof *r->series, r->count, &bar.series));
     TRY(query_trend_people(a->ctx, q, &t->trend, r, &bar, &people));
     ask_give_who(a, &people, sums ? (AskAmount){scale_of(a, t), is_money(t)} : ASK_COUNTS);
     return ERR_OK;

@@ -33,14 +33,19 @@ Filter *compiler_filter(Compiler *c, FilterKind kind)
     return f;
 }
 
+Filter *compiler_gather(Compiler *c, FilterKind kind, const Filter **args, uint32_t count)
+{
+    Filter *f = compiler_filter(c, kind);
+    f->args = args;
+    f->arg_count = count;
+    return f;
+}
+
 const Filter *compiler_negated(Compiler *c, const Filter *f)
 {
     const Filter **args = ARENA_ARRAY(c->ctx->arena, const Filter *, 1);
     args[0] = f;
-    Filter *not = compiler_filter(c, FILTER_NOT);
-    not ->args = args;
-    not ->arg_count = 1;
-    return not ;
+    return compiler_gather(c, FILTER_NOT, args, 1);
 }
 
 /* ---- operands ------------------------------------------------------------------------------------ */
@@ -337,14 +342,6 @@ static Err comparison(Compiler *c, const RuleNode *n, RuleOp op, const Filter **
     const RuleValue *v = &n->args[1]->value;
     TRY(compiler_operand(c, n->args[0], v->type, &o));
     return compare_one(c, &o, n, op, v, out);
-}
-
-Filter *compiler_gather(Compiler *c, FilterKind kind, const Filter **args, uint32_t count)
-{
-    Filter *f = compiler_filter(c, kind);
-    f->args = args;
-    f->arg_count = count;
-    return f;
 }
 
 static Err between(Compiler *c, const RuleNode *n, const Filter **out)

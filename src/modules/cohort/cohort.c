@@ -80,16 +80,6 @@ static int64_t to_utc(void *arg, int64_t local_ms)
     return local_ms - ((const Known *)arg)->settings->offset_min * INT64_C(60000);
 }
 
-static Err read_rule(Ctx *ctx, Str json, const RuleSchema *schema, Rule *out)
-{
-    JsonValue value;
-    Str text;
-    TRY(json_open(ctx, json, &value));
-    if (json_type(value) == JSON_STRING && json_text(value, &text) == JSON_FAULT_NONE)
-        return rule_parse(ctx, text, RULE_SCOPE_PERSON, schema, out);
-    return rule_from_json(ctx, value, RULE_SCOPE_PERSON, schema, out);
-}
-
 /* The rule's own words stay in the hint. */
 static Err blamed(Ctx *ctx, Err err)
 {
@@ -129,7 +119,7 @@ Err cohort_read(Ctx *ctx, Str name, Str rule_json, CohortDraft *out)
                                .known = known_name,
                                .to_utc = to_utc,
                                .arg = &known};
-    TRY(blamed(ctx, read_rule(ctx, rule_json, &schema, &rule)));
+    TRY(blamed(ctx, rule_read(ctx, rule_json, RULE_SCOPE_PERSON, &schema, &rule)));
     Str *uses = ARENA_ARRAY(ctx->arena, Str, COHORT_USES_MAX + 1);
     *out = (CohortDraft){.name = name, .uses = uses};
     gather_uses(rule.root, uses, &out->use_count);

@@ -13,7 +13,7 @@
 #include "modules/setting/setting.h"
 #include "rules/rule.h"
 
-enum { COHORTS_MAX = 1000, COHORT_USES_MAX = 16, COHORT_NAME_BYTES_MAX = 240 };
+enum { COHORTS_MAX = 1000, COHORT_USES_MAX = 16 };
 
 typedef struct Cohort {
     int64_t id;

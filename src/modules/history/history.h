@@ -31,8 +31,8 @@ enum {
 
 typedef struct HistoryFile {
     const char *path; /* "-" is standard input (events only); packed with gzip or not */
-    const IntakeMapFile
-        *entry; /* of the map; NULL = an event as JSON per line (EventBatch, event.api.yaml) */
+    /* of the map; NULL = an event as JSON per line (EventBatch, event.api.yaml) */
+    const IntakeMapFile *entry;
 } HistoryFile;
 
 typedef struct HistoryProgress {

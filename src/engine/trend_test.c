@@ -1,10 +1,11 @@
 /*
- * engine/query_test.c -- every kind of question against slow obvious code, on random rows and questions.
+ * engine/trend_test.c -- trends and stickiness against slow obvious code, on random rows and questions.
  */
 #include "engine/funnel.h"
 
 #include "base/clock.h"
 #include "engine/engine_testkit.h"
+#include "engine/trend.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -312,9 +313,9 @@ static void compare_trend(Kit *k, const Query *q, const Trend *t)
     EXPECT_I64(got.count, want);
     for (uint32_t s = 0; s < got.count; s++) {
         const bool other = t->breakdown_count > 0 && s == top;
-        CHECK(got.series[s].is_other == other);
+        CHECK(got.series[s].key.is_other == other);
         for (uint32_t b = 0; b < t->breakdown_count && !other; b++)
-            EXPECT_I64(got.series[s].values[b], series[s].values[b]);
+            EXPECT_I64(got.series[s].key.values[b], series[s].values[b]);
         TrendSum *cells = ARENA_ARRAY(k->ctx.arena, TrendSum, t->bucket_count);
         uint64_t *of = ARENA_ARRAY(k->ctx.arena, uint64_t, t->bucket_count);
         slow_cells(k, t, series, s, top, cells, of);
@@ -451,16 +452,16 @@ static void same_series(void)
         t.select = (ScanSelect){.events = &event, .event_count = 1};
         CHECK(query_trend(&k.ctx, &q, &t, &one) == ERR_OK);
         t.same_as = one.series;
-        t.top = one.count - (one.count > 0 && one.series[one.count - 1].is_other);
+        t.top = one.count - (one.count > 0 && one.series[one.count - 1].key.is_other);
         t.measure = round % 2 == 0 ? TREND_EVENTS : TREND_PERSONS;
         t.select.filter = kit_filter(&k, 1);
         event = 1 + kit_below(&k, shape.events);
         CHECK(query_trend(&k.ctx, &q, &t, &other) == ERR_OK);
         EXPECT_I64(other.count, t.top + 1);
-        CHECK(other.series[t.top].is_other);
+        CHECK(other.series[t.top].key.is_other);
         SlowSeries series[3];
         for (uint32_t s = 0; s < t.top; s++)
-            memcpy(series[s].values, one.series[s].values, sizeof series[s].values);
+            memcpy(series[s].values, one.series[s].key.values, sizeof series[s].values);
         for (uint32_t s = 0; s <= t.top; s++)
             for (uint32_t b = 0; b < 2; b++) {
                 uint64_t of = 0;
