@@ -148,6 +148,8 @@ BucketPlaces bucket_places(Arena *arena, const int64_t *bounds, uint32_t count,
     BucketPlaces p = {.first = buckets_begun(bounds, count + 1, head->min_ms),
                       .last = buckets_begun(bounds, count + 1, head->max_ms),
                       .in_seconds = true};
+    if (head->rows == 0) /* its first instant is behind its last one */
+        p.last = p.first;
     const uint32_t n = p.last - p.first;
     uint32_t *seconds = ARENA_ARRAY(arena, uint32_t, (size_t)n + 1);
     p.bounds = bounds + p.first;

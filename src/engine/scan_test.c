@@ -3,6 +3,7 @@
  */
 #include "engine/engine_testkit.h"
 #include "engine/merge.h"
+#include "engine/query.h"
 
 #include <stdlib.h>
 
@@ -377,7 +378,20 @@ static Part *merged_alone(Kit *k, Part *part, const Moved *moved)
     return out;
 }
 
-TEST(a_part_all_of_whose_rows_are_dead_is_merged_again_and_again)
+/* Its first instant is behind its last one. */
+static void expect_nothing_in(Kit *k, Part *part)
+{
+    const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + 1000, KIT_ORIGIN_MS + 2000};
+    const Trend days = {.measure = TREND_EVENTS, .bounds = bounds, .bucket_count = 2};
+    const ScanView view = {.parts = &part, .part_count = 1, .person_count = 2 * PART_BLOCK_PERSONS};
+    Crew *crew = crew_new(1);
+    TrendResult got;
+    CHECK(query_trend(&k->ctx, &(Query){.view = &view, .crew = crew}, &days, &got) == ERR_OK);
+    EXPECT_I64((int64_t)got.series[0].cells[0] + (int64_t)got.series[0].cells[1], 0);
+    crew_free(crew);
+}
+
+TEST(a_part_all_of_whose_rows_are_dead_is_merged_and_asked_again_and_again)
 {
     Kit k = {.ctx.arena = arena_new(1 << 16)};
     RowBuffer b = {0};
@@ -387,6 +401,7 @@ TEST(a_part_all_of_whose_rows_are_dead_is_merged_again_and_again)
     Part *once = merged_alone(&k, k.view.parts[0], moved);
     Part *twice = merged_alone(&k, once, moved);
     EXPECT_I64(once->head->rows + twice->head->rows, 0);
+    expect_nothing_in(&k, once);
     part_unref(once);
     part_unref(twice);
     moved_unref(moved);
