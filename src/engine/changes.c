@@ -123,18 +123,18 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     ChangesRun *run = arg;
     ChangesWorker *w = &run->workers[worker];
     ScanBatch b;
-    if (run->count > CHANGES_MAX || !scanner_batch(w->scanner, piece, &b))
+    uint32_t next = 0; /* person of the block */
+    if (run->count > CHANGES_MAX)
         return;
     w->count = 0;
-    uint32_t next = 0;
-    for (uint32_t i = 0; i < PART_BLOCK_PERSONS; i++) {
-        w->found.from[i] = w->count;
-        if (next == b.person_count || (b.persons[next] & (PART_BLOCK_PERSONS - 1)) != i)
-            continue;
-        take_person(run->c, w, &b, b.from[next], b.from[next + 1]);
-        next++;
-    }
-    w->found.from[PART_BLOCK_PERSONS] = w->count;
+    while (scanner_batch(w->scanner, piece, &b))
+        for (uint32_t i = 0; i < b.person_count; i++) {
+            while (next <= (b.persons[i] & (PART_BLOCK_PERSONS - 1)))
+                w->found.from[next++] = w->count;
+            take_person(run->c, w, &b, b.from[i], b.from[i + 1]);
+        }
+    while (next <= PART_BLOCK_PERSONS)
+        w->found.from[next++] = w->count;
     if (w->count > 0)
         keep_piece(run, w, piece);
 }

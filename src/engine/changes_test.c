@@ -72,17 +72,16 @@ static uint32_t compare_batches(Kit *k, const Changes *c, KitRow *const *sorted)
     uint32_t at = 0, differ = 0;
     for (uint32_t piece = 0; piece < scan_pieces(&k->view); piece++) {
         ScanBatch b;
-        if (!scanner_batch(s, piece, &b))
-            continue;
-        for (uint32_t row = 0; row < b.from[b.person_count]; row++, at++) {
-            while (sorted[at]->event == PART_PERSON)
-                at++;
-            const int64_t want = slow_value(c, sorted, k->count, at);
-            EXPECT_I64(scanner_base_ms(s) + scan_ms(&b, row), sorted[at]->time_ms);
-            EXPECT_I64(b.values[0][row], want);
-            EXPECT_I64(b.rows[row].selects >> 1 & 1, want != 0);
-            differ += want != c->before;
-        }
+        while (scanner_batch(s, piece, &b))
+            for (uint32_t row = 0; row < b.from[b.person_count]; row++, at++) {
+                while (sorted[at]->event == PART_PERSON)
+                    at++;
+                const int64_t want = slow_value(c, sorted, k->count, at);
+                EXPECT_I64(scanner_base_ms(s) + scan_ms(&b, row), sorted[at]->time_ms);
+                EXPECT_I64(b.values[0][row], want);
+                EXPECT_I64(b.rows[row].selects >> 1 & 1, want != 0);
+                differ += want != c->before;
+            }
     }
     while (at < k->count && sorted[at]->event == PART_PERSON)
         at++;

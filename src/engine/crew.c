@@ -19,6 +19,7 @@ typedef struct Running {
     uint32_t next_piece;
     uint32_t working; /* threads that are at a grain of it */
     Err given_up;
+    const char *words; /* of who refused; NULL: nobody did */
 } Running;
 
 struct Crew {
@@ -83,6 +84,7 @@ static Running *next_in_turn(Crew *crew)
 typedef struct Watch {
     const CrewJob *job; /* NULL: at none */
     Err why;            /* it gives up */
+    const char *words;
 } Watch;
 
 static _Thread_local Watch watch;
@@ -103,15 +105,24 @@ bool crew_looks(void)
     return watch.why != ERR_OK;
 }
 
-static Err run_pieces(const CrewJob *job, uint32_t worker, uint32_t from, uint32_t to)
+void crew_refuse(const char *words)
+{
+    if (watch.job == NULL || watch.why != ERR_OK)
+        return;
+    watch.why = ERR_INVALID;
+    watch.words = words;
+    crew_rows = CREW_LOOK_ROWS;
+}
+
+static Watch run_pieces(const CrewJob *job, uint32_t worker, uint32_t from, uint32_t to)
 {
     watch = (Watch){.job = job};
     for (uint32_t piece = from; piece < to && !crew_looks(); piece++)
         job->piece(worker, piece, job->arg);
-    const Err why = watch.why;
+    const Watch seen = watch;
     watch = (Watch){.job = NULL};
     crew_rows = 0;
-    return why;
+    return seen;
 }
 
 /* Takes a grain of it and works it off.  Under the lock, which is free while the pieces run. */
@@ -124,10 +135,12 @@ static void work_a_grain(Crew *crew, Running *r, uint32_t worker)
     r->next_piece = to;
     r->working++;
     (void)pthread_mutex_unlock(&crew->lock);
-    const Err why = run_pieces(job, worker, from, to);
+    const Watch seen = run_pieces(job, worker, from, to);
     (void)pthread_mutex_lock(&crew->lock);
-    if (why != ERR_OK)
-        r->given_up = why;
+    if (seen.why != ERR_OK && r->given_up == ERR_OK) {
+        r->given_up = seen.why;
+        r->words = seen.words;
+    }
     if (--r->working == 0)
         (void)pthread_cond_broadcast(&crew->left);
 }
@@ -192,8 +205,10 @@ uint32_t crew_size(const Crew *crew)
     return crew->size;
 }
 
-static Err verdict(Ctx *ctx, Err why)
+static Err verdict(Ctx *ctx, Err why, const char *words)
 {
+    if (words != NULL)
+        return fail_field(ctx, "", "query.too_large", "%s", words);
     if (why == ERR_BUSY)
         return fail(ctx, ERR_BUSY, "query.deadline", "the query took too long");
     if (why == ERR_CONFLICT)
@@ -203,7 +218,7 @@ static Err verdict(Ctx *ctx, Err why)
 
 Err crew_look(Ctx *ctx, int64_t until_us, const atomic_bool *stop)
 {
-    return verdict(ctx, why_stop(until_us, stop));
+    return verdict(ctx, why_stop(until_us, stop), NULL);
 }
 
 Err crew_run(Ctx *ctx, Crew *crew, const CrewJob *job)
@@ -218,5 +233,5 @@ Err crew_run(Ctx *ctx, Crew *crew, const CrewJob *job)
     while (mine.working > 0)
         (void)pthread_cond_wait(&crew->left, &crew->lock);
     (void)pthread_mutex_unlock(&crew->lock);
-    return verdict(ctx, mine.given_up);
+    return verdict(ctx, mine.given_up, mine.words);
 }

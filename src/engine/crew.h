@@ -36,7 +36,8 @@ typedef struct CrewJob {
 } CrewJob;
 
 /* Runs pieces [first_piece, pieces).  Errors: BUSY "query.deadline", CONFLICT "query.stopped": looked at
- * before each piece, and whenever a piece asks crew_gives_up().  When it returns, no piece runs. */
+ * before each piece, and whenever a piece asks crew_gives_up(); INVALID "query.too_large": crew_refuse().  When it
+ * returns, no piece runs. */
 MUST_USE Err crew_run(Ctx *ctx, Crew *crew, const CrewJob *job);
 
 /* Some hundred microseconds of work, at most a few milliseconds. */
@@ -61,5 +62,9 @@ static inline bool crew_gives_up_at(uint32_t row)
     return row % CREW_LOOK_ROWS == CREW_LOOK_ROWS - 1 && crew_gives_up(CREW_LOOK_ROWS);
 }
 
-/* The same for what is done besides, on the asker's own thread.  Errors: those of crew_run(). */
+/* The same for what is done besides, on the asker's own thread.  Errors: BUSY and CONFLICT of crew_run(). */
 MUST_USE Err crew_look(Ctx *ctx, int64_t until_us, const atomic_bool *stop);
+
+/* In a piece: it would take too much memory.  Its job gives up, and crew_run() fails with these words, a literal that
+ * says what to ask instead. */
+void crew_refuse(const char *words);

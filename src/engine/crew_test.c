@@ -186,6 +186,33 @@ TEST(a_piece_that_asks_gives_up_within_so_many_rows_and_the_question_fails_even_
     }
 }
 
+static void refusing_piece(uint32_t worker, uint32_t piece, void *arg)
+{
+    uint32_t *pieces = arg;
+    (void)worker;
+    (*pieces)++;
+    CHECK(!crew_gives_up(1));
+    if (piece == 3)
+        crew_refuse("too much");
+    CHECK(crew_gives_up(0) == (piece == 3));
+}
+
+TEST(a_piece_that_would_take_too_much_ends_its_question_with_these_words)
+{
+    Ctx ctx = {.arena = arena_new(4096)};
+    Crew *crew = crew_new(1);
+    uint32_t pieces = 0;
+    const CrewJob job = {.pieces = 50, .piece = refusing_piece, .arg = &pieces};
+    EXPECT_I64(crew_run(&ctx, crew, &job), ERR_INVALID);
+    EXPECT_STREQ(ctx.fault.reason, "query.too_large");
+    EXPECT_STREQ(ctx.fault.hint, "too much");
+    EXPECT_I64(pieces, 4);
+    crew_refuse("nobody listens");
+    CHECK(!crew_gives_up(UINT64_C(1) << 40));
+    crew_free(crew);
+    arena_free(ctx.arena);
+}
+
 TEST(a_piece_that_asks_gives_up_at_its_deadline)
 {
     Crew *crew = crew_new(1);

@@ -125,8 +125,9 @@ static uint32_t rows_by_person(Store *s, uint32_t rows[PEOPLE_MAX])
     uint32_t n = 0;
     ScanBatch b;
     for (uint32_t piece = 0; piece < scan_pieces(view); piece++)
-        for (uint32_t i = 0; scanner_batch(scanner, piece, &b) && i < b.person_count; i++)
-            rows[n++] = b.from[i + 1] - b.from[i];
+        while (scanner_batch(scanner, piece, &b))
+            for (uint32_t i = 0; i < b.person_count; i++)
+                rows[n++] = b.from[i + 1] - b.from[i];
     CHECK(scanner_damaged(scanner) == 0);
     scanner_free(scanner);
     engine_view_done(view);

@@ -92,6 +92,7 @@ void kit_open(Kit *k, uint64_t seed, const KitShape *shape, uint32_t slices)
     k->rows = ARENA_ARRAY(k->ctx.arena, KitRow, shape->rows);
     k->view.parts = ARENA_ARRAY(k->ctx.arena, Part *, (size_t)slices * (shape->weeks + 1));
     k->view.person_count = PART_BLOCK_PERSONS + shape->persons;
+    k->view.batch_rows = seed % 3 == 0 ? 0 : 1 + (uint32_t)(seed % 97);
     RowBuffer b = {0};
     for (uint32_t i = 0, slice = 0; i < shape->rows; i++) {
         k->rows[i] = random_row(k, shape, i);

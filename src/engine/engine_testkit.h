@@ -42,7 +42,8 @@ typedef struct Kit {
 /* Properties 16 to 19: codes, rare codes, numbers with mixed scales, numbers that may be negative. */
 #define KIT_PROP(i) ((uint32_t)PROP_FIRST + (i))
 
-/* `slices` parts per week overlap in time as the memory's parts do. */
+/* `slices` parts per week overlap in time as the memory's parts do.  Of two seeds in three, a scan reads few rows at a
+ * time. */
 void kit_open(Kit *k, uint64_t seed, const KitShape *shape, uint32_t slices);
 void kit_close(Kit *k);
 

@@ -497,13 +497,12 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     const FunnelRun *run = arg;
     FunnelWorker *w = &run->workers[worker];
     ScanBatch b;
-    if (!scanner_batch(w->scanner, piece, &b))
-        return;
     w->b = &b;
-    for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++) {
-        w->person = b.persons[i];
-        take_person(w, b.from[i], b.from[i + 1]);
-    }
+    while (scanner_batch(w->scanner, piece, &b))
+        for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++) {
+            w->person = b.persons[i];
+            take_person(w, b.from[i], b.from[i + 1]);
+        }
 }
 
 /* ---- starts alone --------------------------------------------------------------------------------- */

@@ -264,27 +264,33 @@ static uint32_t path_end(const PathWorker *w, const ScanBatch *b, uint32_t from,
     return row;
 }
 
-static void take_piece(uint32_t worker, uint32_t piece, void *arg)
+static void take_batch(PathWorker *w, const ScanBatch *b)
 {
-    const PathRun *run = arg;
-    PathWorker *w = &run->workers[worker];
-    ScanBatch b;
+    const PathRun *run = w->run;
     Trail t;
-    if (!(w->walker != NULL ? walk_batch(w->walker, piece, &b)
-                            : scanner_batch(w->scanner, piece, &b)))
-        return;
-    for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++) {
-        t.person = b.persons[i];
-        for (uint32_t from = b.from[i], to; from < b.from[i + 1] && !crew_gives_up(1); from = to) {
-            to = path_end(w, &b, from, b.from[i + 1]);
-            if (!follow(run->p, &b, from, to, &t))
+    for (uint32_t i = 0; i < b->person_count && !crew_gives_up(scan_rows_of(b, i)); i++) {
+        t.person = b->persons[i];
+        for (uint32_t from = b->from[i], to; from < b->from[i + 1] && !crew_gives_up(1);
+             from = to) {
+            to = path_end(w, b, from, b->from[i + 1]);
+            if (!follow(run->p, b, from, to, &t))
                 continue;
             if (run->counting)
-                count_nodes(w, &b, &t);
+                count_nodes(w, b, &t);
             else
-                count_trail(w, &b, &t);
+                count_trail(w, b, &t);
         }
     }
+}
+
+static void take_piece(uint32_t worker, uint32_t piece, void *arg)
+{
+    PathWorker *w = &((const PathRun *)arg)->workers[worker];
+    ScanBatch b;
+    if (w->walker != NULL && walk_batch(w->walker, piece, &b))
+        take_batch(w, &b);
+    while (w->walker == NULL && scanner_batch(w->scanner, piece, &b))
+        take_batch(w, &b);
 }
 
 static void open_reader(PathRun *run, PathWorker *w)

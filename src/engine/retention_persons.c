@@ -434,24 +434,28 @@ static bool find_starts(const RetentionWorker *w, const ScanBatch *b, uint32_t f
     return row < to && scanner_base_ms(w->by_person->scanner) + scan_ms(b, row) >= r->bounds[0];
 }
 
+static void take_person(RetentionWorker *w, const ScanBatch *b, uint32_t i)
+{
+    RetentionPersons *p = w->by_person;
+    const uint32_t n = b->from[i + 1] - b->from[i];
+    uint32_t only = EVERY_START;
+    if (!find_starts(w, b, b->from[i], b->from[i + 1], &only))
+        return;
+    p->person = b->persons[i];
+    reserve(p, n + 1);
+    for (uint32_t row = 0; row < n; row++)
+        p->rows[row] = b->from[i] + row;
+    if (w->run->r->same_value)
+        take_same_values(w, b, n, only);
+    else
+        take_group(w, b, p->rows, n, only);
+}
+
 void retention_persons_piece(RetentionWorker *w, uint32_t piece)
 {
     RetentionPersons *p = w->by_person;
     ScanBatch b;
-    if (!scanner_batch(p->scanner, piece, &b))
-        return;
-    for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++) {
-        const uint32_t n = b.from[i + 1] - b.from[i];
-        uint32_t only = EVERY_START;
-        if (!find_starts(w, &b, b.from[i], b.from[i + 1], &only))
-            continue;
-        p->person = b.persons[i];
-        reserve(p, n + 1);
-        for (uint32_t row = 0; row < n; row++)
-            p->rows[row] = b.from[i] + row;
-        if (w->run->r->same_value)
-            take_same_values(w, &b, n, only);
-        else
-            take_group(w, &b, p->rows, n, only);
-    }
+    while (scanner_batch(p->scanner, piece, &b))
+        for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++)
+            take_person(w, &b, i);
 }

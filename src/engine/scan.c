@@ -135,8 +135,8 @@ void scanner_free(Scanner *s)
         return;
     for (uint32_t i = 0; i < s->part_count; i++)
         free(s->parts[i].wanted);
-    void *const buffers[] = {s->parts,   s->keys, s->bits, s->cell_events,
-                             s->cell_ms, s->mask, s->iota, s->timed};
+    void *const buffers[] = {s->parts, s->keys, s->bits,  s->cell_events, s->cell_ms,
+                             s->mask,  s->iota, s->timed, s->passes};
     for (size_t i = 0; i < ARRAY_LEN(buffers); i++)
         free(buffers[i]);
     for (int i = 0; i < SCAN_COLUMNS_MAX; i++)
@@ -408,19 +408,38 @@ static bool read_rest(Scanner *s, const Wanted *w, const FilterRows *r, uint32_t
     return true;
 }
 
-static bool read_list(Scanner *s, PartScan *p, const Wanted *w, const PartRows *rows,
-                      uint32_t block, uint32_t cell)
+/* Of `n` ascending keys those of the pass, in front; how many, and in *before how many came before them. */
+static uint32_t keep_pass(const ScanPass *pass, uint32_t *keys, uint32_t n, uint32_t *before)
 {
-    PartKeys keys = part_keys(p->part, rows);
-    bool any_ms = false;
-    for (uint32_t done = 0, n; done < rows->count; done += n, cell += n) {
-        n = weave_step(rows->count - done);
-        const FilterRows r = {p->part,       &p->part->lists[w->list], rows->first + done, n, block,
-                              s->keys + cell};
-        if (crew_gives_up(n) || !part_next_keys(&keys, n, s->keys + cell) ||
-            !read_rest(s, w, &r, cell))
+    *before = pass->from == 0 ? 0 : part_first_key(keys, n, pass->from);
+    const uint32_t end = pass->to == UINT32_MAX ? n : part_first_key(keys, n, pass->to);
+    if (*before > 0)
+        memmove(keys, keys + *before, (end - *before) * sizeof *keys);
+    return end - *before;
+}
+
+/* The rows of the pass, to `cell` and on; *count of them.  The next pass begins with the step in which this one ends. */
+static bool read_list(Scanner *s, const PartScan *p, Wanted *w, uint32_t block, uint32_t cell,
+                      uint32_t *count)
+{
+    PartKeys keys = w->keys;
+    bool any_ms = false, is_behind = false;
+    *count = 0;
+    for (uint32_t done = w->done, n, before; done < w->rows.count && !is_behind; done += n) {
+        n = weave_step(w->rows.count - done);
+        w->keys = keys;
+        w->done = done;
+        uint32_t *const to = s->keys + cell + *count;
+        if (crew_gives_up(n) || !part_next_keys(&keys, n, to))
             return false;
-        any_ms |= s->list_has_ms;
+        const uint32_t some = keep_pass(&s->pass, to, n, &before);
+        const FilterRows r = {
+            p->part, &p->part->lists[w->list], w->rows.first + done + before, some, block, to};
+        if (some > 0 && !read_rest(s, w, &r, cell + *count))
+            return false;
+        any_ms |= some > 0 && s->list_has_ms;
+        is_behind = before + some < n;
+        *count += some;
     }
     s->list_has_ms = any_ms;
     return true;
@@ -449,9 +468,9 @@ static bool weave_lists(Scanner *s, PartScan *p, uint32_t block, const uint32_t 
 {
     uint32_t first = 0;
     const uint32_t n = part_sequence_rows(p->part, block, &p->sequence_cursor, &first);
-    reserve_lists(s, n);
-    if (n == 0 ||
-        !weave_read_lists(p->part, p->sequence_cursor, p->pick, out->count, s->woven.lists))
+    reserve_lists(s, out->count);
+    if (n == 0 || !weave_read_lists(p->part, p->sequence_cursor, p->pick, &p->woven, out->count,
+                                    s->woven.lists))
         return false;
     out->lists = s->woven.lists;
     out->keys = weave(s, p, cell_of, out->count, s->keys, s->woven.keys);
@@ -548,6 +567,10 @@ static Woven woven_from(const Woven *w, uint32_t done)
 
 void scan_add_rows(Scanner *s, const PartScan *p, const Woven *w)
 {
+    if (scan_is_too_much(s, (uint64_t)s->found.count + w->count)) {
+        s->damaged += w->count; /* where nobody hears of the refusal */
+        return;
+    }
     scan_reserve_rows(&s->found, s->found.count + w->count, s->ask.prop_count);
     for (uint32_t done = 0; done < w->count; done += WEAVE_STEP_ROWS) {
         const Woven some = woven_from(w, done);
@@ -557,54 +580,63 @@ void scan_add_rows(Scanner *s, const PartScan *p, const Woven *w)
     }
 }
 
-/* Milliseconds of lists that have none are made only when others have some. */
-static bool read_lists(Scanner *s, PartScan *p, uint32_t block, const PartRows *rows,
-                       const uint32_t *cell_of)
+/* What the lists have in the pass under way, one behind the other.  Milliseconds of lists that have none are made only
+ * when others have some. */
+static bool read_lists(Scanner *s, PartScan *p, uint32_t block, uint32_t *cell_of, Woven *out,
+                       uint32_t *lists)
 {
+    uint32_t count[PART_LISTS_MAX];
     uint8_t has_ms[PART_LISTS_MAX] = {0};
     for (uint32_t w = 0; w < p->wanted_count; w++) {
-        if (rows[w].count > 0 && !read_list(s, p, &p->wanted[w], &rows[w], block, cell_of[w]))
+        cell_of[w] = out->count;
+        if (!read_list(s, p, &p->wanted[w], block, out->count, &count[w]))
             return false;
-        has_ms[w] = rows[w].count > 0 && s->list_has_ms;
+        has_ms[w] = s->list_has_ms;
+        out->count += count[w];
+        out->list = count[w] > 0 ? w : out->list;
+        *lists += count[w] > 0;
     }
     for (uint32_t w = 0; s->has_ms && w < p->wanted_count; w++)
         if (!has_ms[w])
-            memset(s->cell_ms + cell_of[w], 0, rows[w].count * sizeof *s->cell_ms);
+            memset(s->cell_ms + cell_of[w], 0, count[w] * sizeof *s->cell_ms);
+    return true;
+}
+
+/* The rows of the part's lists that are of the pass under way.  False: damaged, or it gives up. */
+static bool read_woven(Scanner *s, PartScan *p, uint32_t block, Woven *out)
+{
+    uint32_t cell_of[PART_LISTS_MAX], lists = 0;
+    s->needs_bits = false;
+    for (uint32_t w = 0; w < p->wanted_count; w++)
+        s->needs_bits |= p->wanted[w].rows.count > 0 && p->wanted[w].selects != p->wanted[w].sure;
+    if (!read_lists(s, p, block, cell_of, out, &lists))
+        return false;
+    out->keys = s->keys;
+    if (lists > 1)
+        return weave_lists(s, p, block, cell_of, out);
+    out->bits = s->needs_bits ? s->bits + cell_of[out->list] : NULL;
+    out->cells = needs_cells(s) ? s->iota : NULL;
+    p->woven.skip += out->count; /* they need no weaving, those of the next pass may */
     return true;
 }
 
 bool scan_read_part(Scanner *s, PartScan *p, uint32_t block, Woven *out)
 {
-    PartRows rows[PART_LISTS_MAX];
-    uint32_t cell_of[PART_LISTS_MAX], lists = 0;
     Woven woven = {.count = 0};
-    s->needs_bits = false;
-    for (uint32_t w = 0; w < p->wanted_count; w++) {
-        Wanted *wanted = &p->wanted[w];
-        rows[w] = part_list_rows(p->part, &p->part->lists[wanted->list], block, &wanted->cursor);
-        cell_of[w] = woven.count;
-        woven.count += rows[w].count;
-        if (rows[w].count == 0)
-            continue;
-        lists++;
-        woven.list = w;
-        s->needs_bits |= wanted->selects != wanted->sure;
+    const uint32_t rows = p->rows <= s->pass.rows ? p->rows : s->pass.rows;
+    if (rows == 0)
+        return false;
+    if (scan_is_too_much(s, rows)) {
+        s->damaged += rows;
+        return false;
+    }
+    reserve_cells(s, rows == p->rows ? rows : rows + WEAVE_STEP_ROWS);
+    if (!read_woven(s, p, block, &woven)) {
+        s->damaged += rows;
+        return false;
     }
     if (woven.count == 0)
         return false;
-    reserve_cells(s, woven.count);
-    bool good = read_lists(s, p, block, rows, cell_of);
-    woven.keys = s->keys;
-    if (good && lists == 1) {
-        woven.bits = s->needs_bits ? s->bits : NULL;
-        woven.cells = needs_cells(s) ? s->iota : NULL;
-    } else if (good) {
-        good = weave_lists(s, p, block, cell_of, &woven);
-    }
-    if (!good) {
-        s->damaged += woven.count;
-        return false;
-    }
     s->dead = moved_dead(s->view->moved, block, p->part->generation, &s->last_dead);
     *out = woven;
     if (s->dead != NULL)

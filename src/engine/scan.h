@@ -9,14 +9,26 @@
  * What needs no order between event names (totals, uniques, sums) may ask for loose rows instead, which
  * cost a third: rows of one select, by person, but a person may come again in the next stretch.
  *
- * Owns: a Scanner its buffers.  Threads: one Scanner per thread; the view is shared.
+ * A block with more rows than SCAN_BATCH_ROWS is read in several passes.  One person whose rows take more than
+ * SCAN_PERSON_BYTES_MAX and must be put into order is refused: crew_refuse().
+ * Owns: a Scanner its buffers: a hundred bytes and more for each row of a batch, fifty for each of a stretch.  Threads: one
+ * Scanner per thread; the view is shared.
  */
 #pragma once
 
 #include "engine/filter.h"
 #include "engine/moved.h"
 
-enum { SCAN_SELECTS_MAX = 32, SCAN_COLUMNS_MAX = 8, SCAN_PIECE_PERSONS = PART_BLOCK_PERSONS };
+enum {
+    SCAN_SELECTS_MAX = 32,
+    SCAN_COLUMNS_MAX = 8,
+    SCAN_PIECE_PERSONS = PART_BLOCK_PERSONS,
+    SCAN_BATCH_ROWS = 1 << 19, /* of many persons */
+    SCAN_PERSON_BYTES_MAX =
+        512 << 20,         /* of one person's rows: what needs more in order is refused */
+    SCAN_ROW_BYTES = 64,   /* so much is a row, */
+    SCAN_VALUE_BYTES = 16, /* and each of its values */
+};
 #define SCAN_MISSING PART_MISSING
 
 /* The parts that a query sees, weeks ascending, then arrival.  Immutable; shared by counting. */
@@ -24,8 +36,9 @@ typedef struct ScanView {
     atomic_int refs;
     Part **parts;
     uint32_t part_count;
-    uint32_t person_count; /* numbers are below */
-    Moved *moved;          /* whose rows are dead in older parts; NULL = nobody's */
+    uint32_t person_count;                /* numbers are below */
+    Moved *moved;                         /* whose rows are dead in older parts; NULL = nobody's */
+    uint32_t batch_rows, person_rows_max; /* 0 = as said above */
 } ScanView;
 
 typedef struct ScanSelect {
@@ -143,10 +156,14 @@ uint32_t scan_largest_code(const ScanView *view, const ScanAsk *ask, ScanProp pr
 MUST_USE bool scan_values(const FilterRows *rows, ScanProp prop, FilterScratch *scratch,
                           int64_t *out);
 
+/* Whether some block has more rows, wanted or not, than those of one person may be. */
+bool scan_has_large_block(const ScanView *view);
+
 /* How many pieces the persons are cut into; each may be read by another Scanner. */
 uint32_t scan_pieces(const ScanView *view);
 
-/* The batch of one piece.  False when it has no rows, or gives up (engine/crew.h).  Valid until the next call. */
+/* The next batch of one piece: persons ascend.  Valid until the next call.  False when the piece has no more rows, or it
+ * gives up (engine/crew.h); the next call then begins a piece, as one of another piece does. */
 MUST_USE bool scanner_batch(Scanner *s, uint32_t piece, ScanBatch *out);
 
 /* The same rows in stretches of ascending time, which saves the grouping: for what can keep its state per

@@ -142,7 +142,8 @@ static void begin_rows(Scanner *s)
     s->overlap = (Overlap){.any = false};
 }
 
-bool scanner_batch(Scanner *s, uint32_t piece, ScanBatch *out)
+/* The rows of a pass.  False: there are none, or it gives up. */
+static bool read_pass(Scanner *s, uint32_t piece, ScanBatch *out)
 {
     begin_rows(s);
     for (uint32_t i = 0; i < s->part_count && !crew_gives_up(1); i++)
@@ -155,6 +156,19 @@ bool scanner_batch(Scanner *s, uint32_t piece, ScanBatch *out)
         return false;
     list_persons(s, piece, out);
     return true;
+}
+
+bool scanner_batch(Scanner *s, uint32_t piece, ScanBatch *out)
+{
+    if (!s->in_piece || s->piece != piece)
+        scan_begin_passes(s, s->parts, s->part_count, piece, PART_SECOND_BITS);
+    s->piece = piece;
+    s->in_piece = true;
+    while (scan_next_pass(s))
+        if (read_pass(s, piece, out))
+            return true;
+    s->in_piece = false;
+    return false;
 }
 
 /* ---- stretches --------------------------------------------------------------------------------- */
@@ -312,9 +326,9 @@ static Woven split_base(Scanner *s, const PartScan *p, const Woven *w, uint32_t 
     return scan_take_rows(w, set, &s->woven);
 }
 
-/* A week's parts: who has rows in the largest alone has them in order. */
-static void scan_week(Scanner *s, PartScan *parts, uint32_t count, uint32_t piece, ScanStretchFn fn,
-                      void *arg)
+/* A pass of a week's parts: who has rows in the largest alone has them in order. */
+static void scan_week_pass(Scanner *s, PartScan *parts, uint32_t count, uint32_t piece,
+                           ScanStretchFn fn, void *arg)
 {
     Woven base = {.count = 0};
     uint32_t largest = 0;
@@ -341,6 +355,16 @@ static void scan_week(Scanner *s, PartScan *parts, uint32_t count, uint32_t piec
     }
     if (any && base.count > 0)
         give_part(s, &parts[largest], &base, piece, fn, arg);
+}
+
+enum { STRETCH_BITS = 14 }; /* about five hours: the shortest pass */
+
+static void scan_week(Scanner *s, PartScan *parts, uint32_t count, uint32_t piece, ScanStretchFn fn,
+                      void *arg)
+{
+    scan_begin_passes(s, parts, count, piece, STRETCH_BITS);
+    while (scan_next_pass(s))
+        scan_week_pass(s, parts, count, piece, fn, arg);
 }
 
 void scanner_stretches(Scanner *s, uint32_t piece, ScanStretchFn fn, void *arg)

@@ -65,6 +65,23 @@ static void compare_row(const ScanBatch *b, const Scanner *s, uint32_t row, cons
     }
 }
 
+/* Where the rows behind the batch begin. */
+static uint32_t compare_batch(Kit *k, const Question *q, const Scanner *s, const ScanBatch *b,
+                              KitRow *const *sorted, uint32_t at)
+{
+    CHECK(b->person_count == 1 || k->view.batch_rows == 0 ||
+          b->from[b->person_count] <= k->view.batch_rows);
+    for (uint32_t i = 0; i < b->person_count; i++)
+        for (uint32_t row = b->from[i]; row < b->from[i + 1]; row++, at++) {
+            while (at < k->count && selects_of(q, sorted[at]) == 0)
+                at++;
+            CHECK(at < k->count);
+            EXPECT_I64(b->persons[i], sorted[at]->person);
+            compare_row(b, s, row, sorted[at], selects_of(q, sorted[at]));
+        }
+    return at;
+}
+
 static void ask_batches(Kit *k, const Question *q)
 {
     static const ScanProp props[KIT_PROPS] = {
@@ -75,16 +92,8 @@ static void ask_batches(Kit *k, const Question *q)
     uint32_t at = 0;
     for (uint32_t piece = 0; piece < scan_pieces(&k->view); piece++) {
         ScanBatch b;
-        if (!scanner_batch(s, piece, &b))
-            continue;
-        for (uint32_t i = 0; i < b.person_count; i++)
-            for (uint32_t row = b.from[i]; row < b.from[i + 1]; row++, at++) {
-                while (at < k->count && selects_of(q, sorted[at]) == 0)
-                    at++;
-                CHECK(at < k->count);
-                EXPECT_I64(b.persons[i], sorted[at]->person);
-                compare_row(&b, s, row, sorted[at], selects_of(q, sorted[at]));
-            }
+        while (scanner_batch(s, piece, &b))
+            at = compare_batch(k, q, s, &b, sorted, at);
     }
     while (at < k->count && selects_of(q, sorted[at]) == 0)
         at++;
@@ -314,6 +323,92 @@ TEST(what_a_filter_is_said_to_take_of_a_list_without_a_look_is_what_it_takes)
         kit_close(&k);
     }
     CHECK(told[FILTER_OF_NONE] > 1000 && told[FILTER_OF_SOME] > 1000 && told[FILTER_OF_ALL] > 1000);
+}
+
+/* ---- too many rows of one person -------------------------------------------------------------------- */
+
+/* What a question of one kind was given of all pieces. */
+typedef struct Given {
+    Scanner *scanner;
+    uint64_t rows, persons;
+} Given;
+
+static void count_stretch(const ScanStretch *s, void *arg)
+{
+    Given *g = arg;
+    for (uint32_t i = 0; i < s->count; i++)
+        g->rows += (s->bits != NULL ? s->bits[i] : s->of_list[s->lists[i]]) != 0;
+}
+
+static void count_loose(const ScanLoose *l, void *arg)
+{
+    Given *g = arg;
+    for (uint32_t i = 0; i < l->count; i++)
+        g->rows += l->mask == NULL || l->mask[i] != 0;
+}
+
+static void give_batches(uint32_t worker, uint32_t piece, void *arg)
+{
+    Given *g = arg;
+    ScanBatch b;
+    (void)worker;
+    while (scanner_batch(g->scanner, piece, &b)) {
+        g->rows += b.from[b.person_count];
+        g->persons += b.person_count;
+    }
+}
+
+static void give_stretches(uint32_t worker, uint32_t piece, void *arg)
+{
+    (void)worker;
+    scanner_stretches(((Given *)arg)->scanner, piece, count_stretch, arg);
+}
+
+static void give_loose(uint32_t worker, uint32_t piece, void *arg)
+{
+    (void)worker;
+    scanner_loose(((Given *)arg)->scanner, piece, count_loose, arg);
+}
+
+static Err ask_kit(Kit *k, const Filter *filter,
+                   void (*piece)(uint32_t worker, uint32_t piece, void *arg), Given *out)
+{
+    const ScanSelect all = {.to_ms = INT64_MAX, .filter = filter};
+    Crew *crew = crew_new(1);
+    *out =
+        (Given){.scanner = scanner_new(&k->view, &(ScanAsk){.selects = &all, .select_count = 1})};
+    const CrewJob job = {.pieces = scan_pieces(&k->view), .piece = piece, .arg = out};
+    const Err err = crew_run(&k->ctx, crew, &job);
+    CHECK((err == ERR_OK) == (scanner_damaged(out->scanner) == 0));
+    scanner_free(out->scanner);
+    crew_free(crew);
+    return err;
+}
+
+TEST(who_has_too_many_rows_to_be_put_into_order_is_refused_and_else_they_are_read_in_passes)
+{
+    const KitShape shape = {.rows = 60000, .persons = 3, .events = 3, .weeks = 2, .ties = 5};
+    const Filter few = {.kind = FILTER_RANGE, .prop = KIT_PROP(3), .min = 7, .max = 9, .scale = 0};
+    Kit k;
+    Given g;
+    kit_open(&k, 1, &shape, 4);
+    k.view.batch_rows = 3000;
+    k.view.person_rows_max = 15000;
+    CHECK(scan_has_large_block(&k.view));
+    EXPECT_I64(ask_kit(&k, NULL, give_batches, &g), ERR_INVALID);
+    EXPECT_STREQ(k.ctx.fault.reason, "query.too_large");
+    CHECK(g.persons < 3);
+    EXPECT_I64(ask_kit(&k, NULL, give_stretches, &g), ERR_OK);
+    EXPECT_I64((int64_t)g.rows, k.count);
+    EXPECT_I64(ask_kit(&k, NULL, give_loose, &g), ERR_OK);
+    EXPECT_I64((int64_t)g.rows, k.count);
+    EXPECT_I64(ask_kit(&k, &few, give_batches, &g), ERR_OK); /* few of each are left */
+    CHECK(g.persons == 3 && g.rows > 0 && g.rows < 15000);
+    k.view.person_rows_max = 60000;
+    CHECK(!scan_has_large_block(&k.view));
+    EXPECT_I64(ask_kit(&k, NULL, give_batches, &g), ERR_OK);
+    EXPECT_I64((int64_t)g.rows, k.count);
+    kit_close(&k);
 }
 
 /* ---- parts without rows --------------------------------------------------------------------------- */

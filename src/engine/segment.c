@@ -273,12 +273,11 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
     ScanBatch b;
     if (run->of_none)
         fill_piece(run->bits, piece, run->person_count);
-    if (!scanner_batch(w->scanner, piece, &b))
-        return;
-    for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++) {
-        const Person p = {&b, scanner_base_ms(w->scanner), b.from[i], b.from[i + 1]};
-        put_bit(run->bits, b.persons[i], leaf_holds(w, &p, run->leaf));
-    }
+    while (scanner_batch(w->scanner, piece, &b))
+        for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++) {
+            const Person p = {&b, scanner_base_ms(w->scanner), b.from[i], b.from[i + 1]};
+            put_bit(run->bits, b.persons[i], leaf_holds(w, &p, run->leaf));
+        }
 }
 
 static void take_totals(uint32_t worker, uint32_t piece, void *arg)

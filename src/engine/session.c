@@ -145,28 +145,29 @@ static uint32_t session_end(const Sessions *s, const ScanBatch *b, uint32_t from
     return row;
 }
 
+static void take_person(const Sessions *s, SessionWorker *w, const ScanBatch *b, uint32_t i)
+{
+    const int64_t base_ms = scanner_base_ms(w->scanner);
+    Session one = {.person = b->persons[i]};
+    for (one.from = b->from[i]; one.from < b->from[i + 1] && !crew_gives_up(1); one.from = one.to) {
+        const int64_t start_ms = base_ms + scan_ms(b, one.from);
+        one.to = session_end(s, b, one.from, b->from[i + 1]);
+        if (start_ms < s->bounds[0] || start_ms >= s->bounds[s->bucket_count])
+            continue;
+        one.bucket = buckets_begun(s->bounds, s->bucket_count, start_ms) - 1;
+        one.ms = scan_ms(b, one.to - 1) - scan_ms(b, one.from);
+        take_session(w, b, &one);
+    }
+}
+
 static void take_piece(uint32_t worker, uint32_t piece, void *arg)
 {
     const SessionRun *run = arg;
-    const Sessions *s = run->s;
     SessionWorker *w = &run->workers[worker];
     ScanBatch b;
-    if (!scanner_batch(w->scanner, piece, &b))
-        return;
-    const int64_t base_ms = scanner_base_ms(w->scanner);
-    for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++) {
-        Session one = {.person = b.persons[i]};
-        for (one.from = b.from[i]; one.from < b.from[i + 1] && !crew_gives_up(1);
-             one.from = one.to) {
-            const int64_t start_ms = base_ms + scan_ms(&b, one.from);
-            one.to = session_end(s, &b, one.from, b.from[i + 1]);
-            if (start_ms < s->bounds[0] || start_ms >= s->bounds[s->bucket_count])
-                continue;
-            one.bucket = buckets_begun(s->bounds, s->bucket_count, start_ms) - 1;
-            one.ms = scan_ms(&b, one.to - 1) - scan_ms(&b, one.from);
-            take_session(w, &b, &one);
-        }
-    }
+    while (scanner_batch(w->scanner, piece, &b))
+        for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++)
+            take_person(run->s, w, &b, i);
 }
 
 static Err run_pass(Ctx *ctx, SessionRun *run, SessionPass pass)

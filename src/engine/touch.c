@@ -234,12 +234,11 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
         last_touches_piece(w->last, w->scanner, piece);
         return;
     }
-    if (!scanner_batch(w->scanner, piece, &b))
-        return;
-    for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++) {
-        w->person = b.persons[i];
-        take_person(w, &b, b.from[i], b.from[i + 1]);
-    }
+    while (scanner_batch(w->scanner, piece, &b))
+        for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++) {
+            w->person = b.persons[i];
+            take_person(w, &b, b.from[i], b.from[i + 1]);
+        }
 }
 
 static void add_earned(const TouchEarned *from, Earned *to)

@@ -181,23 +181,25 @@ static void ask_who(const TransitionRun *run, uint32_t person, uint32_t from, ui
         people_add_amount(run->people, person, 1);
 }
 
+static void scan_person(TransitionWorker *w, const ScanBatch *b, uint32_t i, int64_t base_ms)
+{
+    Last *last = &w->last[b->persons[i] % PART_BLOCK_PERSONS];
+    for (uint32_t row = b->from[i]; row < b->from[i + 1] && !crew_gives_up_at(row); row++) {
+        const int64_t at_ms = base_ms + scan_ms(b, row);
+        if (at_ms - last->at_ms <= w->run->t->gap_ms) {
+            count_pair(w, last->event, b->events[row]);
+            ask_who(w->run, b->persons[i], last->event, b->events[row]);
+        }
+        *last = (Last){at_ms, b->events[row]};
+    }
+}
+
 static void scan_week(TransitionWorker *w, Scanner *scanner, uint32_t piece)
 {
     ScanBatch b;
-    if (!scanner_batch(scanner, piece, &b))
-        return;
-    const int64_t base_ms = scanner_base_ms(scanner);
-    for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++) {
-        Last *last = &w->last[b.persons[i] % PART_BLOCK_PERSONS];
-        for (uint32_t row = b.from[i]; row < b.from[i + 1] && !crew_gives_up_at(row); row++) {
-            const int64_t at_ms = base_ms + scan_ms(&b, row);
-            if (at_ms - last->at_ms <= w->run->t->gap_ms) {
-                count_pair(w, last->event, b.events[row]);
-                ask_who(w->run, b.persons[i], last->event, b.events[row]);
-            }
-            *last = (Last){at_ms, b.events[row]};
-        }
-    }
+    while (scanner_batch(scanner, piece, &b))
+        for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++)
+            scan_person(w, &b, i, scanner_base_ms(scanner));
 }
 
 /* ---- all weeks ----------------------------------------------------------------------------------- */

@@ -117,7 +117,7 @@ bool walk_names(const ScanView *view, const ScanSelect *selects, uint32_t select
     for (uint32_t i = 0; i < view->part_count; i++)
         if (!add_names(out, view->parts[i], selects, select_count))
             return false;
-    return true;
+    return !scan_has_large_block(view);
 }
 
 void walk_names_free(WalkNames *names)
@@ -157,7 +157,9 @@ uint32_t walk_weeks(const ScanView *view, int64_t from_ms, int64_t to_ms, const 
         week->view = (ScanView){.parts = view->parts + i,
                                 .part_count = n,
                                 .person_count = view->person_count,
-                                .moved = view->moved};
+                                .moved = view->moved,
+                                .batch_rows = view->batch_rows,
+                                .person_rows_max = view->person_rows_max};
         week->ask = (WalkAsk){.parts = view->parts + i,
                               .part_count = n,
                               .codes = names->codes,
@@ -267,13 +269,13 @@ typedef struct WalkTo {
 } WalkTo;
 
 /* The codes of the rows in their order.  False: sequence and lists do not agree. */
-static bool read_codes(Walker *w, WalkPart *p, uint32_t block, WalkTo to, uint32_t count)
+static bool read_codes(WalkPart *p, uint32_t block, WalkTo to, uint32_t count)
 {
     uint32_t first = 0;
+    WeavePlace at = {0};
     const uint32_t n = part_sequence_rows(p->part, block, &p->sequence_cursor, &first);
-    reserve_rows(w, to.at + n); /* as much may be written */
-    return n > 0 &&
-           weave_read_lists(p->part, p->sequence_cursor, p->pick, count, to.room->codes + to.at);
+    return n > 0 && weave_read_lists(p->part, p->sequence_cursor, p->pick, &at, count,
+                                     to.room->codes + to.at);
 }
 
 static bool read_keys(Walker *w, const WalkPart *p)
@@ -324,7 +326,7 @@ static uint32_t add_part(Walker *w, WalkPart *p, uint32_t block, WalkTo to)
         return 0;
     w->raw_count += count;
     reserve_rows(w, w->raw_count); /* not less than rows, some of which may be dead */
-    if (!read_keys(w, p) || !read_codes(w, p, block, to, count)) {
+    if (!read_keys(w, p) || !read_codes(p, block, to, count)) {
         w->damaged += count;
         return 0;
     }

@@ -25,7 +25,8 @@ typedef struct WalkNames {
     uint32_t count;
 } WalkNames;
 
-/* Of these selects.  False: there are too many, or a part does not say which it has.  *out is to be freed either way. */
+/* Of these selects.  False: there are too many, a part does not say which it has, or some block has too many rows for
+ * Walkers, which hold a week of a block.  *out is to be freed either way. */
 MUST_USE bool walk_names(const ScanView *view, const ScanSelect *selects, uint32_t select_count,
                          WalkNames *out);
 void walk_names_free(WalkNames *names);

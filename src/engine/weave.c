@@ -18,21 +18,29 @@ bool weave_read_keys(Part *part, const PartRows *rows, uint32_t *out)
     return true;
 }
 
-bool weave_read_lists(Part *part, uint32_t place, const uint8_t pick[256], uint32_t count,
-                      uint8_t *out)
+bool weave_read_lists(Part *part, uint32_t place, const uint8_t pick[256], WeavePlace *at,
+                      uint32_t count, uint8_t *out)
 {
-    const PartBlock *block = &part->blocks[place];
-    uint8_t codes[PICK_ROWS + KERNEL_SLACK];
-    uint32_t picked = 0;
+    const uint32_t first = part->blocks[place].first_row;
+    const uint32_t rows = part->blocks[place + 1].first_row - first;
+    uint8_t codes[PICK_ROWS + KERNEL_SLACK], picked[PICK_ROWS + KERNEL_SLACK];
+    uint32_t done = 0;
     if (!part_check_sequence(part, place))
         return false;
-    for (uint32_t row = block[0].first_row, n; row < block[1].first_row; row += n) {
-        n = block[1].first_row - row < PICK_ROWS ? block[1].first_row - row : PICK_ROWS;
-        if (crew_gives_up(n) || !part_read_sequence(part, row, n, codes))
+    while (done < count && at->rows < rows) {
+        const uint32_t n = rows - at->rows < PICK_ROWS ? rows - at->rows : PICK_ROWS;
+        if (crew_gives_up(n) || !part_read_sequence(part, first + at->rows, n, codes))
             return false;
-        picked += kernels()->pick(codes, n, pick, out + picked);
+        const uint32_t found = kernels()->pick(codes, n, pick, picked);
+        const uint32_t from = at->skip < found ? at->skip : found;
+        const uint32_t some = found - from < count - done ? found - from : count - done;
+        memcpy(out + done, picked + from, some);
+        done += some;
+        const bool is_used_up = from + some == found;
+        at->skip = is_used_up ? at->skip - from : from + some;
+        at->rows += is_used_up ? n : 0;
     }
-    return picked == count;
+    return done == count;
 }
 
 void weave_values(const uint8_t *lists, uint32_t n, const uint32_t **from, uint32_t count,

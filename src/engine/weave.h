@@ -19,10 +19,16 @@ static inline uint32_t weave_step(uint32_t left)
 /* The keys of these rows; room for KERNEL_SLACK more.  False: damaged, or it gives up. */
 MUST_USE bool weave_read_keys(Part *part, const PartRows *rows, uint32_t *out);
 
-/* pick[list] of the rows of a block in the sequence, by its place among the blocks, but where that is KERNEL_PICK_NONE;
- * room for all of them and KERNEL_SLACK more.  False: damaged, it gives up, or they are not `count`. */
-MUST_USE bool weave_read_lists(Part *part, uint32_t place, const uint8_t pick[256], uint32_t count,
-                               uint8_t *out);
+/* How far the rows of a block in the sequence were read.  All 0 in the beginning. */
+typedef struct WeavePlace {
+    uint32_t rows; /* that are done with */
+    uint32_t skip; /* of those behind them that are picked: so many were read */
+} WeavePlace;
+
+/* pick[list] of the next `count` rows of a block in the sequence, by its place among the blocks, without those where that
+ * is KERNEL_PICK_NONE.  False: damaged, it gives up, or there are fewer. */
+MUST_USE bool weave_read_lists(Part *part, uint32_t place, const uint8_t pick[256], WeavePlace *at,
+                               uint32_t count, uint8_t *out);
 
 /* As the kernel: out[i] = the next value of from[lists[i]].  Ends early when it gives up. */
 void weave_values(const uint8_t *lists, uint32_t n, const uint32_t **from, uint32_t count,
