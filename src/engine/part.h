@@ -233,6 +233,9 @@ MUST_USE bool part_next_keys(PartKeys *k, uint32_t n, uint32_t *out);
 /* The first of ascending keys at or above `key`; n = none is. */
 uint32_t part_first_key(const uint32_t *keys, uint32_t n, uint32_t key);
 
+/* A cursor for part_list_rows() of the block that has this place among the part's blocks. */
+uint32_t part_list_cursor(const Part *part, const PartList *list, uint32_t place);
+
 /* The events of `block` in the sequence: [*first, *first + result).  When there are any, *cursor is the block's place
  * among the blocks. */
 uint32_t part_sequence_rows(const Part *part, uint32_t block, uint32_t *cursor, uint32_t *first);
