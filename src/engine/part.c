@@ -45,6 +45,13 @@ uint64_t part_tables_bytes(const PartHead *h)
            align8(h->items_count * sizeof(PartItems));
 }
 
+static bool active_fits(const PartHead *h)
+{
+    return h->active_at == 0 ||
+           (h->active_at >= PART_DATA_AT && h->active_at % 8 == 0 && h->active_at <= h->tables_at &&
+            (uint64_t)h->block_count * PART_ACTIVE_BYTES <= h->tables_at - h->active_at);
+}
+
 /* Sizes first, so that no table is looked at outside the file. */
 static bool sizes_fit(const PartHead *h)
 {
@@ -58,7 +65,8 @@ static bool sizes_fit(const PartHead *h)
            h->pieces_at + pieces * sizeof(uint32_t) + PART_SLACK_BYTES <= h->file_bytes &&
            h->sequence_width <= 8 && h->sequence_at >= PART_DATA_AT &&
            h->sequence_bytes == bits_bytes(h->rows, (int)h->sequence_width) &&
-           h->sequence_at <= h->tables_at && h->sequence_bytes <= h->tables_at - h->sequence_at;
+           h->sequence_at <= h->tables_at && h->sequence_bytes <= h->tables_at - h->sequence_at &&
+           active_fits(h);
 }
 
 static bool times_fit(const PartHead *h)

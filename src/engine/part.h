@@ -132,7 +132,9 @@ typedef struct PartHead {
     int64_t min_ms, max_ms;
     uint32_t generation; /* moves of persons that it has behind it (engine/moved.h) */
     uint32_t items_count;
-    uint8_t zero[256 - 144];
+    uint64_t
+        active_at; /* who has events in each block (engine/part_active.h); 0 = no row says so but itself */
+    uint8_t zero[256 - 152];
 } PartHead;
 _Static_assert(sizeof(PartHead) == 256, "on-disk layout");
 enum { PART_DATA_AT = 256 };
