@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/id.h"
 #include "engine/engine.h"
+#include "engine/part_active.h"
 #include "events/events_survey.h"
 #include "modules/person/person.h"
 
@@ -76,6 +77,8 @@ static void add_part(const Part *p, Shares *s)
     const PartHead *h = p->head;
     s->at[SHARE_SEQUENCE].bytes += h->sequence_bytes;
     s->at[SHARE_TABLES].bytes += h->file_bytes - h->tables_at + PART_DATA_AT;
+    if (h->active_at != 0)
+        s->at[SHARE_KEYS].bytes += (uint64_t)h->block_count * PART_ACTIVE_BYTES;
     for (uint32_t i = 0; i < h->list_count; i++)
         s->at[SHARE_KEYS].bytes += p->lists[i].keys_bytes;
     for (uint32_t i = 0; i < h->items_count; i++) /* where they begin */

@@ -3,6 +3,8 @@
  */
 #include "engine/ahead.h"
 
+#include "engine/part_active.h"
+
 #include <stdlib.h>
 
 enum {
@@ -77,12 +79,12 @@ static void want_items(Wanted *w, const AheadAsk *ask, const PartList *list)
 }
 
 /* False: the list takes no part. */
-static bool want_list(Wanted *w, const AheadAsk *ask, uint32_t number, uint32_t l)
+static bool want_list(Wanted *w, const AheadAsk *ask, uint32_t number, uint32_t whole, uint32_t l)
 {
     const PartList *list = &w->part->lists[l];
     bool takes_part = false;
     for (uint32_t i = 0; i < ask->select_count; i++) {
-        if (!scan_select_has(&ask->selects[i], w->part, l))
+        if ((whole >> i & 1) != 0 || !scan_select_has(&ask->selects[i], w->part, l))
             continue;
         takes_part = true;
         want_filter(w, list, ask->selects[i].filter);
@@ -105,11 +107,16 @@ static bool want_list(Wanted *w, const AheadAsk *ask, uint32_t number, uint32_t 
 
 static void want_part(Wanted *w, const AheadAsk *ask, uint32_t number)
 {
+    const PartHead *h = w->part->head;
+    const bool says_active = ask->whole != NULL && h->active_at != 0;
+    const uint32_t whole = says_active ? whole_selects(ask->whole, w->part) : 0;
     uint32_t lists = 0;
-    for (uint32_t l = 0; l < w->part->head->list_count; l++)
-        lists += want_list(w, ask, number, l);
+    if (whole != 0)
+        want(w, h->active_at, (uint64_t)h->block_count * PART_ACTIVE_BYTES);
+    for (uint32_t l = 0; l < h->list_count; l++)
+        lists += want_list(w, ask, number, whole, l);
     if (ask->order && lists > 1)
-        want(w, w->part->head->sequence_at, w->part->head->sequence_bytes);
+        want(w, h->sequence_at, h->sequence_bytes);
 }
 
 /* ---- telling ------------------------------------------------------------------------------------- */

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "engine/query.h"
+#include "engine/scan_whole.h"
 
 /* So many bytes are asked for at once; of what is more the kernel hears when it is read. */
 enum { AHEAD_BYTES_MAX = 512 << 20 };
@@ -24,6 +25,7 @@ typedef struct AheadAsk {
     const bool *keys;       /* of each part of the view: its keys will be read; NULL = of all */
     bool ms;                /* milliseconds */
     bool order;             /* the sequence, where more than one list takes part */
+    const WholeAsk *whole;  /* of these selects: of parts whole to some it is asked who is active */
 } AheadAsk;
 
 /* Errors: those of crew_run(). */

@@ -37,6 +37,16 @@ uint32_t plain_keys(KeyPlace *at, uint32_t n, uint32_t *out)
 }
 
 /* Without a branch: which code comes next cannot be foreseen. */
+bool plain_ascend(const uint32_t *values, uint32_t n, uint32_t before, uint32_t mask, uint32_t most)
+{
+    uint32_t odd = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        odd |= (values[i] < before) | ((values[i] & mask) > most);
+        before = values[i];
+    }
+    return odd == 0;
+}
+
 uint32_t plain_pick(const uint8_t *codes, uint32_t n, const uint8_t table[256], uint8_t *out)
 {
     uint32_t picked = 0;
@@ -230,6 +240,7 @@ const Kernels KERNELS_PLAIN = {
     .unpack32 = plain_unpack32,
     .unpack8 = plain_unpack8,
     .keys = plain_keys,
+    .ascend = plain_ascend,
     .pick = plain_pick,
     .weave = plain_weave,
     .count = plain_count,

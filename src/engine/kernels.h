@@ -47,6 +47,11 @@ typedef struct Kernels {
      * of them or-ed together. */
     uint32_t (*keys)(KeyPlace *at, uint32_t n, uint32_t *out);
 
+    /* Whether no value is below the one before it, the first one not below `before`, and none has value & mask above
+     * `most`. */
+    bool (*ascend)(const uint32_t *values, uint32_t n, uint32_t before, uint32_t mask,
+                   uint32_t most);
+
     /* table[code] of every code whose entry is not KERNEL_PICK_NONE, in order; gives how many. */
     uint32_t (*pick)(const uint8_t *codes, uint32_t n, const uint8_t table[256], uint8_t *out);
 

@@ -270,11 +270,30 @@ static void avx2_numbers(const uint32_t *stored, uint32_t n, uint64_t base, bool
     plain_numbers(stored + i, n - i, base, nullable, missing, out + i);
 }
 
+static bool avx2_ascend(const uint32_t *values, uint32_t n, uint32_t before, uint32_t mask,
+                        uint32_t most)
+{
+    const __m256i masks = _mm256_set1_epi32((int)mask), mosts = _mm256_set1_epi32((int)most);
+    __m256i good = _mm256_set1_epi32(-1);
+    uint32_t i = 1;
+    for (; n >= 9 && i <= n - 8; i += 8) {
+        const __m256i here = load256(values + i), last = load256(values + i - 1);
+        const __m256i masked = _mm256_and_si256(here, masks);
+        const __m256i up = _mm256_cmpeq_epi32(_mm256_max_epu32(here, last), here);
+        const __m256i in = _mm256_cmpeq_epi32(_mm256_min_epu32(masked, mosts), masked);
+        good = _mm256_and_si256(good, _mm256_and_si256(up, in));
+    }
+    return _mm256_movemask_epi8(good) == -1 &&
+           plain_ascend(values, n < 1 ? n : 1, before, mask, most) &&
+           (i >= n || plain_ascend(values + i, n - i, values[i - 1], mask, most));
+}
+
 const Kernels KERNELS_AVX2 = {
     .name = "avx2",
     .unpack32 = avx2_unpack32,
     .unpack8 = plain_unpack8,
     .keys = avx2_keys,
+    .ascend = avx2_ascend,
     .pick = plain_pick,
     .weave = plain_weave,
     .count = avx2_count,

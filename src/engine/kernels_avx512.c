@@ -416,11 +416,27 @@ static void avx512_numbers(const uint32_t *stored, uint32_t n, uint64_t base, bo
     }
 }
 
+static bool avx512_ascend(const uint32_t *values, uint32_t n, uint32_t before, uint32_t mask,
+                          uint32_t most)
+{
+    const __m512i masks = _mm512_set1_epi32((int)mask), mosts = _mm512_set1_epi32((int)most);
+    uint32_t odd = 0;
+    for (uint32_t i = 1; i < n; i += 16) {
+        const __m512i here = load512(values + i), last = load512(values + i - 1);
+        const __m512i masked = _mm512_and_si512(here, masks);
+        odd |= (uint32_t)(_mm512_cmplt_epu32_mask(here, last) |
+                          _mm512_cmpgt_epu32_mask(masked, mosts)) &
+               valid16(n - i);
+    }
+    return odd == 0 && plain_ascend(values, n < 1 ? n : 1, before, mask, most);
+}
+
 const Kernels KERNELS_AVX512 = {
     .name = "avx512",
     .unpack32 = avx512_unpack32,
     .unpack8 = avx512_unpack8,
     .keys = avx512_keys,
+    .ascend = avx512_ascend,
     .pick = avx512_pick,
     .weave = avx512_weave,
     .count = avx512_count,

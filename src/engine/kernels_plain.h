@@ -33,6 +33,8 @@ static inline uint32_t kernel_load32(const uint8_t *at)
 void plain_unpack32(const uint8_t *src, uint64_t first, uint32_t n, int width, uint32_t *out);
 void plain_unpack8(const uint8_t *src, uint64_t first, uint32_t n, int width, uint8_t *out);
 uint32_t plain_keys(KeyPlace *at, uint32_t n, uint32_t *out);
+bool plain_ascend(const uint32_t *values, uint32_t n, uint32_t before, uint32_t mask,
+                  uint32_t most);
 uint32_t plain_pick(const uint8_t *codes, uint32_t n, const uint8_t table[256], uint8_t *out);
 void plain_weave(const uint8_t *lists, uint32_t n, const uint32_t **from, uint32_t count,
                  uint32_t *out);

@@ -106,6 +106,40 @@ TEST(a_stream_of_ascending_keys_comes_out_as_it_went_in)
     kit_each_kernel(key_streams);
 }
 
+/* One value is out of place, or none. */
+static void ascending(void)
+{
+    for (int round = 0; round < 600; round++) {
+        uint32_t values[N + KERNEL_SLACK];
+        const uint32_t n = below(2) == 0 ? below(40) : below(N + 1), mask = (1U << 20) - 1;
+        for (uint32_t i = 0; i < ARRAY_LEN(values); i++)
+            values[i] = (uint32_t)prng_u64(&random_of) & ~(UINT32_C(3) << 18);
+        qsort(values, n, sizeof *values, by_value);
+        const uint32_t before = n == 0 ? 7 : values[0] - (values[0] > 0 ? below(2) : 0);
+        const uint32_t most = (UINT32_C(3) << 18) - 1 - below(2);
+        bool good = true;
+        for (uint32_t i = 0; i < n; i++)
+            good = good && (values[i] & mask) <= most;
+        EXPECT_I64(kernels()->ascend(values, n, before, mask, most), good);
+        if (n < 2)
+            continue;
+        const uint32_t at = below(n), kept = values[at];
+        values[at] = at > 0 ? values[at - 1] - 1 : before - 1;
+        const bool falls = at > 0 ? values[at - 1] > 0 : before > 0;
+        CHECK(!falls || !kernels()->ascend(values, n, before, mask, UINT32_MAX));
+        values[at] = kept;
+        CHECK(kernels()->ascend(values, n, before, mask, UINT32_MAX));
+        values[n - 1] |= mask; /* ascends still */
+        CHECK(!kernels()->ascend(values, n, before, mask, mask - 1));
+    }
+}
+
+TEST(values_that_ascend_and_are_masked_small_enough_are_told_from_others)
+{
+    random_of = prng_of(12);
+    kit_each_kernel(ascending);
+}
+
 static void picking(void)
 {
     for (int round = 0; round < 300; round++) {

@@ -28,6 +28,7 @@ typedef struct LifecycleWorker {
 typedef struct LifecycleRun {
     const Lifecycle *l;
     ScanSelect select;
+    WholeAsk whole; /* of that, without a breakdown */
     Series series;
     uint32_t look_back;      /* 1 to interval_count */
     const LifecycleBar *bar; /* NULL: nobody asks who is behind it */
@@ -142,8 +143,7 @@ static void open_worker(LifecycleWorker *w, const Query *q, const LifecycleRun *
     if (run->l->breakdown_count > 0)
         w->scanner = scanner_new(q->view, &(ScanAsk){.selects = &run->select, .select_count = 1});
     else
-        w->whole = whole_scan_new(
-            q->view, &(WholeAsk){&run->select, 1, run->l->bounds, run->l->interval_count});
+        w->whole = whole_scan_new(q->view, &run->whole);
     w->intervals = (Buckets){.bounds = run->l->bounds, .count = run->l->interval_count};
     series_rows_open(&w->series, &run->series);
     w->active = malloc((cells_of(run) + 1) * WORDS * sizeof *w->active);
@@ -182,12 +182,14 @@ static void give_series(Ctx *ctx, const LifecycleRun *run, uint32_t size, uint32
 static Err run_lifecycle(Ctx *ctx, const Query *q, LifecycleRun *run, LifecycleResult *out)
 {
     const uint32_t size = crew_size(q->crew);
+    run->whole = (WholeAsk){&run->select, 1, run->l->bounds, run->l->interval_count};
     TRY(ahead_of(ctx, q,
                  &(AheadAsk){.selects = &run->select,
                              .select_count = 1,
                              .props = run->l->breakdown,
                              .prop_count = run->l->breakdown_count,
-                             .ms = true}));
+                             .ms = true,
+                             .whole = run->l->breakdown_count > 0 ? NULL : &run->whole}));
     for (uint32_t i = 0; i < size; i++)
         open_worker(&run->workers[i], q, run);
     TRY(query_pieces(ctx, q, QUERY_PERSONS, take_piece, run));

@@ -46,6 +46,13 @@ static uint64_t tables_bytes(const PartHead *h)
            align8(h->items_count * sizeof(PartItems));
 }
 
+static bool active_fits(const PartHead *h)
+{
+    return h->active_at == 0 ||
+           (h->active_at >= PART_DATA_AT && h->active_at % 8 == 0 && h->active_at <= h->tables_at &&
+            (uint64_t)h->block_count * PART_ACTIVE_BYTES <= h->tables_at - h->active_at);
+}
+
 /* Sizes first, so that no table is looked at outside the file. */
 static bool sizes_fit(const PartHead *h)
 {
@@ -59,7 +66,8 @@ static bool sizes_fit(const PartHead *h)
            h->pieces_at + pieces * sizeof(uint32_t) + PART_SLACK_BYTES <= h->file_bytes &&
            h->sequence_width <= 8 && h->sequence_at >= PART_DATA_AT &&
            h->sequence_bytes == bits_bytes(h->rows, (int)h->sequence_width) &&
-           h->sequence_at <= h->tables_at && h->sequence_bytes <= h->tables_at - h->sequence_at;
+           h->sequence_at <= h->tables_at && h->sequence_bytes <= h->tables_at - h->sequence_at &&
+           active_fits(h);
 }
 
 static bool times_fit(const PartHead *h)
@@ -437,6 +445,17 @@ PartRows part_list_rows(const Part *part, const PartList *list, uint32_t block, 
                       .at = list->first_dir + i};
 }
 
+/* No list has more entries before the block's than there are blocks before it, and most have as many. */
+uint32_t part_list_cursor(const Part *part, const PartList *list, uint32_t place)
+{
+    const PartDir *dir = part->dir + list->first_dir;
+    const uint32_t block = part->blocks[place].block;
+    uint32_t at = place < list->dir_count ? place : list->dir_count;
+    for (uint32_t step = 1; at > 0 && dir[at].block > block; step *= 2)
+        at -= step < at ? step : at;
+    return at;
+}
+
 uint32_t part_sequence_rows(const Part *part, uint32_t block, uint32_t *cursor, uint32_t *first)
 {
     const PartBlock *blocks = part->blocks;
@@ -482,12 +501,8 @@ static bool found_sound(Part *part, uint32_t bit, bool sound)
 /* Ascending from the one before them on, of persons of a block, and none behind the week. */
 static bool keys_make_sense(const uint32_t *keys, uint32_t n, uint32_t before)
 {
-    uint32_t odd = keys[n - 1] >> PART_SECOND_BITS >= PART_BLOCK_PERSONS;
-    for (uint32_t i = 0; i < n; i++) {
-        odd |= (keys[i] < before) | ((keys[i] & PART_SECOND_MASK) >= WEEK_SECONDS);
-        before = keys[i];
-    }
-    return odd == 0;
+    return keys[n - 1] >> PART_SECOND_BITS < PART_BLOCK_PERSONS &&
+           kernels()->ascend(keys, n, before, PART_SECOND_MASK, WEEK_SECONDS - 1);
 }
 
 PartKeys part_keys(Part *part, const PartRows *rows)
@@ -558,18 +573,35 @@ bool part_read_sequence(Part *part, uint32_t first, uint32_t n, uint8_t *out)
     return true;
 }
 
+enum { WAYS = 4 }; /* a counter that was just written is slow to read */
+
+static void add_codes(const uint8_t *codes, uint32_t n, uint32_t ways[WAYS][UINT8_MAX + 1])
+{
+    uint32_t i = 0;
+    for (; i + sizeof(uint64_t) <= n; i += sizeof(uint64_t)) {
+        uint64_t eight;
+        memcpy(&eight, codes + i, sizeof eight);
+        for (uint32_t k = 0; k < sizeof eight; k += WAYS, eight >>= 8 * WAYS) {
+            ways[0][eight & UINT8_MAX]++;
+            ways[1][eight >> 8 & UINT8_MAX]++;
+            ways[2][eight >> 16 & UINT8_MAX]++;
+            ways[3][eight >> 24 & UINT8_MAX]++;
+        }
+    }
+    for (; i < n; i++)
+        ways[0][codes[i]]++;
+}
+
 /* How many codes of each list a block has. */
 static bool count_codes(Part *part, const PartBlock *block, uint32_t counts[UINT8_MAX + 1])
 {
-    enum { WAYS = 4 }; /* a counter that was just written is slow to read */
     uint8_t codes[SEQUENCE_ROWS + KERNEL_SLACK];
     uint32_t ways[WAYS][UINT8_MAX + 1] = {{0}};
     for (uint32_t row = block[0].first_row, n; row < block[1].first_row; row += n) {
         n = block[1].first_row - row < SEQUENCE_ROWS ? block[1].first_row - row : SEQUENCE_ROWS;
         if (!part_read_sequence(part, row, n, codes))
             return false;
-        for (uint32_t i = 0; i < n; i++)
-            ways[i % WAYS][codes[i]]++;
+        add_codes(codes, n, ways);
     }
     for (uint32_t code = 0; code <= UINT8_MAX; code++)
         counts[code] = ways[0][code] + ways[1][code] + ways[2][code] + ways[3][code];
@@ -587,7 +619,7 @@ bool part_check_sequence(Part *part, uint32_t place)
         return false;
     bool odd = false;
     for (uint32_t l = 0; l < part->head->list_count; l++) {
-        uint32_t cursor = 0;
+        uint32_t cursor = part_list_cursor(part, &part->lists[l], place);
         odd |= part_list_rows(part, &part->lists[l], block->block, &cursor).count != counts[l];
         of_lists += counts[l];
     }

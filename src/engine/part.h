@@ -132,7 +132,9 @@ typedef struct PartHead {
     int64_t min_ms, max_ms; /* within the week, also without rows */
     uint32_t generation;    /* moves of persons that it has behind it (engine/moved.h) */
     uint32_t items_count;
-    uint8_t zero[256 - 144];
+    uint64_t
+        active_at; /* who has events in each block (engine/part_active.h); 0 = no row says so but itself */
+    uint8_t zero[256 - 152];
 } PartHead;
 _Static_assert(sizeof(PartHead) == 256, "on-disk layout");
 enum { PART_DATA_AT = 256 };
@@ -232,6 +234,9 @@ MUST_USE bool part_next_keys(PartKeys *k, uint32_t n, uint32_t *out);
 
 /* The first of ascending keys at or above `key`; n = none is. */
 uint32_t part_first_key(const uint32_t *keys, uint32_t n, uint32_t key);
+
+/* A cursor for part_list_rows() of the block that has this place among the part's blocks. */
+uint32_t part_list_cursor(const Part *part, const PartList *list, uint32_t place);
 
 /* The events of `block` in the sequence: [*first, *first + result).  When there are any, *cursor is the block's place
  * among the blocks. */

@@ -55,10 +55,10 @@ static PartActive *active_of(Part *part)
     return a;
 }
 
-static bool add_list(Part *part, const PartList *list, uint32_t block, Bits *out)
+static bool add_list(Part *part, const PartList *list, uint32_t place, Bits *out)
 {
-    uint32_t cursor = 0;
-    const PartRows rows = part_list_rows(part, list, block, &cursor);
+    uint32_t cursor = part_list_cursor(part, list, place);
+    const PartRows rows = part_list_rows(part, list, part->blocks[place].block, &cursor);
     if (rows.count == 0)
         return true;
     uint32_t *keys = malloc(((size_t)rows.count + KERNEL_SLACK) * sizeof *keys);
@@ -77,13 +77,18 @@ static bool make(Part *part, uint32_t block_index, Bits *out)
     *out = (Bits){{0}};
     for (uint32_t list = 0; list < part->head->list_count; list++)
         if (part->lists[list].event != PART_PERSON &&
-            !add_list(part, &part->lists[list], part->blocks[block_index].block, out))
+            !add_list(part, &part->lists[list], block_index, out))
             return false;
     return true;
 }
 
 const uint64_t *part_active(Part *part, uint32_t block_index, uint64_t room[PART_ACTIVE_WORDS])
 {
+    const uint64_t stored_at = part->head->active_at + (uint64_t)block_index * PART_ACTIVE_BYTES;
+    if (part->head->active_at != 0)
+        return part_touch(part, stored_at, PART_ACTIVE_BYTES)
+                   ? (const void *)(part->data + stored_at)
+                   : NULL;
     PartActive *a = active_of(part);
     const uint64_t bit = UINT64_C(1) << (block_index & 63);
     if ((atomic_load(&a->known[block_index / 64]) & bit) != 0)

@@ -46,12 +46,15 @@ static void *ask_all(void *arg)
 static void active_persons(void)
 {
     static const KitShape shapes[] = {{.rows = 3000, .persons = 60000, .events = 300, .weeks = 2},
-                                      {.rows = 3000, .persons = 9000, .events = 5, .weeks = 2}};
+                                      {.rows = 3000, .persons = 9000, .events = 5, .weeks = 2},
+                                      {.rows = 20000, .persons = 3000, .events = 5, .weeks = 2}};
+    const bool says_it[] = {false, false, true};
     for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
         Kit k;
         kit_open(&k, 300 + i, &shapes[i], 1);
         for (uint32_t p = 0; p < k.view.part_count; p++) {
             const uint64_t *want = slow_active(&k, k.view.parts[p]);
+            CHECK((k.view.parts[p]->head->active_at != 0) == says_it[i]);
             Asker askers[4];
             for (size_t a = 0; a < ARRAY_LEN(askers); a++) {
                 askers[a] = (Asker){.part = k.view.parts[p], .want = want};
@@ -70,25 +73,32 @@ TEST(who_is_active_in_a_part_is_the_same_for_everybody_who_asks_at_once)
     kit_each_kernel(active_persons);
 }
 
-/* The part once more, with a bit of its first key turned when that is wanted. */
+/* Where a part says who is active: in bits of its own, or in the keys of each list. */
+static uint64_t says_at(const Part *part)
+{
+    return part->head->active_at != 0 ? part->head->active_at : part->lists[0].keys_at;
+}
+
+/* The part once more, with a bit of that turned when it is wanted. */
 static Part *copy_of(Kit *k, const Part *part, uint8_t turned)
 {
     char *bytes = malloc(part->bytes.len);
     Part *copy = NULL;
     CHECK(bytes != NULL);
     memcpy(bytes, part->bytes.ptr, part->bytes.len);
-    bytes[part->lists[0].keys_at] ^= (char)turned;
+    bytes[says_at(part)] ^= (char)turned;
     CHECK(part_open(&k->ctx, (Str){bytes, part->bytes.len}, false, 1, &copy) == ERR_OK);
     for (uint32_t i = 0; i <= copy->head->piece_count / 64; i++)
         atomic_store(&copy->good[i], 0); /* as of a file */
     return copy;
 }
 
-TEST(who_is_active_in_a_damaged_part_is_not_said)
+static void damaged_part(uint32_t rows)
 {
-    const KitShape shape = {.rows = 3000, .persons = 100, .events = 5, .weeks = 1};
+    const KitShape shape = {.rows = rows, .persons = 100, .events = 5, .weeks = 1};
     Kit k;
     kit_open(&k, 303, &shape, 1);
+    CHECK((k.view.parts[0]->head->active_at != 0) == (rows >= PART_ACTIVE_ROWS));
     for (uint8_t turned = 0; turned < 2; turned++) {
         uint64_t got[PART_ACTIVE_WORDS];
         Part *part = copy_of(&k, k.view.parts[0], turned);
@@ -99,6 +109,12 @@ TEST(who_is_active_in_a_damaged_part_is_not_said)
         part_unref(part);
     }
     kit_close(&k);
+}
+
+TEST(who_is_active_in_a_damaged_part_is_not_said)
+{
+    damaged_part(PART_ACTIVE_ROWS / 2);
+    damaged_part(2 * PART_ACTIVE_ROWS);
 }
 
 /* ---- the scan --------------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include "engine/part_build.h"
 
 #include "engine/bits.h"
+#include "engine/part_active.h"
 #include "events/crc32c.h"
 
 #include <stdlib.h>
@@ -28,6 +29,7 @@ struct PartBuilder {
     ColumnState *columns;
     BitWriter sequence;
     Buf blocks; /* PartBlock */
+    Buf active; /* of each block, who has events */
     uint32_t block;
     bool misfit; /* a value was none that its column was planned for */
 };
@@ -153,6 +155,7 @@ PartBuilder *part_builder_new(const PartPlan *plan)
     CHECK(b->lists != NULL && b->items != NULL && b->columns != NULL);
     b->sequence = bits_writer((int)b->head.sequence_width, PART_ROWS_MAX + 64);
     b->blocks = BUF_MAX(PART_BYTES_MAX);
+    b->active = BUF_MAX(PART_BYTES_MAX);
     for (uint32_t i = 0; i < plan->list_count; i++)
         add_list(b, i, &plan->lists[i]);
     add_items(b, plan);
@@ -177,6 +180,7 @@ void part_builder_free(PartBuilder *b)
         bits_free(&b->columns[i].values);
     bits_free(&b->sequence);
     buf_free(&b->blocks);
+    buf_free(&b->active);
     free(b->lists);
     free(b->items);
     free(b->columns);
@@ -192,7 +196,9 @@ void part_builder_block(PartBuilder *b, uint32_t block, const uint8_t *lists, ui
           n <= PART_ROWS_MAX - b->head.rows);
     if (is_new) {
         const PartBlock entry = {block, b->head.rows};
+        static const char nobody[PART_ACTIVE_BYTES];
         buf_add(&b->blocks, (Str){(const char *)&entry, sizeof entry});
+        buf_add(&b->active, (Str){nobody, sizeof nobody});
         b->head.block_count++;
         b->block = block;
     }
@@ -206,6 +212,15 @@ void part_builder_block(PartBuilder *b, uint32_t block, const uint8_t *lists, ui
     }
 }
 
+static void add_active(PartBuilder *b, const uint32_t *keys, uint32_t n)
+{
+    uint8_t *bits = (uint8_t *)b->active.ptr + b->active.len - PART_ACTIVE_BYTES;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t person = keys[i] >> PART_SECOND_BITS;
+        bits[person / 8] |= (uint8_t)(1U << (person & 7));
+    }
+}
+
 void part_builder_keys(PartBuilder *b, uint32_t list, const uint32_t *keys, uint32_t n)
 {
     ListState *l = &b->lists[list];
@@ -214,6 +229,8 @@ void part_builder_keys(PartBuilder *b, uint32_t list, const uint32_t *keys, uint
     key_stream_encode(keys, n, &l->keys);
     l->list.dir_count++;
     l->list.rows += n;
+    if (l->list.event != PART_PERSON)
+        add_active(b, keys, n);
     uint32_t low = PART_SECOND_MASK, high = 0;
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t second = keys[i] & PART_SECOND_MASK;
@@ -316,8 +333,18 @@ static uint64_t lay(Layout *l, Str stretch)
     return at;
 }
 
+/* First of all: there it is aligned. */
+static void lay_active(PartBuilder *b, Layout *l)
+{
+    if (b->head.rows / PART_ACTIVE_ROWS < b->head.block_count)
+        return;
+    b->head.active_at = lay(l, buf_str(&b->active));
+    CHECK(b->head.active_at % sizeof(uint64_t) == 0);
+}
+
 static void lay_data(PartBuilder *b, Layout *l)
 {
+    lay_active(b, l);
     bits_finish(&b->sequence);
     b->head.sequence_bytes = b->sequence.out.len;
     b->head.sequence_at = lay(l, buf_str(&b->sequence.out));
@@ -414,7 +441,7 @@ Err part_builder_finish(Ctx *ctx, PartBuilder *b, PartSink sink, void *arg)
         return fail(ctx, ERR_TOO_LARGE, "events.part", "%" PRIu64 " bytes", bytes_so_far(b));
     Layout l = {
         .end = PART_DATA_AT, .tables = BUF_MAX(PART_BYTES_MAX), .pieces = BUF_MAX(PART_BYTES_MAX)};
-    l.stretches = calloc(2 + lists_of(b) + b->head.column_count, sizeof *l.stretches);
+    l.stretches = calloc(3 + lists_of(b) + b->head.column_count, sizeof *l.stretches);
     CHECK(l.stretches != NULL);
     lay_data(b, &l);
     lay_tables(b, &l);

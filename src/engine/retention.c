@@ -137,11 +137,15 @@ static Err read_ahead(Ctx *ctx, const Query *q, const RetentionRun *run)
         props[count] = r->breakdown[count];
     if (r->sums)
         props[count++] = r->number;
-    const ScanAsk ask = {.selects = run->selects,
-                         .select_count = run->select_count,
-                         .props = props,
-                         .prop_count = count};
-    return ahead_of_scan(ctx, q, &ask, run->workers[0].by_person != NULL);
+    const struct RetentionBits *bits = run->workers[0].bits;
+    return ahead_of(ctx, q,
+                    &(AheadAsk){.selects = run->selects,
+                                .select_count = run->select_count,
+                                .props = props,
+                                .prop_count = count,
+                                .ms = true,
+                                .order = bits == NULL,
+                                .whole = bits == NULL ? NULL : retention_bits_ask(bits)});
 }
 
 static Err run_workers(Ctx *ctx, const Query *q, RetentionRun *run)

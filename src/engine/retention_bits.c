@@ -19,6 +19,7 @@ typedef struct Persons {
 
 typedef struct RetentionBits {
     WholeScan *scan;
+    WholeAsk ask; /* of it */
     SeriesRows series;
     bool damaged; /* in the values of a breakdown */
     Buckets buckets;
@@ -42,11 +43,12 @@ RetentionBits *retention_bits_new(const RetentionRun *run, const ScanView *view)
     b->bounds[0] = INT64_MIN;
     memcpy(b->bounds + 1, r->bounds, buckets * sizeof *b->bounds);
     b->buckets = (Buckets){.bounds = b->bounds, .count = buckets};
-    b->scan = whole_scan_new(view, &(WholeAsk){.selects = run->selects,
-                                               .select_count = run->select_count,
-                                               .bounds = b->bounds,
-                                               .count = buckets,
-                                               .rows_only = r->breakdown_count > 0});
+    b->ask = (WholeAsk){.selects = run->selects,
+                        .select_count = run->select_count,
+                        .bounds = b->bounds,
+                        .count = buckets,
+                        .rows_only = r->breakdown_count > 0};
+    b->scan = whole_scan_new(view, &b->ask);
     series_rows_open(&b->series, &run->series);
     return b;
 }
@@ -63,6 +65,11 @@ void retention_bits_free(RetentionBits *b)
     free(b->back);
     free(b->column);
     free(b);
+}
+
+const WholeAsk *retention_bits_ask(const RetentionBits *b)
+{
+    return &b->ask;
 }
 
 uint64_t retention_bits_damaged(const RetentionBits *b)

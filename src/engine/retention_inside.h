@@ -9,6 +9,7 @@
 
 #include "engine/buckets.h"
 #include "engine/retention.h"
+#include "engine/scan_whole.h"
 #include "engine/series.h"
 
 enum { RETENTION_WORDS = (QUERY_INTERVALS_MAX + 63) / 64, RETENTION_START = 1, RETENTION_BACK = 2 };
@@ -65,6 +66,7 @@ static inline uint32_t retention_first_column(const Retention *r)
 struct RetentionBits *retention_bits_new(const RetentionRun *run, const ScanView *view);
 void retention_bits_free(struct RetentionBits *b);
 void retention_bits_piece(RetentionWorker *w, uint32_t piece);
+const WholeAsk *retention_bits_ask(const struct RetentionBits *b); /* what the parts are asked */
 uint64_t retention_bits_damaged(const struct RetentionBits *b);
 
 struct RetentionPersons *retention_persons_new(const RetentionRun *run, const ScanView *view);

@@ -51,8 +51,7 @@ static bool takes_all(const ScanSelect *s, const PartHead *h)
            s->to_ms > h->max_ms;
 }
 
-/* Bits: to which of the selects the part is whole. */
-static uint32_t whole_selects(const WholeAsk *ask, const Part *part)
+uint32_t whole_selects(const WholeAsk *ask, const Part *part)
 {
     uint32_t bits = 0;
     if (!in_one_bucket(ask, part->head->min_ms, part->head->max_ms))

@@ -28,6 +28,9 @@ typedef struct WholeAsk {
     uint32_t rows_only; /* bits: selects whose rows matter, too */
 } WholeAsk;
 
+/* Bits: to which of the selects all rows of the part are alike. */
+uint32_t whole_selects(const WholeAsk *ask, const Part *part);
+
 typedef struct WholeScan WholeScan;
 
 WholeScan *whole_scan_new(const ScanView *view, const WholeAsk *ask);
