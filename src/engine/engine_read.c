@@ -9,12 +9,13 @@
 
 /* ---- values --------------------------------------------------------------------------------------- */
 
-static void want(Group *g, const Dict *in, uint64_t hash)
+static inline void want(Group *g, const Dict *in, const DictKey *key)
 {
     if (!dict_is_large(in) || g->wanted_count == GROUP_WANTED)
         return;
-    dict_near(in, hash, DICT_SLOT);
-    g->wanted[g->wanted_count++] = (Wanted){in, hash};
+    dict_near(in, key->hash, DICT_SLOT);
+    g->wanted[g->wanted_count++] = (Wanted){in, key->hash};
+    g->steps = key->text.len > DICT_NEAR_BYTES ? DICT_STEPS : g->steps;
 }
 
 static inline void read_text(Group *g, Rest *r, Value *v)
@@ -26,7 +27,7 @@ static inline void read_text(Group *g, Rest *r, Value *v)
         return;
     }
     v->text = dict_key_padded(in, text);
-    want(g, in, v->text.hash);
+    want(g, in, &v->text);
 }
 
 static void read_list(Engine *e, Rest *r, Value *v)
@@ -123,7 +124,7 @@ static void read_event(Engine *e, Group *g, Rest *r, Coming *c)
     c->store = dict_key_padded(schema_texts(e->schema, PROP_STORE), rest_text(r));
     c->actor = actor_key(e, who, c->near_actor);
     if (c->actor.text.len > 0)
-        want(g, schema_actors(e->schema), c->actor.hash);
+        want(g, schema_actors(e->schema), &c->actor);
     c->name = name.text;
     c->event = is_person ? PART_PERSON : dict_find_key(events, &name);
     if (is_person || c->event != 0)
@@ -184,6 +185,7 @@ void engine_read_group(Engine *e, Str *left, uint32_t most, Group *g)
     const size_t from = left->len;
     g->count = g->wanted_count = 0;
     g->lacks = NULL;
+    g->steps = DICT_TEXT;
     arena_reset(e->group);
     while (g->count < most && g->count < GROUP_EVENTS && from - left->len < GROUP_BYTES) {
         Coming *c = &g->at[g->count];
@@ -198,7 +200,7 @@ void engine_read_group(Engine *e, Str *left, uint32_t most, Group *g)
         g->count++;
     }
     find_ids(e, g);
-    for (DictStep step = DICT_PLACE; step < DICT_STEPS; step++)
+    for (DictStep step = DICT_PLACE; step < g->steps; step++)
         for (uint32_t i = 0; i < g->wanted_count; i++)
             dict_near(g->wanted[i].in, g->wanted[i].hash, step);
 }
