@@ -186,15 +186,17 @@ static int64_t ms_of(const Seen *s, const Row *r)
     return (r->time_ms - s->week_ms) % 1000;
 }
 
-/* The residual milliseconds and, in the list of the rest, the event are values like others. */
-static inline uint32_t extra_values(const Seen *s, const ListSeen *l, const Row *r,
-                                    RowValue extra[2])
+/* Every row has residual milliseconds and, in the list of the rest, its event: the first columns. */
+static inline uint32_t own_columns(const ListSeen *l)
 {
-    uint32_t n = 0;
-    extra[n++] = (RowValue){ms_of(s, r), PROP_MS, PART_NUMBERS, 0};
-    if (l->event == PART_REST)
-        extra[n++] = (RowValue){r->event, PROP_EVENT, PART_CODES, 0};
-    return n;
+    return l->event == PART_REST ? 2 : 1;
+}
+
+static void add_own_columns(Seen *s, ListSeen *l)
+{
+    (void)column_for(s, l, &(RowValue){.prop = PROP_MS, .kind = PART_NUMBERS});
+    if (own_columns(l) > 1)
+        (void)column_for(s, l, &(RowValue){.prop = PROP_EVENT, .kind = PART_CODES});
 }
 
 /* Rows without values may have no array at all. */
@@ -296,12 +298,12 @@ static void see_rows(Seen *s, bool again)
     for (uint32_t i = 0; i < s->n; i++) {
         const Row *r = &s->b->rows[s->order[i].row];
         ListSeen *l = &s->lists[s->list_of[r->event]];
-        RowValue extra[2];
         if (again && !l->mixed)
             continue;
-        const uint32_t extras = extra_values(s, l, r, extra);
-        l->hint = 0;
-        see_values(s, l, extra, extras);
+        l->hint = own_columns(l);
+        widen(&l->columns[0], ms_of(s, r));
+        if (l->hint > 1)
+            widen(&l->columns[1], r->event);
         see_values(s, l, values_of(s, r), r->value_count);
     }
 }
@@ -327,7 +329,7 @@ static void see_columns(Seen *s)
 {
     bool mixed = false;
     for (uint32_t i = 0; i < s->list_count; i++)
-        grow_columns(s, &s->lists[i]);
+        add_own_columns(s, &s->lists[i]);
     see_rows(s, false);
     for (uint32_t i = 0; i < s->list_count; i++) {
         if (s->lists[i].mixed)
@@ -538,12 +540,12 @@ static void write_piece(Writing *w, uint32_t list, const Row *const *rows, uint3
     ListSeen *l = &s->lists[list];
     clear_cells(w, l, n);
     for (uint32_t i = 0; i < n; i++) {
-        RowValue extra[2];
         if (i + AHEAD < n)
             fetch_values(s, rows[i + AHEAD]);
-        const uint32_t extras = extra_values(s, l, rows[i], extra);
-        l->hint = 0;
-        put_values(s, l, extra, extras, w->cells + i, n);
+        l->hint = own_columns(l);
+        w->cells[i] = ms_of(s, rows[i]);
+        if (l->hint > 1)
+            w->cells[n + i] = rows[i]->event;
         put_values(s, l, values_of(s, rows[i]), rows[i]->value_count, w->cells + i, n);
     }
     for (uint32_t c = 0; c < l->column_count; c++)
