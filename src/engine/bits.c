@@ -88,11 +88,8 @@ void bits_free(BitWriter *w)
     buf_free(&w->out);
 }
 
-static uint32_t bytes_of(uint32_t v)
-{
-    return v < 1U << 8 ? 1 : v < 1U << 16 ? 2 : v < 1U << 24 ? 3 : 4;
-}
-
+/* How many bytes a difference has cannot be foreseen, so nothing branches on it: all four are written, and those that
+ * it does not have are written over by the next. */
 void key_stream_encode(const uint32_t *keys, uint32_t n, Buf *out)
 {
     const size_t most = (n + 3) / 4 + 4 * (size_t)n;
@@ -104,10 +101,11 @@ void key_stream_encode(const uint32_t *keys, uint32_t n, Buf *out)
     uint32_t before = 0;
     for (uint32_t i = 0; i < n; i++) {
         DCHECK(keys[i] >= before);
-        const uint32_t delta = keys[i] - before, bytes = bytes_of(delta);
-        start[i >> 2] |= (uint8_t)((bytes - 1) << (i & 3) * 2);
-        memcpy(data, &delta, bytes); /* little-endian: the low bytes come first */
-        data += bytes;
+        const uint32_t delta = keys[i] - before;
+        const uint32_t more = (31 - (uint32_t)__builtin_clz(delta | 1)) / 8;
+        start[i >> 2] |= (uint8_t)(more << (i & 3) * 2);
+        memcpy(data, &delta, sizeof delta); /* little-endian: the low bytes come first */
+        data += more + 1;
         before = keys[i];
     }
     out->len += (size_t)(data - start);

@@ -273,7 +273,8 @@ typedef struct Group {
     Coming at[GROUP_EVENTS];
     Wanted wanted[GROUP_WANTED]; /* in large dictionaries; what is more is not fetched before */
     uint32_t count, wanted_count;
-    Week *lacks; /* the week of the event behind the last one: its ids must be read first */
+    DictStep steps; /* that they need: short ones stand in their places */
+    Week *lacks;    /* the week of the event behind the last one: its ids must be read first */
 } Group;
 
 /* What the first records of `left` say, at most `most`; takes them off.  Read, they are many times as large: hence

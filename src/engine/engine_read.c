@@ -9,12 +9,13 @@
 
 /* ---- values --------------------------------------------------------------------------------------- */
 
-static void want(Group *g, const Dict *in, uint64_t hash)
+static inline void want(Group *g, const Dict *in, const DictKey *key)
 {
     if (!dict_is_large(in) || g->wanted_count == GROUP_WANTED)
         return;
-    dict_near(in, hash, DICT_SLOT);
-    g->wanted[g->wanted_count++] = (Wanted){in, hash};
+    dict_near(in, key->hash, DICT_SLOT);
+    g->wanted[g->wanted_count++] = (Wanted){in, key->hash};
+    g->steps = key->text.len > DICT_NEAR_BYTES ? DICT_STEPS : g->steps;
 }
 
 static inline void read_text(Group *g, Rest *r, Value *v)
@@ -26,16 +27,17 @@ static inline void read_text(Group *g, Rest *r, Value *v)
         return;
     }
     v->text = dict_key_padded(in, text);
-    want(g, in, v->text.hash);
+    want(g, in, &v->text);
 }
 
-static void read_list(Engine *e, Rest *r, Value *v)
+/* Gives what is left, as rest_list(): so the rest stays in registers. */
+static Rest read_list(Engine *e, Rest r, Value *v)
 {
     EventProp *list = ARENA_NEW(e->group, EventProp);
     list->name = v->name;
     list->type = v->type;
-    *r = rest_list(*r, e->group, list);
     v->list = list;
+    return rest_list(r, e->group, list);
 }
 
 /* A value behind its type. */
@@ -47,7 +49,7 @@ static inline void read_value(Engine *e, Group *g, Rest *r, Value *v)
         return;
     case EVENT_TEXTS:
     case EVENT_ITEMS:
-        read_list(e, r, v);
+        *r = read_list(e, *r, v);
         return;
     case EVENT_BOOL:
         v->number = rest_byte(r);
@@ -66,24 +68,24 @@ static inline void read_value(Engine *e, Group *g, Rest *r, Value *v)
     }
 }
 
-/* `shape` NULL: nothing is known of the event's name. */
-static Values read_values(Engine *e, Group *g, Rest *r, const Shape *shape, SchemaSpace space)
+/* `shape` NULL: nothing is known of the event's name.  Gives what is left. */
+static Rest read_values(Engine *e, Group *g, Rest r, const Shape *shape, SchemaSpace space,
+                        Values *out)
 {
-    Values values = {.count = rest_count(r)};
     uint32_t near = 0;
-    if (values.count == 0)
-        return values;
-    values.at = (void *)arena_bytes(e->group, values.count * sizeof *values.at);
-    for (uint32_t i = 0; i < values.count; i++) {
-        Value *v = &values.at[i];
-        v->name = rest_text(r);
-        v->type = (EventType)rest_byte(r);
+    *out = (Values){.count = rest_count(&r)};
+    if (out->count == 0)
+        return r;
+    out->at = (void *)arena_bytes(e->group, out->count * sizeof *out->at);
+    for (Value *v = out->at, *end = v + out->count; v < end; v++) {
+        v->name = rest_text(&r);
+        v->type = (EventType)rest_byte(&r);
         v->prop = shape == NULL ? NULL : shape_find(shape, &near, space, v->name);
         v->list = NULL;
         v->scale = 0;
-        read_value(e, g, r, v);
+        read_value(e, g, &r, v);
     }
-    return values;
+    return r;
 }
 
 /* ---- one record ----------------------------------------------------------------------------------- */
@@ -106,30 +108,30 @@ static inline const Shape *shape_at(const Engine *e, uint32_t event)
     return event < e->shape_count ? &e->shapes[event] : NULL;
 }
 
-/* What stands behind the two times. */
-static void read_event(Engine *e, Group *g, Rest *r, Coming *c)
+/* What stands behind the two times; gives what is left. */
+static inline Rest read_event(Engine *e, Group *g, Rest r, Coming *c)
 {
     const bool is_person = c->kind == EVENT_PERSON;
     const Dict *events = schema_texts(e->schema, PROP_EVENT);
     const Shape *shape = NULL;
-    const char *id_from = (const char *)r->at;
-    c->source = rest_text(r);
-    (void)rest_text(r);
-    c->id_bytes = (Str){id_from, (size_t)((const char *)r->at - id_from)};
-    const DictKey name = dict_key_padded(events, rest_text(r));
+    const char *id_from = (const char *)r.at;
+    c->source = rest_text(&r);
+    (void)rest_text(&r);
+    c->id_bytes = (Str){id_from, (size_t)((const char *)r.at - id_from)};
+    const DictKey name = dict_key_padded(events, rest_text(&r));
     EventActor who;
-    who.kind = rest_text(r);
-    who.value = rest_text(r);
-    c->store = dict_key_padded(schema_texts(e->schema, PROP_STORE), rest_text(r));
+    who.kind = rest_text(&r);
+    who.value = rest_text(&r);
+    c->store = dict_key_padded(schema_texts(e->schema, PROP_STORE), rest_text(&r));
     c->actor = actor_key(e, who, c->near_actor);
     if (c->actor.text.len > 0)
-        want(g, schema_actors(e->schema), c->actor.hash);
+        want(g, schema_actors(e->schema), &c->actor);
     c->name = name.text;
     c->event = is_person ? PART_PERSON : dict_find_key(events, &name);
     if (is_person || c->event != 0)
         shape = shape_at(e, c->event);
-    c->props = read_values(e, g, r, shape, is_person ? SCHEMA_PERSON : SCHEMA_EVENT);
-    c->context = read_values(e, g, r, shape, SCHEMA_CONTEXT);
+    r = read_values(e, g, r, shape, is_person ? SCHEMA_PERSON : SCHEMA_EVENT, &c->props);
+    return read_values(e, g, r, shape, SCHEMA_CONTEXT, &c->context);
 }
 
 /* Links and the like, whole. */
@@ -157,7 +159,7 @@ static size_t read_record(Engine *e, Group *g, Str bytes, Coming *c)
     c->why = engine_find_week(e, c->time_ms, c->received_ms, &c->week);
     if (c->why != ASIDE_NOT || !engine_has_filter(c->week))
         return used;
-    read_event(e, g, &r, c);
+    r = read_event(e, g, r, c);
     CHECK(rest_is_done(&r)); /* the log has checked it */
     return used;
 }
@@ -184,6 +186,7 @@ void engine_read_group(Engine *e, Str *left, uint32_t most, Group *g)
     const size_t from = left->len;
     g->count = g->wanted_count = 0;
     g->lacks = NULL;
+    g->steps = DICT_TEXT;
     arena_reset(e->group);
     while (g->count < most && g->count < GROUP_EVENTS && from - left->len < GROUP_BYTES) {
         Coming *c = &g->at[g->count];
@@ -198,7 +201,7 @@ void engine_read_group(Engine *e, Str *left, uint32_t most, Group *g)
         g->count++;
     }
     find_ids(e, g);
-    for (DictStep step = DICT_PLACE; step < DICT_STEPS; step++)
+    for (DictStep step = DICT_PLACE; step < g->steps; step++)
         for (uint32_t i = 0; i < g->wanted_count; i++)
             dict_near(g->wanted[i].in, g->wanted[i].hash, step);
 }

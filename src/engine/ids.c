@@ -192,27 +192,11 @@ void ids_read(const Ids *ids, uint64_t *out)
 
 /* ---- recent ones -------------------------------------------------------------------------------- */
 
-/* The highest bits say where to begin, so the slots are nearly in order: what goes through them, to larger slots,
- * to a filter or to a sorted set, goes through memory in order. */
-static uint32_t first_slot(const RecentIds *r, uint64_t hash)
-{
-    return (uint32_t)((hash >> 32) * r->slot_count >> 32);
-}
-
-static uint32_t recent_slot(const RecentIds *r, uint64_t hash)
-{
-    const uint32_t mask = r->slot_count - 1;
-    uint32_t slot = first_slot(r, hash);
-    while (r->slots[slot] != 0 && r->slots[slot] != hash)
-        slot = (slot + 1) & mask;
-    return slot;
-}
-
-static void recent_grow(RecentIds *r)
+void recent_ids_grow(RecentIds *r)
 {
     const RecentIds old = *r;
     r->slot_count = old.slot_count == 0 ? 1024 : old.slot_count * 2;
-    while (r->slot_count / 2 < r->expected)
+    while (recent_room(r) <= r->expected)
         r->slot_count *= 2;
     r->slots = calloc(r->slot_count, sizeof *r->slots);
     CHECK(r->slots != NULL);
@@ -220,30 +204,6 @@ static void recent_grow(RecentIds *r)
         if (old.slots[i] != 0)
             r->slots[recent_slot(r, old.slots[i])] = old.slots[i];
     free(old.slots);
-}
-
-void recent_ids_near(const RecentIds *r, uint64_t hash)
-{
-    if (r->slot_count > 0)
-        __builtin_prefetch(&r->slots[first_slot(r, hash)]);
-}
-
-bool recent_ids_has(const RecentIds *r, uint64_t hash)
-{
-    return r->slot_count > 0 && r->slots[recent_slot(r, hash == 0 ? 1 : hash)] != 0;
-}
-
-bool recent_ids_add(RecentIds *r, uint64_t hash)
-{
-    hash = hash == 0 ? 1 : hash;
-    if (r->count * 2 >= r->slot_count)
-        recent_grow(r);
-    const uint32_t slot = recent_slot(r, hash);
-    if (r->slots[slot] != 0)
-        return false;
-    r->slots[slot] = hash;
-    r->count++;
-    return true;
 }
 
 void recent_ids_free(RecentIds *r)
@@ -254,17 +214,17 @@ void recent_ids_free(RecentIds *r)
 
 /* ---- the filter --------------------------------------------------------------------------------- */
 
-enum { LINE_WORDS = 8, FILTER_BITS = 10, PROBES = 6 };
+enum { FILTER_BITS = 10 };
 
 void id_filter_init(IdFilter *f, uint64_t cap)
 {
     cap = cap < 1024 ? 1024 : cap;
     f->cap = cap;
     f->count = 0;
-    f->line_count = (uint32_t)(cap * FILTER_BITS / (LINE_WORDS * 64) + 1);
-    f->lines = aligned_alloc(64, (size_t)f->line_count * LINE_WORDS * sizeof *f->lines);
+    f->line_count = (uint32_t)(cap * FILTER_BITS / (ID_LINE_WORDS * 64) + 1);
+    f->lines = aligned_alloc(64, (size_t)f->line_count * ID_LINE_WORDS * sizeof *f->lines);
     CHECK(f->lines != NULL);
-    memset(f->lines, 0, (size_t)f->line_count * LINE_WORDS * sizeof *f->lines);
+    memset(f->lines, 0, (size_t)f->line_count * ID_LINE_WORDS * sizeof *f->lines);
 }
 
 void id_filter_free(IdFilter *f)
@@ -275,39 +235,13 @@ void id_filter_free(IdFilter *f)
 
 uint64_t id_filter_bytes(const IdFilter *f)
 {
-    return (uint64_t)f->line_count * LINE_WORDS * sizeof *f->lines;
-}
-
-/* The line by the upper half of the hash; nine bits of the lower half, mixed, per probe. */
-static uint64_t *line_of(const IdFilter *f, uint64_t hash)
-{
-    return f->lines + (size_t)((hash >> 32) * f->line_count >> 32) * LINE_WORDS;
-}
-
-static uint64_t probes_of(uint64_t hash)
-{
-    return (hash & UINT32_MAX) * UINT64_C(0x9E3779B97F4A7C15);
+    return (uint64_t)f->line_count * ID_LINE_WORDS * sizeof *f->lines;
 }
 
 void id_filter_add(IdFilter *f, uint64_t hash)
 {
-    uint64_t *line = line_of(f, hash), probes = probes_of(hash);
-    for (int i = 0; i < PROBES; i++, probes >>= 9)
+    uint64_t *line = id_filter_line(f, hash), probes = id_filter_probes(hash);
+    for (int i = 0; i < ID_PROBES; i++, probes >>= 9)
         line[probes >> 6 & 7] |= UINT64_C(1) << (probes & 63);
     f->count++;
-}
-
-void id_filter_near(const IdFilter *f, uint64_t hash)
-{
-    __builtin_prefetch(line_of(f, hash));
-}
-
-bool id_filter_may_have(const IdFilter *f, uint64_t hash)
-{
-    const uint64_t *line = line_of(f, hash);
-    uint64_t probes = probes_of(hash);
-    for (int i = 0; i < PROBES; i++, probes >>= 9)
-        if ((line[probes >> 6 & 7] >> (probes & 63) & 1) == 0)
-            return false;
-    return true;
 }

@@ -67,8 +67,8 @@ typedef struct RecentIds {
 } RecentIds;
 
 /* False when it was there. */
-bool recent_ids_add(RecentIds *r, uint64_t hash);
-bool recent_ids_has(const RecentIds *r, uint64_t hash);
+static inline bool recent_ids_add(RecentIds *r, uint64_t hash);
+static inline bool recent_ids_has(const RecentIds *r, uint64_t hash);
 void recent_ids_free(RecentIds *r);
 
 typedef struct IdFilter {
@@ -81,8 +81,86 @@ void id_filter_init(IdFilter *f, uint64_t cap);
 void id_filter_free(IdFilter *f);
 uint64_t id_filter_bytes(const IdFilter *f);
 void id_filter_add(IdFilter *f, uint64_t hash);
-bool id_filter_may_have(const IdFilter *f, uint64_t hash);
+static inline bool id_filter_may_have(const IdFilter *f, uint64_t hash);
 
 /* Fetches what a look-up will need, and changes nothing: for many, before the first is looked up. */
-void recent_ids_near(const RecentIds *r, uint64_t hash);
-void id_filter_near(const IdFilter *f, uint64_t hash);
+static inline void recent_ids_near(const RecentIds *r, uint64_t hash);
+static inline void id_filter_near(const IdFilter *f, uint64_t hash);
+
+/* ---- inline: each event asks several of them -------------------------------------------------------- */
+
+/* Room for one more. */
+void recent_ids_grow(RecentIds *r);
+
+/* The highest bits say where to begin, so the slots are nearly in order: what goes through them, to larger slots,
+ * to a filter or to a sorted set, goes through memory in order. */
+static inline uint32_t recent_first_slot(const RecentIds *r, uint64_t hash)
+{
+    return (uint32_t)((hash >> 32) * r->slot_count >> 32);
+}
+
+static inline uint32_t recent_slot(const RecentIds *r, uint64_t hash)
+{
+    const uint32_t mask = r->slot_count - 1;
+    uint32_t slot = recent_first_slot(r, hash);
+    while (r->slots[slot] != 0 && r->slots[slot] != hash)
+        slot = (slot + 1) & mask;
+    return slot;
+}
+
+/* A quarter of the slots stays free. */
+static inline uint32_t recent_room(const RecentIds *r)
+{
+    return r->slot_count / 4 * 3;
+}
+
+static inline void recent_ids_near(const RecentIds *r, uint64_t hash)
+{
+    if (r->slot_count > 0)
+        __builtin_prefetch(&r->slots[recent_first_slot(r, hash)]);
+}
+
+static inline bool recent_ids_has(const RecentIds *r, uint64_t hash)
+{
+    return r->slot_count > 0 && r->slots[recent_slot(r, hash == 0 ? 1 : hash)] != 0;
+}
+
+static inline bool recent_ids_add(RecentIds *r, uint64_t hash)
+{
+    hash = hash == 0 ? 1 : hash;
+    if (r->count >= recent_room(r))
+        recent_ids_grow(r);
+    const uint32_t slot = recent_slot(r, hash);
+    if (r->slots[slot] != 0)
+        return false;
+    r->slots[slot] = hash;
+    r->count++;
+    return true;
+}
+
+/* The line by the upper half of the hash; nine bits of the lower half, mixed, per probe. */
+enum { ID_LINE_WORDS = 8, ID_PROBES = 6 };
+static inline uint64_t *id_filter_line(const IdFilter *f, uint64_t hash)
+{
+    return f->lines + (size_t)((hash >> 32) * f->line_count >> 32) * ID_LINE_WORDS;
+}
+
+static inline uint64_t id_filter_probes(uint64_t hash)
+{
+    return (hash & UINT32_MAX) * UINT64_C(0x9E3779B97F4A7C15);
+}
+
+static inline void id_filter_near(const IdFilter *f, uint64_t hash)
+{
+    __builtin_prefetch(id_filter_line(f, hash));
+}
+
+static inline bool id_filter_may_have(const IdFilter *f, uint64_t hash)
+{
+    const uint64_t *line = id_filter_line(f, hash);
+    uint64_t probes = id_filter_probes(hash);
+    for (int i = 0; i < ID_PROBES; i++, probes >>= 9)
+        if ((line[probes >> 6 & 7] >> (probes & 63) & 1) == 0)
+            return false;
+    return true;
+}

@@ -4,7 +4,7 @@
  * The parts are given in the order of arrival and cover neighbouring stretches of it, so that rows of one
  * person and millisecond keep their order.  Rows of persons who were moved stay behind, nothing else is lost or
  * added; columns get the widths that the values of all rows need.
- * Memory: the part that is made; 8 bytes per row of the largest block (nobody's may
+ * Memory: the part that is made; 8 bytes per row of the largest block, or of 65,536 rows of smaller ones (nobody's may
  * be the whole week: 128 MiB), 50 per column, 48 MiB for rows on their way, however many columns they have.
  * Owns: nothing.  Threads: any, one call each.
  */

@@ -2,6 +2,7 @@
  * engine/merge_inside.h -- what a merge's files share.  Private to merge*.c.
  *
  *   merge.c        rows into one order, their keys and columns
+ *   merge_plan.c   which lists and columns there will be
  *   merge_items.c  what rows have several of, in the order of the rows
  *
  * Owns: nothing but what engine/merge.h says.  Threads: one merge each.
@@ -50,35 +51,46 @@ typedef struct OutItems {
 
 /* A row: what orders it, where it comes from and where it goes. */
 typedef struct Cell {
-    uint64_t key;        /* key and milliseconds */
-    uint32_t row;        /* of its list; then its place among the values that are read */
+    uint64_t key; /* place of its block among those that are merged together, key, milliseconds */
+    uint32_t row; /* of its list; then its place among the values that are read */
     uint16_t from, list; /* numbers of the lists */
 } Cell;
 
+/* Rows of a list that are of one block. */
+typedef struct BlockRows {
+    uint32_t block; /* place among those that are merged together */
+    uint32_t end;   /* of the list's rows of all of them */
+} BlockRows;
+
+/* A list's rows of the blocks that are merged together. */
 typedef struct InList {
     uint32_t cursor; /* of the directory */
-    uint32_t next;   /* row of the block that was not taken into the window */
-    PartRows rows;   /* of the block */
-    uint32_t *keys;  /* of them */
-    uint32_t to;     /* out list; of PART_REST the row's event says it */
+    uint32_t first, count;
+    uint32_t next; /* that was not taken into the window */
+    uint32_t *keys;
+    BlockRows *blocks; /* that it has rows of; the one that `next` is of comes first */
+    uint32_t to;       /* out list; of PART_REST the row's event says it */
 } InList;
 
 typedef struct InPart {
     Part *part;
     InList *lists;
-    const uint32_t *moved; /* of the block: moved_block() */
+    const uint32_t **moved; /* by block: moved_block(); NULL: of none of them */
     uint32_t sequence_cursor;
-    uint32_t first, left; /* of the block's sequence: what the window has not taken */
+    uint32_t first, left; /* of the blocks' sequence: what the window has not taken */
     Cell *window;         /* rows in order */
     uint32_t from, to;    /* of them: what waits */
-    uint64_t last_key;    /* of the block's rows so far: they ascend, or the part is damaged */
+    uint64_t last_key;    /* of the rows so far: they ascend, or the part is damaged */
 } InPart;
 
 typedef struct Merge {
     Ctx *ctx;
-    Arena *life;  /* of the whole merge */
-    Arena *block; /* of one block */
-    Arena *round; /* of some rows of a block */
+    Arena *life;      /* of the whole merge */
+    Arena *block;     /* of the blocks that are merged together */
+    Arena *round;     /* of some of their rows */
+    uint32_t *blocks; /* these, ascending */
+    uint32_t block_count;
+    uint32_t open_block; /* place of the one whose keys come */
     InPart *in;
     uint32_t in_count;
     OutList *out;
@@ -105,6 +117,17 @@ MUST_USE Err merge_damaged(const Merge *m, Part *p);
 /* All values of one column in those rows.  NULL column: none has one. */
 MUST_USE Err merge_read_column(Merge *m, const FilterRows *r, const PartColumn *c, int scale,
                                int64_t *out);
+
+/* The event name of each of those rows. */
+MUST_USE Err merge_read_events(Merge *m, const FilterRows *r, int64_t *out);
+
+/* CONFLICT "events.stopped". */
+MUST_USE Err merge_go_on(const Merge *m);
+
+/* ---- merge_plan.c ------------------------------------------------------------------------------- */
+
+/* Looks at what the parts hold, and makes the builder.  TOO_LARGE "events.merge". */
+MUST_USE Err merge_plan(Merge *m);
 
 /* A value of a shared list or its items, and where it goes. */
 typedef void (*MergeValueFn)(Merge *m, OutList *to, const PartColumn *c, int64_t value);

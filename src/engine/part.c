@@ -431,6 +431,17 @@ static uint32_t seek(const void *entries, size_t stride, uint32_t n, uint32_t fr
     return high;
 }
 
+/* Of the directory's entry. */
+static PartRows rows_at(const Part *part, const PartList *list, uint32_t i)
+{
+    const PartDir *dir = part->dir + list->first_dir;
+    return (PartRows){.first = dir[i].first_row,
+                      .count = dir[i + 1].first_row - dir[i].first_row,
+                      .keys = part->data + list->keys_at + dir[i].keys_at,
+                      .bytes = dir[i + 1].keys_at - dir[i].keys_at,
+                      .at = list->first_dir + i};
+}
+
 PartRows part_list_rows(const Part *part, const PartList *list, uint32_t block, uint32_t *cursor)
 {
     const PartDir *dir = part->dir + list->first_dir;
@@ -438,11 +449,17 @@ PartRows part_list_rows(const Part *part, const PartList *list, uint32_t block, 
     *cursor = i;
     if (i == list->dir_count || dir[i].block != block)
         return (PartRows){0};
-    return (PartRows){.first = dir[i].first_row,
-                      .count = dir[i + 1].first_row - dir[i].first_row,
-                      .keys = part->data + list->keys_at + dir[i].keys_at,
-                      .bytes = dir[i + 1].keys_at - dir[i].keys_at,
-                      .at = list->first_dir + i};
+    return rows_at(part, list, i);
+}
+
+PartRows part_next_rows(const Part *part, const PartList *list, uint32_t last, uint32_t *cursor,
+                        uint32_t *block)
+{
+    const PartDir *dir = part->dir + list->first_dir;
+    if (*cursor == list->dir_count || dir[*cursor].block > last)
+        return (PartRows){0};
+    *block = dir[*cursor].block;
+    return rows_at(part, list, (*cursor)++);
 }
 
 /* No list has more entries before the block's than there are blocks before it, and most have as many. */

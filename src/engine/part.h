@@ -216,6 +216,11 @@ typedef struct PartRows {
 } PartRows;
 PartRows part_list_rows(const Part *part, const PartList *list, uint32_t block, uint32_t *cursor);
 
+/* The rows of the list's next block, when that is `last` at most: *block.  `cursor` begins with 0.  No rows: there is
+ * none. */
+PartRows part_next_rows(const Part *part, const PartList *list, uint32_t last, uint32_t *cursor,
+                        uint32_t *block);
+
 /* The keys of these rows; room for KERNEL_SLACK more.  False: damaged. */
 MUST_USE bool part_read_keys(Part *part, const PartRows *rows, uint32_t *out);
 

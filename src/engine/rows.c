@@ -4,59 +4,11 @@
 #include "engine/rows.h"
 
 #include "engine/prop_index.h"
+#include "engine/rows_sort.h"
 
 #include <stdlib.h>
 
-/* ---- order ------------------------------------------------------------------------------------ */
-
-typedef struct Ordered {
-    uint64_t key; /* person, then milliseconds of the week */
-    uint32_t row;
-    uint32_t event;
-} Ordered;
-
-enum { MS_BITS = 30, DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS, ARENA_BYTES = 1 << 16 };
-
-/* Which bits of the keys differ. */
-static uint64_t differing(const Ordered *rows, uint32_t n)
-{
-    uint64_t ones = 0, zeros = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        ones |= rows[i].key;
-        zeros |= ~rows[i].key;
-    }
-    return ones & zeros;
-}
-
-/* Stable, by `key`, lowest digits first.  Bits that are all the same cost one look. */
-static void sort_by_key(Ordered *rows, Ordered *scratch, uint32_t n)
-{
-    const uint64_t differ = differing(rows, n);
-    Ordered *from = rows, *to = scratch;
-    int shift = 0;
-    while (differ >> shift != 0) {
-        if ((differ >> shift & 1) == 0) { /* a digit begins with a bit that says something */
-            shift++;
-            continue;
-        }
-        uint32_t at[DIGITS] = {0};
-        for (uint32_t i = 0; i < n; i++)
-            at[from[i].key >> shift & (DIGITS - 1)]++;
-        for (uint32_t digit = 0, sum = 0; digit < DIGITS; digit++) {
-            const uint32_t here = at[digit];
-            at[digit] = sum;
-            sum += here;
-        }
-        for (uint32_t i = 0; i < n; i++)
-            to[at[from[i].key >> shift & (DIGITS - 1)]++] = from[i];
-        Ordered *swap = from;
-        from = to;
-        to = swap;
-        shift += DIGIT_BITS;
-    }
-    if (from != rows)
-        memcpy(rows, from, n * sizeof *rows);
-}
+enum { ARENA_BYTES = 1 << 16 };
 
 static int by_i64(const void *a, const void *b)
 {
@@ -86,7 +38,7 @@ static uint32_t list_weeks(const RowBuffer *b, int64_t origin_ms, int64_t *weeks
 static Ordered ordered(const RowBuffer *b, uint32_t row, int64_t week_ms)
 {
     const Row *r = &b->rows[row];
-    return (Ordered){(uint64_t)r->person << MS_BITS | (uint64_t)(r->time_ms - week_ms), row,
+    return (Ordered){(uint64_t)r->person << ROWS_MS_BITS | (uint64_t)(r->time_ms - week_ms), row,
                      r->event};
 }
 
@@ -234,15 +186,17 @@ static int64_t ms_of(const Seen *s, const Row *r)
     return (r->time_ms - s->week_ms) % 1000;
 }
 
-/* The residual milliseconds and, in the list of the rest, the event are values like others. */
-static inline uint32_t extra_values(const Seen *s, const ListSeen *l, const Row *r,
-                                    RowValue extra[2])
+/* Every row has residual milliseconds and, in the list of the rest, its event: the first columns. */
+static inline uint32_t own_columns(const ListSeen *l)
 {
-    uint32_t n = 0;
-    extra[n++] = (RowValue){ms_of(s, r), PROP_MS, PART_NUMBERS, 0};
-    if (l->event == PART_REST)
-        extra[n++] = (RowValue){r->event, PROP_EVENT, PART_CODES, 0};
-    return n;
+    return l->event == PART_REST ? 2 : 1;
+}
+
+static void add_own_columns(Seen *s, ListSeen *l)
+{
+    (void)column_for(s, l, &(RowValue){.prop = PROP_MS, .kind = PART_NUMBERS});
+    if (own_columns(l) > 1)
+        (void)column_for(s, l, &(RowValue){.prop = PROP_EVENT, .kind = PART_CODES});
 }
 
 /* Rows without values may have no array at all. */
@@ -344,12 +298,12 @@ static void see_rows(Seen *s, bool again)
     for (uint32_t i = 0; i < s->n; i++) {
         const Row *r = &s->b->rows[s->order[i].row];
         ListSeen *l = &s->lists[s->list_of[r->event]];
-        RowValue extra[2];
         if (again && !l->mixed)
             continue;
-        const uint32_t extras = extra_values(s, l, r, extra);
-        l->hint = 0;
-        see_values(s, l, extra, extras);
+        l->hint = own_columns(l);
+        widen(&l->columns[0], ms_of(s, r));
+        if (l->hint > 1)
+            widen(&l->columns[1], r->event);
         see_values(s, l, values_of(s, r), r->value_count);
     }
 }
@@ -375,7 +329,7 @@ static void see_columns(Seen *s)
 {
     bool mixed = false;
     for (uint32_t i = 0; i < s->list_count; i++)
-        grow_columns(s, &s->lists[i]);
+        add_own_columns(s, &s->lists[i]);
     see_rows(s, false);
     for (uint32_t i = 0; i < s->list_count; i++) {
         if (s->lists[i].mixed)
@@ -586,12 +540,12 @@ static void write_piece(Writing *w, uint32_t list, const Row *const *rows, uint3
     ListSeen *l = &s->lists[list];
     clear_cells(w, l, n);
     for (uint32_t i = 0; i < n; i++) {
-        RowValue extra[2];
         if (i + AHEAD < n)
             fetch_values(s, rows[i + AHEAD]);
-        const uint32_t extras = extra_values(s, l, rows[i], extra);
-        l->hint = 0;
-        put_values(s, l, extra, extras, w->cells + i, n);
+        l->hint = own_columns(l);
+        w->cells[i] = ms_of(s, rows[i]);
+        if (l->hint > 1)
+            w->cells[n + i] = rows[i]->event;
         put_values(s, l, values_of(s, rows[i]), rows[i]->value_count, w->cells + i, n);
     }
     for (uint32_t c = 0; c < l->column_count; c++)
@@ -645,8 +599,9 @@ static void write_items(Writing *w, uint32_t number)
 
 static uint32_t key_in_block(uint64_t key)
 {
-    const uint32_t ms = (uint32_t)(key & ((UINT64_C(1) << MS_BITS) - 1));
-    return (uint32_t)(key >> MS_BITS & (PART_BLOCK_PERSONS - 1)) << PART_SECOND_BITS | ms / 1000;
+    const uint32_t ms = (uint32_t)(key & ((UINT64_C(1) << ROWS_MS_BITS) - 1));
+    return (uint32_t)(key >> ROWS_MS_BITS & (PART_BLOCK_PERSONS - 1)) << PART_SECOND_BITS |
+           ms / 1000;
 }
 
 /* The sequence and the keys of one block, whose rows stand together: order[first] and on. */
@@ -664,8 +619,8 @@ static void write_block(Writing *w, uint32_t first, uint32_t n)
     }
     for (uint32_t i = 0; i < n; i++)
         w->keys[to[lists[i]]++] = key_in_block(rows[i].key);
-    part_builder_block(w->builder, (uint32_t)(rows[0].key >> (MS_BITS + PART_BLOCK_BITS)), lists,
-                       n);
+    part_builder_block(w->builder, (uint32_t)(rows[0].key >> (ROWS_MS_BITS + PART_BLOCK_BITS)),
+                       lists, n);
     for (uint32_t l = 0; l < s->list_count; l++)
         if (from[l + 1] > from[l])
             part_builder_keys(w->builder, l, w->keys + from[l], from[l + 1] - from[l]);
@@ -692,8 +647,8 @@ static void write_rows(Seen *s, PartBuilder *b)
     w.keys = (void *)arena_bytes(s->arena, s->n * sizeof *w.keys);
     w.cells = (void *)arena_bytes(s->arena, w.cell_room * sizeof *w.cells);
     for (uint32_t first = 0, end = 0; first < s->n; first = end) {
-        const uint64_t block = s->order[first].key >> (MS_BITS + PART_BLOCK_BITS);
-        while (end < s->n && s->order[end].key >> (MS_BITS + PART_BLOCK_BITS) == block)
+        const uint64_t block = s->order[first].key >> (ROWS_MS_BITS + PART_BLOCK_BITS);
+        while (end < s->n && s->order[end].key >> (ROWS_MS_BITS + PART_BLOCK_BITS) == block)
             end++;
         write_block(&w, first, end - first);
     }
@@ -736,7 +691,7 @@ static Err build_week(Ctx *ctx, Seen *s, const PartPlan *of, Ordered *scratch, P
     count_lists(s);
     arrange_lists(s);
     see_columns(s);
-    sort_by_key(s->order, scratch, s->n);
+    rows_sort(s->order, scratch, s->n);
     sort_by_list(s);
     see_items(s);
     arrange_columns(s);

@@ -239,6 +239,17 @@ TEST(a_block_of_more_rows_than_wait_at_a_time_is_merged_in_their_order)
             ask_at_random(2 * i, &shapes[i], slices, 3);
 }
 
+/* More rows, and more blocks, than go together. */
+TEST(blocks_of_few_rows_are_merged_together_in_their_order)
+{
+    const KitShape shapes[] = {
+        {.rows = 150000, .persons = 300000, .events = 30, .weeks = 1, .ties = 20, .nobody = 1},
+        {.rows = 20000, .persons = 12000000, .events = 300, .weeks = 1, .ties = 20},
+    };
+    for (uint32_t i = 0; i < ARRAY_LEN(shapes); i++)
+        ask_at_random(2 * i, &shapes[i], 5, 3);
+}
+
 TEST(a_merged_week_is_one_part_and_takes_fewer_bytes)
 {
     const KitShape shape = {.rows = 4000, .persons = 5000, .events = 20, .weeks = 2};
@@ -411,7 +422,7 @@ TEST(who_has_too_many_rows_to_be_put_into_order_is_refused_and_else_they_are_rea
     kit_close(&k);
 }
 
-/* ---- parts without rows --------------------------------------------------------------------------- */
+/* ---- parts with dead rows --------------------------------------------------------------------------- */
 
 static Err to_heap(Ctx *ctx, Str bytes, void *arg)
 {
@@ -420,11 +431,11 @@ static Err to_heap(Ctx *ctx, Str bytes, void *arg)
     return ERR_OK;
 }
 
-static Part *merged_alone(Kit *k, Part *part, const Moved *moved)
+static Part *merged(Kit *k, Part *const *parts, uint32_t count, const Moved *moved)
 {
-    Buf bytes = BUF_MAX(1 << 20);
+    Buf bytes = BUF_MAX(1 << 24);
     Part *out = NULL;
-    CHECK(parts_merge(&k->ctx, &(PartsMerge){&part, 1, moved, 1 << 20, NULL, false}, to_heap,
+    CHECK(parts_merge(&k->ctx, &(PartsMerge){parts, count, moved, 1 << 24, NULL, false}, to_heap,
                       &bytes) == ERR_OK);
     CHECK(part_open(&k->ctx, buf_str(&bytes), false, 0, &out) == ERR_OK);
     return out;
@@ -440,7 +451,7 @@ static Part *part_without_rows(Kit *k, Moved **moved)
           ERR_OK);
     rows_free(&b);
     *moved = moved_next(moved_new(), PART_BLOCK_PERSONS);
-    return merged_alone(k, k->view.parts[0], *moved);
+    return merged(k, k->view.parts, 1, *moved);
 }
 
 TEST(a_part_all_of_whose_rows_are_dead_is_merged_again_and_again)
@@ -448,7 +459,7 @@ TEST(a_part_all_of_whose_rows_are_dead_is_merged_again_and_again)
     Kit k;
     Moved *moved = NULL;
     Part *once = part_without_rows(&k, &moved);
-    Part *twice = merged_alone(&k, once, moved);
+    Part *twice = merged(&k, &once, 1, moved);
     EXPECT_I64(once->head->rows + twice->head->rows, 0);
     part_unref(once);
     part_unref(twice);
@@ -474,6 +485,38 @@ TEST(a_part_without_rows_lies_in_no_bucket_and_takes_no_memory_for_its_places)
     EXPECT_I64(query_trend(&k.ctx, &q, &t, &got), ERR_OK);
     EXPECT_I64((int64_t)(got.series[0].cells[0] + got.series[0].cells[1]), 0);
     crew_free(crew);
+    moved_unref(moved);
+    kit_close(&k);
+}
+
+/* Rows of persons of many blocks, merged together, of which some persons were moved. */
+TEST(rows_of_who_was_moved_stay_behind_whatever_block_they_are_of)
+{
+    const KitShape shape = {.rows = 20000, .persons = 60000, .events = 9, .weeks = 1, .ties = 30};
+    const Question all = {.selects = {{.from_ms = 0, .to_ms = INT64_MAX}}, .select_count = 1};
+    Kit k;
+    kit_open(&k, 9, &shape, 4);
+    Moved *moved = moved_new();
+    uint64_t *gone = ARENA_ARRAY(k.ctx.arena, uint64_t, k.view.person_count / 64 + 1);
+    for (uint32_t i = 0; i < 3000; i++) {
+        const uint32_t person = k.rows[kit_below(&k, k.count)].person;
+        moved = moved_next(moved, person);
+        gone[person / 64] |= UINT64_C(1) << (person & 63);
+    }
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < k.count; i++)
+        if ((gone[k.rows[i].person / 64] >> (k.rows[i].person & 63) & 1) == 0)
+            k.rows[kept++] = k.rows[i];
+    CHECK(kept < k.count);
+    k.count = kept;
+    Part *one = merged(&k, k.view.parts, k.view.part_count, moved);
+    EXPECT_I64(one->head->rows, kept);
+    for (uint32_t i = 0; i < k.view.part_count; i++)
+        part_unref(k.view.parts[i]);
+    k.view.parts[0] = one;
+    k.view.part_count = 1;
+    ask_batches(&k, &all);
+    ask_loose(&k, &all);
     moved_unref(moved);
     kit_close(&k);
 }

@@ -156,6 +156,3 @@ MUST_USE bool event_check(Str bytes, Event *out, size_t *used);
 /* event_decode() of bytes that it or event_check() has accepted: a third of its time, because texts and values
  * are not looked at again.  False when a length is wrong, which then somebody wrote over. */
 MUST_USE bool event_decode_checked(Str bytes, Arena *arena, Event *out, size_t *used);
-
-/* Of such bytes kind, times, name and actor; the rest of *out is empty. */
-MUST_USE bool event_read_head(Str bytes, Event *out, size_t *used);

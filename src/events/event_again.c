@@ -1,6 +1,5 @@
 /*
- * events/event_again.c -- event_decode_checked() and event_read_head(): read once more what event_check() has
- * accepted.
+ * events/event_again.c -- event_decode_checked(): reads once more what event_check() has accepted.
  *
  * Texts and values were good before, so this looks at lengths only, and keeps its place in a register: a
  * quarter of event_decode()'s instructions.  The format is docs/formats/events.md.
@@ -103,20 +102,4 @@ bool event_decode_checked(Str bytes, Arena *arena, Event *out, size_t *used)
         out->context_count = next_props(&r, arena, &out->context);
     }
     return rest_is_done(&r);
-}
-
-bool event_read_head(Str bytes, Event *out, size_t *used)
-{
-    Rest r = rest_open(bytes, used);
-    *out = (Event){.kind = (EventKind)rest_byte(&r)};
-    if (out->kind != EVENT_GONE) {
-        out->time_ms = rest_number(&r);
-        out->received_ms = (int64_t)((uint64_t)out->time_ms + (uint64_t)rest_number(&r));
-        (void)rest_text(&r); /* source */
-        (void)rest_text(&r); /* id */
-        out->name = rest_text(&r);
-        out->actor.kind = rest_text(&r);
-        out->actor.value = rest_text(&r);
-    }
-    return r.end != REST_NOTHING;
 }

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "events/crc32c.h"
+#include "events/event_rest.h"
 
 #include <stdlib.h>
 
@@ -22,14 +23,35 @@ enum {
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
-static EventsRow row_of(const uint8_t *key, const Event *e, size_t at)
+/* What the indexes need of the record at the start of `bytes`, which was checked; gives its bytes, 0: it is none.  Of an
+ * erased one's place the time is RUN_GONE_MS. */
+static size_t read_checked(const uint8_t *key, Str bytes, EventsRow *out)
 {
-    if (e->kind == EVENT_GONE)
-        return (EventsRow){.time_ms = RUN_GONE_MS, .at = (uint32_t)at};
-    return (EventsRow){.time_ms = e->time_ms,
-                       .hash = run_actor_hash(key, e->actor),
-                       .at = (uint32_t)at,
-                       .name = e->kind == EVENT_HAPPENED ? e->name : STR("")};
+    size_t used = 0;
+    Rest r = rest_open(bytes, &used);
+    const EventKind kind = (EventKind)rest_byte(&r);
+    *out = (EventsRow){.time_ms = RUN_GONE_MS};
+    if (kind == EVENT_GONE)
+        return used;
+    out->time_ms = rest_number(&r);
+    (void)rest_number(&r); /* received */
+    (void)rest_text(&r);   /* source */
+    (void)rest_text(&r);   /* id */
+    const Str name = rest_text(&r);
+    out->name = kind == EVENT_HAPPENED ? name : STR("");
+    EventActor actor;
+    actor.kind = rest_text(&r);
+    actor.value = rest_text(&r);
+    out->hash = run_actor_hash(key, actor);
+    return r.end == REST_NOTHING ? 0 : used;
+}
+
+/* The same of a record that nobody has looked at. */
+static size_t check(const uint8_t *key, Str bytes, EventsRow *out)
+{
+    Event e;
+    size_t used = 0;
+    return event_check(bytes, &e, &used) ? read_checked(key, str_slice(bytes, 0, used), out) : 0;
 }
 
 Err log_read_batch(Ctx *ctx, const uint8_t *key, Str records, unsigned known, EventsBatch *out)
@@ -40,10 +62,10 @@ Err log_read_batch(Ctx *ctx, const uint8_t *key, Str records, unsigned known, Ev
     uint32_t count = 0, cap = ROWS_FIRST + (uint32_t)(records.len / RECORD_BYTES);
     EventsRow *rows = (void *)arena_bytes(ctx->arena, cap * sizeof *rows);
     for (size_t at = 0, used = 0; at < records.len; at += used) {
-        Event e;
+        EventsRow row;
         const Str rest = str_slice(records, at, records.len);
-        const bool good = checked ? event_read_head(rest, &e, &used) : event_check(rest, &e, &used);
-        if (!good || (e.kind == EVENT_GONE && !erased))
+        used = checked ? read_checked(key, rest, &row) : check(key, rest, &row);
+        if (used == 0 || (row.time_ms == RUN_GONE_MS && !erased))
             return fail(ctx, ERR_INVALID, "event.encoding", "record %u of a batch", count);
         if (count == EVENTS_BATCH_COUNT_MAX)
             return fail(ctx, ERR_TOO_LARGE, "events.batch", "over %u records", count);
@@ -53,7 +75,8 @@ Err log_read_batch(Ctx *ctx, const uint8_t *key, Str records, unsigned known, Ev
             memcpy(wider, rows, count * sizeof *rows);
             rows = wider;
         }
-        rows[count++] = row_of(key, &e, at);
+        row.at = (uint32_t)at;
+        rows[count++] = row;
     }
     *out = (EventsBatch){.rows = rows, .count = count, .crc = crc32c_add(0, records)};
     return ERR_OK;

@@ -519,11 +519,26 @@ static void count_days(DayCounts *d, uint32_t name_id, int32_t day, uint32_t eve
     d->counts[*slot - 1] += events;
 }
 
-/* `ids`: what the names' ids are to be; NULL = as they are. */
+/* Events of one name and day that are not in the table yet. */
+typedef struct DayTally {
+    int32_t day;
+    uint32_t events;
+} DayTally;
+
+static void tell_tally(DayCounts *d, DayTally *t, uint32_t id)
+{
+    if (t->events > 0)
+        count_days(d, id, t->day, t->events);
+    t->events = 0;
+}
+
+/* `ids`: what the names' ids are to be; NULL = as they are.  The day of a name is mostly that of its event before. */
 static void count_columns(DayCounts *d, const RunColumns *c, const uint32_t *ids)
 {
-    int32_t day = 0; /* mostly the one of the event before */
+    int32_t day = 0;
     int64_t day_ms = INT64_MAX;
+    DayTally *tallies = calloc((size_t)c->name_count + 1, sizeof *tallies);
+    CHECK(tallies != NULL);
     for (uint32_t i = 0; i < c->count; i++) {
         const uint32_t id = c->name_id[i];
         if (id == RUN_NAME_NONE)
@@ -532,8 +547,14 @@ static void count_columns(DayCounts *d, const RunColumns *c, const uint32_t *ids
             day = clock_day(c->time[i], 0);
             day_ms = clock_day_start_ms(day, 0);
         }
-        count_days(d, ids == NULL ? id : ids[id], day, 1);
+        if (tallies[id].day != day)
+            tell_tally(d, &tallies[id], ids == NULL ? id : ids[id]);
+        tallies[id].day = day;
+        tallies[id].events++;
     }
+    for (uint32_t id = 0; id < c->name_count; id++)
+        tell_tally(d, &tallies[id], ids == NULL ? id : ids[id]);
+    free(tallies);
 }
 
 /* The counts of the block, by name and day.  Ends `d`. */

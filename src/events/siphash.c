@@ -42,7 +42,7 @@ static inline __attribute__((always_inline)) void absorb(State *s, uint64_t word
 }
 
 /* The bytes behind the last whole word, lowest first; from the end of the word that overlaps them. */
-static uint64_t rest_of(Str data, size_t at)
+static inline uint64_t rest_of(Str data, size_t at)
 {
     uint64_t last = 0;
     if (data.len >= 8)
