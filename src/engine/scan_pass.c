@@ -60,7 +60,8 @@ static uint64_t find_rows(PartScan *parts, uint32_t count, uint32_t block)
         for (uint32_t k = 0; k < p->wanted_count; k++) {
             Wanted *w = &p->wanted[k];
             w->rows = part_list_rows(p->part, &p->part->lists[w->list], block, &w->cursor);
-            w->keys = part_keys(p->part, &w->rows);
+            if (w->rows.count > 0)
+                w->keys = part_keys(p->part, &w->rows);
             w->done = 0;
             p->rows += w->rows.count;
         }
