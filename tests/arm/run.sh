@@ -44,7 +44,7 @@ build() {
         exec "$compiler" -std=gnu17 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -Wno-missing-field-initializers \
             -pthread -ffunction-sections -fdata-sections -Isrc -c "$source" -o "$dir/$object"' sh "$dir" "$compiler" || return 1
     "$compiler" -pthread "$dir"/base_*.o "$dir"/events_*.o "$dir"/engine_*.o "$dir"/random.o "$dir"/test_*.o \
-        "$dir"/main_tests.o -Wl,--gc-sections -o "$dir/tests" || return 1
+        "$dir"/main_tests.o -Wl,--gc-sections -lm -o "$dir/tests" || return 1
     "$compiler" -pthread "$dir"/base_*.o "$dir"/events_*.o "$dir"/engine_*.o "$dir"/random.o \
         "$dir"/main_bytes.o -Wl,--gc-sections -o "$dir/bytes"
 }
