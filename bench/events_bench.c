@@ -17,7 +17,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "engine/kernels.h"
+#include "engine/core/kernels.h"
 
 #include <fcntl.h>
 #include <ftw.h>

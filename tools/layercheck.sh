@@ -95,6 +95,19 @@ for file in src/modules/*/*.[ch]; do
             END { if (a != b && !(rank[b] < rank[a])) print "FAIL " f " includes the room " b ", which is not below" }' "$work/ranks"
     done
 done >>"$work/found"
+# The rooms of the engine: each includes those before it in this list, those of one line not each other; the store that
+# stands above them all has no room of its own.
+printf '%s\n' 'core 1' 'part 2' 'scan 3' 'names 4' 'ask 4' >"$work/engine"
+grep -rnoE '#include "engine/[a-z]+/' src/engine --include='*.[ch]' | grep -vE '_(test|fuzz|testkit)\.' |
+    sed 's/:[0-9]*:#include "engine\// /; s/\/$//' | while read -r file other; do
+    room=$(dirname "$file")
+    awk -v a="${room##*/}" -v b="$other" -v f="$file" '
+        { rank[$1] = $2 }
+        END { if (!(b in rank)) print "FAIL " f " includes engine/" b ", which has no rank"
+              else if ((a in rank) && a != b && rank[b] >= rank[a]) print "FAIL " f " includes engine/" b ", which is not below" }' "$work/engine"
+done >>"$work/found"
+grep -nE '#include "engine/[a-z_]+\.h"' src/engine/*/*.[ch] | grep -vE '_(test|fuzz)\.c:' |
+    sed 's/^/FAIL a room of the engine includes the store: /' >>"$work/found" || :
 grep -rnE '#include <(sqlite3|libpq-fe|microhttpd|simdjson|openssl/.*|phonenumbers/.*)(\.h)?>' src |
     grep -vE '^src/(db/db_(sqlite|postgres)[a-z_]*\.[ch]|http/[a-z_]*\.[ch]|base/(json_shim\.cpp|crypto\.c|phone_shim\.cpp)|app/tls_authority\.c):' |
     sed 's/^/FAIL a foreign header: /' >>"$work/found" || :

@@ -83,7 +83,7 @@ function fails(question, error) {
 /** What the files were made by: when it changes they are made again. */
 function stampOf(o) {
   const hash = createHash('sha256').update(JSON.stringify([o.events, o.persons]))
-  for (const file of ['bench/events_world.c', 'bench/events_load.c', 'bench/events_bench.c', 'src/engine/part.h'])
+  for (const file of ['bench/events_world.c', 'bench/events_load.c', 'bench/events_bench.c', 'src/engine/part/part.h'])
     hash.update(readFileSync(file))
   return hash.digest('hex').slice(0, 16)
 }

@@ -9,7 +9,7 @@
 #include "base/hash.h"
 #include "base/id.h"
 #include "engine/engine.h"
-#include "engine/part_active.h"
+#include "engine/part/part_active.h"
 #include "events/events_survey.h"
 #include "modules/person/person.h"
 

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "engine/crew.h"
+#include "engine/core/crew.h"
 #include "engine/engine.h"
 #include "events/events_survey.h"
 

@@ -19,7 +19,7 @@ enum {
     /* 39 years; each has a part and its ids, or several, and vm.max_map_count is 65,530 */
     WEEKS_MAX = 2048,
     FILTER_BYTES_MAX = 128 << 20, /* of 50 million events at least */
-    QUEUED_BYTES_MAX = 32 << 20, /* offers that are not applied: offering waits beyond */
+    QUEUED_BYTES_MAX = 32 << 20,  /* offers that are not applied: offering waits beyond */
 };
 
 /* ---- opening and closing ------------------------------------------------------------------------ */

@@ -22,7 +22,7 @@
  *           it waits between two, so that a question may see the beginning of a batch while the disk is full),
  *           while a person is moved 4 bytes per row of their block in a part and flush_bytes: what is more waits
  *           for the flush in a file without a name (in memory when that cannot be written), dictionaries and
- *           actors (SchemaLimits), who is whom (engine/persons.h), 20 bits per event of the weeks that memory or the
+ *           actors (SchemaLimits), who is whom (engine/names/persons.h), 20 bits per event of the weeks that memory or the
  *           last flush had events of (of others too, up to EngineOptions.filter_bytes_max), 8 bytes per event that no
  *           file has, mapped pages, a bit per person and file that a question about any activity asked; while files
  *           grow together what engine/merge.h says, and 24 bytes per event; while a file is made again, it and 40
@@ -31,8 +31,8 @@
  */
 #pragma once
 
-#include "engine/scan.h"
-#include "engine/schema.h"
+#include "engine/names/schema.h"
+#include "engine/scan/scan.h"
 
 typedef struct Engine Engine;
 
@@ -56,7 +56,7 @@ typedef enum EngineAside {
     ENGINE_ASIDE_NUMBER, /* a value: too many decimal places, or too large */
     ENGINE_ASIDE_TEXTS,  /* a value: one text too many, or too many bytes of texts */
     ENGINE_ASIDE_FIELDS, /* a value: of one field too many of a list of records */
-    ENGINE_ASIDE_LINKS, /* a link: too many of them, or of one person's actors (engine/persons.h) */
+    ENGINE_ASIDE_LINKS, /* a link: too many of them, or of one person's actors (engine/names/persons.h) */
     ENGINE_ASIDE_COUNT
 } EngineAside;
 

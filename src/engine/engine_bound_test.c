@@ -4,8 +4,8 @@
  */
 #include "engine/engine.h"
 #include "engine/engine_testkit.h"
-#include "engine/items.h"
 #include "engine/merge.h"
+#include "engine/scan/items.h"
 
 #include "base/log.h"
 #include "base/test.h"

@@ -6,7 +6,7 @@
  * of what they find.
  */
 #include "engine/engine_forge.h"
-#include "engine/ids.h"
+#include "engine/part/ids.h"
 
 #include "base/hash.h"
 #include "base/log.h"

@@ -2,10 +2,10 @@
  * engine/engine_forge_test.c -- files that make no sense under right checksums: refused, or damaged where they are read,
  * and never harmful.
  */
+#include "engine/core/kernels.h"
 #include "engine/engine_forge.h"
-#include "engine/kernels.h"
 #include "engine/merge.h"
-#include "engine/walk.h"
+#include "engine/scan/walk.h"
 
 #include "base/log.h"
 #include "base/test.h"

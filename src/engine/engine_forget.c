@@ -16,9 +16,9 @@
  *
  * Memory: a bit per name, text and person, two megabytes of actors, and windows of a megabyte.
  */
+#include "engine/core/kernels.h"
 #include "engine/engine_inside.h"
-#include "engine/kernels.h"
-#include "engine/schema_unused.h"
+#include "engine/names/schema_unused.h"
 
 #include <stdlib.h>
 

@@ -5,7 +5,7 @@
 #include "engine/engine.h"
 #include "engine/engine_testkit.h"
 #include "engine/merge.h"
-#include "engine/schema_unused.h"
+#include "engine/names/schema_unused.h"
 
 #include "base/hash.h"
 #include "base/log.h"

@@ -17,10 +17,10 @@
  */
 #pragma once
 
-#include "engine/dict_find.h"
+#include "engine/core/dict_find.h"
 #include "engine/engine.h"
-#include "engine/ids.h"
-#include "engine/rows.h"
+#include "engine/part/ids.h"
+#include "engine/part/rows.h"
 #include "events/event_rest.h"
 #include "events/events.h"
 #include "events/siphash.h"

@@ -2,10 +2,10 @@
  * engine/engine_link_test.c -- who is one person, against a model that keeps every event in a list and every link in
  * another: whatever is linked, undone and erased when, through flushes, merges, restarts and power cuts.
  */
+#include "engine/ask/segment.h"
+#include "engine/ask/trend.h"
 #include "engine/engine.h"
-#include "engine/segment.h"
-#include "engine/trend.h"
-#include "engine/walk_batch.h"
+#include "engine/scan/walk_batch.h"
 
 #include "base/log.h"
 #include "base/rand.h"

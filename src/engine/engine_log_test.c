@@ -2,7 +2,7 @@
  * engine/engine_log_test.c -- the engine behind a real log: whatever stops or breaks when, both hold the same.
  */
 #include "engine/engine.h"
-#include "engine/ids.h"
+#include "engine/part/ids.h"
 
 #include "base/crypto.h"
 #include "base/hash.h"

@@ -3,7 +3,7 @@
  *
  * A change of who is whom moves the rows of one person at most.  They are read from all parts and the open slice
  * and added to the open slice once more, under whoever their actor is now; then those in the parts are dead
- * (engine/moved.h).  An erased actor's are not added.  So whoever asks afterwards finds whole persons in their places,
+ * (engine/part/moved.h).  An erased actor's are not added.  So whoever asks afterwards finds whole persons in their places,
  * and nothing that is asked knows of links.
  *
  * The dead rows of a file go when it is merged.  Files and who is whom are saved together: a file never lacks rows
@@ -12,7 +12,7 @@
 #include "engine/engine_inside.h"
 
 #include "base/log.h"
-#include "engine/items.h"
+#include "engine/scan/items.h"
 
 #include <stdlib.h>
 #include <time.h>

@@ -6,7 +6,7 @@
  * The first byte says which folder, the second which file of it.  Inputs grow from what an engine wrote.
  */
 #include "engine/engine_forge.h"
-#include "engine/ids.h"
+#include "engine/part/ids.h"
 
 #include "base/hash.h"
 #include "base/log.h"

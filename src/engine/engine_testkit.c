@@ -3,7 +3,7 @@
  */
 #include "engine/engine_testkit.h"
 
-#include "engine/kernels.h"
+#include "engine/core/kernels.h"
 #include "engine/merge.h"
 
 #include <stdlib.h>

@@ -6,9 +6,9 @@
 
 #include "base/rand.h"
 #include "base/test.h"
-#include "engine/query.h"
-#include "engine/rows.h"
-#include "engine/scan.h"
+#include "engine/part/rows.h"
+#include "engine/scan/query.h"
+#include "engine/scan/scan.h"
 
 enum { KIT_PROPS = 4 };
 #define KIT_ORIGIN_MS INT64_C(1735574400000) /* a Monday, 2024-12-30T16:00Z: midnight in Shanghai */

@@ -10,8 +10,8 @@
  */
 #pragma once
 
-#include "engine/moved.h"
-#include "engine/part_build.h"
+#include "engine/part/moved.h"
+#include "engine/part/part_build.h"
 
 /* For `bytes_max`: a server of 2 GiB has room for it. */
 #define MERGE_BYTES_MAX (UINT64_C(512) << 20)

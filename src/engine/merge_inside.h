@@ -9,9 +9,9 @@
  */
 #pragma once
 
-#include "engine/filter.h"
+#include "engine/core/prop_index.h"
 #include "engine/merge.h"
-#include "engine/prop_index.h"
+#include "engine/scan/filter.h"
 
 typedef struct OutColumn {
     PartColumnPlan plan;

@@ -1,10 +1,10 @@
 /*
  * engine/merge_items.c
  */
-#include "engine/bits.h"
-#include "engine/items.h"
-#include "engine/kernels.h"
+#include "engine/core/bits.h"
+#include "engine/core/kernels.h"
 #include "engine/merge_inside.h"
+#include "engine/scan/items.h"
 
 #include <stdlib.h>
 

@@ -3,7 +3,7 @@
  */
 #include "engine/merge_inside.h"
 
-#include "engine/kernels.h"
+#include "engine/core/kernels.h"
 
 #include <stdlib.h>
 

@@ -2,8 +2,8 @@
  * tests/arm/bytes.c -- prints what parts of random rows are made of and what a scan gives of them, as checksums: two
  * machines that print the same write the same files and read the same rows.
  */
+#include "engine/core/kernels.h"
 #include "engine/engine_testkit.h"
-#include "engine/kernels.h"
 #include "events/crc32c.h"
 
 #include <stdlib.h>

@@ -16,18 +16,19 @@ fi
 
 base="arena base clock err file hash log rand str"
 events="crc32c event_again event_build event_code event_rules siphash"
-engine="engine_forge engine_testkit $(cd src/engine && for file in *.c; do
-    case $file in engine*.c | *_test.c | *_fuzz.c | kernels_avx*.c) ;; *) echo "${file%.c}" ;; esac
+engine="engine_forge engine_testkit merge merge_items merge_plan $(cd src/engine && for file in */*.c; do
+    case $file in *_test.c | *_fuzz.c | core/kernels_avx*.c) ;; *) echo "${file%.c}" ;; esac
 done)"
-tests="cell_sums crew funnel ids items kernels lifecycle order part part_active path retention scan segment session
-    tally touch trend walk"
+tests="core/cell_sums core/crew core/kernels core/order core/tally part/ids part/part part/part_active
+    scan/items scan/scan scan/walk ask/funnel ask/lifecycle ask/path ask/retention ask/segment ask/session
+    ask/touch ask/trend"
 
 # A source and its object per line.
 sources() {
     for name in $base; do echo "src/base/$name.c base_$name.o"; done
     for name in $events; do echo "src/events/$name.c events_$name.o"; done
-    for name in $engine; do echo "src/engine/$name.c engine_$name.o"; done
-    for name in $tests; do echo "src/engine/${name}_test.c test_$name.o"; done
+    for name in $engine; do echo "src/engine/$name.c engine_${name##*/}.o"; done
+    for name in $tests; do echo "src/engine/${name}_test.c test_${name##*/}.o"; done
     echo "src/base/test_main.c main_tests.o"
     echo "tests/arm/bytes.c main_bytes.o"
     echo "tests/arm/random.c random.o"
@@ -44,7 +45,7 @@ build() {
         exec "$compiler" -std=gnu17 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -Wno-missing-field-initializers \
             -pthread -ffunction-sections -fdata-sections -Isrc -c "$source" -o "$dir/$object"' sh "$dir" "$compiler" || return 1
     "$compiler" -pthread "$dir"/base_*.o "$dir"/events_*.o "$dir"/engine_*.o "$dir"/random.o "$dir"/test_*.o \
-        "$dir"/main_tests.o -Wl,--gc-sections -o "$dir/tests" || return 1
+        "$dir"/main_tests.o -Wl,--gc-sections -lm -o "$dir/tests" || return 1
     "$compiler" -pthread "$dir"/base_*.o "$dir"/events_*.o "$dir"/engine_*.o "$dir"/random.o \
         "$dir"/main_bytes.o -Wl,--gc-sections -o "$dir/bytes"
 }

@@ -5,7 +5,7 @@
  * A question's way: the contract parses it (analysis_http.c), rules become filters of numbers
  * (analysis_compile.c) and segments of leaves (analysis_segment.c), cohorts and attributes who fulfils them and when
  * (analysis_cohort.c, analysis_persons.c), days become instants (analysis_days.c), the
- * engine answers (engine/query.h, engine/segment.h).
+ * engine answers (engine/scan/query.h, engine/ask/segment.h).
  *
  * Owns:     nothing.
  * Promises: a condition selects the same events as rules/rule_eval.h, event by event, and a rule about persons the
@@ -16,9 +16,9 @@
 #pragma once
 
 #include "base/zone.h"
-#include "engine/changes.h"
+#include "engine/ask/segment.h"
 #include "engine/engine.h"
-#include "engine/segment.h"
+#include "engine/scan/changes.h"
 #include "modules/setting/setting.h"
 #include "rules/rule.h"
 
@@ -116,7 +116,7 @@ const Changes *analysis_attribute_values(Ctx *ctx, const AnalysisNames *names, S
 
 /*
  * A rule of scope PERSON as a segment: who fulfils it as of ctx->now_ms.  A person is an actor here, and the engine's
- * universe is everybody there is (engine/segment.h).  Everything lives in ctx->arena, the rule too until the question
+ * universe is everybody there is (engine/ask/segment.h).  Everything lives in ctx->arena, the rule too until the question
  * was asked.  The segment is whole after analysis_ask_texts().
  * Errors: as analysis_compile(); "query.too_large" for a sequence of more than SCAN_SELECTS_MAX steps.
  */

@@ -6,13 +6,13 @@
  * it, and writes its answer.
  *
  * Owns: nothing; everything lives in ctx->arena.  Threads: any.
- * Errors: INVALID "query.rule", "query.property", those of analysis.h and engine/query.h.
+ * Errors: INVALID "query.rule", "query.property", those of analysis.h and engine/scan/query.h.
  */
 #pragma once
 
 #include "analysis.api.h"
-#include "engine/people.h"
-#include "engine/trend.h"
+#include "engine/ask/trend.h"
+#include "engine/scan/people.h"
 #include "modules/analysis/analysis.h"
 
 enum { ASK_WARNINGS_MAX = 20 }; /* of the rules, in one answer */

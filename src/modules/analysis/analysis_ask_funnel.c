@@ -1,7 +1,7 @@
 /*
  * modules/analysis/analysis_ask_funnel.c -- funnels, and who is behind their numbers.
  */
-#include "engine/funnel.h"
+#include "engine/ask/funnel.h"
 #include "modules/analysis/analysis_ask.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /*
  * modules/analysis/analysis_ask_lifecycle.c -- lifecycle.
  */
-#include "engine/lifecycle.h"
+#include "engine/ask/lifecycle.h"
 #include "modules/analysis/analysis_ask.h"
 
 typedef struct LifecycleAsking {

@@ -1,7 +1,7 @@
 /*
  * modules/analysis/analysis_ask_paths.c -- paths, and transitions: which event follows right behind which.
  */
-#include "engine/path.h"
+#include "engine/ask/path.h"
 #include "modules/analysis/analysis_ask.h"
 
 /* A question and what its numbers are. */

@@ -1,7 +1,7 @@
 /*
  * modules/analysis/analysis_ask_retention.c -- retention.
  */
-#include "engine/retention.h"
+#include "engine/ask/retention.h"
 #include "modules/analysis/analysis_ask.h"
 
 #include <stdio.h>

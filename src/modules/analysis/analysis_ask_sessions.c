@@ -1,7 +1,7 @@
 /*
  * modules/analysis/analysis_ask_sessions.c -- sessions.
  */
-#include "engine/session.h"
+#include "engine/ask/session.h"
 #include "modules/analysis/analysis_ask.h"
 
 typedef struct AskSessions {

@@ -1,7 +1,7 @@
 /*
  * modules/analysis/analysis_ask_touch.c -- attribution: which touches have earned a conversion.
  */
-#include "engine/touch.h"
+#include "engine/ask/touch.h"
 #include "modules/analysis/analysis_ask.h"
 
 typedef struct AskTouch {

@@ -5,7 +5,7 @@
  * less, from one boundary of the clock to the next.
  */
 #include "base/clock.h"
-#include "engine/query.h"
+#include "engine/scan/query.h"
 #include "modules/analysis/analysis.h"
 
 static const int64_t MINUTE_MS = INT64_C(60000), HOUR_MS = INT64_C(3600000),

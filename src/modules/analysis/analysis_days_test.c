@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/rand.h"
 #include "base/test.h"
-#include "engine/query.h"
+#include "engine/scan/query.h"
 #include "modules/analysis/analysis.h"
 
 #include <stdlib.h>

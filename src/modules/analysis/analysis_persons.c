@@ -2,7 +2,7 @@
  * modules/analysis/analysis_persons.c -- attributes of persons, as of now and as of events.
  *
  * What was said of persons are rows like others.  As of now it is the last of them that decides, for everybody at
- * once (SEGMENT_LAST, FILTER_PERSONS); as of an event, the last one before it (engine/changes.h).
+ * once (SEGMENT_LAST, FILTER_PERSONS); as of an event, the last one before it (engine/scan/changes.h).
  */
 #include "modules/analysis/analysis_compiler.h"
 

@@ -1,0 +1,14 @@
+/*
+ * engine/ask/touch_share.h -- how the touches of one conversion share what it is worth.
+ *
+ * Owns: nothing.  Threads: any.
+ * Promises: the units add up to exactly the worth; the same on every machine: there is no floating point.
+ */
+#pragma once
+
+#include "engine/ask/touch.h"
+
+/* `before_ms`: how much earlier than the last of them each touch was; of TOUCH_DECAY.  units[i] of touch i, of 1 to
+ * TOUCH_SHARED_MAX; the first touch is the earliest.  Not of TOUCH_LAST, TOUCH_FIRST and TOUCH_PARTICIPATION. */
+void touch_share(const Touch *t, uint64_t worth, const int64_t *before_ms, uint32_t n,
+                 uint64_t *units);

@@ -1,0 +1,144 @@
+/*
+ * engine/part/moved.c
+ */
+#include "engine/part/moved.h"
+
+#include "engine/core/kernels.h"
+
+#include <stdlib.h>
+
+Moved *moved_new(void)
+{
+    Moved *m = calloc(1, sizeof *m);
+    CHECK(m != NULL);
+    atomic_store(&m->refs, 1);
+    return m;
+}
+
+Moved *moved_ref(Moved *m)
+{
+    atomic_fetch_add(&m->refs, 1);
+    return m;
+}
+
+static void unref_block(MovedBlock *b)
+{
+    if (b != NULL && atomic_fetch_sub(&b->refs, 1) == 1)
+        free(b);
+}
+
+void moved_unref(Moved *m)
+{
+    if (m == NULL || atomic_fetch_sub(&m->refs, 1) != 1)
+        return;
+    for (uint32_t i = 0; i < m->block_count; i++)
+        unref_block(m->blocks[i]);
+    free(m->blocks);
+    free(m);
+}
+
+/* The block, which is this map's alone from here on. */
+static MovedBlock *own_block(Moved *m, uint32_t block)
+{
+    if (block >= m->block_count) {
+        m->blocks = realloc(m->blocks, ((size_t)block + 1) * sizeof *m->blocks);
+        CHECK(m->blocks != NULL);
+        memset(m->blocks + m->block_count, 0, (block + 1 - m->block_count) * sizeof *m->blocks);
+        m->block_count = block + 1;
+    }
+    MovedBlock *old = m->blocks[block];
+    if (old != NULL && atomic_load(&old->refs) == 1)
+        return old;
+    MovedBlock *b = calloc(1, sizeof *b);
+    CHECK(b != NULL);
+    if (old != NULL)
+        memcpy(b, old, sizeof *b);
+    atomic_store(&b->refs, 1);
+    unref_block(old);
+    m->blocks[block] = b;
+    return b;
+}
+
+/* Shares all blocks with the other one. */
+static Moved *copy_of(const Moved *m)
+{
+    Moved *copy = moved_new();
+    copy->generation = m->generation;
+    copy->block_count = m->block_count;
+    copy->blocks = calloc((size_t)m->block_count + 1, sizeof *copy->blocks);
+    CHECK(copy->blocks != NULL);
+    for (uint32_t i = 0; i < m->block_count; i++) {
+        copy->blocks[i] = m->blocks[i];
+        if (copy->blocks[i] != NULL)
+            atomic_fetch_add(&copy->blocks[i]->refs, 1);
+    }
+    return copy;
+}
+
+Moved *moved_next(Moved *m, uint32_t person)
+{
+    Moved *next = atomic_load(&m->refs) == 1 ? m : copy_of(m);
+    if (next != m)
+        moved_unref(m);
+    MovedBlock *b = own_block(next, person >> PART_BLOCK_BITS);
+    b->latest = b->at[person & (PART_BLOCK_PERSONS - 1)] = ++next->generation;
+    return next;
+}
+
+void moved_set_gone(Moved *m, uint32_t number, bool gone)
+{
+    MovedBlock *b = own_block(m, number >> PART_BLOCK_BITS);
+    uint64_t *word = &b->gone[(number & (PART_BLOCK_PERSONS - 1)) / 64];
+    const uint64_t bit = UINT64_C(1) << (number & 63);
+    *word = gone ? *word | bit : *word & ~bit;
+}
+
+static const MovedBlock *block_of(const Moved *m, uint32_t block)
+{
+    return m == NULL || block >= m->block_count ? NULL : m->blocks[block];
+}
+
+const uint32_t *moved_block(const Moved *m, uint32_t block, uint32_t generation)
+{
+    const MovedBlock *b = block_of(m, block);
+    return b == NULL || b->latest <= generation ? NULL : b->at;
+}
+
+const uint64_t *moved_dead(const Moved *m, uint32_t block, uint32_t generation, MovedDead *last)
+{
+    const uint32_t *at = moved_block(m, block, generation);
+    if (at == NULL)
+        return NULL;
+    if (last->is_known && last->block == block && last->generation == generation)
+        return last->persons;
+    last->is_known = true;
+    last->block = block;
+    last->generation = generation;
+    kernels()->in_range(at, PART_BLOCK_PERSONS, UINT32_MAX, generation + 1,
+                        UINT32_MAX - generation - 1, last->persons);
+    return last->persons;
+}
+
+const uint64_t *moved_gone(const Moved *m, uint32_t block)
+{
+    const MovedBlock *b = block_of(m, block);
+    return b == NULL ? NULL : b->gone;
+}
+
+uint64_t moved_bytes(const Moved *m)
+{
+    uint64_t bytes = (uint64_t)m->block_count * sizeof *m->blocks;
+    for (uint32_t i = 0; i < m->block_count; i++)
+        bytes += m->blocks[i] == NULL ? 0 : sizeof *m->blocks[i];
+    return bytes;
+}
+
+bool moved_spares(const Moved *m, const Part *part)
+{
+    if (m == NULL || m->generation <= part->generation)
+        return true;
+    for (uint32_t i = 0; i < part->head->block_count; i++)
+        if (moved_block(m, part->blocks[i].block, part->generation) != NULL)
+            return false;
+    return true;
+}
