@@ -79,11 +79,9 @@ static void begin_flush(Engine *e)
 
 uint64_t *engine_hashes_of(Ctx *ctx, const RecentIds *r)
 {
-    uint64_t *hashes = ARENA_ARRAY(ctx->arena, uint64_t, (size_t)r->count + 1);
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < r->slot_count; i++)
-        if (r->slots[i] != 0)
-            hashes[n++] = r->slots[i];
+    uint64_t *hashes = (void *)arena_bytes(ctx->arena, ((size_t)r->count + 1) * sizeof *hashes);
+    uint32_t slot = 0;
+    (void)recent_ids_next(r, &slot, hashes, r->count);
     return hashes;
 }
 
@@ -126,17 +124,24 @@ static Err write_weeks(Ctx *ctx, Engine *e, Part *const *slices, uint32_t count,
     return ERR_OK;
 }
 
+/* The filter stands before what was written just now, too. */
+static void filter_flushed(Week *w)
+{
+    uint64_t some[512];
+    uint32_t slot = 0, n = 0;
+    while (w->filter.lines != NULL &&
+           (n = recent_ids_next(&w->flushing, &slot, some, ARRAY_LEN(some))) > 0)
+        for (uint32_t i = 0; i < n; i++)
+            id_filter_add(&w->filter, some[i]);
+    recent_ids_free(&w->flushing);
+}
+
 /* The files take the slices' place. */
 static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq, uint32_t mark)
 {
     (void)pthread_mutex_lock(&e->apply);
-    for (uint32_t i = 0; i < e->flush_week_count; i++) {
-        Week *w = e->flush_weeks[i];
-        for (uint32_t s = 0; w->filter.lines != NULL && s < w->flushing.slot_count; s++)
-            if (w->flushing.slots[s] != 0)
-                id_filter_add(&w->filter, w->flushing.slots[s]);
-        recent_ids_free(&w->flushing);
-    }
+    for (uint32_t i = 0; i < e->flush_week_count; i++)
+        filter_flushed(e->flush_weeks[i]);
     (void)pthread_mutex_lock(&e->lock);
     engine_files_take_over(e, files);
     for (uint32_t i = 0; i < e->file_count; i++)
