@@ -79,11 +79,9 @@ static void begin_flush(Engine *e)
 
 uint64_t *engine_hashes_of(Ctx *ctx, const RecentIds *r)
 {
-    uint64_t *hashes = ARENA_ARRAY(ctx->arena, uint64_t, (size_t)r->count + 1);
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < r->slot_count; i++)
-        if (r->slots[i] != 0)
-            hashes[n++] = r->slots[i];
+    uint64_t *hashes = (void *)arena_bytes(ctx->arena, ((size_t)r->count + 1) * sizeof *hashes);
+    uint32_t slot = 0;
+    (void)recent_ids_next(r, &slot, hashes, r->count);
     return hashes;
 }
 
@@ -129,9 +127,12 @@ static Err write_weeks(Ctx *ctx, Engine *e, Part *const *slices, uint32_t count,
 /* The ids that were written count among those of files. */
 static void end_week(Engine *e, Week *w)
 {
-    for (uint32_t s = 0; w->filter.lines != NULL && s < w->flushing.slot_count; s++)
-        if (w->flushing.slots[s] != 0)
-            id_filter_add(&w->filter, w->flushing.slots[s]);
+    uint64_t some[512];
+    uint32_t slot = 0, n = 0;
+    while (w->filter.lines != NULL &&
+           (n = recent_ids_next(&w->flushing, &slot, some, ARRAY_LEN(some))) > 0)
+        for (uint32_t i = 0; i < n; i++)
+            id_filter_add(&w->filter, some[i]);
     if (w->flushing.count > 0)
         w->flushed = e->flush_end;
     recent_ids_free(&w->flushing);

@@ -206,6 +206,18 @@ void recent_ids_grow(RecentIds *r)
     free(old.slots);
 }
 
+/* Which slots are empty cannot be foreseen, so it is no branch. */
+uint32_t recent_ids_next(const RecentIds *r, uint32_t *slot, uint64_t *out, uint32_t room)
+{
+    uint32_t n = 0, at = *slot;
+    for (; at < r->slot_count && n < room; at++) {
+        out[n] = r->slots[at];
+        n += r->slots[at] != 0;
+    }
+    *slot = at;
+    return n;
+}
+
 void recent_ids_free(RecentIds *r)
 {
     free(r->slots);

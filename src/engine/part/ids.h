@@ -71,6 +71,9 @@ static inline bool recent_ids_add(RecentIds *r, uint64_t hash);
 static inline bool recent_ids_has(const RecentIds *r, uint64_t hash);
 void recent_ids_free(RecentIds *r);
 
+/* Of all of them the next ones, at most `room`: nearly ascending.  *slot begins with 0.  Gives how many, 0 = no more. */
+uint32_t recent_ids_next(const RecentIds *r, uint32_t *slot, uint64_t *out, uint32_t room);
+
 typedef struct IdFilter {
     uint64_t *lines; /* 512 bits each */
     uint32_t line_count;

@@ -142,6 +142,12 @@ TEST(recent_hashes_are_added_once)
     for (uint32_t i = 0; i < 20000; i++)
         CHECK(!recent_ids_has(&recent, prng_u64(&r)));
     EXPECT_I64(recent.count, 20000);
+    uint64_t some[700];
+    uint32_t listed = 0, slot = 0;
+    for (uint32_t n; (n = recent_ids_next(&recent, &slot, some, ARRAY_LEN(some))) > 0; listed += n)
+        for (uint32_t i = 0; i < n; i++)
+            CHECK(recent_ids_has(&recent, some[i]) && (i == 0 || some[i] != some[i - 1]));
+    EXPECT_I64(listed, 20000);
     recent_ids_free(&recent);
     recent.expected = 20000; /* there is room from the first on */
     CHECK(recent_ids_add(&recent, hashes[0]));
