@@ -132,8 +132,8 @@ typedef struct PartHead {
     int64_t min_ms, max_ms; /* within the week, also without rows */
     uint32_t generation;    /* moves of persons that it has behind it (engine/part/moved.h) */
     uint32_t items_count;
-    uint64_t
-        active_at; /* who has events in each block (engine/part/part_active.h); 0 = no row says so but itself */
+    /* Who has events in each block (engine/part/part_active.h); 0 = only the keys say it. */
+    uint64_t active_at;
     uint8_t zero[256 - 152];
 } PartHead;
 _Static_assert(sizeof(PartHead) == 256, "on-disk layout");

@@ -13,8 +13,8 @@
 enum {
     PART_ACTIVE_WORDS = PART_BLOCK_PERSONS / 64,
     PART_ACTIVE_BYTES = PART_BLOCK_PERSONS / 8,
-    PART_ACTIVE_ROWS =
-        1024, /* with so many in a block on average a file says it: a byte takes four of them at least */
+    /* Rows of a block on average from which on a file says it: a byte for four of them at most. */
+    PART_ACTIVE_ROWS = 1024,
 };
 
 /* Of the block with this number among the part's blocks: kept with the part, or in `room`, which may be written to.
