@@ -281,11 +281,12 @@ static void add_cells(const TransitionRun *run, const uint64_t *cells, Tally *al
 {
     const uint32_t to_mask = (1U << run->shift) - 1;
     for (uint32_t pair = 0; pair < run->cell_count; pair++) {
+        const uint64_t count = cells[pair] + cells[run->cell_count + 1 + pair];
+        if (count == 0) /* so is that of codes that stand for no name */
+            continue;
         const TallyKey key = {
             {run->names.names[pair >> run->shift], run->names.names[pair & to_mask], 0}};
-        const uint64_t count = cells[pair] + cells[run->cell_count + 1 + pair];
-        if (count > 0)
-            tally_add(all, key, count);
+        tally_add(all, key, count);
     }
 }
 
