@@ -26,6 +26,8 @@ typedef struct TrendRun {
     const Query *q;
     const Trend *t;
     const TrendWho *who; /* NULL: nobody asks */
+    Query rest;          /* the question of the parts that the passes have to read */
+    ScanView rest_view;
     ScanSelect select;
     BucketPlaces *places; /* of each part of the view */
     bool *keys;           /* the same: this pass needs the keys */
@@ -111,6 +113,11 @@ void trend_take_strip(const Strip *strip, void *worker);
 
 /* Behind the last piece: in one pass, how many events each code has. */
 void trend_end_counting(TrendWorker *w);
+
+/* ---- trend_hours.c: parts that need no pass ------------------------------------------------------ */
+
+/* Counts them into the first worker's cells, which are open, and leaves them out of the run's question.  False: damaged. */
+MUST_USE bool trend_count_hours(Ctx *ctx, TrendRun *run);
 
 /* ---- trend_measure.c: what rows add to cells ----------------------------------------------------- */
 
