@@ -403,11 +403,12 @@ static void open_cells(TrendRun *run)
         TrendWorker *w = &run->workers[i];
         w->cells = calloc(cells, sizeof *w->cells);
         w->narrow = calloc(cells, sizeof *w->narrow);
+        w->packed = calloc(cells, sizeof *w->packed);
         w->counts = calloc(cells, sizeof *w->counts);
         w->flags = malloc((flags + 1) * sizeof *w->flags);
         w->seen_bits = calloc(cells * trend_seen_words(run) + 1, sizeof *w->seen_bits);
-        CHECK(w->cells != NULL && w->narrow != NULL && w->counts != NULL && w->flags != NULL &&
-              w->seen_bits != NULL);
+        CHECK(w->cells != NULL && w->narrow != NULL && w->packed != NULL && w->counts != NULL &&
+              w->flags != NULL && w->seen_bits != NULL);
     }
 }
 
@@ -440,8 +441,8 @@ static Err run_trend(Ctx *ctx, TrendRun *run, CellSums *seen, TrendResult *out)
         return met_damage(ctx);
     if (run->q->view->part_count > 0)
         TRY(run_pass(ctx, run));
-    for (uint32_t i = 0; run->in_one_pass && i < crew_size(run->q->crew); i++)
-        trend_end_counting(&run->workers[i]);
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
+        trend_end_pass(&run->workers[i]);
     if (run->in_one_pass)
         TRY(join_counts(ctx, run));
     TRY(join_seen(ctx, run, seen));
