@@ -9,9 +9,9 @@
 #include "engine/ask/series.h"
 #include "engine/ask/trend.h"
 #include "engine/core/cell_sums.h"
-#include "engine/scan/strip_times.h"
+#include "engine/scan/strip_persons.h"
 
-enum { TREND_FLAG_WORDS = PART_BLOCK_PERSONS / 64 };
+enum { TREND_FLAG_WORDS = STRIP_PERSON_WORDS };
 
 /* Whoever is in one cell is asked for. */
 typedef struct TrendWho {

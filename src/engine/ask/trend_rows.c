@@ -57,16 +57,9 @@ static uint64_t count_set(const uint64_t *set, uint32_t n)
 
 /* ---- series -------------------------------------------------------------------------------------- */
 
-/* All rows have the same values, as the columns say: of one event name, or of none with such a property. */
 static bool are_alike(const TrendWorker *w, const Strip *strip)
 {
-    const Trend *t = w->run->t;
-    for (uint32_t b = 0; b < t->breakdown_count; b++) {
-        const PartColumn *c = strip_column(strip, t->breakdown[b]);
-        if ((c != NULL && c->width > 0) || t->breakdown[b].changes != NULL)
-            return false;
-    }
-    return true;
+    return strip_is_alike(strip, w->run->t->breakdown, w->run->t->breakdown_count);
 }
 
 static bool read_breakdown(TrendWorker *w, const Strip *strip, uint32_t rows)
@@ -212,23 +205,11 @@ void trend_end_pass(TrendWorker *w)
         count_by_cells(w);
 }
 
-/* Persons of one series. */
+/* Persons of one series.  False: damaged. */
 static bool flag_persons(TrendWorker *w, const Strip *strip, uint32_t series)
 {
-    const size_t cell = (size_t)series * w->run->stride + places_of(w, strip)->first;
-    if (!strip_ranks(&w->times, strip))
-        return false;
-    for (uint32_t c = 0; c < strip->cut_count; c++) {
-        const StripCut *cut = &strip->cuts[c];
-        uint64_t *flags =
-            w->flags + ((cut->block - w->block) * trend_cells(w->run) + cell) * TREND_FLAG_WORDS;
-        const uint32_t found =
-            kernels()->places(strip->at.keys, cut[0].row, cut[1].row, strip->set, w->times.ranks,
-                              PART_BLOCK_BITS, PART_SECOND_BITS, w->picked);
-        for (uint32_t i = 0; i < found; i++)
-            flags[w->picked[i] / 64] |= UINT64_C(1) << (w->picked[i] & 63);
-    }
-    return true;
+    const StripPersons to = {w->flags, w->block, (uint32_t)trend_cells(w->run)};
+    return strip_add_persons(&to, &w->times, strip, series * w->run->stride);
 }
 
 /* The cells of the picked rows.  False: damaged. */
