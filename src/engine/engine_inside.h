@@ -248,6 +248,7 @@ typedef struct Values {
 typedef struct Coming {
     EventKind kind;
     const Event *change; /* of another kind: all of it */
+    size_t bytes;        /* of its record */
     int64_t time_ms, received_ms;
     Week *week;
     EngineAside why;

@@ -359,15 +359,19 @@ static uint32_t find_merge(const Engine *e, const FileList *l, bool all, uint32_
     return 0;
 }
 
+static Err ids_damaged(Ctx *ctx, const FilePart *f)
+{
+    atomic_store(&f->part->damaged, true);
+    return fail(ctx, ERR_INTERNAL, "events.ids_damaged", "file %" PRIu64, f->number);
+}
+
 /* The ids of all of them, on the heap.  None may be missing: repetitions would come in twice. */
 static Err all_hashes(Ctx *ctx, const FilePart *files, uint32_t n, uint64_t **out, uint32_t *count)
 {
     uint64_t total = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (!ids_are_sound(&files[i].ids)) {
-            atomic_store(&files[i].part->damaged, true);
-            return fail(ctx, ERR_INTERNAL, "events.ids_damaged", "file %" PRIu64, files[i].number);
-        }
+        if (!ids_are_sound(&files[i].ids))
+            return ids_damaged(ctx, &files[i]);
         total += files[i].ids.head->count;
     }
     uint64_t *hashes = malloc((total + 1) * sizeof *hashes);
@@ -376,6 +380,10 @@ static Err all_hashes(Ctx *ctx, const FilePart *files, uint32_t n, uint64_t **ou
     for (uint32_t i = 0; i < n; i++) {
         ids_read(&files[i].ids, hashes + *count);
         *count += files[i].ids.head->count;
+        if (!ids_are_whole(&files[i].ids)) {
+            free(hashes);
+            return ids_damaged(ctx, &files[i]);
+        }
     }
     *out = hashes;
     return ERR_OK;

@@ -249,6 +249,16 @@ static Err take_event(Ctx *ctx, uint64_t seq, const Event *event, void *arg)
     return is_full ? close_slice(ctx, m) : ERR_OK;
 }
 
+/* What older files have was asked of their ids: they must have been there. */
+static Err expect_ids(Ctx *ctx, const Mend *m)
+{
+    for (uint32_t i = 0; i < m->group.from; i++)
+        if (!ids_are_whole(&m->files[i].ids))
+            return fail(ctx, ERR_INTERNAL, "events.ids_damaged", "file %" PRIu64,
+                        m->files[i].number);
+    return ERR_OK;
+}
+
 /* Ids of the group that no other file of it has; how many.  Damaged ids say nothing: their file is made again
  * later, and then gets what is missing by then. */
 static uint32_t own_ids(const Mend *m, uint64_t *hashes, uint32_t count)
@@ -286,6 +296,7 @@ static Err make_again(Ctx *ctx, Mend *m, FileList *made)
     TRY(expect_no_moves(ctx, m));
     TRY(find_erased(ctx, m));
     TRY(engine_log_read(ctx, e, &of_group, &e->closing, take_event, m));
+    TRY(expect_ids(ctx, m));
     TRY(close_slice(ctx, m));
     TRY(expect_no_moves(ctx, m));
     uint64_t *hashes = engine_hashes_of(ctx, &m->ids);
