@@ -82,6 +82,7 @@ typedef struct AskProperty {
     uint32_t list; /* of a field of records, the property that holds them; else PROP_NONE */
 } AskProperty;
 
+/* One that no event has had has no value, as a number, and is warned of. */
 MUST_USE Err ask_property(Asking *a, Str name, const char *pointer, AskProperty *out);
 
 /* The values of `by` in retention, stickiness and lifecycle. */
