@@ -192,10 +192,10 @@ static void make_filter(Engine *e, Week *w)
 {
     for (bool has_all = false; !has_all;) {
         SharedFiles l = share_files(e, w->week_ms);
-        (void)pthread_mutex_unlock(&e->apply);
+        engine_unlock(e);
         IdFilter made = filter_over(&l);
         RecentIds stand_in = stand_in_for(e, &l);
-        (void)pthread_mutex_lock(&e->apply);
+        engine_lock(e);
         has_all = durable_seq(e) == l.durable_seq;
         give_back(&l);
         id_filter_free(has_all ? &w->filter : &made);
@@ -520,9 +520,9 @@ void *engine_apply_main(void *arg)
     Engine *e = arg;
     (void)pthread_setname_np(pthread_self(), "engine-apply");
     for (Offer *offer = next_offer(e); offer != NULL; offer = next_offer(e)) {
-        (void)pthread_mutex_lock(&e->apply);
+        engine_lock(e);
         apply_offer(e, offer);
-        (void)pthread_mutex_unlock(&e->apply);
+        engine_unlock(e);
         free(offer);
     }
     return NULL;
