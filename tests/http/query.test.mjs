@@ -711,3 +711,41 @@ test('what is no event needs a right of its own, and says what is wrong with it'
     assert.ok(receipt.refused[0].pointer.startsWith(pointer), JSON.stringify(receipt.refused[0]))
   }
 })
+
+test('persons of the last days are counted each day, also by days before the range', async () => {
+  const days = (more) => ({ from: '2026-11-19', to: '2026-11-21', of: '"Roamed"', measure: 'persons', ...more })
+  const events = Array.from({ length: 70 }, (_, i) => ({
+    ...{ id: `roamed-${i}`, name: 'Roamed', time: new Date(NOON - (i % 7) * DAY - HOUR).toISOString() },
+    ...{ actor: { kind: 'member', value: `m-${i % 31}` }, properties: { channel: ['web', 'app', 'mini'][i % 3] } },
+  }))
+  await w.want(200, 'POST', '/v1/events', { events })
+  const rolled = (n, of = events) =>
+    [2, 1, 0].map((back) => {
+      const end = NOON - back * DAY, in_ = of.filter((e) => Date.parse(e.time) <= end && Date.parse(e.time) > end - n * DAY)
+      return String(new Set(in_.map((e) => e.actor.value)).size)
+    })
+  for (const n of [1, 2, 3, 30]) {
+    const { trend } = await ask({ trend: days({ rolling_days: n }) })
+    assert.deepEqual(trend.buckets.length, 3)
+    assert.deepEqual(trend.series[0].cells, rolled(n), String(n))
+  }
+  assert.notDeepEqual(rolled(1), rolled(3))
+  assert.notDeepEqual(rolled(3), rolled(30))
+  const { trend: by } = await ask({ trend: days({ rolling_days: 3, breakdown: ['channel'] }) })
+  assert.equal(by.series.length, 3)
+  for (const s of by.series)
+    assert.deepEqual(s.cells, rolled(3, events.filter((e) => e.properties.channel === s.values[0].value)))
+  const part = { of: '"Roamed"', measure: 'persons' }
+  const share = await ask({ trend: { from: '2026-11-19', to: '2026-11-21', series: [part, { ...part, rolling_days: 30 }], formula: 'A / B * 100' } })
+  assert.deepEqual(share.trend.formula[0].cells.map(Number).map(Math.round), rolled(1).map((n, i) => Math.round((n / rolled(30)[i]) * 100)))
+  for (const interval of [1, 3]) {
+    const { people } = await ask({ trend: days({ rolling_days: 2 }), people: { interval, limit: 200 } })
+    assert.equal(String(people.persons), rolled(2)[interval - 1])
+  }
+  const no = (more) => refused('query.combination', { trend: days({ rolling_days: 7, ...more }) }, '/trend/rolling_days')
+  await no({ measure: 'events' })
+  await no({ measure: 'persons_so_far' })
+  await no({ by: 'week' })
+  await no({ by: 'hour' })
+  await refused('query.combination', { trend: { ...WEEK, series: [part], rolling_days: 7 } }, '/trend/series')
+})

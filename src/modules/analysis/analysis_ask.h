@@ -104,6 +104,8 @@ typedef struct AskTrend {
     AskProperty number;
     AskSeries series;
     ScanItems items; /* trend.items, when it is of items */
+    uint32_t
+        lead; /* buckets before the range, which count with those of the range and are not shown */
 } AskTrend;
 
 /* A trend of records when any of the properties is a field of theirs: it must be of one list then. */
