@@ -380,6 +380,48 @@ TEST(who_asked_to_be_erased_is_forgotten_before_the_log_is_rewritten)
     world_free(w);
 }
 
+/* Of every record that was ever added, what is hidden is what erasing takes, whether it did or not. */
+static void expect_hidden(World *w)
+{
+    EventsHidden *hidden = NULL;
+    const uint32_t gone = erase_in_list(w);
+    uint32_t seen = 0;
+    CHECK(events_hidden(&w->k.ctx, w->log, &KEY, &hidden) == ERR_OK);
+    for (uint32_t i = 0; i < w->count; i++) {
+        Event e = w->at[i].event;
+        e.seq = w->at[i].seq;
+        CHECK(events_is_hidden(hidden, &e) == w->at[i].gone);
+        seen += w->at[i].gone;
+    }
+    EXPECT_I64(seen, gone);
+    events_hidden_free(hidden);
+}
+
+TEST(events_of_who_asked_to_be_erased_are_hidden_before_while_and_after_the_log_is_rewritten)
+{
+    World *w = world_new(43);
+    EventsErased one;
+    append_random(w, 300, 0);
+    expect_hidden(w);
+    append_random(w, 300, 20);
+    expect_hidden(w);
+    EXPECT_I64(stat_of(w->log).erase_waiting, 0); /* a look of its own: it changes nothing */
+    for (int steps = 0; steps < 4; steps++) {
+        CHECK(events_erase(&w->k.ctx, w->log, &AT_ONCE, &one) == ERR_OK);
+        CHECK(one.more);
+        expect_hidden(w);
+        append_random(w, 20, 60);
+        expect_hidden(w);
+    }
+    reopen(w);
+    expect_hidden(w);
+    (void)erase_all(&w->k, w->log, &AT_ONCE);
+    expect_hidden(w);
+    append_random(w, 100, 0);
+    expect_hidden(w);
+    world_free(w);
+}
+
 TEST(events_an_erasure_waits_as_long_as_it_may_and_until_who_follows_has_heard_of_it)
 {
     World *w = world_new(22);
@@ -659,6 +701,15 @@ static void wait_for_indexes(World *w)
     }
 }
 
+/* Nobody is told who is hidden when it cannot be known of somebody. */
+static void expect_no_hidden(World *w, Err err, const char *reason)
+{
+    EventsHidden *hidden = NULL;
+    EXPECT_I64(events_hidden(&w->k.ctx, w->log, &KEY, &hidden), err);
+    EXPECT_STREQ(w->k.ctx.fault.reason, reason);
+    CHECK(hidden == NULL);
+}
+
 TEST(events_a_segment_that_cannot_be_read_keeps_nobody_elses_records_and_is_erased_when_it_can)
 {
     World *w = world_new(30);
@@ -714,6 +765,7 @@ TEST(events_who_asked_in_a_segment_that_cannot_be_read_is_found_by_a_start_that_
     hide(w, segment);
     EXPECT_I64(erase_until(w, &AT_ONCE, &records), ERR_INTERNAL);
     CHECK(records > 0 && stat_of(w->log).erase_unread > 0);
+    expect_no_hidden(w, ERR_INTERNAL, "events.erase_unread");
     events_close(w->log);
     atomic_store(&unreadable, 0);
     w->log = kit_log(&w->k, w->k.folder, SMALL);
@@ -782,6 +834,7 @@ TEST(events_a_full_ledger_keeps_nobody_who_is_in_it_and_goes_on_with_an_empty_on
     EXPECT_I64(erase_until(w, &AT_ONCE, &second), ERR_BUSY);
     EXPECT_STREQ(w->k.ctx.fault.reason, "events.erased_full");
     EXPECT_I64(second, 0);
+    expect_no_hidden(w, ERR_BUSY, "events.erased_full");
     events_close(w->log);
     CHECK(file_remove(&w->k.ctx, w->k.folder, ERASED_FILE) == ERR_OK);
     w->log = kit_log(&w->k, w->k.folder, SMALL);

@@ -234,19 +234,7 @@ static Err check_limits(Ctx *ctx, const Lifecycle *l)
 }
 
 /* `known`: the series are these. */
-static Err find_series(Ctx *ctx, const Query *q, LifecycleRun *run, const LifecycleResult *known)
-{
-    const Lifecycle *l = run->l;
-    const SeriesAsk ask = {&run->select, l->breakdown, l->breakdown_count, l->top};
-    if (known == NULL)
-        return series_find(ctx, q, &ask, &run->series);
-    run->series = series_of_nothing(&ask);
-    for (uint32_t s = 0; s < known->count; s++)
-        series_know(&run->series, &known->series[s].key);
-    return ERR_OK;
-}
-
-static Err answer(Ctx *ctx, const Query *q, LifecycleRun *run, const LifecycleResult *known,
+static Err answer(Ctx *ctx, const Query *q, LifecycleRun *run, const SeriesKeys *known,
                   LifecycleResult *out)
 {
     const Lifecycle *l = run->l;
@@ -256,7 +244,8 @@ static Err answer(Ctx *ctx, const Query *q, LifecycleRun *run, const LifecycleRe
     run->select = l->select;
     run->select.from_ms = l->bounds[0];
     run->select.to_ms = l->bounds[l->interval_count];
-    Err err = find_series(ctx, q, run, known);
+    const SeriesAsk ask = {&run->select, l->breakdown, l->breakdown_count, l->top};
+    Err err = series_find_or_know(ctx, q, &ask, known, &run->series);
     run->workers = calloc(crew_size(q->crew), sizeof *run->workers);
     CHECK(run->workers != NULL);
     if (err == ERR_OK)
@@ -278,8 +267,9 @@ Err query_lifecycle_people(Ctx *ctx, const Query *q, const Lifecycle *l, const L
 {
     CHECK(bar->series < r->count && bar->interval < l->interval_count);
     People people = people_none(ctx->arena, q->view);
+    const SeriesKeys known = {&r->series->key, sizeof *r->series, r->count};
     LifecycleResult unused;
-    TRY(answer(ctx, q, &(LifecycleRun){.l = l, .bar = bar, .people = &people}, r, &unused));
+    TRY(answer(ctx, q, &(LifecycleRun){.l = l, .bar = bar, .people = &people}, &known, &unused));
     people_count(&people);
     *out = people;
     return ERR_OK;

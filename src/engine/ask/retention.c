@@ -214,7 +214,7 @@ static Err run_retention(Ctx *ctx, const Query *q, RetentionRun *run, RetentionR
 }
 
 /* Starts that no cohort can have do not make a series large.  `known`: the series are these. */
-static Err find_series(Ctx *ctx, const Query *q, RetentionRun *run, const RetentionResult *known)
+static Err find_series(Ctx *ctx, const Query *q, RetentionRun *run, const SeriesKeys *known)
 {
     ScanSelect starts = run->selects[0];
     starts.from_ms = run->r->bounds[0];
@@ -222,15 +222,10 @@ static Err find_series(Ctx *ctx, const Query *q, RetentionRun *run, const Retent
                            .breakdown = run->r->breakdown,
                            .breakdown_count = run->r->breakdown_count,
                            .top = run->r->top};
-    if (known == NULL)
-        return series_find(ctx, q, &ask, &run->series);
-    run->series = series_of_nothing(&ask);
-    for (uint32_t s = 0; s < known->count; s++)
-        series_know(&run->series, &known->series[s].key);
-    return ERR_OK;
+    return series_find_or_know(ctx, q, &ask, known, &run->series);
 }
 
-static Err answer(Ctx *ctx, const Query *q, RetentionRun *run, const RetentionResult *known,
+static Err answer(Ctx *ctx, const Query *q, RetentionRun *run, const SeriesKeys *known,
                   RetentionResult *out)
 {
     const Retention *r = run->r;
@@ -263,8 +258,9 @@ Err query_retention_people(Ctx *ctx, const Query *q, const Retention *r,
                         .people = &people,
                         .who_row = (size_t)bar->series * r->cohort_count + bar->cohort,
                         .who_column = bar->column};
+    const SeriesKeys known = {&result->series->key, sizeof *result->series, result->count};
     RetentionResult unused;
-    TRY(answer(ctx, q, &run, result, &unused));
+    TRY(answer(ctx, q, &run, &known, &unused));
     people_count(&people);
     *out = people;
     return ERR_OK;

@@ -214,6 +214,18 @@ void series_know(Series *s, const QuerySeries *key)
     (void)tally_number(&s->shown, &values);
 }
 
+Err series_find_or_know(Ctx *ctx, const Query *q, const SeriesAsk *ask, const SeriesKeys *known,
+                        Series *out)
+{
+    if (known == NULL)
+        return series_find(ctx, q, ask, out);
+    *out = series_of_nothing(ask);
+    const char *const keys = (const char *)known->first;
+    for (uint32_t i = 0; i < known->count; i++)
+        series_know(out, (const void *)(keys + i * known->stride));
+    return ERR_OK;
+}
+
 void series_free(Series *s)
 {
     tally_free(&s->all);

@@ -41,6 +41,17 @@ MUST_USE Err series_find(Ctx *ctx, const Query *q, const SeriesAsk *ask, Series 
 /* Instead, the same series as once before: each in its order, "other" last. */
 void series_know(Series *s, const QuerySeries *key);
 
+/* Keys of series, `stride` bytes apart. */
+typedef struct SeriesKeys {
+    const QuerySeries *first;
+    size_t stride;
+    uint32_t count;
+} SeriesKeys;
+
+/* series_find(), or when a question is asked again, the series that it had: `known` is not NULL. */
+MUST_USE Err series_find_or_know(Ctx *ctx, const Query *q, const SeriesAsk *ask,
+                                 const SeriesKeys *known, Series *out);
+
 void series_free(Series *s);
 
 /* Some of its values were said of persons: they are looked up by block. */

@@ -88,13 +88,10 @@ static void choose_keys(TrendRun *run)
     }
 }
 
-/* What was said of persons is looked up by person. */
 static bool asks_of_changes(const Trend *t)
 {
-    bool asks = trend_has_number(t) && t->number.changes != NULL;
-    for (uint32_t b = 0; b < t->breakdown_count; b++)
-        asks |= t->breakdown[b].changes != NULL;
-    return asks;
+    return scan_asks_of_changes(t->breakdown, t->breakdown_count) ||
+           scan_asks_of_changes(&t->number, trend_has_number(t));
 }
 
 static Err read_ahead(Ctx *ctx, const TrendRun *run)
