@@ -311,7 +311,7 @@ static EngineStat stat_of(Pair *p)
 /* The keeper looks once a second. */
 static void wait_until_mended(Pair *p, uint64_t files)
 {
-    for (int i = 0; i < 1000 && stat_of(p).health.mended_files < files; i++)
+    for (int i = 0; i < 6000 && stat_of(p).health.mended_files < files; i++)
         (void)usleep(10000);
     EXPECT_I64((int64_t)stat_of(p).health.mended_files, (int64_t)files);
     EXPECT_I64(stat_of(p).health.files_damaged, 0);

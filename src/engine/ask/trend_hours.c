@@ -68,10 +68,10 @@ static bool count_part(TrendRun *run, uint32_t p)
     for (uint32_t i = 0; i < part->head->list_count; i++) {
         if (!scan_select_has(&run->select, part, i))
             continue;
-        const PartHours *hours = part_hours(part, i);
-        if (hours == NULL)
+        PartHours hours;
+        if (!part_hours(part, i, &hours))
             return false;
-        count_list(run, &run->places[p], part, hours,
+        count_list(run, &run->places[p], part, &hours,
                    run->t->breakdown_count == 0 ? 0 : part->lists[i].event);
     }
     return true;

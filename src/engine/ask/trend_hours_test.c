@@ -45,12 +45,15 @@ TEST(a_part_of_many_rows_says_how_many_events_of_a_name_are_before_an_hour)
     for (uint32_t p = 0; p < k.view.part_count; p++) {
         Part *part = k.view.parts[p];
         CHECK(part_has_hours(part));
-        for (uint32_t i = 0; i < part->head->list_count; i++)
+        for (uint32_t i = 0; i < part->head->list_count; i++) {
+            PartHours hours;
+            CHECK(part_hours(part, i, &hours));
             for (int hour = -1; hour <= PART_HOURS + 1; hour += 7) {
                 const int64_t at_ms = part->head->week_ms + (int64_t)hour * PART_HOUR_MS;
-                EXPECT_I64(part_hours_before(part, part_hours(part, i), at_ms),
+                EXPECT_I64(part_hours_before(part, &hours, at_ms),
                            slow_before(&k, part, part->lists[i].event, at_ms));
             }
+        }
     }
     kit_close(&k);
     kit_open(&k, 601, &FEW, 1);
@@ -85,8 +88,9 @@ static void damaged_hours(void)
             .parts = parts, .part_count = 1, .person_count = k.view.person_count};
         const int64_t bounds[] = {0, INT64_MAX};
         TrendResult got;
-        CHECK(part_hours(part, 1) == NULL && atomic_load(&part->damaged));
-        CHECK((part_hours(part, 0) == NULL) == (i == 0)); /* the checksum is of both */
+        PartHours hours;
+        CHECK(!part_hours(part, 1, &hours) && atomic_load(&part->damaged));
+        CHECK(part_hours(part, 0, &hours) == (i > 0)); /* the checksum is of both */
         CHECK(query_trend(&k.ctx, &(Query){.view = &view, .crew = crew},
                           &(Trend){.bounds = bounds, .bucket_count = 1}, &got) == ERR_INTERNAL);
         part_unref(part);

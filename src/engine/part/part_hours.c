@@ -11,16 +11,16 @@ static bool make_sense(const PartHours *hours, uint32_t rows)
     return ascend;
 }
 
-const PartHours *part_hours(Part *part, uint32_t list)
+bool part_hours(Part *part, uint32_t list, PartHours *out)
 {
-    const uint64_t at = part->head->hours_at + list * sizeof(PartHours);
-    if (!part_touch(part, at, sizeof(PartHours)))
-        return NULL;
-    const PartHours *hours = (const void *)(part->data + at);
-    if (make_sense(hours, part->lists[list].rows))
-        return hours;
-    atomic_store(&part->damaged, true);
-    return NULL;
+    const uint64_t at = part->head->hours_at + list * sizeof *out;
+    if (!part_touch(part, at, sizeof *out))
+        return false;
+    memcpy(out, part->data + at, sizeof *out);
+    const bool good = part_was_whole(part) && make_sense(out, part->lists[list].rows);
+    if (!good)
+        atomic_store(&part->damaged, true);
+    return good;
 }
 
 uint32_t part_hours_before(const Part *part, const PartHours *hours, int64_t at_ms)

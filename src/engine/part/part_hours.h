@@ -26,8 +26,8 @@ static inline bool part_has_hours(const Part *part)
     return part->head->hours_at != 0;
 }
 
-/* Of a part that has them, of the list with this number.  NULL: damaged. */
-const PartHours *part_hours(Part *part, uint32_t list);
+/* Of a part that has them, of the list with this number.  False: damaged. */
+MUST_USE bool part_hours(Part *part, uint32_t list, PartHours *out);
 
 /* Events before a full hour of the part's week; also of one before or behind the week. */
 uint32_t part_hours_before(const Part *part, const PartHours *hours, int64_t at_ms);
