@@ -21,7 +21,7 @@ engine="engine_forge engine_testkit merge merge_items merge_plan $(cd src/engine
 done)"
 tests="core/cell_sums core/crew core/kernels core/order core/tally part/ids part/part part/part_active
     scan/items scan/scan scan/walk ask/funnel ask/lifecycle ask/path ask/retention ask/segment ask/session
-    ask/touch ask/trend"
+    ask/touch ask/trend ask/trend_hours"
 
 # A source and its object per line.
 sources() {

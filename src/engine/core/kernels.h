@@ -109,9 +109,6 @@ typedef struct Kernels {
     /* out[i] = stored[i] + base; `missing` where a stored 0 of a nullable one is.  Nothing is written behind them. */
     void (*numbers)(const uint32_t *stored, uint32_t n, uint64_t base, bool nullable,
                     int64_t missing, int64_t *out);
-
-    /* Adds to the set what the bytes say, 64 of them a word: 1 = in, 0 = not. */
-    void (*add_bytes)(const uint8_t *bytes, uint32_t words, uint64_t *set);
 } Kernels;
 
 const Kernels *kernels(void);

@@ -5,6 +5,7 @@
 
 #include "engine/core/bits.h"
 #include "engine/part/part_active.h"
+#include "engine/part/part_hours.h"
 #include "events/crc32c.h"
 
 #include <stdlib.h>
@@ -46,11 +47,11 @@ static uint64_t tables_bytes(const PartHead *h)
            align8(h->items_count * sizeof(PartItems));
 }
 
-static bool active_fits(const PartHead *h)
+/* What a file need not have: 0 = it has not. */
+static bool extra_fits(const PartHead *h, uint64_t at, uint64_t bytes)
 {
-    return h->active_at == 0 ||
-           (h->active_at >= PART_DATA_AT && h->active_at % 8 == 0 && h->active_at <= h->tables_at &&
-            (uint64_t)h->block_count * PART_ACTIVE_BYTES <= h->tables_at - h->active_at);
+    return at == 0 ||
+           (at >= PART_DATA_AT && at % 8 == 0 && at <= h->tables_at && bytes <= h->tables_at - at);
 }
 
 /* Sizes first, so that no table is looked at outside the file. */
@@ -67,7 +68,8 @@ static bool sizes_fit(const PartHead *h)
            h->sequence_width <= 8 && h->sequence_at >= PART_DATA_AT &&
            h->sequence_bytes == bits_bytes(h->rows, (int)h->sequence_width) &&
            h->sequence_at <= h->tables_at && h->sequence_bytes <= h->tables_at - h->sequence_at &&
-           active_fits(h);
+           extra_fits(h, h->active_at, (uint64_t)h->block_count * PART_ACTIVE_BYTES) &&
+           extra_fits(h, h->hours_at, h->list_count * sizeof(PartHours));
 }
 
 static bool times_fit(const PartHead *h)

@@ -135,7 +135,9 @@ typedef struct PartHead {
     uint32_t items_count;
     /* Who has events in each block (engine/part/part_active.h); 0 = only the keys say it. */
     uint64_t active_at;
-    uint8_t zero[256 - 152];
+    /* How many events each list has in each hour (engine/part/part_hours.h); 0 = only the keys say it. */
+    uint64_t hours_at;
+    uint8_t zero[256 - 160];
 } PartHead;
 _Static_assert(sizeof(PartHead) == 256, "on-disk layout");
 enum { PART_DATA_AT = 256 };
