@@ -192,10 +192,10 @@ static void make_filter(Engine *e, Week *w)
 {
     for (bool has_all = false; !has_all;) {
         SharedFiles l = share_files(e, w->week_ms);
-        engine_unlock(e);
+        (void)pthread_mutex_unlock(&e->apply);
         IdFilter made = filter_over(&l);
         RecentIds stand_in = stand_in_for(e, &l);
-        engine_lock(e);
+        (void)pthread_mutex_lock(&e->apply);
         has_all = durable_seq(e) == l.durable_seq;
         give_back(&l);
         id_filter_free(has_all ? &w->filter : &made);
@@ -520,9 +520,9 @@ void *engine_apply_main(void *arg)
     Engine *e = arg;
     (void)pthread_setname_np(pthread_self(), "engine-apply");
     for (Offer *offer = next_offer(e); offer != NULL; offer = next_offer(e)) {
-        engine_lock(e);
+        (void)pthread_mutex_lock(&e->apply);
         apply_offer(e, offer);
-        engine_unlock(e);
+        (void)pthread_mutex_unlock(&e->apply);
         free(offer);
     }
     return NULL;

@@ -41,7 +41,7 @@ static void begin_flush(Engine *e)
 {
     if (atomic_load(&e->stuck))
         return;
-    engine_lock(e);
+    (void)pthread_mutex_lock(&e->apply);
     if (!e->flush_begun) {
         engine_close_slice(e);
         e->moved_rows = 0;
@@ -74,7 +74,7 @@ static void begin_flush(Engine *e)
         e->flush_begun = true;
         (void)pthread_mutex_unlock(&e->lock);
     }
-    engine_unlock(e);
+    (void)pthread_mutex_unlock(&e->apply);
 }
 
 uint64_t *engine_hashes_of(Ctx *ctx, const RecentIds *r)
@@ -166,7 +166,7 @@ static void give_up_filters(Engine *e)
 /* The files take the slices' place. */
 static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq, uint32_t mark)
 {
-    engine_lock(e);
+    (void)pthread_mutex_lock(&e->apply);
     for (uint32_t i = 0; i < e->flush_week_count; i++)
         end_week(e, e->flush_weeks[i]);
     give_up_filters(e);
@@ -194,7 +194,7 @@ static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq, ui
     e->keeper_err = ERR_OK;
     (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
-    engine_unlock(e);
+    (void)pthread_mutex_unlock(&e->apply);
 }
 
 #define TOO_MANY_FILES "events.files"
@@ -285,10 +285,10 @@ static uint64_t durable_dead(Engine *e, Part *part)
 {
     if (part->generation == e->durable_moved->generation)
         return 0;
-    engine_lock(e);
+    (void)pthread_mutex_lock(&e->apply);
     Moved *moved = moved_ref(persons_moved(schema_persons(e->schema)));
     const uint32_t died = atomic_load(&part->died);
-    engine_unlock(e);
+    (void)pthread_mutex_unlock(&e->apply);
     const uint32_t dead = engine_dead(part, moved, died);
     moved_unref(moved);
     return dead - (died - part->died_durable);

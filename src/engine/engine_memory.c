@@ -58,7 +58,7 @@ bool engine_wait_for_room(Engine *e)
     bool has = has_memory_now(e);
     if (has || e->o.read_only)
         return has;
-    engine_unlock(e);
+    (void)pthread_mutex_unlock(&e->apply);
     (void)pthread_mutex_lock(&e->lock);
     e->waits_for_room = true;
     while (!(has = engine_has_memory(e)) && !atomic_load(&e->closing)) {
@@ -68,7 +68,7 @@ bool engine_wait_for_room(Engine *e)
     }
     e->waits_for_room = false;
     (void)pthread_mutex_unlock(&e->lock);
-    engine_lock(e);
+    (void)pthread_mutex_lock(&e->apply);
     return has;
 }
 
