@@ -128,7 +128,7 @@ static void add_block(const LifecycleRun *run, LifecycleWorker *w, uint32_t bloc
 
 static size_t bytes_of_block(const LifecycleRun *run)
 {
-    return (size_t)run->series.count * run->places * WORDS * sizeof(uint64_t);
+    return (size_t)series_of_any(&run->series) * run->places * WORDS * sizeof(uint64_t);
 }
 
 static void take_blocks(uint32_t worker, uint32_t from, uint32_t to, void *arg)
@@ -151,8 +151,8 @@ static void open_worker(LifecycleWorker *w, const Query *q, const LifecycleRun *
 {
     w->scan = whole_scan_new(q->view, &run->whole);
     series_rows_open(&w->series, &run->series);
-    w->active = (StripPersons){.bits = malloc(run->blocks * bytes_of_block(run) + 1),
-                               .cells = run->series.count * run->places};
+    w->active = (StripPersons){.bits = malloc(run->blocks * bytes_of_block(run)),
+                               .cells = series_of_any(&run->series) * run->places};
     w->places = run->places;
     w->rows = calloc(cells_of(run) + 1, sizeof *w->rows);
     CHECK(w->active.bits != NULL && w->rows != NULL);

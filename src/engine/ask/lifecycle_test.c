@@ -232,3 +232,49 @@ TEST(a_lifecycle_beyond_the_limits_is_refused)
     crew_free(crew);
     kit_close(&k);
 }
+
+/* Of two channels, by minutes of one week: one has events before the range only, and no series. */
+static void ask_of_two_channels(const Query *q, Kit *k, const uint32_t *names, uint32_t series)
+{
+    int64_t bounds[QUERY_INTERVALS_MAX + 1];
+    const ScanProp channel = {KIT_PROP(0), 0};
+    for (uint32_t i = 0; i <= QUERY_INTERVALS_MAX; i++)
+        bounds[i] = KIT_ORIGIN_MS + (int64_t)(i + 1) * 60000;
+    const Lifecycle l = {.select = {.events = names, .event_count = 1},
+                         .bounds = bounds,
+                         .interval_count = QUERY_INTERVALS_MAX,
+                         .breakdown = &channel,
+                         .breakdown_count = 1,
+                         .top = 3};
+    LifecycleResult got;
+    CHECK(query_lifecycle(&k->ctx, q, &l, &got) == ERR_OK);
+    EXPECT_I64(got.count, series);
+    for (uint32_t s = 0; s < got.count; s++)
+        EXPECT_I64((int64_t)got.series[s].rows[0].fresh, PART_BLOCK_PERSONS);
+}
+
+static void values_before_the_range(void)
+{
+    static const uint32_t first[] = {1}, second[] = {2};
+    Kit k = {.ctx.arena = arena_new(1 << 16), .view.person_count = 2 * PART_BLOCK_PERSONS};
+    RowBuffer b = {0};
+    for (uint32_t i = 0; i < PART_BLOCK_PERSONS; i++) {
+        rows_add(&b, KIT_ORIGIN_MS, PART_BLOCK_PERSONS + i, 1); /* before it */
+        rows_value(&b, KIT_PROP(0), PART_CODES, 0, 2);
+        rows_add(&b, KIT_ORIGIN_MS, PART_BLOCK_PERSONS + i, 2);
+        rows_value(&b, KIT_PROP(0), PART_CODES, 0, 2 + (i & 1));
+        rows_add(&b, KIT_ORIGIN_MS + 60000, PART_BLOCK_PERSONS + i, 1);
+        rows_value(&b, KIT_PROP(0), PART_CODES, 0, 1);
+    }
+    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    const Query q = {.view = &k.view, .crew = crew};
+    ask_of_two_channels(&q, &k, first, 1);
+    ask_of_two_channels(&q, &k, second, 0);
+    rows_free(&b);
+    kit_close(&k);
+}
+
+TEST(values_that_only_events_outside_the_range_have_are_of_no_series_of_lives)
+{
+    kit_each_kernel_and_crew(values_before_the_range, &crew);
+}

@@ -27,6 +27,7 @@ typedef struct RetentionBits {
     bool damaged;     /* in the values of a breakdown */
     int64_t *bounds;  /* of the time before the range, and of the intervals */
     uint32_t places;  /* of a series: those of the buckets, and before and behind them */
+    uint32_t cells;   /* of a block's starts */
     Persons *started; /* [block][series][place] */
     Persons *back;    /* [block][place]; of one select, `started` */
     StripPersons start_bits, back_bits; /* the same, of the blocks under way */
@@ -40,7 +41,8 @@ static uint32_t places_of(const RetentionRun *run)
 
 size_t retention_bits_bytes(const RetentionRun *run)
 {
-    return (run->series.count + (run->select_count > 1)) * places_of(run) * sizeof(Persons);
+    const size_t cells = series_of_any(&run->series) + (run->select_count > 1);
+    return cells * places_of(run) * sizeof(Persons);
 }
 
 static Persons *new_persons(size_t count)
@@ -59,7 +61,8 @@ RetentionBits *retention_bits_new(const RetentionRun *run, const ScanView *view)
     b->places = places_of(run);
     b->bounds = malloc((buckets + 1) * sizeof *b->bounds);
     CHECK(b->bounds != NULL);
-    b->started = new_persons((size_t)run->blocks * (run->series.count + 1) * b->places);
+    b->cells = series_of_any(&run->series) * b->places;
+    b->started = new_persons((size_t)run->blocks * b->cells);
     b->back = new_persons((size_t)run->blocks * b->places);
     b->column = new_persons(QUERY_INTERVALS_MAX);
     b->bounds[0] = INT64_MIN;
@@ -71,7 +74,7 @@ RetentionBits *retention_bits_new(const RetentionRun *run, const ScanView *view)
                         .rows_only = r->breakdown_count > 0,
                         .by_block = series_by_block(&run->series.ask)};
     b->scan = whole_scan_new(view, &b->ask);
-    b->start_bits = (StripPersons){b->started->bits, 0, run->series.count * b->places};
+    b->start_bits = (StripPersons){b->started->bits, 0, b->cells};
     b->back_bits = (StripPersons){b->back->bits, 0, b->places};
     series_rows_open(&b->series, &run->series);
     return b;
@@ -222,13 +225,12 @@ static void add_block(const RetentionWorker *w, const Block *block)
 void retention_bits_blocks(RetentionWorker *w, uint32_t from, uint32_t to)
 {
     RetentionBits *b = w->bits;
-    const uint32_t cells = w->run->series.count * b->places;
-    memset(b->started, 0, (size_t)(to - from) * cells * sizeof *b->started);
+    memset(b->started, 0, (size_t)(to - from) * b->cells * sizeof *b->started);
     memset(b->back, 0, (size_t)(to - from) * b->places * sizeof *b->back);
     b->start_bits.first_block = b->back_bits.first_block = from;
     whole_scan(b->scan, from, to, &(WholeTaker){take_whole, take_rows, b});
     for (uint32_t i = 0; i < to - from; i++) {
-        const Persons *started = b->started + (size_t)i * cells;
+        const Persons *started = b->started + (size_t)i * b->cells;
         const Persons *back = b->back + (size_t)i * b->places;
         w->piece = from + i;
         add_block(w, &(Block){started, w->run->select_count == 1 ? started : back});

@@ -69,6 +69,13 @@ static inline bool series_is_other(const Series *s, uint32_t at)
     return s->ask.breakdown_count > 0 && at == s->shown.count;
 }
 
+/* Series that rows may be of: one behind the shown ones for all other values, which rows outside of the range may have
+ * also when none in it has. */
+static inline uint32_t series_of_any(const Series *s)
+{
+    return s->ask.breakdown_count == 0 ? 1 : s->shown.count + 1;
+}
+
 /* Finds the series of values, for one thread. */
 typedef struct SeriesRows {
     const Series *series;
@@ -85,7 +92,7 @@ void series_rows_free(SeriesRows *r);
 /* Of values in the order of the breakdown, and zeros. */
 uint32_t series_of(SeriesRows *r, const TallyKey *values);
 
-/* Adds who has rows that match, to cells[series][place] of their blocks, `places` of a series.  `r`: NULL = all are of
- * one.  False: damaged. */
+/* Adds who has rows that match, to cells[series][place] of their blocks, series_of_any() of them, `places` of a series.
+ * `r`: NULL = all are of one.  False: damaged. */
 MUST_USE bool series_add_persons(SeriesRows *r, const WholeRows *rows, uint32_t places,
                                  const StripPersons *to);
