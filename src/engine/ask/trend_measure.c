@@ -190,16 +190,32 @@ static void keep_flags(uint64_t *flags, uint32_t buckets)
         flags[i] |= flags[i - TREND_FLAG_WORDS];
 }
 
-/* The same of this bucket and the `rolling - 1` before it: from the last on, so that those are as they were. */
+static void unite_flags(uint64_t *to, const uint64_t *from)
+{
+    for (uint32_t i = 0; i < TREND_FLAG_WORDS; i++)
+        to[i] |= from[i];
+}
+
+/* Buckets [first, end), at most `rolling`: each gets those before it among these, and of the `rolling` before these,
+ * which are as they were, the last ones. */
+static void roll_stretch(uint64_t *flags, uint32_t first, uint32_t end, uint32_t rolling)
+{
+    uint64_t before[TREND_FLAG_WORDS] = {0};
+    keep_flags(flags + (size_t)first * TREND_FLAG_WORDS, end - first);
+    for (uint32_t b = first + rolling - 1; first > 0 && b-- > first;) {
+        unite_flags(before, flags + (size_t)(b + 1 - rolling) * TREND_FLAG_WORDS);
+        if (b < end)
+            unite_flags(flags + (size_t)b * TREND_FLAG_WORDS, before);
+    }
+}
+
+/* Whoever was in one of the `rolling - 1` buckets before, too: each bucket is looked at three times however many these
+ * are (van Herk's running maximum). */
 static void roll_flags(uint64_t *flags, uint32_t buckets, uint32_t rolling)
 {
-    for (uint32_t b = buckets; b-- > 1;) {
-        const uint32_t first = b < rolling ? 0 : b + 1 - rolling;
-        uint64_t *const at = flags + (size_t)b * TREND_FLAG_WORDS;
-        for (const uint64_t *from = flags + (size_t)first * TREND_FLAG_WORDS; from < at;
-             from += TREND_FLAG_WORDS)
-            for (uint32_t i = 0; i < TREND_FLAG_WORDS; i++)
-                at[i] |= from[i];
+    for (uint32_t left = (buckets - 1) / rolling + 1; left-- > 0;) {
+        const uint32_t first = left * rolling;
+        roll_stretch(flags, first, buckets - first < rolling ? buckets : first + rolling, rolling);
     }
 }
 

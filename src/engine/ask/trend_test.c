@@ -343,7 +343,7 @@ static Trend random_measure(Kit *k)
     if (t.measure >= TREND_AVERAGE)
         t.of = (TrendOf)kit_below(k, 3);
     if (t.measure == TREND_PERSONS && kit_below(k, 3) > 0)
-        t.rolling = kit_below(k, 12);
+        t.rolling = kit_below(k, kit_below(k, 2) == 0 ? 12 : 100);
     if (t.measure == TREND_DISTINCT && kit_below(k, 3) > 0)
         t.number = (ScanProp){KIT_PROP(kit_below(k, 2)), 0};
     return t;
