@@ -64,11 +64,11 @@ static void count_list(TrendRun *run, const BucketPlaces *p, const Part *part,
 /* False: damaged. */
 static bool count_part(TrendRun *run, uint32_t p)
 {
+    PartHours hours;
     Part *part = run->q->view->parts[p];
     for (uint32_t i = 0; i < part->head->list_count; i++) {
         if (!scan_select_has(&run->select, part, i))
             continue;
-        PartHours hours;
         if (!part_hours(part, i, &hours))
             return false;
         count_list(run, &run->places[p], part, &hours,

@@ -3,6 +3,7 @@
  */
 #include "engine/part/part_hours.h"
 
+#include "base/test_folder.h"
 #include "engine/ask/trend.h"
 #include "engine/engine_testkit.h"
 
@@ -41,12 +42,12 @@ static uint32_t slow_before(const Kit *k, const Part *part, uint32_t event, int6
 TEST(a_part_of_many_rows_says_how_many_events_of_a_name_are_before_an_hour)
 {
     Kit k;
+    PartHours hours;
     kit_open(&k, 600, &WITH_ATTRIBUTES, 1);
     for (uint32_t p = 0; p < k.view.part_count; p++) {
         Part *part = k.view.parts[p];
         CHECK(part_has_hours(part));
         for (uint32_t i = 0; i < part->head->list_count; i++) {
-            PartHours hours;
             CHECK(part_hours(part, i, &hours));
             for (int hour = -1; hour <= PART_HOURS + 1; hour += 7) {
                 const int64_t at_ms = part->head->week_ms + (int64_t)hour * PART_HOUR_MS;
@@ -58,6 +59,38 @@ TEST(a_part_of_many_rows_says_how_many_events_of_a_name_are_before_an_hour)
     kit_close(&k);
     kit_open(&k, 601, &FEW, 1);
     CHECK(!part_has_hours(k.view.parts[0]));
+    kit_close(&k);
+}
+
+/* The part once more, in a file. */
+static Part *mapped(Kit *k, Str folder, const Part *part, File *file)
+{
+    Part *copy = NULL;
+    Str map;
+    CHECK(file_open(&k->ctx, folder, STR("part"), FILE_CREATE, file) == ERR_OK);
+    CHECK(file_write_at(&k->ctx, *file, 0, part->bytes) == ERR_OK);
+    CHECK(file_map(&k->ctx, *file, &map) == ERR_OK);
+    CHECK(part_open(&k->ctx, map, true, 1, &copy) == ERR_OK);
+    return copy;
+}
+
+TEST(hours_that_were_read_stay_when_the_disk_takes_them_away_and_are_read_no_more)
+{
+    char path[] = "/tmp/trend_hours_test.XXXXXX";
+    Kit k;
+    File file;
+    CHECK(mkdtemp(path) != NULL);
+    kit_open(&k, 604, &MANY, 1);
+    Part *part = mapped(&k, str_of(path), k.view.parts[0], &file);
+    const PartList *list = &part->lists[1];
+    PartHours hours;
+    const int64_t end_ms = part->head->week_ms + PART_WEEK_MS;
+    CHECK(part_hours(part, 1, &hours) && file_truncate(&k.ctx, file, 0) == ERR_OK);
+    EXPECT_I64(part_hours_before(part, &hours, end_ms), list->rows);
+    CHECK(!part_hours(part, 1, &hours) && atomic_load(&part->damaged));
+    file_close(&file);
+    part_unref(part);
+    test_remove_folder(str_of(path));
     kit_close(&k);
 }
 

@@ -271,11 +271,11 @@ static void walk_all(Reading *r)
     }
     walk_names_free(&names);
     uint64_t active[PART_ACTIVE_WORDS];
+    PartHours hours;
     for (uint32_t i = 0; i < r->part->head->block_count && i < PIECES; i++)
         (void)part_active(r->part, i, active);
-    PartHours hours;
     for (uint32_t i = 0; part_has_hours(r->part) && i < r->part->head->list_count; i++)
-        (void)!part_hours(r->part, i, &hours);
+        (void)part_hours(r->part, i, &hours);
 }
 
 static Err sink_bytes(Ctx *ctx, Str bytes, void *arg)

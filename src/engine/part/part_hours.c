@@ -13,14 +13,14 @@ static bool make_sense(const PartHours *hours, uint32_t rows)
 
 bool part_hours(Part *part, uint32_t list, PartHours *out)
 {
-    const uint64_t at = part->head->hours_at + list * sizeof *out;
-    if (!part_touch(part, at, sizeof *out))
+    const uint64_t at = part->head->hours_at + list * sizeof(PartHours);
+    if (!part_touch(part, at, sizeof(PartHours)))
         return false;
     memcpy(out, part->data + at, sizeof *out);
-    const bool good = part_was_whole(part) && make_sense(out, part->lists[list].rows);
-    if (!good)
-        atomic_store(&part->damaged, true);
-    return good;
+    if (part_was_whole(part) && make_sense(out, part->lists[list].rows))
+        return true;
+    atomic_store(&part->damaged, true);
+    return false;
 }
 
 uint32_t part_hours_before(const Part *part, const PartHours *hours, int64_t at_ms)
