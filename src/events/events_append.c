@@ -248,17 +248,25 @@ static Err make_room(Ctx *ctx, EventsLog *log, uint32_t bytes, uint32_t count)
     return ERR_OK;
 }
 
+/* Zeros behind a frame's events up to the end of its page, where zeros stand already: a page of which the rest is
+ * to stay would be read first. */
+static Str zeros_behind(const EventsLog *log, int64_t at)
+{
+    static const char zeros[FILE_PAGE_BYTES];
+    const int64_t page_end = (at + FILE_PAGE_BYTES - 1) / FILE_PAGE_BYTES * FILE_PAGE_BYTES;
+    const int64_t end = page_end < log->active_bytes ? page_end : log->active_bytes;
+    return (Str){zeros, (size_t)(end - at)};
+}
+
 static Err write_frame(Ctx *ctx, EventsLog *log, Str records, FrameHead *head)
 {
-    static const char zeros[FRAME_ALIGN_BYTES];
     head->first_seq = log->next_seq;
     head->prev = log->prev;
     head->written_ms = clock_now_ms();
     head->durable_seq = log->durable_seq;
     frame_head_seal(head);
-    const Str pieces[] = {{(const char *)head, sizeof *head},
-                          records,
-                          {zeros, frame_size(head->bytes) - sizeof *head - records.len}};
+    const int64_t end = log->tail + (int64_t)(sizeof *head + records.len);
+    const Str pieces[] = {{(const char *)head, sizeof *head}, records, zeros_behind(log, end)};
     return file_write_pieces(ctx, log->active, log->tail, pieces, ARRAY_LEN(pieces));
 }
 
