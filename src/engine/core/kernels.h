@@ -110,6 +110,10 @@ typedef struct Kernels {
     void (*numbers)(const uint32_t *stored, uint32_t n, uint64_t base, bool nullable,
                     int64_t missing, int64_t *out);
 
+    /* The other way round: values[i] -= base, and 0 where it was `missing`; *any says whether one was.  Gives all that is
+     * stored or-ed together. */
+    uint64_t (*stored)(int64_t *values, uint32_t n, uint64_t base, int64_t missing, bool *any);
+
     /* Adds to the set what the bytes say, 64 of them a word: 1 = in, 0 = not. */
     void (*add_bytes)(const uint8_t *bytes, uint32_t words, uint64_t *set);
 } Kernels;
