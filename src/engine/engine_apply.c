@@ -400,7 +400,7 @@ static bool slice_is_full(const Engine *e)
 {
     /* Rows that moved leave their values behind: these count, too. */
     return e->open.count >= e->o.slice_rows || rows_cells(&e->open) >= ENGINE_SLICE_CELLS ||
-           e->open.value_count + e->open.item_value_count >= ENGINE_SLICE_VALUES;
+           e->open.room >= ENGINE_SLICE_TAKEN;
 }
 
 /* Looked at once per group, which has not much more than GROUP_BYTES. */

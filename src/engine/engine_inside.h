@@ -179,8 +179,8 @@ Week *engine_week(Engine *e, int64_t week_ms);
 /* The files of a week: how many, and where they begin.  Under `lock`. */
 uint32_t engine_files_of(const Engine *e, int64_t week_ms, uint32_t *first);
 
-/* What a slice takes while it is sorted: its columns have eight bytes per cell at most. */
-enum { ENGINE_SLICE_CELLS = 1 << 24, ENGINE_SLICE_VALUES = 1 << 22 };
+/* What a slice takes while it is sorted, and while it grows: its columns have eight bytes per cell at most. */
+enum { ENGINE_SLICE_CELLS = 1 << 24, ENGINE_SLICE_TAKEN = 1 << 23 };
 
 /* Parts that were made just now have everything behind them that is known of who is whom.  Under `apply`. */
 void engine_set_generation(const Engine *e, Part *const *parts, uint32_t count);
