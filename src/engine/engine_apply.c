@@ -443,22 +443,36 @@ static bool apply_group(Engine *e, const Group *g, uint64_t seq)
     return true;
 }
 
+/* Whether the next ones may be read before these are applied: not while `apply` is given up between. */
+static bool may_read_on(const Group *g)
+{
+    return g->lacks == NULL && (g->count == 0 || g->at[0].change == NULL);
+}
+
 static void apply_offer(Engine *e, const Offer *offer)
 {
     Str left = {offer->records, offer->bytes};
-    Group g;
-    for (uint32_t done = 0; done < offer->count;) {
-        engine_read_group(e, &left, offer->count - done, &g);
-        if (!apply_group(e, &g, offer->first_seq + done)) {
+    Group groups[2] = {{.arena = e->group[0]}, {.arena = e->group[1]}}; /* by turns */
+    uint32_t turn = 0;
+    engine_read_group(e, &left, offer->count, &groups[turn]);
+    for (uint32_t done = 0; done < offer->count; turn ^= 1) {
+        const Group *g = &groups[turn];
+        const uint32_t behind = done + g->count;
+        engine_fetch_group(g);
+        if (may_read_on(g))
+            engine_read_group(e, &left, offer->count - behind, &groups[turn ^ 1]);
+        if (!apply_group(e, g, offer->first_seq + done)) {
             engine_give_back(e);
             return;
         }
-        done += g.count;
-        if (g.lacks != NULL) {
+        done = behind;
+        if (g->lacks != NULL) {
             /* Others come between: what is applied so far is whole, and the event is read again. */
             engine_set_applied(e, offer->first_seq + done, 0);
-            make_filter(e, g.lacks);
+            make_filter(e, g->lacks);
         }
+        if (!may_read_on(g))
+            engine_read_group(e, &left, offer->count - done, &groups[turn ^ 1]);
     }
     engine_set_applied(e, offer->first_seq + offer->count, offer->bytes);
 }
