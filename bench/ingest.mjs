@@ -18,11 +18,12 @@
 //
 // Prints tables and writes build/bench.json: [{name, value, unit, peer, peer_value, ratio}].  What is compared is the
 // processor time: who else runs on the machine changes the rates.
-import { spawn, spawnSync, execFileSync } from 'node:child_process'
+import { spawnSync, execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ClickHouse, DuckDb } from './events/sides.mjs'
+import { makeKey, startServer } from './server.mjs'
 
 const PARTS = ['api', 'http', 'peers']
 const ORIGIN_MS = 345600000 // a Monday
@@ -137,20 +138,8 @@ const batchOf = (size) => Array.from({ length: size }, (_, i) => event(`$N-${i}`
 
 async function serve() {
   const data = join(folder, 'data')
-  const key = execFileSync(o.program, ['key', 'add', 'bench', '--role', 'owner', '--data', data],
-    { stdio: ['ignore', 'pipe', 'ignore'] }).toString().trim()
-  const child = spawn(o.program, ['serve', '--data', data, '--listen', '127.0.0.1:0'], { stdio: ['ignore', 'ignore', 'pipe'] })
-  process.on('exit', () => child.kill('SIGKILL'))
-  const port = await new Promise((resolve, reject) => {
-    let text = ''
-    child.stderr.on('data', (bytes) => {
-      text += bytes
-      const found = /server\.ready .*port=(\d+)/.exec(text)
-      if (found) resolve(Number(found[1]))
-    })
-    child.on('exit', () => reject(new Error(text)))
-  })
-  return { child, key, port }
+  const key = makeKey(o.program, data)
+  return { key, ...(await startServer(o.program, data)) }
 }
 
 /** Nanoseconds of processor of the server's threads, by name. */

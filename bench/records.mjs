@@ -8,10 +8,11 @@
 // Prints a table and writes build/bench.json: [{name, value, unit, peer, peer_value, ratio}].
 // Latencies at full load are of a closed loop with 256 connections; those at half load of an open loop
 // at half that rate, counted from the moment that a request was due.
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { makeKey, startServer, stopServer } from './server.mjs'
 
 const [program, raw, soak] = process.argv.slice(2)
 const people = 2 * Math.round(Number(process.argv[5] ?? 200000) / 2)
@@ -30,43 +31,15 @@ function row(name, value, unit, peer = '', peerValue = null) {
 
 // ---- the server ------------------------------------------------------------------------------------
 
-function makeKey() {
-  const args = ['key', 'add', 'bench', '--role', 'owner', '--data', data]
-  return execFileSync(program, args, { stdio: ['ignore', 'pipe', 'ignore'] }).toString().trim()
-}
+let key = makeKey(program, data) // of the server that is asked
 
-let key = makeKey() // of the server that is asked
-
-const children = new Set()
 async function start(more = []) {
   const began = performance.now()
-  const child = spawn(program, ['serve', '--data', data, '--listen', '127.0.0.1:0', ...more], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
-  children.add(child)
-  const port = await new Promise((resolve, reject) => {
-    let text = ''
-    child.stderr.on('data', (bytes) => {
-      text += bytes
-      const found = /server\.ready .*port=(\d+)/.exec(text)
-      if (found) resolve(Number(found[1]))
-    })
-    child.on('exit', () => reject(new Error(text)))
-  })
-  return { child, port, seconds: (performance.now() - began) / 1000 }
-}
-
-function stop(server) {
-  children.delete(server.child)
-  return new Promise((resolve) => {
-    server.child.removeAllListeners('exit')
-    server.child.on('exit', resolve)
-    server.child.kill('SIGTERM')
-  })
+  const started = await startServer(program, data, more)
+  return { ...started, seconds: (performance.now() - began) / 1000 }
 }
 
 let server
-process.on('exit', () => children.forEach((child) => child.kill('SIGKILL'))) // also when a figure could not be taken
 
 // A figure of /proc/PID/status in MB.  What a process has of its own is RssAnon; RssFile is the page cache
 // of the data, mapped for reading, which the system takes back when it needs it.
@@ -190,17 +163,17 @@ async function writes() {
   row('profile point reads', load(await profiles(), people).rate, '/s')
   row('wallets by phone, three coupons each', load(`POST /v1/wallets 200 {"phone":"138$N"}`, people).rate, '/s')
   row('private memory under all this load', memory('RssAnon'), 'MB')
-  await stop(server)
+  await stopServer(server)
   server = await start()
   row('start-up on this data', Number(server.seconds.toFixed(3)), 's')
-  await stop(server)
+  await stopServer(server)
 }
 
 // The real chain: what one shop's machine would hold.
 async function chain() {
   data = join(folder, 'demo')
   execFileSync(program, ['demo', '--once', '--data', data], { stdio: 'ignore' })
-  key = makeKey()
+  key = makeKey(program, data)
   server = await start()
   row('start-up on the demo data', Number(server.seconds.toFixed(3)), 's')
   for (const path of ['/stores', '/products', '/people', '/campaigns', '/coupon-templates', '/overview', '/audit', '/jobs'])
@@ -213,7 +186,7 @@ async function chain() {
   row('private memory after one request of a kind', memory('RssAnon'), 'MB')
   row('pages of the data mapped beside it', memory('RssFile'), 'MB')
   row('size of the program', Number((statSync(program).size / 1e6).toFixed(2)), 'MB')
-  await stop(server)
+  await stopServer(server)
 }
 
 const ROUNDS = 10
@@ -224,7 +197,7 @@ async function engine() {
   const sides = []
   for (const on of [1, 0]) {
     data = join(folder, `engine-${on}`)
-    key = makeKey()
+    key = makeKey(program, data)
     server = await start(['--engine', String(on)])
     const { store, template } = await shop()
     sides.push({ server, key, store, template, seen: {} })
@@ -251,7 +224,7 @@ async function engine() {
   for (const side of sides) {
     server = side.server
     row(`private memory ${side === sides[0] ? 'with' : 'without'} it`, memory('RssAnon'), 'MB')
-    await stop(server)
+    await stopServer(server)
   }
 }
 

@@ -65,8 +65,11 @@ Err backup_measure(Ctx *ctx, Str root, BackupFile *file)
     file_close(&opened);
     TRY(err);
     crypto_sha256(map, digest);
+    const bool whole = file_is_whole(file_map_lost(map));
     file->bytes = (int64_t)map.len;
     file_unmap(map);
+    if (!whole)
+        return fail(ctx, ERR_INTERNAL, "disk.failed", "%.*s", STR_ARG(file->name));
     CHECK(str_to_c(hex_encode(ctx->arena, (Str){(const char *)digest, sizeof digest}), file->sha256,
                    sizeof file->sha256));
     return ERR_OK;

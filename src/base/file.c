@@ -1,5 +1,5 @@
 /*
- * base/file.c -- the disk calls behind base/file.h.
+ * base/file.c -- the disk calls behind base/file.h, but those of maps.
  */
 #include "base/file.h"
 
@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
@@ -416,43 +415,6 @@ Err file_list(Ctx *ctx, Str folder, Str **names, size_t *count)
     *names = list;
     *count = n;
     return ERR_OK;
-}
-
-Err file_map(Ctx *ctx, File file, Str *out)
-{
-    int64_t bytes = 0;
-    TRY(file_size(ctx, file, &bytes));
-    if (bytes == 0) {
-        *out = STR("");
-        return ERR_OK;
-    }
-    void *at = mmap(NULL, (size_t)bytes, PROT_READ, MAP_SHARED, file.fd, 0);
-    if (at == MAP_FAILED)
-        return fail_fd(ctx, errno, "mmap", file);
-    *out = (Str){at, (size_t)bytes};
-    return ERR_OK;
-}
-
-void file_unmap(Str map)
-{
-    if (map.len > 0)
-        CHECK(munmap((void *)(uintptr_t)map.ptr, map.len) == 0);
-}
-
-void file_will_read(Str map, uint64_t at, uint64_t bytes)
-{
-    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), from = at - at % page;
-    if (at >= map.len)
-        return;
-    const uint64_t to = bytes < map.len - at ? at + bytes : map.len;
-    /* What the kernel does not want to do it need not. */
-    (void)madvise((void *)((uintptr_t)map.ptr + from), to - from, MADV_WILLNEED);
-}
-
-void file_read_around(Str map, bool around)
-{
-    if (map.len > 0)
-        (void)madvise((void *)(uintptr_t)map.ptr, map.len, around ? MADV_NORMAL : MADV_RANDOM);
 }
 
 Err file_free_bytes(Ctx *ctx, Str folder, int64_t *bytes)

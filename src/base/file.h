@@ -14,6 +14,8 @@
 
 #include "base/ctx.h"
 
+#include <stdatomic.h>
+
 enum { FILE_NAME_BYTES_MAX = 200, FILE_PATH_BYTES_MAX = 1024, FILE_PIECES_MAX = 4 };
 
 typedef struct File {
@@ -83,6 +85,25 @@ MUST_USE Err file_list(Ctx *ctx, Str folder, Str **names, size_t *count);
 /* The whole file read-only in memory until file_unmap().  An empty file gives an empty Str. */
 MUST_USE Err file_map(Ctx *ctx, File file, Str *out);
 void file_unmap(Str map);
+
+/*
+ * A disk that fails, or somebody who cuts the file short, may take a page of a map away at any time, which the kernel
+ * tells whoever reads it by SIGBUS.  Then the map is lost: all of it reads as zeros from there on, for everybody, and
+ * the process lives.  So whoever reads one believes what he read only when file_is_whole() says so afterwards, also of
+ * what he found right before; until then it may be anything, and must lead him nowhere.
+ * What is written into the file, and a cut's last page, nobody tells.  The first map sets the process's handler.
+ */
+const atomic_bool *file_map_lost(Str map); /* until file_unmap(); of other memory: never */
+
+/* Whether all that this thread has read of the map was the file's. */
+static inline bool file_is_whole(const atomic_bool *lost)
+{
+    atomic_signal_fence(memory_order_seq_cst); /* processors like x86 read in order */
+#ifdef __aarch64__
+    __asm__ volatile("dmb ishld" ::: "memory");
+#endif
+    return !atomic_load_explicit(lost, memory_order_acquire);
+}
 
 /* These bytes of a map will be read soon: the kernel begins to read those it does not have, of about a hundred
  * kilobytes at least, and nobody waits for it.  Behind the map's end there is nothing to read. */

@@ -6,10 +6,12 @@
 #include "base/test_folder.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 typedef struct Scratch {
@@ -134,6 +136,133 @@ TEST(file_map_reads_a_touched_page_alone_when_it_shall_not_read_around)
     file_unmap(map);
     file_close(&f);
     scratch_close(&s);
+}
+
+/* A file of whole pages, all of the same byte, as a map. */
+static Str map_of(Scratch *s, File *f, Str name, size_t bytes, char fill)
+{
+    char *content = (char *)arena_bytes(s->ctx.arena, bytes);
+    Str map;
+    memset(content, fill, bytes);
+    CHECK(file_open(&s->ctx, s->folder, name, FILE_CREATE, f) == ERR_OK);
+    CHECK(file_write_at(&s->ctx, *f, 0, (Str){content, bytes}) == ERR_OK);
+    CHECK(file_map(&s->ctx, *f, &map) == ERR_OK);
+    return map;
+}
+
+static int byte_at(Str map, size_t at)
+{
+    return *(const volatile char *)(map.ptr + at);
+}
+
+TEST(file_whose_map_loses_a_page_reads_as_zeros_is_known_as_lost_and_others_are_as_they_were)
+{
+    Scratch s;
+    scratch_open(&s);
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    File cut, other;
+    const Str map = map_of(&s, &cut, STR("cut"), 8 * page, 7),
+              beside = map_of(&s, &other, STR("other"), 3 * page + 5, 9);
+    const atomic_bool *lost = file_map_lost(map);
+    EXPECT_I64(byte_at(map, 6 * page), 7);
+    CHECK(file_is_whole(lost));
+    CHECK(file_truncate(&s.ctx, cut, (int64_t)(2 * page)) == ERR_OK);
+    EXPECT_I64(byte_at(map, page), 7); /* nobody has met it */
+    CHECK(file_is_whole(lost));
+    EXPECT_I64(byte_at(map, 6 * page), 0);
+    CHECK(!file_is_whole(lost));
+    EXPECT_I64(byte_at(map, page), 0); /* all of it: it is not half believed */
+    file_will_read(map, 0, map.len);
+    EXPECT_I64(byte_at(beside, 3 * page + 4), 9);
+    CHECK(file_is_whole(file_map_lost(beside)) && file_is_whole(file_map_lost(STR("memory"))));
+    file_unmap(map);
+    const Str again = map_of(&s, &cut, STR("cut"), page, 3);
+    CHECK(file_is_whole(file_map_lost(again)));
+    EXPECT_I64(byte_at(again, 1), 3);
+    file_unmap(again);
+    file_unmap(beside);
+    file_close(&cut);
+    file_close(&other);
+    scratch_close(&s);
+}
+
+static void *read_to_the_end(void *arg)
+{
+    const Str *map = arg;
+    const atomic_bool *lost = file_map_lost(*map);
+    int64_t wrong = 0;
+    while (file_is_whole(lost))
+        for (size_t at = 0; at < map->len; at += 512)
+            wrong += byte_at(*map, at) != 5 && file_is_whole(lost);
+    return (void *)(intptr_t)wrong;
+}
+
+TEST(file_whose_map_is_lost_beside_readers_gives_none_of_them_zeros_that_it_says_are_its_own)
+{
+    enum { READERS = 3, ROUNDS = 20 };
+    Scratch s;
+    scratch_open(&s);
+    for (int round = 0; round < ROUNDS; round++) {
+        pthread_t readers[READERS];
+        File f;
+        Str map = map_of(&s, &f, STR("cut"), 64 * (size_t)sysconf(_SC_PAGESIZE), 5);
+        for (int i = 0; i < READERS; i++)
+            CHECK(pthread_create(&readers[i], NULL, read_to_the_end, &map) == 0);
+        CHECK(usleep(1000) == 0);
+        CHECK(file_truncate(&s.ctx, f, 0) == ERR_OK);
+        for (int i = 0; i < READERS; i++) {
+            void *wrong = NULL;
+            CHECK(pthread_join(readers[i], &wrong) == 0);
+            EXPECT_I64((intptr_t)wrong, 0);
+        }
+        file_unmap(map);
+        file_close(&f);
+    }
+    scratch_close(&s);
+}
+
+/* What is no map of ours ends the process, as does a signal that somebody sends. */
+static int end_of_child(void (*what)(Scratch *s))
+{
+    int status = 0;
+    const pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        const struct rlimit no_core = {0, 0};
+        Scratch s;
+        (void)setrlimit(RLIMIT_CORE, &no_core);
+        (void)close(STDERR_FILENO); /* where a sanitizer tells of it */
+        scratch_open(&s);
+        File f;
+        (void)map_of(&s, &f, STR("ours"), 100, 1);
+        test_remove_folder(s.folder);
+        what(&s);
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child);
+    return status;
+}
+
+static void read_foreign_map(Scratch *s)
+{
+    (void)s;
+    const int fd = memfd_create("foreign", 0);
+    CHECK(fd >= 0);
+    const char *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+    CHECK(map != MAP_FAILED);
+    (void)byte_at((Str){map, 4096}, 0);
+}
+
+static void send_signal(Scratch *s)
+{
+    (void)s;
+    (void)raise(SIGBUS);
+}
+
+TEST(file_maps_take_no_signal_that_is_not_theirs)
+{
+    CHECK(end_of_child(read_foreign_map) != 0);
+    CHECK(end_of_child(send_signal) != 0);
 }
 
 TEST(file_names_that_could_leave_the_folder_are_refused)

@@ -81,6 +81,7 @@ static void free_all(Engine *e)
     arena_free(e->group[0]);
     arena_free(e->group[1]);
     (void)pthread_mutex_destroy(&e->apply);
+    (void)pthread_mutex_destroy(&e->naming);
     (void)pthread_mutex_destroy(&e->lock);
     (void)pthread_cond_destroy(&e->changed);
     free(e);
@@ -109,8 +110,8 @@ Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out
     e->flush_names = BUF_MAX(SCHEMA_SAVE_BYTES_MAX);
     e->flush_changes = BUF_MAX(SCHEMA_SAVE_BYTES_MAX);
     e->durable_moved = moved_new();
-    CHECK(pthread_mutex_init(&e->apply, NULL) == 0 && pthread_mutex_init(&e->lock, NULL) == 0 &&
-          pthread_cond_init(&e->changed, NULL) == 0);
+    CHECK(pthread_mutex_init(&e->apply, NULL) == 0 && pthread_mutex_init(&e->naming, NULL) == 0 &&
+          pthread_mutex_init(&e->lock, NULL) == 0 && pthread_cond_init(&e->changed, NULL) == 0);
     Err err = e->o.read_only ? ERR_OK : file_make_folder(ctx, folder);
     if (err == ERR_OK)
         err = engine_load(ctx, e);
@@ -283,11 +284,13 @@ static bool waits_for_disk(const Engine *e)
     return e->waits_for_room && e->keeper_err != ERR_OK;
 }
 
-static void wait_for_applied(Engine *e)
+/* `may_precede`: a change that moves very many rows is not waited for. */
+static void wait_for_applied(Engine *e, bool may_precede)
 {
     (void)pthread_mutex_lock(&e->lock);
     const uint64_t wanted = e->offered;
-    while (e->applied < wanted && e->applied < e->offered && !waits_for_disk(e))
+    while (e->applied < wanted && e->applied < e->offered && !waits_for_disk(e) &&
+           !(may_precede && e->before != NULL))
         (void)pthread_cond_wait(&e->changed, &e->lock);
     (void)pthread_mutex_unlock(&e->lock);
 }
@@ -333,10 +336,8 @@ static void order_by_week(Part **parts, uint32_t count)
     free(room);
 }
 
-ScanView *engine_view(Engine *e)
+ScanView *engine_view_now(Engine *e)
 {
-    wait_for_applied(e);
-    (void)pthread_mutex_lock(&e->apply);
     refresh_peek(e);
     ScanView *v = calloc(1, sizeof *v);
     CHECK(v != NULL);
@@ -352,8 +353,57 @@ ScanView *engine_view(Engine *e)
     (void)pthread_mutex_unlock(&e->lock);
     for (uint32_t i = 0; i < e->peek_count; i++)
         v->parts[v->part_count++] = part_ref(e->peek[i]);
-    (void)pthread_mutex_unlock(&e->apply);
     order_by_week(v->parts, v->part_count);
+    return v;
+}
+
+static ScanView *copy_view(const ScanView *from)
+{
+    ScanView *v = calloc(1, sizeof *v);
+    CHECK(v != NULL);
+    *v = (ScanView){.person_count = from->person_count, .moved = moved_ref(from->moved)};
+    v->parts = calloc((size_t)from->part_count + 1, sizeof(Part *));
+    CHECK(v->parts != NULL);
+    for (uint32_t i = 0; i < from->part_count; i++)
+        v->parts[v->part_count++] = part_ref(from->parts[i]);
+    return v;
+}
+
+/* NULL: no change moves very many rows. */
+static ScanView *view_before(Engine *e)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    ScanView *v = e->before == NULL ? NULL : copy_view(e->before);
+    (void)pthread_mutex_unlock(&e->lock);
+    return v;
+}
+
+enum { LOOK_MS = 5 };
+
+/* False: it is taken for longer. */
+static bool lock_for_a_while(Engine *e)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += LOOK_MS * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    if (pthread_mutex_timedlock(&e->apply, &until) != 0)
+        return false;
+    (void)pthread_mutex_lock(&e->naming);
+    return true;
+}
+
+ScanView *engine_view(Engine *e)
+{
+    wait_for_applied(e, true);
+    ScanView *v = view_before(e);
+    while (v == NULL && !lock_for_a_while(e))
+        v = view_before(e); /* what holds it up may have become that by now */
+    if (v != NULL)
+        return v;
+    v = engine_view_now(e);
+    engine_unlock(e);
     return v;
 }
 
@@ -368,13 +418,13 @@ void engine_view_done(ScanView *view)
 
 Schema *engine_schema_lock(Engine *e)
 {
-    (void)pthread_mutex_lock(&e->apply);
+    (void)pthread_mutex_lock(&e->naming);
     return e->schema;
 }
 
 void engine_schema_unlock(Engine *e)
 {
-    (void)pthread_mutex_unlock(&e->apply);
+    (void)pthread_mutex_unlock(&e->naming);
 }
 
 /* ---- flush, figures, checksums ------------------------------------------------------------------ */
@@ -407,7 +457,7 @@ static void wait_a_while(Engine *e, const Wish *wish)
 static Err keeper_round(Ctx *ctx, Engine *e, const Wish *wish)
 {
     CHECK(!e->o.read_only);
-    wait_for_applied(e);
+    wait_for_applied(e, false);
     (void)pthread_mutex_lock(&e->lock);
     /* A round may be under way that began before: the one after it counts. */
     const uint64_t wanted = e->rounds + 2;
@@ -488,7 +538,7 @@ static void count_part(const Counted *c, const Moved *moved, EngineStat *out)
 void engine_stat(Engine *e, EngineStat *out)
 {
     *out = (EngineStat){0};
-    (void)pthread_mutex_lock(&e->apply);
+    engine_lock(e);
     out->repeated = e->repeated;
     memcpy(out->aside, e->aside, sizeof out->aside);
     for (size_t i = 0; i < ENGINE_ASIDE_COUNT; i++)
@@ -522,7 +572,7 @@ void engine_stat(Engine *e, EngineStat *out)
     for (uint32_t i = 0; i < count; i++)
         parts[i].died = atomic_load(&part_ref(parts[i].part)->died);
     (void)pthread_mutex_unlock(&e->lock);
-    (void)pthread_mutex_unlock(&e->apply);
+    engine_unlock(e);
     for (uint32_t i = 0; i < count; i++) {
         count_part(&parts[i], moved, out);
         part_unref(parts[i].part);

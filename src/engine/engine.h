@@ -121,11 +121,13 @@ void engine_set_complete(Engine *e);
  * there are so far. */
 bool engine_is_complete(Engine *e, int64_t until_us, uint64_t *offered);
 
-/* Everything offered so far.  Give it back with engine_view_done(). */
+/* Everything offered so far; while a link, unlink or erasure moves more than ENGINE_MOVES_AT_ONCE rows, and so for a second
+ * or two, everything before it: nobody waits for that.  Give it back with engine_view_done(). */
+enum { ENGINE_MOVES_AT_ONCE = 1 << 16 };
 ScanView *engine_view(Engine *e);
 void engine_view_done(ScanView *view);
 
-/* The names; hold the lock while finding, not while scanning. */
+/* The names, to be read; hold the lock while finding, not while scanning. */
 Schema *engine_schema_lock(Engine *e);
 void engine_schema_unlock(Engine *e);
 

@@ -88,16 +88,24 @@ static void give_back(SharedFiles *l)
     free(l->at);
 }
 
+static void distrust_ids(const FilePart *f)
+{
+    f->part->ids_are_sound = false;
+    atomic_store(&f->part->damaged, true);
+}
+
 static void add_file(IdFilter *filter, const FilePart *f)
 {
-    f->part->ids_are_sound = ids_are_sound(&f->ids);
-    if (!f->part->ids_are_sound) {
-        atomic_store(&f->part->damaged, true);
-        return;
-    }
     uint64_t *hashes = malloc(((size_t)f->ids.head->count + 1) * sizeof *hashes);
     CHECK(hashes != NULL);
-    ids_read(&f->ids, hashes);
+    f->part->ids_are_sound = ids_are_sound(&f->ids);
+    if (f->part->ids_are_sound)
+        ids_read(&f->ids, hashes);
+    if (!f->part->ids_are_sound || !ids_are_whole(&f->ids)) {
+        distrust_ids(f);
+        free(hashes);
+        return;
+    }
     for (uint32_t i = 0; i < f->ids.head->count; i++)
         id_filter_add(filter, hashes[i]);
     free(hashes);
@@ -184,10 +192,10 @@ static void make_filter(Engine *e, Week *w)
 {
     for (bool has_all = false; !has_all;) {
         SharedFiles l = share_files(e, w->week_ms);
-        (void)pthread_mutex_unlock(&e->apply);
+        engine_unlock(e);
         IdFilter made = filter_over(&l);
         RecentIds stand_in = stand_in_for(e, &l);
-        (void)pthread_mutex_lock(&e->apply);
+        engine_lock(e);
         has_all = durable_seq(e) == l.durable_seq;
         give_back(&l);
         id_filter_free(has_all ? &w->filter : &made);
@@ -199,14 +207,20 @@ static void make_filter(Engine *e, Week *w)
     }
 }
 
-static bool files_have(Engine *e, const Week *w, uint64_t hash)
+/* *lost: some of their ids cannot be read any more, so that nobody knows. */
+static bool files_have(Engine *e, const Week *w, uint64_t hash, bool *lost)
 {
     bool has = false;
     uint32_t first = 0;
     (void)pthread_mutex_lock(&e->lock);
     const uint32_t end = engine_files_of(e, w->week_ms, &first) + first;
-    for (uint32_t i = first; i < end && !has; i++)
-        has = e->files[i].part->ids_are_sound && ids_has(&e->files[i].ids, hash);
+    for (uint32_t i = first; i < end && !has && !*lost; i++) {
+        const FilePart *f = &e->files[i];
+        has = f->part->ids_are_sound && ids_has(&f->ids, hash);
+        *lost = f->part->ids_are_sound && !ids_are_whole(&f->ids);
+        if (*lost)
+            distrust_ids(f);
+    }
     (void)pthread_mutex_unlock(&e->lock);
     return has;
 }
@@ -228,13 +242,18 @@ uint64_t engine_id_hash(const Engine *e, const Event *event)
     return engine_id_of(e, (Str){bytes, (size_t)(end - bytes)});
 }
 
-/* False when it was there before. */
-static bool is_new(Engine *e, Week *w, uint64_t hash)
+typedef enum Known { IS_NEW, IS_REPEATED, IS_UNKNOWN } Known;
+
+/* Unknown: the ids of the week's files must be read again first. */
+static Known add_id(Engine *e, Week *w, uint64_t hash)
 {
-    if (recent_ids_has(&w->flushing, hash) || recent_ids_has(&w->stand_in, hash) ||
-        (id_filter_may_have(&w->filter, hash) && files_have(e, w, hash)))
-        return false;
-    return recent_ids_add(&w->recent, hash);
+    bool lost = false;
+    bool has = recent_ids_has(&w->flushing, hash) || recent_ids_has(&w->stand_in, hash);
+    if (!has && id_filter_may_have(&w->filter, hash))
+        has = files_have(e, w, hash, &lost);
+    if (lost)
+        return IS_UNKNOWN;
+    return !has && recent_ids_add(&w->recent, hash) ? IS_NEW : IS_REPEATED;
 }
 
 /* ---- what has no place -------------------------------------------------------------------------- */
@@ -322,19 +341,23 @@ EngineAside engine_find_home(Engine *e, const Event *event, Home *out)
     return find_numbers(e, event->kind, event->name, &actor, out);
 }
 
-/* What has no place is refused before its id is remembered: every id belongs to a row. */
-static void apply_event(Engine *e, const Coming *c)
+/* What has no place is refused before its id is remembered: every id belongs to a row.  False: it is to be read again,
+ * behind the ids of its week's files. */
+static bool apply_event(Engine *e, const Coming *c)
 {
     Home home = {.name = c->event, .week = c->week};
     EngineAside why = c->why;
     if (why == ASIDE_NOT)
         why = find_numbers(e, c->kind, c->name, &c->actor, &home);
-    if (why != ASIDE_NOT)
+    if (why != ASIDE_NOT) {
         engine_keep_aside(e, why);
-    else if (is_new(e, home.week, c->id))
+        return true;
+    }
+    const Known known = add_id(e, home.week, c->id);
+    if (known == IS_NEW)
         engine_put_coming(e, c, &home);
-    else
-        e->repeated++;
+    e->repeated += known == IS_REPEATED;
+    return known != IS_UNKNOWN;
 }
 
 void engine_set_generation(const Engine *e, Part *const *parts, uint32_t count)
@@ -426,15 +449,30 @@ void engine_slice_grew(Engine *e)
         engine_close_slice(e);
 }
 
+/* The group ends before event `i`, whose week's ids must be read first. */
+static void end_group(Group *g, uint32_t i, Str *left)
+{
+    size_t bytes = 0;
+    for (uint32_t j = i; j < g->count; j++)
+        bytes += g->at[j].bytes;
+    *left = (Str){left->ptr - bytes, left->len + bytes};
+    g->lacks = g->at[i].week;
+    g->count = i;
+}
+
 /* The first one has the number `seq`.  A batch may be larger than a slice, which then ends within it.  False: a change
  * finds no room. */
-static bool apply_group(Engine *e, const Group *g, uint64_t seq)
+static bool apply_group(Engine *e, Group *g, uint64_t seq, Str *left)
 {
     for (uint32_t i = 0; i < g->count; i++) {
-        if (g->at[i].change == NULL)
-            apply_event(e, &g->at[i]);
-        else if (!engine_change(e, g->at[i].change, seq + i))
+        if (g->at[i].change == NULL) {
+            if (!apply_event(e, &g->at[i])) {
+                end_group(g, i, left);
+                return true;
+            }
+        } else if (!engine_change(e, g->at[i].change, seq + i)) {
             return false;
+        }
         if (slice_is_full(e) || (i + 1 == g->count && names_are_many(e))) {
             engine_set_applied(e, seq + i + 1, 0);
             engine_close_slice(e);
@@ -456,23 +494,25 @@ static void apply_offer(Engine *e, const Offer *offer)
     uint32_t turn = 0;
     engine_read_group(e, &left, offer->count, &groups[turn]);
     for (uint32_t done = 0; done < offer->count; turn ^= 1) {
-        const Group *g = &groups[turn];
-        const uint32_t behind = done + g->count;
+        Group *g = &groups[turn], *next = &groups[turn ^ 1];
+        Str behind = left;
         engine_fetch_group(g);
         if (may_read_on(g))
-            engine_read_group(e, &left, offer->count - behind, &groups[turn ^ 1]);
-        if (!apply_group(e, g, offer->first_seq + done)) {
+            engine_read_group(e, &left, offer->count - done - g->count, next);
+        if (!apply_group(e, g, offer->first_seq + done, &behind)) {
             engine_give_back(e);
             return;
         }
-        done = behind;
+        done += g->count;
         if (g->lacks != NULL) {
             /* Others come between: what is applied so far is whole, and the event is read again. */
             engine_set_applied(e, offer->first_seq + done, 0);
             make_filter(e, g->lacks);
         }
-        if (!may_read_on(g))
-            engine_read_group(e, &left, offer->count - done, &groups[turn ^ 1]);
+        if (!may_read_on(g)) { /* also when it turned out to end earlier */
+            left = behind;
+            engine_read_group(e, &left, offer->count - done, next);
+        }
     }
     engine_set_applied(e, offer->first_seq + offer->count, offer->bytes);
 }
@@ -496,9 +536,9 @@ void *engine_apply_main(void *arg)
     Engine *e = arg;
     (void)pthread_setname_np(pthread_self(), "engine-apply");
     for (Offer *offer = next_offer(e); offer != NULL; offer = next_offer(e)) {
-        (void)pthread_mutex_lock(&e->apply);
+        engine_lock(e);
         apply_offer(e, offer);
-        (void)pthread_mutex_unlock(&e->apply);
+        engine_unlock(e);
         free(offer);
     }
     return NULL;

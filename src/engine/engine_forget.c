@@ -107,7 +107,7 @@ static Err go_on(Ctx *ctx, Engine *e)
 static Stood stood(Engine *e, const Moved *moved)
 {
     Stood s = {.moved = moved};
-    (void)pthread_mutex_lock(&e->apply);
+    engine_lock(e);
     const Persons *persons = schema_persons(e->schema);
     const uint32_t count = schema_person_count(e->schema);
     const size_t blocks = (count >> PART_BLOCK_BITS) + 1;
@@ -116,7 +116,7 @@ static Stood stood(Engine *e, const Moved *moved)
         CHECK(s.bits != NULL);
         persons_mark_erased(persons, count, s.bits);
     }
-    (void)pthread_mutex_unlock(&e->apply);
+    engine_unlock(e);
     return s;
 }
 
@@ -292,7 +292,7 @@ static void drop_shortcuts(Engine *e)
 /* False: somebody has brought one of the texts since, and it is unused no more. */
 static bool commit(Engine *e, Unused *u, const NamesFile *made)
 {
-    (void)pthread_mutex_lock(&e->apply);
+    engine_lock(e);
     const uint64_t before = unused_count(u);
     look_at_memory(e, u);
     const bool same = unused_count(u) == before;
@@ -304,7 +304,7 @@ static bool commit(Engine *e, Unused *u, const NamesFile *made)
         e->names = *made;
         (void)pthread_mutex_unlock(&e->lock);
     }
-    (void)pthread_mutex_unlock(&e->apply);
+    engine_unlock(e);
     return same;
 }
 
@@ -332,9 +332,9 @@ static Err forget_names(Ctx *ctx, Engine *e, uint32_t erased)
 {
     if (e->flush_names.len > 0) /* of a file that was made again, and not saved */
         TRY(save(ctx, e));
-    (void)pthread_mutex_lock(&e->apply);
+    engine_lock(e);
     Unused *u = unused_new(e->schema);
-    (void)pthread_mutex_unlock(&e->apply);
+    engine_unlock(e);
     Err err = look_at_files(ctx, e, u);
     if (err == ERR_OK)
         err = replace_names(ctx, e, u, erased);

@@ -12,6 +12,7 @@
 #include "base/test_folder.h"
 #include "events/crc32c.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -652,15 +653,19 @@ static void (*const NOTHING)(void) = NULL;
 
 /* ---- events that come meanwhile --------------------------------------------------------------------- */
 
-static World *busy;
+/* Held by whoever brings; the threads that write for him bring nothing. */
+static pthread_mutex_t bringing = PTHREAD_MUTEX_INITIALIZER;
+static World *busy; /* under it */
 
-/* Whoever shares a text with the erased comes just before the round ends. */
-static void bring_texts(void)
+static void set_busy(World *w)
 {
-    if (busy == NULL || busy->count > 1500)
-        return;
-    World *w = busy;
-    busy = NULL; /* what is offered is written by others */
+    (void)pthread_mutex_lock(&bringing);
+    busy = w;
+    (void)pthread_mutex_unlock(&bringing);
+}
+
+static void bring_to(World *w)
+{
     const uint32_t first = w->count;
     w->happened[w->happened_count++] =
         (Happened){.key = 2, .texts = {SHARED + OWN}, .text_count = 1};
@@ -672,6 +677,18 @@ static void bring_texts(void)
     CHECK(engine_offer(w->engine, first + 1, 1,
                        str_slice(buf_str(&w->records), w->at[first], w->at[first + 1])));
     engine_view_done(engine_view(w->engine));
+}
+
+/* Whoever shares a text with the erased comes just before the round ends. */
+static void bring_texts(void)
+{
+    if (pthread_mutex_trylock(&bringing) != 0)
+        return;
+    World *w = busy;
+    busy = NULL;
+    if (w != NULL && w->count <= 1500)
+        bring_to(w);
+    (void)pthread_mutex_unlock(&bringing);
 }
 
 TEST(a_text_that_somebody_brings_while_it_is_being_forgotten_stays)
@@ -690,12 +707,11 @@ TEST(a_text_that_somebody_brings_while_it_is_being_forgotten_stays)
     offer_rest(w);
     CHECK(engine_flush(&w->ctx, w->engine) == ERR_OK);
     for (uint32_t tries = 0; tries < 20; tries++) { /* at another write each time */
-        World *twin = w;
-        busy = twin;
+        set_busy(w);
         kit_before_change = bring_texts;
         CHECK(forget(w) == ERR_OK);
         kit_before_change = NOTHING;
-        busy = NULL;
+        set_busy(NULL);
         const Seen seen = look(w);
         CHECK(engine_flush(&w->ctx, w->engine) == ERR_OK);
         (void)expect_files(w);

@@ -13,7 +13,9 @@
  *   engine_files.c   the manifest and what it names
  *   engine_forget.c  what only erased persons had leaves every file
  *
- * Locks: `apply` (the schema, the open slice, the weeks' ids) before `lock` (the lists of parts).
+ * Locks: `apply` (the open slice, the weeks' ids, and with `naming` the schema) before `naming` before `lock` (the lists
+ * of parts).  Whoever changes the schema has both, whoever reads it one of them.  They are taken together, by
+ * engine_lock(); a change that moves very many rows leaves `naming` to questions meanwhile (engine_move.c).
  */
 #pragma once
 
@@ -110,8 +112,8 @@ struct Engine {
     pthread_t applier, keeper;
     atomic_bool stuck;   /* a change was left out, because rows that it moves cannot be read */
     atomic_bool closing; /* merges end at their next block, and no other begins */
-    pthread_mutex_t apply;
-    Schema *schema; /* guarded by apply */
+    pthread_mutex_t apply, naming;
+    Schema *schema; /* guarded by both to write, either to read */
     Shape *shapes;  /* by event name; guarded by apply */
     uint32_t shape_count;
     RowBuffer open;      /* guarded by apply */
@@ -141,7 +143,9 @@ struct Engine {
     int64_t queued_bytes; /* of what waits to be applied */
     bool stopping, refusing, flush_wanted, settle_wanted, forget_wanted, complete;
     bool waits_for_room; /* the applier does, in the middle of an offer */
-    Part **memory;       /* slices, by arrival */
+    /* what questions get while a change moves very many rows: everything before it; NULL: none does */
+    ScanView *before;
+    Part **memory; /* slices, by arrival */
     uint32_t memory_count, memory_cap, memory_rows;
     uint64_t memory_bytes; /* of the slices */
     uint64_t new_names;    /* bytes of names that no flush has taken */
@@ -177,6 +181,24 @@ struct Engine {
     Err keeper_err;
     Fault keeper_fault;
 };
+
+/* `apply` and `naming`. */
+static inline void engine_lock(Engine *e)
+{
+    (void)pthread_mutex_lock(&e->apply);
+    (void)pthread_mutex_lock(&e->naming);
+}
+
+static inline void engine_unlock(Engine *e)
+{
+    (void)pthread_mutex_unlock(&e->naming);
+    (void)pthread_mutex_unlock(&e->apply);
+}
+
+/* ---- engine.c ----------------------------------------------------------------------------------- */
+
+/* What is applied so far.  Under `apply`. */
+ScanView *engine_view_now(Engine *e);
 
 /* ---- engine_apply.c ----------------------------------------------------------------------------- */
 
@@ -257,6 +279,7 @@ typedef struct Values {
 typedef struct Coming {
     EventKind kind;
     const Event *change; /* of another kind: all of it */
+    size_t bytes;        /* of its record */
     int64_t time_ms, received_ms;
     Week *week;
     EngineAside why;

@@ -41,7 +41,7 @@ static void begin_flush(Engine *e)
 {
     if (atomic_load(&e->stuck))
         return;
-    (void)pthread_mutex_lock(&e->apply);
+    engine_lock(e);
     if (!e->flush_begun) {
         engine_close_slice(e);
         e->moved_rows = 0;
@@ -74,7 +74,7 @@ static void begin_flush(Engine *e)
         e->flush_begun = true;
         (void)pthread_mutex_unlock(&e->lock);
     }
-    (void)pthread_mutex_unlock(&e->apply);
+    engine_unlock(e);
 }
 
 uint64_t *engine_hashes_of(Ctx *ctx, const RecentIds *r)
@@ -166,7 +166,7 @@ static void give_up_filters(Engine *e)
 /* The files take the slices' place. */
 static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq, uint32_t mark)
 {
-    (void)pthread_mutex_lock(&e->apply);
+    engine_lock(e);
     for (uint32_t i = 0; i < e->flush_week_count; i++)
         end_week(e, e->flush_weeks[i]);
     give_up_filters(e);
@@ -194,7 +194,7 @@ static void end_flush(Engine *e, const FileList *files, uint64_t durable_seq, ui
     e->keeper_err = ERR_OK;
     (void)pthread_cond_broadcast(&e->changed);
     (void)pthread_mutex_unlock(&e->lock);
-    (void)pthread_mutex_unlock(&e->apply);
+    engine_unlock(e);
 }
 
 #define TOO_MANY_FILES "events.files"
@@ -285,10 +285,10 @@ static uint64_t durable_dead(Engine *e, Part *part)
 {
     if (part->generation == e->durable_moved->generation)
         return 0;
-    (void)pthread_mutex_lock(&e->apply);
+    engine_lock(e);
     Moved *moved = moved_ref(persons_moved(schema_persons(e->schema)));
     const uint32_t died = atomic_load(&part->died);
-    (void)pthread_mutex_unlock(&e->apply);
+    engine_unlock(e);
     const uint32_t dead = engine_dead(part, moved, died);
     moved_unref(moved);
     return dead - (died - part->died_durable);
@@ -359,15 +359,19 @@ static uint32_t find_merge(const Engine *e, const FileList *l, bool all, uint32_
     return 0;
 }
 
+static Err ids_damaged(Ctx *ctx, const FilePart *f)
+{
+    atomic_store(&f->part->damaged, true);
+    return fail(ctx, ERR_INTERNAL, "events.ids_damaged", "file %" PRIu64, f->number);
+}
+
 /* The ids of all of them, on the heap.  None may be missing: repetitions would come in twice. */
 static Err all_hashes(Ctx *ctx, const FilePart *files, uint32_t n, uint64_t **out, uint32_t *count)
 {
     uint64_t total = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (!ids_are_sound(&files[i].ids)) {
-            atomic_store(&files[i].part->damaged, true);
-            return fail(ctx, ERR_INTERNAL, "events.ids_damaged", "file %" PRIu64, files[i].number);
-        }
+        if (!ids_are_sound(&files[i].ids))
+            return ids_damaged(ctx, &files[i]);
         total += files[i].ids.head->count;
     }
     uint64_t *hashes = malloc((total + 1) * sizeof *hashes);
@@ -376,6 +380,10 @@ static Err all_hashes(Ctx *ctx, const FilePart *files, uint32_t n, uint64_t **ou
     for (uint32_t i = 0; i < n; i++) {
         ids_read(&files[i].ids, hashes + *count);
         *count += files[i].ids.head->count;
+        if (!ids_are_whole(&files[i].ids)) {
+            free(hashes);
+            return ids_damaged(ctx, &files[i]);
+        }
     }
     *out = hashes;
     return ERR_OK;

@@ -12,6 +12,7 @@
 #include "base/test_folder.h"
 #include "events/events.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -519,6 +520,136 @@ TEST(a_verification_that_finds_damage_has_it_made_again)
     wait_until_mended(&p, 2);
     expect_sound(&p);
     expect_as_before(&p, before);
+    pair_close(&p);
+}
+
+/* ---- pages that the disk takes away --------------------------------------------------------------- */
+
+/* All files with this suffix, while the engine has them open. */
+static void cut_files(Pair *p, const char *suffix)
+{
+    Str *names = NULL;
+    size_t count = 0;
+    CHECK(file_list(&p->ctx, p->engine_folder, &names, &count) == ERR_OK);
+    for (size_t i = 0; i < count; i++) {
+        File file;
+        if (!str_ends_with(names[i], str_of(suffix)))
+            continue;
+        CHECK(file_open(&p->ctx, p->engine_folder, names[i], FILE_WRITE, &file) == ERR_OK);
+        CHECK(file_truncate(&p->ctx, file, 0) == ERR_OK);
+        file_close(&file);
+    }
+}
+
+static void wait_until_none_is_damaged(Pair *p)
+{
+    CHECK(stat_of(p).health.files_damaged > 0);
+    for (int i = 0; i < 1000 && stat_of(p).health.files_damaged > 0; i++)
+        (void)usleep(10000);
+    EXPECT_I64(stat_of(p).health.files_damaged, 0);
+    CHECK(stat_of(p).health.mended_files > 0);
+}
+
+TEST(pages_that_the_disk_takes_away_cost_an_answer_and_the_files_are_made_again)
+{
+    Pair p;
+    const Seen before = make_files(&p, 17);
+    start_engine(&p);
+    expect_as_before(&p, before); /* every checksum was right */
+    cut_files(&p, ".part");
+    CHECK(look(&p).damaged);
+    CHECK(look(&p).rows == 0); /* nothing of them is believed any more */
+    wait_until_none_is_damaged(&p);
+    expect_as_before(&p, before);
+    expect_sound(&p);
+    restart_engine(&p);
+    expect_as_before(&p, before);
+    pair_close(&p);
+}
+
+TEST(ids_that_the_disk_takes_away_let_nothing_in_twice_neither_before_nor_after_they_are_made_again)
+{
+    Pair p;
+    const Seen before = make_files(&p, 18);
+    start_engine(&p);
+    p.repeat = 100;
+    append_some(&p, 30); /* their ids are read */
+    expect_as_before(&p, before);
+    cut_files(&p, ".ids");
+    append_some(&p, 30);
+    expect_as_before(&p, before);
+    wait_until_none_is_damaged(&p);
+    append_some(&p, 30);
+    expect_as_before(&p, before);
+    restart_engine(&p);
+    append_some(&p, 30);
+    expect_as_before(&p, before);
+    pair_close(&p);
+}
+
+TEST(a_merge_of_files_that_the_disk_takes_away_is_done_once_they_are_made_again)
+{
+    Pair p;
+    const Seen before = make_files(&p, 19);
+    start_engine(&p);
+    expect_as_before(&p, before);
+    cut_files(&p, ".part");
+    cut_files(&p, ".ids");
+    EXPECT_I64(engine_settle(&p.ctx, p.engine), ERR_INTERNAL);
+    for (int i = 0; i < 1000 && engine_settle(&p.ctx, p.engine) != ERR_OK; i++)
+        (void)usleep(10000);
+    expect_as_before(&p, before);
+    expect_sound(&p);
+    EXPECT_I64(stat_of(&p).file_parts, WEEKS);
+    pair_close(&p);
+}
+
+typedef struct Asking {
+    Pair *p;
+    Seen before;
+    atomic_bool stop;
+    uint64_t answers, refused;
+} Asking;
+
+/* Whatever it meets: what is not refused is right. */
+static void *ask_on(void *arg)
+{
+    Asking *a = arg;
+    while (!atomic_load(&a->stop)) {
+        const Seen now = look(a->p);
+        a->refused += now.damaged;
+        a->answers += !now.damaged;
+        CHECK(now.damaged || (now.fingerprint == a->before.fingerprint &&
+                              now.lines == a->before.lines && now.rows == a->before.rows));
+    }
+    return NULL;
+}
+
+TEST(whoever_asks_while_the_disk_takes_pages_away_is_refused_or_gets_what_is_right)
+{
+    enum { ROUNDS = 6 };
+    Pair p;
+    pthread_t asker;
+    Asking a = {.p = &p, .before = make_files(&p, 20)};
+    start_engine(&p);
+    CHECK(pthread_create(&asker, NULL, ask_on, &a) == 0);
+    for (int round = 0; round < ROUNDS; round++) {
+        Ctx own = p.ctx; /* the asker uses none */
+        (void)usleep(20000);
+        cut_files(&p, round % 3 == 2 ? ".ids" : ".part");
+        (void)usleep(20000);
+        for (int i = 0; i < 1000 && engine_settle(&own, p.engine) != ERR_OK; i++)
+            (void)usleep(10000);
+    }
+    atomic_store(&a.stop, true);
+    CHECK(pthread_join(asker, NULL) == 0);
+    CHECK(a.answers > 0);
+    int64_t bad = 0;
+    CHECK(engine_verify(&p.ctx, p.engine, NULL, NULL, &bad) == ERR_OK);
+    CHECK(bad > 0); /* the ids of the last round, of which nobody has heard */
+    wait_until_none_is_damaged(&p);
+    expect_as_before(&p, a.before);
+    expect_sound(&p);
     pair_close(&p);
 }
 

@@ -58,7 +58,7 @@ bool engine_wait_for_room(Engine *e)
     bool has = has_memory_now(e);
     if (has || e->o.read_only)
         return has;
-    (void)pthread_mutex_unlock(&e->apply);
+    engine_unlock(e);
     (void)pthread_mutex_lock(&e->lock);
     e->waits_for_room = true;
     while (!(has = engine_has_memory(e)) && !atomic_load(&e->closing)) {
@@ -68,7 +68,7 @@ bool engine_wait_for_room(Engine *e)
     }
     e->waits_for_room = false;
     (void)pthread_mutex_unlock(&e->lock);
-    (void)pthread_mutex_lock(&e->apply);
+    engine_lock(e);
     return has;
 }
 

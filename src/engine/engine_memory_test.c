@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/test_folder.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -228,6 +229,82 @@ TEST(rows_that_cannot_be_written_elsewhere_stay_in_memory)
     EXPECT_I64(elsewhere, 0);
     CHECK(rmdir(spill_path(&s)) == 0);
     atomic_store(&s.disk_is_full, false);
+    store_close(&s);
+}
+
+/* ---- questions meanwhile ------------------------------------------------------------------------------ */
+
+enum { VERY_MANY = ENGINE_MOVES_AT_ONCE + 20000 };
+
+/* Whoever asks in the middle of a move, which waits for the answer. */
+typedef struct Asker {
+    Store *store;
+    uint32_t persons, rows[2];
+    atomic_int asked, answered;
+} Asker;
+static Asker asker;
+static void (*const NOTHING)(void);
+
+static void *ask_in_the_middle(void *arg)
+{
+    (void)arg;
+    uint32_t rows[PEOPLE_MAX] = {0};
+    Schema *names = engine_schema_lock(asker.store->engine);
+    CHECK(schema_find_event(names, STR("Seen")) != 0);
+    engine_schema_unlock(asker.store->engine);
+    asker.persons = rows_by_person(asker.store, rows);
+    memcpy(asker.rows, rows, sizeof asker.rows);
+    atomic_store(&asker.answered, 1);
+    return NULL;
+}
+
+/* Called where the move writes what fills memory. */
+static void wait_for_an_answer(void)
+{
+    Engine *e = asker.store->engine;
+    pthread_t thread;
+    (void)pthread_mutex_lock(&e->lock);
+    const bool is_moving = e->before != NULL && pthread_equal(pthread_self(), e->applier);
+    (void)pthread_mutex_unlock(&e->lock);
+    if (!is_moving || atomic_fetch_add(&asker.asked, 1) > 0)
+        return;
+    CHECK(pthread_create(&thread, NULL, ask_in_the_middle, NULL) == 0);
+    for (int i = 0; i < 20000 && atomic_load(&asker.answered) == 0; i++)
+        (void)usleep(1000);
+    CHECK(atomic_load(&asker.answered) == 1);
+    CHECK(pthread_join(thread, NULL) == 0);
+}
+
+static void expect_answer_meanwhile(Store *s, EventKind kind, uint32_t persons, uint32_t rows)
+{
+    uint32_t after[PEOPLE_MAX] = {0};
+    asker = (Asker){.store = s};
+    add_change(s, kind, 1, kind == EVENT_ERASE ? 0 : 2);
+    add_events(s, 3, 5); /* behind it */
+    kit_before_change = wait_for_an_answer;
+    offer(s);
+    CHECK(engine_flush(&s->ctx, s->engine) == ERR_OK); /* waits for all of it */
+    kit_before_change = NOTHING;
+    EXPECT_I64(atomic_load(&asker.answered), 1);
+    EXPECT_I64(asker.persons, persons); /* as it was */
+    EXPECT_I64(asker.rows[0], rows);
+    (void)rows_by_person(s, after);
+    CHECK(after[0] != rows);
+    CHECK(s->engine->before == NULL);
+}
+
+TEST(whoever_asks_while_very_many_rows_are_moved_gets_what_was_there_before_at_once)
+{
+    Store s;
+    store_open(&s, (EngineOptions){.slice_rows = 4096, .flush_bytes = SPILL_BYTES, .fan = 3});
+    add_events(&s, 1, 10);
+    add_events(&s, 2, VERY_MANY);
+    add_events(&s, 3, 5);
+    offer(&s);
+    CHECK(engine_settle(&s.ctx, s.engine) == ERR_OK);
+    expect_answer_meanwhile(&s, EVENT_LINK, 3, 10);
+    CHECK(engine_settle(&s.ctx, s.engine) == ERR_OK);
+    expect_answer_meanwhile(&s, EVENT_UNLINK, 2, VERY_MANY + 10);
     store_close(&s);
 }
 

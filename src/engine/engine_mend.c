@@ -205,9 +205,9 @@ static bool was_erased(const Mend *m, EventActor actor, uint64_t seq)
 static Err find_erased(Ctx *ctx, Mend *m)
 {
     Engine *e = m->e;
-    (void)pthread_mutex_lock(&e->apply);
+    engine_lock(e);
     const bool any = persons_erased(schema_persons(e->schema)) > 0;
-    (void)pthread_mutex_unlock(&e->apply);
+    engine_unlock(e);
     const LogStretch all = {.from_seq = m->from_seq, .to_seq = e->durable_seq, .erasures = true};
     if (any)
         TRY(engine_log_read(ctx, e, &all, &e->closing, take_erasure, m));
@@ -219,9 +219,9 @@ static Err find_erased(Ctx *ctx, Mend *m)
 /* Rows are placed by who is whom now, which must be what the files know: else the next flush comes first. */
 static Err expect_no_moves(Ctx *ctx, Mend *m)
 {
-    (void)pthread_mutex_lock(&m->e->apply);
+    engine_lock(m->e);
     const uint32_t now = persons_moved(schema_persons(m->e->schema))->generation;
-    (void)pthread_mutex_unlock(&m->e->apply);
+    engine_unlock(m->e);
     return now == m->moved->generation
                ? ERR_OK
                : fail(ctx, ERR_CONFLICT, "events.moving", "persons were moved meanwhile");
@@ -239,15 +239,25 @@ static Err take_event(Ctx *ctx, uint64_t seq, const Event *event, void *arg)
         (void)recent_ids_add(&m->ids, hash); /* it came, and comes in no more */
         return ERR_OK;
     }
-    (void)pthread_mutex_lock(&e->apply);
+    engine_lock(e);
     if (engine_find_home(e, event, &home) == ENGINE_ASIDE_COUNT && recent_ids_add(&m->ids, hash) &&
         seq >= m->from_seq && seq < m->to_seq)
         engine_put_row(e, &m->rows, event, &home);
-    (void)pthread_mutex_unlock(&e->apply);
+    engine_unlock(e);
     const bool is_full = m->rows.count >= e->o.flush_rows ||
                          rows_cells(&m->rows) >= ENGINE_SLICE_CELLS ||
                          m->rows.room >= ENGINE_SLICE_TAKEN;
     return is_full ? close_slice(ctx, m) : ERR_OK;
+}
+
+/* What older files have was asked of their ids: they must have been there. */
+static Err expect_ids(Ctx *ctx, const Mend *m)
+{
+    for (uint32_t i = 0; i < m->group.from; i++)
+        if (!ids_are_whole(&m->files[i].ids))
+            return fail(ctx, ERR_INTERNAL, "events.ids_damaged", "file %" PRIu64,
+                        m->files[i].number);
+    return ERR_OK;
 }
 
 /* Ids of the group that no other file of it has; how many.  Damaged ids say nothing: their file is made again
@@ -287,6 +297,7 @@ static Err make_again(Ctx *ctx, Mend *m, FileList *made)
     TRY(expect_no_moves(ctx, m));
     TRY(find_erased(ctx, m));
     TRY(engine_log_read(ctx, e, &of_group, &e->closing, take_event, m));
+    TRY(expect_ids(ctx, m));
     TRY(close_slice(ctx, m));
     TRY(expect_no_moves(ctx, m));
     uint64_t *hashes = engine_hashes_of(ctx, &m->ids);
@@ -295,11 +306,11 @@ static Err make_again(Ctx *ctx, Mend *m, FileList *made)
         return fail(ctx, ERR_INTERNAL, "events.log_short", "no event of its own, ids of others");
     if (m->slice_count == 0)
         return ERR_OK;
-    (void)pthread_mutex_lock(&e->apply);
+    engine_lock(e);
     (void)pthread_mutex_lock(&e->lock);
     engine_take_names(e);
     (void)pthread_mutex_unlock(&e->lock);
-    (void)pthread_mutex_unlock(&e->apply);
+    engine_unlock(e);
     const FileContent content = {.parts = m->slices,
                                  .count = m->slice_count,
                                  .hashes = hashes,
@@ -316,7 +327,7 @@ static Err make_again(Ctx *ctx, Mend *m, FileList *made)
 /* Who asks whether an id was there before looks at the new file's ids from here on. */
 static void end_mend(Engine *e, const FileList *l, int64_t week_ms)
 {
-    (void)pthread_mutex_lock(&e->apply);
+    engine_lock(e);
     for (uint32_t i = 0; i < e->week_count; i++)
         if (e->weeks[i]->week_ms == week_ms) {
             id_filter_free(&e->weeks[i]->filter);
@@ -326,7 +337,7 @@ static void end_mend(Engine *e, const FileList *l, int64_t week_ms)
     engine_files_take_over(e, l);
     e->health.mended_files++;
     (void)pthread_mutex_unlock(&e->lock);
-    (void)pthread_mutex_unlock(&e->apply);
+    engine_unlock(e);
 }
 
 static uint32_t end_of_week(const FileList *l, uint32_t at)

@@ -6,6 +6,9 @@
  * (engine/part/moved.h).  An erased actor's are not added.  So whoever asks afterwards finds whole persons in their places,
  * and nothing that is asked knows of links.
  *
+ * Nobody may see some of the rows moved and others not, so questions wait.  When there are very many, they get what was
+ * there before instead: a view that was made before anything changed, and the names.
+ *
  * The dead rows of a file go when it is merged.  Files and who is whom are saved together: a file never lacks rows
  * that are in memory only.
  */
@@ -311,11 +314,48 @@ static void sources_free(Sources *s)
     free(s->parts);
 }
 
-static void leave_rows(Engine *e, RowBuffer *rows, void *arg)
+/* From here on questions get what is there now.  Before anything has changed. */
+static void answer_from_before(Engine *e)
 {
-    (void)e;
-    (void)rows;
-    (void)arg;
+    if (e->before != NULL) /* which nobody else writes */
+        return;
+    ScanView *now = engine_view_now(e);
+    (void)pthread_mutex_lock(&e->lock);
+    e->before = now;
+    (void)pthread_cond_broadcast(&e->changed);
+    (void)pthread_mutex_unlock(&e->lock);
+    (void)pthread_mutex_unlock(&e->naming);
+}
+
+static void answer_from_now(Engine *e)
+{
+    ScanView *before = e->before;
+    if (before == NULL)
+        return;
+    (void)pthread_mutex_lock(&e->naming);
+    (void)pthread_mutex_lock(&e->lock);
+    e->before = NULL;
+    (void)pthread_mutex_unlock(&e->lock);
+    engine_view_done(before);
+}
+
+/* Names and persons change under both locks. */
+static bool change_schema(Engine *e, PersonsChange change)
+{
+    if (e->before == NULL)
+        return schema_change(e->schema, change);
+    (void)pthread_mutex_lock(&e->naming);
+    const bool changed = schema_change(e->schema, change);
+    (void)pthread_mutex_unlock(&e->naming);
+    return changed;
+}
+
+static void count_rows(Engine *e, RowBuffer *rows, void *arg)
+{
+    uint64_t *so_far = arg;
+    *so_far += rows->count;
+    if (*so_far > ENGINE_MOVES_AT_ONCE)
+        answer_from_before(e);
 }
 
 /* Whether all of it can be read; nothing has changed so far. */
@@ -323,9 +363,10 @@ static bool sources_are_sound(Engine *e, const Sources *s, uint32_t person)
 {
     Take t = take_of(person);
     RowBuffer unused = {0};
+    uint64_t rows = 0;
     bool good = true;
     for (uint32_t i = 0; i < s->count; i++)
-        good = take_person(e, &t, s->parts[i], &unused, leave_rows, NULL) && good;
+        good = take_person(e, &t, s->parts[i], &unused, count_rows, &rows) && good;
     rows_free(&unused);
     take_free(&t);
     return good;
@@ -394,12 +435,12 @@ static void wait_for_mend(Engine *e)
     struct timespec soon;
     (void)clock_gettime(CLOCK_REALTIME, &soon);
     soon.tv_sec += 1;
-    (void)pthread_mutex_unlock(&e->apply);
+    engine_unlock(e);
     (void)pthread_mutex_lock(&e->lock);
     if (!e->stopping)
         (void)pthread_cond_timedwait(&e->changed, &e->lock, &soon);
     (void)pthread_mutex_unlock(&e->lock);
-    (void)pthread_mutex_lock(&e->apply);
+    engine_lock(e);
 }
 
 /* A second each: what cannot be mended by then is lost, and its questions fail. */
@@ -410,12 +451,13 @@ enum { MEND_TRIES = 120 };
 static bool sound_sources(Engine *e, uint32_t person, Sources *out)
 {
     *out = find_sources(e, person);
-    for (int tries = 0; e->o.log_folder.len > 0 && !sources_are_sound(e, out, person); tries++) {
+    for (int tries = 0; !sources_are_sound(e, out, person) && e->o.log_folder.len > 0; tries++) {
         if (e->o.read_only || atomic_load(&e->closing))
             return false;
         if (tries == MEND_TRIES)
             return true;
         sources_free(out);
+        answer_from_now(e);
         wait_for_mend(e);
         *out = find_sources(e, person);
     }
@@ -457,12 +499,13 @@ static void apply_change(Engine *e, PersonsChange change)
     if (moves != 0 && !sound_sources(e, moves, &s)) {
         /* From here on memory lacks something: no flush may say that it has it.  The next start reads it again. */
         atomic_store(&e->stuck, true);
-    } else if (!schema_change(e->schema, change)) {
+    } else if (!change_schema(e, change)) {
         engine_keep_aside(e, ENGINE_ASIDE_LINKS);
     } else if (moves != 0) {
         rows_take(&e->open, moves, &of_open);
         move_rows(e, &s, &of_open, moves);
     }
+    answer_from_now(e);
     rows_free(&of_open);
     sources_free(&s);
 }

@@ -255,6 +255,7 @@ void engine_read_group(Engine *e, Str *left, uint32_t most, Group *g)
             break;
         }
         *left = str_slice(*left, used, left->len);
+        c->bytes = used;
         g->count++;
     }
     find_ids(e, g);

@@ -138,13 +138,10 @@ static void remember(Shape *shape, SchemaProp *prop)
 }
 
 /* What has no place is counted when it comes for the first time. */
-static void count_aside(Engine *e, const RowBuffer *to, SchemaProp *prop, EngineAside why)
+static void count_aside(Engine *e, const RowBuffer *to, EngineAside why)
 {
-    if (to != &e->open)
-        return;
-    if (prop != NULL)
-        prop->conflicts++;
-    engine_keep_aside(e, why);
+    if (to == &e->open)
+        engine_keep_aside(e, why);
 }
 
 /* ---- lists ---------------------------------------------------------------------------------------- */
@@ -158,7 +155,7 @@ static void put_texts(Engine *e, RowBuffer *to, SchemaProp *list, const EventPro
         if (code != 0)
             rows_item_value(to, list->id, PART_CODES, 0, code);
         else
-            count_aside(e, to, list, ENGINE_ASIDE_TEXTS);
+            count_aside(e, to, ENGINE_ASIDE_TEXTS);
     }
 }
 
@@ -190,7 +187,7 @@ static void put_field(Engine *e, RowBuffer *to, const Place *at, SchemaProp *lis
     else
         why = plain_value(e, &v, &plain);
     if (why != ASIDE_NOT) {
-        count_aside(e, to, field, why);
+        count_aside(e, to, why);
         return;
     }
     rows_item_value(to, field->id, plain.kind, plain.scale, plain.value);
@@ -260,7 +257,7 @@ static inline void put_prop(Engine *e, RowBuffer *to, const Place *at, Value *v)
 {
     const EngineAside why = v->prop != NULL ? put_known(e, to, at, v) : put_unknown(e, to, at, v);
     if (why != ASIDE_NOT)
-        count_aside(e, to, v->prop, why);
+        count_aside(e, to, why);
 }
 
 /* Says that the person has the attribute no longer, when anybody ever had it. */
@@ -270,9 +267,9 @@ static void put_gone(Engine *e, RowBuffer *to, const Place *at, Str name)
         return;
     SchemaProp *gone = schema_prop(e->schema, SCHEMA_GONE, name, EVENT_BOOL);
     if (gone == NULL)
-        count_aside(e, to, NULL, ENGINE_ASIDE_PROPS);
+        count_aside(e, to, ENGINE_ASIDE_PROPS);
     else if (!schema_pair(e->schema, at->event, gone))
-        count_aside(e, to, gone, ENGINE_ASIDE_PAIRS);
+        count_aside(e, to, ENGINE_ASIDE_PAIRS);
     else
         rows_value(to, gone->id, PART_NUMBERS, 0, 1);
 }

@@ -23,6 +23,7 @@
 #include "events/event.h"
 
 typedef struct EventsLog EventsLog;
+struct CryptoKey;
 
 enum {
     EVENTS_BATCH_BYTES_MAX = 16 * 1024 * 1024, /* also at most what an empty segment holds */
@@ -142,6 +143,18 @@ MUST_USE Err events_by_time(Ctx *ctx, EventsLog *log, const EventsQuery *q, Even
 /* Whoever asked to be erased is forgotten at once, and the log rewritten later: records of the actor below *seq count
  * nowhere; 0 = none were erased.  Costs as much as reading all of the actor's records. */
 MUST_USE Err events_forgotten(Ctx *ctx, EventsLog *log, EventActor actor, uint64_t *seq);
+
+/* The same of everybody who asked until now, for whoever reads other people's records, too.  `key` is that of
+ * events_erase().  Costs as much as reading what came since that looked last.  Errors: INVALID "events.erased_key",
+ * INTERNAL "disk.failed", and when it cannot be known who asked, INTERNAL "events.erase_unread", BUSY
+ * "events.erased_full". */
+typedef struct EventsHidden EventsHidden;
+MUST_USE Err events_hidden(Ctx *ctx, EventsLog *log, const struct CryptoKey *key,
+                           EventsHidden **out);
+void events_hidden_free(EventsHidden *hidden); /* NULL does nothing */
+
+/* Whether the record is of somebody who was erased since, also as the other one of a link, or is what asked for it. */
+bool events_is_hidden(const EventsHidden *hidden, const Event *e);
 
 /* How many events (EVENT_HAPPENED) are in the log. */
 int64_t events_count(EventsLog *log);

@@ -7,6 +7,8 @@
  *            renamed, its run swapped, "N.idx" written
  *   done     nobody waits in the ledger any more
  *
+ * Whoever reads records before all this is done looks by himself, into a ledger of his own (events_hidden()).
+ *
  * The ledger is on disk before the first EVENT_ERASE goes, so that after a crash the sweep begins anew and finds
  * everybody.  A file that was renamed and has its old index is found at start (the index does not fit) and here (the
  * run is not mapped).
@@ -156,6 +158,75 @@ static Err look(Ctx *ctx, EventsLog *log, const EventsErase *options, bool *more
     }
     set_ledger(log, &l.found);
     return ERR_OK;
+}
+
+/* ---- hiding ------------------------------------------------------------------------------------ */
+
+struct EventsHidden {
+    CryptoKey key;
+    Erased erased;
+};
+
+/* Goes on until everything that was there was looked at; whoever cannot be known must not be shown. */
+static Err look_to_end(Ctx *ctx, Look *l)
+{
+    do
+        TRY(look_on(ctx, l));
+    while (l->found.looked < l->end_seq && !l->full);
+    const uint64_t unread = l->log->look_unread != 0 ? l->log->look_unread : l->unread;
+    if (l->full)
+        return fail(ctx, ERR_BUSY, "events.erased_full", "%d actors", ERASED_MAX);
+    if (unread != 0)
+        return fail(ctx, ERR_INTERNAL, "events.erase_unread", "segment %" PRIu64, unread);
+    return ERR_OK;
+}
+
+static Err find_hidden(Ctx *ctx, EventsLog *log, const EventsErase *options, Erased *out)
+{
+    Look l = {.log = log, .options = options, .found = copy_of(&log->erased)};
+    (void)pthread_mutex_lock(&log->lock);
+    l.end_seq = log->durable_seq;
+    (void)pthread_mutex_unlock(&log->lock);
+    const Err err = look_to_end(ctx, &l);
+    if (err == ERR_OK)
+        *out = l.found;
+    else
+        erased_clear(&l.found);
+    return err;
+}
+
+Err events_hidden(Ctx *ctx, EventsLog *log, const CryptoKey *key, EventsHidden **out)
+{
+    const EventsErase options = {.key = key, .now_ms = ctx->now_ms};
+    Erased erased;
+    TRY(events_sync(ctx, log));
+    (void)pthread_mutex_lock(&log->rework);
+    const Err err = find_hidden(ctx, log, &options, &erased);
+    (void)pthread_mutex_unlock(&log->rework);
+    TRY(err);
+    EventsHidden *hidden = calloc(1, sizeof *hidden);
+    CHECK(hidden != NULL);
+    *hidden = (EventsHidden){.key = *key, .erased = erased};
+    *out = hidden;
+    return ERR_OK;
+}
+
+void events_hidden_free(EventsHidden *hidden)
+{
+    if (hidden == NULL)
+        return;
+    erased_clear(&hidden->erased);
+    free(hidden);
+}
+
+bool events_is_hidden(const EventsHidden *hidden, const Event *e)
+{
+    const Erased *erased = &hidden->erased;
+    if (erased->count == 0)
+        return false;
+    const uint64_t below = erased_below(erased, &hidden->key, e->actor);
+    return e->seq < below || (e->kind == EVENT_ERASE && e->seq == below) ||
+           (event_has_other(e->kind) && e->seq < erased_below(erased, &hidden->key, e->other));
 }
 
 /* ---- closing the newest segment ---------------------------------------------------------------- */

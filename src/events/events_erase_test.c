@@ -380,6 +380,48 @@ TEST(who_asked_to_be_erased_is_forgotten_before_the_log_is_rewritten)
     world_free(w);
 }
 
+/* Of every record that was ever added, what is hidden is what erasing takes, whether it did or not. */
+static void expect_hidden(World *w)
+{
+    EventsHidden *hidden = NULL;
+    const uint32_t gone = erase_in_list(w);
+    uint32_t seen = 0;
+    CHECK(events_hidden(&w->k.ctx, w->log, &KEY, &hidden) == ERR_OK);
+    for (uint32_t i = 0; i < w->count; i++) {
+        Event e = w->at[i].event;
+        e.seq = w->at[i].seq;
+        CHECK(events_is_hidden(hidden, &e) == w->at[i].gone);
+        seen += w->at[i].gone;
+    }
+    EXPECT_I64(seen, gone);
+    events_hidden_free(hidden);
+}
+
+TEST(events_of_who_asked_to_be_erased_are_hidden_before_while_and_after_the_log_is_rewritten)
+{
+    World *w = world_new(43);
+    EventsErased one;
+    append_random(w, 300, 0);
+    expect_hidden(w);
+    append_random(w, 300, 20);
+    expect_hidden(w);
+    EXPECT_I64(stat_of(w->log).erase_waiting, 0); /* a look of its own: it changes nothing */
+    for (int steps = 0; steps < 4; steps++) {
+        CHECK(events_erase(&w->k.ctx, w->log, &AT_ONCE, &one) == ERR_OK);
+        CHECK(one.more);
+        expect_hidden(w);
+        append_random(w, 20, 60);
+        expect_hidden(w);
+    }
+    reopen(w);
+    expect_hidden(w);
+    (void)erase_all(&w->k, w->log, &AT_ONCE);
+    expect_hidden(w);
+    append_random(w, 100, 0);
+    expect_hidden(w);
+    world_free(w);
+}
+
 TEST(events_an_erasure_waits_as_long_as_it_may_and_until_who_follows_has_heard_of_it)
 {
     World *w = world_new(22);
@@ -648,6 +690,26 @@ static void hide(World *w, uint64_t segment)
     atomic_store(&unreadable, stat.st_ino);
 }
 
+/* Every full segment has its index: the keeper needs to read none of them. */
+static void wait_for_indexes(World *w)
+{
+    for (size_t left = 1; left > 0;) {
+        (void)usleep(1000);
+        (void)pthread_mutex_lock(&w->log->lock);
+        left = w->log->unsealed_count;
+        (void)pthread_mutex_unlock(&w->log->lock);
+    }
+}
+
+/* Nobody is told who is hidden when it cannot be known of somebody. */
+static void expect_no_hidden(World *w, Err err, const char *reason)
+{
+    EventsHidden *hidden = NULL;
+    EXPECT_I64(events_hidden(&w->k.ctx, w->log, &KEY, &hidden), err);
+    EXPECT_STREQ(w->k.ctx.fault.reason, reason);
+    CHECK(hidden == NULL);
+}
+
 TEST(events_a_segment_that_cannot_be_read_keeps_nobody_elses_records_and_is_erased_when_it_can)
 {
     World *w = world_new(30);
@@ -661,6 +723,7 @@ TEST(events_a_segment_that_cannot_be_read_keeps_nobody_elses_records_and_is_eras
         CHECK(events_append(&w->k.ctx, w->log, w->at[w->count - 1].bytes, NULL) == ERR_OK);
     }
     const int64_t gone = erase_in_list(w);
+    wait_for_indexes(w);
     const Run *second = w->log->runs[1];
     int64_t hidden = 0, records = 0;
     for (uint64_t seq = second->segment; seq < w->log->runs[2]->segment; seq++)
@@ -696,11 +759,13 @@ TEST(events_who_asked_in_a_segment_that_cannot_be_read_is_found_by_a_start_that_
     append_random(w, 400, 40);
     (void)erase_in_list(w);
     CHECK(w->log->run_count > 3);
+    wait_for_indexes(w);
     const uint64_t segment = w->log->runs[1]->segment;
     int64_t records = 0;
     hide(w, segment);
     EXPECT_I64(erase_until(w, &AT_ONCE, &records), ERR_INTERNAL);
     CHECK(records > 0 && stat_of(w->log).erase_unread > 0);
+    expect_no_hidden(w, ERR_INTERNAL, "events.erase_unread");
     events_close(w->log);
     atomic_store(&unreadable, 0);
     w->log = kit_log(&w->k, w->k.folder, SMALL);
@@ -708,6 +773,27 @@ TEST(events_who_asked_in_a_segment_that_cannot_be_read_is_found_by_a_start_that_
     expect_world(w, w->log);
     EXPECT_I64(erase_until(w, &AT_ONCE, &records), ERR_OK);
     EXPECT_I64(records, 0);
+    world_free(w);
+}
+
+TEST(events_a_segment_that_cannot_be_read_before_it_has_its_index_keeps_nobody_elses_records)
+{
+    World *w = world_new(32);
+    append_random(w, 380, 40);
+    const uint64_t hidden = w->log->active_first;
+    hide(w, hidden);
+    while (w->log->active_first == hidden)
+        append_random(w, 1, 0);
+    (void)erase_in_list(w);
+    int64_t records = 0;
+    EXPECT_I64(erase_until(w, &AT_ONCE, &records), ERR_INTERNAL);
+    EXPECT_STREQ(w->k.ctx.fault.reason, "events.erase_unread");
+    CHECK(records > 0);
+    events_close(w->log);
+    atomic_store(&unreadable, 0);
+    w->log = kit_log(&w->k, w->k.folder, SMALL);
+    EXPECT_I64(erase_until(w, &AT_ONCE, &records), ERR_OK);
+    expect_world(w, w->log);
     world_free(w);
 }
 
@@ -748,6 +834,7 @@ TEST(events_a_full_ledger_keeps_nobody_who_is_in_it_and_goes_on_with_an_empty_on
     EXPECT_I64(erase_until(w, &AT_ONCE, &second), ERR_BUSY);
     EXPECT_STREQ(w->k.ctx.fault.reason, "events.erased_full");
     EXPECT_I64(second, 0);
+    expect_no_hidden(w, ERR_BUSY, "events.erased_full");
     events_close(w->log);
     CHECK(file_remove(&w->k.ctx, w->k.folder, ERASED_FILE) == ERR_OK);
     w->log = kit_log(&w->k, w->k.folder, SMALL);

@@ -156,6 +156,8 @@ Err log_index_fits(Ctx *ctx, EventsLog *log, FullSegment segment, const RunHead 
     if (read == ERR_OK)
         read = file_read_at(ctx, data, head->last_frame_at, (char *)&last, sizeof last, &got);
     file_close(&data);
+    if (read != ERR_NOT_FOUND) /* what the disk does not give back may fit */
+        TRY(read);
     const bool fits = read == ERR_OK && head->first_seq == segment.first_seq &&
                       head->first_seq + head->count <= segment.end_seq &&
                       (head->frame_count == 0 || last.head_crc == head->last_frame_crc);

@@ -151,6 +151,66 @@ TEST(events_missing_and_damaged_indexes_are_made_again)
     kit_close(&k);
 }
 
+/* All indexes, which the log has open. */
+static void cut_indexes(Kit *k)
+{
+    Str *names = NULL;
+    size_t n = 0, indexes = 0;
+    CHECK(file_list(&k->ctx, k->folder, &names, &n) == ERR_OK);
+    for (size_t i = 0; i < n; i++) {
+        File file;
+        if (!str_ends_with(names[i], STR(".idx")))
+            continue;
+        CHECK(file_open(&k->ctx, k->folder, names[i], FILE_WRITE, &file) == ERR_OK);
+        CHECK(file_truncate(&k->ctx, file, 0) == ERR_OK);
+        file_close(&file);
+        indexes++;
+    }
+    CHECK(indexes > 3);
+}
+
+static Err cut_once(Ctx *ctx, const Event *e, void *arg)
+{
+    (void)ctx;
+    (void)e;
+    Kit **k = arg;
+    if (*k != NULL)
+        cut_indexes(*k);
+    *k = NULL;
+    return ERR_OK;
+}
+
+/* Reopened, they are maps. */
+TEST(events_indexes_that_the_disk_takes_away_are_made_again_also_in_the_middle_of_a_page)
+{
+    Kit k;
+    kit_open(&k, 46);
+    Model m = {NULL, 0, 0};
+    int64_t outbox_id = 0;
+    EventsLog *log = kit_log(&k, k.folder, TINY);
+    for (int i = 0; i < 150; i++)
+        append_random(&k, &m, log, &outbox_id);
+    for (int i = 0; i < 4; i++) {
+        events_close(log);
+        log = kit_log(&k, k.folder, TINY);
+        if (i > 0)
+            model_compare(&k, &m, log, 1); /* they are known to be right */
+        if (i < 2) {
+            cut_indexes(&k);
+        } else {
+            const EventsQuery q = {.limit = EVENTS_PAGE_MAX, .oldest_first = i == 3};
+            EventsPage page;
+            Kit *cut = &k;
+            CHECK(events_by_time(&k.ctx, log, &q, cut_once, &cut, &page) == ERR_OK);
+            EXPECT_I64(page.given, m.count < EVENTS_PAGE_MAX ? (int64_t)m.count : EVENTS_PAGE_MAX);
+            EXPECT_I64((int64_t)page.damaged, 0);
+        }
+        model_compare(&k, &m, log, 10);
+    }
+    events_close(log);
+    kit_close(&k);
+}
+
 /* Every actor gets the same hash: only the real key can tell them apart. */
 TEST(events_actors_with_the_same_hash_are_kept_apart)
 {

@@ -176,27 +176,38 @@ static Err open_newest(Ctx *ctx, EventsLog *log, const Manifest *m, uint64_t fir
 
 /* ---- the outbox ids -------------------------------------------------------------------------- */
 
+static Err make_trusted(Ctx *ctx, EventsLog *log, Run **run)
+{
+    Run *again = NULL;
+    const Run *old = *run;
+    if (run_is_trusted(*run))
+        return ERR_OK;
+    const Err err = log_seal_segment(
+        ctx, log, (FullSegment){old->segment, old->first_seq + old->count}, &again);
+    if (again == NULL)
+        return err;
+    run_unref(*run);
+    *run = again;
+    return ERR_OK;
+}
+
+static void learn_ids_of(EventsLog *log, const Manifest *m, const Run *run)
+{
+    for (uint32_t k = 0; k < run->frame_count; k++)
+        learn_outbox_id(log, m, run->first_seq + run->frames[k].first, run->frames[k].outbox_id);
+}
+
 static Err learn_sealed_ids(Ctx *ctx, EventsLog *log, const Manifest *m)
 {
     for (size_t i = 0; i < log->run_count; i++) {
-        const bool known =
-            m->is_there && log->runs[i]->first_seq + log->runs[i]->count <= m->durable_seq;
-        if (known || log->runs[i]->segment == log->active_first)
+        Run **const run = &log->runs[i];
+        const bool known = m->is_there && (*run)->first_seq + (*run)->count <= m->durable_seq;
+        if (known || (*run)->segment == log->active_first)
             continue;
-        if (!run_is_trusted(log->runs[i])) {
-            Run *again = NULL;
-            const Run *old = log->runs[i];
-            const Err err = log_seal_segment(
-                ctx, log, (FullSegment){old->segment, old->first_seq + old->count}, &again);
-            if (again == NULL)
-                return err;
-            run_unref(log->runs[i]);
-            log->runs[i] = again;
-        }
-        const Run *run = log->runs[i];
-        for (uint32_t k = 0; k < run->frame_count; k++)
-            learn_outbox_id(log, m, run->first_seq + run->frames[k].first,
-                            run->frames[k].outbox_id);
+        do {
+            TRY(make_trusted(ctx, log, run));
+            learn_ids_of(log, m, *run);
+        } while (!run_is_whole(*run)); /* zeros are nobody's id */
     }
     return ERR_OK;
 }

@@ -4,7 +4,7 @@
  * A query takes the list of runs under the lock and works without it: runs are immutable, or grow
  * behind what was seen.  In each run the matching positions are one stretch of a sorted order; the
  * page is the merge of these stretches, newest first.  When a segment's file turns out to have been
- * rewritten since, the rest of the page is found with the new runs.
+ * rewritten since, or the disk takes a page of an index away, the rest of the page is found with the new runs.
  */
 #include "events/eventlog.h"
 
@@ -45,7 +45,7 @@ typedef struct Reader {
     uint64_t segment; /* whose file is open, 0 = none */
     Frame frame;      /* the last one read, when has_frame */
     bool has_frame;
-    bool stale;     /* a file was rewritten: its run is another one now */
+    bool stale;     /* a file was rewritten, or an index lost: its run is another one now */
     Arena *scratch; /* the event given to `fn` */
 } Reader;
 
@@ -112,6 +112,15 @@ static Sources take_sources(Ctx *ctx, EventsLog *log)
         s.at[i] = source_of(log->runs[i]);
     (void)pthread_mutex_unlock(&log->lock);
     return s;
+}
+
+/* Whether what was read of the runs until now was theirs. */
+static bool are_whole(const Sources *s)
+{
+    bool whole = true;
+    for (size_t i = 0; i < s->count; i++)
+        whole = run_is_whole(s->at[i].run) && whole;
+    return whole;
 }
 
 static void give_sources(const Sources *s)
@@ -382,9 +391,10 @@ static Err give_page(Ctx *ctx, Reader *r, EventFn fn, void *arg, EventsPage *pag
         Event e = {.kind = EVENT_GONE};
         bool good = false;
         TRY(read_event(ctx, r, s, position, &e, &good));
-        if (r->stale)
+        const EventsCursor next = next_of(r, s);
+        if (r->stale || !are_whole(&r->sources))
             return ERR_OK;
-        page->next = next_of(r, s);
+        page->next = next;
         if (r->q->oldest_first)
             s->lo++;
         else
@@ -430,6 +440,7 @@ static Err read_page(Ctx *ctx, Reader *r, EventFn fn, void *arg, EventsPage *pag
         order_full_runs(r->log);
         r->sources = take_sources(ctx, r->log);
         err = read_with(ctx, r, fn, arg, page);
+        r->stale = r->stale || !are_whole(&r->sources);
         give_sources(&r->sources);
         r->segment = r->stale ? 0 : r->segment;
     } while (err == ERR_OK && r->stale);
@@ -552,6 +563,7 @@ int64_t events_count(EventsLog *log)
 
 /* Sums per (name, day): a hash table that doubles. */
 typedef struct Tally {
+    Arena *arena;      /* the names' bytes */
     EventsCount *slot; /* count 0 = empty */
     size_t slots, used;
     Str name; /* only this one, "" = all */
@@ -587,8 +599,11 @@ static void tally_add(Tally *t, Str name, int32_t day, int64_t count)
     if (t->used * 2 >= t->slots)
         tally_grow(t);
     EventsCount *slot = tally_slot(t, name, day);
-    t->used += slot->count == 0;
-    *slot = (EventsCount){.name = name, .day = day, .count = slot->count + count};
+    if (slot->count == 0) {
+        t->used++;
+        *slot = (EventsCount){.name = arena_copy(t->arena, name), .day = day};
+    }
+    slot->count += count;
 }
 
 static void tally_source(Tally *t, const Source *s)
@@ -607,18 +622,32 @@ static void tally_source(Tally *t, const Source *s)
     }
 }
 
-Err events_counts(Ctx *ctx, EventsLog *log, Str name, int32_t from_day, int32_t to_day,
-                  EventsCountFn fn, void *arg, int64_t *total)
+static Err tally_all(Ctx *ctx, EventsLog *log, Tally *t, bool *whole)
 {
+    Err err = ERR_OK;
     order_full_runs(log);
     Sources sources = take_sources(ctx, log);
-    Tally t = {.name = name, .from_day = from_day, .to_day = to_day};
-    int64_t sum = 0;
-    Err err = ERR_OK;
     for (size_t i = 0; i < sources.count && err == ERR_OK; i++) {
         err = make_trusted(ctx, log, &sources.at[i]);
         if (err == ERR_OK)
-            tally_source(&t, &sources.at[i]);
+            tally_source(t, &sources.at[i]);
+    }
+    *whole = are_whole(&sources);
+    give_sources(&sources);
+    return err;
+}
+
+Err events_counts(Ctx *ctx, EventsLog *log, Str name, int32_t from_day, int32_t to_day,
+                  EventsCountFn fn, void *arg, int64_t *total)
+{
+    Tally t = {.slot = NULL};
+    int64_t sum = 0;
+    bool whole = false;
+    Err err = ERR_OK;
+    while (!whole && err == ERR_OK) {
+        free(t.slot);
+        t = (Tally){.arena = ctx->arena, .name = name, .from_day = from_day, .to_day = to_day};
+        err = tally_all(ctx, log, &t, &whole);
     }
     for (size_t i = 0; i < t.slots && err == ERR_OK; i++) {
         if (t.slot[i].count == 0)
@@ -627,7 +656,6 @@ Err events_counts(Ctx *ctx, EventsLog *log, Str name, int32_t from_day, int32_t 
         err = fn(ctx, &t.slot[i], arg);
     }
     free(t.slot);
-    give_sources(&sources);
     if (err == ERR_OK && total != NULL)
         *total = sum;
     return err;

@@ -389,6 +389,7 @@ static Run *run_over(Str block, bool is_mapped, uint64_t segment, const RunHead 
     run->head = *h;
     run->block = block;
     run->is_mapped = is_mapped;
+    run->lost = file_map_lost(is_mapped ? block : STR(""));
     return run;
 }
 
@@ -418,6 +419,14 @@ static bool is_in_bounds(const Run *run)
     return bad == 0;
 }
 
+bool run_is_whole(Run *run)
+{
+    const bool whole = run->lost == NULL || file_is_whole(run->lost);
+    if (!whole)
+        atomic_store(&run->trust, RUN_DAMAGED);
+    return whole;
+}
+
 bool run_is_trusted(Run *run)
 {
     int trust = atomic_load(&run->trust);
@@ -427,7 +436,7 @@ bool run_is_trusted(Run *run)
         trust = good ? RUN_TRUSTED : RUN_DAMAGED;
         atomic_store(&run->trust, trust);
     }
-    return trust == RUN_TRUSTED;
+    return run_is_whole(run) && trust == RUN_TRUSTED;
 }
 
 static uint32_t *positions(uint32_t n)

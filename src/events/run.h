@@ -85,6 +85,7 @@ typedef struct Run {
     RunHead head;
     Str block;                  /* everything above but an open run's columns */
     bool is_mapped;             /* the block is a map, not heap */
+    const atomic_bool *lost;    /* file_map_lost() of it */
     struct RunColumns *columns; /* open only */
 } Run;
 
@@ -145,6 +146,10 @@ MUST_USE bool run_of_block(Str block, bool is_mapped, uint64_t segment, Run **ou
 
 /* Whether the body can be believed: checksum and order, once per run.  Threads: any. */
 bool run_is_trusted(Run *run);
+
+/* Whether all that was read of it until now was its own.  False: the disk has taken a page of its map away, what was
+ * read may be zeros, and it is not to be trusted any more. */
+bool run_is_whole(Run *run);
 
 Run *run_ref(Run *run);
 void run_unref(Run *run); /* NULL is nothing to do */

@@ -40,7 +40,9 @@ test('a condition as of the event holds from what was said to what is said next'
   assert.deepEqual(await by(['person.level']), { '': 6 })
   const problem = await w.refused(400, 'query.rule', 'POST', '/v1/query', { segment: { of: 'person.level at event == "gold"' } })
   assert.match(JSON.stringify(problem), /as of which event/)
-  await w.refused(400, 'query.property', 'POST', '/v1/query', { trend: { ...RANGE, of: 'any event', breakdown: ['person.leevl at event'] } })
+  const typo = await ask({ trend: { ...RANGE, of: '"Level Seen"', by: 'all', breakdown: ['person.leevl at event'] } })
+  assert.deepEqual(series(typo.trend), { '': 6 })
+  assert.deepEqual(typo.warnings, ['no event has had the property "person.leevl at event"; did you mean "person.level"?'])
 })
 
 test('a consent is an attribute, and holds while it was last said to be true', async () => {

@@ -324,17 +324,14 @@ test('what does not go together is refused with the place', async () => {
   await refused('query.rule', { paths: { ...WEEK, of: 'nonsense' } }, '/paths/of')
   await refused('query.rule', { paths: { ...WEEK, start: 'nonsense' } }, '/paths/start')
   await refused('query.rule', { paths: { ...WEEK, end: 'nonsense' } }, '/paths/end')
-  await refused('query.property', { paths: { ...WEEK, property: 'nobody' } }, '/paths/property')
   await refused('query.range', { paths: { from: '2026-02-02', to: '2026-02-01' } })
   await refused('query.rule', { transitions: { ...WEEK, of: 'nonsense' } }, '/transitions/of')
   await refused('query.rule', { sessions: { ...WEEK, of: 'nonsense' } }, '/sessions/of')
-  await refused('query.property', { sessions: { ...WEEK, breakdown: ['nobody'] } }, '/sessions/breakdown')
   const long = { from: '2025-01-01', to: '2026-11-21', breakdown: ['page'], top: 10 }
   await refused('query.too_large', { sessions: long }, '/sessions/to')
   const touch = { ...WEEK, conversion: '"Bought"', touch: '"Clicked"', breakdown: ['campaign'] }
   await refused('query.rule', { touch: { ...touch, conversion: 'nonsense' } }, '/touch/conversion')
   await refused('query.rule', { touch: { ...touch, touch: 'nonsense' } }, '/touch/touch')
-  await refused('query.property', { touch: { ...touch, breakdown: ['nobody'] } }, '/touch/breakdown')
   await refused('query.property', { touch: { ...touch, number: 'campaign' } }, '/touch/number')
   await refused('query.one', { touch, paths: WEEK })
 })

@@ -50,6 +50,48 @@ test('what was acknowledged is counted by the next question, once', async () => 
   assert.equal(await cells({ of: '"Page Viewed"' }), pages)
 })
 
+test('what no event has had yet is nobody\'s, and warned of with the nearest name', async () => {
+  const one = { ...WEEK, of: '"Page Viewed"', by: 'all' }
+  const all = await cells({ of: '"Page Viewed"' })
+  const typo = await ask({ trend: { ...one, breakdown: ['chanel', 'channel'], top: 1 } })
+  assert.deepEqual(typo.warnings, ['no event has had the property "chanel"; did you mean "channel"?'])
+  assert.equal(typo.trend.distinct, 3) // those of the known one
+  const by = await ask({ trend: { ...one, breakdown: ['yet to come'] } })
+  assert.deepEqual(by.trend.series.map((s) => [s.values[0].value, s.cells[0]]), [[null, all]])
+  assert.deepEqual(by.warnings, ['no event has had the property "yet to come"'])
+  const numbers = { sum: '0', average: '', min: '', max: '', median: '', distinct: '0' }
+  for (const [measure, want] of Object.entries(numbers)) {
+    const r = await ask({ trend: { ...one, measure, number: 'total to come' } })
+    assert.equal(r.trend.series[0]?.cells[0] ?? '', want, measure)
+    assert.equal(r.warnings.length, 1)
+  }
+  const parts = await ask({ trend: { ...WEEK, by: 'all', series: [{ of: '"Page Viewed"' }, { of: '"Page Vewed"' }], breakdown: ['never'] } })
+  assert.deepEqual(parts.warnings, ['no event has had the property "never"', 'line 1, column 1: no event "Page Vewed" is known; did you mean "Page Viewed"?'])
+  const records = await ask({ trend: { ...one, records: 'any(cartons, weight > 2)' } })
+  assert.deepEqual(records.trend.series.map((s) => s.cells[0]), ['0'])
+  assert.ok(records.warnings.length > 0)
+})
+
+test('every question takes a property that no event has had', async () => {
+  const steps = [{ of: '"Page Viewed"' }, { of: '"Store Visited"' }], of = '"Page Viewed"', breakdown = ['never']
+  const questions = {
+    funnel: { ...WEEK, steps, window_s: 86400, breakdown },
+    retention: { ...WEEK, start: of, returns: of, by: 'day', follow: 2, breakdown },
+    stickiness: { ...WEEK, of, by: 'day', breakdown },
+    lifecycle: { ...WEEK, of, by: 'day', breakdown },
+    sessions: { ...WEEK, of, breakdown },
+    touch: { ...WEEK, conversion: '"Bought"', touch: of, breakdown },
+    paths: { ...WEEK, of, property: 'never' },
+  }
+  for (const [kind, question] of Object.entries(questions)) {
+    const r = await ask({ [kind]: question })
+    assert.deepEqual(r.warnings, ['no event has had the property "never"'], kind)
+    if (r[kind].series) assert.deepEqual([...new Set(r[kind].series.map((s) => s.values[0].value))], [null], kind)
+  }
+  const held = await ask({ funnel: { ...questions.funnel, breakdown: undefined, hold_constant: ['never'] } })
+  assert.deepEqual(held.warnings, ['no event has had the property "never"'])
+})
+
 test('a trend has its buckets, series and the others', async () => {
   const { trend } = await ask({
     trend: { ...WEEK, of: '"Page Viewed"', measure: 'persons', breakdown: ['channel'], top: 2 },
@@ -504,7 +546,10 @@ test('a trend of order lines takes each line as a row', async () => {
   assert.equal((await over({ ...tea, measure: 'average', number: 'lines.price' })).series[0].cells[0], '11.633333')
   const { stickiness } = await ask({ stickiness: { ...WEEK, of: '"Basket"', breakdown: ['lines.category'] } })
   assert.equal(stickiness.series.length, 2)
-  await refused('query.property', { trend: { ...WEEK, of: '"Basket"', breakdown: ['lines.colour'] } }, '/trend/breakdown')
+  const colours = await ask({ trend: { ...WEEK, of: '"Basket"', by: 'all', breakdown: ['lines.colour'] } })
+  const lines = (await over({ breakdown: ['lines.category'] })).series.reduce((sum, s) => sum + Number(s.cells[0]), 0)
+  assert.deepEqual(colours.trend.series.map((s) => [s.values[0].value, s.cells[0]]), [[null, String(lines)]])
+  assert.equal(colours.warnings.length, 1)
   await refused('query.property', { trend: { ...WEEK, of: '"Basket"', breakdown: ['lines'] } }, '/trend/breakdown')
   await refused('query.rule', { trend: { ...WEEK, of: '"Basket"', records: 'boxes == 2' } }, '/trend/records')
   const two = { measure: 'sum', number: 'parcels.weight', breakdown: ['lines.sku'] }
@@ -552,9 +597,6 @@ test('a question that cannot be understood says where and why', async () => {
   await refused('query.range', { trend: { of: 'any event', from: '2026-02-02', to: '2026-02-01' } }, '/trend/from')
   await refused('query.range', { paths: { from: '2026-02-02', to: '2026-02-01' } }, '/paths/from')
   await refused('query.too_large', { trend: { of: 'any event', from: '2016-01-01', to: '2026-02-01', by: 'hour' } })
-  await refused('query.property', { trend: { ...WEEK, of: 'any event', breakdown: ['nobody'] } }, '/trend/breakdown')
-  const near = await refused('query.property', { trend: { ...WEEK, of: 'any event', breakdown: ['chanel'] } }, '/trend/breakdown')
-  assert.match(near.detail, /did you mean "channel"/)
   const number = await refused('query.rule', { trend: { ...WEEK, of: 3 } }, '/trend/of')
   assert.match(number.detail, /a text, or the object of its tree/)
   const tree = { event: 'Page Viewed', where: { op: 'and', args: [true, { op: '==', left: { prop: 'channel' }, right: 3 }] } }
@@ -563,7 +605,6 @@ test('a question that cannot be understood says where and why', async () => {
   await refused('request.cursor', { segment: { of: 'true' }, people: { cursor: 'zzz' } }, '/people/cursor')
   await refused('query.rule', { stickiness: { ...WEEK, of: 'nonsense' } }, '/stickiness/of')
   await refused('query.rule', { lifecycle: { ...WEEK, of: 'nonsense' } }, '/lifecycle/of')
-  await refused('query.property', { stickiness: { ...WEEK, of: 'any event', breakdown: ['nobody'] } }, '/stickiness/breakdown')
   await refused('query.range', { lifecycle: { of: 'any event', from: '1970-01-01', to: '1970-01-02' } })
   const long = { of: 'any event', from: '2026-01-01', to: '2026-02-01', by: 'day', look_back: 399 }
   await refused('query.too_large', { lifecycle: long }, '/lifecycle/to')
@@ -669,4 +710,42 @@ test('what is no event needs a right of its own, and says what is wrong with it'
     assert.equal(receipt.accepted, 0, JSON.stringify(event))
     assert.ok(receipt.refused[0].pointer.startsWith(pointer), JSON.stringify(receipt.refused[0]))
   }
+})
+
+test('persons of the last days are counted each day, also by days before the range', async () => {
+  const days = (more) => ({ from: '2026-11-19', to: '2026-11-21', of: '"Roamed"', measure: 'persons', ...more })
+  const events = Array.from({ length: 70 }, (_, i) => ({
+    ...{ id: `roamed-${i}`, name: 'Roamed', time: new Date(NOON - (i % 7) * DAY - HOUR).toISOString() },
+    ...{ actor: { kind: 'member', value: `m-${i % 31}` }, properties: { channel: ['web', 'app', 'mini'][i % 3] } },
+  }))
+  await w.want(200, 'POST', '/v1/events', { events })
+  const rolled = (n, of = events) =>
+    [2, 1, 0].map((back) => {
+      const end = NOON - back * DAY, in_ = of.filter((e) => Date.parse(e.time) <= end && Date.parse(e.time) > end - n * DAY)
+      return String(new Set(in_.map((e) => e.actor.value)).size)
+    })
+  for (const n of [1, 2, 3, 30]) {
+    const { trend } = await ask({ trend: days({ rolling_days: n }) })
+    assert.deepEqual(trend.buckets.length, 3)
+    assert.deepEqual(trend.series[0].cells, rolled(n), String(n))
+  }
+  assert.notDeepEqual(rolled(1), rolled(3))
+  assert.notDeepEqual(rolled(3), rolled(30))
+  const { trend: by } = await ask({ trend: days({ rolling_days: 3, breakdown: ['channel'] }) })
+  assert.equal(by.series.length, 3)
+  for (const s of by.series)
+    assert.deepEqual(s.cells, rolled(3, events.filter((e) => e.properties.channel === s.values[0].value)))
+  const part = { of: '"Roamed"', measure: 'persons' }
+  const share = await ask({ trend: { from: '2026-11-19', to: '2026-11-21', series: [part, { ...part, rolling_days: 30 }], formula: 'A / B * 100' } })
+  assert.deepEqual(share.trend.formula[0].cells.map(Number).map(Math.round), rolled(1).map((n, i) => Math.round((n / rolled(30)[i]) * 100)))
+  for (const interval of [1, 3]) {
+    const { people } = await ask({ trend: days({ rolling_days: 2 }), people: { interval, limit: 200 } })
+    assert.equal(String(people.persons), rolled(2)[interval - 1])
+  }
+  const no = (more) => refused('query.combination', { trend: days({ rolling_days: 7, ...more }) }, '/trend/rolling_days')
+  await no({ measure: 'events' })
+  await no({ measure: 'persons_so_far' })
+  await no({ by: 'week' })
+  await no({ by: 'hour' })
+  await refused('query.combination', { trend: { ...WEEK, series: [part], rolling_days: 7 } }, '/trend/series')
 })

@@ -326,5 +326,4 @@ test('settings of a retention that do not go together are refused', async () => 
   await no('query.range', { comes: 'bracket', brackets: [{ first: 1, last: 5 }, { first: 2, last: 3 }] }, 'brackets/1')
   await no('query.too_large', { by: 'day', follow: 399 }, 'to')
   await no('query.property', { number: 'shop' }, 'number')
-  await no('query.property', { breakdown: ['never_seen'] }, 'breakdown')
 })

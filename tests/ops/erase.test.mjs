@@ -162,8 +162,16 @@ function leftNow() {
 
 test('whom a server is asked to erase leaves every file by a job, behind the day that it waits', async () => {
   await w.start()
-  await send([marked(100), event('z1', 'm1'), { id: 'please', kind: 'erase', actor: who(MARK) }])
+  await send([marked(100), event('z1', 'm1'), { id: 'tied', kind: 'link', actor: who('m1'), other: who(MARK) }])
   await w.stop()
+  assert.equal(exported(w.data).filter((l) => l.includes(MARK)).length, 1)
+  const before = exported(w.data).map((l) => JSON.parse(l)).filter((e) => e.kind !== 'link' && !e.name?.includes(MARK))
+  await w.start()
+  await send([{ id: 'please', kind: 'erase', actor: who(MARK) }])
+  await w.stop()
+  const left = exported(w.data) // nothing was rewritten yet
+  assert.ok(leftNow().length > 1)
+  assert.deepEqual(left.map((l) => JSON.parse(l)), before)
   await w.start()
   assert.ok(leftNow().length > 1)
   await w.stop()

@@ -8,19 +8,17 @@
 
 #include "engine/ask/series.h"
 #include "engine/scan/ahead.h"
-#include "engine/scan/buckets.h"
-#include "engine/scan/scan_whole.h"
 
 #include <stdlib.h>
 
-enum { WORDS = PART_BLOCK_PERSONS / 64 };
+enum { WORDS = STRIP_PERSON_WORDS, FIRST_PLACE = 1 /* of the intervals */ };
 
 typedef struct LifecycleWorker {
-    Scanner *scanner; /* with a breakdown; otherwise */
-    WholeScan *whole;
-    Buckets intervals;
+    WholeScan *scan;
     SeriesRows series;
-    uint64_t *active;   /* [series][interval][WORDS] of the piece */
+    StripPersons
+        active;      /* [block][series][place][WORDS]: the intervals', and before and behind them */
+    uint32_t places; /* of a series */
     LifecycleRow *rows; /* [series][interval] */
     bool damaged;
 } LifecycleWorker;
@@ -28,7 +26,9 @@ typedef struct LifecycleWorker {
 typedef struct LifecycleRun {
     const Lifecycle *l;
     ScanSelect select;
-    WholeAsk whole; /* of that, without a breakdown */
+    WholeAsk whole;  /* of that */
+    uint32_t places; /* of a series */
+    uint32_t blocks; /* that are looked at together */
     Series series;
     uint32_t look_back;      /* 1 to interval_count */
     const LifecycleBar *bar; /* NULL: nobody asks who is behind it */
@@ -36,17 +36,17 @@ typedef struct LifecycleRun {
     LifecycleWorker *workers;
 } LifecycleRun;
 
-static void take_rows(const ScanLoose *l, void *arg)
+static void take_rows(const WholeRows *rows, void *arg)
 {
     LifecycleWorker *w = arg;
-    w->damaged = !series_add_persons(&w->series, &w->intervals, l, w->active) || w->damaged;
+    w->damaged = !series_add_persons(&w->series, rows, w->places, &w->active) || w->damaged;
 }
 
 /* Without a breakdown: then what a row has does not matter. */
 static void take_whole(const WholePart *whole, void *arg)
 {
     LifecycleWorker *w = arg;
-    uint64_t *active = w->active + (size_t)buckets_at(&w->intervals, whole->at_ms) * WORDS;
+    uint64_t *active = strip_persons_of(&w->active, whole->block, whole->place);
     for (uint32_t word = 0; word < WORDS; word++)
         active[word] |= whole->persons[word];
 }
@@ -113,51 +113,56 @@ static size_t cells_of(const LifecycleRun *run)
     return (size_t)run->series.count * run->l->interval_count;
 }
 
-static void take_piece(uint32_t worker, uint32_t piece, void *arg)
+static void add_block(const LifecycleRun *run, LifecycleWorker *w, uint32_t block)
 {
-    const LifecycleRun *run = arg;
     const size_t n = run->l->interval_count;
-    LifecycleWorker *w = &run->workers[worker];
-    memset(w->active, 0, cells_of(run) * WORDS * sizeof *w->active);
-    if (w->scanner != NULL)
-        scanner_loose(w->scanner, piece, take_rows, w);
-    else
-        whole_scan(w->whole, piece, take_whole, take_rows, w);
     for (uint32_t s = 0; s < run->series.count; s++) {
         const bool asks_who = run->bar != NULL && run->bar->series == s;
-        uint64_t *who = asks_who ? people_piece(run->people, piece) : NULL;
+        uint64_t *who = asks_who ? people_piece(run->people, block) : NULL;
+        const uint64_t *active =
+            strip_persons_of(&w->active, block, (size_t)s * run->places + FIRST_PLACE);
         for (uint32_t word = 0; word < WORDS; word++)
-            add_persons(run, w->active + s * n * WORDS + word, w->rows + s * n,
-                        who == NULL ? NULL : who + word);
+            add_persons(run, active + word, w->rows + s * n, who == NULL ? NULL : who + word);
     }
+}
+
+static size_t bytes_of_block(const LifecycleRun *run)
+{
+    return (size_t)run->series.count * run->places * WORDS * sizeof(uint64_t);
+}
+
+static void take_blocks(uint32_t worker, uint32_t from, uint32_t to, void *arg)
+{
+    const LifecycleRun *run = arg;
+    LifecycleWorker *w = &run->workers[worker];
+    memset(w->active.bits, 0, (to - from) * bytes_of_block(run));
+    w->active.first_block = from;
+    whole_scan(w->scan, from, to, &(WholeTaker){take_whole, take_rows, w});
+    for (uint32_t block = from; block < to; block++)
+        add_block(run, w, block);
 }
 
 static bool is_damaged(const LifecycleWorker *w)
 {
-    return w->damaged ||
-           (w->scanner != NULL ? scanner_damaged(w->scanner) : whole_scan_damaged(w->whole)) > 0;
+    return w->damaged || whole_scan_damaged(w->scan) > 0;
 }
 
 static void open_worker(LifecycleWorker *w, const Query *q, const LifecycleRun *run)
 {
-    if (run->l->breakdown_count > 0)
-        w->scanner = scanner_new(q->view, &(ScanAsk){.selects = &run->select, .select_count = 1});
-    else
-        w->whole = whole_scan_new(q->view, &run->whole);
-    w->intervals = (Buckets){.bounds = run->l->bounds, .count = run->l->interval_count};
+    w->scan = whole_scan_new(q->view, &run->whole);
     series_rows_open(&w->series, &run->series);
-    w->active = malloc((cells_of(run) + 1) * WORDS * sizeof *w->active);
+    w->active = (StripPersons){.bits = malloc(run->blocks * bytes_of_block(run) + 1),
+                               .cells = run->series.count * run->places};
+    w->places = run->places;
     w->rows = calloc(cells_of(run) + 1, sizeof *w->rows);
-    CHECK(w->active != NULL && w->rows != NULL);
+    CHECK(w->active.bits != NULL && w->rows != NULL);
 }
 
 static void close_worker(LifecycleWorker *w)
 {
-    scanner_free(w->scanner);
-    whole_scan_free(w->whole);
-    buckets_free(&w->intervals);
+    whole_scan_free(w->scan);
     series_rows_free(&w->series);
-    free(w->active);
+    free(w->active.bits);
     free(w->rows);
 }
 
@@ -179,20 +184,33 @@ static void give_series(Ctx *ctx, const LifecycleRun *run, uint32_t size, uint32
     out->rows = sums;
 }
 
+static void open_ask(LifecycleRun *run)
+{
+    const Lifecycle *l = run->l;
+    run->places = l->interval_count + 2;
+    run->whole = (WholeAsk){.selects = &run->select,
+                            .select_count = 1,
+                            .bounds = l->bounds,
+                            .count = l->interval_count,
+                            .rows_only = l->breakdown_count > 0,
+                            .by_block = series_by_block(&run->series.ask)};
+}
+
 static Err run_lifecycle(Ctx *ctx, const Query *q, LifecycleRun *run, LifecycleResult *out)
 {
     const uint32_t size = crew_size(q->crew);
-    run->whole = (WholeAsk){&run->select, 1, run->l->bounds, run->l->interval_count};
+    open_ask(run);
+    run->blocks = query_blocks_at_once(q, bytes_of_block(run));
     TRY(ahead_of(ctx, q,
                  &(AheadAsk){.selects = &run->select,
                              .select_count = 1,
                              .props = run->l->breakdown,
                              .prop_count = run->l->breakdown_count,
                              .ms = true,
-                             .whole = run->l->breakdown_count > 0 ? NULL : &run->whole}));
+                             .whole = &run->whole}));
     for (uint32_t i = 0; i < size; i++)
         open_worker(&run->workers[i], q, run);
-    TRY(query_pieces(ctx, q, QUERY_PERSONS, take_piece, run));
+    TRY(query_blocks(ctx, q, run->blocks, take_blocks, run));
     for (uint32_t i = 0; i < size; i++)
         if (is_damaged(&run->workers[i]))
             return fail(ctx, ERR_INTERNAL, "events.part_damaged", "a lifecycle met damage");
@@ -216,19 +234,7 @@ static Err check_limits(Ctx *ctx, const Lifecycle *l)
 }
 
 /* `known`: the series are these. */
-static Err find_series(Ctx *ctx, const Query *q, LifecycleRun *run, const LifecycleResult *known)
-{
-    const Lifecycle *l = run->l;
-    const SeriesAsk ask = {&run->select, l->breakdown, l->breakdown_count, l->top};
-    if (known == NULL)
-        return series_find(ctx, q, &ask, &run->series);
-    run->series = series_of_nothing(&ask);
-    for (uint32_t s = 0; s < known->count; s++)
-        series_know(&run->series, &known->series[s].key);
-    return ERR_OK;
-}
-
-static Err answer(Ctx *ctx, const Query *q, LifecycleRun *run, const LifecycleResult *known,
+static Err answer(Ctx *ctx, const Query *q, LifecycleRun *run, const SeriesKeys *known,
                   LifecycleResult *out)
 {
     const Lifecycle *l = run->l;
@@ -238,7 +244,8 @@ static Err answer(Ctx *ctx, const Query *q, LifecycleRun *run, const LifecycleRe
     run->select = l->select;
     run->select.from_ms = l->bounds[0];
     run->select.to_ms = l->bounds[l->interval_count];
-    Err err = find_series(ctx, q, run, known);
+    const SeriesAsk ask = {&run->select, l->breakdown, l->breakdown_count, l->top};
+    Err err = series_find_or_know(ctx, q, &ask, known, &run->series);
     run->workers = calloc(crew_size(q->crew), sizeof *run->workers);
     CHECK(run->workers != NULL);
     if (err == ERR_OK)
@@ -260,8 +267,9 @@ Err query_lifecycle_people(Ctx *ctx, const Query *q, const Lifecycle *l, const L
 {
     CHECK(bar->series < r->count && bar->interval < l->interval_count);
     People people = people_none(ctx->arena, q->view);
+    const SeriesKeys known = {&r->series->key, sizeof *r->series, r->count};
     LifecycleResult unused;
-    TRY(answer(ctx, q, &(LifecycleRun){.l = l, .bar = bar, .people = &people}, r, &unused));
+    TRY(answer(ctx, q, &(LifecycleRun){.l = l, .bar = bar, .people = &people}, &known, &unused));
     people_count(&people);
     *out = people;
     return ERR_OK;

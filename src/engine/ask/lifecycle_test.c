@@ -109,7 +109,7 @@ static void random_lifecycles(void)
     static const KitShape shapes[] = {
         {.rows = 2000, .persons = 150, .events = 4, .weeks = 4, .ties = 20},
         {.rows = 1500, .persons = 12, .events = 40, .weeks = 3, .whole_seconds = true},
-        {.rows = 2000, .persons = 5000, .events = 300, .weeks = 2}};
+        {.rows = 2000, .persons = 150000, .events = 300, .weeks = 2}};
     for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
         Kit k;
         kit_open(&k, 85 + i, &shapes[i], 3);

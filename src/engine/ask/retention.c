@@ -119,13 +119,14 @@ static void close_worker(RetentionWorker *w)
 
 static void take_piece(uint32_t worker, uint32_t piece, void *arg)
 {
-    const RetentionRun *run = arg;
-    RetentionWorker *w = &run->workers[worker];
+    RetentionWorker *w = &((const RetentionRun *)arg)->workers[worker];
     w->piece = piece;
-    if (w->bits != NULL)
-        retention_bits_piece(w, piece);
-    else
-        retention_persons_piece(w, piece);
+    retention_persons_piece(w, piece);
+}
+
+static void take_blocks(uint32_t worker, uint32_t from, uint32_t to, void *arg)
+{
+    retention_bits_blocks(&((const RetentionRun *)arg)->workers[worker], from, to);
 }
 
 static Err read_ahead(Ctx *ctx, const Query *q, const RetentionRun *run)
@@ -151,7 +152,8 @@ static Err read_ahead(Ctx *ctx, const Query *q, const RetentionRun *run)
 static Err run_workers(Ctx *ctx, const Query *q, RetentionRun *run)
 {
     TRY(read_ahead(ctx, q, run));
-    TRY(query_pieces(ctx, q, QUERY_PERSONS, take_piece, run));
+    TRY(is_by_person(run->r) ? query_pieces(ctx, q, QUERY_PERSONS, take_piece, run)
+                             : query_blocks(ctx, q, run->blocks, take_blocks, run));
     for (uint32_t i = 0; i < crew_size(q->crew); i++)
         if (damaged_of(&run->workers[i]) > 0)
             return fail(ctx, ERR_INTERNAL, "events.part_damaged", "a retention met damage");
@@ -203,6 +205,7 @@ static void give_result(Ctx *ctx, const RetentionRun *run, uint32_t size, Retent
 static Err run_retention(Ctx *ctx, const Query *q, RetentionRun *run, RetentionResult *out)
 {
     const uint32_t size = crew_size(q->crew);
+    run->blocks = query_blocks_at_once(q, retention_bits_bytes(run));
     for (uint32_t i = 0; i < size; i++)
         open_worker(&run->workers[i], run, q);
     TRY(run_workers(ctx, q, run));
@@ -211,7 +214,7 @@ static Err run_retention(Ctx *ctx, const Query *q, RetentionRun *run, RetentionR
 }
 
 /* Starts that no cohort can have do not make a series large.  `known`: the series are these. */
-static Err find_series(Ctx *ctx, const Query *q, RetentionRun *run, const RetentionResult *known)
+static Err find_series(Ctx *ctx, const Query *q, RetentionRun *run, const SeriesKeys *known)
 {
     ScanSelect starts = run->selects[0];
     starts.from_ms = run->r->bounds[0];
@@ -219,15 +222,10 @@ static Err find_series(Ctx *ctx, const Query *q, RetentionRun *run, const Retent
                            .breakdown = run->r->breakdown,
                            .breakdown_count = run->r->breakdown_count,
                            .top = run->r->top};
-    if (known == NULL)
-        return series_find(ctx, q, &ask, &run->series);
-    run->series = series_of_nothing(&ask);
-    for (uint32_t s = 0; s < known->count; s++)
-        series_know(&run->series, &known->series[s].key);
-    return ERR_OK;
+    return series_find_or_know(ctx, q, &ask, known, &run->series);
 }
 
-static Err answer(Ctx *ctx, const Query *q, RetentionRun *run, const RetentionResult *known,
+static Err answer(Ctx *ctx, const Query *q, RetentionRun *run, const SeriesKeys *known,
                   RetentionResult *out)
 {
     const Retention *r = run->r;
@@ -260,8 +258,9 @@ Err query_retention_people(Ctx *ctx, const Query *q, const Retention *r,
                         .people = &people,
                         .who_row = (size_t)bar->series * r->cohort_count + bar->cohort,
                         .who_column = bar->column};
+    const SeriesKeys known = {&result->series->key, sizeof *result->series, result->count};
     RetentionResult unused;
-    TRY(answer(ctx, q, &run, result, &unused));
+    TRY(answer(ctx, q, &run, &known, &unused));
     people_count(&people);
     *out = people;
     return ERR_OK;

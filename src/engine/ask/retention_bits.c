@@ -7,27 +7,48 @@
  */
 #include "engine/ask/retention_inside.h"
 #include "engine/core/kernels.h"
-#include "engine/scan/scan_whole.h"
 
 #include <stdlib.h>
 
-enum { WORDS = PART_BLOCK_PERSONS / 64 };
+enum {
+    WORDS = STRIP_PERSON_WORDS,
+    EVER = 1, /* place of the time before the intervals; the first of these is behind it */
+};
 
 typedef struct Persons {
     uint64_t bits[WORDS];
 } Persons;
+_Static_assert(sizeof(Persons) == WORDS * sizeof(uint64_t), "cells of StripPersons");
 
 typedef struct RetentionBits {
     WholeScan *scan;
     WholeAsk ask; /* of it */
     SeriesRows series;
-    bool damaged; /* in the values of a breakdown */
-    Buckets buckets;
+    bool damaged;     /* in the values of a breakdown */
     int64_t *bounds;  /* of the time before the range, and of the intervals */
-    Persons *started; /* [series][bucket]: 0 is the time before */
-    Persons *back;    /* [bucket]; of one select, `started` */
-    Persons *column;  /* of one cohort: who is in its columns */
+    uint32_t places;  /* of a series: those of the buckets, and before and behind them */
+    Persons *started; /* [block][series][place] */
+    Persons *back;    /* [block][place]; of one select, `started` */
+    StripPersons start_bits, back_bits; /* the same, of the blocks under way */
+    Persons *column;                    /* of one cohort: who is in its columns */
 } RetentionBits;
+
+static uint32_t places_of(const RetentionRun *run)
+{
+    return run->r->interval_count + 3;
+}
+
+size_t retention_bits_bytes(const RetentionRun *run)
+{
+    return (run->series.count + (run->select_count > 1)) * places_of(run) * sizeof(Persons);
+}
+
+static Persons *new_persons(size_t count)
+{
+    Persons *p = malloc(count * sizeof *p);
+    CHECK(p != NULL);
+    return p;
+}
 
 RetentionBits *retention_bits_new(const RetentionRun *run, const ScanView *view)
 {
@@ -35,20 +56,23 @@ RetentionBits *retention_bits_new(const RetentionRun *run, const ScanView *view)
     RetentionBits *b = calloc(1, sizeof *b);
     CHECK(b != NULL);
     const uint32_t buckets = r->interval_count + 1;
+    b->places = places_of(run);
     b->bounds = malloc((buckets + 1) * sizeof *b->bounds);
-    b->started = malloc((run->series.count + 1) * (size_t)buckets * sizeof *b->started);
-    b->back = malloc(buckets * sizeof *b->back);
-    b->column = malloc(QUERY_INTERVALS_MAX * sizeof *b->column);
-    CHECK(b->bounds != NULL && b->started != NULL && b->back != NULL && b->column != NULL);
+    CHECK(b->bounds != NULL);
+    b->started = new_persons((size_t)run->blocks * (run->series.count + 1) * b->places);
+    b->back = new_persons((size_t)run->blocks * b->places);
+    b->column = new_persons(QUERY_INTERVALS_MAX);
     b->bounds[0] = INT64_MIN;
     memcpy(b->bounds + 1, r->bounds, buckets * sizeof *b->bounds);
-    b->buckets = (Buckets){.bounds = b->bounds, .count = buckets};
     b->ask = (WholeAsk){.selects = run->selects,
                         .select_count = run->select_count,
                         .bounds = b->bounds,
                         .count = buckets,
-                        .rows_only = r->breakdown_count > 0};
+                        .rows_only = r->breakdown_count > 0,
+                        .by_block = series_by_block(&run->series.ask)};
     b->scan = whole_scan_new(view, &b->ask);
+    b->start_bits = (StripPersons){b->started->bits, 0, run->series.count * b->places};
+    b->back_bits = (StripPersons){b->back->bits, 0, b->places};
     series_rows_open(&b->series, &run->series);
     return b;
 }
@@ -59,7 +83,6 @@ void retention_bits_free(RetentionBits *b)
         return;
     whole_scan_free(b->scan);
     series_rows_free(&b->series);
-    buckets_free(&b->buckets);
     free(b->bounds);
     free(b->started);
     free(b->back);
@@ -80,13 +103,13 @@ uint64_t retention_bits_damaged(const RetentionBits *b)
 /* ---- rows ----------------------------------------------------------------------------------------- */
 
 /* Starts have their series. */
-static void take_rows(const ScanLoose *l, void *arg)
+static void take_rows(const WholeRows *rows, void *arg)
 {
     RetentionBits *b = arg;
-    const bool starts = l->select == 0;
-    Persons *to = starts ? b->started : b->back;
-    b->damaged =
-        !series_add_persons(starts ? &b->series : NULL, &b->buckets, l, to->bits) || b->damaged;
+    const bool starts = rows->select == 0;
+    const bool good = series_add_persons(starts ? &b->series : NULL, rows, b->places,
+                                         starts ? &b->start_bits : &b->back_bits);
+    b->damaged = b->damaged || !good;
 }
 
 static void unite(Persons *to, const uint64_t *from)
@@ -98,8 +121,10 @@ static void unite(Persons *to, const uint64_t *from)
 static void take_whole(const WholePart *whole, void *arg)
 {
     RetentionBits *b = arg;
-    unite((whole->select == 0 ? b->started : b->back) + buckets_at(&b->buckets, whole->at_ms),
-          whole->persons);
+    const StripPersons *to = whole->select == 0 ? &b->start_bits : &b->back_bits;
+    uint64_t *bits = strip_persons_of(to, whole->block, whole->place);
+    for (int w = 0; w < WORDS; w++)
+        bits[w] |= whole->persons[w];
 }
 
 /* ---- columns --------------------------------------------------------------------------------------- */
@@ -160,36 +185,52 @@ static void add_cells(const RetentionWorker *w, size_t row, uint32_t left, const
     }
 }
 
+/* Of one block: [series][place], and [place]. */
+typedef struct Block {
+    const Persons *started, *back;
+} Block;
+
 /* With several series every start counts: there is nobody to leave out. */
-static void add_cohort(const RetentionWorker *w, uint32_t cohort, const Persons *left_out)
+static void add_cohort(const RetentionWorker *w, const Block *block, uint32_t cohort,
+                       const Persons *left_out)
 {
     const Retention *r = w->run->r;
     RetentionBits *b = w->bits;
-    const uint32_t left = r->interval_count - cohort, buckets = r->interval_count + 1;
-    const Persons *back = (w->run->select_count == 1 ? b->started : b->back) + 1 + cohort;
-    find_columns(r, back, left, b->column);
+    const uint32_t left = r->interval_count - cohort, place = EVER + 1 + cohort;
+    find_columns(r, block->back + place, left, b->column);
     for (uint32_t s = 0; s < w->run->series.count; s++) {
-        Persons who = b->started[s * buckets + cohort + 1];
+        Persons who = block->started[s * b->places + place];
         for (int word = 0; word < WORDS; word++)
             who.bits[word] &= ~left_out->bits[word];
         add_cells(w, (size_t)s * r->cohort_count + cohort, left, &who,
-                  r->comes == RETENTION_ON ? back : b->column);
+                  r->comes == RETENTION_ON ? block->back + place : b->column);
     }
 }
 
-void retention_bits_piece(RetentionWorker *w, uint32_t piece)
+static void add_block(const RetentionWorker *w, const Block *block)
 {
     const Retention *r = w->run->r;
-    RetentionBits *b = w->bits;
-    const uint32_t buckets = r->interval_count + 1;
-    memset(b->started, 0, (size_t)w->run->series.count * buckets * sizeof *b->started);
-    memset(b->back, 0, buckets * sizeof *b->back);
-    whole_scan(b->scan, piece, take_whole, take_rows, b);
     Persons left_out = {{0}};
     for (uint32_t i = 0; i < r->cohort_count; i++) {
-        if (r->cohort != RETENTION_RECURRING)
-            unite(&left_out,
-                  b->started[i].bits); /* of bucket i: interval i - 1, or the time before */
-        add_cohort(w, i, &left_out);
+        if (r->cohort !=
+            RETENTION_RECURRING) /* who started in the interval before, or ever before */
+            unite(&left_out, block->started[EVER + i].bits);
+        add_cohort(w, block, i, &left_out);
+    }
+}
+
+void retention_bits_blocks(RetentionWorker *w, uint32_t from, uint32_t to)
+{
+    RetentionBits *b = w->bits;
+    const uint32_t cells = w->run->series.count * b->places;
+    memset(b->started, 0, (size_t)(to - from) * cells * sizeof *b->started);
+    memset(b->back, 0, (size_t)(to - from) * b->places * sizeof *b->back);
+    b->start_bits.first_block = b->back_bits.first_block = from;
+    whole_scan(b->scan, from, to, &(WholeTaker){take_whole, take_rows, b});
+    for (uint32_t i = 0; i < to - from; i++) {
+        const Persons *started = b->started + (size_t)i * cells;
+        const Persons *back = b->back + (size_t)i * b->places;
+        w->piece = from + i;
+        add_block(w, &(Block){started, w->run->select_count == 1 ? started : back});
     }
 }

@@ -9,8 +9,6 @@
 
 #include "engine/ask/retention.h"
 #include "engine/ask/series.h"
-#include "engine/scan/buckets.h"
-#include "engine/scan/scan_whole.h"
 
 enum { RETENTION_WORDS = (QUERY_INTERVALS_MAX + 63) / 64, RETENTION_START = 1, RETENTION_BACK = 2 };
 
@@ -35,6 +33,7 @@ typedef struct RetentionRun {
     uint32_t columns;
     ScanSelect selects[2]; /* start, comes_back; only the first when both are the same */
     uint32_t select_count;
+    uint32_t blocks;      /* that are looked at together, 64 persons at once */
     const People *people; /* NULL: nobody asks who is in this cell: */
     size_t who_row;       /* series times cohorts, and cohort */
     uint32_t who_column;  /* QUERY_WHOLE = all of the row */
@@ -46,7 +45,7 @@ typedef struct RetentionWorker {
     uint64_t *persons;          /* [series][cohort] */
     uint64_t *cells;            /* [series][cohort][column] */
     TrendSum *sums;             /* the same, or NULL */
-    uint32_t piece;             /* under way */
+    uint32_t piece;             /* under way: of SCAN_PIECE_PERSONS, a block */
     struct RetentionBits *bits; /* of the way that is gone: the other is NULL */
     struct RetentionPersons *by_person;
 } RetentionWorker;
@@ -65,7 +64,9 @@ static inline uint32_t retention_first_column(const Retention *r)
 
 struct RetentionBits *retention_bits_new(const RetentionRun *run, const ScanView *view);
 void retention_bits_free(struct RetentionBits *b);
-void retention_bits_piece(RetentionWorker *w, uint32_t piece);
+void retention_bits_blocks(RetentionWorker *w, uint32_t from,
+                           uint32_t to);                           /* run->blocks at most */
+size_t retention_bits_bytes(const RetentionRun *run);              /* that a block takes */
 const WholeAsk *retention_bits_ask(const struct RetentionBits *b); /* what the parts are asked */
 uint64_t retention_bits_damaged(const struct RetentionBits *b);
 

@@ -271,7 +271,7 @@ static void ask_random(int rounds, uint64_t seed)
     static const KitShape shapes[] = {
         {.rows = 1200, .persons = 100, .events = 4, .weeks = 4, .ties = 20},
         {.rows = 700, .persons = 12, .events = 6, .weeks = 2, .whole_seconds = true},
-        {.rows = 1200, .persons = 5000, .events = 300, .weeks = 2}};
+        {.rows = 1200, .persons = 150000, .events = 300, .weeks = 2}};
     for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
         Kit k;
         kit_open(&k, seed + i, &shapes[i], 3);

@@ -81,15 +81,6 @@ SegmentAdding segment_adding(Arena *arena, const ScanView *view, const Segment *
     return (SegmentAdding){leaf, places, keys};
 }
 
-/* What was said of persons is looked up by person. */
-static bool asks_of_changes(const Segment *leaf)
-{
-    bool asks = false;
-    for (uint32_t i = 0; i < leaf->prop_count; i++)
-        asks |= leaf->props[i].changes != NULL;
-    return asks;
-}
-
 static bool adds_up(const SegmentTest *t)
 {
     return t->measure == SEGMENT_SUM || t->measure == SEGMENT_AVG;
@@ -118,8 +109,9 @@ SegmentTotals *segment_totals_new(const ScanView *view, const SegmentAdding *of)
     CHECK(t != NULL);
     t->leaf = leaf;
     t->strips = strips_new(
-        view,
-        &(StripAsk){.select = leaf->selects, .keys = of->keys, .by_block = asks_of_changes(leaf)});
+        view, &(StripAsk){.select = leaf->selects,
+                          .keys = of->keys,
+                          .by_block = scan_asks_of_changes(leaf->props, leaf->prop_count)});
     strip_times_open(&t->times, of->places, 1);
     t->values = strip_room(sizeof *t->values);
     t->picked = strip_room(sizeof *t->picked);

@@ -3,30 +3,32 @@
  */
 #include "engine/ask/series.h"
 
+#include "engine/core/kernels.h"
 #include "engine/scan/ahead.h"
-#include "engine/scan/scan_whole.h"
 
 #include <stdlib.h>
 
-/* ---- the values of loose rows -------------------------------------------------------------------- */
+/* ---- the values of rows -------------------------------------------------------------------------- */
 
-static bool read_values(SeriesRows *r, const ScanLoose *l)
+static void *room(void *old, uint32_t rows, size_t size)
+{
+    free(old);
+    void *fresh = malloc(((size_t)rows + KERNEL_SLACK) * size);
+    CHECK(fresh != NULL);
+    return fresh;
+}
+
+static bool read_values(SeriesRows *r, const FilterRows *rows)
 {
     const SeriesAsk *ask = &r->series->ask;
-    if (l->count > r->cap) {
-        r->cap = l->count + l->count / 2;
-        const size_t room = (size_t)r->cap + 128; /* kernels write behind the end */
-        for (uint32_t b = 0; b < ask->breakdown_count; b++) {
-            free(r->values[b]);
-            r->values[b] = malloc(room * sizeof(int64_t));
-            CHECK(r->values[b] != NULL);
-        }
-        free(r->of_row);
-        r->of_row = malloc(room * sizeof *r->of_row);
-        CHECK(r->of_row != NULL);
+    if (rows->count > r->cap) {
+        r->cap = rows->count + rows->count / 2;
+        for (uint32_t b = 0; b < ask->breakdown_count; b++)
+            r->values[b] = room(r->values[b], r->cap, sizeof(int64_t));
+        r->of_row = room(r->of_row, r->cap, sizeof *r->of_row);
     }
     for (uint32_t b = 0; b < ask->breakdown_count; b++)
-        if (!scan_values(l->at, ask->breakdown[b], &r->scratch, r->values[b]))
+        if (!scan_values(rows, ask->breakdown[b], &r->scratch, r->values[b]))
             return false;
     return true;
 }
@@ -39,55 +41,112 @@ static TallyKey values_of(const SeriesRows *r, uint32_t row)
     return key;
 }
 
+/* ---- of strips ------------------------------------------------------------------------------------- */
+
+static bool are_alike(const SeriesRows *r, const Strip *strip)
+{
+    return r == NULL ||
+           strip_is_alike(strip, r->series->ask.breakdown, r->series->ask.breakdown_count);
+}
+
+/* The rows of a set, NULL = all: r->picked; how many. */
+static uint32_t pick(SeriesRows *r, const uint64_t *set, uint32_t n)
+{
+    if (set != NULL)
+        return kernels()->rows_of(set, n, r->picked);
+    for (uint32_t i = 0; i < n; i++)
+        r->picked[i] = i;
+    return n;
+}
+
+static FilterRows first_row(const Strip *strip)
+{
+    FilterRows one = strip->at;
+    one.count = 1;
+    return one;
+}
+
 /* ---- which there are ------------------------------------------------------------------------------ */
 
 typedef struct Counter {
     SeriesRows rows;
-    Scanner *scanner;
+    WholeScan *scan;
     Tally counted;
     bool damaged;
 } Counter;
 
 /* Codes of one property are mostly small. */
-static void count_codes(Tally *t, const int64_t *codes, const ScanLoose *l)
+static void count_codes(Tally *t, const int64_t *codes, const uint32_t *picked, uint32_t n)
 {
-    for (uint32_t i = 0; i < l->count; i++) {
-        if (l->mask != NULL && l->mask[i] == 0)
-            continue;
-        const uint32_t known =
-            tally_is_small(codes[i]) ? tally_find_small(t, codes[i]) : TALLY_NONE;
+    for (uint32_t i = 0; i < n; i++) {
+        const int64_t code = codes[picked[i]];
+        const uint32_t known = tally_is_small(code) ? tally_find_small(t, code) : TALLY_NONE;
         if (known == TALLY_NONE)
-            tally_add(t, (TallyKey){{codes[i]}}, 1);
+            tally_add(t, (TallyKey){{code}}, 1);
         else
             t->at[known].count++;
     }
 }
 
-static void count_rows(const ScanLoose *l, void *arg)
+static void count_values(Counter *c, uint32_t n)
 {
-    Counter *c = arg;
-    if (!read_values(&c->rows, l)) {
-        c->damaged = true;
-        return;
-    }
-    if (c->rows.series->ask.breakdown_count == 1) {
-        count_codes(&c->counted, c->rows.values[0], l);
-        return;
-    }
-    for (uint32_t i = 0; i < l->count; i++)
-        if (l->mask == NULL || l->mask[i] != 0)
-            tally_add(&c->counted, values_of(&c->rows, i), 1);
+    const uint32_t *const picked = c->rows.picked;
+    if (c->rows.series->ask.breakdown_count == 1)
+        count_codes(&c->counted, c->rows.values[0], picked, n);
+    for (uint32_t i = 0; c->rows.series->ask.breakdown_count > 1 && i < n; i++)
+        tally_add(&c->counted, values_of(&c->rows, picked[i]), 1);
 }
 
-static void count_piece(uint32_t worker, uint32_t piece, void *arg)
+/* False: damaged. */
+static bool count_strip(Counter *c, const WholeRows *rows)
+{
+    const Strip *strip = rows->strip;
+    const uint32_t n = strip->at.count;
+    const uint64_t *set = NULL;
+    const bool alike = are_alike(&c->rows, strip);
+    const FilterRows first = first_row(strip);
+    if (!strip_within(rows->times, strip, &set) ||
+        !read_values(&c->rows, alike ? &first : &strip->at))
+        return false;
+    if (!alike) {
+        count_values(c, pick(&c->rows, set, n));
+        return true;
+    }
+    const uint64_t events = set == NULL ? n : kernels()->count(set, kernel_words(n));
+    if (events > 0)
+        tally_add(&c->counted, values_of(&c->rows, 0), events);
+    return true;
+}
+
+static void count_rows(const WholeRows *rows, void *arg)
+{
+    Counter *c = arg;
+    c->damaged = !count_strip(c, rows) || c->damaged;
+}
+
+static void count_blocks(uint32_t worker, uint32_t from, uint32_t to, void *arg)
 {
     Counter *c = (Counter *)arg + worker;
-    scanner_loose(c->scanner, piece, count_rows, c);
+    whole_scan(c->scan, from, to, &(WholeTaker){.rows = count_rows, .arg = c});
+}
+
+bool series_by_block(const SeriesAsk *ask)
+{
+    for (uint32_t i = 0; i < ask->breakdown_count; i++)
+        if (ask->breakdown[i].changes != NULL)
+            return true;
+    return false;
 }
 
 static Err count_all(Ctx *ctx, const Query *q, const Series *s, Counter *counters)
 {
-    const ScanAsk ask = {.selects = s->ask.select, .select_count = 1};
+    const int64_t bounds[] = {s->ask.select->from_ms, s->ask.select->to_ms};
+    const WholeAsk ask = {.selects = s->ask.select,
+                          .select_count = 1,
+                          .bounds = bounds,
+                          .count = 1,
+                          .rows_only = 1,
+                          .by_block = series_by_block(&s->ask)};
     TRY(ahead_of(ctx, q,
                  &(AheadAsk){.selects = s->ask.select,
                              .select_count = 1,
@@ -95,13 +154,13 @@ static Err count_all(Ctx *ctx, const Query *q, const Series *s, Counter *counter
                              .prop_count = s->ask.breakdown_count,
                              .ms = true}));
     for (uint32_t i = 0; i < crew_size(q->crew); i++) {
-        counters[i].rows.series = s;
+        series_rows_open(&counters[i].rows, s);
         counters[i].counted.limit = query_share(q, QUERY_VALUES_MAX);
-        counters[i].scanner = scanner_new(q->view, &ask);
+        counters[i].scan = whole_scan_new(q->view, &ask);
     }
-    TRY(query_pieces(ctx, q, QUERY_PERSONS, count_piece, counters));
+    TRY(query_blocks(ctx, q, query_blocks_at_once(q, 0), count_blocks, counters));
     for (uint32_t i = 0; i < crew_size(q->crew); i++)
-        if (counters[i].damaged || scanner_damaged(counters[i].scanner) > 0)
+        if (counters[i].damaged || whole_scan_damaged(counters[i].scan) > 0)
             return fail(ctx, ERR_INTERNAL, "events.part_damaged", "a breakdown met damage");
     return ERR_OK;
 }
@@ -131,7 +190,7 @@ Err series_find(Ctx *ctx, const Query *q, const SeriesAsk *ask, Series *out)
     Err err = count_all(ctx, q, out, counters);
     for (uint32_t i = 0; i < size; i++) {
         tally_join(&out->all, &counters[i].counted);
-        scanner_free(counters[i].scanner);
+        whole_scan_free(counters[i].scan);
         tally_free(&counters[i].counted);
         series_rows_free(&counters[i].rows);
     }
@@ -153,6 +212,18 @@ void series_know(Series *s, const QuerySeries *key)
     memcpy(values.of, key->values, s->ask.breakdown_count * sizeof *key->values);
     (void)tally_number(&s->all, &values);
     (void)tally_number(&s->shown, &values);
+}
+
+Err series_find_or_know(Ctx *ctx, const Query *q, const SeriesAsk *ask, const SeriesKeys *known,
+                        Series *out)
+{
+    if (known == NULL)
+        return series_find(ctx, q, ask, out);
+    *out = series_of_nothing(ask);
+    const char *const keys = (const char *)known->first;
+    for (uint32_t i = 0; i < known->count; i++)
+        series_know(out, (const void *)(keys + i * known->stride));
+    return ERR_OK;
 }
 
 void series_free(Series *s)
@@ -188,7 +259,7 @@ uint64_t series_events(const Series *s, uint32_t at)
 
 void series_rows_open(SeriesRows *r, const Series *s)
 {
-    *r = (SeriesRows){.series = s};
+    *r = (SeriesRows){.series = s, .picked = strip_room(sizeof *r->picked)};
 }
 
 void series_rows_free(SeriesRows *r)
@@ -197,6 +268,7 @@ void series_rows_free(SeriesRows *r)
     for (int b = 0; b < QUERY_BREAKDOWNS_MAX; b++)
         free(r->values[b]);
     free(r->of_row);
+    free(r->picked);
 }
 
 uint32_t series_of(SeriesRows *r, const TallyKey *values)
@@ -225,12 +297,9 @@ static void series_of_codes(SeriesRows *r, uint32_t rows)
     }
 }
 
-/* Of each row, matching or not; NULL without a breakdown.  False: damaged. */
-static bool series_of_rows(SeriesRows *r, const ScanLoose *rows, const uint32_t **out)
+/* Of each row, matching or not.  False: damaged. */
+static bool series_of_rows(SeriesRows *r, const FilterRows *rows)
 {
-    *out = NULL;
-    if (r == NULL || r->series->ask.breakdown_count == 0)
-        return true;
     if (!read_values(r, rows))
         return false;
     if (r->series->ask.breakdown_count == 1)
@@ -239,29 +308,41 @@ static bool series_of_rows(SeriesRows *r, const ScanLoose *rows, const uint32_t 
         const TallyKey values = values_of(r, i);
         r->of_row[i] = series_of(r, &values);
     }
-    *out = r->of_row;
     return true;
 }
 
-bool series_add_persons(SeriesRows *r, Buckets *buckets, const ScanLoose *rows, uint64_t *bits)
+/* Of a strip whose rows are alike: its first row's.  False: damaged. */
+static bool series_of_strip(SeriesRows *r, const Strip *strip, uint32_t *out)
 {
-    enum { WORDS = SCAN_PIECE_PERSONS / 64 };
-    const uint32_t *series = NULL;
-    if (!series_of_rows(r, rows, &series))
-        return false;
-    const uint16_t only = buckets_of_week(buckets, rows);
-    if (only != BUCKETS_NONE && series == NULL) {
-        whole_add_rows(rows, bits + (size_t)only * WORDS);
+    const FilterRows first = first_row(strip);
+    *out = 0;
+    if (r == NULL || r->series->ask.breakdown_count == 0)
         return true;
-    }
-    const uint16_t *bucket = buckets_of(buckets, rows);
-    for (uint32_t i = 0; i < rows->count;
-         i++) { /* no branch: which rows match is hard to foretell */
-        const bool in = (bucket[i] != BUCKETS_NONE) & (rows->mask == NULL || rows->mask[i] != 0);
-        const uint32_t person = rows->keys[i] >> PART_SECOND_BITS;
-        const uint32_t cell =
-            (series == NULL ? 0 : series[i]) * buckets->count + (in ? bucket[i] : 0);
-        bits[(size_t)cell * WORDS + person / 64] |= (uint64_t)in << (person & 63);
+    if (!series_of_rows(r, &first))
+        return false;
+    *out = r->of_row[0];
+    return true;
+}
+
+bool series_add_persons(SeriesRows *r, const WholeRows *rows, uint32_t places,
+                        const StripPersons *to)
+{
+    const Strip *strip = rows->strip;
+    uint32_t series = 0;
+    if (are_alike(r, strip))
+        return series_of_strip(r, strip, &series) &&
+               strip_add_persons(to, rows->times, strip, series * places);
+    if (!series_of_rows(r, &strip->at) || !strip_ranks(rows->times, strip))
+        return false;
+    const uint32_t first = strip_places(rows->times, strip)->first,
+                   n = pick(r, strip->set, strip->at.count);
+    const StripCut *cut = strip->cuts;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t row = r->picked[i], person = strip->at.keys[row] >> PART_SECOND_BITS;
+        while (row >= cut[1].row)
+            cut++;
+        const uint32_t cell = r->of_row[row] * places + first + rows->times->ranks[row];
+        strip_persons_of(to, cut->block, cell)[person / 64] |= UINT64_C(1) << (person & 63);
     }
     return true;
 }

@@ -8,8 +8,9 @@
 #pragma once
 
 #include "engine/core/tally.h"
-#include "engine/scan/buckets.h"
 #include "engine/scan/query.h"
+#include "engine/scan/scan_whole.h"
+#include "engine/scan/strip_persons.h"
 
 typedef struct SeriesAsk {
     const ScanSelect *select; /* with its range */
@@ -40,7 +41,21 @@ MUST_USE Err series_find(Ctx *ctx, const Query *q, const SeriesAsk *ask, Series 
 /* Instead, the same series as once before: each in its order, "other" last. */
 void series_know(Series *s, const QuerySeries *key);
 
+/* Keys of series, `stride` bytes apart. */
+typedef struct SeriesKeys {
+    const QuerySeries *first;
+    size_t stride;
+    uint32_t count;
+} SeriesKeys;
+
+/* series_find(), or when a question is asked again, the series that it had: `known` is not NULL. */
+MUST_USE Err series_find_or_know(Ctx *ctx, const Query *q, const SeriesAsk *ask,
+                                 const SeriesKeys *known, Series *out);
+
 void series_free(Series *s);
+
+/* Some of its values were said of persons: they are looked up by block. */
+bool series_by_block(const SeriesAsk *ask);
 
 /* How many combinations there are: 1 without a breakdown. */
 uint32_t series_distinct(const Series *s);
@@ -60,7 +75,7 @@ typedef struct SeriesRows {
     uint32_t last; /* the one found last: neighbours are often alike */
     FilterScratch scratch;
     int64_t *values[QUERY_BREAKDOWNS_MAX];
-    uint32_t *of_row;
+    uint32_t *of_row, *picked;
     uint32_t cap;
 } SeriesRows;
 
@@ -70,7 +85,7 @@ void series_rows_free(SeriesRows *r);
 /* Of values in the order of the breakdown, and zeros. */
 uint32_t series_of(SeriesRows *r, const TallyKey *values);
 
-/* Adds who has rows that match: to bits[series][bucket][SCAN_PIECE_PERSONS / 64].  `r`: NULL = all are of one series.
- * False: damaged. */
-MUST_USE bool series_add_persons(SeriesRows *r, Buckets *buckets, const ScanLoose *rows,
-                                 uint64_t *bits);
+/* Adds who has rows that match, to cells[series][place] of their blocks, `places` of a series.  `r`: NULL = all are of
+ * one.  False: damaged. */
+MUST_USE bool series_add_persons(SeriesRows *r, const WholeRows *rows, uint32_t places,
+                                 const StripPersons *to);

@@ -311,3 +311,63 @@ TEST(sums_of_a_trend_go_beyond_64_bits)
     rows_free(&b);
     kit_close(&k);
 }
+
+enum { MANY_ROWS = 1200000, DAY_MS = 86400000 };
+
+/* Of channel 1 and, rarely, 2; most of them on one day, some on the next and before. */
+static void sum_many(int64_t least, int64_t most)
+{
+    static const int64_t bounds[] = {KIT_ORIGIN_MS + DAY_MS, KIT_ORIGIN_MS + 2 * DAY_MS,
+                                     KIT_ORIGIN_MS + 4 * DAY_MS};
+    Kit k = {.ctx.arena = arena_new(1 << 16),
+             .random = prng_of((uint64_t)most),
+             .view.person_count = PART_BLOCK_PERSONS + 2};
+    RowBuffer b = {0};
+    TrendSum want[2][2] = {{0}};
+    for (uint32_t i = 0; i < MANY_ROWS; i++) {
+        const int64_t begin_ms = i % 50 == 0 ? KIT_ORIGIN_MS : bounds[0];
+        const int64_t at_ms = begin_ms + kit_below(&k, DAY_MS / 25 * 26),
+                      channel = 1 + (i % 50 == 1);
+        const int64_t number = i % 3 == 0 ? least : most;
+        rows_add(&b, at_ms, PART_BLOCK_PERSONS + i % 2, 1);
+        rows_value(&b, CHANNEL, PART_CODES, 0, channel);
+        rows_value(&b, WORTH, PART_NUMBERS, 0, number);
+        if (at_ms >= bounds[0] && at_ms < bounds[2])
+            want[channel - 1][at_ms >= bounds[1]] += number;
+    }
+    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    static const uint8_t codes[] = {0, 1};
+    const Filter first = {.kind = FILTER_CODES, .prop = CHANNEL, .codes = codes, .code_count = 2};
+    for (uint32_t kind = 0; kind < 3; kind++) {
+        const Trend t = {
+            .select = {.events = NAMES, .event_count = 1, .filter = kind == 2 ? &first : NULL},
+            .measure = TREND_SUM,
+            .number = {WORTH, 0},
+            .bounds = bounds,
+            .bucket_count = 2,
+            .breakdown = BY_CHANNEL,
+            .breakdown_count = kind > 0,
+            .top = 2};
+        TrendResult got;
+        CHECK(query_trend(&k.ctx, &(Query){.view = &k.view, .crew = crew}, &t, &got) == ERR_OK);
+        EXPECT_I64(got.count, kind == 1 ? 2 : 1);
+        for (uint32_t day = 0; day < 2; day++) {
+            CHECK(got.series[0].cells[day] == want[0][day] + (kind == 0 ? want[1][day] : 0));
+            CHECK(kind != 1 || got.series[1].cells[day] == want[1][day]);
+        }
+    }
+    rows_free(&b);
+    kit_close(&k);
+}
+
+TEST(sums_of_small_numbers_of_very_many_events_are_whole)
+{
+    const int64_t small = (1 << 24) - 1;
+    crew = crew_new(1);
+    sum_many(small, small);
+    sum_many(0, small);
+    sum_many(2 * small, 2 * small);
+    sum_many(5, small);
+    sum_many(-1, small);
+    crew_free(crew);
+}

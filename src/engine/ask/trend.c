@@ -88,13 +88,10 @@ static void choose_keys(TrendRun *run)
     }
 }
 
-/* What was said of persons is looked up by person. */
 static bool asks_of_changes(const Trend *t)
 {
-    bool asks = trend_has_number(t) && t->number.changes != NULL;
-    for (uint32_t b = 0; b < t->breakdown_count; b++)
-        asks |= t->breakdown[b].changes != NULL;
-    return asks;
+    return scan_asks_of_changes(t->breakdown, t->breakdown_count) ||
+           scan_asks_of_changes(&t->number, trend_has_number(t));
 }
 
 static Err read_ahead(Ctx *ctx, const TrendRun *run)
@@ -115,6 +112,11 @@ static Err read_ahead(Ctx *ctx, const TrendRun *run)
                                 .keys = run->keys});
 }
 
+static Err met_damage(Ctx *ctx)
+{
+    return fail(ctx, ERR_INTERNAL, "events.part_damaged", "a trend met damage");
+}
+
 static Err run_pass(Ctx *ctx, TrendRun *run)
 {
     const uint32_t size = crew_size(run->q->crew);
@@ -127,13 +129,13 @@ static Err run_pass(Ctx *ctx, TrendRun *run)
                                                  .by_block = asks_of_changes(run->t),
                                                  .items = run->t->items});
     const uint32_t pieces = (blocks_of(run) + run->strip_blocks - 1) / run->strip_blocks;
-    Err err = crew_run(ctx, run->q->crew,
-                       &(CrewJob){.pieces = pieces,
-                                  .grain = 1,
-                                  .piece = take_piece,
-                                  .arg = run,
-                                  .until_us = run->q->until_us,
-                                  .stop = run->q->stop});
+    const Err err = crew_run(ctx, run->q->crew,
+                             &(CrewJob){.pieces = pieces,
+                                        .grain = 1,
+                                        .piece = take_piece,
+                                        .arg = run,
+                                        .until_us = run->q->until_us,
+                                        .stop = run->q->stop});
     bool damaged = false;
     for (uint32_t i = 0; i < size; i++) {
         TrendWorker *w = &run->workers[i];
@@ -141,9 +143,7 @@ static Err run_pass(Ctx *ctx, TrendRun *run)
         strips_free(w->strips);
         w->strips = NULL;
     }
-    if (err == ERR_OK && damaged)
-        err = fail(ctx, ERR_INTERNAL, "events.part_damaged", "a trend met damage");
-    return err;
+    return err == ERR_OK && damaged ? met_damage(ctx) : err;
 }
 
 /* ---- series -------------------------------------------------------------------------------------- */
@@ -400,11 +400,12 @@ static void open_cells(TrendRun *run)
         TrendWorker *w = &run->workers[i];
         w->cells = calloc(cells, sizeof *w->cells);
         w->narrow = calloc(cells, sizeof *w->narrow);
+        w->packed = calloc(cells, sizeof *w->packed);
         w->counts = calloc(cells, sizeof *w->counts);
         w->flags = malloc((flags + 1) * sizeof *w->flags);
         w->seen_bits = calloc(cells * trend_seen_words(run) + 1, sizeof *w->seen_bits);
-        CHECK(w->cells != NULL && w->narrow != NULL && w->counts != NULL && w->flags != NULL &&
-              w->seen_bits != NULL);
+        CHECK(w->cells != NULL && w->narrow != NULL && w->packed != NULL && w->counts != NULL &&
+              w->flags != NULL && w->seen_bits != NULL);
     }
 }
 
@@ -433,9 +434,12 @@ static Err run_trend(Ctx *ctx, TrendRun *run, CellSums *seen, TrendResult *out)
         TRY(find_series(ctx, run));
     choose_strips(run);
     open_cells(run);
-    TRY(run_pass(ctx, run));
-    for (uint32_t i = 0; run->in_one_pass && i < crew_size(run->q->crew); i++)
-        trend_end_counting(&run->workers[i]);
+    if (!trend_count_hours(ctx, run))
+        return met_damage(ctx);
+    if (run->q->view->part_count > 0)
+        TRY(run_pass(ctx, run));
+    for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
+        trend_end_pass(&run->workers[i]);
     if (run->in_one_pass)
         TRY(join_counts(ctx, run));
     TRY(join_seen(ctx, run, seen));

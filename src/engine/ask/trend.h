@@ -33,6 +33,7 @@ typedef struct Trend {
     /* not NULL: what is said of events below is of these items of the selected events */
     const ScanItems *items;
     TrendMeasure measure;
+    uint32_t rolling; /* TREND_PERSONS: in so many buckets, the last of which is this one; 0 = 1 */
     TrendOf of;
     ScanProp number;         /* TREND_SUM, TREND_DISTINCT, TREND_OF_EVENT, TREND_OF_PERSON_SUM */
     uint32_t percentile_bps; /* 0 to 10,000 */

@@ -9,9 +9,9 @@
 #include "engine/ask/series.h"
 #include "engine/ask/trend.h"
 #include "engine/core/cell_sums.h"
-#include "engine/scan/strip_times.h"
+#include "engine/scan/strip_persons.h"
 
-enum { TREND_FLAG_WORDS = PART_BLOCK_PERSONS / 64 };
+enum { TREND_FLAG_WORDS = STRIP_PERSON_WORDS };
 
 /* Whoever is in one cell is asked for. */
 typedef struct TrendWho {
@@ -26,6 +26,8 @@ typedef struct TrendRun {
     const Query *q;
     const Trend *t;
     const TrendWho *who; /* NULL: nobody asks */
+    Query rest;          /* the question of the parts that the passes have to read */
+    ScanView rest_view;
     ScanSelect select;
     BucketPlaces *places; /* of each part of the view */
     bool *keys;           /* the same: this pass needs the keys */
@@ -56,11 +58,14 @@ typedef struct TrendWorker {
     uint32_t *codes;
     int64_t *values[QUERY_BREAKDOWNS_MAX];
     int64_t *numbers;
+    uint32_t *stored; /* the same, as small ones stand in their column */
     /* of the rows that count */
     uint32_t *picked, *cell;
 
     TrendSum *cells;
-    int64_t *narrow;     /* what is to be added to them */
+    int64_t *narrow;  /* what is to be added to them */
+    uint64_t *packed; /* the same of small numbers, and how many to `counts`; of so many rows */
+    uint32_t packed_rows;
     uint64_t *counts;    /* of cells: events, or the numbers in them */
     uint64_t *flags;     /* of persons: [block of the piece][cell][TREND_FLAG_WORDS] */
     uint64_t *seen_bits; /* of codes: [cell][word] */
@@ -109,8 +114,13 @@ void trend_open_worker(TrendWorker *w);
 void trend_close_worker(TrendWorker *w);
 void trend_take_strip(const Strip *strip, void *worker);
 
-/* Behind the last piece: in one pass, how many events each code has. */
-void trend_end_counting(TrendWorker *w);
+/* Behind the last piece of the second pass. */
+void trend_end_pass(TrendWorker *w);
+
+/* ---- trend_hours.c: parts that need no pass ------------------------------------------------------ */
+
+/* Counts them into the first worker's cells, which are open, and leaves them out of the run's question.  False: damaged. */
+MUST_USE bool trend_count_hours(Ctx *ctx, TrendRun *run);
 
 /* ---- trend_measure.c: what rows add to cells ----------------------------------------------------- */
 

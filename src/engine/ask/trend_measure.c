@@ -190,6 +190,19 @@ static void keep_flags(uint64_t *flags, uint32_t buckets)
         flags[i] |= flags[i - TREND_FLAG_WORDS];
 }
 
+/* The same of this bucket and the `rolling - 1` before it: from the last on, so that those are as they were. */
+static void roll_flags(uint64_t *flags, uint32_t buckets, uint32_t rolling)
+{
+    for (uint32_t b = buckets; b-- > 1;) {
+        const uint32_t first = b < rolling ? 0 : b + 1 - rolling;
+        uint64_t *const at = flags + (size_t)b * TREND_FLAG_WORDS;
+        for (const uint64_t *from = flags + (size_t)first * TREND_FLAG_WORDS; from < at;
+             from += TREND_FLAG_WORDS)
+            for (uint32_t i = 0; i < TREND_FLAG_WORDS; i++)
+                at[i] |= from[i];
+    }
+}
+
 /* One series in one block: how many persons are in each bucket. */
 static void count_flags(const uint64_t *flags, uint32_t buckets, TrendSum *cells)
 {
@@ -234,6 +247,8 @@ static void end_flags(TrendWorker *w)
             }
             if (t->measure == TREND_PERSONS_SO_FAR)
                 keep_flags(flags, t->bucket_count);
+            else if (t->rolling > 1)
+                roll_flags(flags, t->bucket_count, t->rolling);
             count_flags(flags, t->bucket_count, w->cells + cell);
             if (who != NULL)
                 memcpy(who, flags + (size_t)of * TREND_FLAG_WORDS,

@@ -9,7 +9,12 @@
 
 #include <stdlib.h>
 
-enum { COUNTED_BOUNDS = 48 }; /* with more it is cheaper to look for each row's place */
+enum {
+    COUNTED_BOUNDS = 48, /* with more it is cheaper to look for each row's place */
+    /* Of a packed cell: below it counts, above it sums numbers below PACKED_NUMBERS. */
+    PACKED_BITS = 20,
+    PACKED_NUMBERS = 1 << 24,
+};
 
 void trend_open_worker(TrendWorker *w)
 {
@@ -18,6 +23,7 @@ void trend_open_worker(TrendWorker *w)
     w->picked = strip_room(sizeof *w->picked);
     w->cell = strip_room(sizeof *w->cell);
     w->numbers = strip_room(sizeof *w->numbers);
+    w->stored = strip_room(sizeof *w->stored);
     for (uint32_t b = 0; b < w->run->t->breakdown_count; b++)
         w->values[b] = strip_room(sizeof(int64_t));
 }
@@ -26,8 +32,9 @@ void trend_close_worker(TrendWorker *w)
 {
     tally_free(&w->counted);
     series_rows_free(&w->rows);
-    void *const buffers[] = {w->code_counts, w->codes,     w->picked,   w->cell,  w->numbers,
-                             w->cells,       w->narrow,    w->counts,   w->flags, w->seen_bits,
+    void *const buffers[] = {w->code_counts, w->codes,     w->stored,   w->picked,
+                             w->cell,        w->numbers,   w->cells,    w->narrow,
+                             w->packed,      w->counts,    w->flags,    w->seen_bits,
                              w->values[0],   w->values[1], w->values[2]};
     _Static_assert(QUERY_BREAKDOWNS_MAX == 3, "all are freed");
     for (size_t i = 0; i < ARRAY_LEN(buffers); i++)
@@ -50,16 +57,9 @@ static uint64_t count_set(const uint64_t *set, uint32_t n)
 
 /* ---- series -------------------------------------------------------------------------------------- */
 
-/* All rows have the same values, as the columns say: of one event name, or of none with such a property. */
 static bool are_alike(const TrendWorker *w, const Strip *strip)
 {
-    const Trend *t = w->run->t;
-    for (uint32_t b = 0; b < t->breakdown_count; b++) {
-        const PartColumn *c = strip_column(strip, t->breakdown[b]);
-        if ((c != NULL && c->width > 0) || t->breakdown[b].changes != NULL)
-            return false;
-    }
-    return true;
+    return strip_is_alike(strip, w->run->t->breakdown, w->run->t->breakdown_count);
 }
 
 static bool read_breakdown(TrendWorker *w, const Strip *strip, uint32_t rows)
@@ -176,12 +176,21 @@ static bool adds_anywhere(const Trend *t)
     return t->measure == TREND_EVENTS || t->measure == TREND_SUM;
 }
 
-/* In one pass, of what is counted by cell. */
-void trend_end_counting(TrendWorker *w)
+/* What was packed goes where it belongs. */
+static void unpack_cells(TrendWorker *w)
+{
+    const size_t cells = trend_cells(w->run);
+    for (size_t i = 0; i < cells && w->packed_rows > 0; i++) {
+        w->counts[i] += w->packed[i] & ((UINT64_C(1) << PACKED_BITS) - 1);
+        w->cells[i] += (TrendSum)(w->packed[i] >> PACKED_BITS);
+        w->packed[i] = 0;
+    }
+    w->packed_rows = 0;
+}
+
+static void count_by_cells(TrendWorker *w)
 {
     const TrendRun *run = w->run;
-    if (!adds_anywhere(run->t))
-        return;
     for (uint32_t code = 0; code < run->codes; code++) {
         w->code_counts[code] = 0;
         for (uint32_t b = 1; b <= run->t->bucket_count; b++)
@@ -189,23 +198,18 @@ void trend_end_counting(TrendWorker *w)
     }
 }
 
-/* Persons of one series. */
+void trend_end_pass(TrendWorker *w)
+{
+    unpack_cells(w);
+    if (w->run->in_one_pass && adds_anywhere(w->run->t))
+        count_by_cells(w);
+}
+
+/* Persons of one series.  False: damaged. */
 static bool flag_persons(TrendWorker *w, const Strip *strip, uint32_t series)
 {
-    const size_t cell = (size_t)series * w->run->stride + places_of(w, strip)->first;
-    if (!strip_ranks(&w->times, strip))
-        return false;
-    for (uint32_t c = 0; c < strip->cut_count; c++) {
-        const StripCut *cut = &strip->cuts[c];
-        uint64_t *flags =
-            w->flags + ((cut->block - w->block) * trend_cells(w->run) + cell) * TREND_FLAG_WORDS;
-        const uint32_t found =
-            kernels()->places(strip->at.keys, cut[0].row, cut[1].row, strip->set, w->times.ranks,
-                              PART_BLOCK_BITS, PART_SECOND_BITS, w->picked);
-        for (uint32_t i = 0; i < found; i++)
-            flags[w->picked[i] / 64] |= UINT64_C(1) << (w->picked[i] & 63);
-    }
-    return true;
+    const StripPersons to = {w->flags, w->block, (uint32_t)trend_cells(w->run)};
+    return strip_add_persons(&to, &w->times, strip, series * w->run->stride);
 }
 
 /* The cells of the picked rows.  False: damaged. */
@@ -269,6 +273,53 @@ static void add_all_anywhere(TrendWorker *w, uint32_t first, const uint32_t *fir
         add_anywhere(w, first, first_cell, n, NULL, NULL, numbers);
 }
 
+/* The number of each row when all have one and it is small, NULL = not so. */
+static const PartColumn *small_numbers(const Trend *t, const Strip *strip)
+{
+    const bool of_row = strip->events == NULL || t->number.of_item;
+    if (t->measure != TREND_SUM || !of_row || t->number.changes != NULL)
+        return NULL;
+    const PartColumn *c = strip_column(strip, t->number);
+    const bool small = c != NULL && c->kind == PART_NUMBERS && !c->nullable &&
+                       c->scale == t->number.scale && c->base >= 0 && c->max < PACKED_NUMBERS;
+    return small ? c : NULL;
+}
+
+static inline __attribute__((always_inline)) void
+add_packed(uint64_t *cells, const uint32_t *first_cell, const uint16_t *ranks, uint32_t n,
+           const uint32_t *picked, const uint32_t *codes, const uint32_t *stored, uint64_t base)
+{
+    const uint64_t one = base << PACKED_BITS | 1;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t row = picked == NULL ? i : picked[i];
+        cells[first_cell[codes == NULL ? 0 : codes[row]] + ranks[row]] +=
+            ((uint64_t)stored[row] << PACKED_BITS) + one;
+    }
+}
+
+/* As add_anywhere(), `codes` in place, of a column of small numbers.  False: damaged. */
+static bool take_packed(TrendWorker *w, const Strip *strip, const PartColumn *c,
+                        const uint32_t *first_cell, const uint32_t *codes)
+{
+    const uint32_t n = strip->at.count;
+    uint64_t *const cells = w->packed + places_of(w, strip)->first;
+    const uint16_t *const ranks = w->times.ranks;
+    const uint64_t base = (uint64_t)c->base;
+    if (!filter_codes(&strip->at, c, w->stored))
+        return false;
+    if (w->packed_rows + n >= 1U << PACKED_BITS)
+        unpack_cells(w);
+    w->packed_rows += n;
+    if (strip->set != NULL)
+        add_packed(cells, first_cell, ranks, pick(w, strip->set, n), w->picked, codes, w->stored,
+                   base);
+    else if (codes != NULL)
+        add_packed(cells, first_cell, ranks, n, NULL, w->codes, w->stored, base);
+    else
+        add_packed(cells, first_cell, ranks, n, NULL, NULL, w->stored, base);
+    return true;
+}
+
 /* Rows of one series, or of one per code. */
 static bool take_anywhere(TrendWorker *w, const Strip *strip, bool by_code, uint32_t series)
 {
@@ -278,8 +329,12 @@ static bool take_anywhere(TrendWorker *w, const Strip *strip, bool by_code, uint
     const uint32_t *const codes = by_code ? w->codes : NULL;
     const int64_t *const numbers = t->measure == TREND_SUM ? w->numbers : NULL;
     const uint32_t first = places_of(w, strip)->first;
-    if ((by_code && !read_codes(w, strip)) || !strip_ranks(&w->times, strip) ||
-        (numbers != NULL && !strip_values(strip, n, t->number, &w->scratch, w->numbers)))
+    const PartColumn *small = small_numbers(t, strip);
+    if ((by_code && !read_codes(w, strip)) || !strip_ranks(&w->times, strip))
+        return false;
+    if (small != NULL)
+        return take_packed(w, strip, small, first_cell, codes);
+    if (numbers != NULL && !strip_values(strip, n, t->number, &w->scratch, w->numbers))
         return false;
     if (strip->set == NULL)
         add_all_anywhere(w, first, first_cell, n, codes, numbers);

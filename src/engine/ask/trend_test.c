@@ -182,9 +182,10 @@ static TrendSum slow_cell(Kit *k, const Trend *t, const SlowSeries *series, uint
     KitRow **rows = malloc((k->count + 1) * sizeof *rows);
     TrendSum *numbers = malloc((k->count + 1) * sizeof *numbers);
     const bool so_far = t->measure == TREND_PERSONS_SO_FAR;
+    const uint32_t rolls = t->rolling > bucket ? bucket : t->rolling == 0 ? 0 : t->rolling - 1;
     uint32_t n = 0;
     for (uint32_t i = 0; i < k->count; i++)
-        if (is_in_cell(t, &k->rows[i], series, s, top, t->bounds[so_far ? 0 : bucket],
+        if (is_in_cell(t, &k->rows[i], series, s, top, t->bounds[so_far ? 0 : bucket - rolls],
                        t->bounds[bucket + 1]))
             rows[n++] = &k->rows[i];
     const uint32_t count = t->measure >= TREND_SUM ? slow_numbers(k, t, rows, n, numbers) : 0;
@@ -341,6 +342,8 @@ static Trend random_measure(Kit *k)
                .nearest_rank = kit_below(k, 2) == 0};
     if (t.measure >= TREND_AVERAGE)
         t.of = (TrendOf)kit_below(k, 3);
+    if (t.measure == TREND_PERSONS && kit_below(k, 3) > 0)
+        t.rolling = kit_below(k, 12);
     if (t.measure == TREND_DISTINCT && kit_below(k, 3) > 0)
         t.number = (ScanProp){KIT_PROP(kit_below(k, 2)), 0};
     return t;

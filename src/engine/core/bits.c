@@ -116,7 +116,8 @@ enum { KEYS_PER_WORD = 32 }; /* two bits each */
 static uint64_t sum_of_pairs(uint64_t pairs)
 {
     const uint64_t low = UINT64_C(0x5555555555555555);
-    return (uint64_t)(__builtin_popcountll(pairs & low) + 2 * __builtin_popcountll(pairs & ~low));
+    return (uint64_t)__builtin_popcountll(pairs & low) +
+           2 * (uint64_t)__builtin_popcountll(pairs & ~low);
 }
 
 uint64_t key_stream_bytes(const uint8_t *src, uint32_t n)

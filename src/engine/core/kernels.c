@@ -213,21 +213,6 @@ uint32_t plain_pairs(const uint32_t *keys, const uint8_t *codes, uint32_t n, uin
     return found;
 }
 
-/* The lowest bits of eight bytes, as one byte: the products meet nowhere but in the highest one. */
-static uint64_t pack_eight(const uint8_t *bytes)
-{
-    uint64_t eight = 0;
-    for (int i = 0; i < 8; i++)
-        eight |= (uint64_t)bytes[i] << (8 * i);
-    return eight * UINT64_C(0x0102040810204080) >> 56;
-}
-
-static void plain_add_bytes(const uint8_t *bytes, uint32_t words, uint64_t *set)
-{
-    for (uint32_t i = 0; i < words * 64; i += 8)
-        set[i / 64] |= pack_eight(bytes + i) << (i & 63);
-}
-
 uint64_t plain_stored(int64_t *values, uint32_t n, uint64_t base, int64_t missing, bool *any)
 {
     uint64_t all = 0;
@@ -270,7 +255,6 @@ const Kernels KERNELS_PLAIN = {
     .count_both = plain_count_both,
     .numbers = plain_numbers,
     .stored = plain_stored,
-    .add_bytes = plain_add_bytes,
     .pairs = plain_pairs,
 };
 

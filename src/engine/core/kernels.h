@@ -113,9 +113,6 @@ typedef struct Kernels {
     /* The other way round: values[i] -= base, and 0 where it was `missing`; *any says whether one was.  Gives all that is
      * stored or-ed together. */
     uint64_t (*stored)(int64_t *values, uint32_t n, uint64_t base, int64_t missing, bool *any);
-
-    /* Adds to the set what the bytes say, 64 of them a word: 1 = in, 0 = not. */
-    void (*add_bytes)(const uint8_t *bytes, uint32_t words, uint64_t *set);
 } Kernels;
 
 const Kernels *kernels(void);

@@ -241,19 +241,6 @@ static uint64_t avx2_count_both(const uint64_t *a, const uint64_t *b, uint32_t w
     return count;
 }
 
-/* The lowest bit becomes the highest, which movemask takes. */
-static void avx2_add_bytes(const uint8_t *bytes, uint32_t words, uint64_t *set)
-{
-    for (uint32_t i = 0; i < words; i++) {
-        const __m256i *at = (const __m256i *)(const void *)(bytes + (size_t)i * 64);
-        const uint32_t low =
-            (uint32_t)_mm256_movemask_epi8(_mm256_slli_epi16(_mm256_loadu_si256(at), 7));
-        const uint32_t high =
-            (uint32_t)_mm256_movemask_epi8(_mm256_slli_epi16(_mm256_loadu_si256(at + 1), 7));
-        set[i] |= (uint64_t)high << 32 | low;
-    }
-}
-
 static void avx2_numbers(const uint32_t *stored, uint32_t n, uint64_t base, bool nullable,
                          int64_t missing, int64_t *out)
 {
@@ -328,7 +315,6 @@ const Kernels KERNELS_AVX2 = {
     .count_both = avx2_count_both,
     .numbers = avx2_numbers,
     .stored = avx2_stored,
-    .add_bytes = avx2_add_bytes,
     .pairs = plain_pairs,
 };
 #endif

@@ -394,14 +394,6 @@ static uint32_t avx512_pairs(const uint32_t *keys, const uint8_t *codes, uint32_
     return found;
 }
 
-static void avx512_add_bytes(const uint8_t *bytes, uint32_t words, uint64_t *set)
-{
-    for (uint32_t i = 0; i < words; i++) {
-        const __m512i sixty_four = load512(bytes + (size_t)i * 64);
-        set[i] |= _mm512_test_epi8_mask(sixty_four, sixty_four);
-    }
-}
-
 static void avx512_numbers(const uint32_t *stored, uint32_t n, uint64_t base, bool nullable,
                            int64_t missing, int64_t *out)
 {
@@ -471,7 +463,6 @@ const Kernels KERNELS_AVX512 = {
     .count_both = avx512_count_both,
     .numbers = avx512_numbers,
     .stored = avx512_stored,
-    .add_bytes = avx512_add_bytes,
     .pairs = avx512_pairs,
 };
 #endif

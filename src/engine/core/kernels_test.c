@@ -428,29 +428,6 @@ TEST(neighbours_become_pairs_when_they_are_near)
     kit_each_kernel(pairing);
 }
 
-static void adding_bytes(void)
-{
-    for (int round = 0; round < 300; round++) {
-        uint8_t bytes[40 * 64];
-        uint64_t set[40], want[40];
-        const uint32_t words = below(40);
-        for (uint32_t i = 0; i < ARRAY_LEN(set); i++)
-            want[i] = set[i] = below(3) == 0 ? prng_u64(&random_of) : 0;
-        for (uint32_t i = 0; i < ARRAY_LEN(bytes); i++) {
-            bytes[i] = below(3) == 0;
-            want[i / 64] |= i / 64 < words ? (uint64_t)bytes[i] << (i & 63) : 0;
-        }
-        kernels()->add_bytes(bytes, words, set);
-        CHECK(memcmp(set, want, sizeof set) == 0);
-    }
-}
-
-TEST(bytes_become_bits_of_a_set)
-{
-    random_of = prng_of(5);
-    kit_each_kernel(adding_bytes);
-}
-
 static void widening(void)
 {
     uint32_t stored[200] = {0};

@@ -59,10 +59,9 @@ typedef struct SchemaProp {
     SchemaSpace space;
     EventType type; /* as the first value was; a list's, as the first with anything in it */
     EventType saved_type;
-    uint32_t list;      /* SCHEMA_FIELD: the property that holds the records */
-    uint32_t fields;    /* EVENT_ITEMS: how many its records have */
-    Dict *values;       /* EVENT_TEXT, EVENT_TEXTS: its texts; else NULL */
-    uint64_t conflicts; /* values of it that were kept aside, since the start */
+    uint32_t list;   /* SCHEMA_FIELD: the property that holds the records */
+    uint32_t fields; /* EVENT_ITEMS: how many its records have */
+    Dict *values;    /* EVENT_TEXT, EVENT_TEXTS: its texts; else NULL */
     uint32_t saved_values;
 } SchemaProp;
 

@@ -108,34 +108,41 @@ void ids_encode(uint64_t *hashes, uint32_t count, Buf *out)
     sealed->head_crc = crc32c_add(0, str_slice(set, HEAD_CRC_FROM, sizeof *sealed));
 }
 
-static bool head_is_good(const Ids *ids)
+static bool head_is_good(const IdHead *h, size_t bytes)
 {
-    const IdHead *h = ids->head;
-    return ids->bytes.len >= sizeof *h + SLACK_BYTES && memcmp(h->magic, "TDEVIDS1", 8) == 0 &&
-           h->version == IDS_VERSION &&
-           crc32c_add(0, str_slice(ids->bytes, HEAD_CRC_FROM, sizeof *h)) == h->head_crc &&
+    const Str head = {(const char *)h, sizeof *h};
+    return memcmp(h->magic, "TDEVIDS1", 8) == 0 && h->version == IDS_VERSION &&
+           crc32c_add(0, str_slice(head, HEAD_CRC_FROM, sizeof *h)) == h->head_crc &&
            h->bucket_bits == bucket_bits_for(h->count) &&
-           ids->bytes.len == sizeof *h + ((uint64_t)4 << h->bucket_bits) +
-                                 bits_bytes(h->count, 64 - (int)h->bucket_bits) + SLACK_BYTES;
+           bytes == sizeof *h + ((uint64_t)4 << h->bucket_bits) +
+                        bits_bytes(h->count, 64 - (int)h->bucket_bits) + SLACK_BYTES;
 }
 
 Err ids_open(Ctx *ctx, Str bytes, bool is_mapped, Ids *out)
 {
-    Ids ids = {.head = (const void *)bytes.ptr, .bytes = bytes, .is_mapped = is_mapped};
-    if (!head_is_good(&ids))
+    IdHead head = {.version = 0};
+    if (bytes.len >= sizeof head + SLACK_BYTES)
+        memcpy(&head, bytes.ptr, sizeof head);
+    if (!head_is_good(&head, bytes.len))
         return fail(ctx, ERR_INTERNAL, "events.ids_damaged", "%zu bytes", bytes.len);
-    ids.ends = (const void *)(bytes.ptr + sizeof(IdHead));
-    ids.rest = (const uint8_t *)bytes.ptr + sizeof(IdHead) + ((size_t)4 << ids.head->bucket_bits);
-    ids.refs = malloc(sizeof *ids.refs);
-    CHECK(ids.refs != NULL);
-    atomic_init(ids.refs, 1);
-    *out = ids;
+    IdsShared *const shared = malloc(sizeof *shared);
+    CHECK(shared != NULL);
+    shared->head = head;
+    atomic_init(&shared->refs, 1);
+    const char *const ends = bytes.ptr + sizeof head;
+    *out = (Ids){.head = &shared->head,
+                 .ends = (const void *)ends,
+                 .rest = (const uint8_t *)ends + ((size_t)4 << head.bucket_bits),
+                 .bytes = bytes,
+                 .is_mapped = is_mapped,
+                 .lost = file_map_lost(is_mapped ? bytes : STR("")),
+                 .shared = shared};
     return ERR_OK;
 }
 
 Ids ids_share(const Ids *ids)
 {
-    atomic_fetch_add(ids->refs, 1);
+    atomic_fetch_add(&ids->shared->refs, 1);
     return *ids;
 }
 
@@ -149,12 +156,12 @@ bool ids_are_sound(const Ids *ids)
             return false;
         before = ids->ends[i];
     }
-    return before == ids->head->count;
+    return before == ids->head->count && ids_are_whole(ids);
 }
 
 static void free_set(const Ids *ids)
 {
-    free(ids->refs);
+    free(ids->shared);
     if (ids->is_mapped)
         file_unmap(ids->bytes);
     else
@@ -163,7 +170,7 @@ static void free_set(const Ids *ids)
 
 void ids_free(Ids *ids)
 {
-    if (ids->refs != NULL && atomic_fetch_sub(ids->refs, 1) == 1)
+    if (ids->shared != NULL && atomic_fetch_sub(&ids->shared->refs, 1) == 1)
         free_set(ids);
     *ids = (Ids){0};
 }

@@ -8,6 +8,7 @@
  *   | head 64 B | bucket ends, u32 each | hashes without their bucket bits, packed | zeros |
  *
  * Owns: the bytes of a set (heap or mapped) belong to all Ids that share it, until the last ids_free().
+ * When the disk takes a page of a map away, nothing leads out of bounds, and ids_are_whole() says it.
  * Threads: reading and sharing any.
  */
 #pragma once
@@ -29,13 +30,20 @@ typedef struct IdHead {
 } IdHead;
 _Static_assert(sizeof(IdHead) == 64, "on-disk layout");
 
+/* What all who share a set have of it: its head must not change. */
+typedef struct IdsShared {
+    IdHead head;
+    atomic_int refs;
+} IdsShared;
+
 typedef struct Ids {
     const IdHead *head;
     const uint32_t *ends; /* 1 << bucket_bits */
     const uint8_t *rest;
     Str bytes;
     bool is_mapped;
-    atomic_int *refs;
+    const atomic_bool *lost; /* file_map_lost() */
+    IdsShared *shared;
 } Ids;
 
 /* Sorts `hashes`, which stay as they are otherwise, and adds the set's bytes. */
@@ -48,8 +56,14 @@ void ids_free(Ids *ids);
 /* The same set once more, with an ids_free() of its own: for reading while others may give theirs up. */
 Ids ids_share(const Ids *ids);
 
-/* Reads everything: before the first look-up.  False = damaged. */
+/* Reads everything: before the first look-up.  False = damaged, or lost. */
 MUST_USE bool ids_are_sound(const Ids *ids);
+
+/* Whether all that ids_has() and ids_read() said until now was in the file: asked behind them. */
+MUST_USE static inline bool ids_are_whole(const Ids *ids)
+{
+    return file_is_whole(ids->lost);
+}
 
 bool ids_has(const Ids *ids, uint64_t hash);
 

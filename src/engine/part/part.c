@@ -5,6 +5,7 @@
 
 #include "engine/core/bits.h"
 #include "engine/part/part_active.h"
+#include "engine/part/part_hours.h"
 #include "events/crc32c.h"
 
 #include <stdlib.h>
@@ -46,11 +47,11 @@ static uint64_t tables_bytes(const PartHead *h)
            align8(h->items_count * sizeof(PartItems));
 }
 
-static bool active_fits(const PartHead *h)
+/* What a file need not have: 0 = it has not. */
+static bool extra_fits(const PartHead *h, uint64_t at, uint64_t bytes)
 {
-    return h->active_at == 0 ||
-           (h->active_at >= PART_DATA_AT && h->active_at % 8 == 0 && h->active_at <= h->tables_at &&
-            (uint64_t)h->block_count * PART_ACTIVE_BYTES <= h->tables_at - h->active_at);
+    return at == 0 ||
+           (at >= PART_DATA_AT && at % 8 == 0 && at <= h->tables_at && bytes <= h->tables_at - at);
 }
 
 /* Sizes first, so that no table is looked at outside the file. */
@@ -67,7 +68,8 @@ static bool sizes_fit(const PartHead *h)
            h->sequence_width <= 8 && h->sequence_at >= PART_DATA_AT &&
            h->sequence_bytes == bits_bytes(h->rows, (int)h->sequence_width) &&
            h->sequence_at <= h->tables_at && h->sequence_bytes <= h->tables_at - h->sequence_at &&
-           active_fits(h);
+           extra_fits(h, h->active_at, (uint64_t)h->block_count * PART_ACTIVE_BYTES) &&
+           extra_fits(h, h->hours_at, h->list_count * sizeof(PartHours));
 }
 
 static bool times_fit(const PartHead *h)
@@ -77,10 +79,11 @@ static bool times_fit(const PartHead *h)
            h->max_ms < h->week_ms + PART_WEEK_MS;
 }
 
-static void find_tables(Part *p)
+/* In `tables`, with the checksums of the pieces behind them. */
+static void find_tables(Part *p, const void *tables)
 {
     const PartHead *h = p->head;
-    const uint8_t *at = p->data + h->tables_at;
+    const uint8_t *at = tables;
     p->lists = (const void *)at;
     at += align8(h->list_count * sizeof(PartList));
     p->columns = (const void *)at;
@@ -90,7 +93,7 @@ static void find_tables(Part *p)
     p->blocks = (const void *)at;
     at += align8((h->block_count + 1) * sizeof(PartBlock));
     p->items = (const void *)at;
-    p->piece_crc = (const void *)(p->data + h->pieces_at);
+    p->piece_crc = (const void *)((const uint8_t *)tables + h->tables_bytes);
 }
 
 /* The width follows from what the column may hold, as its builder says it. */
@@ -224,19 +227,35 @@ static bool tables_fit(const Part *p)
            p->blocks[h->block_count].block == PART_NO_BLOCK;
 }
 
+/* What is found in head and tables is relied on for good, so of a map they are copied: once checked they stay. */
+static const void *keep(Part *p, uint64_t at, uint64_t bytes)
+{
+    if (!p->is_mapped)
+        return p->data + at;
+    const size_t head = at == 0 ? 0 : sizeof(PartHead);
+    p->kept = realloc(p->kept, head + bytes);
+    CHECK(p->kept != NULL);
+    memcpy((char *)p->kept + head, p->data + at, bytes);
+    p->head = head > 0 ? p->kept : p->head;
+    return (const char *)p->kept + head;
+}
+
 static Err check_part(Ctx *ctx, Part *p)
 {
-    if (p->bytes.len < sizeof(PartHead) || !head_is_good(p->head, p->bytes.len))
+    if (p->bytes.len < sizeof(PartHead))
+        return damaged(ctx, "head");
+    p->head = keep(p, 0, sizeof(PartHead));
+    if (!head_is_good(p->head, p->bytes.len))
         return damaged(ctx, "head");
     if (!sizes_fit(p->head) || !times_fit(p->head))
         return damaged(ctx, "sizes");
-    const uint64_t end = p->head->pieces_at + p->head->piece_count * sizeof(uint32_t);
-    const Str tables = str_slice(p->bytes, p->head->tables_at, end);
+    const uint64_t bytes = p->head->tables_bytes + p->head->piece_count * sizeof(uint32_t);
     if (p->is_mapped)
-        file_will_read(p->bytes, p->head->tables_at, tables.len);
-    if (crc32c_add(0, tables) != p->head->tables_crc)
+        file_will_read(p->bytes, p->head->tables_at, bytes);
+    const void *const tables = keep(p, p->head->tables_at, bytes);
+    if (crc32c_add(0, (Str){tables, bytes}) != p->head->tables_crc)
         return damaged(ctx, "tables");
-    find_tables(p);
+    find_tables(p, tables);
     return tables_fit(p) ? ERR_OK : damaged(ctx, "order of the tables");
 }
 
@@ -251,14 +270,17 @@ static _Atomic uint64_t *bits_of(uint32_t count, bool value)
 
 Err part_open(Ctx *ctx, Str bytes, bool is_mapped, uint64_t number, Part **out)
 {
-    Part found = {.head = (const void *)bytes.ptr,
-                  .data = (const void *)bytes.ptr,
+    Part found = {.data = (const void *)bytes.ptr,
                   .bytes = bytes,
                   .is_mapped = is_mapped,
+                  .lost = file_map_lost(is_mapped ? bytes : STR("")),
                   .number = number};
-    if (bytes.len >= sizeof(PartHead))
-        found.generation = found.head->generation;
-    TRY(check_part(ctx, &found));
+    const Err err = check_part(ctx, &found);
+    if (err != ERR_OK) {
+        free(found.kept);
+        return err;
+    }
+    found.generation = found.head->generation;
     Part *p = malloc(sizeof *p);
     CHECK(p != NULL);
     memcpy(p, &found, sizeof *p);
@@ -289,6 +311,7 @@ void part_unref(Part *part)
     free((void *)(uintptr_t)part->sound);
     free((void *)(uintptr_t)part->told);
     part_active_free(part);
+    free(part->kept);
     free(part);
 }
 
@@ -337,10 +360,17 @@ static void fetch_ahead(const Part *p, uint64_t from, uint64_t bytes)
         __builtin_prefetch(p->data + at);
 }
 
+void part_set_lost(Part *part)
+{
+    atomic_store(&part->damaged, true);
+}
+
 bool part_touch(Part *part, uint64_t at, uint64_t bytes)
 {
     if (bytes == 0)
         return true;
+    if (!part_was_whole(part))
+        return false;
     fetch_ahead(part, at + bytes, bytes);
     const uint64_t last = (at + bytes - 1 - PART_DATA_AT) / PART_PIECE_BYTES;
     for (uint64_t piece = (at - PART_DATA_AT) / PART_PIECE_BYTES; piece <= last; piece++)
@@ -404,7 +434,7 @@ bool part_items_start(Part *part, const PartItems *items, uint32_t row, uint32_t
         return false;
     *at = row - row % PART_STRIDE_ROWS;
     memcpy(start, part->data + place, sizeof *start);
-    return *start <= items->list.rows;
+    return part_was_whole(part) && *start <= items->list.rows;
 }
 
 /* The first of n entries (their block number comes first, `stride` bytes apart) at or behind `block`. */
@@ -563,6 +593,8 @@ bool part_next_keys(PartKeys *k, uint32_t n, uint32_t *out)
         return found_sound(part, k->bit, false);
     (void)kernels()->keys(&k->at, n, out);
     k->left -= n;
+    if (!part_was_whole(part))
+        return false;
     if (known || n == 0)
         return true;
     if (!keys_make_sense(out, n, k->before))
@@ -587,7 +619,7 @@ bool part_read_sequence(Part *part, uint32_t first, uint32_t n, uint8_t *out)
     if (!part_touch(part, h->sequence_at + from, to - from))
         return false;
     kernels()->unpack8(part->data + h->sequence_at, first, n, (int)h->sequence_width, out);
-    return true;
+    return part_was_whole(part);
 }
 
 enum { WAYS = 4 }; /* a counter that was just written is slow to read */

@@ -13,7 +13,8 @@
  *
  * Owns: a Part its bytes (heap or mapped) until the last part_unref().
  * Promises: no byte is used before its checksum was looked at, once per 64 KiB; damage is named and
- * makes part_touch() false, the rest stays readable.  A file with right checksums whose tables, keys or sequence make no
+ * makes part_touch() false, the rest stays readable.  When the disk takes a page of a map away later, nothing of the part
+ * is readable any more (decision 0018).  A file with right checksums whose tables, keys or sequence make no
  * sense (somebody forged it, or it was made by a broken program) is damaged, too: what is read of it stays within its
  * bounds, and what it makes others take of memory is in proportion to its bytes, items apart.
  * Threads: any.
@@ -134,7 +135,9 @@ typedef struct PartHead {
     uint32_t items_count;
     /* Who has events in each block (engine/part/part_active.h); 0 = only the keys say it. */
     uint64_t active_at;
-    uint8_t zero[256 - 152];
+    /* How many events each list has in each hour (engine/part/part_hours.h); 0 = only the keys say it. */
+    uint64_t hours_at;
+    uint8_t zero[256 - 160];
 } PartHead;
 _Static_assert(sizeof(PartHead) == 256, "on-disk layout");
 enum { PART_DATA_AT = 256 };
@@ -148,11 +151,13 @@ typedef struct Part {
     const PartBlock *blocks; /* block_count, and one behind them that says where the last ends */
     const PartItems *items;  /* by list, then property */
     const uint32_t *piece_crc;
-    const uint8_t *data; /* the whole file */
+    const uint8_t *data; /* the whole file; of a map head and tables are read from `kept` */
     Str bytes;
     bool is_mapped;
-    uint64_t number;     /* of its file; 0 = in memory */
-    uint32_t generation; /* of a file as its head says; in memory set by who made it */
+    void *kept; /* a copy of head and tables of a map: they must not change; else NULL */
+    const atomic_bool *lost; /* file_map_lost() of the bytes */
+    uint64_t number;         /* of its file; 0 = in memory */
+    uint32_t generation;     /* of a file as its head says; in memory set by who made it */
     /* Events of persons who were moved since it was opened; of them those that the files knew when the last flush
      * began, and that ended; the keeper's.  How many were dead before, once they were counted. */
     _Atomic uint32_t died;
@@ -181,6 +186,17 @@ int part_order(const Part *a, const Part *b);
 
 /* Whether [at, at + bytes) can be believed.  The first look at a piece costs its checksum. */
 MUST_USE bool part_touch(Part *part, uint64_t at, uint64_t bytes);
+
+/* The same of what was read since, before anything follows from it: part_was_whole() whoever reads data himself asks.
+ * False: the disk has taken a page of it away (file_map_lost()). */
+void part_set_lost(Part *part);
+MUST_USE static inline bool part_was_whole(Part *part)
+{
+    const bool whole = file_is_whole(part->lost);
+    if (!whole)
+        part_set_lost(part);
+    return whole;
+}
 
 /* Whether the checksum of that piece of PART_PIECE_BYTES, from PART_DATA_AT on, was looked at, and right. */
 static inline bool part_piece_is_known(const Part *part, uint64_t piece)

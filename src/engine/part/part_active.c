@@ -85,10 +85,12 @@ static bool make(Part *part, uint32_t block_index, Bits *out)
 const uint64_t *part_active(Part *part, uint32_t block_index, uint64_t room[PART_ACTIVE_WORDS])
 {
     const uint64_t stored_at = part->head->active_at + (uint64_t)block_index * PART_ACTIVE_BYTES;
-    if (part->head->active_at != 0)
-        return part_touch(part, stored_at, PART_ACTIVE_BYTES)
-                   ? (const void *)(part->data + stored_at)
-                   : NULL;
+    if (part->head->active_at != 0) {
+        if (!part_touch(part, stored_at, PART_ACTIVE_BYTES))
+            return NULL;
+        memcpy(room, part->data + stored_at, PART_ACTIVE_BYTES);
+        return part_was_whole(part) ? room : NULL;
+    }
     PartActive *a = active_of(part);
     const uint64_t bit = UINT64_C(1) << (block_index & 63);
     if ((atomic_load(&a->known[block_index / 64]) & bit) != 0)

@@ -142,21 +142,27 @@ static uint8_t *seen_of(const Got *g, uint32_t select, int64_t at_ms, uint32_t p
 static void take_whole(const WholePart *w, void *arg)
 {
     Got *g = arg;
-    for (uint32_t i = 0; i < SCAN_PIECE_PERSONS; i++)
+    for (uint32_t i = 0; i < PART_BLOCK_PERSONS; i++)
         if ((w->persons[i / 64] >> (i & 63) & 1) != 0)
-            *seen_of(g, w->select, w->at_ms, w->first_person + i) = 1;
+            *seen_of(g, w->select, g->bounds[w->place - 1], w->block * PART_BLOCK_PERSONS + i) = 1;
     g->wholes++;
 }
 
-static void take_rows(const ScanLoose *l, void *arg)
+static void take_rows(const WholeRows *rows, void *arg)
 {
     Got *g = arg;
-    for (uint32_t i = 0; i < l->count; i++)
-        if (l->mask == NULL || l->mask[i] != 0)
-            *seen_of(g, l->select,
-                     l->base_ms + (int64_t)(l->keys[i] & PART_SECOND_MASK) * 1000 +
-                         (l->ms == NULL ? 0 : l->ms[i]),
-                     l->first_person + (l->keys[i] >> PART_SECOND_BITS)) = 1;
+    const Strip *s = rows->strip;
+    CHECK(strip_ranks(rows->times, s));
+    const StripCut *cut = s->cuts;
+    for (uint32_t i = 0; i < s->at.count; i++) {
+        while (i >= cut[1].row)
+            cut++;
+        const uint32_t place = strip_places(rows->times, s)->first + rows->times->ranks[i];
+        const bool is_in = s->set == NULL || (s->set[i / 64] >> (i & 63) & 1) != 0;
+        if (is_in && place > 0 && place <= g->buckets)
+            *seen_of(g, rows->select, g->bounds[place - 1],
+                     cut->block * PART_BLOCK_PERSONS + (s->at.keys[i] >> PART_SECOND_BITS)) = 1;
+    }
     g->loose++;
 }
 
@@ -198,24 +204,26 @@ static void compare_whole(Kit *k, const KitShape *shape, const uint32_t moved[MO
         kit_select(k, shape, 1, events[s], &selects[s]);
         if (kit_below(k, 2) == 0)
             selects[s] = (ScanSelect){.events = NULL};
-        selects[s].from_ms = got.bounds[0];
-        selects[s].to_ms = got.bounds[got.buckets];
+        selects[s].from_ms = got.bounds[0] + (s == 1 ? (int64_t)kit_below(k, 90000000) : 0);
+        selects[s].to_ms = got.bounds[got.buckets] - (s == 1 ? (int64_t)kit_below(k, 3) * 999 : 0);
     }
     const size_t cells = ARRAY_LEN(selects) * got.buckets * k->view.person_count;
     got.seen = ARENA_ARRAY(k->ctx.arena, uint8_t, cells);
     uint8_t *want = ARENA_ARRAY(k->ctx.arena, uint8_t, cells);
     const WholeAsk ask = {selects, ARRAY_LEN(selects), got.bounds, got.buckets};
     WholeScan *s = whole_scan_new(&k->view, &ask);
-    for (uint32_t piece = 0; piece < scan_pieces(&k->view); piece++)
-        whole_scan(s, piece, take_whole, take_rows, &got);
+    const uint32_t at_once = 1 + kit_below(k, 3), end = scan_pieces(&k->view);
+    for (uint32_t block = 0; block < end; block += at_once)
+        whole_scan(s, block, end - block < at_once ? end : block + at_once,
+                   &(WholeTaker){take_whole, take_rows, &got});
     EXPECT_I64((int64_t)whole_scan_damaged(s), 0);
     whole_scan_free(s);
     uint8_t *seen = got.seen;
     got.seen = want;
     for (uint32_t i = 0; i < k->count; i++)
         for (uint32_t select = 0; select < ARRAY_LEN(selects); select++)
-            if (k->rows[i].time_ms >= got.bounds[0] &&
-                k->rows[i].time_ms < got.bounds[got.buckets] &&
+            if (k->rows[i].time_ms >= selects[select].from_ms &&
+                k->rows[i].time_ms < selects[select].to_ms &&
                 kit_takes(&selects[select], &k->rows[i]) && !is_dead(&k->rows[i], moved))
                 *seen_of(&got, select, k->rows[i].time_ms, k->rows[i].person) = 1;
     CHECK(memcmp(seen, want, cells) == 0);
@@ -241,9 +249,9 @@ static void whole_scans(void)
     }
 }
 
-static void count_rows(const ScanLoose *l, void *arg)
+static void count_rows(const WholeRows *rows, void *arg)
 {
-    CHECK(l->select == 1);
+    CHECK(rows->select == 1);
     ++*(uint32_t *)arg;
 }
 
@@ -265,8 +273,7 @@ TEST(rows_that_came_as_persons_do_not_come_again)
     Kit k;
     kit_open(&k, 320, &shape, 2);
     WholeScan *s = whole_scan_new(&k.view, &(WholeAsk){selects, 2, bounds, 1});
-    for (uint32_t piece = 0; piece < scan_pieces(&k.view); piece++)
-        whole_scan(s, piece, count_persons, count_rows, &rows);
+    whole_scan(s, 0, scan_pieces(&k.view), &(WholeTaker){count_persons, count_rows, &rows});
     CHECK(rows > 0);
     whole_scan_free(s);
     kit_close(&k);
@@ -275,31 +282,4 @@ TEST(rows_that_came_as_persons_do_not_come_again)
 TEST(persons_in_place_of_rows_are_those_who_have_rows_in_the_bucket)
 {
     kit_each_kernel(whole_scans);
-}
-
-TEST(persons_of_few_and_of_many_rows_are_those_of_the_rows)
-{
-    enum { ROWS = 3000 };
-    static uint32_t keys[ROWS];
-    static uint8_t mask[ROWS];
-    Prng random = prng_of(33);
-    for (int round = 0; round < 200; round++) {
-        uint64_t got[PART_ACTIVE_WORDS], want[PART_ACTIVE_WORDS];
-        const uint32_t n = (uint32_t)prng_below(&random, round % 2 == 0 ? 300 : ROWS);
-        for (uint32_t i = 0; i < PART_ACTIVE_WORDS; i++)
-            got[i] = want[i] =
-                prng_below(&random, 3) == 0 ? prng_u64(&random) & prng_u64(&random) : 0;
-        for (uint32_t i = 0; i < n; i++) {
-            keys[i] = (uint32_t)prng_below(&random, UINT64_C(1) << 31);
-            mask[i] = prng_below(&random, 2) == 0;
-        }
-        const ScanLoose rows = {.count = n, .keys = keys, .mask = round % 3 == 0 ? NULL : mask};
-        for (uint32_t i = 0; i < n; i++) {
-            const uint32_t person = keys[i] >> PART_SECOND_BITS;
-            if (rows.mask == NULL || mask[i] != 0)
-                want[person / 64] |= UINT64_C(1) << (person % 64);
-        }
-        whole_add_rows(&rows, got);
-        CHECK(memcmp(got, want, sizeof got) == 0);
-    }
 }

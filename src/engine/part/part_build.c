@@ -5,6 +5,7 @@
 
 #include "engine/core/bits.h"
 #include "engine/part/part_active.h"
+#include "engine/part/part_hours.h"
 #include "events/crc32c.h"
 
 #include <stdlib.h>
@@ -20,6 +21,7 @@ typedef struct ListState {
     Buf keys;        /* streams of finished blocks; of items, the starts */
     Buf dir;         /* PartDir */
     uint32_t events; /* of items: those that were counted */
+    PartHours hours; /* until the end, of each hour alone */
 } ListState;
 
 struct PartBuilder {
@@ -221,6 +223,12 @@ static void add_active(PartBuilder *b, const uint32_t *keys, uint32_t n)
     }
 }
 
+static void add_hours(PartHours *hours, const uint32_t *keys, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        hours->ends[(keys[i] & PART_SECOND_MASK) / (PART_HOUR_MS / 1000)]++;
+}
+
 void part_builder_keys(PartBuilder *b, uint32_t list, const uint32_t *keys, uint32_t n)
 {
     ListState *l = &b->lists[list];
@@ -231,6 +239,7 @@ void part_builder_keys(PartBuilder *b, uint32_t list, const uint32_t *keys, uint
     l->list.rows += n;
     if (l->list.event != PART_PERSON)
         add_active(b, keys, n);
+    add_hours(&l->hours, keys, n);
     uint32_t low = PART_SECOND_MASK, high = 0;
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t second = keys[i] & PART_SECOND_MASK;
@@ -327,7 +336,6 @@ static uint64_t lay(Layout *l, Str stretch)
     return at;
 }
 
-/* First of all: there it is aligned. */
 static void lay_active(PartBuilder *b, Layout *l)
 {
     if (b->head.rows / PART_ACTIVE_ROWS < b->head.block_count)
@@ -336,9 +344,24 @@ static void lay_active(PartBuilder *b, Layout *l)
     CHECK(b->head.active_at % sizeof(uint64_t) == 0);
 }
 
+static void lay_hours(PartBuilder *b, Layout *l)
+{
+    if (b->head.rows / PART_HOURS_ROWS < b->head.list_count)
+        return;
+    for (uint32_t i = 0; i < b->head.list_count; i++) {
+        PartHours *hours = &b->lists[i].hours;
+        for (uint32_t h = 1; h < PART_HOURS; h++)
+            hours->ends[h] += hours->ends[h - 1];
+        const uint64_t at = lay(l, (Str){(const char *)hours, sizeof *hours});
+        b->head.hours_at = i == 0 ? at : b->head.hours_at;
+    }
+    CHECK(b->head.hours_at % sizeof(uint64_t) == 0);
+}
+
 static void lay_data(PartBuilder *b, Layout *l)
 {
-    lay_active(b, l);
+    lay_active(b, l); /* first of all: there they are aligned */
+    lay_hours(b, l);
     bits_finish(&b->sequence);
     b->head.sequence_bytes = b->sequence.out.len;
     b->head.sequence_at = lay(l, buf_str(&b->sequence.out));
@@ -435,7 +458,8 @@ Err part_builder_finish(Ctx *ctx, PartBuilder *b, PartSink sink, void *arg)
         return fail(ctx, ERR_TOO_LARGE, "events.part", "%" PRIu64 " bytes", bytes_so_far(b));
     Layout l = {
         .end = PART_DATA_AT, .tables = BUF_MAX(PART_BYTES_MAX), .pieces = BUF_MAX(PART_BYTES_MAX)};
-    l.stretches = calloc(3 + lists_of(b) + b->head.column_count, sizeof *l.stretches);
+    l.stretches =
+        calloc(3 + b->head.list_count + lists_of(b) + b->head.column_count, sizeof *l.stretches);
     CHECK(l.stretches != NULL);
     lay_data(b, &l);
     lay_tables(b, &l);

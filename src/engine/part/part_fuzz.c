@@ -9,6 +9,7 @@
 #include "engine/engine_forge.h"
 #include "engine/merge.h"
 #include "engine/part/part_active.h"
+#include "engine/part/part_hours.h"
 #include "engine/scan/items.h"
 #include "engine/scan/walk.h"
 
@@ -272,6 +273,8 @@ static void walk_all(Reading *r)
     uint64_t active[PART_ACTIVE_WORDS];
     for (uint32_t i = 0; i < r->part->head->block_count && i < PIECES; i++)
         (void)part_active(r->part, i, active);
+    for (uint32_t i = 0; part_has_hours(r->part) && i < r->part->head->list_count; i++)
+        (void)part_hours(r->part, i);
 }
 
 static Err sink_bytes(Ctx *ctx, Str bytes, void *arg)

@@ -34,12 +34,12 @@ static void map_parts(void)
 {
     for (uint32_t i = 0; i < kit.view.part_count; i++) {
         Part *old = kit.view.parts[i];
-        void *at =
-            mmap(NULL, old->bytes.len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        CHECK(at != MAP_FAILED);
-        memcpy(at, old->bytes.ptr, old->bytes.len);
-        CHECK(part_open(&kit.ctx, (Str){at, old->bytes.len}, true, i + 1, &kit.view.parts[i]) ==
-              ERR_OK);
+        File file = {memfd_create("part", 0)};
+        Str map;
+        CHECK(file.fd >= 0 && file_write_at(&kit.ctx, file, 0, old->bytes) == ERR_OK);
+        CHECK(file_map(&kit.ctx, file, &map) == ERR_OK);
+        file_close(&file);
+        CHECK(part_open(&kit.ctx, map, true, i + 1, &kit.view.parts[i]) == ERR_OK);
         part_unref(old);
     }
 }

@@ -1,41 +1,17 @@
 /*
- * engine/scan/buckets.h -- which bucket of time an event lies in: for loose rows, which come by week.
+ * engine/scan/buckets.h -- which bucket of time an event lies in.
  *
- * A week that lies in several buckets gets a table with a bucket per minute, made once.
- * Owns: its tables and the last answer, until buckets_free().  Threads: one at a time.
+ * Bucket i is [bounds[i], bounds[i + 1]): count + 1 bounds, ascending; UTC ms.
  */
 #pragma once
 
 #include "engine/scan/scan.h"
 
-enum { BUCKETS_NONE = UINT16_MAX };
-
-typedef struct Buckets {
-    /* bucket i is [bounds[i], bounds[i + 1]): count + 1 of them, ascending; UTC ms */
-    const int64_t *bounds;
-    uint32_t count; /* below BUCKETS_NONE */
-    struct BucketWeek *weeks;
-    uint32_t week_count, week_last;
-    uint16_t *rows;
-    uint32_t row_cap;
-} Buckets;
-
 /* How many of the ascending bounds are at or below the instant: of the buckets' own bounds, one more than its bucket. */
 uint32_t buckets_begun(const int64_t *bounds, uint32_t count, int64_t at_ms);
 
-/* The bucket of each row, matching or not; BUCKETS_NONE outside.  Valid until the next call. */
-const uint16_t *buckets_of(Buckets *b, const ScanLoose *rows);
-
-/* The bucket of an instant; BUCKETS_NONE outside. */
-uint16_t buckets_at(const Buckets *b, int64_t at_ms);
-
-/* The bucket that has the rows' whole week; BUCKETS_NONE when it lies in several, or outside. */
-uint16_t buckets_of_week(const Buckets *b, const ScanLoose *rows);
-
-void buckets_free(Buckets *b);
-
 /*
- * The same for all rows of one part: a row's place is `first` and how many of the bounds are at or below it.  Place 0
+ * Of all rows of one part: a row's place is `first` and how many of the bounds are at or below it.  Place 0
  * is before all buckets, 1 the first bucket, bucket_count + 1 behind all.
  */
 typedef struct BucketPlaces {

@@ -52,22 +52,22 @@ static bool touch_rows(const FilterRows *r, const PartColumn *c)
     return part_touch(r->part, c->at + from, to - from);
 }
 
-static void read_narrow(const FilterRows *r, const PartColumn *c, uint32_t *out)
+/* False: the rows, which were touched, are not the file's any more. */
+MUST_USE static bool read_narrow(const FilterRows *r, const PartColumn *c, uint32_t *out)
 {
     kernels()->unpack32(r->part->data + c->at, r->first, r->count, c->width, out);
+    return part_was_whole(r->part);
 }
 
-static void read_wide(const FilterRows *r, const PartColumn *c, uint64_t *out)
+MUST_USE static bool read_wide(const FilterRows *r, const PartColumn *c, uint64_t *out)
 {
     bits_unpack64(r->part->data + c->at, r->first, r->count, c->width, out);
+    return part_was_whole(r->part);
 }
 
 bool filter_codes(const FilterRows *r, const PartColumn *c, uint32_t *out)
 {
-    if (!touch_rows(r, c))
-        return false;
-    read_narrow(r, c, out);
-    return true;
+    return touch_rows(r, c) && read_narrow(r, c, out);
 }
 
 bool filter_values(const FilterRows *r, const PartColumn *c, int64_t missing, FilterScratch *s,
@@ -78,12 +78,14 @@ bool filter_values(const FilterRows *r, const PartColumn *c, int64_t missing, Fi
     const bool is_code = c->kind == PART_CODES, nullable = is_code || c->nullable;
     const uint64_t base = is_code ? 0 : (uint64_t)c->base - c->nullable;
     if (c->width > 32) {
-        read_wide(r, c, s->wide);
+        if (!read_wide(r, c, s->wide))
+            return false;
         for (uint32_t i = 0; i < r->count; i++)
             out[i] = nullable && s->wide[i] == 0 ? missing : (int64_t)(s->wide[i] + base);
         return true;
     }
-    read_narrow(r, c, s->narrow);
+    if (!read_narrow(r, c, s->narrow))
+        return false;
     kernels()->numbers(s->narrow, r->count, base, nullable, missing, out);
     return true;
 }
@@ -140,9 +142,10 @@ static bool codes_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, u
         for (uint32_t code = 0; code < UINT32_C(1) << c->width; code++)
             table[code] = code_is_in(f, code);
         kernels()->in_table(r->part->data + c->at, r->first, r->count, c->width, table, set);
-        return true;
+        return part_was_whole(r->part);
     }
-    read_narrow(r, c, s->narrow);
+    if (!read_narrow(r, c, s->narrow))
+        return false;
     if (f->code_count == 1 && f->codes[0] != 0) {
         kernels()->in_range(s->narrow, r->count, UINT32_MAX, f->first_code, 0, set);
         return true;
@@ -208,14 +211,16 @@ static bool range_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, u
     StoredRange range = {.low = 1, .high = 0};
     const bool any = stored_range(f, c, &range), missing = c->nullable && f->missing;
     if (c->width > 32) {
-        read_wide(r, c, s->wide);
+        if (!read_wide(r, c, s->wide))
+            return false;
         for (uint32_t i = 0; i < r->count; i++)
             s->mask[i] = (uint8_t)((any & (s->wide[i] >= range.low) & (s->wide[i] <= range.high)) |
                                    (missing & (s->wide[i] == 0)));
         pack(s->mask, r->count, set);
         return true;
     }
-    read_narrow(r, c, s->narrow);
+    if (!read_narrow(r, c, s->narrow))
+        return false;
     if (any)
         kernels()->in_range(s->narrow, r->count, UINT32_MAX, (uint32_t)range.low,
                             (uint32_t)(range.high - range.low), set);

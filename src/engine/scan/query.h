@@ -68,6 +68,13 @@ typedef enum QueryWhom {
 MUST_USE Err query_pieces(Ctx *ctx, const Query *q, QueryWhom whom,
                           void (*piece)(uint32_t worker, uint32_t piece, void *arg), void *arg);
 
+/* How many blocks of persons make a piece where strips reach over several, with so many bytes of state for each. */
+uint32_t query_blocks_at_once(const Query *q, size_t bytes);
+
+/* All persons, but nobody: blocks [from, to), so many at once.  Errors: those of crew_run(). */
+typedef void (*QueryBlocksFn)(uint32_t worker, uint32_t from, uint32_t to, void *arg);
+MUST_USE Err query_blocks(Ctx *ctx, const Query *q, uint32_t at_once, QueryBlocksFn fn, void *arg);
+
 /* What each thread may hold of so many things when none of them knows what the others have: all of them with few
  * threads, so that no question is refused for less, a part of them with many, so that memory is bounded. */
 static inline uint32_t query_share(const Query *q, uint32_t most)

@@ -61,6 +61,15 @@ typedef struct ScanProp {
     const struct Changes *changes;
 } ScanProp;
 
+/* What was said of persons is looked up by person: whether any of them is that. */
+static inline bool scan_asks_of_changes(const ScanProp *props, uint32_t count)
+{
+    bool asks = false;
+    for (uint32_t i = 0; i < count; i++)
+        asks |= props[i].changes != NULL;
+    return asks;
+}
+
 /* What events have in a list property, where the rows are items: each that fulfils `filter` (NULL = all) is one, at the
  * time and of the person of its event. */
 typedef struct ScanItems {

@@ -3,9 +3,7 @@
  */
 #include "engine/scan/scan_whole.h"
 
-#include "engine/core/kernels.h"
 #include "engine/part/part_active.h"
-#include "engine/scan/buckets.h"
 
 #include <stdlib.h>
 
@@ -16,22 +14,23 @@ typedef struct Whole {
     uint32_t cursor;
 } Whole;
 
-/* What is left of a select, or of all of them: its own scan of the other parts. */
+/* What is left of a select: strips of the other parts. */
 typedef struct Rest {
     ScanView view;
-    Scanner *scanner;
-    uint32_t first_select;
-    ScanLooseFn rows; /* of the call under way */
-    void *arg;
+    Strips *strips;
+    StripTimes times;
+    bool *keys; /* of each part */
+    uint32_t select;
+    const WholeTaker *taker; /* of the call under way */
 } Rest;
 
 struct WholeScan {
     const ScanView *view;
     WholeAsk ask;
+    Arena *arena;
     Whole *wholes;
     uint32_t whole_count;
-    Rest *rests;
-    uint32_t rest_count;
+    Rest *rests; /* of each select */
     uint64_t damaged;
     MovedDead dead;
 };
@@ -61,22 +60,49 @@ uint32_t whole_selects(const WholeAsk *ask, const Part *part)
     return bits & ~ask->rows_only;
 }
 
-/* A scan of `count` selects, of the parts that are not whole to the first of them. */
-static void open_rest(const WholeScan *s, Rest *r, uint32_t first, uint32_t count)
+/* The parts that are not whole to the select. */
+static void open_view(const WholeScan *s, Rest *r)
 {
     uint32_t whole = 0;
-    r->first_select = first;
     r->view = (ScanView){.person_count = s->view->person_count, .moved = s->view->moved};
-    r->view.parts = malloc((s->view->part_count + 1) * sizeof(Part *));
-    CHECK(r->view.parts != NULL);
+    r->view.parts = ARENA_ARRAY(s->arena, Part *, (size_t)s->view->part_count + 1);
     for (uint32_t i = 0; i < s->view->part_count; i++) {
         const bool is_whole = whole < s->whole_count && s->wholes[whole].part == s->view->parts[i];
-        if (!is_whole || (s->wholes[whole].selects >> first & 1) == 0)
+        if (!is_whole || (s->wholes[whole].selects >> r->select & 1) == 0)
             r->view.parts[r->view.part_count++] = s->view->parts[i];
         whole += is_whole;
     }
-    r->scanner =
-        scanner_new(&r->view, &(ScanAsk){.selects = s->ask.selects + first, .select_count = count});
+}
+
+static int64_t clamp(int64_t at_ms, int64_t from_ms, int64_t to_ms)
+{
+    return at_ms < from_ms ? from_ms : at_ms > to_ms ? to_ms : at_ms;
+}
+
+/* Bounds outside of the select's range are at its ends: so what lies outside is before all buckets, or behind. */
+static BucketPlaces *open_places(const WholeScan *s, const Rest *r)
+{
+    const WholeAsk *ask = &s->ask;
+    const ScanSelect *select = &ask->selects[r->select];
+    int64_t *bounds = ARENA_ARRAY(s->arena, int64_t, (size_t)ask->count + 1);
+    BucketPlaces *places = ARENA_ARRAY(s->arena, BucketPlaces, (size_t)r->view.part_count + 1);
+    for (uint32_t i = 0; i <= ask->count; i++)
+        bounds[i] = clamp(ask->bounds[i], select->from_ms, select->to_ms);
+    for (uint32_t i = 0; i < r->view.part_count; i++)
+        places[i] = bucket_places(s->arena, bounds, ask->count, r->view.parts[i]->head);
+    return places;
+}
+
+static void open_rest(const WholeScan *s, Rest *r, uint32_t select)
+{
+    r->select = select;
+    open_view(s, r);
+    r->keys = ARENA_ARRAY(s->arena, bool, (size_t)r->view.part_count + 1);
+    memset(r->keys, true, r->view.part_count);
+    r->strips = strips_new(&r->view, &(StripAsk){.select = &s->ask.selects[select],
+                                                 .keys = r->keys,
+                                                 .by_block = s->ask.by_block});
+    strip_times_open(&r->times, open_places(s, r), s->ask.count);
 }
 
 WholeScan *whole_scan_new(const ScanView *view, const WholeAsk *ask)
@@ -85,18 +111,16 @@ WholeScan *whole_scan_new(const ScanView *view, const WholeAsk *ask)
     CHECK(s != NULL);
     s->view = view;
     s->ask = *ask;
-    s->wholes = calloc(view->part_count + 1, sizeof *s->wholes);
-    s->rests = calloc(ask->select_count, sizeof *s->rests);
-    CHECK(s->wholes != NULL && s->rests != NULL);
+    s->arena = arena_new(1 << 14);
+    s->wholes = ARENA_ARRAY(s->arena, Whole, (size_t)view->part_count + 1);
+    s->rests = ARENA_ARRAY(s->arena, Rest, ask->select_count);
     for (uint32_t i = 0; i < view->part_count; i++) {
         const uint32_t selects = whole_selects(ask, view->parts[i]);
         if (selects != 0)
             s->wholes[s->whole_count++] = (Whole){.part = view->parts[i], .selects = selects};
     }
-    /* Selects that want the same list read it once together: they stay so when nothing is whole. */
-    s->rest_count = s->whole_count == 0 ? 1 : ask->select_count;
-    for (uint32_t i = 0; i < s->rest_count; i++)
-        open_rest(s, &s->rests[i], i, s->whole_count == 0 ? ask->select_count : 1);
+    for (uint32_t i = 0; i < ask->select_count; i++)
+        open_rest(s, &s->rests[i], i);
     return s;
 }
 
@@ -104,30 +128,29 @@ void whole_scan_free(WholeScan *s)
 {
     if (s == NULL)
         return;
-    for (uint32_t i = 0; i < s->rest_count; i++) {
-        scanner_free(s->rests[i].scanner);
-        free(s->rests[i].view.parts);
+    for (uint32_t i = 0; i < s->ask.select_count; i++) {
+        strips_free(s->rests[i].strips);
+        strip_times_close(&s->rests[i].times);
     }
-    free(s->rests);
-    free(s->wholes);
+    arena_free(s->arena);
     free(s);
 }
 
 uint64_t whole_scan_damaged(const WholeScan *s)
 {
     uint64_t damaged = s->damaged;
-    for (uint32_t i = 0; i < s->rest_count; i++)
-        damaged += scanner_damaged(s->rests[i].scanner);
+    for (uint32_t i = 0; i < s->ask.select_count; i++)
+        damaged += strips_damaged(s->rests[i].strips);
     return damaged;
 }
 
-/* ---- one piece ------------------------------------------------------------------------------------- */
+/* ---- blocks ---------------------------------------------------------------------------------------- */
 
-static void give_whole(WholeScan *s, Whole *w, uint32_t piece, WholePartFn fn, void *arg)
+static void give_whole(WholeScan *s, Whole *w, uint32_t block, const WholeTaker *taker)
 {
     uint64_t room[PART_ACTIVE_WORDS];
     uint32_t first = 0;
-    const uint32_t rows = part_sequence_rows(w->part, piece, &w->cursor, &first);
+    const uint32_t rows = part_sequence_rows(w->part, block, &w->cursor, &first);
     if (rows == 0)
         return;
     const uint64_t *active = part_active(w->part, w->cursor, room);
@@ -135,75 +158,31 @@ static void give_whole(WholeScan *s, Whole *w, uint32_t piece, WholePartFn fn, v
         s->damaged += rows;
         return;
     }
-    const uint64_t *dead = moved_dead(s->view->moved, piece, w->part->generation, &s->dead);
+    const uint64_t *dead = moved_dead(s->view->moved, block, w->part->generation, &s->dead);
     for (uint32_t i = 0; dead != NULL && i < PART_ACTIVE_WORDS; i++)
         room[i] = active[i] & ~dead[i];
+    const uint32_t place = buckets_begun(s->ask.bounds, s->ask.count + 1, w->part->head->min_ms);
     for (uint32_t left = w->selects; left != 0; left &= left - 1)
-        fn(&(WholePart){.first_person = piece << PART_BLOCK_BITS,
-                        .persons = dead == NULL ? active : room,
-                        .at_ms = w->part->head->min_ms,
-                        .select = (uint32_t)__builtin_ctz(left)},
-           arg);
+        taker->part(&(WholePart){.block = block,
+                                 .persons = dead == NULL ? active : room,
+                                 .place = place,
+                                 .select = (uint32_t)__builtin_ctz(left)},
+                    taker->arg);
 }
 
-static void give_rows(const ScanLoose *rows, void *arg)
+static void give_rows(const Strip *strip, void *arg)
 {
-    const Rest *r = arg;
-    ScanLoose mine = *rows;
-    mine.select += r->first_select;
-    r->rows(&mine, r->arg);
+    Rest *r = arg;
+    r->taker->rows(&(WholeRows){strip, &r->times, r->select}, r->taker->arg);
 }
 
-void whole_scan(WholeScan *s, uint32_t piece, WholePartFn part, ScanLooseFn rows, void *arg)
+void whole_scan(WholeScan *s, uint32_t from, uint32_t to, const WholeTaker *taker)
 {
-    for (uint32_t i = 0; i < s->whole_count; i++)
-        give_whole(s, &s->wholes[i], piece, part, arg);
-    for (uint32_t i = 0; i < s->rest_count; i++) {
-        s->rests[i].rows = rows;
-        s->rests[i].arg = arg;
-        scanner_loose(s->rests[i].scanner, piece, give_rows, &s->rests[i]);
+    for (uint32_t block = from; block < to; block++)
+        for (uint32_t i = 0; i < s->whole_count; i++)
+            give_whole(s, &s->wholes[i], block, taker);
+    for (uint32_t i = 0; i < s->ask.select_count; i++) {
+        s->rests[i].taker = taker;
+        strips_read(s->rests[i].strips, from, to, give_rows, &s->rests[i]);
     }
-}
-
-/* ---- rows to persons --------------------------------------------------------------------------------- */
-
-enum { MANY_ROWS = 256 }; /* from here on a byte per person is cheaper than its bit */
-
-static void add_few(const ScanLoose *rows, uint64_t *persons)
-{
-    for (uint32_t i = 0; i < rows->count; i++) {
-        const uint32_t person = rows->keys[i] >> PART_SECOND_BITS;
-        const uint64_t is_in = rows->mask == NULL || rows->mask[i] != 0;
-        persons[person / 64] |= is_in << (person & 63);
-    }
-}
-
-/* A byte is written and never read before, so that no row waits for the one before it. */
-static void add_many(const ScanLoose *rows, uint64_t *persons)
-{
-    uint8_t is_in[SCAN_PIECE_PERSONS] = {0};
-    const uint32_t *const keys = rows->keys, count = rows->count;
-    const uint8_t *const mask = rows->mask;
-    for (uint32_t i = 0; mask == NULL && i < count; i++)
-        is_in[keys[i] >> PART_SECOND_BITS] = 1;
-    for (uint32_t from = 0; mask != NULL && from < count; from += MANY_ROWS) {
-        const uint32_t end = count - from < MANY_ROWS ? count : from + MANY_ROWS;
-        uint16_t match[MANY_ROWS];
-        uint32_t n = 0;
-        for (uint32_t i = from; i < end; i++) {
-            match[n] = (uint16_t)(keys[i] >> PART_SECOND_BITS);
-            n += mask[i];
-        }
-        for (uint32_t i = 0; i < n; i++)
-            is_in[match[i]] = 1;
-    }
-    kernels()->add_bytes(is_in, SCAN_PIECE_PERSONS / 64, persons);
-}
-
-void whole_add_rows(const ScanLoose *rows, uint64_t persons[SCAN_PIECE_PERSONS / 64])
-{
-    if (rows->count < MANY_ROWS)
-        add_few(rows, persons);
-    else
-        add_many(rows, persons);
 }

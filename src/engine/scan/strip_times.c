@@ -13,12 +13,14 @@ void strip_times_open(StripTimes *t, const BucketPlaces *places, uint32_t bucket
     t->bucket_count = bucket_count;
     t->ranks = strip_room(sizeof *t->ranks);
     t->ms = strip_room(sizeof *t->ms);
+    t->room = strip_room(sizeof *t->room);
 }
 
 void strip_times_close(StripTimes *t)
 {
     free(t->ranks);
     free(t->ms);
+    free(t->room);
     filter_scratch_free(&t->scratch);
 }
 

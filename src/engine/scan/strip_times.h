@@ -13,6 +13,7 @@ typedef struct StripTimes {
     uint32_t bucket_count;
     uint16_t *ranks; /* of the strip under way, by row */
     int64_t *ms;
+    uint32_t *room; /* whoever looks at them may have it: of as many rows */
     uint64_t set[STRIP_ROWS / 64 + 2];
     FilterScratch scratch;
 } StripTimes;

@@ -281,6 +281,17 @@ const PartColumn *strip_column(const Strip *strip, ScanProp prop)
                             prop.prop);
 }
 
+/* They are of one event name, or of names that have none of them. */
+bool strip_is_alike(const Strip *strip, const ScanProp *props, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const PartColumn *c = strip_column(strip, props[i]);
+        if ((c != NULL && c->width > 0) || props[i].changes != NULL)
+            return false;
+    }
+    return true;
+}
+
 bool strip_values(const Strip *strip, uint32_t n, ScanProp prop, FilterScratch *scratch,
                   int64_t *out)
 {

@@ -58,6 +58,9 @@ void strips_read(Strips *s, uint32_t from, uint32_t to, StripFn fn, void *arg);
 /* The column of the rows, or of their events; NULL: none of them has it. */
 const PartColumn *strip_column(const Strip *strip, ScanProp prop);
 
+/* Whether all rows have the same values of these properties, as their columns say. */
+bool strip_is_alike(const Strip *strip, const ScanProp *props, uint32_t count);
+
 /* Values of the first `n` rows, matching or not, which may be those of their events.  False: damaged. */
 MUST_USE bool strip_values(const Strip *strip, uint32_t n, ScanProp prop, FilterScratch *scratch,
                            int64_t *out);

@@ -111,32 +111,45 @@ Err ask_texts(Asking *a, const Query *q, Err err)
 
 /* ---- properties ---------------------------------------------------------------------------------- */
 
+/* The records that a name like lines.sku is about, and of what *field; NULL: it is about none. */
+static const SchemaProp *records_of(const Schema *schema, Str name, Str *field)
+{
+    const int64_t dot = str_index(name, '.', 0);
+    if (dot < 0)
+        return NULL;
+    const SchemaProp *list =
+        schema_find_prop(schema, SCHEMA_EVENT, str_slice(name, 0, (size_t)dot));
+    *field = str_slice(name, (size_t)dot + 1, name.len);
+    return list == NULL || list->type != EVENT_ITEMS ? NULL : list;
+}
+
 /* A property may have a dot in its name; what is no property may be a field of records. */
 static const SchemaProp *named(const Schema *schema, Str name)
 {
+    Str field;
     if (str_starts_with(name, STR("context.")))
         return schema_find_prop(schema, SCHEMA_CONTEXT,
                                 str_slice(name, sizeof "context." - 1, name.len));
     const SchemaProp *p = schema_find_prop(schema, SCHEMA_EVENT, name);
-    const int64_t dot = str_index(name, '.', 0);
-    if (p != NULL || dot < 0)
-        return p;
-    const SchemaProp *list =
-        schema_find_prop(schema, SCHEMA_EVENT, str_slice(name, 0, (size_t)dot));
-    return list == NULL || list->type != EVENT_ITEMS
-               ? NULL
-               : schema_find_field(schema, list, str_slice(name, (size_t)dot + 1, name.len));
+    const SchemaProp *list = p == NULL ? records_of(schema, name, &field) : NULL;
+    return list == NULL ? p : schema_find_field(schema, list, field);
+}
+
+static const Str PERSON = {"person.", 7}, AT_EVENT = {" at event", 9};
+
+static Str attribute_of(Str name)
+{
+    return str_slice(name, PERSON.len,
+                     str_ends_with(name, AT_EVENT) ? name.len - AT_EVENT.len : name.len);
 }
 
 /* person.level, or as of each event `person.level at event`.  False: nobody has had it, or it is a list. */
 static bool find_attribute(Asking *a, Str name, AskProperty *out)
 {
-    static const Str PERSON = {"person.", 7}, AT_EVENT = {" at event", 9};
     if (!str_starts_with(name, PERSON))
         return false;
     const bool at_event = str_ends_with(name, AT_EVENT);
-    const Str attribute =
-        str_slice(name, PERSON.len, at_event ? name.len - AT_EVENT.len : name.len);
+    const Str attribute = attribute_of(name);
     const SchemaProp *p = schema_find_prop(a->names.schema, SCHEMA_PERSON, attribute);
     if (p == NULL || p->type == EVENT_TEXTS || p->type == EVENT_ITEMS)
         return false;
@@ -159,7 +172,8 @@ static void try_names(const Schema *schema, SchemaSpace space, Nearest *near)
     }
 }
 
-static Err no_property(Asking *a, Str name, const char *pointer)
+/* The nearest known name, as it is written here; "" = none is near. */
+static Str nearest_property(Asking *a, Str name)
 {
     static const struct {
         Str before;
@@ -171,16 +185,55 @@ static Err no_property(Asking *a, Str name, const char *pointer)
         const Str before = SPACES[i].before;
         if (!str_starts_with(name, before))
             continue;
-        Nearest near = nearest_to(str_slice(name, before.len, name.len));
+        const size_t end = str_ends_with(name, AT_EVENT) ? name.len - AT_EVENT.len : name.len;
+        Nearest near = nearest_to(str_slice(name, before.len, end));
         try_names(a->names.schema, SPACES[i].space, &near);
         if (near.best.len > 0 && near.best.len <= NAME_SHOWN)
-            return fail_field(a->ctx, pointer, "query.property",
-                              "no event has had this property: did you mean \"%.*s%.*s\"?",
-                              STR_ARG(before), STR_ARG(near.best));
+            return arena_printf(a->ctx->arena, "%.*s%.*s", STR_ARG(before), STR_ARG(near.best));
     }
+    return STR("");
+}
+
+static void warn(Asking *a, Str words)
+{
+    ApiQueryAnswer *out = a->answer;
+    for (size_t i = 0; i < out->warnings_count; i++)
+        if (str_eq(out->warnings[i], words))
+            return;
+    if (out->warnings_count < ASK_WARNINGS_MAX)
+        out->warnings[out->warnings_count++] = words;
+}
+
+/* A shop's first dashboards ask for what has yet to come: as in conditions, no event has a value of it, and whoever
+ * asks is told.  A field that no record has had is one of records all the same. */
+static void find_unknown(Asking *a, Str name, AskProperty *out)
+{
+    Str field;
+    Arena *arena = a->ctx->arena;
+    const Str near = nearest_property(a, name);
+    const SchemaProp *list = records_of(a->names.schema, name, &field);
+    Str words = arena_printf(arena, "no event has had the property \"%.*s\"", STR_ARG(name));
+    if (near.len > 0)
+        words = arena_printf(arena, "%.*s; did you mean \"%.*s\"?", STR_ARG(words), STR_ARG(near));
+    warn(a, words);
+    *out = (AskProperty){.scan = {PROP_NONE, 0, list != NULL},
+                         .type = EVENT_NUMBER,
+                         .list = list == NULL ? PROP_NONE : list->id};
+}
+
+static Err is_list(Asking *a, const char *pointer)
+{
     return fail_field(a->ctx, pointer, "query.property",
-                      "no event has had this property: write the name of one, context.NAME, "
-                      "person.NAME, event, store or source");
+                      "this property is a list: of records, name a field (lines.sku)");
+}
+
+static bool is_list_attribute(Asking *a, Str name)
+{
+    const SchemaProp *p =
+        !str_starts_with(name, PERSON)
+            ? NULL
+            : schema_find_prop(a->names.schema, SCHEMA_PERSON, attribute_of(name));
+    return p != NULL && (p->type == EVENT_TEXTS || p->type == EVENT_ITEMS);
 }
 
 static Err find_property(Asking *a, Str name, const char *pointer, AskProperty *out)
@@ -198,11 +251,14 @@ static Err find_property(Asking *a, Str name, const char *pointer, AskProperty *
     if (find_attribute(a, name, out))
         return ERR_OK;
     const SchemaProp *p = named(a->names.schema, name);
-    if (p == NULL)
-        return no_property(a, name, pointer);
+    if (p == NULL && is_list_attribute(a, name))
+        return is_list(a, pointer);
+    if (p == NULL) {
+        find_unknown(a, name, out);
+        return ERR_OK;
+    }
     if (p->type == EVENT_TEXTS || p->type == EVENT_ITEMS)
-        return fail_field(a->ctx, pointer, "query.property",
-                          "this property is a list: of records, name a field (lines.sku)");
+        return is_list(a, pointer);
     const bool is_field = p->space == SCHEMA_FIELD;
     *out = (AskProperty){.scan = {p->id, p->type == EVENT_NUMBER ? SCHEMA_SCALE_MAX : 0, is_field},
                          .type = p->type,
@@ -302,9 +358,11 @@ Err ask_records(Asking *a, Str json, const char *pointer, AskTrend *out)
         return fail_field(a->ctx, pointer, "query.rule", "write any(LIST, CONDITION)");
     TRY(blamed(a->ctx, pointer,
                analysis_records(a->ctx, &a->names, &rule, &a->texts, &list, &out->items.filter)));
-    if (list == PROP_NONE)
-        return fail_field(a->ctx, pointer, "query.property", "no event has had such records");
-    return of_list(a, list, pointer, out);
+    if (list != PROP_NONE)
+        return of_list(a, list, pointer, out);
+    out->items.list = PROP_NONE; /* no event has any, of which the rule warns */
+    out->trend.items = &out->items;
+    return ERR_OK;
 }
 
 Err ask_series(Asking *a, const Str *names, size_t count, const char *pointer, AskSeries *out)

@@ -82,6 +82,7 @@ typedef struct AskProperty {
     uint32_t list; /* of a field of records, the property that holds them; else PROP_NONE */
 } AskProperty;
 
+/* One that no event has had has no value, as a number, and is warned of. */
 MUST_USE Err ask_property(Asking *a, Str name, const char *pointer, AskProperty *out);
 
 /* The values of `by` in retention, stickiness and lifecycle. */
@@ -103,6 +104,8 @@ typedef struct AskTrend {
     AskProperty number;
     AskSeries series;
     ScanItems items; /* trend.items, when it is of items */
+    uint32_t
+        lead; /* buckets before the range, which count with those of the range and are not shown */
 } AskTrend;
 
 /* A trend of records when any of the properties is a field of theirs: it must be of one list then. */

@@ -39,7 +39,8 @@ enum { PULSE_PLACES = 2 };
 /* How many come for each who goes, rounded. */
 static Str pulse(Ctx *ctx, const LifecycleRow *row)
 {
-    const TrendSum come = (TrendSum)(row->fresh + row->resurrecting), go = (TrendSum)row->dormant;
+    const TrendSum come = (TrendSum)row->fresh + (TrendSum)row->resurrecting;
+    const TrendSum go = (TrendSum)row->dormant;
     return ask_decimal(ctx, (come * 100 + go / 2) / go, PULSE_PLACES, false);
 }
 

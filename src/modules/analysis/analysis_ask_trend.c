@@ -80,15 +80,35 @@ static Err make_measure(Asking *a, const ApiTrendPart *part, const char *base, A
     return make_number(a, part, base, out);
 }
 
+/* Days before the range have buckets, too, when they count with its first ones. */
+static Err make_buckets(Asking *a, const ApiTrendQuestion *q, const ApiTrendPart *part,
+                        const char *base, AskTrend *out)
+{
+    int64_t *bounds = NULL;
+    uint32_t shown = 0;
+    const AnalysisCalendar *calendar = &a->names.calendar;
+    TRY(analysis_buckets(a->ctx, calendar, q->from, q->to, (AnalysisBy)q->by, &bounds, &shown));
+    out->trend.bucket_count = shown;
+    if (part->rolling_days_is == DTO_VALUE) {
+        const int32_t from = analysis_day_add(q->from, 1 - part->rolling_days);
+        if (part->measure != API_TREND_MEASURE_PERSONS || (AnalysisBy)q->by != ANALYSIS_BY_DAY)
+            return fail_field(a->ctx, below(a, base, "rolling_days"), "query.combination",
+                              "rolling_days belongs to the measure persons, by day");
+        TRY(analysis_buckets(a->ctx, calendar, from, q->to, ANALYSIS_BY_DAY, &bounds,
+                             &out->trend.bucket_count));
+        out->trend.rolling = (uint32_t)part->rolling_days;
+        out->lead = out->trend.bucket_count - shown;
+    }
+    out->trend.bounds = bounds;
+    return ERR_OK;
+}
+
 static Err make_part(Asking *a, const ApiTrendQuestion *q, const ApiTrendPart *part,
                      const char *base, AskTrend *out)
 {
-    int64_t *bounds = NULL;
     out->number.type = EVENT_NONE;
     TRY(ask_select(a, part->of, below(a, base, "of"), &out->trend.select));
-    TRY(analysis_buckets(a->ctx, &a->names.calendar, q->from, q->to, (AnalysisBy)q->by, &bounds,
-                         &out->trend.bucket_count));
-    out->trend.bounds = bounds;
+    TRY(make_buckets(a, q, part, base, out));
     out->trend.top = q->breakdown_count == 0 ? 0 : (uint32_t)q->top;
     TRY(make_measure(a, part, base, out));
     if (part->records_is == DTO_VALUE)
@@ -106,7 +126,7 @@ static Err find_parts(Asking *a, const ApiTrendQuestion *q, const ApiTrendPart *
     if (parts->lettered &&
         (q->measure != API_TREND_MEASURE_EVENTS || q->per != API_TREND_QUESTION_PER_EVENT ||
          q->number_is == DTO_VALUE || q->percentile_bps_is == DTO_VALUE || q->nearest_rank ||
-         q->records_is == DTO_VALUE))
+         q->records_is == DTO_VALUE || q->rolling_days_is == DTO_VALUE))
         return fail_field(a->ctx, "/trend/series", "query.combination",
                           "what is measured stands in each of the series");
     ApiTrendPart *one = ARENA_NEW(a->ctx->arena, ApiTrendPart);
@@ -120,6 +140,8 @@ static Err find_parts(Asking *a, const ApiTrendQuestion *q, const ApiTrendPart *
                                                                          : API_TREND_PART_PER_EVENT,
                           .percentile_bps = q->percentile_bps,
                           .nearest_rank = q->nearest_rank,
+                          .rolling_days = q->rolling_days,
+                          .rolling_days_is = q->rolling_days_is,
                           .percentile_bps_is = q->percentile_bps_is};
     parts->count = parts->lettered ? (uint32_t)q->series_count : 1;
     *out = parts->lettered ? q->series : one;
@@ -219,10 +241,10 @@ static Err give_series(const Asking *a, const Query *q, const AskTrend *t, const
     TRY(look(a, q));
     out->other = s->key.is_other;
     out->values = ask_give_values(a, &t->series, &s->key, &out->values_count);
-    out->cells_count = t->trend.bucket_count;
+    out->cells_count = t->trend.bucket_count - t->lead;
     out->cells = ARENA_ARRAY(a->ctx->arena, Str, out->cells_count);
     for (size_t i = 0; i < out->cells_count; i++)
-        TRY(give_cell(a, t, s, i, &out->cells[i]));
+        TRY(give_cell(a, t, s, t->lead + i, &out->cells[i]));
     return ERR_OK;
 }
 
@@ -231,9 +253,10 @@ static Fraction letter_of(const Asking *a, const Parts *parts, uint32_t part, ui
                           size_t bucket)
 {
     const TrendResult *r = &parts->results[part];
-    const bool is_counted = parts->at[part].trend.measure < TREND_AVERAGE;
+    const AskTrend *t = &parts->at[part];
+    const bool is_counted = t->trend.measure < TREND_AVERAGE;
     if (row < r->count)
-        return fraction_of(a, &parts->at[part], &r->series[row], bucket);
+        return fraction_of(a, t, &r->series[row], t->lead + bucket);
     return (Fraction){0, is_counted}; /* A has no others */
 }
 
@@ -244,7 +267,7 @@ static Err give_formula_row(const Asking *a, const Parts *parts, uint32_t row,
     const AskTrend *t = &parts->at[0];
     out->other = last->series[row].key.is_other;
     out->values = ask_give_values(a, &t->series, &last->series[row].key, &out->values_count);
-    out->cells_count = t->trend.bucket_count;
+    out->cells_count = t->trend.bucket_count - t->lead;
     out->cells = ARENA_ARRAY(a->ctx->arena, Str, out->cells_count);
     for (size_t i = 0; i < out->cells_count; i++) {
         Fraction letters[FORMULA_LETTERS_MAX], value;
@@ -274,7 +297,10 @@ static Err give_trend(const Asking *a, const Parts *parts, ApiTrendAnswer *out)
     size_t rows = 0;
     for (uint32_t i = 0; i < parts->count; i++)
         rows += parts->results[i].count;
-    out->buckets = ask_give_starts(a->ctx, &parts->at[0].trend, &out->buckets_count);
+    Trend shown = parts->at[0].trend;
+    shown.bounds += parts->at[0].lead;
+    shown.bucket_count -= parts->at[0].lead;
+    out->buckets = ask_give_starts(a->ctx, &shown, &out->buckets_count);
     out->distinct = parts->results[0].distinct;
     out->series = ARENA_ARRAY(a->ctx->arena, ApiTrendSeriesRow, rows + 1);
     for (uint32_t i = 0; i < parts->count; i++)
@@ -314,8 +340,9 @@ static Err give_who(Asking *a, const Query *q, const Parts *parts)
     const bool sums = t->trend.measure == TREND_SUM || t->trend.of == TREND_OF_PERSON_SUM;
     TrendBar bar = {.series = 0};
     People people;
-    TRY(ask_place(a->ctx, in->interval_is, in->interval, t->trend.bucket_count, "/people/interval",
-                  &bar.cell));
+    TRY(ask_place(a->ctx, in->interval_is, in->interval, t->trend.bucket_count - t->lead,
+                  "/people/interval", &bar.cell));
+    bar.cell += t->lead;
     TRY(ask_find_series(a, &t->series, r->series, sizeof *r->series, r->count, &bar.series));
     TRY(query_trend_people(a->ctx, q, &t->trend, r, &bar, &people));
     ask_give_who(a, &people, sums ? (AskAmount){scale_of(a, t), is_money(t)} : ASK_COUNTS);

@@ -4,6 +4,7 @@
 #include "modules/export/export.h"
 
 #include "base/json.h"
+#include "base/keyring.h"
 #include "base/money.h"
 #include "modules/campaign/campaign.h"
 #include "modules/catalog/catalog.h"
@@ -57,6 +58,7 @@ const ExportTable EXPORT_TABLES[EXPORT_KIND_COUNT] = {
 
 typedef struct Export {
     EventsLog *log;
+    EventsHidden *hidden; /* of events only */
     ExportFn fn;
     void *arg;
     int64_t a, b; /* where the page before ended */
@@ -330,6 +332,8 @@ static Str kind_name(EventKind kind)
 static Err give_event(Ctx *ctx, const Event *e, void *arg)
 {
     Export *x = arg;
+    if (events_is_hidden(x->hidden, e))
+        return ERR_OK;
     const bool person = str_eq(e->actor.kind, STR("person"));
     const ExportValue row[] = {
         number((int64_t)e->seq),  number(e->time_ms), number(e->received_ms),
@@ -350,6 +354,21 @@ static Err page_events(Ctx *ctx, Export *x, bool *more)
 
 /* ---- all pages ----------------------------------------------------------------------------------------- */
 
+static Err give_pages(Ctx *ctx, Export *x, PageFn page)
+{
+    Ctx c = *ctx;
+    c.arena = arena_new(1 << 18);
+    bool more = true;
+    Err err = ERR_OK;
+    while (more && err == ERR_OK) {
+        err = page(&c, x, &more);
+        arena_reset(c.arena);
+    }
+    arena_free(c.arena);
+    ctx->fault = c.fault;
+    return err;
+}
+
 Err export_rows(Ctx *ctx, EventsLog *log, ExportKind kind, ExportFn fn, void *arg, int64_t *rows)
 {
     static const PageFn PAGES[EXPORT_KIND_COUNT] = {[EXPORT_PEOPLE] = page_people,
@@ -361,16 +380,10 @@ Err export_rows(Ctx *ctx, EventsLog *log, ExportKind kind, ExportFn fn, void *ar
     CHECK(kind != EXPORT_EVENTS || log != NULL);
     if (kind == EXPORT_PEOPLE || kind == EXPORT_REDEMPTIONS) /* newest first */
         x.a = x.b = INT64_MAX;
-    Ctx page = *ctx;
-    page.arena = arena_new(1 << 18);
-    bool more = true;
-    Err err = ERR_OK;
-    while (more && err == ERR_OK) {
-        err = PAGES[kind](&page, &x, &more);
-        arena_reset(page.arena);
-    }
-    arena_free(page.arena);
-    ctx->fault = page.fault;
+    if (kind == EXPORT_EVENTS)
+        TRY(events_hidden(ctx, log, keyring_key(ctx->keys, KEY_ERASED), &x.hidden));
+    const Err err = give_pages(ctx, &x, PAGES[kind]);
+    events_hidden_free(x.hidden);
     *rows = x.rows;
     return err;
 }

@@ -4,7 +4,8 @@
  * Owns:     nothing; it reads other rooms' tables and the event log.
  * Promises: memory is bounded whatever there is (pages of EXPORT_PAGE rows); no full identifier, no
  *           name and no coupon code leaves: phone and card are masked, people are known by their
- *           number; what is added while it runs may or may not be in it, nothing comes twice.
+ *           number; nothing of whoever was erased before it began is among the events; what is added
+ *           while it runs may or may not be in it, nothing comes twice.
  *           People, redemptions and events come newest first, the others oldest first.
  * Depends:  base, db, events, store, catalog, person, campaign, coupon, order.      Threads: any.
  */
@@ -57,6 +58,7 @@ extern const ExportTable EXPORT_TABLES[EXPORT_KIND_COUNT];
  * returned. */
 typedef Err (*ExportFn)(void *arg, Ctx *ctx, const ExportValue *row);
 
-/* `log` may be NULL but for EXPORT_EVENTS.  *rows = how many. */
+/* `log` may be NULL but for EXPORT_EVENTS.  *rows = how many.  Errors: of events, those of events_hidden(); what `fn`
+ * returned. */
 MUST_USE Err export_rows(Ctx *ctx, EventsLog *log, ExportKind kind, ExportFn fn, void *arg,
                          int64_t *rows);

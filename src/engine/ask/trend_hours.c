@@ -1,0 +1,106 @@
+/*
+ * engine/ask/trend_hours.c -- parts that say how many events they have in every hour: these are counted without a row,
+ * and left out of the passes.
+ */
+#include "engine/ask/trend_inside.h"
+#include "engine/part/moved.h"
+#include "engine/part/part_hours.h"
+
+/* Events are counted, one by one or by name, whatever else is in them. */
+static bool may_count(const TrendRun *run)
+{
+    const Trend *t = run->t;
+    const bool by_name = t->breakdown_count == 1 && run->in_one_pass &&
+                         t->breakdown[0].prop == PROP_EVENT && t->breakdown[0].changes == NULL;
+    return t->measure == TREND_EVENTS && t->items == NULL && run->select.filter == NULL &&
+           (t->breakdown_count == 0 || by_name);
+}
+
+/* Which names the rest has does not matter. */
+static bool takes_rest(const TrendRun *run)
+{
+    return run->select.events == NULL && run->t->breakdown_count == 0;
+}
+
+static bool has_rest(const Part *part)
+{
+    for (uint32_t i = 0; i < part->head->list_count; i++)
+        if (part->lists[i].event == PART_REST)
+            return true;
+    return false;
+}
+
+/* No bound among its rows is within an hour. */
+static bool in_hours(const BucketPlaces *p, const Part *part)
+{
+    for (uint32_t i = 0; i < p->last - p->first; i++)
+        if ((p->bounds[i] - part->head->week_ms) % PART_HOUR_MS != 0)
+            return false;
+    return true;
+}
+
+static bool says_all(const TrendRun *run, uint32_t p)
+{
+    const ScanView *view = run->q->view;
+    const Part *part = view->parts[p];
+    return part_has_hours(part) && moved_spares(view->moved, part) &&
+           in_hours(&run->places[p], part) && (takes_rest(run) || !has_rest(part));
+}
+
+static void count_list(TrendRun *run, const BucketPlaces *p, const Part *part,
+                       const PartHours *hours, uint32_t series)
+{
+    const uint32_t bounds = p->last - p->first;
+    uint64_t *cell = run->workers[0].counts + (size_t)series * run->stride + p->first;
+    uint32_t before = 0;
+    for (uint32_t b = 0; b < bounds; b++) {
+        const uint32_t until = part_hours_before(part, hours, p->bounds[b]);
+        cell[b] += until - before;
+        before = until;
+    }
+    cell[bounds] += hours->ends[PART_HOURS - 1] - before;
+}
+
+/* False: damaged. */
+static bool count_part(TrendRun *run, uint32_t p)
+{
+    Part *part = run->q->view->parts[p];
+    for (uint32_t i = 0; i < part->head->list_count; i++) {
+        if (!scan_select_has(&run->select, part, i))
+            continue;
+        const PartHours *hours = part_hours(part, i);
+        if (hours == NULL)
+            return false;
+        count_list(run, &run->places[p], part, hours,
+                   run->t->breakdown_count == 0 ? 0 : part->lists[i].event);
+    }
+    return true;
+}
+
+bool trend_count_hours(Ctx *ctx, TrendRun *run)
+{
+    const ScanView *all = run->q->view;
+    if (!may_count(run))
+        return true;
+    Part **left = ARENA_ARRAY(ctx->arena, Part *, (size_t)all->part_count + 1);
+    uint32_t n = 0;
+    for (uint32_t p = 0; p < all->part_count; p++) {
+        if (says_all(run, p)) {
+            if (!count_part(run, p))
+                return false;
+        } else {
+            run->places[n] = run->places[p];
+            left[n++] = all->parts[p];
+        }
+    }
+    run->rest_view = (ScanView){.parts = left,
+                                .part_count = n,
+                                .person_count = all->person_count,
+                                .moved = all->moved,
+                                .batch_rows = all->batch_rows,
+                                .person_rows_max = all->person_rows_max};
+    run->rest = *run->q;
+    run->rest.view = &run->rest_view;
+    run->q = &run->rest;
+    return true;
+}

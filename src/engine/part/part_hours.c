@@ -1,0 +1,32 @@
+/*
+ * engine/part/part_hours.c
+ */
+#include "engine/part/part_hours.h"
+
+static bool make_sense(const PartHours *hours, uint32_t rows)
+{
+    bool ascend = hours->ends[PART_HOURS - 1] == rows;
+    for (uint32_t i = 1; i < PART_HOURS; i++)
+        ascend &= hours->ends[i - 1] <= hours->ends[i];
+    return ascend;
+}
+
+const PartHours *part_hours(Part *part, uint32_t list)
+{
+    const uint64_t at = part->head->hours_at + list * sizeof(PartHours);
+    if (!part_touch(part, at, sizeof(PartHours)))
+        return NULL;
+    const PartHours *hours = (const void *)(part->data + at);
+    if (make_sense(hours, part->lists[list].rows))
+        return hours;
+    atomic_store(&part->damaged, true);
+    return NULL;
+}
+
+uint32_t part_hours_before(const Part *part, const PartHours *hours, int64_t at_ms)
+{
+    const int64_t hour = (at_ms - part->head->week_ms) / PART_HOUR_MS;
+    if (hour <= 0)
+        return 0;
+    return hours->ends[hour < PART_HOURS ? hour - 1 : PART_HOURS - 1];
+}
