@@ -14,7 +14,12 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { ZERO_PIECE_BYTES = 65536, LIST_FIRST = 64 };
+enum {
+    ZERO_PIECE_BYTES = 65536,
+    DIRECT_PIECE_BYTES = 1 << 20,
+    DIRECT_ALIGN = 4096,
+    LIST_FIRST = 64
+};
 
 static const Str TEMP_SUFFIX = {".tmp", 4};
 
@@ -181,6 +186,53 @@ Err file_write_zeros(Ctx *ctx, File file, int64_t from, int64_t to)
         from += n;
     }
     return ERR_OK;
+}
+
+/* Zeros past the page cache, as many as its rules let through: *end is behind them. */
+static Err write_zeros_directly(Ctx *ctx, File file, int64_t bytes, int64_t *end)
+{
+    static _Alignas(DIRECT_ALIGN) char zeros[DIRECT_PIECE_BYTES]; /* never written */
+    while (bytes - *end >= DIRECT_ALIGN) {
+        const int64_t left = bytes - *end < DIRECT_PIECE_BYTES ? bytes - *end : DIRECT_PIECE_BYTES;
+        const size_t n = (size_t)left / DIRECT_ALIGN * DIRECT_ALIGN;
+        const ssize_t w = pwrite(file.fd, zeros, n, *end);
+        if (w < 0 && errno == EINTR)
+            continue;
+        if (w < 0 && errno == EINVAL) /* a disk with larger blocks */
+            return ERR_OK;
+        if (w <= 0)
+            return fail_fd(ctx, w == 0 ? ENOSPC : errno, "pwrite", file);
+        *end += w;
+    }
+    return ERR_OK;
+}
+
+static Err write_zeros_and_sync(Ctx *ctx, File file, int64_t bytes)
+{
+    int64_t end = 0;
+    const int flags = fcntl(file.fd, F_GETFL);
+    if (flags < 0)
+        return fail_fd(ctx, errno, "fcntl", file);
+    if ((flags & O_DIRECT) != 0)
+        TRY(write_zeros_directly(ctx, file, bytes, &end));
+    if (fcntl(file.fd, F_SETFL, flags & ~O_DIRECT) != 0)
+        return fail_fd(ctx, errno, "fcntl", file);
+    TRY(file_write_zeros(ctx, file, end, bytes));
+    return file_sync(ctx, file);
+}
+
+Err file_create_zeros(Ctx *ctx, Str folder, Str name, int64_t bytes)
+{
+    Path path;
+    TRY(make_path(ctx, folder, name, &path));
+    File file = {open_again(path.c, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT)};
+    if (file.fd < 0 && errno == EINVAL) /* a file system that is nothing but page cache */
+        file.fd = open_again(path.c, O_RDWR | O_CREAT | O_TRUNC);
+    if (file.fd < 0)
+        return fail_errno(ctx, errno, "open", path.c);
+    const Err err = write_zeros_and_sync(ctx, file, bytes);
+    file_close(&file);
+    return err;
 }
 
 Err file_truncate(Ctx *ctx, File file, int64_t bytes)

@@ -4,7 +4,7 @@
  * Owns: nothing; a File is a descriptor that its holder closes.  Paths are a folder of ours plus a
  * checked name, so that no name from outside can leave the folder.
  * Promises: interrupted and short transfers are finished here; only plain libc calls are used
- * (open, pread, pwrite, pwritev, fdatasync, fsync, rename, unlink, mkdir, mmap), so that a preloaded library
+ * (open, fcntl, pread, pwrite, pwritev, fdatasync, fsync, rename, unlink, mkdir, mmap), so that a preloaded library
  * can stand in for the disk.
  * Errors of every function: BUSY "disk.full" (no space, quota or file size limit: heals when there
  * is room), NOT_FOUND "file.missing", INVALID "file.name", otherwise INTERNAL "disk.failed".
@@ -50,6 +50,12 @@ MUST_USE Err file_write_pieces(Ctx *ctx, File file, int64_t at, const Str *piece
 /* Zeros from `from` up to `to`, really written: later writes there change no size and need no room.  In pieces of
  * 64 KiB, as which the page cache then keeps them: with 4 KiB what is written there later costs half as much again. */
 MUST_USE Err file_write_zeros(Ctx *ctx, File file, int64_t from, int64_t to);
+
+/* A new file of so many zeros, which are on disk afterwards; an older file of that name is emptied.  They do not go through
+ * the page cache where there is another way: what is written there later is cheapest in whole pages (FILE_PAGE_BYTES),
+ * because part of one would be read first.  After a failure any part of it may be there. */
+enum { FILE_PAGE_BYTES = 4096 };
+MUST_USE Err file_create_zeros(Ctx *ctx, Str folder, Str name, int64_t bytes);
 
 MUST_USE Err file_truncate(Ctx *ctx, File file, int64_t bytes);
 

@@ -356,6 +356,30 @@ TEST(file_zeros_overwrite_exactly_their_range)
     scratch_close(&s);
 }
 
+TEST(file_of_zeros_has_its_size_whatever_was_there)
+{
+    static const int64_t SIZES[] = {0, 1, 4095, 4096, 65537, 1 << 20, (3 << 20) + 100};
+    Scratch s;
+    scratch_open(&s);
+    for (size_t i = 0; i < ARRAY_LEN(SIZES); i++) {
+        File f = FILE_NONE;
+        int64_t bytes = -1;
+        size_t got = 0;
+        EXPECT_I64(file_create_zeros(&s.ctx, s.folder, STR("z"), SIZES[i]), ERR_OK);
+        EXPECT_I64(file_open(&s.ctx, s.folder, STR("z"), FILE_WRITE, &f), ERR_OK);
+        EXPECT_I64(file_size(&s.ctx, f, &bytes), ERR_OK);
+        EXPECT_I64(bytes, SIZES[i]);
+        char *const read = arena_bytes(s.ctx.arena, (size_t)bytes + 1);
+        EXPECT_I64(file_read_at(&s.ctx, f, 0, read, (size_t)bytes, &got), ERR_OK);
+        EXPECT_I64((int64_t)got, bytes);
+        for (size_t at = 0; at < got; at++)
+            CHECK(read[at] == 0);
+        EXPECT_I64(file_write_at(&s.ctx, f, 0, STR("older")), ERR_OK);
+        file_close(&f);
+    }
+    scratch_close(&s);
+}
+
 TEST(file_folders_are_made_with_their_parents_and_again_is_ok)
 {
     Scratch s;
@@ -386,10 +410,12 @@ TEST(file_on_a_full_disk_is_busy_and_heals)
     EXPECT_I64(file_open(&s.ctx, s.folder, STR("big"), FILE_CREATE, &f), ERR_OK);
     CHECK(setrlimit(RLIMIT_FSIZE, &tight) == 0);
     const Err full = file_write_zeros(&s.ctx, f, 0, 20000);
+    const Err no_zeros = file_create_zeros(&s.ctx, s.folder, STR("big"), 20000);
     const Err replaced =
         file_replace(&s.ctx, s.folder, STR("r"), arena_printf(s.ctx.arena, "%9000d", 1));
     CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
     EXPECT_I64(full, ERR_BUSY);
+    EXPECT_I64(no_zeros, ERR_BUSY);
     EXPECT_I64(replaced, ERR_BUSY);
     EXPECT_STREQ(s.ctx.fault.reason, "disk.full");
     EXPECT_I64(file_write_zeros(&s.ctx, f, 0, 20000), ERR_OK);

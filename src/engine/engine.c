@@ -78,7 +78,8 @@ static void free_all(Engine *e)
     moved_unref(e->durable_moved);
     schema_free(e->schema);
     arena_free(e->scratch);
-    arena_free(e->group);
+    arena_free(e->group[0]);
+    arena_free(e->group[1]);
     (void)pthread_mutex_destroy(&e->apply);
     (void)pthread_mutex_destroy(&e->lock);
     (void)pthread_cond_destroy(&e->changed);
@@ -103,7 +104,8 @@ Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out
     fill_options(&e->o);
     e->schema = schema_new(e->o.names);
     e->scratch = arena_new(1 << 20);
-    e->group = arena_new(1 << 18);
+    e->group[0] = arena_new(1 << 18);
+    e->group[1] = arena_new(1 << 18);
     e->flush_names = BUF_MAX(SCHEMA_SAVE_BYTES_MAX);
     e->flush_changes = BUF_MAX(SCHEMA_SAVE_BYTES_MAX);
     e->durable_moved = moved_new();

@@ -423,7 +423,7 @@ static bool slice_is_full(const Engine *e)
 {
     /* Rows that moved leave their values behind: these count, too. */
     return e->open.count >= e->o.slice_rows || rows_cells(&e->open) >= ENGINE_SLICE_CELLS ||
-           e->open.value_count + e->open.item_value_count >= ENGINE_SLICE_VALUES;
+           e->open.room >= ENGINE_SLICE_TAKEN;
 }
 
 /* Looked at once per group, which has not much more than GROUP_BYTES. */
@@ -481,21 +481,37 @@ static bool apply_group(Engine *e, Group *g, uint64_t seq, Str *left)
     return true;
 }
 
+/* Whether the next ones may be read before these are applied: not while `apply` is given up between. */
+static bool may_read_on(const Group *g)
+{
+    return g->lacks == NULL && (g->count == 0 || g->at[0].change == NULL);
+}
+
 static void apply_offer(Engine *e, const Offer *offer)
 {
     Str left = {offer->records, offer->bytes};
-    Group g;
-    for (uint32_t done = 0; done < offer->count;) {
-        engine_read_group(e, &left, offer->count - done, &g);
-        if (!apply_group(e, &g, offer->first_seq + done, &left)) {
+    Group groups[2] = {{.arena = e->group[0]}, {.arena = e->group[1]}}; /* by turns */
+    uint32_t turn = 0;
+    engine_read_group(e, &left, offer->count, &groups[turn]);
+    for (uint32_t done = 0; done < offer->count; turn ^= 1) {
+        Group *g = &groups[turn], *next = &groups[turn ^ 1];
+        Str behind = left;
+        engine_fetch_group(g);
+        if (may_read_on(g))
+            engine_read_group(e, &left, offer->count - done - g->count, next);
+        if (!apply_group(e, g, offer->first_seq + done, &behind)) {
             engine_give_back(e);
             return;
         }
-        done += g.count;
-        if (g.lacks != NULL) {
+        done += g->count;
+        if (g->lacks != NULL) {
             /* Others come between: what is applied so far is whole, and the event is read again. */
             engine_set_applied(e, offer->first_seq + done, 0);
-            make_filter(e, g.lacks);
+            make_filter(e, g->lacks);
+        }
+        if (!may_read_on(g)) { /* also when it turned out to end earlier */
+            left = behind;
+            engine_read_group(e, &left, offer->count - done, next);
         }
     }
     engine_set_applied(e, offer->first_seq + offer->count, offer->bytes);

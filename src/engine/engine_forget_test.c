@@ -426,6 +426,39 @@ TEST(a_text_that_came_last_and_was_forgotten_is_known_when_it_comes_next)
     world_free(w);
 }
 
+static void add_event_with(World *w, uint32_t key, Str prop)
+{
+    Event head = head_of(w, EVENT_HAPPENED, key);
+    head.name = STR("Seen");
+    EventBuilder *b = event_begin(&w->ctx, &head);
+    event_prop_bool(b, prop, true);
+    add_record(w, b);
+    offer_rest(w);
+}
+
+static bool knows_prop(World *w, Str name)
+{
+    const Schema *s = engine_schema_lock(w->engine);
+    const bool known = schema_find_prop(s, SCHEMA_EVENT, name) != NULL;
+    engine_schema_unlock(w->engine);
+    return known;
+}
+
+TEST(a_property_that_was_forgotten_is_known_when_it_comes_next)
+{
+    World *w = world_new(56);
+    add_event_with(w, 3, STR("even")); /* the events' name stays */
+    add_event_with(w, 1, STR("odd"));
+    erase_key(w, 1);
+    offer_rest(w);
+    CHECK(forget(w) == ERR_OK);
+    CHECK(!knows_prop(w, STR("odd")));
+    add_event_with(w, 2, STR("odd"));
+    CHECK(engine_flush(&w->ctx, w->engine) == ERR_OK);
+    CHECK(knows_prop(w, STR("odd")));
+    world_free(w);
+}
+
 /* Alone in columns of their kind, they would be bounds of these. */
 static const int64_t AMOUNTS[] = {INT64_C(0x5a5b5c5d5e), -INT64_C(0x5a5b5c5d5e)};
 

@@ -71,9 +71,18 @@ typedef struct Week {
 /* The properties that events of a name had, in the order in which they came first, and the fields of its last record: the
  * next ones mostly have the same. */
 enum { SHAPE_PROPS = 32, SHAPE_FIELDS = 16 };
+
+/* How a property begins in a record: the length of its name, that, its type.  So it is known again at one look. */
+typedef struct ShapeMark {
+    uint64_t low, high, low_mask, high_mask;
+    uint32_t bytes; /* SHAPE_MARK_NONE: it is too long for that, or its type may change */
+} ShapeMark;
+enum { SHAPE_MARK_BYTES = 16, SHAPE_MARK_NONE = INT32_MAX };
+
 typedef struct Shape {
     uint32_t count;
     SchemaProp *props[SHAPE_PROPS];
+    ShapeMark marks[SHAPE_PROPS];
     SchemaProp *fields[SHAPE_FIELDS];
 } Shape;
 
@@ -116,7 +125,7 @@ struct Engine {
     Week *week_near; /* of the last event; guarded by apply */
     LastText last_source;
     Arena *scratch;           /* guarded by apply */
-    Arena *group;             /* of events that are applied together; the applier's own */
+    Arena *group[2];          /* of events that are applied together; the applier's own */
     uint32_t moved_rows;      /* since the last flush began; guarded by apply, as the next two */
     uint64_t unflushed_bytes; /* of records */
     bool cannot_spill;        /* the log has heard of it */
@@ -179,8 +188,8 @@ Week *engine_week(Engine *e, int64_t week_ms);
 /* The files of a week: how many, and where they begin.  Under `lock`. */
 uint32_t engine_files_of(const Engine *e, int64_t week_ms, uint32_t *first);
 
-/* What a slice takes while it is sorted: its columns have eight bytes per cell at most. */
-enum { ENGINE_SLICE_CELLS = 1 << 24, ENGINE_SLICE_VALUES = 1 << 22 };
+/* What a slice takes while it is sorted, and while it grows: its columns have eight bytes per cell at most. */
+enum { ENGINE_SLICE_CELLS = 1 << 24, ENGINE_SLICE_TAKEN = 1 << 23 };
 
 /* Parts that were made just now have everything behind them that is known of who is whom.  Under `apply`. */
 void engine_set_generation(const Engine *e, Part *const *parts, uint32_t count);
@@ -257,7 +266,7 @@ typedef struct Coming {
     uint32_t event;       /* its name; 0: nobody knows it yet */
     Values props, context;
     uint64_t id;
-    char near_actor[2 * DICT_PADDING]; /* the key of an actor, when it is short */
+    char near_actor[DICT_PADDING]; /* the key of an actor, when it is short */
 } Coming;
 
 /* A text that will be looked for. */
@@ -266,11 +275,12 @@ typedef struct Wanted {
     uint64_t hash;
 } Wanted;
 
-/* Events that are read together, and then applied: what they need of tables that are larger than the caches is fetched
- * for all before the first one is applied.  So an event takes half of the time.  They are so few that what they
- * were read into stays in the nearest cache. */
+/* Events that are read together, and then applied: what they need of tables that are larger than the caches is on its way
+ * meanwhile, while the next ones are read.  So an event takes half of the time.  They are so few that what they were
+ * read into stays in the nearest cache. */
 enum { GROUP_EVENTS = 16, GROUP_BYTES = 1 << 16, GROUP_WANTED = 4 * GROUP_EVENTS };
 typedef struct Group {
+    Arena *arena;
     Coming at[GROUP_EVENTS];
     Wanted wanted[GROUP_WANTED]; /* in large dictionaries; what is more is not fetched before */
     uint32_t count, wanted_count;
@@ -282,6 +292,9 @@ typedef struct Group {
  * the bytes.  What is no event stands alone.  DICT_PADDING bytes behind all of them may be read.  Under `apply`, and
  * valid until it is given up. */
 void engine_read_group(Engine *e, Str *left, uint32_t most, Group *g);
+
+/* What its first fetch has brought says what is fetched next; between the two, something else is done. */
+void engine_fetch_group(const Group *g);
 
 /* ---- engine_row.c ------------------------------------------------------------------------------- */
 

@@ -244,8 +244,9 @@ static Err take_event(Ctx *ctx, uint64_t seq, const Event *event, void *arg)
         seq >= m->from_seq && seq < m->to_seq)
         engine_put_row(e, &m->rows, event, &home);
     (void)pthread_mutex_unlock(&e->apply);
-    const bool is_full =
-        m->rows.count >= e->o.flush_rows || rows_cells(&m->rows) >= ENGINE_SLICE_CELLS;
+    const bool is_full = m->rows.count >= e->o.flush_rows ||
+                         rows_cells(&m->rows) >= ENGINE_SLICE_CELLS ||
+                         m->rows.room >= ENGINE_SLICE_TAKEN;
     return is_full ? close_slice(ctx, m) : ERR_OK;
 }
 

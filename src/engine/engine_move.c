@@ -150,7 +150,7 @@ static bool put_items(Take *t, TakingItems *of, uint32_t at, RowBuffer *to)
         good = filter_values(&rows, &t->part->columns[l->first_column + c], PART_MISSING,
                              &t->scratch, values[c]);
     }
-    rows_items(to, of->items->prop, good ? count : 0);
+    rows_items(to, of->items->prop);
     for (uint32_t i = 0; i < count && good; i++) {
         rows_item(to);
         for (uint32_t c = 0; c < l->column_count; c++) {
@@ -333,12 +333,10 @@ static bool sources_are_sound(Engine *e, const Sources *s, uint32_t person)
 
 /* ---- rows at their new place ------------------------------------------------------------------------ */
 
-static uint32_t ordinal_of(const RowBuffer *b, const Row *r)
+static uint32_t ordinal_of(const RowBuffer *b, uint32_t row)
 {
-    for (uint32_t i = 0; i < r->value_count; i++)
-        if (b->values[r->values_at + i].prop == PROP_ACTOR)
-            return (uint32_t)b->values[r->values_at + i].value;
-    return 0;
+    const int64_t ordinal = rows_get(b, row, PROP_ACTOR);
+    return ordinal == PART_MISSING ? 0 : (uint32_t)ordinal;
 }
 
 /* The row once more, under the person that its actor belongs to now. */
@@ -346,20 +344,15 @@ static void put_again(Engine *e, const RowBuffer *b, uint32_t row)
 {
     const Row *r = &b->rows[row];
     const Persons *persons = schema_persons(e->schema);
-    const uint32_t actor = persons_actor(persons, r->person, ordinal_of(b, r));
+    const uint32_t actor = persons_actor(persons, r->person, ordinal_of(b, row));
     const uint32_t person = persons_of(persons, actor);
     if (actor == 0 || person == 0)
         return;
     const uint32_t ordinal = persons_ordinal(persons, actor);
-    rows_add(&e->open, r->time_ms, person, r->event);
+    rows_add(&e->open, r->time_ms, person, b->tables[r->table]->event);
     if (ordinal > 0)
         rows_value(&e->open, PROP_ACTOR, PART_CODES, 0, ordinal);
-    for (uint32_t i = 0; i < r->value_count; i++) {
-        const RowValue *v = &b->values[r->values_at + i];
-        if (v->prop != PROP_ACTOR)
-            rows_value(&e->open, v->prop, (PartKind)v->kind, v->scale, v->value);
-    }
-    rows_copy_items(b, row, &e->open);
+    rows_copy_values(b, row, PROP_ACTOR, &e->open);
 }
 
 static void put_all_again(Engine *e, const RowBuffer *taken)

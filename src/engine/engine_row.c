@@ -103,12 +103,38 @@ static Value value_of(const EventProp *p)
                    .list = p};
 }
 
+static bool is_list(EventType type)
+{
+    return type == EVENT_TEXTS || type == EVENT_ITEMS;
+}
+
+/* As docs/formats/events.md has properties. */
+static ShapeMark mark_of(const SchemaProp *prop)
+{
+    unsigned char bytes[SHAPE_MARK_BYTES] = {(unsigned char)prop->name.len};
+    unsigned char mask[SHAPE_MARK_BYTES] = {0};
+    ShapeMark m = {.bytes = SHAPE_MARK_NONE};
+    if (is_list(prop->type) || prop->name.len == 0 || prop->name.len + 2 > SHAPE_MARK_BYTES)
+        return m;
+    m.bytes = (uint32_t)prop->name.len + 2;
+    memcpy(bytes + 1, prop->name.ptr, prop->name.len);
+    bytes[m.bytes - 1] = (unsigned char)prop->type;
+    memset(mask, 0xff, m.bytes);
+    memcpy(&m.low, bytes, sizeof m.low);
+    memcpy(&m.high, bytes + sizeof m.low, sizeof m.high);
+    memcpy(&m.low_mask, mask, sizeof m.low_mask);
+    memcpy(&m.high_mask, mask + sizeof m.low_mask, sizeof m.high_mask);
+    return m;
+}
+
 /* Events of this name may have the property, and mostly do so from now on. */
 static void remember(Shape *shape, SchemaProp *prop)
 {
     uint32_t near = 0;
-    if (shape->count < SHAPE_PROPS && shape_find(shape, &near, prop->space, prop->name) == NULL)
-        shape->props[shape->count++] = prop;
+    if (shape->count == SHAPE_PROPS || shape_find(shape, &near, prop->space, prop->name) != NULL)
+        return;
+    shape->marks[shape->count] = mark_of(prop);
+    shape->props[shape->count++] = prop;
 }
 
 /* What has no place is counted when it comes for the first time. */
@@ -178,11 +204,6 @@ static void put_items(Engine *e, RowBuffer *to, const Place *at, SchemaProp *lis
         for (uint32_t place = 0; place < p->items[i].count; place++)
             put_field(e, to, at, list, place, &p->items[i].fields[place]);
     }
-}
-
-static bool is_list(EventType type)
-{
-    return type == EVENT_TEXTS || type == EVENT_ITEMS;
 }
 
 /* A list without anything in it may be of texts or of records. */

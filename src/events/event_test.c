@@ -441,6 +441,37 @@ TEST(both_siphashes_are_the_papers_at_every_length)
     }
 }
 
+TEST(texts_that_are_hashed_beside_each_other_have_the_same_hashes)
+{
+    uint8_t key[SIPHASH_KEY_BYTES];
+    char input[SIPHASH_LANES][8 * SIPHASH_LANE_WORDS + SIPHASH_PADDING];
+    Prng r = prng_of(5);
+    for (int round = 0; round < 2000; round++) {
+        SiphashLanes lanes = {.count = {0}};
+        Str text[SIPHASH_LANES];
+        uint64_t out[SIPHASH_LANES + 1], out_13[SIPHASH_LANES + 1];
+        const uint32_t n = 1 + (uint32_t)prng_below(&r, SIPHASH_LANES);
+        const size_t most = round % 2 == 0 ? 8 * SIPHASH_LANE_WORDS : 20;
+        for (size_t i = 0; i < sizeof key; i++)
+            key[i] = (uint8_t)prng_u64(&r);
+        for (uint32_t lane = 0; lane < n; lane++) {
+            for (size_t i = 0; i < sizeof input[lane]; i++)
+                input[lane][i] = (char)prng_u64(&r);
+            text[lane] = (Str){input[lane], prng_below(&r, most)};
+            CHECK(siphash_put(&lanes, lane, text[lane]));
+        }
+        out[n] = out_13[n] = 7;
+        siphash_lanes(key, &lanes, n, out);
+        siphash_lanes_13(key, &lanes, n, out_13);
+        for (uint32_t lane = 0; lane < n; lane++)
+            CHECK(out[lane] == siphash(key, text[lane]) &&
+                  out_13[lane] == siphash_13(key, text[lane]));
+        CHECK(out[n] == 7 && out_13[n] == 7);
+    }
+    SiphashLanes lanes;
+    CHECK(!siphash_put(&lanes, 0, (Str){input[0], 8 * SIPHASH_LANE_WORDS}));
+}
+
 TEST(idset_agrees_with_a_table_of_booleans)
 {
     enum { IDS = 400 };

@@ -23,9 +23,47 @@ enum {
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
-/* What the indexes need of the record at the start of `bytes`, which was checked; gives its bytes, 0: it is none.  Of an
- * erased one's place the time is RUN_GONE_MS. */
-static size_t read_checked(const uint8_t *key, Str bytes, EventsRow *out)
+/* Actors of some records, which are hashed beside each other. */
+typedef struct Actors {
+    SiphashLanes lanes;
+    uint32_t row[SIPHASH_LANES];
+    uint32_t count;
+} Actors;
+
+static void hash_actors(const uint8_t *key, Actors *a, EventsRow *rows)
+{
+    uint64_t hashes[SIPHASH_LANES];
+    siphash_lanes(key, &a->lanes, a->count, hashes);
+    for (uint32_t i = 0; i < a->count; i++)
+        rows[a->row[i]].hash = hashes[i];
+    a->count = 0;
+}
+
+enum { KIND_COPIED = 16, VALUE_COPIED = 32 };
+
+/* The actor's hash goes to rows[row], at once or with others'.  Behind `end` nothing is read. */
+static void add_actor(const uint8_t *key, Actors *a, EventActor actor, const char *end,
+                      EventsRow *rows, uint32_t row)
+{
+    char bytes[1 + KIND_COPIED + VALUE_COPIED + SIPHASH_PADDING];
+    if (actor.kind.len > KIND_COPIED || actor.value.len > VALUE_COPIED ||
+        end - actor.value.ptr < VALUE_COPIED) {
+        rows[row].hash = run_actor_hash(key, actor);
+        return;
+    }
+    bytes[0] = (char)actor.kind.len; /* as run_actor_hash() */
+    memcpy(bytes + 1, actor.kind.ptr, KIND_COPIED);
+    memcpy(bytes + 1 + actor.kind.len, actor.value.ptr, VALUE_COPIED);
+    const Str text = {bytes, 1 + actor.kind.len + actor.value.len};
+    CHECK(siphash_put(&a->lanes, a->count, text));
+    a->row[a->count++] = row;
+    if (a->count == SIPHASH_LANES)
+        hash_actors(key, a, rows);
+}
+
+/* What the indexes need of the record at the start of `bytes`, which was checked, but the hash of its actor; gives its
+ * bytes, 0: it is none.  Of an erased one's place the time is RUN_GONE_MS. */
+static size_t read_checked(Str bytes, EventsRow *out, EventActor *actor)
 {
     size_t used = 0;
     Rest r = rest_open(bytes, &used);
@@ -39,19 +77,28 @@ static size_t read_checked(const uint8_t *key, Str bytes, EventsRow *out)
     (void)rest_text(&r);   /* id */
     const Str name = rest_text(&r);
     out->name = kind == EVENT_HAPPENED ? name : STR("");
-    EventActor actor;
-    actor.kind = rest_text(&r);
-    actor.value = rest_text(&r);
-    out->hash = run_actor_hash(key, actor);
+    actor->kind = rest_text(&r);
+    actor->value = rest_text(&r);
     return r.end == REST_NOTHING ? 0 : used;
 }
 
 /* The same of a record that nobody has looked at. */
-static size_t check(const uint8_t *key, Str bytes, EventsRow *out)
+static size_t check(Str bytes, EventsRow *out, EventActor *actor)
 {
     Event e;
     size_t used = 0;
-    return event_check(bytes, &e, &used) ? read_checked(key, str_slice(bytes, 0, used), out) : 0;
+    return event_check(bytes, &e, &used) ? read_checked(str_slice(bytes, 0, used), out, actor) : 0;
+}
+
+/* Rows, and room for one more. */
+static EventsRow *wider(Ctx *ctx, EventsRow *rows, uint32_t count, uint32_t *cap)
+{
+    if (count < *cap)
+        return rows;
+    *cap *= 2;
+    EventsRow *more = (void *)arena_bytes(ctx->arena, *cap * sizeof *more);
+    memcpy(more, rows, count * sizeof *rows);
+    return more;
 }
 
 Err log_read_batch(Ctx *ctx, const uint8_t *key, Str records, unsigned known, EventsBatch *out)
@@ -61,23 +108,23 @@ Err log_read_batch(Ctx *ctx, const uint8_t *key, Str records, unsigned known, Ev
         return fail(ctx, ERR_TOO_LARGE, "events.batch", "%zu bytes", records.len);
     uint32_t count = 0, cap = ROWS_FIRST + (uint32_t)(records.len / RECORD_BYTES);
     EventsRow *rows = (void *)arena_bytes(ctx->arena, cap * sizeof *rows);
+    Actors actors = {.count = 0};
     for (size_t at = 0, used = 0; at < records.len; at += used) {
-        EventsRow row;
+        EventActor actor = {STR(""), STR("")};
         const Str rest = str_slice(records, at, records.len);
-        used = checked ? read_checked(key, rest, &row) : check(key, rest, &row);
-        if (used == 0 || (row.time_ms == RUN_GONE_MS && !erased))
+        rows = wider(ctx, rows, count, &cap);
+        EventsRow *row = &rows[count];
+        used = checked ? read_checked(rest, row, &actor) : check(rest, row, &actor);
+        if (used == 0 || (row->time_ms == RUN_GONE_MS && !erased))
             return fail(ctx, ERR_INVALID, "event.encoding", "record %u of a batch", count);
         if (count == EVENTS_BATCH_COUNT_MAX)
             return fail(ctx, ERR_TOO_LARGE, "events.batch", "over %u records", count);
-        if (count == cap) {
-            cap *= 2;
-            EventsRow *wider = (void *)arena_bytes(ctx->arena, cap * sizeof *wider);
-            memcpy(wider, rows, count * sizeof *rows);
-            rows = wider;
-        }
-        row.at = (uint32_t)at;
-        rows[count++] = row;
+        row->at = (uint32_t)at;
+        if (row->time_ms != RUN_GONE_MS)
+            add_actor(key, &actors, actor, records.ptr + records.len, rows, count);
+        count++;
     }
+    hash_actors(key, &actors, rows);
     *out = (EventsBatch){.rows = rows, .count = count, .crc = crc32c_add(0, records)};
     return ERR_OK;
 }
@@ -248,17 +295,25 @@ static Err make_room(Ctx *ctx, EventsLog *log, uint32_t bytes, uint32_t count)
     return ERR_OK;
 }
 
+/* Zeros behind a frame's events up to the end of its page, where zeros stand already: a page of which the rest is
+ * to stay would be read first. */
+static Str zeros_behind(const EventsLog *log, int64_t at)
+{
+    static const char zeros[FILE_PAGE_BYTES];
+    const int64_t page_end = (at + FILE_PAGE_BYTES - 1) / FILE_PAGE_BYTES * FILE_PAGE_BYTES;
+    const int64_t end = page_end < log->active_bytes ? page_end : log->active_bytes;
+    return (Str){zeros, (size_t)(end - at)};
+}
+
 static Err write_frame(Ctx *ctx, EventsLog *log, Str records, FrameHead *head)
 {
-    static const char zeros[FRAME_ALIGN_BYTES];
     head->first_seq = log->next_seq;
     head->prev = log->prev;
     head->written_ms = clock_now_ms();
     head->durable_seq = log->durable_seq;
     frame_head_seal(head);
-    const Str pieces[] = {{(const char *)head, sizeof *head},
-                          records,
-                          {zeros, frame_size(head->bytes) - sizeof *head - records.len}};
+    const int64_t end = log->tail + (int64_t)(sizeof *head + records.len);
+    const Str pieces[] = {{(const char *)head, sizeof *head}, records, zeros_behind(log, end)};
     return file_write_pieces(ctx, log->active, log->tail, pieces, ARRAY_LEN(pieces));
 }
 

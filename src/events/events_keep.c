@@ -55,12 +55,7 @@ bool log_name_seq(Str name, const char *suffix, uint64_t *first_seq)
 
 Err log_make_spare(Ctx *ctx, EventsLog *log)
 {
-    File file;
-    TRY(file_open(ctx, log->folder, LOG_SPARE, FILE_CREATE, &file));
-    Err err = file_write_zeros(ctx, file, 0, log->o.segment_bytes);
-    if (err == ERR_OK)
-        err = file_sync(ctx, file);
-    file_close(&file);
+    const Err err = file_create_zeros(ctx, log->folder, LOG_SPARE, log->o.segment_bytes);
     if (err == ERR_OK)
         return ERR_OK;
     const Fault first = ctx->fault;

@@ -19,7 +19,7 @@ events="crc32c event_again event_build event_code event_rules siphash"
 engine="engine_forge engine_testkit merge merge_items merge_plan $(cd src/engine && for file in */*.c; do
     case $file in *_test.c | *_fuzz.c | core/kernels_avx*.c) ;; *) echo "${file%.c}" ;; esac
 done)"
-tests="core/cell_sums core/crew core/kernels core/order core/tally part/ids part/part part/part_active
+tests="core/cell_sums core/crew core/kernels core/order core/tally part/ids part/part part/part_active part/rows
     scan/items scan/scan scan/walk ask/funnel ask/lifecycle ask/path ask/retention ask/segment ask/session
     ask/touch ask/trend ask/trend_hours"
 

@@ -89,17 +89,36 @@ static inline DictKey dict_far_key(const Dict *d, Str text)
 
 DictKey dict_key(const Dict *d, Str text);
 
-/* The same of a text from whose beginning DICT_PADDING bytes may be read: its length decides nothing. */
-static inline DictKey dict_key_padded(const Dict *d, Str text)
+/* A short text as two words. */
+typedef struct DictWords {
+    uint64_t low, high;
+} DictWords;
+
+/* The first `len` bytes, DICT_NEAR_BYTES at most, of DICT_PADDING that may be read: the length decides nothing. */
+static inline DictWords dict_words(const char *at, size_t len)
 {
     const uint64_t all = UINT64_MAX;
-    if (text.len > DICT_NEAR_BYTES)
-        return dict_far_key(d, text);
-    const unsigned bits = 8 * (unsigned)text.len;
+    const unsigned bits = 8 * (unsigned)len;
     const uint64_t low_mask = bits >= 64 ? all : ~(all << (bits & 63));
     const uint64_t high_mask = bits <= 64 ? 0 : ~(all << (bits & 63));
-    return dict_near_key(d, text, dict_word(text.ptr) & low_mask,
-                         (dict_word(text.ptr + 8) & high_mask) | (uint64_t)text.len << 56);
+    return (DictWords){dict_word(at) & low_mask, dict_word(at + 8) & high_mask};
+}
+
+/* The same behind `len` bytes, which are zero. */
+static inline DictWords dict_words_behind(DictWords w, size_t len)
+{
+    const unsigned bits = 8 * (unsigned)(len & 7);
+    const DictWords in_word = {w.low << bits, w.high << bits | w.low >> 1 >> (63 - bits)};
+    return len < 8 ? in_word : (DictWords){0, in_word.low};
+}
+
+/* dict_key() of a text from whose beginning DICT_PADDING bytes may be read. */
+static inline DictKey dict_key_padded(const Dict *d, Str text)
+{
+    if (text.len > DICT_NEAR_BYTES)
+        return dict_far_key(d, text);
+    const DictWords w = dict_words(text.ptr, text.len);
+    return dict_near_key(d, text, w.low, w.high | (uint64_t)text.len << 56);
 }
 
 /* ---- looking up ----------------------------------------------------------------------------------- */

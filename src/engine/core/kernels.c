@@ -213,6 +213,20 @@ uint32_t plain_pairs(const uint32_t *keys, const uint8_t *codes, uint32_t n, uin
     return found;
 }
 
+uint64_t plain_stored(int64_t *values, uint32_t n, uint64_t base, int64_t missing, bool *any)
+{
+    uint64_t all = 0;
+    bool some = false;
+    for (uint32_t i = 0; i < n; i++) {
+        const bool none = values[i] == missing;
+        some |= none;
+        values[i] = none ? 0 : (int64_t)((uint64_t)values[i] - base);
+        all |= (uint64_t)values[i];
+    }
+    *any = some;
+    return all;
+}
+
 void plain_numbers(const uint32_t *stored, uint32_t n, uint64_t base, bool nullable,
                    int64_t missing, int64_t *out)
 {
@@ -240,6 +254,7 @@ const Kernels KERNELS_PLAIN = {
     .places = plain_places,
     .count_both = plain_count_both,
     .numbers = plain_numbers,
+    .stored = plain_stored,
     .pairs = plain_pairs,
 };
 

@@ -109,6 +109,10 @@ typedef struct Kernels {
     /* out[i] = stored[i] + base; `missing` where a stored 0 of a nullable one is.  Nothing is written behind them. */
     void (*numbers)(const uint32_t *stored, uint32_t n, uint64_t base, bool nullable,
                     int64_t missing, int64_t *out);
+
+    /* The other way round: values[i] -= base, and 0 where it was `missing`; *any says whether one was.  Gives all that is
+     * stored or-ed together. */
+    uint64_t (*stored)(int64_t *values, uint32_t n, uint64_t base, int64_t missing, bool *any);
 } Kernels;
 
 const Kernels *kernels(void);

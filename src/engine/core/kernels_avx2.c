@@ -257,6 +257,25 @@ static void avx2_numbers(const uint32_t *stored, uint32_t n, uint64_t base, bool
     plain_numbers(stored + i, n - i, base, nullable, missing, out + i);
 }
 
+static uint64_t avx2_stored(int64_t *values, uint32_t n, uint64_t base, int64_t missing, bool *any)
+{
+    const __m256i bases = _mm256_set1_epi64x((long long)base), none = _mm256_set1_epi64x(missing);
+    __m256i all = _mm256_setzero_si256(), some = all;
+    uint64_t words[4];
+    uint32_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        const __m256i four = load256(values + i), is_none = _mm256_cmpeq_epi64(four, none);
+        const __m256i out = _mm256_andnot_si256(is_none, _mm256_sub_epi64(four, bases));
+        some = _mm256_or_si256(some, is_none);
+        all = _mm256_or_si256(all, out);
+        _mm256_storeu_si256((__m256i *)(void *)(values + i), out);
+    }
+    _mm256_storeu_si256((__m256i *)(void *)words, all);
+    const uint64_t rest = plain_stored(values + i, n - i, base, missing, any);
+    *any |= _mm256_testz_si256(some, some) == 0;
+    return rest | words[0] | words[1] | words[2] | words[3];
+}
+
 static bool avx2_ascend(const uint32_t *values, uint32_t n, uint32_t before, uint32_t mask,
                         uint32_t most)
 {
@@ -295,6 +314,7 @@ const Kernels KERNELS_AVX2 = {
     .places = avx2_places,
     .count_both = avx2_count_both,
     .numbers = avx2_numbers,
+    .stored = avx2_stored,
     .pairs = plain_pairs,
 };
 #endif

@@ -408,6 +408,25 @@ static void avx512_numbers(const uint32_t *stored, uint32_t n, uint64_t base, bo
     }
 }
 
+static uint64_t avx512_stored(int64_t *values, uint32_t n, uint64_t base, int64_t missing,
+                              bool *any)
+{
+    const __m512i bases = _mm512_set1_epi64((long long)base), none = _mm512_set1_epi64(missing);
+    __m512i all = _mm512_setzero_si512();
+    uint32_t some = 0;
+    for (uint32_t i = 0; i < n; i += 8) {
+        const __mmask8 left = n - i < 8 ? (__mmask8)((1U << (n - i)) - 1) : 0xFF;
+        const __m512i eight = _mm512_maskz_loadu_epi64(left, values + i);
+        const __mmask8 is_none = _mm512_mask_cmpeq_epi64_mask(left, eight, none);
+        const __m512i out = _mm512_maskz_sub_epi64(left & (__mmask8)~is_none, eight, bases);
+        some |= is_none;
+        all = _mm512_or_si512(all, out);
+        _mm512_mask_storeu_epi64(values + i, left, out);
+    }
+    *any = some != 0;
+    return (uint64_t)_mm512_reduce_or_epi64(all);
+}
+
 static bool avx512_ascend(const uint32_t *values, uint32_t n, uint32_t before, uint32_t mask,
                           uint32_t most)
 {
@@ -443,6 +462,7 @@ const Kernels KERNELS_AVX512 = {
     .places = avx512_places,
     .count_both = avx512_count_both,
     .numbers = avx512_numbers,
+    .stored = avx512_stored,
     .pairs = avx512_pairs,
 };
 #endif

@@ -452,6 +452,34 @@ TEST(stored_numbers_get_their_base_and_the_missing_ones_are_missing)
     kit_each_kernel(widening);
 }
 
+static void narrowing(void)
+{
+    for (int round = 0; round < 300; round++) {
+        int64_t values[N + 1], before[N];
+        const uint32_t n = below(N + 1), missing = below(3) == 0 ? 4 : 1000000;
+        const uint64_t base = below(2) == 0 ? below(1000) : prng_u64(&random_of);
+        uint64_t want = 0;
+        bool any = true, want_any = false;
+        for (uint32_t i = 0; i < n; i++) {
+            before[i] = below(missing) == 0 ? INT64_MIN : (int64_t)(base + below(300));
+            want |= before[i] == INT64_MIN ? 0 : (uint64_t)before[i] - base;
+            want_any |= before[i] == INT64_MIN;
+            values[i] = before[i];
+        }
+        values[n] = 77;
+        CHECK(kernels()->stored(values, n, base, INT64_MIN, &any) == want);
+        CHECK(any == want_any && values[n] == 77);
+        for (uint32_t i = 0; i < n; i++)
+            CHECK((uint64_t)values[i] == (before[i] == INT64_MIN ? 0 : (uint64_t)before[i] - base));
+    }
+}
+
+TEST(numbers_lose_their_base_and_missing_ones_become_0)
+{
+    random_of = prng_of(8);
+    kit_each_kernel(narrowing);
+}
+
 TEST(bits_that_two_sets_share_are_counted)
 {
     random_of = prng_of(4);

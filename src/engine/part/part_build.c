@@ -278,15 +278,9 @@ void part_builder_values(PartBuilder *b, uint32_t list, uint32_t column, int64_t
     if (c->items != NULL)
         count_items(c->items, values, n);
     const bool may_miss = is_code || c->column.nullable;
-    uint64_t all = 0;
-    bool odd = false;
-    for (uint32_t i = 0; i < n; i++) {
-        const bool missing = values[i] == PART_MISSING;
-        odd |= missing && !may_miss;
-        values[i] = missing ? 0 : (int64_t)((uint64_t)values[i] - base);
-        all |= (uint64_t)values[i];
-    }
-    if (odd || bits_width(all) > c->values.width) {
+    bool any = false;
+    const uint64_t all = kernels()->stored(values, n, base, PART_MISSING, &any);
+    if ((any && !may_miss) || bits_width(all) > c->values.width) {
         b->misfit = true;
         memset(values, 0, n * sizeof *values);
     }

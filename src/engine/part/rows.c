@@ -38,8 +38,8 @@ static uint32_t list_weeks(const RowBuffer *b, int64_t origin_ms, int64_t *weeks
 static Ordered ordered(const RowBuffer *b, uint32_t row, int64_t week_ms)
 {
     const Row *r = &b->rows[row];
-    return (Ordered){(uint64_t)r->person << ROWS_MS_BITS | (uint64_t)(r->time_ms - week_ms), row,
-                     r->event};
+    return (Ordered){(uint64_t)r->person << ROWS_MS_BITS | (uint64_t)(r->time_ms - week_ms),
+                     r->table, r->at};
 }
 
 /* The place of a row's week; `near`: that of the row before. */
@@ -77,26 +77,25 @@ static const uint32_t *group_by_week(Ctx *ctx, const RowBuffer *b, int64_t origi
 
 /* ---- what the lists of one part hold ----------------------------------------------------------- */
 
+/* Where a row's values are. */
+typedef struct RowPlace {
+    uint32_t table, at;
+} RowPlace;
+
 typedef struct ColumnSeen {
     PartColumnPlan plan;
     uint32_t values;
+    bool has_items; /* some row had, of this part or another one */
 } ColumnSeen;
-
-/* Which items the rows of a list have. */
-typedef struct ListItems {
-    PropIndex index;
-    uint32_t first, count; /* of all items; in order at the end */
-} ListItems;
 
 typedef struct ListSeen {
     uint32_t event;
     uint32_t rows;
+    const RowPlace *places; /* of its rows, in their order */
     ColumnSeen *columns;
     uint32_t column_count, column_cap;
     PropIndex index;
-    uint32_t hint; /* the column after the one found last of a row: rows of one event look alike */
-    bool mixed;    /* a column has numbers of several scales */
-    ListItems *items; /* NULL: none */
+    bool mixed; /* a column has numbers of several scales */
 } ListSeen;
 
 /* What the rows of one list have in one list property: a list of its own. */
@@ -104,8 +103,6 @@ typedef struct ItemsSeen {
     uint32_t of; /* which list */
     uint32_t prop;
     ListSeen rows;
-    uint32_t row_list_count;   /* of the rows, that have an item */
-    const RowList **row_lists; /* in the order of the rows */
 } ItemsSeen;
 
 typedef struct Seen {
@@ -113,17 +110,21 @@ typedef struct Seen {
     const RowBuffer *b;
     Ordered *order;
     uint32_t n;
-    uint8_t *in_list;    /* which list each has, in that order */
-    const Row **by_list; /* the rows list by list, each in that order */
-    int64_t week_ms;
+    uint8_t *in_list; /* which list each has, in that order */
+    uint16_t *ms;     /* the rows' milliseconds, list by list, each in that order */
     ListSeen *lists;
     uint32_t list_count;
-    uint32_t *list_of; /* event -> list; of the whole buffer, as the next one */
-    uint32_t *rows_of; /* event -> rows, all 0 between two parts */
-    ItemsSeen *items;  /* by list, then property, at the end */
-    uint32_t items_count, items_cap;
-    const uint32_t *lists_at; /* row -> its first list of the buffer; NULL: the buffer has none */
+    uint32_t *list_of; /* table -> list; of the whole buffer, as the next one */
+    uint32_t *rows_of; /* table -> rows, all 0 between two parts */
+    ItemsSeen *items;  /* by list, then property */
+    uint32_t items_count;
+    int64_t *cells; /* room for PIECE_ROWS */
 } Seen;
+
+/* Values that wait between rows and columns: pieces of lists, however many columns they have.  Of ordinary rows,
+ * what stays in the nearest cache. */
+enum { PIECE_CELLS = 1 << 17, PIECE_ROWS = 512 };
+_Static_assert((int)PIECE_CELLS >= (int)PART_COLUMNS_MAX, "one row at least");
 
 static void grow_columns(Seen *s, ListSeen *l)
 {
@@ -135,89 +136,32 @@ static void grow_columns(Seen *s, ListSeen *l)
     l->column_cap = cap;
 }
 
-static ColumnSeen *add_column(Seen *s, ListSeen *l, const RowValue *v)
+static ColumnSeen *column_for(Seen *s, ListSeen *l, uint32_t prop, PartKind kind)
 {
+    bool is_new = false;
+    const uint32_t at = prop_index_add(&l->index, s->arena, prop, l->column_count, &is_new);
+    if (!is_new)
+        return &l->columns[at];
     if (l->column_count == l->column_cap)
         grow_columns(s, l);
     ColumnSeen *c = &l->columns[l->column_count++];
-    c->plan = (PartColumnPlan){
-        .prop = v->prop, .kind = (PartKind)v->kind, .min = INT64_MAX, .max = INT64_MIN};
+    *c = (ColumnSeen){.plan = {.prop = prop, .kind = kind, .min = INT64_MAX, .max = INT64_MIN}};
     return c;
-}
-
-static ColumnSeen *column_for(Seen *s, ListSeen *l, const RowValue *v)
-{
-    bool is_new = false;
-    const uint32_t at = prop_index_add(&l->index, s->arena, v->prop, l->column_count, &is_new);
-    l->hint = at + 1;
-    return is_new ? add_column(s, l, v) : &l->columns[at];
-}
-
-static inline bool fits(int64_t value)
-{
-    return (uint64_t)value + (uint64_t)ROWS_NUMBER_MAX <= 2 * (uint64_t)ROWS_NUMBER_MAX;
-}
-
-/* The number at a larger scale; false when it does not fit. */
-static bool rescale(int64_t value, int from, int to, int64_t *out)
-{
-    for (; from < to; from++)
-        if (__builtin_mul_overflow(value, 10, &value))
-            return false;
-    *out = value;
-    return fits(value);
-}
-
-/* The column behind the one found last, when the value is of it and at its scale: mostly it is. */
-static inline bool is_of(const ColumnSeen *c, const ColumnSeen *end, const RowValue *v)
-{
-    return c < end && c->plan.prop == v->prop && c->plan.scale == v->scale && fits(v->value);
-}
-
-static inline void widen(ColumnSeen *c, int64_t value)
-{
-    c->values++;
-    c->plan.min = value < c->plan.min ? value : c->plan.min;
-    c->plan.max = value > c->plan.max ? value : c->plan.max;
-}
-
-static int64_t ms_of(const Seen *s, const Row *r)
-{
-    return (r->time_ms - s->week_ms) % 1000;
-}
-
-/* Every row has residual milliseconds and, in the list of the rest, its event: the first columns. */
-static inline uint32_t own_columns(const ListSeen *l)
-{
-    return l->event == PART_REST ? 2 : 1;
-}
-
-static void add_own_columns(Seen *s, ListSeen *l)
-{
-    (void)column_for(s, l, &(RowValue){.prop = PROP_MS, .kind = PART_NUMBERS});
-    if (own_columns(l) > 1)
-        (void)column_for(s, l, &(RowValue){.prop = PROP_EVENT, .kind = PART_CODES});
-}
-
-/* Rows without values may have no array at all. */
-static const RowValue *values_of(const Seen *s, const Row *r)
-{
-    return r->value_count == 0 ? NULL : s->b->values + r->values_at;
 }
 
 static void count_lists(Seen *s)
 {
-    uint32_t *events = (void *)arena_bytes(s->arena, s->n * sizeof *events);
+    uint32_t *tables = (void *)arena_bytes(s->arena, s->n * sizeof *tables);
     for (uint32_t i = 0; i < s->n; i++) {
-        const uint32_t event = s->order[i].event;
-        if (s->rows_of[event]++ == 0)
-            events[s->list_count++] = event;
+        const uint32_t table = s->order[i].table;
+        if (s->rows_of[table]++ == 0)
+            tables[s->list_count++] = table;
     }
     s->lists = ARENA_ARRAY(s->arena, ListSeen, s->list_count);
     for (uint32_t i = 0; i < s->list_count; i++) {
-        s->lists[i].event = events[i];
-        s->lists[i].rows = s->rows_of[events[i]];
-        s->rows_of[events[i]] = 0;
+        s->lists[i].event = s->b->tables[tables[i]]->event;
+        s->lists[i].rows = s->rows_of[tables[i]];
+        s->rows_of[tables[i]] = 0;
     }
 }
 
@@ -237,7 +181,7 @@ static void arrange_lists(Seen *s)
     qsort(s->lists, s->list_count, sizeof *s->lists, by_rows);
     const uint32_t own = s->list_count <= PART_LISTS_MAX ? s->list_count : PART_LISTS_MAX - 1;
     for (uint32_t i = 0; i < s->list_count; i++)
-        s->list_of[s->lists[i].event] = i < own ? i : own;
+        s->list_of[s->b->of_event[s->lists[i].event]->number] = i < own ? i : own;
     if (own == s->list_count)
         return;
     for (uint32_t i = own + 1; i < s->list_count; i++)
@@ -251,60 +195,115 @@ static void arrange_lists(Seen *s)
 static void sort_by_list(Seen *s)
 {
     uint32_t to[PART_LISTS_MAX], sum = 0;
+    RowPlace *places = (void *)arena_bytes(s->arena, s->n * sizeof *places);
     s->in_list = (uint8_t *)arena_bytes(s->arena, s->n);
-    s->by_list = (void *)arena_bytes(s->arena, s->n * sizeof *s->by_list);
-    for (uint32_t l = 0; l < s->list_count; sum += s->lists[l++].rows)
+    s->ms = (void *)arena_bytes(s->arena, s->n * sizeof *s->ms);
+    for (uint32_t l = 0; l < s->list_count; sum += s->lists[l++].rows) {
         to[l] = sum;
+        s->lists[l].places = places + sum;
+    }
     for (uint32_t i = 0; i < s->n; i++) {
-        s->in_list[i] = (uint8_t)s->list_of[s->order[i].event];
-        s->by_list[to[s->in_list[i]]++] = &s->b->rows[s->order[i].row];
+        const Ordered *o = &s->order[i];
+        const uint32_t list = s->list_of[o->table], at = to[list]++;
+        s->in_list[i] = (uint8_t)list;
+        places[at] = (RowPlace){o->table, o->at};
+        s->ms[at] = (uint16_t)((o->key & ((UINT64_C(1) << ROWS_MS_BITS) - 1)) % 1000);
     }
 }
 
-static void see_scale(ListSeen *l, ColumnSeen *c, uint8_t scale)
+/* ---- values of a column -------------------------------------------------------------------------- */
+
+/* Rows of one table: those of a list, but of the rest, all are. */
+static uint32_t run_of(const RowPlace *places, uint32_t n)
 {
-    l->mixed |= c->values > 0 || scale < c->plan.scale;
-    c->plan.scale = scale > c->plan.scale ? scale : c->plan.scale;
+    uint32_t run = 1;
+    while (run < n && places[run].table == places[0].table)
+        run++;
+    return run;
 }
 
-static void see_value(Seen *s, ListSeen *l, const RowValue *v)
+static void to_scale(int64_t *cells, uint32_t n, int from, int to)
 {
-    ColumnSeen *c = column_for(s, l, v);
-    int64_t value = 0;
-    if (v->scale != c->plan.scale)
-        see_scale(l, c, v->scale);
-    if (rescale(v->value, v->scale, c->plan.scale, &value))
-        widen(c, value);
+    for (uint32_t i = 0; i < n; i++)
+        cells[i] = rows_rescaled(cells[i], from, to);
 }
 
-static inline void see_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n)
+/* At a scale that all of them have. */
+static void gather(const RowColumn *c, const RowPlace *places, uint32_t n, int scale,
+                   int64_t *cells)
 {
-    ColumnSeen *at = l->columns + l->hint, *end = l->columns + l->column_count;
-    for (uint32_t i = 0; i < n; i++) {
-        if (is_of(at, end, &values[i])) {
-            widen(at++, values[i].value);
-            continue;
+    for (uint32_t i = 0; i < n; i++)
+        cells[i] = places[i].at < c->count ? c->values[places[i].at] : PART_MISSING;
+    if (c->kind == PART_NUMBERS && c->scale != scale)
+        to_scale(cells, n, c->scale, scale);
+}
+
+/* The smallest one that leaves the numbers what they are: some rows, of another week or person, may have needed more. */
+static uint8_t least_scale(const int64_t *cells, uint32_t n, uint8_t scale)
+{
+    uint8_t least = 0;
+    for (uint32_t i = 0; i < n && least < scale; i++) {
+        int64_t value = cells[i];
+        uint8_t left = cells[i] == PART_MISSING || value == 0 ? 0 : scale;
+        while (left > least && value % 10 == 0) {
+            value /= 10;
+            left--;
         }
-        see_value(s, l, &values[i]);
-        at = l->columns + l->hint;
-        end = l->columns + l->column_count;
+        least = left > least ? left : least;
     }
-    l->hint = (uint32_t)(at - l->columns);
+    return least;
 }
 
-/* In the order of arrival, in which they stand in memory.  `again`: of those lists only that need a second look. */
-static void see_rows(Seen *s, bool again)
+/* Gives how many values there are. */
+static uint32_t widen(ColumnSeen *c, const int64_t *cells, uint32_t n)
 {
-    for (uint32_t i = 0; i < s->n; i++) {
-        const Row *r = &s->b->rows[s->order[i].row];
-        ListSeen *l = &s->lists[s->list_of[r->event]];
-        if (again && !l->mixed)
+    int64_t min = c->plan.min, max = c->plan.max;
+    uint32_t missing = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const bool is_none = cells[i] == PART_MISSING;
+        missing += is_none;
+        max = cells[i] > max ? cells[i] : max; /* a missing one is below all */
+        min = cells[i] < min && !is_none ? cells[i] : min;
+    }
+    c->plan.min = min;
+    c->plan.max = max;
+    return n - missing;
+}
+
+/* Where the column's numbers so far are of another scale, all are looked at once more, at the largest. */
+static void see_scale(ListSeen *l, ColumnSeen *seen, const RowColumn *c, uint32_t n, Seen *s,
+                      bool first)
+{
+    const uint8_t scale = c->mixed ? least_scale(s->cells, n, c->scale) : c->scale;
+    l->mixed |=
+        scale != c->scale || scale < seen->plan.scale || (scale > seen->plan.scale && !first);
+    seen->plan.scale = scale > seen->plan.scale ? scale : seen->plan.scale;
+}
+
+/* The values of rows of one table.  `again`: the scales are known. */
+static void see_run(Seen *s, ListSeen *l, const RowPlace *places, uint32_t n, bool again)
+{
+    const RowTable *t = s->b->tables[places[0].table];
+    for (uint32_t i = 0; i < t->column_count; i++) {
+        const RowColumn *c = &t->columns[i];
+        if (c->count == 0)
             continue;
-        l->hint = own_columns(l);
-        widen(&l->columns[0], ms_of(s, r));
-        if (l->hint > 1)
-            widen(&l->columns[1], r->event);
-        see_values(s, l, values_of(s, r), r->value_count);
+        ColumnSeen *seen = column_for(s, l, c->prop, (PartKind)c->kind);
+        seen->has_items |= c->items != NULL && c->start_count > 0;
+        gather(c, places, n, again ? seen->plan.scale : c->scale, s->cells);
+        const uint32_t values = widen(seen, s->cells, n);
+        seen->values += values;
+        if (!again && values > 0)
+            see_scale(l, seen, c, n, s, seen->values == values);
+    }
+}
+
+static void see_rows(Seen *s, ListSeen *l, bool again)
+{
+    for (uint32_t done = 0, n = 0; done < l->rows; done += n) {
+        n = l->rows - done < PIECE_ROWS ? l->rows - done : PIECE_ROWS;
+        n = run_of(l->places + done, n);
+        see_run(s, l, l->places + done, n, again);
     }
 }
 
@@ -318,168 +317,131 @@ static void forget_values(ListSeen *l)
     }
 }
 
-static void set_nullable(ListSeen *l)
-{
-    for (uint32_t c = 0; c < l->column_count; c++)
-        l->columns[c].plan.nullable = l->columns[c].values < l->rows;
-}
-
-/* Which columns, how wide.  Where scales differ, once more for the values at the largest. */
-static void see_columns(Seen *s)
-{
-    bool mixed = false;
-    for (uint32_t i = 0; i < s->list_count; i++)
-        add_own_columns(s, &s->lists[i]);
-    see_rows(s, false);
-    for (uint32_t i = 0; i < s->list_count; i++) {
-        if (s->lists[i].mixed)
-            forget_values(&s->lists[i]);
-        mixed |= s->lists[i].mixed;
-    }
-    if (mixed)
-        see_rows(s, true);
-    for (uint32_t i = 0; i < s->list_count; i++)
-        set_nullable(&s->lists[i]);
-}
-
-/* ---- items ---------------------------------------------------------------------------------------- */
-
-/* Which lists each row has: those of row r begin at [r]. */
-static const uint32_t *find_lists(Ctx *ctx, const RowBuffer *b)
-{
-    if (b->list_count == 0)
-        return NULL;
-    uint32_t *at = ARENA_ARRAY(ctx->arena, uint32_t, (size_t)b->count + 1);
-    for (uint32_t row = 0, list = 0; row <= b->count; row++) {
-        at[row] = list;
-        while (list < b->list_count && b->lists[list].row == row)
-            list++;
-    }
-    return at;
-}
-
-static ItemsSeen *items_for(Seen *s, uint32_t list, uint32_t prop)
-{
-    bool is_new = false;
-    ListSeen *l = &s->lists[list];
-    if (l->items == NULL)
-        l->items = ARENA_NEW(s->arena, ListItems);
-    const uint32_t at = prop_index_add(&l->items->index, s->arena, prop, s->items_count, &is_new);
-    if (!is_new)
-        return &s->items[at];
-    if (s->items_count == s->items_cap) {
-        const uint32_t cap = s->items_cap == 0 ? 16 : s->items_cap * 2;
-        ItemsSeen *more = ARENA_ARRAY(s->arena, ItemsSeen, cap);
-        if (s->items_count > 0)
-            memcpy(more, s->items, s->items_count * sizeof *more);
-        s->items = more;
-        s->items_cap = cap;
-    }
-    ItemsSeen *items = &s->items[s->items_count++];
-    *items = (ItemsSeen){.of = list, .prop = prop};
-    grow_columns(s, &items->rows);
-    return items;
-}
-
-/* The lists of the part's rows that have an item, property by property: first how many, then which. */
-static void gather_row_lists(Seen *s, bool count)
-{
-    const Row *const *rows = s->by_list;
-    for (uint32_t l = 0; l < s->list_count; l++)
-        for (const Row *const *end = rows + s->lists[l].rows; rows < end; rows++) {
-            const uint32_t row = (uint32_t)(*rows - s->b->rows);
-            for (uint32_t i = s->lists_at[row]; i < s->lists_at[row + 1]; i++) {
-                const RowList *list = &s->b->lists[i];
-                if (list->count == 0)
-                    continue;
-                ItemsSeen *items = items_for(s, l, list->prop);
-                if (!count)
-                    items->row_lists[items->row_list_count] = list;
-                items->row_list_count++;
-            }
-        }
-}
-
-static void see_item_rows(Seen *s, ItemsSeen *items)
-{
-    const RowBuffer *b = s->b;
-    ListSeen *l = &items->rows;
-    for (uint32_t i = 0; i < items->row_list_count; i++)
-        for (uint32_t k = 0; k < items->row_lists[i]->count; k++) {
-            const RowItem *item = &b->items[items->row_lists[i]->first + k];
-            l->hint = 0;
-            see_values(s, l, b->item_values + item->values_at, item->value_count);
-        }
-}
-
-static void see_items(Seen *s)
-{
-    if (s->lists_at == NULL)
-        return;
-    gather_row_lists(s, true);
-    for (uint32_t i = 0; i < s->items_count; i++) {
-        ItemsSeen *items = &s->items[i];
-        items->row_lists = ARENA_ARRAY(s->arena, const RowList *, items->row_list_count);
-        items->row_list_count = 0;
-    }
-    gather_row_lists(s, false);
-    for (uint32_t i = 0; i < s->items_count; i++) {
-        ItemsSeen *items = &s->items[i];
-        for (uint32_t k = 0; k < items->row_list_count; k++)
-            items->rows.rows += items->row_lists[k]->count;
-        see_item_rows(s, items);
-        if (items->rows.mixed) {
-            forget_values(&items->rows);
-            see_item_rows(s, items);
-        }
-        set_nullable(&items->rows);
-    }
-}
-
-static int by_list(const void *a, const void *b)
-{
-    const ItemsSeen *x = a, *y = b;
-    if (x->of != y->of)
-        return x->of < y->of ? -1 : 1;
-    return (x->prop > y->prop) - (x->prop < y->prop);
-}
-
-/* ---- columns -------------------------------------------------------------------------------------- */
-
 static int by_prop(const void *a, const void *b)
 {
     const ColumnSeen *x = a, *y = b;
     return (x->plan.prop > y->plan.prop) - (x->plan.prop < y->plan.prop);
 }
 
-/* Ascending, as parts promise; mostly they are already. */
-static void sort_columns(const Seen *s, ListSeen *l)
+/* Those that have a value ascend, as parts promise. */
+static void arrange_columns(Seen *s, ListSeen *l)
 {
+    uint32_t kept = 0;
     bool is_new = false;
-    if (l->column_count > 0)
-        qsort(l->columns, l->column_count, sizeof *l->columns, by_prop);
-    l->index = (PropIndex){0};
     for (uint32_t c = 0; c < l->column_count; c++)
+        if (l->columns[c].values > 0)
+            l->columns[kept++] = l->columns[c];
+    l->column_count = kept;
+    if (kept > 0)
+        qsort(l->columns, kept, sizeof *l->columns, by_prop);
+    l->index = (PropIndex){0};
+    for (uint32_t c = 0; c < kept; c++) {
+        l->columns[c].plan.nullable = l->columns[c].values < l->rows;
         (void)prop_index_add(&l->index, s->arena, l->columns[c].plan.prop, c, &is_new);
+    }
 }
 
-/* The items' index is not asked again. */
-static void arrange_columns(Seen *s)
+/* Which columns, how wide.  Where scales differ, once more for the values at the largest. */
+static void see_list(Seen *s, ListSeen *l)
 {
+    see_rows(s, l, false);
+    if (l->mixed) {
+        forget_values(l);
+        see_rows(s, l, true);
+    }
+}
+
+/* Every row has residual milliseconds and, in the list of the rest, its event. */
+static void see_own_columns(Seen *s, ListSeen *l)
+{
+    const uint16_t *ms = s->ms + (l->places - s->lists[0].places);
+    ColumnSeen *c = column_for(s, l, PROP_MS, PART_NUMBERS);
+    c->values = l->rows;
+    for (uint32_t i = 0; i < l->rows; i++) {
+        c->plan.min = ms[i] < c->plan.min ? ms[i] : c->plan.min;
+        c->plan.max = ms[i] > c->plan.max ? ms[i] : c->plan.max;
+    }
+    if (l->event != PART_REST)
+        return;
+    c = column_for(s, l, PROP_EVENT, PART_CODES);
+    c->values = l->rows;
+    for (uint32_t i = 0; i < l->rows; i++) {
+        const int64_t event = s->b->tables[l->places[i].table]->event;
+        c->plan.min = event < c->plan.min ? event : c->plan.min;
+        c->plan.max = event > c->plan.max ? event : c->plan.max;
+    }
+}
+
+static void see_lists(Seen *s)
+{
+    for (uint32_t i = 0; i < s->list_count; i++) {
+        see_list(s, &s->lists[i]);
+        see_own_columns(s, &s->lists[i]);
+        arrange_columns(s, &s->lists[i]);
+    }
+}
+
+/* ---- items ---------------------------------------------------------------------------------------- */
+
+/* Where the items of a row in one property begin, and how many they are. */
+static uint32_t items_of(const Seen *s, RowPlace row, uint32_t prop, RowPlace *first)
+{
+    const RowTable *t = s->b->tables[row.table];
+    const uint32_t at = prop_index_find(&t->index, prop);
+    const RowColumn *c = at == PROP_INDEX_NONE ? NULL : &t->columns[at];
+    if (c == NULL || c->items == NULL || row.at >= c->start_count || row.at >= c->count ||
+        c->values[row.at] <= 0)
+        return 0;
+    *first = (RowPlace){c->items->number, c->starts[row.at]};
+    return (uint32_t)c->values[row.at];
+}
+
+/* The items of the list's rows in one property, in the order of the rows. */
+static void gather_items(Seen *s, ItemsSeen *items)
+{
+    const ListSeen *l = &s->lists[items->of];
+    uint32_t all = 0, n = 0;
+    RowPlace first = {0, 0};
+    for (uint32_t i = 0; i < l->rows; i++)
+        all += items_of(s, l->places[i], items->prop, &first);
+    RowPlace *places = (void *)arena_bytes(s->arena, all * sizeof *places);
+    for (uint32_t i = 0; i < l->rows; i++) {
+        const uint32_t count = items_of(s, l->places[i], items->prop, &first);
+        for (uint32_t k = 0; k < count; k++)
+            places[n++] = (RowPlace){first.table, first.at + k};
+    }
+    items->rows.places = places;
+    items->rows.rows = all;
+}
+
+static uint32_t count_item_columns(const Seen *s)
+{
+    uint32_t n = 0;
     for (uint32_t i = 0; i < s->list_count; i++)
-        sort_columns(s, &s->lists[i]);
-    for (uint32_t i = 0; i < s->items_count; i++)
-        sort_columns(s, &s->items[i].rows);
-    if (s->items_count > 0)
-        qsort(s->items, s->items_count, sizeof *s->items, by_list);
+        for (uint32_t c = 0; c < s->lists[i].column_count; c++)
+            n += s->lists[i].columns[c].has_items;
+    return n;
+}
+
+static void see_items(Seen *s)
+{
+    s->items = ARENA_ARRAY(s->arena, ItemsSeen, (size_t)count_item_columns(s) + 1);
+    for (uint32_t i = 0; i < s->list_count; i++)
+        for (uint32_t c = 0; c < s->lists[i].column_count; c++) {
+            ItemsSeen *items = &s->items[s->items_count];
+            if (!s->lists[i].columns[c].has_items)
+                continue;
+            *items = (ItemsSeen){.of = i, .prop = s->lists[i].columns[c].plan.prop};
+            gather_items(s, items);
+            if (items->rows.rows == 0)
+                continue;
+            see_list(s, &items->rows);
+            arrange_columns(s, &items->rows);
+            s->items_count++;
+        }
 }
 
 /* ---- writing one part ------------------------------------------------------------------------- */
-
-/* Values that wait between rows and columns: pieces of lists, however many columns they have.  Of ordinary rows,
- * what stays in the nearest cache. */
-enum { PIECE_CELLS = 1 << 17, PIECE_ROWS = 512 };
-_Static_assert((int)PIECE_CELLS >= (int)PART_COLUMNS_MAX, "one row at least");
 
 typedef struct Writing {
     Seen *seen;
@@ -489,33 +451,6 @@ typedef struct Writing {
     uint64_t cell_room;
 } Writing;
 
-static void put_value(Seen *s, ListSeen *l, const RowValue *v, int64_t *cells, uint32_t stride)
-{
-    const ColumnSeen *c = column_for(s, l, v);
-    int64_t value = 0;
-    if (rescale(v->value, v->scale, c->plan.scale, &value))
-        cells[(size_t)(c - l->columns) * stride] = value;
-}
-
-static inline void put_values(Seen *s, ListSeen *l, const RowValue *values, uint32_t n,
-                              int64_t *cells, uint32_t stride)
-{
-    const ColumnSeen *at = l->columns + l->hint, *const end = l->columns + l->column_count;
-    int64_t *cell = cells + (size_t)l->hint * stride;
-    for (uint32_t i = 0; i < n; i++) {
-        if (!is_of(at, end, &values[i])) {
-            put_value(s, l, &values[i], cells, stride);
-            at = l->columns + l->hint;
-            cell = cells + (size_t)l->hint * stride;
-            continue;
-        }
-        *cell = values[i].value;
-        cell += stride;
-        at++;
-    }
-    l->hint = (uint32_t)(at - l->columns);
-}
-
 /* What no row says is missing. */
 static void clear_cells(const Writing *w, const ListSeen *l, uint32_t n)
 {
@@ -524,77 +459,54 @@ static void clear_cells(const Writing *w, const ListSeen *l, uint32_t n)
             w->cells[(size_t)c * n + i] = PART_MISSING;
 }
 
-/* The values of a row that comes soon, which are anywhere. */
-static inline void fetch_values(const Seen *s, const Row *r)
+/* The values of rows of one table, `stride` cells from one column to the next. */
+static void put_run(const Writing *w, const ListSeen *l, const RowPlace *places, uint32_t n,
+                    int64_t *cells, uint32_t stride)
 {
-    const RowValue *const values = values_of(s, r);
-    __builtin_prefetch(values);
-    if (r->value_count > 4)
-        __builtin_prefetch(values + 4);
-}
-
-static void write_piece(Writing *w, uint32_t list, const Row *const *rows, uint32_t n)
-{
-    enum { AHEAD = 12 };
-    Seen *s = w->seen;
-    ListSeen *l = &s->lists[list];
-    clear_cells(w, l, n);
-    for (uint32_t i = 0; i < n; i++) {
-        if (i + AHEAD < n)
-            fetch_values(s, rows[i + AHEAD]);
-        l->hint = own_columns(l);
-        w->cells[i] = ms_of(s, rows[i]);
-        if (l->hint > 1)
-            w->cells[n + i] = rows[i]->event;
-        put_values(s, l, values_of(s, rows[i]), rows[i]->value_count, w->cells + i, n);
+    const RowTable *t = w->seen->b->tables[places[0].table];
+    for (uint32_t i = 0; i < t->column_count; i++) {
+        const uint32_t to = prop_index_find(&l->index, t->columns[i].prop);
+        if (to != PROP_INDEX_NONE)
+            gather(&t->columns[i], places, n, l->columns[to].plan.scale,
+                   cells + (size_t)to * stride);
     }
-    for (uint32_t c = 0; c < l->column_count; c++)
-        part_builder_values(w->builder, list, c, w->cells + (size_t)c * n, n);
 }
 
-/* The columns of all rows of a list. */
-static void write_list(Writing *w, uint32_t list, const Row *const *rows)
+/* Columns that every row has. */
+static void put_own(const Writing *w, const ListSeen *l, uint32_t from, uint32_t n)
 {
-    const ListSeen *l = &w->seen->lists[list];
+    const Seen *s = w->seen;
+    const uint16_t *ms = s->ms + (l->places - s->lists[0].places) + from;
+    for (uint32_t i = 0; i < n; i++)
+        w->cells[i] = ms[i];
+    for (uint32_t i = 0; l->event == PART_REST && i < n; i++)
+        w->cells[n + i] = s->b->tables[l->places[from + i].table]->event;
+}
+
+/* Rows [from, from + n) of a list or of items, which the builder knows by `number`. */
+static void write_piece(const Writing *w, const ListSeen *l, uint32_t number, uint32_t from,
+                        uint32_t n)
+{
+    const RowPlace *places = l->places + from;
+    clear_cells(w, l, n);
+    for (uint32_t i = 0, run = 0; i < n; i += run) {
+        run = run_of(places + i, n - i);
+        put_run(w, l, places + i, run, w->cells + i, n);
+    }
+    if (number < w->seen->list_count)
+        put_own(w, l, from, n);
+    for (uint32_t c = 0; c < l->column_count; c++)
+        part_builder_values(w->builder, number, c, w->cells + (size_t)c * n, n);
+}
+
+static void write_list(const Writing *w, const ListSeen *l, uint32_t number)
+{
+    if (l->column_count == 0)
+        return;
     const uint64_t fit = w->cell_room / l->column_count;
     const uint32_t piece = fit < PIECE_ROWS ? (uint32_t)fit : PIECE_ROWS;
     for (uint32_t done = 0; done < l->rows; done += piece)
-        write_piece(w, list, rows + done, l->rows - done < piece ? l->rows - done : piece);
-}
-
-static void write_items_piece(Writing *w, uint32_t number, const RowItem *const *items, uint32_t n)
-{
-    Seen *s = w->seen;
-    ListSeen *l = &s->items[number].rows;
-    clear_cells(w, l, n);
-    for (uint32_t i = 0; i < n; i++) {
-        l->hint = 0;
-        put_values(s, l, s->b->item_values + items[i]->values_at, items[i]->value_count,
-                   w->cells + i, n);
-    }
-    for (uint32_t c = 0; c < l->column_count; c++)
-        part_builder_values(w->builder, s->list_count + number, c, w->cells + (size_t)c * n, n);
-}
-
-/* The items of one property, in the order of their rows. */
-static void write_items(Writing *w, uint32_t number)
-{
-    const ItemsSeen *of = &w->seen->items[number];
-    const RowItem *items[PIECE_ROWS];
-    uint32_t n = 0;
-    if (of->rows.column_count == 0)
-        return;
-    const uint64_t fit = w->cell_room / of->rows.column_count;
-    const uint32_t piece = fit < PIECE_ROWS ? (uint32_t)fit : PIECE_ROWS;
-    for (uint32_t i = 0; i < of->row_list_count; i++)
-        for (uint32_t k = 0; k < of->row_lists[i]->count; k++) {
-            items[n++] = &w->seen->b->items[of->row_lists[i]->first + k];
-            if (n < piece)
-                continue;
-            write_items_piece(w, number, items, n);
-            n = 0;
-        }
-    write_items_piece(w, number, items, n);
+        write_piece(w, l, number, done, l->rows - done < piece ? l->rows - done : piece);
 }
 
 static uint32_t key_in_block(uint64_t key)
@@ -626,18 +538,19 @@ static void write_block(Writing *w, uint32_t first, uint32_t n)
             part_builder_keys(w->builder, l, w->keys + from[l], from[l + 1] - from[l]);
 }
 
+static uint64_t cells_of(const ListSeen *l)
+{
+    const uint64_t rows = l->rows < PIECE_ROWS ? l->rows : PIECE_ROWS;
+    return rows * l->column_count;
+}
+
 static uint64_t cells_wanted(const Seen *s)
 {
     uint64_t most = 0;
-    for (uint32_t i = 0; i < s->list_count; i++) {
-        const uint64_t cells = (uint64_t)s->lists[i].rows * s->lists[i].column_count;
-        most = cells > most ? cells : most;
-    }
-    for (uint32_t i = 0; i < s->items_count; i++) {
-        const ListSeen *l = &s->items[i].rows;
-        const uint64_t cells = (uint64_t)l->rows * l->column_count;
-        most = cells > most ? cells : most;
-    }
+    for (uint32_t i = 0; i < s->list_count; i++)
+        most = cells_of(&s->lists[i]) > most ? cells_of(&s->lists[i]) : most;
+    for (uint32_t i = 0; i < s->items_count; i++)
+        most = cells_of(&s->items[i].rows) > most ? cells_of(&s->items[i].rows) : most;
     return most < PIECE_CELLS ? most : PIECE_CELLS;
 }
 
@@ -652,11 +565,10 @@ static void write_rows(Seen *s, PartBuilder *b)
             end++;
         write_block(&w, first, end - first);
     }
-    const Row *const *rows = s->by_list;
-    for (uint32_t l = 0; l < s->list_count; rows += s->lists[l++].rows)
-        write_list(&w, l, rows);
+    for (uint32_t l = 0; l < s->list_count; l++)
+        write_list(&w, &s->lists[l], l);
     for (uint32_t i = 0; i < s->items_count; i++)
-        write_items(&w, i);
+        write_list(&w, &s->items[i].rows, s->list_count + i);
 }
 
 static const PartColumnPlan *plan_columns(const Seen *s, const ListSeen *l)
@@ -690,11 +602,10 @@ static Err build_week(Ctx *ctx, Seen *s, const PartPlan *of, Ordered *scratch, P
 {
     count_lists(s);
     arrange_lists(s);
-    see_columns(s);
     rows_sort(s->order, scratch, s->n);
     sort_by_list(s);
+    see_lists(s);
     see_items(s);
-    arrange_columns(s);
     PartPlan plan = *of;
     plan_lists(s, &plan);
     PartBuilder *builder = part_builder_new(&plan);
@@ -703,14 +614,6 @@ static Err build_week(Ctx *ctx, Seen *s, const PartPlan *of, Ordered *scratch, P
     const Err err = part_builder_finish_heap(ctx, builder, &bytes);
     part_builder_free(builder);
     return err != ERR_OK ? err : part_open(ctx, bytes, false, 0, out);
-}
-
-static uint32_t event_max(const RowBuffer *b)
-{
-    uint32_t max = 0;
-    for (uint32_t i = 0; i < b->count; i++)
-        max = b->rows[i].event > max ? b->rows[i].event : max;
-    return max;
 }
 
 Err rows_build(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, uint64_t from_seq, uint64_t to_seq,
@@ -723,15 +626,14 @@ Err rows_build(Ctx *ctx, const RowBuffer *b, int64_t origin_ms, uint64_t from_se
     const uint32_t *at = group_by_week(ctx, b, origin_ms, weeks, week_count, by_week);
     Part **const made = ARENA_ARRAY(ctx->arena, Part *, week_count);
     Seen s = {.b = b, .arena = arena_new(ARENA_BYTES)};
-    uint32_t *list_of = ARENA_ARRAY(ctx->arena, uint32_t, event_max(b) + 1);
-    uint32_t *rows_of = ARENA_ARRAY(ctx->arena, uint32_t, event_max(b) + 1);
-    const uint32_t *lists_at = find_lists(ctx, b);
+    uint32_t *list_of = ARENA_ARRAY(ctx->arena, uint32_t, (size_t)b->table_count + 1);
+    uint32_t *rows_of = ARENA_ARRAY(ctx->arena, uint32_t, (size_t)b->table_count + 1);
+    int64_t cells[PIECE_ROWS];
     Err err = ERR_OK;
     uint32_t w = 0;
     for (; w < week_count && err == ERR_OK; w++) {
-        s = (Seen){.arena = s.arena, .b = b, .week_ms = weeks[w], .list_of = list_of};
-        s.rows_of = rows_of;
-        s.lists_at = lists_at;
+        s = (Seen){.arena = s.arena, .b = b, .list_of = list_of, .rows_of = rows_of};
+        s.cells = cells;
         s.order = by_week + at[w];
         s.n = at[w + 1] - at[w];
         const PartPlan plan = {.week_ms = weeks[w], .from_seq = from_seq, .to_seq = to_seq};

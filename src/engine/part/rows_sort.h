@@ -11,8 +11,8 @@ enum { ROWS_MS_BITS = 30 };
 
 typedef struct Ordered {
     uint64_t key; /* person, then ROWS_MS_BITS of milliseconds of the week */
-    uint32_t row;
-    uint32_t event;
+    uint32_t table;
+    uint32_t at; /* its place there */
 } Ordered;
 
 /* Ascending by key; equal ones keep their order.  `scratch` has room for as many. */

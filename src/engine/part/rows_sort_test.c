@@ -8,12 +8,12 @@
 
 #include <stdlib.h>
 
-static int by_key_then_row(const void *a, const void *b)
+static int by_key_then_at(const void *a, const void *b)
 {
     const Ordered *x = a, *y = b;
     if (x->key != y->key)
         return x->key < y->key ? -1 : 1;
-    return (x->row > y->row) - (x->row < y->row);
+    return (x->at > y->at) - (x->at < y->at);
 }
 
 /* Times of one person that go up, down, or anywhere; many are equal. */
@@ -28,10 +28,10 @@ TEST(rows_are_sorted_by_person_and_time_and_then_as_they_came)
         for (uint32_t i = 0; i < n; i++) {
             const uint64_t at = round % 4 == 0 ? n - i : round % 4 == 1 ? 7 : i;
             const uint64_t ms = at * 100 + prng_below(&r, jitter);
-            rows[i] = (Ordered){prng_below(&r, persons) << ROWS_MS_BITS | ms, i, i % 7};
+            rows[i] = (Ordered){prng_below(&r, persons) << ROWS_MS_BITS | ms, i % 7, i};
         }
         memcpy(slow, rows, sizeof slow);
-        qsort(slow, n, sizeof *slow, by_key_then_row);
+        qsort(slow, n, sizeof *slow, by_key_then_at);
         rows_sort(rows, scratch, n);
         CHECK(memcmp(rows, slow, n * sizeof *rows) == 0);
     }
