@@ -112,7 +112,7 @@ static Err read_ahead(Ctx *ctx, const TrendRun *run)
                                 .keys = run->keys});
 }
 
-static Err met_damage(Ctx *ctx)
+Err trend_met_damage(Ctx *ctx)
 {
     return fail(ctx, ERR_INTERNAL, "events.part_damaged", "a trend met damage");
 }
@@ -143,7 +143,7 @@ static Err run_pass(Ctx *ctx, TrendRun *run)
         strips_free(w->strips);
         w->strips = NULL;
     }
-    return err == ERR_OK && damaged ? met_damage(ctx) : err;
+    return err == ERR_OK && damaged ? trend_met_damage(ctx) : err;
 }
 
 /* ---- series -------------------------------------------------------------------------------------- */
@@ -434,8 +434,7 @@ static Err run_trend(Ctx *ctx, TrendRun *run, CellSums *seen, TrendResult *out)
         TRY(find_series(ctx, run));
     choose_strips(run);
     open_cells(run);
-    if (!trend_count_hours(ctx, run))
-        return met_damage(ctx);
+    TRY(trend_count_hours(ctx, run));
     if (run->q->view->part_count > 0)
         TRY(run_pass(ctx, run));
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++)

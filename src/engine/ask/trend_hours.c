@@ -77,21 +77,22 @@ static bool count_part(TrendRun *run, uint32_t p)
     return true;
 }
 
-bool trend_count_hours(Ctx *ctx, TrendRun *run)
+Err trend_count_hours(Ctx *ctx, TrendRun *run)
 {
     const ScanView *all = run->q->view;
     if (!may_count(run))
-        return true;
+        return ERR_OK;
     Part **left = ARENA_ARRAY(ctx->arena, Part *, (size_t)all->part_count + 1);
     uint32_t n = 0;
     for (uint32_t p = 0; p < all->part_count; p++) {
-        if (says_all(run, p)) {
-            if (!count_part(run, p))
-                return false;
-        } else {
+        if (!says_all(run, p)) {
             run->places[n] = run->places[p];
             left[n++] = all->parts[p];
+            continue;
         }
+        TRY(crew_look(ctx, run->q->until_us, run->q->stop)); /* the disk may be slow */
+        if (!count_part(run, p))
+            return trend_met_damage(ctx);
     }
     run->rest_view = (ScanView){.parts = left,
                                 .part_count = n,
@@ -102,5 +103,5 @@ bool trend_count_hours(Ctx *ctx, TrendRun *run)
     run->rest = *run->q;
     run->rest.view = &run->rest_view;
     run->q = &run->rest;
-    return true;
+    return ERR_OK;
 }

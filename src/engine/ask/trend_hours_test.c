@@ -278,6 +278,28 @@ static void without_keys(void)
     kit_close(&k);
 }
 
+static void stopped(void)
+{
+    Kit k;
+    const atomic_bool stop = true;
+    const int64_t bounds[] = {KIT_ORIGIN_MS, KIT_ORIGIN_MS + 5 * PART_HOUR_MS};
+    const Trend t = {.bounds = bounds, .bucket_count = 1};
+    TrendResult got;
+    kit_open(&k, 631, &MANY, 1);
+    for (uint32_t i = 0; i < k.view.part_count; i++)
+        CHECK(part_has_hours(k.view.parts[i]));
+    CHECK(query_trend(&k.ctx, &(Query){.view = &k.view, .crew = crew, .stop = &stop}, &t, &got) !=
+          ERR_OK);
+    CHECK(query_trend(&k.ctx, &(Query){.view = &k.view, .crew = crew, .until_us = 1}, &t, &got) !=
+          ERR_OK);
+    kit_close(&k);
+}
+
+TEST(events_between_full_hours_are_counted_until_whoever_asks_gives_up)
+{
+    with_crew(stopped);
+}
+
 TEST(events_between_full_hours_need_no_keys)
 {
     with_crew(without_keys);
