@@ -56,7 +56,7 @@ const DUCK = `
 function duckdb() {
   const words = ['--input-type=module', '-e', DUCK, file, join(folder, 'peer.duckdb')]
   try {
-    return run(process.execPath, words, { cwd: import.meta.dirname }).cpu_s
+    return run(process.execPath, words, { cwd: new URL('.', import.meta.url).pathname }).cpu_s
   } catch (error) {
     console.log(`without DuckDB: ${error.message.split('\n').find((l) => l.includes('rror')) ?? ''}`)
     return null

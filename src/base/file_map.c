@@ -48,10 +48,13 @@ static Map *map_at(uintptr_t address)
     return NULL;
 }
 
-/* As a whole: page by page the zeros would be thousands of maps.  Nobody may see them who can believe the map. */
-static bool put_zeros(Map *map)
+/* As a whole: page by page the zeros would be thousands of maps.  Nobody may see them who can believe the map.  When the
+ * place was given to another map meanwhile nothing is done: the reader comes again. */
+static bool put_zeros(Map *map, uintptr_t address)
 {
     const uintptr_t from = atomic_load(&map->from), to = atomic_load(&map->to);
+    if (from == 0 || address < from || address >= to)
+        return true;
     atomic_store(&map->lost, true);
     return mmap((void *)from, to - from, PROT_READ, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1,
                 0) != MAP_FAILED;
@@ -62,8 +65,9 @@ static void on_bus_error(int signal, siginfo_t *info, void *context)
     (void)context;
     const int error = errno;
     const bool of_memory = info->si_code > 0; /* else somebody sent it */
-    Map *const map = of_memory ? map_at((uintptr_t)info->si_addr) : NULL;
-    if (map == NULL || !put_zeros(map)) {
+    const uintptr_t address = (uintptr_t)info->si_addr;
+    Map *const map = of_memory ? map_at(address) : NULL;
+    if (map == NULL || !put_zeros(map, address)) {
         (void)sigaction(SIGBUS, &before, NULL);
         if (!of_memory)
             (void)raise(signal); /* what memory does comes again by itself */

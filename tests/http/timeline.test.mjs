@@ -100,7 +100,7 @@ test('a person has the same timeline', async () => {
   const names = oldest.items.map((e) => e.name)
   assert.ok(names.includes('Person Enrolled') && names.includes('Coupon Claimed'), String(names))
   const newest = await w.want(200, 'GET', `/v1/people/${id}/timeline`)
-  assert.deepEqual(newest.items, oldest.items.toReversed())
+  assert.deepEqual(newest.items, [...oldest.items].reverse())
   const claimed = await w.want(200, 'GET', `/v1/people/${id}/timeline?name=${encodeURIComponent('Coupon Claimed')}`)
   assert.deepEqual(claimed.items.map((e) => e.name), ['Coupon Claimed'])
 })

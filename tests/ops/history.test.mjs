@@ -8,7 +8,7 @@ import { gzipSync } from 'node:zlib'
 import { Machine } from '../crash/machine.mjs'
 import { openShop, program, run } from './shop.mjs'
 
-const source = resolve(process.env.TONGDIAN_SOURCE_ROOT ?? join(import.meta.dirname, '..', '..'))
+const source = resolve(process.env.TONGDIAN_SOURCE_ROOT ?? new URL('../..', import.meta.url).pathname)
 const EVENTS = 60000
 const WEEKS = 150
 let w, file

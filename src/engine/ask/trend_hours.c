@@ -77,6 +77,19 @@ static bool count_part(TrendRun *run, uint32_t p)
     return true;
 }
 
+/* One behind the other the disk would be waited for. */
+static void read_ahead(const TrendRun *run)
+{
+    for (uint32_t p = 0; p < run->q->view->part_count; p++) {
+        const Part *part = run->q->view->parts[p];
+        if (!part->is_mapped || !says_all(run, p))
+            continue;
+        const uint64_t at = part->head->hours_at;
+        if (!part_piece_is_known(part, (at - PART_DATA_AT) / PART_PIECE_BYTES))
+            file_will_read(part->bytes, at, part->head->list_count * sizeof(PartHours));
+    }
+}
+
 Err trend_count_hours(Ctx *ctx, TrendRun *run)
 {
     const ScanView *all = run->q->view;
@@ -84,6 +97,7 @@ Err trend_count_hours(Ctx *ctx, TrendRun *run)
         return ERR_OK;
     Part **left = ARENA_ARRAY(ctx->arena, Part *, (size_t)all->part_count + 1);
     uint32_t n = 0;
+    read_ahead(run);
     for (uint32_t p = 0; p < all->part_count; p++) {
         if (!says_all(run, p)) {
             run->places[n] = run->places[p];
