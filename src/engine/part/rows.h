@@ -148,9 +148,9 @@ void rows_put(RowBuffer *b, RowTable *t, RowProps *props, const RowColumn *value
 static inline void rows_put_next(RowBuffer *b, RowTable *t, RowProps *props, uint32_t prop,
                                  PartKind kind, int scale, int64_t value)
 {
-    RowColumn *c = t->columns + t->hint;
-    if (t->hint == t->column_count || c->prop != prop || c->scale != scale ||
-        c->count + 1 != t->rows || c->count == c->cap || !rows_number_fits(value)) {
+    RowColumn *c = t->hint < t->column_count ? &t->columns[t->hint] : NULL;
+    if (c == NULL || c->prop != prop || c->scale != scale || c->count + 1 != t->rows ||
+        c->count == c->cap || !rows_number_fits(value)) {
         const RowColumn of = {.prop = prop, .kind = (uint8_t)kind, .scale = (uint8_t)scale};
         rows_put(b, t, props, &of, value);
         return;
