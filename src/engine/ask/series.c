@@ -49,16 +49,6 @@ static bool are_alike(const SeriesRows *r, const Strip *strip)
            strip_is_alike(strip, r->series->ask.breakdown, r->series->ask.breakdown_count);
 }
 
-/* The rows of a set, NULL = all: r->picked; how many. */
-static uint32_t pick(SeriesRows *r, const uint64_t *set, uint32_t n)
-{
-    if (set != NULL)
-        return kernels()->rows_of(set, n, r->picked);
-    for (uint32_t i = 0; i < n; i++)
-        r->picked[i] = i;
-    return n;
-}
-
 static FilterRows first_row(const Strip *strip)
 {
     FilterRows one = strip->at;
@@ -109,7 +99,7 @@ static bool count_strip(Counter *c, const WholeRows *rows)
         !read_values(&c->rows, alike ? &first : &strip->at))
         return false;
     if (!alike) {
-        count_values(c, pick(&c->rows, set, n));
+        count_values(c, strip_pick(set, n, c->rows.picked));
         return true;
     }
     const uint64_t events = set == NULL ? n : kernels()->count(set, kernel_words(n));
@@ -132,10 +122,7 @@ static void count_blocks(uint32_t worker, uint32_t from, uint32_t to, void *arg)
 
 bool series_by_block(const SeriesAsk *ask)
 {
-    for (uint32_t i = 0; i < ask->breakdown_count; i++)
-        if (ask->breakdown[i].changes != NULL)
-            return true;
-    return false;
+    return scan_asks_of_changes(ask->breakdown, ask->breakdown_count);
 }
 
 static Err count_all(Ctx *ctx, const Query *q, const Series *s, Counter *counters)
@@ -335,7 +322,7 @@ bool series_add_persons(SeriesRows *r, const WholeRows *rows, uint32_t places,
     if (!series_of_rows(r, &strip->at) || !strip_ranks(rows->times, strip))
         return false;
     const uint32_t first = strip_places(rows->times, strip)->first,
-                   n = pick(r, strip->set, strip->at.count);
+                   n = strip_pick(strip->set, strip->at.count, r->picked);
     const StripCut *cut = strip->cuts;
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t row = r->picked[i], person = strip->at.keys[row] >> PART_SECOND_BITS;

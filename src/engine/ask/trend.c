@@ -12,10 +12,7 @@
 #include <stdlib.h>
 
 enum {
-    STRIP_BLOCKS_MAX = 16,
     PERSON_BLOCKS_MAX = 4,     /* where each person has a number */
-    PIECES_PER_THREAD = 12,    /* so that threads end together: persons are not equally active */
-    FLAG_BYTES_GOOD = 1 << 19, /* that stay near the processor */
     DENSE_CODES = 1 << 16,     /* below: codes index a table */
     CELLS_GOOD = 1 << 15,      /* of all codes: cheaper than a second pass */
     SEEN_WORDS_GOOD = 1 << 17, /* of all cells: cheaper than sums of each value */
@@ -66,15 +63,12 @@ static void choose_strips(TrendRun *run)
     const size_t bytes = trend_cells(run) * TREND_FLAG_WORDS * sizeof(uint64_t);
     const bool nobodys = run->who != NULL && run->who->nobodys;
     run->first_block = asks_of_persons(run->t) && !nobodys;
-    const uint32_t most = trend_is_per_person(run->t) ? PERSON_BLOCKS_MAX : STRIP_BLOCKS_MAX;
-    run->strip_blocks = blocks_of(run) / (crew_size(run->q->crew) * PIECES_PER_THREAD);
+    const uint32_t most = trend_is_per_person(run->t) ? PERSON_BLOCKS_MAX : UINT32_MAX;
+    run->strip_blocks = query_blocks_at_once(run->q, flags ? bytes : 0);
     if (run->strip_blocks > most)
         run->strip_blocks = most;
-    while (run->strip_blocks > 1 &&
-           ((flags && run->strip_blocks * bytes > FLAG_BYTES_GOOD) || !persons_may_fit(run)))
+    while (run->strip_blocks > 1 && !persons_may_fit(run))
         run->strip_blocks /= 2;
-    if (run->strip_blocks == 0)
-        run->strip_blocks = 1;
 }
 
 /* Keys are needed for persons, and where rows of one part are in different places. */

@@ -95,15 +95,6 @@ static uint32_t series_of_row(TrendWorker *w, uint32_t row)
 
 /* ---- the first pass ------------------------------------------------------------------------------ */
 
-static uint32_t pick(TrendWorker *w, const uint64_t *set, uint32_t n)
-{
-    if (set != NULL)
-        return kernels()->rows_of(set, n, w->picked);
-    for (uint32_t i = 0; i < n; i++)
-        w->picked[i] = i;
-    return n;
-}
-
 static bool count_codes(TrendWorker *w, const Strip *strip, const uint64_t *set)
 {
     const uint32_t n = strip->at.count;
@@ -114,7 +105,7 @@ static bool count_codes(TrendWorker *w, const Strip *strip, const uint64_t *set)
             w->code_counts[w->codes[i]]++;
         return true;
     }
-    const uint32_t picked = pick(w, set, n);
+    const uint32_t picked = strip_pick(set, n, w->picked);
     for (uint32_t i = 0; i < picked; i++)
         w->code_counts[w->codes[w->picked[i]]]++;
     return true;
@@ -134,7 +125,7 @@ static bool count_series(TrendWorker *w, const Strip *strip)
     const uint64_t events = alike ? count_set(set, n) : 0;
     if (events > 0)
         tally_add(&w->counted, combine(w, 0), events);
-    const uint32_t picked = alike ? 0 : pick(w, set, n);
+    const uint32_t picked = alike ? 0 : strip_pick(set, n, w->picked);
     for (uint32_t i = 0; i < picked; i++)
         tally_add(&w->counted, combine(w, w->picked[i]), 1);
     return true;
@@ -311,8 +302,8 @@ static bool take_packed(TrendWorker *w, const Strip *strip, const PartColumn *c,
         unpack_cells(w);
     w->packed_rows += n;
     if (strip->set != NULL)
-        add_packed(cells, first_cell, ranks, pick(w, strip->set, n), w->picked, codes, w->stored,
-                   base);
+        add_packed(cells, first_cell, ranks, strip_pick(strip->set, n, w->picked), w->picked, codes,
+                   w->stored, base);
     else if (codes != NULL)
         add_packed(cells, first_cell, ranks, n, NULL, w->codes, w->stored, base);
     else
@@ -339,7 +330,8 @@ static bool take_anywhere(TrendWorker *w, const Strip *strip, bool by_code, uint
     if (strip->set == NULL)
         add_all_anywhere(w, first, first_cell, n, codes, numbers);
     else
-        add_anywhere(w, first, first_cell, pick(w, strip->set, n), w->picked, codes, numbers);
+        add_anywhere(w, first, first_cell, strip_pick(strip->set, n, w->picked), w->picked, codes,
+                     numbers);
     return true;
 }
 
@@ -366,7 +358,7 @@ static bool add_strip(TrendWorker *w, const Strip *strip)
         return false;
     if (!strip_within(&w->times, strip, &set))
         return false;
-    const uint32_t n = pick(w, set, strip->at.count);
+    const uint32_t n = strip_pick(set, strip->at.count, w->picked);
     if (!find_cells(w, strip, n, alike, series))
         return false;
     if (w->run->in_one_pass)

@@ -281,6 +281,15 @@ const PartColumn *strip_column(const Strip *strip, ScanProp prop)
                             prop.prop);
 }
 
+uint32_t strip_pick(const uint64_t *set, uint32_t n, uint32_t *out)
+{
+    if (set != NULL)
+        return kernels()->rows_of(set, n, out);
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = i;
+    return n;
+}
+
 /* They are of one event name, or of names that have none of them. */
 bool strip_is_alike(const Strip *strip, const ScanProp *props, uint32_t count)
 {

@@ -58,6 +58,9 @@ void strips_read(Strips *s, uint32_t from, uint32_t to, StripFn fn, void *arg);
 /* The column of the rows, or of their events; NULL: none of them has it. */
 const PartColumn *strip_column(const Strip *strip, ScanProp prop);
 
+/* The rows of a set of `n`, NULL = all of them, ascending, to `out`, which has room for a strip; how many. */
+uint32_t strip_pick(const uint64_t *set, uint32_t n, uint32_t *out);
+
 /* Whether all rows have the same values of these properties, as their columns say. */
 bool strip_is_alike(const Strip *strip, const ScanProp *props, uint32_t count);
 
