@@ -16,6 +16,8 @@ typedef struct Earned {
     uint64_t last; /* conversion that it was counted for */
 } Earned;
 
+enum { TOUCH_CONVERSION = 1, TOUCH_TOUCHED = 2 }; /* bits of a row's selects */
+
 typedef struct TouchWorker {
     const struct TouchRun *run;
     Scanner *scanner;
@@ -30,7 +32,7 @@ typedef struct TouchWorker {
     uint32_t number_cap;
     FilterScratch scratch;
     uint32_t person;   /* under way */
-    LastTouches *last; /* NULL: whole persons are looked at */
+    LastTouches *last; /* NULL: whole persons are looked at alone */
     bool is_damaged;
 } TouchWorker;
 
@@ -42,6 +44,8 @@ typedef struct TouchRun {
     uint32_t bar;
     Tally shown; /* the rows that are, "other" not among them */
     TouchWorker *workers;
+    bool is_last; /* the last touch is all that is asked: */
+    LastPlan last;
 } TouchRun;
 
 /* ---- credits ------------------------------------------------------------------------------------- */
@@ -150,13 +154,6 @@ static void convert(TouchWorker *w, const ScanBatch *b, const uint32_t *touches,
     credit_shares(w, b, touches + n - some, some, worth);
 }
 
-static int64_t worth_of(const Touch *t, int64_t number)
-{
-    if (t->number == NULL)
-        return TOUCH_UNITS;
-    return number == SCAN_MISSING ? 0 : number;
-}
-
 /* ---- persons ------------------------------------------------------------------------------------- */
 
 static void reserve_touches(TouchWorker *w, uint32_t n)
@@ -192,7 +189,7 @@ static void take_person(TouchWorker *w, const ScanBatch *b, uint32_t from, uint3
             first++;
         if ((is & TOUCH_CONVERSION) != 0 && (t->which == TOUCH_EACH || row == only))
             convert(w, b, w->touches + first, end - first,
-                    worth_of(t, t->number == NULL ? 0 : b->values[t->breakdown_count][row]));
+                    touch_worth(t, t->number == NULL ? 0 : b->values[t->breakdown_count][row]));
         if ((is & TOUCH_TOUCHED) != 0)
             w->touches[end++] = row;
     }
@@ -217,7 +214,7 @@ static void take_nobody(const ScanLoose *rows, void *arg)
     }
     for (uint32_t i = 0; i < rows->count; i++)
         if (rows->mask == NULL || rows->mask[i] != 0)
-            convert(w, NULL, NULL, 0, worth_of(t, t->number == NULL ? 0 : w->numbers[i]));
+            convert(w, NULL, NULL, 0, touch_worth(t, t->number == NULL ? 0 : w->numbers[i]));
 }
 
 static void take_piece(uint32_t worker, uint32_t piece, void *arg)
@@ -230,15 +227,39 @@ static void take_piece(uint32_t worker, uint32_t piece, void *arg)
         scanner_loose(w->scanner, piece, take_nobody, w);
         return;
     }
-    if (w->last != NULL) {
-        last_touches_piece(w->last, w->scanner, piece);
-        return;
-    }
     while (scanner_batch(w->scanner, piece, &b))
         for (uint32_t i = 0; i < b.person_count && !crew_gives_up(scan_rows_of(&b, i)); i++) {
             w->person = b.persons[i];
             take_person(w, &b, b.from[i], b.from[i + 1]);
         }
+}
+
+/* Nobody's block is a piece of its own, which is begun first. */
+static void take_blocks(uint32_t worker, uint32_t piece, void *arg)
+{
+    const TouchRun *run = arg;
+    LastTouches *last = run->workers[worker].last;
+    const uint32_t at_once = run->last.blocks_at_once, blocks = scan_pieces(run->q->view);
+    const uint32_t from = piece == 0 ? 0 : 1 + (piece - 1) * at_once, end = 1 + piece * at_once;
+    const uint32_t to = end < blocks ? end : blocks;
+    if (last_touches_take(last, from, to))
+        return;
+    for (uint32_t block = from; block < to; block++)
+        if (to - from == 1 || !last_touches_take(last, block, block + 1))
+            take_piece(worker, block, arg);
+}
+
+static Err take_last_touches(Ctx *ctx, TouchRun *run)
+{
+    const uint32_t blocks = scan_pieces(run->q->view), at_once = run->last.blocks_at_once;
+    TRY(last_touches_ahead(ctx, &run->last));
+    return crew_run(ctx, run->q->crew,
+                    &(CrewJob){.pieces = blocks == 0 ? 0 : 1 + (blocks - 1 + at_once - 1) / at_once,
+                               .grain = 1,
+                               .piece = take_blocks,
+                               .arg = run,
+                               .until_us = run->q->until_us,
+                               .stop = run->q->stop});
 }
 
 static void add_earned(const TouchEarned *from, Earned *to)
@@ -248,18 +269,16 @@ static void add_earned(const TouchEarned *from, Earned *to)
 }
 
 /* What was earned by code is earned by values. */
-static void take_last(TouchWorker *w)
+static void take_earned(TouchWorker *w)
 {
-    const LastTouches *l = w->last;
-    if (l == NULL)
-        return;
-    add_earned(&l->earned[0], &w->direct);
-    for (uint32_t i = 0; i <= l->codes; i++) {
-        add_earned(&l->earned[i], &w->total);
-        if (i == 0 || l->earned[i].conversions == 0)
+    const TouchEarned *earned = last_touches_earned(w->last);
+    add_earned(&earned[0], &w->direct);
+    for (uint32_t i = 0; i <= w->run->last.codes; i++) {
+        add_earned(&earned[i], &w->total);
+        if (i == 0 || earned[i].conversions == 0)
             continue;
         Earned *to = earned_by(w, (TallyKey){{i == 1 ? SCAN_MISSING : (int64_t)i - 1}});
-        add_earned(&l->earned[i], to);
+        add_earned(&earned[i], to);
     }
 }
 
@@ -341,28 +360,41 @@ static Err give_result(Ctx *ctx, const TouchRun *run, TouchResult *out)
                    : ERR_OK;
 }
 
-static Err run_touch(Ctx *ctx, TouchRun *run)
+static bool met_damage(const TouchWorker *w)
+{
+    return w->is_damaged || scanner_damaged(w->scanner) > 0 ||
+           (w->last != NULL && last_touches_met_damage(w->last));
+}
+
+static Err take_persons(Ctx *ctx, TouchRun *run)
 {
     TRY(ahead_of_scan(ctx, run->q, &run->ask, true));
-    TRY(query_pieces(ctx, run->q, QUERY_ALL, take_piece, run));
+    return query_pieces(ctx, run->q, QUERY_ALL, take_piece, run);
+}
+
+static Err run_touch(Ctx *ctx, TouchRun *run)
+{
+    TRY(run->is_last ? take_last_touches(ctx, run) : take_persons(ctx, run));
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
-        if (run->workers[i].is_damaged || scanner_damaged(run->workers[i].scanner) > 0)
+        if (met_damage(&run->workers[i]))
             return fail(ctx, ERR_INTERNAL, "events.part_damaged", "touches met damage");
-    for (uint32_t i = 0; i < crew_size(run->q->crew); i++)
-        take_last(&run->workers[i]);
+    for (uint32_t i = 0; run->is_last && i < crew_size(run->q->crew); i++)
+        take_earned(&run->workers[i]);
     return ERR_OK;
 }
 
-static void open_workers(TouchRun *run)
+static void open_workers(Ctx *ctx, TouchRun *run)
 {
+    run->is_last = run->people == NULL && touch_is_last(run->t, run->q->view, &run->ask);
+    if (run->is_last)
+        run->last = last_touches_plan(ctx, run->q, run->t, &run->ask);
     run->workers = calloc(crew_size(run->q->crew), sizeof *run->workers);
     CHECK(run->workers != NULL);
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
         TouchWorker *w = &run->workers[i];
         *w = (TouchWorker){.run = run, .values = {.limit = TOUCH_VALUES_MAX}};
         w->scanner = scanner_new(run->q->view, &run->ask);
-        if (run->people == NULL && touch_is_last(run->t, run->q->view, &run->ask))
-            w->last = last_touches_new(run->t, run->q->view, &run->ask);
+        w->last = run->is_last ? last_touches_new(&run->last) : NULL;
     }
 }
 
@@ -400,7 +432,7 @@ static Err answer(Ctx *ctx, const Query *q, TouchRun *run, TouchResult *out)
                          .select_count = 2,
                          .props = props,
                          .prop_count = t->breakdown_count + (t->number != NULL)};
-    open_workers(run);
+    open_workers(ctx, run);
     Err err = run_touch(ctx, run);
     if (err == ERR_OK)
         err = give_result(ctx, run, out);

@@ -1,35 +1,53 @@
 /*
- * engine/ask/touch_last.h -- conversions by the last touch alone: one touch per person is remembered, and rows are taken as
- * they lie in the parts.  Private to touch*.c.
+ * engine/ask/touch_last.h -- conversions by the last touch alone: an as-of join of two sets of rows.  Private to touch*.c.
  *
- * Owns: LastTouches its memory, until last_touches_free().  Threads: one per LastTouches.
+ * The touches of some blocks are put together by person, and each conversion looks for the last one before it.  Their
+ * events need no common order for that: where two lie at one instant, these two alone ask the sequence which came first.
+ * So it reads the columns of its own events and nothing of the others, and strips do as well as whole persons.
+ *
+ * Owns: LastTouches its memory, until last_touches_free(): 56 bytes for each touch of the blocks at hand.
+ * Threads: one per LastTouches; the plan is shared.
  */
 #pragma once
 
 #include "engine/ask/touch.h"
-
-enum { TOUCH_CONVERSION = 1, TOUCH_TOUCHED = 2 }; /* bits of a row's selects */
+#include "engine/scan/buckets.h"
 
 typedef struct TouchEarned {
     TrendSum credit;
     uint64_t conversions;
 } TouchEarned;
 
-/* Whether the question is of this kind: one breakdown, of a text with few values. */
+/* What is the same for all threads. */
+typedef struct LastPlan {
+    const Touch *t;
+    const Query *q;
+    const ScanSelect *selects;     /* the conversions, the touches */
+    const BucketPlaces *places[2]; /* of each part of the view: the range of either select */
+    const bool *keys;              /* of each part */
+    uint32_t codes;                /* one more than the largest */
+    uint32_t blocks_at_once;
+} LastPlan;
+
+/* Whether the question is of this kind: one breakdown, of a text with few values.  `ask` has the conversions as its
+ * select 0, the touches as 1. */
 bool touch_is_last(const Touch *t, const ScanView *view, const ScanAsk *ask);
 
-typedef struct LastTouches {
-    const Touch *t;
-    uint32_t codes;                       /* one more than the largest */
-    uint32_t bias_s;                      /* what seconds count from, so that 0 is never */
-    uint32_t seconds[SCAN_PIECE_PERSONS]; /* of each person's last touch */
-    uint16_t ms[SCAN_PIECE_PERSONS];      /* behind the second */
-    uint32_t code[SCAN_PIECE_PERSONS];
-    TouchEarned *earned; /* [0]: without a touch; [1 + code] */
-} LastTouches;
+/* The plan lives in ctx->arena; what is asked must outlive it. */
+LastPlan last_touches_plan(Ctx *ctx, const Query *q, const Touch *t, const ScanAsk *ask);
 
-LastTouches *last_touches_new(const Touch *t, const ScanView *view, const ScanAsk *ask);
+/* Tells the kernel what will be read.  Errors: those of crew_run(). */
+MUST_USE Err last_touches_ahead(Ctx *ctx, const LastPlan *plan);
+
+typedef struct LastTouches LastTouches;
+
+LastTouches *last_touches_new(const LastPlan *plan);
 void last_touches_free(LastTouches *l); /* NULL is nothing to do */
 
-/* Adds what the conversions of one piece earn.  `ask` was that of the scanner: conversions are select 0, touches 1. */
-void last_touches_piece(LastTouches *l, Scanner *scanner, uint32_t piece);
+/* Adds what the conversions of blocks [from, to) earn; nobody's, who has no touches, is block 0.  False: they have too many
+ * touches to be held, nothing was added, and they are to be asked for in another way, or in fewer blocks. */
+MUST_USE bool last_touches_take(LastTouches *l, uint32_t from, uint32_t to);
+
+/* [0]: without a touch; [1 + code], codes are below plan->codes. */
+const TouchEarned *last_touches_earned(const LastTouches *l);
+bool last_touches_met_damage(const LastTouches *l);

@@ -12,3 +12,11 @@
  * TOUCH_SHARED_MAX; the first touch is the earliest.  Not of TOUCH_LAST, TOUCH_FIRST and TOUCH_PARTICIPATION. */
 void touch_share(const Touch *t, uint64_t worth, const int64_t *before_ms, uint32_t n,
                  uint64_t *units);
+
+/* What a conversion is worth that has this `number`, which is the question's, if it has one. */
+static inline int64_t touch_worth(const Touch *t, int64_t number)
+{
+    if (t->number == NULL)
+        return TOUCH_UNITS;
+    return number == SCAN_MISSING ? 0 : number;
+}

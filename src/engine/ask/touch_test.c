@@ -270,7 +270,8 @@ static ScanSelect random_select(Kit *k, const KitShape *shape, uint32_t *events)
     return s;
 }
 
-static void compare_some(const KitShape *shape, uint64_t seed)
+/* `last`: those that look for the last touch alone, a question of its own. */
+static void compare_some(const KitShape *shape, uint64_t seed, bool last)
 {
     static const ScanProp props[] = {{KIT_PROP(0), 0}, {KIT_PROP(1), 0}};
     static const ScanProp number = {KIT_PROP(2), 2};
@@ -290,6 +291,11 @@ static void compare_some(const KitShape *shape, uint64_t seed)
                    .breakdown = props,
                    .breakdown_count = 1 + kit_below(&k, 2),
                    .top = 1 + kit_below(&k, 8)};
+        if (last) {
+            t.model = TOUCH_LAST;
+            t.which = TOUCH_EACH;
+            t.breakdown_count = 1;
+        }
         t.conversion.from_ms = KIT_ORIGIN_MS + (int64_t)kit_below(&k, 900000) * 1000;
         t.conversion.to_ms = t.conversion.from_ms + (int64_t)kit_below(&k, 1200000) * 1000;
         compare_touch(&k, &q, &t);
@@ -310,12 +316,30 @@ static void random_touches(void)
          .ties = 10,
          .nobody = 10}};
     for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
-        compare_some(&shapes[i], 110 + i);
+        compare_some(&shapes[i], 110 + i, false);
+}
+
+/* The seed also says whether all touches are held, or some blocks have too many (kit_open()). */
+static void random_last_touches(void)
+{
+    static const KitShape shapes[] = {
+        {.rows = 900, .persons = 6000, .events = 5, .weeks = 2, .ties = 50, .nobody = 20},
+        {.rows = 900, .persons = 12, .events = 6, .weeks = 2, .ties = 60, .nobody = 10},
+        {.rows = 700, .persons = 9, .events = 400, .weeks = 2, .whole_seconds = true, .ties = 40}};
+    for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+        compare_some(&shapes[i], 120 + 3 * i, true);
+        compare_some(&shapes[i], 121 + 3 * i, true);
+    }
 }
 
 TEST(touches_are_those_of_the_slow_way_with_every_kernel_and_crew)
 {
     kit_each_kernel_and_crew(random_touches, &crew);
+}
+
+TEST(last_touches_are_those_of_the_slow_way_in_whatever_order_events_of_one_instant_came)
+{
+    kit_each_kernel_and_crew(random_last_touches, &crew);
 }
 
 /* ---- by hand ------------------------------------------------------------------------------------- */

@@ -53,3 +53,32 @@ void weave_values(const uint8_t *lists, uint32_t n, const uint32_t **from, uint3
         kernels()->weave(lists + done, some, from, count, out + done);
     }
 }
+
+/* How many rows of its list the block has before it. */
+static uint32_t rows_before(const Part *part, uint32_t place, WeaveRow row)
+{
+    const PartList *list = &part->lists[row.list];
+    uint32_t cursor = part_list_cursor(part, list, place);
+    return row.row - part_list_rows(part, list, part->blocks[place].block, &cursor).first;
+}
+
+bool weave_is_before(Part *part, uint32_t block, WeaveRow a, WeaveRow b, bool *before)
+{
+    uint8_t codes[PICK_ROWS + KERNEL_SLACK];
+    uint32_t place = 0, first = 0;
+    const uint32_t rows = part_sequence_rows(part, block, &place, &first);
+    if (rows == 0 || !part_check_sequence(part, place))
+        return false;
+    uint32_t left_a = rows_before(part, place, a), left_b = rows_before(part, place, b);
+    for (uint32_t done = 0, n; done < rows; done += n) {
+        n = rows - done < PICK_ROWS ? rows - done : PICK_ROWS;
+        if (crew_gives_up(n) || !part_read_sequence(part, first + done, n, codes))
+            return false;
+        for (uint32_t i = 0; i < n; i++) {
+            *before = codes[i] == a.list;
+            if ((codes[i] == a.list && left_a-- == 0) || (codes[i] == b.list && left_b-- == 0))
+                return true;
+        }
+    }
+    return false;
+}

@@ -33,3 +33,12 @@ MUST_USE bool weave_read_lists(Part *part, uint32_t place, const uint8_t pick[25
 /* As the kernel: out[i] = the next value of from[lists[i]].  Ends early when it gives up. */
 void weave_values(const uint8_t *lists, uint32_t n, const uint32_t **from, uint32_t count,
                   uint32_t *out);
+
+/* Row number `row` of a list. */
+typedef struct WeaveRow {
+    uint32_t list, row;
+} WeaveRow;
+
+/* *before: whether `a` came before `b`, which are rows of two lists and of this block.  It looks through the sequence of
+ * the block: for the few of whom nothing else tells it.  False: damaged, or it gives up. */
+MUST_USE bool weave_is_before(Part *part, uint32_t block, WeaveRow a, WeaveRow b, bool *before);
