@@ -384,7 +384,7 @@ static void choose_seen(TrendRun *run)
         run->seen_codes = 0;
 }
 
-static void open_cells(TrendRun *run)
+static void open_bits(TrendRun *run)
 {
     const size_t cells = trend_cells(run);
     choose_seen(run);
@@ -392,14 +392,9 @@ static void open_cells(TrendRun *run)
         trend_flags_persons(run->t) ? run->strip_blocks * cells * TREND_FLAG_WORDS : 0;
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
         TrendWorker *w = &run->workers[i];
-        w->cells = calloc(cells, sizeof *w->cells);
-        w->narrow = calloc(cells, sizeof *w->narrow);
-        w->packed = calloc(cells, sizeof *w->packed);
-        w->counts = calloc(cells, sizeof *w->counts);
         w->flags = malloc((flags + 1) * sizeof *w->flags);
         w->seen_bits = calloc(cells * trend_seen_words(run) + 1, sizeof *w->seen_bits);
-        CHECK(w->cells != NULL && w->narrow != NULL && w->packed != NULL && w->counts != NULL &&
-              w->flags != NULL && w->seen_bits != NULL);
+        CHECK(w->flags != NULL && w->seen_bits != NULL);
     }
 }
 
@@ -427,7 +422,7 @@ static Err run_trend(Ctx *ctx, TrendRun *run, CellSums *seen, TrendResult *out)
     if (is_broken_down)
         TRY(find_series(ctx, run));
     choose_strips(run);
-    open_cells(run);
+    open_bits(run);
     TRY(trend_count_hours(ctx, run));
     if (run->q->view->part_count > 0)
         TRY(run_pass(ctx, run));

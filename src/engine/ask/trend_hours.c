@@ -51,6 +51,7 @@ static void count_list(TrendRun *run, const BucketPlaces *p, const Part *part,
                        const PartHours *hours, uint32_t series)
 {
     const uint32_t bounds = p->last - p->first;
+    trend_need_cells(&run->workers[0]);
     uint64_t *cell = run->workers[0].counts + (size_t)series * run->stride + p->first;
     uint32_t before = 0;
     for (uint32_t b = 0; b < bounds; b++) {

@@ -11,7 +11,10 @@
 #include "engine/core/cell_sums.h"
 #include "engine/scan/strip_persons.h"
 
-enum { TREND_FLAG_WORDS = STRIP_PERSON_WORDS };
+enum {
+    TREND_FLAG_WORDS = STRIP_PERSON_WORDS,
+    TREND_COUNT_BITS = 20, /* of a packed cell: how many numbers; above, their sum */
+};
 
 /* Whoever is in one cell is asked for. */
 typedef struct TrendWho {
@@ -62,11 +65,12 @@ typedef struct TrendWorker {
     /* of the rows that count */
     uint32_t *picked, *cell;
 
+    /* cells: made by who needs them, in its thread; NULL until then */
     TrendSum *cells;
     int64_t *narrow;  /* what is to be added to them */
-    uint64_t *packed; /* the same of small numbers, and how many to `counts`; of so many rows */
+    uint64_t *counts; /* of cells: events, or the numbers in them */
+    uint64_t *packed; /* sums and counts of small numbers, to be added to both; of so many rows */
     uint32_t packed_rows;
-    uint64_t *counts;    /* of cells: events, or the numbers in them */
     uint64_t *flags;     /* of persons: [block of the piece][cell][TREND_FLAG_WORDS] */
     uint64_t *seen_bits; /* of codes: [cell][word] */
     CellSums seen;       /* other values, by cell */
@@ -97,6 +101,16 @@ static inline bool trend_has_number(const Trend *t)
            (t->measure >= TREND_AVERAGE && t->of != TREND_OF_PERSON_EVENTS);
 }
 
+static inline uint64_t trend_packed_count(uint64_t packed)
+{
+    return packed & ((UINT64_C(1) << TREND_COUNT_BITS) - 1);
+}
+
+static inline uint64_t trend_packed_sum(uint64_t packed)
+{
+    return packed >> TREND_COUNT_BITS;
+}
+
 /* Words of a cell's codes that were seen. */
 static inline uint32_t trend_seen_words(const TrendRun *run)
 {
@@ -112,6 +126,15 @@ static inline size_t trend_cells(const TrendRun *run)
 
 void trend_open_worker(TrendWorker *w);
 void trend_close_worker(TrendWorker *w);
+
+/* Makes the worker's cells, counts and narrow sums. */
+void trend_open_cells(TrendWorker *w);
+static inline void trend_need_cells(TrendWorker *w)
+{
+    if (w->cells == NULL)
+        trend_open_cells(w);
+}
+
 void trend_take_strip(const Strip *strip, void *worker);
 
 /* Behind the last piece of the second pass. */

@@ -274,6 +274,8 @@ static void end_flags(TrendWorker *w)
 
 void trend_end_piece(TrendWorker *w)
 {
+    if (trend_flags_persons(w->run->t) || w->persons.count > 0)
+        trend_need_cells(w);
     if (trend_flags_persons(w->run->t))
         end_flags(w);
     cell_sums_settle(&w->persons);
@@ -308,9 +310,13 @@ static void join_workers(const TrendRun *run, uint32_t series, TrendSum *cells, 
     const size_t from = (size_t)series * run->stride + 1;
     for (uint32_t i = 0; i < crew_size(run->q->crew); i++) {
         const TrendWorker *w = &run->workers[i];
-        for (uint32_t b = 0; b < run->t->bucket_count; b++)
+        for (uint32_t b = 0; w->cells != NULL && b < run->t->bucket_count; b++)
             join_cell(run->t->measure, w->cells[from + b] + w->narrow[from + b],
                       w->counts[from + b], &cells[b], &of[b]);
+        for (uint32_t b = 0; w->packed != NULL && b < run->t->bucket_count; b++) {
+            cells[b] += trend_packed_sum(w->packed[from + b]);
+            of[b] += trend_packed_count(w->packed[from + b]);
+        }
     }
     for (uint32_t b = 0; run->t->measure == TREND_EVENTS && b < run->t->bucket_count; b++)
         cells[b] = (TrendSum)of[b];

@@ -10,10 +10,8 @@
 #include <stdlib.h>
 
 enum {
-    COUNTED_BOUNDS = 48, /* with more it is cheaper to look for each row's place */
-    /* Of a packed cell: below it counts, above it sums numbers below PACKED_NUMBERS. */
-    PACKED_BITS = 20,
-    PACKED_NUMBERS = 1 << 24,
+    COUNTED_BOUNDS = 48,      /* with more it is cheaper to look for each row's place */
+    PACKED_NUMBERS = 1 << 24, /* numbers below it are packed */
 };
 
 void trend_open_worker(TrendWorker *w)
@@ -43,6 +41,21 @@ void trend_close_worker(TrendWorker *w)
     cell_sums_free(&w->persons);
     filter_scratch_free(&w->scratch);
     strip_times_close(&w->times);
+}
+
+static void *zeroed(size_t n, size_t size)
+{
+    void *fresh = calloc(n, size);
+    CHECK(fresh != NULL);
+    return fresh;
+}
+
+void trend_open_cells(TrendWorker *w)
+{
+    const size_t cells = trend_cells(w->run);
+    w->cells = zeroed(cells, sizeof *w->cells);
+    w->narrow = zeroed(cells, sizeof *w->narrow);
+    w->counts = zeroed(cells, sizeof *w->counts);
 }
 
 static const BucketPlaces *places_of(const TrendWorker *w, const Strip *strip)
@@ -148,6 +161,7 @@ static void count_events(TrendWorker *w, const Strip *strip, uint32_t series)
     const BucketPlaces *p = places_of(w, strip);
     const uint32_t n = strip->at.count, bounds = p->last - p->first;
     uint64_t from[COUNTED_BOUNDS] = {0};
+    trend_need_cells(w);
     uint64_t *cell = w->counts + (size_t)series * w->run->stride + p->first;
     if (bounds > 0)
         kernels()->count_from(strip->at.keys, n, strip->set, PART_SECOND_MASK, p->seconds, bounds,
@@ -167,33 +181,33 @@ static bool adds_anywhere(const Trend *t)
     return t->measure == TREND_EVENTS || t->measure == TREND_SUM;
 }
 
-/* What was packed goes where it belongs. */
+/* What was packed goes where it belongs: before a count might become too large for its bits. */
 static void unpack_cells(TrendWorker *w)
 {
     const size_t cells = trend_cells(w->run);
-    for (size_t i = 0; i < cells && w->packed_rows > 0; i++) {
-        w->counts[i] += w->packed[i] & ((UINT64_C(1) << PACKED_BITS) - 1);
-        w->cells[i] += (TrendSum)(w->packed[i] >> PACKED_BITS);
+    trend_need_cells(w);
+    for (size_t i = 0; i < cells; i++) {
+        w->counts[i] += trend_packed_count(w->packed[i]);
+        w->cells[i] += trend_packed_sum(w->packed[i]);
         w->packed[i] = 0;
     }
     w->packed_rows = 0;
 }
 
-static void count_by_cells(TrendWorker *w)
-{
-    const TrendRun *run = w->run;
-    for (uint32_t code = 0; code < run->codes; code++) {
-        w->code_counts[code] = 0;
-        for (uint32_t b = 1; b <= run->t->bucket_count; b++)
-            w->code_counts[code] += w->counts[(size_t)code * run->stride + b];
-    }
-}
-
 void trend_end_pass(TrendWorker *w)
 {
-    unpack_cells(w);
-    if (w->run->in_one_pass && adds_anywhere(w->run->t))
-        count_by_cells(w);
+    const TrendRun *run = w->run;
+    if (!run->in_one_pass || !adds_anywhere(run->t))
+        return;
+    for (uint32_t code = 0; code < run->codes; code++) {
+        const size_t from = (size_t)code * run->stride + 1;
+        uint64_t count = 0;
+        for (uint32_t b = 0; w->counts != NULL && b < run->t->bucket_count; b++)
+            count += w->counts[from + b];
+        for (uint32_t b = 0; w->packed != NULL && b < run->t->bucket_count; b++)
+            count += trend_packed_count(w->packed[from + b]);
+        w->code_counts[code] = count;
+    }
 }
 
 /* Persons of one series.  False: damaged. */
@@ -280,11 +294,11 @@ static inline __attribute__((always_inline)) void
 add_packed(uint64_t *cells, const uint32_t *first_cell, const uint16_t *ranks, uint32_t n,
            const uint32_t *picked, const uint32_t *codes, const uint32_t *stored, uint64_t base)
 {
-    const uint64_t one = base << PACKED_BITS | 1;
+    const uint64_t one = base << TREND_COUNT_BITS | 1;
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t row = picked == NULL ? i : picked[i];
         cells[first_cell[codes == NULL ? 0 : codes[row]] + ranks[row]] +=
-            ((uint64_t)stored[row] << PACKED_BITS) + one;
+            ((uint64_t)stored[row] << TREND_COUNT_BITS) + one;
     }
 }
 
@@ -293,12 +307,14 @@ static bool take_packed(TrendWorker *w, const Strip *strip, const PartColumn *c,
                         const uint32_t *first_cell, const uint32_t *codes)
 {
     const uint32_t n = strip->at.count;
-    uint64_t *const cells = w->packed + places_of(w, strip)->first;
     const uint16_t *const ranks = w->times.ranks;
     const uint64_t base = (uint64_t)c->base;
     if (!filter_codes(&strip->at, c, w->stored))
         return false;
-    if (w->packed_rows + n >= 1U << PACKED_BITS)
+    if (w->packed == NULL)
+        w->packed = zeroed(trend_cells(w->run), sizeof *w->packed);
+    uint64_t *const cells = w->packed + places_of(w, strip)->first;
+    if (w->packed_rows + n >= 1U << TREND_COUNT_BITS)
         unpack_cells(w);
     w->packed_rows += n;
     if (strip->set != NULL)
@@ -327,6 +343,7 @@ static bool take_anywhere(TrendWorker *w, const Strip *strip, bool by_code, uint
         return take_packed(w, strip, small, first_cell, codes);
     if (numbers != NULL && !strip_values(strip, n, t->number, &w->scratch, w->numbers))
         return false;
+    trend_need_cells(w);
     if (strip->set == NULL)
         add_all_anywhere(w, first, first_cell, n, codes, numbers);
     else
@@ -363,6 +380,7 @@ static bool add_strip(TrendWorker *w, const Strip *strip)
         return false;
     if (w->run->in_one_pass)
         count_picked(w, n, by_code, series);
+    trend_need_cells(w);
     trend_add_rows(w, strip, n);
     return true;
 }
