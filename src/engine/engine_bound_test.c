@@ -254,21 +254,14 @@ static WideSum wide_sum(Part *const *parts, uint32_t count, uint32_t prop)
     return s;
 }
 
-static Err sink_heap(Ctx *ctx, Str bytes, void *arg)
-{
-    (void)ctx;
-    buf_add(arg, bytes);
-    return ERR_OK;
-}
-
 TEST(names_that_leave_the_shared_list_get_the_columns_that_they_have_and_no_others)
 {
     Ctx ctx = {.arena = arena_new(1 << 20)};
     Part *parts[] = {wide_part(&ctx, 2000, 300, false, 1), wide_part(&ctx, 2000, 200, true, 2)};
     Part *merged = NULL;
     Buf bytes = BUF_MAX(PART_BYTES_MAX);
-    CHECK(parts_merge(&ctx, &(PartsMerge){parts, 2, NULL, MERGE_BYTES_MAX, NULL, false}, sink_heap,
-                      &bytes) == ERR_OK);
+    CHECK(parts_merge(&ctx, &(PartsMerge){parts, 2, NULL, MERGE_BYTES_MAX, NULL, false},
+                      part_sink_buf, &bytes) == ERR_OK);
     CHECK(part_open(&ctx, buf_str(&bytes), false, 0, &merged) == ERR_OK);
     CHECK(merged->head->column_count < WIDE_NAMES * (WIDE_PROPS + 1));
     for (uint32_t i = 0; i + 1 < merged->head->list_count; i++)
@@ -279,9 +272,9 @@ TEST(names_that_leave_the_shared_list_get_the_columns_that_they_have_and_no_othe
         EXPECT_I64(got.sum, want.sum);
     }
     bytes = BUF_MAX(PART_BYTES_MAX);
-    EXPECT_I64(
-        parts_merge(&ctx, &(PartsMerge){parts, 2, NULL, 1 << 20, NULL, false}, sink_heap, &bytes),
-        ERR_TOO_LARGE);
+    EXPECT_I64(parts_merge(&ctx, &(PartsMerge){parts, 2, NULL, 1 << 20, NULL, false}, part_sink_buf,
+                           &bytes),
+               ERR_TOO_LARGE);
     EXPECT_STREQ(ctx.fault.reason, "events.merge");
     EXPECT_I64((int64_t)bytes.len, 0);
     part_unref(parts[0]);
@@ -482,10 +475,11 @@ static Part *crowd_part(Ctx *ctx, uint32_t seq)
     return made[0];
 }
 
-static Err sink_nothing(Ctx *ctx, Str bytes, void *arg)
+static Err sink_nothing(Ctx *ctx, const Str *stretches, size_t count, void *arg)
 {
     (void)ctx;
-    (void)bytes;
+    (void)stretches;
+    (void)count;
     (void)arg;
     return ERR_OK;
 }

@@ -11,7 +11,7 @@ enum {
     MS_BITS = 10,
     ARENA_BYTES = 1 << 20,
     WINDOWS_CELLS = 1 << 18, /* of all parts together: rows that wait to be ordered */
-    WINDOW_CELLS = 4096,     /* of one part, at most */
+    WINDOW_CELLS = 16384,    /* of one part, at most */
     WINDOW_CELLS_MIN = 64,
     TOGETHER_ROWS = 1 << 16, /* of blocks that are merged together; one alone may have more */
     TOGETHER_BLOCKS = 1 << 12,
@@ -217,8 +217,10 @@ static Source *add_source(Merge *m, OutList *to, Part *part, uint32_t list, uint
                           uint32_t count)
 {
     Source *s = ARENA_NEW(m->round, Source);
-    *s = (Source){to->sources, part, &part->lists[list], first, count, to->count};
-    to->sources = s;
+    *s = (Source){
+        .part = part, .list = &part->lists[list], .first = first, .count = count, .at = to->count};
+    *(to->sources == NULL ? &to->sources : &to->last_source->next) = s;
+    to->last_source = s;
     to->count += count;
     return s;
 }
@@ -280,18 +282,107 @@ static void add_key(OutList *l, uint32_t key)
     l->keys[l->key_count++] = key;
 }
 
+/* ---- columns whose values are stored as before, but for the base ------------------------------------ */
+
+/* NULL: no row has a value. */
+static const PartColumn *find_values(const Source *s, uint32_t prop)
+{
+    const PartColumn *c = part_find_column(s->part, s->list, prop);
+    const bool any = c != NULL && (c->width > 0 || (c->kind != PART_CODES && !c->nullable));
+    return any ? c : NULL;
+}
+
+/* Whether a stored value differs by `more` alone, and by so little that no sum has more than 32 bits. */
+static bool is_stored_alike(Source *s, const PartColumn *to)
+{
+    const PartColumn *c = s->column;
+    const int bits_max = 31;
+    s->more = 0;
+    if (c == NULL)
+        return to->kind == PART_CODES || to->nullable;
+    if (c->kind != to->kind || c->width > bits_max)
+        return false;
+    if (c->kind == PART_CODES)
+        return true;
+    const uint64_t more = ((uint64_t)c->base - c->nullable) - ((uint64_t)to->base - to->nullable);
+    s->more = (uint32_t)more;
+    return c->scale == to->scale && c->nullable <= to->nullable && more >> bits_max == 0;
+}
+
+static bool are_stored_alike(const OutList *l, const PartColumn *to)
+{
+    bool alike = true;
+    for (Source *s = l->sources; alike && s != NULL; s = s->next) {
+        s->column = find_values(s, to->prop);
+        alike = is_stored_alike(s, to) && (to->prop != PROP_EVENT || s->list->event == PART_REST);
+    }
+    return alike;
+}
+
+/* What the sources have stored, as the new column stores it.  *all: or-ed together, as far as it may be too large. */
+static Err read_stored(Merge *m, const OutList *l, const PartColumn *to, uint32_t *out,
+                       uint32_t *all)
+{
+    *all = 0;
+    for (const Source *s = l->sources; s != NULL; s = s->next) {
+        const FilterRows r = {
+            .part = s->part, .list = s->list, .first = s->first, .count = s->count};
+        if (s->column == NULL)
+            memset(out + s->at, 0, s->count * sizeof *out);
+        else if (!filter_stored(&r, s->column, out + s->at))
+            return merge_damaged(m, s->part);
+        else if (s->more > 0 || s->column->width > to->width)
+            *all |= kernels()->rebase(out + s->at, s->count, s->more, s->column->nullable);
+    }
+    return ERR_OK;
+}
+
+/* ---- the columns of a list -------------------------------------------------------------------------- */
+
+/* Values on their way. */
+typedef struct Columns {
+    const uint32_t *places; /* of the rows in order, among those that are read */
+    void *read, *ordered;   /* room for 64 bits of each */
+} Columns;
+
+static Err write_stored(Merge *m, uint32_t list, uint32_t column, const PartColumn *to,
+                        const Columns *on)
+{
+    const OutList *l = &m->out[list];
+    uint32_t all = 0, *const read = on->read, *const stored = on->ordered;
+    TRY(read_stored(m, l, to, read, &all));
+    for (uint32_t i = 0; i < l->count; i++)
+        stored[i] = read[on->places[i]];
+    part_builder_stored(m->builder, list, column, stored, l->count, all);
+    return ERR_OK;
+}
+
+static Err write_values(Merge *m, uint32_t list, uint32_t column, const Columns *on)
+{
+    const OutList *l = &m->out[list];
+    int64_t *const read = on->read, *const values = on->ordered;
+    TRY(read_sources(m, l, &l->columns[column].plan, read));
+    for (uint32_t i = 0; i < l->count; i++)
+        values[i] = read[on->places[i]];
+    part_builder_values(m->builder, list, column, values, l->count);
+    return ERR_OK;
+}
+
 static Err write_list(Merge *m, uint32_t list, const Cell *cells, const uint32_t *rows)
 {
-    OutList *l = &m->out[list];
-    int64_t *read = (void *)arena_bytes(m->round, l->count * sizeof *read);
-    int64_t *values = (void *)arena_bytes(m->round, l->count * sizeof *values);
+    const OutList *l = &m->out[list];
+    const size_t room = (size_t)l->count + KERNEL_SLACK;
+    uint32_t *places = (void *)arena_bytes(m->round, l->count * sizeof *places);
+    const Columns on = {places, arena_bytes(m->round, room * sizeof(int64_t)),
+                        arena_bytes(m->round, room * sizeof(int64_t))};
+    for (uint32_t i = 0; i < l->count; i++)
+        places[i] = cells[rows[i]].row;
     if (l->items_count > 0)
         TRY(merge_check_items(m, l));
     for (uint32_t c = 0; c < l->column_count; c++) {
-        TRY(read_sources(m, l, &l->columns[c].plan, read));
-        for (uint32_t i = 0; i < l->count; i++)
-            values[i] = read[cells[rows[i]].row];
-        part_builder_values(m->builder, list, c, values, l->count);
+        const PartColumn *to = part_builder_narrow(m->builder, list, c);
+        TRY(to != NULL && are_stored_alike(l, to) ? write_stored(m, list, c, to, &on)
+                                                  : write_values(m, list, c, &on));
     }
     return l->items_count == 0 ? ERR_OK : merge_write_items(m, l, cells, rows);
 }
@@ -339,7 +430,7 @@ static Err write_rows(Merge *m, const Cell *cells, uint32_t n)
         if (m->out[l].count > 0)
             TRY(write_list(m, l, cells, by_list + next[l] - m->out[l].count));
         m->out[l].count = 0;
-        m->out[l].sources = NULL;
+        m->out[l].sources = m->out[l].last_source = NULL;
     }
     return ERR_OK;
 }

@@ -25,6 +25,9 @@ typedef struct Source {
     const PartList *list;
     uint32_t first, count;
     uint32_t at; /* their place among the values that are read for the new list */
+    /* of the column that is written: NULL = none of them has a value; and how much more is stored there */
+    const PartColumn *column;
+    uint32_t more;
 } Source;
 
 typedef struct OutList {
@@ -33,9 +36,9 @@ typedef struct OutList {
     OutColumn *columns;
     uint32_t column_count, column_cap;
     PropIndex index;
-    Source *sources; /* of the round */
-    uint32_t count;  /* rows of the round */
-    uint32_t *keys;  /* of the block so far; malloc */
+    Source *sources, *last_source; /* of the round, by their place */
+    uint32_t count;                /* rows of the round */
+    uint32_t *keys;                /* of the block so far; malloc */
     uint32_t key_count, key_cap;
     PropIndex items_index;
     /* of what its rows have several of; in order once they are planned */

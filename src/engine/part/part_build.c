@@ -205,12 +205,12 @@ void part_builder_block(PartBuilder *b, uint32_t block, const uint8_t *lists, ui
         b->block = block;
     }
     b->head.rows += n;
-    uint64_t codes[256];
+    uint32_t codes[256];
     for (uint32_t done = 0; done < n; done += ARRAY_LEN(codes)) {
         const uint32_t some = n - done < ARRAY_LEN(codes) ? n - done : (uint32_t)ARRAY_LEN(codes);
         for (uint32_t i = 0; i < some; i++)
             codes[i] = lists[done + i];
-        bits_put(&b->sequence, codes, some);
+        bits_put32(&b->sequence, codes, some);
     }
 }
 
@@ -269,10 +269,15 @@ static void count_items(ListState *items, const int64_t *counts, uint32_t n)
     }
 }
 
+static ColumnState *column_at(const PartBuilder *b, uint32_t list, uint32_t column)
+{
+    return &b->columns[b->lists[list].list.first_column + column];
+}
+
 void part_builder_values(PartBuilder *b, uint32_t list, uint32_t column, int64_t *values,
                          uint32_t n)
 {
-    ColumnState *c = &b->columns[b->lists[list].list.first_column + column];
+    ColumnState *c = column_at(b, list, column);
     const bool is_code = c->column.kind == PART_CODES;
     const uint64_t base = is_code ? 0 : (uint64_t)c->column.base - c->column.nullable;
     if (c->items != NULL)
@@ -285,6 +290,23 @@ void part_builder_values(PartBuilder *b, uint32_t list, uint32_t column, int64_t
         memset(values, 0, n * sizeof *values);
     }
     bits_put(&c->values, (const uint64_t *)values, n);
+}
+
+const PartColumn *part_builder_narrow(const PartBuilder *b, uint32_t list, uint32_t column)
+{
+    const ColumnState *c = column_at(b, list, column);
+    return c->items == NULL && c->column.width <= 32 ? &c->column : NULL;
+}
+
+void part_builder_stored(PartBuilder *b, uint32_t list, uint32_t column, uint32_t *stored,
+                         uint32_t n, uint32_t all)
+{
+    ColumnState *c = column_at(b, list, column);
+    if (bits_width(all) > c->values.width) {
+        b->misfit = true;
+        memset(stored, 0, n * sizeof *stored);
+    }
+    bits_put32(&c->values, stored, n);
 }
 
 static uint64_t bytes_so_far(const PartBuilder *b)
@@ -438,16 +460,45 @@ static void seal(PartBuilder *b, Layout *l)
     h->head_crc = crc32c_add(0, (Str){(const char *)h + from, sizeof *h - from});
 }
 
-static Err write_out(Ctx *ctx, const PartBuilder *b, const Layout *l, PartSink sink, void *arg)
+/* Stretches that wait to be written together. */
+typedef struct Outgoing {
+    Ctx *ctx;
+    PartSink sink;
+    void *arg;
+    Str stretches[PART_SINK_STRETCHES];
+    uint32_t count;
+    uint64_t bytes;
+} Outgoing;
+
+static Err write_waiting(Outgoing *out)
+{
+    const uint32_t count = out->count;
+    out->count = 0;
+    out->bytes = 0;
+    return count == 0 ? ERR_OK : out->sink(out->ctx, out->stretches, count, out->arg);
+}
+
+static Err write_stretch(Outgoing *out, Str stretch)
+{
+    if (stretch.len == 0)
+        return ERR_OK;
+    if (out->count == PART_SINK_STRETCHES || out->bytes >= PART_SINK_BYTES)
+        TRY(write_waiting(out));
+    out->stretches[out->count++] = stretch;
+    out->bytes += stretch.len;
+    return ERR_OK;
+}
+
+static Err write_out(Outgoing *out, const PartBuilder *b, const Layout *l)
 {
     static const char slack[PART_SLACK_BYTES];
-    TRY(sink(ctx, (Str){(const char *)&b->head, sizeof b->head}, arg));
+    TRY(write_stretch(out, (Str){(const char *)&b->head, sizeof b->head}));
     for (uint32_t i = 0; i < l->count; i++)
-        if (l->stretches[i].len > 0)
-            TRY(sink(ctx, l->stretches[i], arg));
-    TRY(sink(ctx, buf_str(&l->tables), arg));
-    TRY(sink(ctx, buf_str(&l->pieces), arg));
-    return sink(ctx, (Str){slack, sizeof slack}, arg);
+        TRY(write_stretch(out, l->stretches[i]));
+    TRY(write_stretch(out, buf_str(&l->tables)));
+    TRY(write_stretch(out, buf_str(&l->pieces)));
+    TRY(write_stretch(out, (Str){slack, sizeof slack}));
+    return write_waiting(out);
 }
 
 Err part_builder_finish(Ctx *ctx, PartBuilder *b, PartSink sink, void *arg)
@@ -464,24 +515,25 @@ Err part_builder_finish(Ctx *ctx, PartBuilder *b, PartSink sink, void *arg)
     lay_data(b, &l);
     lay_tables(b, &l);
     seal(b, &l);
-    const Err err = write_out(ctx, b, &l, sink, arg);
+    const Err err = write_out(&(Outgoing){.ctx = ctx, .sink = sink, .arg = arg}, b, &l);
     buf_free(&l.tables);
     buf_free(&l.pieces);
     free(l.stretches);
     return err;
 }
 
-static Err sink_heap(Ctx *ctx, Str bytes, void *arg)
+Err part_sink_buf(Ctx *ctx, const Str *stretches, size_t count, void *buf)
 {
     (void)ctx;
-    buf_add(arg, bytes);
+    for (size_t i = 0; i < count; i++)
+        buf_add(buf, stretches[i]);
     return ERR_OK;
 }
 
 Err part_builder_finish_heap(Ctx *ctx, PartBuilder *b, Str *out)
 {
     Buf bytes = BUF_MAX(PART_BYTES_MAX);
-    const Err err = part_builder_finish(ctx, b, sink_heap, &bytes);
+    const Err err = part_builder_finish(ctx, b, part_sink_buf, &bytes);
     CHECK(err != ERR_OK || !bytes.overflowed);
     if (err != ERR_OK) {
         buf_free(&bytes);
