@@ -4,7 +4,7 @@
 #include "engine/part/ids.h"
 
 #include "engine/core/bits.h"
-#include "engine/core/kernels.h"
+#include "engine/core/order.h"
 #include "events/crc32c.h"
 
 #include <stdlib.h>
@@ -71,42 +71,14 @@ void ids_encode(const uint64_t *hashes, uint32_t count, Buf *out)
     sealed->head_crc = crc32c_add(0, str_slice(set, HEAD_CRC_FROM, sizeof *sealed));
 }
 
-/* Two ascending stretches into one.  Which one is next cannot be foreseen, so it is no branch. */
-static void merge_two(const uint64_t *a, uint32_t a_count, const uint64_t *b, uint32_t b_count,
-                      uint64_t *out)
-{
-    uint32_t i = 0, j = 0;
-    while (i < a_count && j < b_count) {
-        const uint64_t x = a[i], y = b[j];
-        const uint32_t second = y < x;
-        *out++ = second ? y : x;
-        j += second;
-        i += 1 - second;
-    }
-    memcpy(out, a + i, (a_count - i) * sizeof *out);
-    memcpy(out + (a_count - i), b + j, (b_count - j) * sizeof *out);
-}
-
 void ids_merge(uint64_t *hashes, uint32_t *ends, uint32_t stretches)
 {
     const uint32_t count = stretches == 0 ? 0 : ends[stretches - 1];
     uint64_t *const other = malloc(((size_t)count + 1) * sizeof *other);
-    uint64_t *from = hashes, *to = other;
     CHECK(other != NULL);
-    while (stretches > 1) {
-        uint32_t kept = 0, first = 0;
-        for (uint32_t i = 0; i < stretches; i += 2) {
-            const uint32_t middle = ends[i], end = i + 1 < stretches ? ends[i + 1] : middle;
-            merge_two(from + first, middle - first, from + middle, end - middle, to + first);
-            ends[kept++] = first = end;
-        }
-        stretches = kept;
-        uint64_t *const swap = from;
-        from = to;
-        to = swap;
-    }
-    if (from == other)
-        memcpy(hashes, other, count * sizeof *hashes);
+    const uint64_t *const ordered = order_numbers(hashes, other, ends, stretches);
+    if (ordered != hashes)
+        memcpy(hashes, ordered, count * sizeof *hashes);
     free(other);
 }
 
