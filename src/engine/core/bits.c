@@ -63,12 +63,21 @@ static inline void put_word(BitPlace *to, uint64_t value, int width)
     to->held = to->bits == 0 ? 0 : value >> (width - to->bits);
 }
 
+enum { BITS_SLACK = 16 }; /* behind what is put, words are written whole */
+
+void bits_reserve(BitWriter *w, uint64_t count)
+{
+    const uint64_t bytes = bits_bytes(count, w->width) + 2 * BITS_SLACK;
+    if (w->width > 0 && bytes <= w->out.max_bytes - w->out.len)
+        (void)buf_reserve(&w->out, bytes);
+}
+
 __attribute__((always_inline)) static inline void put_all(BitWriter *w, BitValues v, uint32_t n)
 {
     const int width = w->width;
     if (width == 0)
         return;
-    uint8_t *const start = (uint8_t *)buf_reserve(&w->out, bits_bytes(n, width) + 16);
+    uint8_t *const start = (uint8_t *)buf_reserve(&w->out, bits_bytes(n, width) + BITS_SLACK);
     CHECK(start != NULL);
     BitPlace to = {start, w->held, w->held_bits};
     uint32_t i = 0;

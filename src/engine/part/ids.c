@@ -38,6 +38,7 @@ static void add_rest(const uint64_t *hashes, uint32_t count, int width, Buf *out
 {
     uint64_t some[256];
     BitWriter rest = {.out = *out, .width = width};
+    bits_reserve(&rest, count);
     const uint64_t mask = width == 64 ? UINT64_MAX : (UINT64_C(1) << width) - 1;
     for (uint32_t done = 0, n; done < count; done += n) {
         n = count - done < ARRAY_LEN(some) ? count - done : (uint32_t)ARRAY_LEN(some);

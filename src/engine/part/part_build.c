@@ -73,7 +73,7 @@ uint64_t part_plan_bytes(const PartPlan *plan, const uint64_t *rows)
     return bytes;
 }
 
-static ColumnState column_of(const PartColumnPlan *plan)
+static ColumnState column_of(const PartColumnPlan *plan, uint64_t rows)
 {
     ColumnState c = {
         .column = {.prop = plan->prop, .kind = (uint8_t)plan->kind, .scale = plan->scale}};
@@ -90,6 +90,7 @@ static ColumnState column_of(const PartColumnPlan *plan)
     }
     c.column.width = (uint8_t)bits_width(largest_stored(plan));
     c.values = bits_writer(c.column.width, PART_BYTES_MAX);
+    bits_reserve(&c.values, rows);
     return c;
 }
 
@@ -112,7 +113,7 @@ static void add_list(PartBuilder *b, uint32_t list, const PartListPlan *plan)
                                  .keys = BUF_MAX(PART_BYTES_MAX),
                                  .dir = BUF_MAX(PART_BYTES_MAX)};
     for (uint32_t c = 0; c < plan->column_count; c++)
-        b->columns[b->head.column_count++] = column_of(&plan->columns[c]);
+        b->columns[b->head.column_count++] = column_of(&plan->columns[c], plan->rows);
 }
 
 static ColumnState *find_column(PartBuilder *b, uint32_t list, uint32_t prop)
@@ -129,7 +130,7 @@ static void add_items(PartBuilder *b, const PartPlan *plan)
 {
     for (uint32_t i = 0; i < plan->items_count; i++) {
         const PartItemsPlan *p = &plan->items[i];
-        const PartListPlan rows = {plan->lists[p->of].event, p->columns, p->column_count};
+        const PartListPlan rows = {plan->lists[p->of].event, p->columns, p->column_count, p->rows};
         add_list(b, plan->list_count + i, &rows);
         b->items[i] = (PartItems){.of = p->of, .prop = p->prop};
         find_column(b, p->of, p->prop)->items = &b->lists[plan->list_count + i];
@@ -214,19 +215,34 @@ void part_builder_block(PartBuilder *b, uint32_t block, const uint8_t *lists, ui
     }
 }
 
+/* Keys ascend: 64 persons at a time. */
 static void add_active(PartBuilder *b, const uint32_t *keys, uint32_t n)
 {
     uint8_t *bits = (uint8_t *)b->active.ptr + b->active.len - PART_ACTIVE_BYTES;
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t person = keys[i] >> PART_SECOND_BITS;
-        bits[person / 8] |= (uint8_t)(1U << (person & 7));
+    for (uint32_t i = 0; i < n;) {
+        const uint32_t at = keys[i] >> PART_SECOND_BITS >> 6;
+        uint64_t word;
+        memcpy(&word, bits + at * sizeof word, sizeof word);
+        for (; i < n && keys[i] >> PART_SECOND_BITS >> 6 == at; i++)
+            word |= UINT64_C(1) << (keys[i] >> PART_SECOND_BITS & 63);
+        memcpy(bits + at * sizeof word, &word, sizeof word);
     }
 }
 
-static void add_hours(PartHours *hours, const uint32_t *keys, uint32_t n)
+/* The hours of the events, and the first and last second of all. */
+static void add_times(PartBuilder *b, PartHours *hours, const uint32_t *keys, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++)
-        hours->ends[(keys[i] & PART_SECOND_MASK) / (PART_HOUR_MS / 1000)]++;
+    uint32_t low = PART_SECOND_MASK, high = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t second = keys[i] & PART_SECOND_MASK;
+        low = second < low ? second : low;
+        high = second > high ? second : high;
+        hours->ends[second / (PART_HOUR_MS / 1000)]++;
+    }
+    const int64_t from_ms = b->head.week_ms + (int64_t)low * 1000;
+    const int64_t to_ms = b->head.week_ms + (int64_t)high * 1000 + 999;
+    b->head.min_ms = from_ms < b->head.min_ms ? from_ms : b->head.min_ms;
+    b->head.max_ms = to_ms > b->head.max_ms ? to_ms : b->head.max_ms;
 }
 
 void part_builder_keys(PartBuilder *b, uint32_t list, const uint32_t *keys, uint32_t n)
@@ -239,17 +255,7 @@ void part_builder_keys(PartBuilder *b, uint32_t list, const uint32_t *keys, uint
     l->list.rows += n;
     if (l->list.event != PART_PERSON)
         add_active(b, keys, n);
-    add_hours(&l->hours, keys, n);
-    uint32_t low = PART_SECOND_MASK, high = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t second = keys[i] & PART_SECOND_MASK;
-        low = second < low ? second : low;
-        high = second > high ? second : high;
-    }
-    const int64_t from_ms = b->head.week_ms + (int64_t)low * 1000;
-    const int64_t to_ms = b->head.week_ms + (int64_t)high * 1000 + 999;
-    b->head.min_ms = from_ms < b->head.min_ms ? from_ms : b->head.min_ms;
-    b->head.max_ms = to_ms > b->head.max_ms ? to_ms : b->head.max_ms;
+    add_times(b, &l->hours, keys, n);
 }
 
 static void add_start(ListState *items)

@@ -29,6 +29,7 @@ typedef struct PartListPlan {
     uint32_t event;
     const PartColumnPlan *columns;
     uint32_t column_count;
+    uint64_t rows; /* at most so many, as the columns are given room for; 0 = nobody knows */
 } PartListPlan;
 
 /* What events of a list have in a list property: that one is a column of the list, of how many there are. */
@@ -37,6 +38,7 @@ typedef struct PartItemsPlan {
     uint32_t prop;
     const PartColumnPlan *columns;
     uint32_t column_count;
+    uint64_t rows; /* as in PartListPlan */
 } PartItemsPlan;
 
 typedef struct PartPlan {
