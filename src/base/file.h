@@ -16,7 +16,7 @@
 
 #include <stdatomic.h>
 
-enum { FILE_NAME_BYTES_MAX = 200, FILE_PATH_BYTES_MAX = 1024, FILE_PIECES_MAX = 4 };
+enum { FILE_NAME_BYTES_MAX = 200, FILE_PATH_BYTES_MAX = 1024, FILE_PIECES_MAX = 64 };
 
 typedef struct File {
     int fd; /* -1 = none */

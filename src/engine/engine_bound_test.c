@@ -254,21 +254,14 @@ static WideSum wide_sum(Part *const *parts, uint32_t count, uint32_t prop)
     return s;
 }
 
-static Err sink_heap(Ctx *ctx, Str bytes, void *arg)
-{
-    (void)ctx;
-    buf_add(arg, bytes);
-    return ERR_OK;
-}
-
 TEST(names_that_leave_the_shared_list_get_the_columns_that_they_have_and_no_others)
 {
     Ctx ctx = {.arena = arena_new(1 << 20)};
     Part *parts[] = {wide_part(&ctx, 2000, 300, false, 1), wide_part(&ctx, 2000, 200, true, 2)};
     Part *merged = NULL;
     Buf bytes = BUF_MAX(PART_BYTES_MAX);
-    CHECK(parts_merge(&ctx, &(PartsMerge){parts, 2, NULL, MERGE_BYTES_MAX, NULL, false}, sink_heap,
-                      &bytes) == ERR_OK);
+    CHECK(parts_merge(&ctx, &(PartsMerge){parts, 2, NULL, MERGE_BYTES_MAX, NULL, false},
+                      part_sink_buf, &bytes) == ERR_OK);
     CHECK(part_open(&ctx, buf_str(&bytes), false, 0, &merged) == ERR_OK);
     CHECK(merged->head->column_count < WIDE_NAMES * (WIDE_PROPS + 1));
     for (uint32_t i = 0; i + 1 < merged->head->list_count; i++)
@@ -279,14 +272,76 @@ TEST(names_that_leave_the_shared_list_get_the_columns_that_they_have_and_no_othe
         EXPECT_I64(got.sum, want.sum);
     }
     bytes = BUF_MAX(PART_BYTES_MAX);
-    EXPECT_I64(
-        parts_merge(&ctx, &(PartsMerge){parts, 2, NULL, 1 << 20, NULL, false}, sink_heap, &bytes),
-        ERR_TOO_LARGE);
+    EXPECT_I64(parts_merge(&ctx, &(PartsMerge){parts, 2, NULL, 1 << 20, NULL, false}, part_sink_buf,
+                           &bytes),
+               ERR_TOO_LARGE);
     EXPECT_STREQ(ctx.fault.reason, "events.merge");
     EXPECT_I64((int64_t)bytes.len, 0);
     part_unref(parts[0]);
     part_unref(parts[1]);
     part_unref(merged);
+    arena_free(ctx.arena);
+}
+
+/* One event, the number-th that arrived, of anybody. */
+static Part *single(Ctx *ctx, uint64_t number)
+{
+    const PartColumnPlan columns[] = {
+        {.prop = PROP_MS, .kind = PART_NUMBERS, .max = 999},
+        {.prop = PROP_FIRST, .kind = PART_NUMBERS, .max = 1000000},
+    };
+    const PartListPlan list = {.event = 1 + (uint32_t)(number % 3),
+                               .columns = columns,
+                               .column_count = ARRAY_LEN(columns)};
+    PartBuilder *b = part_builder_new(&(PartPlan){.week_ms = ORIGIN_MS,
+                                                  .from_seq = number,
+                                                  .to_seq = number + 1,
+                                                  .lists = &list,
+                                                  .list_count = 1});
+    const uint32_t person = (uint32_t)(number * 17 % 40), second = (uint32_t)(number * 31 % 20);
+    const uint32_t key = person << PART_SECOND_BITS | second;
+    int64_t ms = (int64_t)(number * 13 % 4), value = (int64_t)number;
+    Str bytes;
+    Part *part = NULL;
+    part_builder_block(b, (uint32_t)(number * 7919 % 1500), &(uint8_t){0}, 1);
+    part_builder_keys(b, 0, &key, 1);
+    part_builder_values(b, 0, 0, &ms, 1);
+    part_builder_values(b, 0, 1, &value, 1);
+    CHECK(part_builder_finish_heap(ctx, b, &bytes) == ERR_OK);
+    part_builder_free(b);
+    CHECK(part_open(ctx, bytes, false, 0, &part) == ERR_OK);
+    return part;
+}
+
+static Part *merged_of(Ctx *ctx, Part *const *parts, uint32_t n)
+{
+    Buf bytes = BUF_MAX(PART_BYTES_MAX);
+    Part *merged = NULL;
+    CHECK(parts_merge(ctx, &(PartsMerge){parts, n, NULL, MERGE_BYTES_MAX, NULL, false},
+                      part_sink_buf, &bytes) == ERR_OK);
+    CHECK(part_open(ctx, buf_str(&bytes), false, 0, &merged) == ERR_OK);
+    return merged;
+}
+
+/* So many parts that few blocks are merged together: their numbers leave no room for more. */
+TEST(very_many_parts_become_the_same_at_once_as_step_by_step)
+{
+    enum { PARTS = 4500, STEP = 90 };
+    Ctx ctx = {.arena = arena_new(1 << 20)};
+    Part **parts = ARENA_ARRAY(ctx.arena, Part *, PARTS), *steps[PARTS / STEP];
+    for (uint32_t i = 0; i < PARTS; i++)
+        parts[i] = single(&ctx, 1 + i);
+    for (uint32_t i = 0; i < PARTS / STEP; i++)
+        steps[i] = merged_of(&ctx, parts + (size_t)i * STEP, STEP);
+    Part *once = merged_of(&ctx, parts, PARTS), *last = merged_of(&ctx, steps, PARTS / STEP);
+    EXPECT_I64(once->head->rows, PARTS);
+    CHECK(str_eq(once->bytes, last->bytes));
+    part_unref(once);
+    part_unref(last);
+    for (uint32_t i = 0; i < PARTS / STEP; i++)
+        part_unref(steps[i]);
+    for (uint32_t i = 0; i < PARTS; i++)
+        part_unref(parts[i]);
     arena_free(ctx.arena);
 }
 
@@ -482,10 +537,11 @@ static Part *crowd_part(Ctx *ctx, uint32_t seq)
     return made[0];
 }
 
-static Err sink_nothing(Ctx *ctx, Str bytes, void *arg)
+static Err sink_nothing(Ctx *ctx, const Str *stretches, size_t count, void *arg)
 {
     (void)ctx;
-    (void)bytes;
+    (void)stretches;
+    (void)count;
     (void)arg;
     return ERR_OK;
 }

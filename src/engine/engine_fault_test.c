@@ -1,7 +1,7 @@
 /*
  * engine/engine_fault_test.c -- the engine on a disk that fails, and what it asks of one that does not.
  *
- * fsync, fdatasync, rename and pwrite are replaced for this program by ones that count and can be told to fail
+ * fsync, fdatasync, rename, pwrite and pwritev are replaced for this program by ones that count and can be told to fail
  * or to take their time, which is what a preloaded disk would do.  The engine syncs only its folder with fsync.
  */
 #include "engine/engine.h"
@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum { WEEKS = 3, MANIFEST_NUMBERS_AT = 184 };
@@ -68,6 +69,21 @@ ssize_t pwrite(int fd, const void *bytes, size_t n, off_t at)
         (void)usleep(300000);
     }
     return syscall(SYS_pwrite64, fd, bytes, n, at);
+}
+
+/* The power may go between any two pieces. */
+ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t at)
+{
+    ssize_t done = 0;
+    for (int i = 0; i < count; i++) {
+        const ssize_t n = pwrite(fd, pieces[i].iov_base, pieces[i].iov_len, at + done);
+        if (n < 0)
+            return done > 0 ? done : n;
+        done += n;
+        if ((size_t)n < pieces[i].iov_len)
+            break;
+    }
+    return done;
 }
 
 /* ---- an engine without a log ---------------------------------------------------------------------- */

@@ -338,10 +338,11 @@ static uint64_t damaged_rows(Part *part, bool walk)
     return damaged;
 }
 
-static Err sink_nothing(Ctx *ctx, Str bytes, void *arg)
+static Err sink_nothing(Ctx *ctx, const Str *stretches, size_t count, void *arg)
 {
     (void)ctx;
-    (void)bytes;
+    (void)stretches;
+    (void)count;
     (void)arg;
     return ERR_OK;
 }
@@ -509,13 +510,6 @@ TEST(a_manifest_whose_numbers_make_no_sense_is_refused_before_a_file_is_written_
 
 /* ---- times --------------------------------------------------------------------------------------------- */
 
-static Err sink_heap(Ctx *ctx, Str bytes, void *arg)
-{
-    (void)ctx;
-    buf_add(arg, bytes);
-    return ERR_OK;
-}
-
 TEST(a_select_without_an_end_has_the_events_of_a_week_that_begins_before_1970)
 {
     Ctx ctx = {.arena = arena_new(1 << 16)};
@@ -528,7 +522,7 @@ TEST(a_select_without_an_end_has_the_events_of_a_week_that_begins_before_1970)
     Part *part = NULL;
     part_builder_block(b, 1, (const uint8_t[]){0, 0}, 2);
     part_builder_keys(b, 0, (const uint32_t[]){key - 4, key}, 2);
-    CHECK(part_builder_finish(&ctx, b, sink_heap, &bytes) == ERR_OK);
+    CHECK(part_builder_finish(&ctx, b, part_sink_buf, &bytes) == ERR_OK);
     part_builder_free(b);
     CHECK(part_open(&ctx, buf_str(&bytes), false, 0, &part) == ERR_OK);
     const ScanView view = {.parts = &part, .part_count = 1, .person_count = 2 * PART_BLOCK_PERSONS};

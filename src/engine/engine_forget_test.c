@@ -507,13 +507,6 @@ TEST(numbers_of_who_was_erased_bound_no_column_whatever_the_files_did_before)
     }
 }
 
-static Err sink_heap(Ctx *ctx, Str bytes, void *arg)
-{
-    (void)ctx;
-    buf_add(arg, bytes);
-    return ERR_OK;
-}
-
 /* With more names than there are lists. */
 TEST(a_merge_that_looks_at_every_value_makes_the_same_part_where_no_row_is_dead)
 {
@@ -526,7 +519,7 @@ TEST(a_merge_that_looks_at_every_value_makes_the_same_part_where_no_row_is_dead)
             CHECK(parts_merge(&k.ctx,
                               &(PartsMerge){k.view.parts, k.view.part_count, NULL, MERGE_BYTES_MAX,
                                             NULL, exact != 0},
-                              sink_heap, &made[exact]) == ERR_OK);
+                              part_sink_buf, &made[exact]) == ERR_OK);
         EXPECT_I64((int64_t)made[1].len, (int64_t)made[0].len);
         CHECK(str_eq(buf_str(&made[0]), buf_str(&made[1])));
         buf_free(&made[0]);
@@ -581,6 +574,13 @@ static void put_u32(Buf *out, uint32_t v)
     buf_add(out, (Str){(const char *)&v, sizeof v});
 }
 
+static Err to_heap(Ctx *ctx, Str bytes, void *arg)
+{
+    (void)ctx;
+    buf_add(arg, bytes);
+    return ERR_OK;
+}
+
 /* As many actors as there can be; the last one is erased, and only it has a key. */
 TEST(the_last_actor_that_can_be_is_forgotten_like_others)
 {
@@ -603,7 +603,7 @@ TEST(the_last_actor_that_can_be_is_forgotten_like_others)
     memcpy(names.ptr, &bytes, sizeof bytes);
     memcpy(names.ptr + 4, &crc, sizeof crc);
     Unused *unused = unused_new(schema);
-    CHECK(unused_leave_out(&ctx, unused, buf_str(&names), sink_heap, &left) == ERR_OK);
+    CHECK(unused_leave_out(&ctx, unused, buf_str(&names), to_heap, &left) == ERR_OK);
     CHECK(left.len > DICT_COUNT_MAX && memmem(left.ptr, left.len, "last of all", 11) == NULL);
     unused_free(unused);
     buf_free(&names);

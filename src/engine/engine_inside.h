@@ -393,18 +393,18 @@ MUST_USE Err engine_log_read(Ctx *ctx, const Engine *e, const LogStretch *stretc
 /* ---- engine_keep.c ------------------------------------------------------------------------------ */
 
 void *engine_keep_main(void *engine);
-uint64_t *engine_hashes_of(Ctx *ctx, const RecentIds *r);
+uint64_t *engine_hashes_of(Ctx *ctx, const RecentIds *r); /* ascending */
 
 /* In the middle of a long round of the keeper: memory goes to files when it should. */
 MUST_USE Err engine_flush_when_due(Ctx *ctx, Engine *e);
 
 /* ---- engine_write.c ----------------------------------------------------------------------------- */
 
-/* What a file shall hold: parts of one week by arrival, and the ids of their events (they get sorted). */
+/* What a file shall hold: parts of one week by arrival, and the ids of their events, ascending. */
 typedef struct FileContent {
     Part *const *parts;
     uint32_t count;
-    uint64_t *hashes;
+    const uint64_t *hashes;
     uint32_t hash_count;
     const Moved *moved;      /* whose rows stay behind */
     uint64_t bytes_max;      /* as the next one: parts_merge() */

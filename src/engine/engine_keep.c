@@ -80,8 +80,7 @@ static void begin_flush(Engine *e)
 uint64_t *engine_hashes_of(Ctx *ctx, const RecentIds *r)
 {
     uint64_t *hashes = (void *)arena_bytes(ctx->arena, ((size_t)r->count + 1) * sizeof *hashes);
-    uint32_t slot = 0;
-    (void)recent_ids_next(r, &slot, hashes, r->count);
+    recent_ids_sorted(r, hashes);
     return hashes;
 }
 
@@ -131,8 +130,7 @@ static void end_week(Engine *e, Week *w)
     uint32_t slot = 0, n = 0;
     while (w->filter.lines != NULL &&
            (n = recent_ids_next(&w->flushing, &slot, some, ARRAY_LEN(some))) > 0)
-        for (uint32_t i = 0; i < n; i++)
-            id_filter_add(&w->filter, some[i]);
+        id_filter_add_all(&w->filter, some, n);
     if (w->flushing.count > 0)
         w->flushed = e->flush_end;
     recent_ids_free(&w->flushing);
@@ -365,7 +363,7 @@ static Err ids_damaged(Ctx *ctx, const FilePart *f)
     return fail(ctx, ERR_INTERNAL, "events.ids_damaged", "file %" PRIu64, f->number);
 }
 
-/* The ids of all of them, on the heap.  None may be missing: repetitions would come in twice. */
+/* The ids of all of them, ascending, on the heap.  None may be missing: repetitions would come in twice. */
 static Err all_hashes(Ctx *ctx, const FilePart *files, uint32_t n, uint64_t **out, uint32_t *count)
 {
     uint64_t total = 0;
@@ -377,14 +375,16 @@ static Err all_hashes(Ctx *ctx, const FilePart *files, uint32_t n, uint64_t **ou
     uint64_t *hashes = malloc((total + 1) * sizeof *hashes);
     CHECK(hashes != NULL);
     *count = 0;
+    uint32_t *ends = ARENA_ARRAY(ctx->arena, uint32_t, n);
     for (uint32_t i = 0; i < n; i++) {
         ids_read(&files[i].ids, hashes + *count);
-        *count += files[i].ids.head->count;
+        ends[i] = *count += files[i].ids.head->count;
         if (!ids_are_whole(&files[i].ids)) {
             free(hashes);
             return ids_damaged(ctx, &files[i]);
         }
     }
+    ids_merge(hashes, ends, n);
     *out = hashes;
     return ERR_OK;
 }

@@ -118,13 +118,6 @@ void kit_close(Kit *k)
     arena_free(k->ctx.arena);
 }
 
-static Err sink_heap(Ctx *ctx, Str bytes, void *arg)
-{
-    (void)ctx;
-    buf_add(arg, bytes);
-    return ERR_OK;
-}
-
 /* Merges parts[at, at + n) into one at `at`. */
 static void merge_some(Kit *k, uint32_t at, uint32_t n)
 {
@@ -132,7 +125,7 @@ static void merge_some(Kit *k, uint32_t at, uint32_t n)
     Buf bytes = BUF_MAX(PART_BYTES_MAX);
     Part *merged = NULL;
     CHECK(parts_merge(&k->ctx, &(PartsMerge){parts + at, n, NULL, MERGE_BYTES_MAX, NULL, false},
-                      sink_heap, &bytes) == ERR_OK);
+                      part_sink_buf, &bytes) == ERR_OK);
     CHECK(part_open(&k->ctx, buf_str(&bytes), false, 0, &merged) == ERR_OK);
     for (uint32_t i = 0; i < n; i++)
         part_unref(parts[at + i]);

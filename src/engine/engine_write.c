@@ -21,14 +21,17 @@ typedef struct Output {
     const atomic_bool *stop; /* NULL = to the end */
 } Output;
 
-static Err write_piece(Ctx *ctx, Str bytes, void *arg)
+static Err write_stretches(Ctx *ctx, const Str *stretches, size_t count, void *arg)
 {
     Output *o = arg;
+    uint64_t bytes = 0;
     if (o->stop != NULL && atomic_load(o->stop))
         return fail(ctx, ERR_CONFLICT, "events.stopped", "at byte %" PRId64, o->at);
-    TRY(file_write_at(ctx, o->file, o->at, bytes));
-    o->at += (int64_t)bytes.len;
-    o->e->bytes_written += bytes.len;
+    TRY(file_write_pieces(ctx, o->file, o->at, stretches, count));
+    for (size_t i = 0; i < count; i++)
+        bytes += stretches[i].len;
+    o->at += (int64_t)bytes;
+    o->e->bytes_written += bytes;
     return ERR_OK;
 }
 
@@ -38,7 +41,7 @@ static Err write_part(Ctx *ctx, Engine *e, uint64_t number, const FileContent *c
     Output o = {.e = e, .stop = c->stop};
     TRY(file_open(ctx, e->folder, engine_file_name(number, ".part", name), FILE_CREATE, &o.file));
     const PartsMerge merge = {c->parts, c->count, c->moved, c->bytes_max, c->stop, exact};
-    Err err = parts_merge(ctx, &merge, write_piece, &o);
+    Err err = parts_merge(ctx, &merge, write_stretches, &o);
     if (err == ERR_OK)
         err = file_sync(ctx, o.file);
     file_close(&o.file);
@@ -52,7 +55,7 @@ static Err write_ids(Ctx *ctx, Engine *e, uint64_t number, const FileContent *c)
     TRY(file_open(ctx, e->folder, engine_file_name(number, ".ids", name), FILE_CREATE, &o.file));
     Buf bytes = BUF_MAX((size_t)c->hash_count * 9 + (1 << 20));
     ids_encode(c->hashes, c->hash_count, &bytes);
-    Err err = write_piece(ctx, buf_str(&bytes), &o);
+    Err err = write_stretches(ctx, &(Str){bytes.ptr, bytes.len}, 1, &o);
     if (err == ERR_OK)
         err = file_sync(ctx, o.file);
     file_close(&o.file);

@@ -5,17 +5,21 @@
  */
 #include "engine/merge_inside.h"
 
+#include "engine/core/bits.h"
+#include "engine/core/order.h"
+
 #include <stdlib.h>
 
 enum {
     MS_BITS = 10,
     ARENA_BYTES = 1 << 20,
-    WINDOWS_CELLS = 1 << 18, /* of all parts together: rows that wait to be ordered */
-    WINDOW_CELLS = 4096,     /* of one part, at most */
-    WINDOW_CELLS_MIN = 64,
+    WINDOWS_ROWS = 1 << 18, /* of all parts together: they wait to be ordered */
+    WINDOW_ROWS = 8192,     /* of one part, at most */
+    WINDOW_ROWS_MIN = 64,
     TOGETHER_ROWS = 1 << 16, /* of blocks that are merged together; one alone may have more */
     TOGETHER_BLOCKS = 1 << 12,
-    KEY_BITS = 31, /* person in block, second in week */
+    KEY_BITS = 31,                            /* person in block, second in week */
+    PLACE_BITS_MAX = 64 - KEY_BITS - MS_BITS, /* of a block's place and the number of a part */
 };
 
 Err merge_damaged(const Merge *m, Part *p)
@@ -65,11 +69,6 @@ Err merge_read_events(Merge *m, const FilterRows *r, int64_t *out)
 }
 
 /* ---- rows of a block wait in windows, one per part ------------------------------------------------- */
-
-static Cell *cells_for(Arena *arena, uint32_t n)
-{
-    return (void *)arena_bytes(arena, n * sizeof(Cell));
-}
 
 /* Where the sequence has the blocks' rows, and who of them was moved. */
 static Err find_sequence(const Merge *m, InPart *in)
@@ -125,8 +124,8 @@ static Err begin_part(Merge *m, InPart *in)
     const PartHead *h = in->part->head;
     uint32_t total = 0;
     TRY(find_sequence(m, in));
-    in->from = in->to = 0;
-    in->last_key = 0;
+    in->window = (Window){.first = 0};
+    in->last_order = 0;
     if (in->left == 0)
         return ERR_OK;
     uint32_t *keys = (void *)arena_bytes(m->block, (in->left + KERNEL_SLACK) * sizeof *keys);
@@ -137,74 +136,109 @@ static Err begin_part(Merge *m, InPart *in)
         TRY(find_rows(m, in, l, keys + total, in->left - total, &blocks));
         total += in->lists[l].count;
     }
-    in->window = cells_for(m->block, in->left < m->window_cells ? in->left : m->window_cells);
+    const uint32_t room = in->left < m->window_rows ? in->left : m->window_rows;
+    in->window.orders = (void *)arena_bytes(m->block, room * sizeof *in->window.orders);
+    in->window.rows = (void *)arena_bytes(m->block, room * sizeof *in->window.rows);
+    in->window.from = (void *)arena_bytes(m->block, room);
+    in->window.lists = (void *)arena_bytes(m->block, room);
     return ERR_OK;
 }
 
-/* The next `n` rows of a list as cells. */
-static Err read_cells(Merge *m, InPart *in, uint32_t l, uint32_t n, Cell *cells)
+/* Some rows of the sequence, list by list. */
+typedef struct ByList {
+    uint64_t *orders;
+    uint8_t *lists; /* where they go */
+} ByList;
+
+/* Where the next `n` rows of a list go. */
+static Err read_targets(Merge *m, const InList *from, const FilterRows *r, uint8_t *lists)
+{
+    if (from->to != PART_REST) {
+        memset(lists, (int)from->to, r->count);
+        return ERR_OK;
+    }
+    int64_t *events = (void *)arena_bytes(m->round, (r->count + KERNEL_SLACK) * sizeof *events);
+    TRY(merge_read_events(m, r, events));
+    for (uint32_t i = 0; i < r->count; i++)
+        lists[i] = (uint8_t)m->list_of[events[i]];
+    return ERR_OK;
+}
+
+/* What orders the next `n` rows of a list.  A missing value has no milliseconds. */
+static Err read_orders(Merge *m, InPart *in, uint32_t l, uint32_t n, ByList to)
 {
     InList *from = &in->lists[l];
     const PartList *list = &in->part->lists[l];
+    const uint64_t part = (uint64_t)(in - m->in), ms_mask = (1U << MS_BITS) - 1;
     const FilterRows r = {
         .part = in->part, .list = list, .first = from->first + from->next, .count = n};
     int64_t *ms = (int64_t *)(void *)arena_bytes(m->round, (n + KERNEL_SLACK) * sizeof *ms);
-    int64_t *events = NULL;
     TRY(merge_read_column(m, &r, part_find_column(in->part, list, PROP_MS), 0, ms));
-    if (from->to == PART_REST) {
-        events = (int64_t *)arena_alloc(m->round, n + KERNEL_SLACK, 8);
-        TRY(merge_read_events(m, &r, events));
-    }
-    for (uint32_t i = 0; i < n; i++, from->next++) {
+    TRY(read_targets(m, from, &r, to.lists));
+    for (uint32_t i = 0; i < n;) {
         while (from->next == from->blocks->end)
             from->blocks++;
-        const uint64_t key = (uint64_t)from->blocks->block << KEY_BITS | from->keys[from->next];
-        cells[i] = (Cell){.key = key << MS_BITS | (ms[i] == PART_MISSING ? 0 : (uint64_t)ms[i]),
-                          .row = r.first + i,
-                          .from = (uint16_t)l,
-                          .list = (uint16_t)(events == NULL ? from->to : m->list_of[events[i]])};
+        const uint64_t block = (uint64_t)from->blocks->block << KEY_BITS;
+        const uint32_t left = from->blocks->end - from->next;
+        for (const uint32_t end = n - i < left ? n : i + left; i < end; i++) {
+            const uint64_t key = block | from->keys[from->next++];
+            to.orders[i] = (key << MS_BITS | ((uint64_t)ms[i] & ms_mask)) << m->part_bits | part;
+        }
     }
     return ERR_OK;
 }
 
 /* Place of the row's block. */
-static uint32_t block_of(const Cell *cell)
+static uint32_t block_of(const Merge *m, uint64_t order)
 {
-    return (uint32_t)(cell->key >> (KEY_BITS + MS_BITS));
+    return (uint32_t)(order >> (KEY_BITS + MS_BITS + m->part_bits));
 }
 
-static bool is_dead(const InPart *in, const Cell *cell)
+static uint32_t key_of(const Merge *m, uint64_t order)
 {
-    const uint32_t *moved = in->moved[block_of(cell)];
-    const uint64_t person = cell->key >> (PART_SECOND_BITS + MS_BITS) & (PART_BLOCK_PERSONS - 1);
-    return moved != NULL && moved[person] > in->part->generation;
+    return (uint32_t)(order >> (MS_BITS + m->part_bits)) & ((UINT32_C(1) << KEY_BITS) - 1);
+}
+
+static bool is_dead(const Merge *m, const InPart *in, uint64_t order)
+{
+    const uint32_t *moved = in->moved[block_of(m, order)];
+    return moved != NULL && moved[key_of(m, order) >> PART_SECOND_BITS] > in->part->generation;
 }
 
 /* The next rows of the sequence, list by list and then in its order; those that are alive. */
 static Err fill_window(Merge *m, InPart *in)
 {
-    const uint32_t n = in->left < m->window_cells ? in->left : m->window_cells;
+    const uint32_t n = in->left < m->window_rows ? in->left : m->window_rows;
     uint8_t *codes = (uint8_t *)arena_bytes(m->round, (size_t)n + KERNEL_SLACK);
-    Cell *by_list = cells_for(m->round, n);
+    const ByList by_list = {(void *)arena_bytes(m->round, n * sizeof *by_list.orders),
+                            (void *)arena_bytes(m->round, n)};
     uint32_t count[PART_LISTS_MAX + 1] = {0}, next[PART_LISTS_MAX + 1], total = 0;
+    uint32_t first_row[PART_LISTS_MAX + 1]; /* of the one that is the first by list */
     if (!part_read_sequence(in->part, in->first, n, codes))
         return merge_damaged(m, in->part);
     for (uint32_t i = 0; i < n; i++)
         count[codes[i]]++;
     for (uint32_t l = 0; l < in->part->head->list_count; l++) {
         next[l] = total;
+        first_row[l] = in->lists[l].first + in->lists[l].next - total;
         if (count[l] > 0)
-            TRY(read_cells(m, in, l, count[l], by_list + total));
+            TRY(read_orders(m, in, l, count[l],
+                            (ByList){by_list.orders + total, by_list.lists + total}));
         total += count[l];
     }
-    in->from = in->to = 0;
+    Window *const w = &in->window;
+    w->first = w->end = w->written = 0;
     for (uint32_t i = 0; i < n; i++) {
-        const Cell cell = by_list[next[codes[i]]++];
-        if (cell.key < in->last_key)
+        const uint8_t from = codes[i];
+        const uint32_t at = next[from]++;
+        const uint64_t order = by_list.orders[at];
+        if (order < in->last_order)
             return merge_damaged(m, in->part);
-        in->last_key = cell.key;
-        if (in->moved == NULL || !is_dead(in, &cell))
-            in->window[in->to++] = cell;
+        in->last_order = w->orders[w->end] = order;
+        w->rows[w->end] = first_row[from] + at;
+        w->from[w->end] = from;
+        w->lists[w->end] = by_list.lists[at];
+        w->end += in->moved == NULL || !is_dead(m, in, order);
     }
     in->first += n;
     in->left -= n;
@@ -217,30 +251,36 @@ static Source *add_source(Merge *m, OutList *to, Part *part, uint32_t list, uint
                           uint32_t count)
 {
     Source *s = ARENA_NEW(m->round, Source);
-    *s = (Source){to->sources, part, &part->lists[list], first, count, to->count};
-    to->sources = s;
+    *s = (Source){
+        .part = part, .list = &part->lists[list], .first = first, .count = count, .at = to->count};
+    *(to->sources == NULL ? &to->sources : &to->last_source->next) = s;
+    to->last_source = s;
     to->count += count;
     return s;
 }
 
-/* Rows of a list that stand together and go to one list are read together.  The cells then say where. */
-static void add_sources(Merge *m, InPart *in, Cell *cells, uint32_t n)
+/* Rows of a list that stand together and go to one list are read together. */
+typedef struct Run {
+    uint32_t first, count;
+    uint8_t from, list;
+    Source *source;
+} Run;
+
+/* The next `n` rows of the window are read.  It then says where to. */
+static void add_sources(Merge *m, InPart *in, uint32_t n)
 {
-    typedef struct Run {
-        uint32_t first, count, list;
-        uint16_t from;
-        Source *source;
-    } Run;
+    const Window *const w = &in->window;
     uint32_t run_of_list[PART_LISTS_MAX], runs = 0;
-    uint32_t *const run_of = ARENA_ARRAY(m->round, uint32_t, n);
-    Run *const run = ARENA_ARRAY(m->round, Run, n);
+    uint32_t *const run_of = (void *)arena_bytes(m->round, n * sizeof *run_of);
+    Run *const run = (void *)arena_bytes(m->round, n * sizeof *run);
     memset(run_of_list, 0xff, sizeof run_of_list);
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t at = run_of_list[cells[i].from];
-        if (at == UINT32_MAX || run[at].list != cells[i].list ||
-            run[at].first + run[at].count != cells[i].row) {
-            at = run_of_list[cells[i].from] = runs++;
-            run[at] = (Run){cells[i].row, 0, cells[i].list, cells[i].from, NULL};
+        const uint32_t row = w->rows[w->first + i];
+        const uint8_t from = w->from[w->first + i], list = w->lists[w->first + i];
+        uint32_t at = run_of_list[from];
+        if (at == UINT32_MAX || run[at].list != list || run[at].first + run[at].count != row) {
+            at = run_of_list[from] = runs++;
+            run[at] = (Run){row, 0, from, list, NULL};
         }
         run[at].count++;
         run_of[i] = at;
@@ -250,7 +290,7 @@ static void add_sources(Merge *m, InPart *in, Cell *cells, uint32_t n)
             add_source(m, &m->out[run[i].list], in->part, run[i].from, run[i].first, run[i].count);
     for (uint32_t i = 0; i < n; i++) {
         const Source *s = run[run_of[i]].source;
-        cells[i].row = s->at + (cells[i].row - s->first);
+        w->rows[w->first + i] = s->at + (w->rows[w->first + i] - s->first);
     }
 }
 
@@ -270,30 +310,116 @@ static Err read_sources(Merge *m, const OutList *l, const PartColumnPlan *column
     return ERR_OK;
 }
 
-static void add_key(OutList *l, uint32_t key)
+/* Room for the keys of the round's rows. */
+static void reserve_keys(OutList *l)
 {
-    if (l->key_count == l->key_cap) {
-        l->key_cap = l->key_cap == 0 ? 1024 : l->key_cap * 2;
-        l->keys = realloc(l->keys, l->key_cap * sizeof *l->keys);
-        CHECK(l->keys != NULL);
-    }
-    l->keys[l->key_count++] = key;
+    if (l->key_count + l->count <= l->key_cap)
+        return;
+    l->key_cap = (l->key_count + l->count) * 2;
+    l->keys = realloc(l->keys, l->key_cap * sizeof *l->keys);
+    CHECK(l->keys != NULL);
 }
 
-static Err write_list(Merge *m, uint32_t list, const Cell *cells, const uint32_t *rows)
+/* ---- columns whose values are stored as before, but for the base ------------------------------------ */
+
+/* NULL: no row has a value. */
+static const PartColumn *find_values(const Source *s, uint32_t prop)
 {
-    OutList *l = &m->out[list];
-    int64_t *read = (void *)arena_bytes(m->round, l->count * sizeof *read);
-    int64_t *values = (void *)arena_bytes(m->round, l->count * sizeof *values);
+    const PartColumn *c = part_find_column(s->part, s->list, prop);
+    const bool any = c != NULL && (c->width > 0 || (c->kind != PART_CODES && !c->nullable));
+    return any ? c : NULL;
+}
+
+/* Whether a stored value differs by `more` alone, and by so little that no sum has more than 32 bits. */
+static bool is_stored_alike(Source *s, const PartColumn *to)
+{
+    const PartColumn *c = s->column;
+    const int bits_max = 31;
+    s->more = 0;
+    if (c == NULL)
+        return to->kind == PART_CODES || to->nullable;
+    if (c->kind != to->kind || c->width > bits_max)
+        return false;
+    if (c->kind == PART_CODES)
+        return true;
+    const uint64_t more = ((uint64_t)c->base - c->nullable) - ((uint64_t)to->base - to->nullable);
+    s->more = (uint32_t)more;
+    return c->scale == to->scale && c->nullable <= to->nullable && more >> bits_max == 0;
+}
+
+static bool are_stored_alike(const OutList *l, const PartColumn *to)
+{
+    bool alike = true;
+    for (Source *s = l->sources; alike && s != NULL; s = s->next) {
+        s->column = find_values(s, to->prop);
+        alike = is_stored_alike(s, to) && (to->prop != PROP_EVENT || s->list->event == PART_REST);
+    }
+    return alike;
+}
+
+/* What the sources have stored, as the new column stores it.  *all: or-ed together, as far as it may be too large. */
+static Err read_stored(Merge *m, const OutList *l, const PartColumn *to, uint32_t *out,
+                       uint32_t *all)
+{
+    *all = 0;
+    for (const Source *s = l->sources; s != NULL; s = s->next) {
+        const FilterRows r = {
+            .part = s->part, .list = s->list, .first = s->first, .count = s->count};
+        if (s->column == NULL)
+            memset(out + s->at, 0, s->count * sizeof *out);
+        else if (!filter_stored(&r, s->column, out + s->at))
+            return merge_damaged(m, s->part);
+        else if (s->more > 0 || s->column->width > to->width)
+            *all |= kernels()->rebase(out + s->at, s->count, s->more, s->column->nullable);
+    }
+    return ERR_OK;
+}
+
+/* ---- the columns of a list -------------------------------------------------------------------------- */
+
+/* Values on their way. */
+typedef struct Columns {
+    const uint32_t *places; /* of the rows in order, among those that are read */
+    void *read, *ordered;   /* room for 64 bits of each */
+} Columns;
+
+static Err write_stored(Merge *m, uint32_t list, uint32_t column, const PartColumn *to,
+                        const Columns *on)
+{
+    const OutList *l = &m->out[list];
+    uint32_t all = 0, *const read = on->read, *const stored = on->ordered;
+    TRY(read_stored(m, l, to, read, &all));
+    for (uint32_t i = 0; i < l->count; i++)
+        stored[i] = read[on->places[i]];
+    part_builder_stored(m->builder, list, column, stored, l->count, all);
+    return ERR_OK;
+}
+
+static Err write_values(Merge *m, uint32_t list, uint32_t column, const Columns *on)
+{
+    const OutList *l = &m->out[list];
+    int64_t *const read = on->read, *const values = on->ordered;
+    TRY(read_sources(m, l, &l->columns[column].plan, read));
+    for (uint32_t i = 0; i < l->count; i++)
+        values[i] = read[on->places[i]];
+    part_builder_values(m->builder, list, column, values, l->count);
+    return ERR_OK;
+}
+
+static Err write_list(Merge *m, uint32_t list, const uint32_t *places)
+{
+    const OutList *l = &m->out[list];
+    const size_t room = (size_t)l->count + KERNEL_SLACK;
+    const Columns on = {places, arena_bytes(m->round, room * sizeof(int64_t)),
+                        arena_bytes(m->round, room * sizeof(int64_t))};
     if (l->items_count > 0)
         TRY(merge_check_items(m, l));
     for (uint32_t c = 0; c < l->column_count; c++) {
-        TRY(read_sources(m, l, &l->columns[c].plan, read));
-        for (uint32_t i = 0; i < l->count; i++)
-            values[i] = read[cells[rows[i]].row];
-        part_builder_values(m->builder, list, c, values, l->count);
+        const PartColumn *to = part_builder_narrow(m->builder, list, c);
+        TRY(to != NULL && are_stored_alike(l, to) ? write_stored(m, list, c, to, &on)
+                                                  : write_values(m, list, c, &on));
     }
-    return l->items_count == 0 ? ERR_OK : merge_write_items(m, l, cells, rows);
+    return l->items_count == 0 ? ERR_OK : merge_write_items(m, l, places);
 }
 
 /* All rows of the open block were written. */
@@ -306,141 +432,108 @@ static void end_block(Merge *m)
     }
 }
 
-/* The lists and keys of the rows, block by block; the last one may have more. */
-static void write_blocks(Merge *m, const Cell *cells, const uint8_t *lists, uint32_t n)
+/* The lists and keys of the rows, block by block; the last one may have more.  next[l]: where the places of a list's next
+ * rows go. */
+static void write_blocks(Merge *m, const uint64_t *orders, uint32_t n, uint32_t **next)
 {
+    const uint64_t part_mask = (UINT64_C(1) << m->part_bits) - 1;
+    uint8_t *lists = (uint8_t *)arena_bytes(m->round, n);
     for (uint32_t from = 0, to = 0; from < n; from = to) {
-        const uint32_t block = block_of(&cells[from]);
+        const uint32_t block = block_of(m, orders[from]);
         if (block != m->open_block)
             end_block(m);
         m->open_block = block;
-        for (; to < n && block_of(&cells[to]) == block; to++)
-            add_key(&m->out[lists[to]],
-                    (uint32_t)(cells[to].key >> MS_BITS) & ((UINT32_C(1) << KEY_BITS) - 1));
+        for (; to < n && block_of(m, orders[to]) == block; to++) {
+            Window *const w = &m->in[orders[to] & part_mask].window;
+            const uint8_t list = lists[to] = w->lists[w->written];
+            OutList *const l = &m->out[list];
+            *next[list]++ = w->rows[w->written++];
+            l->keys[l->key_count++] = key_of(m, orders[to]);
+        }
         part_builder_block(m->builder, m->blocks[block], lists + from, to - from);
     }
 }
 
-static Err write_rows(Merge *m, const Cell *cells, uint32_t n)
+static Err write_rows(Merge *m, const uint64_t *orders, uint32_t n)
 {
-    uint8_t *lists = (uint8_t *)arena_bytes(m->round, n);
-    uint32_t *by_list = (uint32_t *)(void *)arena_bytes(m->round, n * sizeof *by_list);
-    uint32_t next[PART_LISTS_MAX], at = 0;
+    uint32_t *const places = (void *)arena_bytes(m->round, n * sizeof *places);
+    uint32_t *next[PART_LISTS_MAX], at = 0;
     for (uint32_t l = 0; l < m->out_count; l++) {
-        next[l] = at;
+        next[l] = places + at;
         at += m->out[l].count;
+        reserve_keys(&m->out[l]);
     }
-    for (uint32_t i = 0; i < n; i++) {
-        lists[i] = (uint8_t)cells[i].list;
-        by_list[next[lists[i]]++] = i;
-    }
-    write_blocks(m, cells, lists, n);
+    write_blocks(m, orders, n, next);
     for (uint32_t l = 0; l < m->out_count; l++) {
         if (m->out[l].count > 0)
-            TRY(write_list(m, l, cells, by_list + next[l] - m->out[l].count));
+            TRY(write_list(m, l, next[l] - m->out[l].count));
         m->out[l].count = 0;
-        m->out[l].sources = NULL;
+        m->out[l].sources = m->out[l].last_source = NULL;
     }
     return ERR_OK;
 }
 
-/* Two ordered stretches into one; of equal keys those of the first come first.  Which one is next cannot be foreseen,
- * so it is no branch. */
-static Cell *merge_two(Arena *arena, const Cell *a, uint32_t a_count, const Cell *b,
-                       uint32_t b_count)
+/* Up to where the windows together are whole: behind the last row that waits of a part that has more, an earlier one of that
+ * part could still come. */
+static uint64_t bound_of(const Merge *m)
 {
-    Cell *const out = cells_for(arena, a_count + b_count);
-    uint32_t i = 0, j = 0, n = 0;
-    while (i < a_count && j < b_count) {
-        const uint32_t second = b[j].key < a[i].key;
-        const Cell *const next[] = {a + i, b + j};
-        out[n++] = *next[second];
-        j += second;
-        i += 1 - second;
-    }
-    memcpy(out + n, a + i, (a_count - i) * sizeof *out);
-    memcpy(out + n + (a_count - i), b + j, (b_count - j) * sizeof *out);
-    return out;
-}
-
-typedef struct Stretch {
-    Cell *cells;
-    uint32_t count;
-} Stretch;
-
-static Stretch merge_all(Merge *m, Stretch *stretches, uint32_t n)
-{
-    while (n > 1) {
-        uint32_t kept = 0;
-        for (uint32_t i = 0; i < n; i += 2) {
-            const Stretch a = stretches[i], b = i + 1 < n ? stretches[i + 1] : (Stretch){0};
-            stretches[kept++] = b.count == 0
-                                    ? a
-                                    : (Stretch){a.count == 0 ? b.cells
-                                                             : merge_two(m->round, a.cells, a.count,
-                                                                         b.cells, b.count),
-                                                a.count + b.count};
-        }
-        n = kept;
-    }
-    return stretches[0];
-}
-
-/*
- * Up to where the windows together are whole: behind the last row that waits of a part that has more, an
- * earlier one of that part could still come.  Of equal keys those of the earlier part come first.
- */
-typedef struct Bound {
-    uint64_t key;
-    uint32_t part;
-} Bound;
-
-static Bound bound_of(const Merge *m)
-{
-    Bound b = {UINT64_MAX, UINT32_MAX};
+    uint64_t bound = UINT64_MAX;
     for (uint32_t p = 0; p < m->in_count; p++) {
-        const InPart *in = &m->in[p];
-        if (in->left > 0 && in->window[in->to - 1].key < b.key)
-            b = (Bound){in->window[in->to - 1].key, p};
+        const Window *w = &m->in[p].window;
+        if (m->in[p].left > 0 && w->orders[w->end - 1] < bound)
+            bound = w->orders[w->end - 1];
     }
-    return b;
+    return bound;
 }
 
-/* How many of the part's rows lie within the bound. */
-static uint32_t count_within(const InPart *in, uint32_t part, Bound b)
+/* How many of the rows that wait lie within the bound. */
+static uint32_t count_within(const Window *w, uint64_t bound)
 {
-    uint32_t low = in->from, high = in->to;
+    uint32_t low = w->first, high = w->end;
     while (low < high) {
         const uint32_t middle = low + (high - low) / 2;
-        const uint64_t key = in->window[middle].key;
-        if (key < b.key || (key == b.key && part <= b.part))
+        if (w->orders[middle] <= bound)
             low = middle + 1;
         else
             high = middle;
     }
-    return low - in->from;
+    return low - w->first;
+}
+
+/* What lies within the bound, part by part; ends[p] is behind the part's rows.  How many they are. */
+static uint32_t take_rows(Merge *m, uint64_t bound, uint64_t *orders, uint32_t *ends)
+{
+    uint32_t n = 0;
+    for (uint32_t p = 0; p < m->in_count; p++) {
+        Window *w = &m->in[p].window;
+        const uint32_t count = count_within(w, bound);
+        if (count > 0) { /* it may have no window in these blocks */
+            memcpy(orders + n, w->orders + w->first, count * sizeof *orders);
+            add_sources(m, &m->in[p], count);
+        }
+        w->first += count;
+        ends[p] = n += count;
+    }
+    return n;
 }
 
 /* *more: the blocks have rows behind these. */
 static Err merge_round(Merge *m, bool *more)
 {
-    for (uint32_t p = 0; p < m->in_count; p++)
-        while (m->in[p].from == m->in[p].to && m->in[p].left > 0)
-            TRY(fill_window(m, &m->in[p]));
-    const Bound bound = bound_of(m);
-    Stretch *stretches = ARENA_ARRAY(m->round, Stretch, m->in_count);
+    uint64_t room = 0;
     for (uint32_t p = 0; p < m->in_count; p++) {
-        InPart *in = &m->in[p];
-        stretches[p] = (Stretch){NULL, count_within(in, p, bound)};
-        if (stretches[p].count == 0) /* it may have no window in these blocks */
-            continue;
-        stretches[p].cells = in->window + in->from;
-        in->from += stretches[p].count;
-        add_sources(m, in, stretches[p].cells, stretches[p].count);
+        Window *w = &m->in[p].window;
+        while (w->first == w->end && m->in[p].left > 0)
+            TRY(fill_window(m, &m->in[p]));
+        room += w->end - w->first;
     }
-    const Stretch rows = merge_all(m, stretches, m->in_count);
-    *more = bound.part != UINT32_MAX;
-    return rows.count == 0 ? ERR_OK : write_rows(m, rows.cells, rows.count);
+    const uint64_t bound = bound_of(m);
+    uint64_t *const orders = (void *)arena_bytes(m->round, room * sizeof *orders);
+    uint64_t *const scratch = (void *)arena_bytes(m->round, room * sizeof *scratch);
+    uint32_t *const ends = ARENA_ARRAY(m->round, uint32_t, m->in_count);
+    const uint32_t n = take_rows(m, bound, orders, ends);
+    *more = bound != UINT64_MAX;
+    return n == 0 ? ERR_OK : write_rows(m, order_numbers(orders, scratch, ends, m->in_count), n);
 }
 
 static Err merge_together(Merge *m)
@@ -477,12 +570,14 @@ static uint32_t next_block(const Merge *m, uint32_t *cursors, uint32_t behind, u
 
 static Err merge_blocks(Merge *m)
 {
+    const uint32_t places = UINT32_C(1) << (PLACE_BITS_MAX - m->part_bits);
+    const uint32_t most = places < TOGETHER_BLOCKS ? places : TOGETHER_BLOCKS;
     uint32_t *cursors = ARENA_ARRAY(m->life, uint32_t, m->in_count);
     uint32_t rows = 0, block = next_block(m, cursors, PART_NO_BLOCK, &rows);
     m->blocks = ARENA_ARRAY(m->life, uint32_t, TOGETHER_BLOCKS);
     while (block != PART_NO_BLOCK) {
         m->block_count = 0;
-        for (uint64_t all = rows; block != PART_NO_BLOCK && m->block_count < TOGETHER_BLOCKS &&
+        for (uint64_t all = rows; block != PART_NO_BLOCK && m->block_count < most &&
                                   (m->block_count == 0 || all <= TOGETHER_ROWS);
              all += rows) {
             m->blocks[m->block_count++] = block;
@@ -501,24 +596,25 @@ static Err merge(Merge *m, PartSink sink, void *arg)
     return part_builder_finish(m->ctx, m->builder, sink, arg);
 }
 
-static uint32_t window_cells(uint32_t parts)
+static uint32_t window_rows(uint32_t parts)
 {
-    const uint32_t n = WINDOWS_CELLS / parts;
-    return n > WINDOW_CELLS ? WINDOW_CELLS : n < WINDOW_CELLS_MIN ? WINDOW_CELLS_MIN : n;
+    const uint32_t n = WINDOWS_ROWS / parts;
+    return n > WINDOW_ROWS ? WINDOW_ROWS : n < WINDOW_ROWS_MIN ? WINDOW_ROWS_MIN : n;
 }
 
 Err parts_merge(Ctx *ctx, const PartsMerge *merge_of, PartSink sink, void *arg)
 {
     Part *const *parts = merge_of->parts;
     const uint32_t count = merge_of->count;
-    CHECK(count > 0);
+    CHECK(count > 0 && bits_width(count - 1) <= PLACE_BITS_MAX);
     Merge m = {.ctx = ctx,
                .life = arena_new(ARENA_BYTES),
                .block = arena_new(ARENA_BYTES),
                .round = arena_new(ARENA_BYTES),
                .in_count = count,
                .bytes_max = merge_of->bytes_max,
-               .window_cells = window_cells(count),
+               .window_rows = window_rows(count),
+               .part_bits = bits_width(count - 1),
                .moved = merge_of->moved,
                .stop = merge_of->stop,
                .exact = merge_of->exact};

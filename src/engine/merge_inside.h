@@ -25,6 +25,9 @@ typedef struct Source {
     const PartList *list;
     uint32_t first, count;
     uint32_t at; /* their place among the values that are read for the new list */
+    /* of the column that is written: NULL = none of them has a value; and how much more is stored there */
+    const PartColumn *column;
+    uint32_t more;
 } Source;
 
 typedef struct OutList {
@@ -33,9 +36,9 @@ typedef struct OutList {
     OutColumn *columns;
     uint32_t column_count, column_cap;
     PropIndex index;
-    Source *sources; /* of the round */
-    uint32_t count;  /* rows of the round */
-    uint32_t *keys;  /* of the block so far; malloc */
+    Source *sources, *last_source; /* of the round, by their place */
+    uint32_t count;                /* rows of the round */
+    uint32_t *keys;                /* of the block so far; malloc */
     uint32_t key_count, key_cap;
     PropIndex items_index;
     /* of what its rows have several of; in order once they are planned */
@@ -49,12 +52,16 @@ typedef struct OutItems {
     OutList rows; /* the items: no keys and no sources */
 } OutItems;
 
-/* A row: what orders it, where it comes from and where it goes. */
-typedef struct Cell {
-    uint64_t key; /* place of its block among those that are merged together, key, milliseconds */
-    uint32_t row; /* of its list; then its place among the values that are read */
-    uint16_t from, list; /* numbers of the lists */
-} Cell;
+/* Rows of a part in order: what orders them, where they come from and where they go. */
+typedef struct Window {
+    /* place of the block among those that are merged together, key, milliseconds, number of the part: no two are the same,
+     * and of one time those of the earlier part come first */
+    uint64_t *orders;
+    uint32_t *rows;        /* of the list; then the place among the values that are read */
+    uint8_t *from, *lists; /* numbers of the lists */
+    uint32_t first, end;   /* of the rows: what waits */
+    uint32_t written;      /* so many of those before have gone where they go */
+} Window;
 
 /* Rows of a list that are of one block. */
 typedef struct BlockRows {
@@ -78,9 +85,8 @@ typedef struct InPart {
     const uint32_t **moved; /* by block: moved_block(); NULL: of none of them */
     uint32_t sequence_cursor;
     uint32_t first, left; /* of the blocks' sequence: what the window has not taken */
-    Cell *window;         /* rows in order */
-    uint32_t from, to;    /* of them: what waits */
-    uint64_t last_key;    /* of the rows so far: they ascend, or the part is damaged */
+    Window window;
+    uint64_t last_order; /* of the rows so far: they ascend, or the part is damaged */
 } InPart;
 
 typedef struct Merge {
@@ -100,7 +106,8 @@ typedef struct Merge {
     int64_t *item_values; /* merge_items.c: on their way */
     uint32_t *list_of;    /* event -> out list */
     uint32_t event_max;
-    uint32_t window_cells;
+    uint32_t window_rows;
+    int part_bits; /* of a number of a part */
     uint64_t bytes_max;
     FilterScratch scratch;
     PartBuilder *builder;
@@ -147,5 +154,5 @@ void merge_arrange_items(Merge *m);
 /* Whether the round's rows of a list say soundly how many items they have. */
 MUST_USE Err merge_check_items(Merge *m, const OutList *l);
 
-/* The items of the round's rows of a list: row i is cells[rows[i]]. */
-MUST_USE Err merge_write_items(Merge *m, const OutList *l, const Cell *cells, const uint32_t *rows);
+/* The items of the round's rows of a list: row i has places[i] among those that are read. */
+MUST_USE Err merge_write_items(Merge *m, const OutList *l, const uint32_t *places);

@@ -153,11 +153,10 @@ typedef struct SourceItems {
 typedef struct Writing {
     Merge *m;
     const OutItems *to;
-    uint32_t number;   /* of `to`, behind the lists */
-    const Cell *cells; /* rows by order: cells[rows[i]] */
-    const uint32_t *rows;
-    int64_t *counts;     /* by place of the row among the values that are read */
-    uint32_t *source_of; /* the same */
+    uint32_t number;      /* of `to`, behind the lists */
+    const uint32_t *rows; /* in order: their places among those that are read */
+    int64_t *counts;      /* by place of the row among the values that are read */
+    uint32_t *source_of;  /* the same */
     SourceItems *sources;
     SourceItems **active; /* those that the piece has items of */
     uint32_t active_count;
@@ -186,7 +185,7 @@ static uint32_t begin_piece(Writing *w, uint32_t from, uint32_t end, uint32_t *c
     uint32_t to = from, n = 0;
     w->active_count = 0;
     for (; to < end; to++) {
-        const uint32_t row = w->cells[w->rows[to]].row, size = size_of(w->counts[row]);
+        const uint32_t row = w->rows[to], size = size_of(w->counts[row]);
         if (n + size > TOGETHER)
             break;
         SourceItems *s = &w->sources[w->source_of[row]];
@@ -200,7 +199,7 @@ static uint32_t begin_piece(Writing *w, uint32_t from, uint32_t end, uint32_t *c
         at += w->active[i]->here;
     }
     for (uint32_t i = from; i < to; i++) {
-        const uint32_t row = w->cells[w->rows[i]].row;
+        const uint32_t row = w->rows[i];
         SourceItems *s = &w->sources[w->source_of[row]];
         w->places[i - from] = s->at + s->used;
         s->used += size_of(w->counts[row]);
@@ -227,7 +226,7 @@ static Err write_piece(Writing *w, uint32_t from, uint32_t to, uint32_t count)
     for (uint32_t c = 0; c < w->to->rows.column_count; c++) {
         TRY(read_piece(w, &w->to->rows.columns[c].plan));
         for (uint32_t i = from, n = 0; i < to; i++) {
-            const uint32_t size = size_of(w->counts[w->cells[w->rows[i]].row]);
+            const uint32_t size = size_of(w->counts[w->rows[i]]);
             memcpy(w->values + n, w->read + w->places[i - from], size * sizeof *w->values);
             n += size;
         }
@@ -253,13 +252,13 @@ static Err write_items(Writing *w, const OutList *l)
     return ERR_OK;
 }
 
-Err merge_write_items(Merge *m, const OutList *l, const Cell *cells, const uint32_t *rows)
+Err merge_write_items(Merge *m, const OutList *l, const uint32_t *places)
 {
     uint32_t sources = 0;
     for (const Source *s = l->sources; s != NULL; s = s->next)
         sources++;
     const size_t room = (size_t)l->count + KERNEL_SLACK;
-    Writing w = {.m = m, .cells = cells, .rows = rows};
+    Writing w = {.m = m, .rows = places};
     w.counts = (int64_t *)arena_alloc(m->round, room, sizeof *w.counts);
     w.source_of = (uint32_t *)arena_alloc(m->round, room, sizeof *w.source_of);
     w.places = (uint32_t *)arena_alloc(m->round, room, sizeof *w.places);

@@ -320,12 +320,13 @@ static Err start_builder(Merge *m)
     bool fits = true;
     for (uint32_t i = 0; i < m->out_count; i++) {
         const OutList *l = &m->out[i];
-        lists[i] = (PartListPlan){l->event, plans_of(m, l), l->column_count};
+        lists[i] = (PartListPlan){l->event, plans_of(m, l), l->column_count, l->rows};
         rows[i] = l->rows;
     }
     for (uint32_t i = 0; i < m->items_count; i++) {
         const OutItems *x = &m->items[i];
-        items[i] = (PartItemsPlan){x->of, x->prop, plans_of(m, &x->rows), x->rows.column_count};
+        items[i] = (PartItemsPlan){x->of, x->prop, plans_of(m, &x->rows), x->rows.column_count,
+                                   x->rows.rows};
         rows[m->out_count + i] = x->rows.rows;
         fits = fits && x->rows.rows <= PART_ITEMS_MAX;
     }

@@ -14,21 +14,33 @@ BitWriter bits_writer(int width, size_t max_bytes)
     return (BitWriter){.out = BUF_MAX(max_bytes), .width = width};
 }
 
+/* Values of 64 or 32 bits: what puts them is compiled for either. */
+typedef struct BitValues {
+    const uint64_t *wide; /* NULL: */
+    const uint32_t *narrow;
+} BitValues;
+
+static inline uint64_t value_at(BitValues v, uint32_t i, int width)
+{
+    const uint64_t value = v.wide != NULL ? v.wide[i] : v.narrow[i];
+    DCHECK(width == 64 || value >> width == 0);
+    return value;
+}
+
 /* Several values as one, which fits a word. */
-static inline uint64_t join_2(const uint64_t *v, int width)
+static inline uint64_t join_2(BitValues v, uint32_t i, int width)
 {
-    DCHECK(v[0] >> width == 0 && v[1] >> width == 0);
-    return v[0] | v[1] << width;
+    return value_at(v, i, width) | value_at(v, i + 1, width) << width;
 }
 
-static inline uint64_t join_4(const uint64_t *v, int width)
+static inline uint64_t join_4(BitValues v, uint32_t i, int width)
 {
-    return join_2(v, width) | join_2(v + 2, width) << 2 * width;
+    return join_2(v, i, width) | join_2(v, i + 2, width) << 2 * width;
 }
 
-static inline uint64_t join_8(const uint64_t *v, int width)
+static inline uint64_t join_8(BitValues v, uint32_t i, int width)
 {
-    return join_4(v, width) | join_4(v + 4, width) << 4 * width;
+    return join_4(v, i, width) | join_4(v, i + 4, width) << 4 * width;
 }
 
 /* Where the next bits go. */
@@ -51,28 +63,45 @@ static inline void put_word(BitPlace *to, uint64_t value, int width)
     to->held = to->bits == 0 ? 0 : value >> (width - to->bits);
 }
 
-void bits_put(BitWriter *w, const uint64_t *values, uint32_t n)
+enum { BITS_SLACK = 16 }; /* behind what is put, words are written whole */
+
+void bits_reserve(BitWriter *w, uint64_t count)
+{
+    const uint64_t bytes = bits_bytes(count, w->width) + 2 * BITS_SLACK;
+    if (w->width > 0 && bytes <= w->out.max_bytes - w->out.len)
+        (void)buf_reserve(&w->out, bytes);
+}
+
+__attribute__((always_inline)) static inline void put_all(BitWriter *w, BitValues v, uint32_t n)
 {
     const int width = w->width;
     if (width == 0)
         return;
-    uint8_t *const start = (uint8_t *)buf_reserve(&w->out, bits_bytes(n, width) + 16);
+    uint8_t *const start = (uint8_t *)buf_reserve(&w->out, bits_bytes(n, width) + BITS_SLACK);
     CHECK(start != NULL);
     BitPlace to = {start, w->held, w->held_bits};
     uint32_t i = 0;
     for (; width <= 8 && i + 8 <= n; i += 8)
-        put_word(&to, join_8(values + i, width), 8 * width);
+        put_word(&to, join_8(v, i, width), 8 * width);
     for (; width <= 16 && i + 4 <= n; i += 4)
-        put_word(&to, join_4(values + i, width), 4 * width);
+        put_word(&to, join_4(v, i, width), 4 * width);
     for (; width <= 32 && i + 2 <= n; i += 2)
-        put_word(&to, join_2(values + i, width), 2 * width);
-    for (; i < n; i++) {
-        DCHECK(width == 64 || values[i] >> width == 0);
-        put_word(&to, values[i], width);
-    }
+        put_word(&to, join_2(v, i, width), 2 * width);
+    for (; i < n; i++)
+        put_word(&to, value_at(v, i, width), width);
     w->held = to.held;
     w->held_bits = to.bits;
     w->out.len += (size_t)(to.out - start);
+}
+
+void bits_put(BitWriter *w, const uint64_t *values, uint32_t n)
+{
+    put_all(w, (BitValues){.wide = values}, n);
+}
+
+void bits_put32(BitWriter *w, const uint32_t *values, uint32_t n)
+{
+    put_all(w, (BitValues){.narrow = values}, n);
 }
 
 void bits_finish(BitWriter *w)

@@ -234,6 +234,16 @@ void plain_numbers(const uint32_t *stored, uint32_t n, uint64_t base, bool nulla
         out[i] = nullable && stored[i] == 0 ? missing : (int64_t)(stored[i] + base);
 }
 
+uint32_t plain_rebase(uint32_t *stored, uint32_t n, uint32_t more, bool nullable)
+{
+    uint32_t all = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        stored[i] = nullable && stored[i] == 0 ? 0 : stored[i] + more;
+        all |= stored[i];
+    }
+    return all;
+}
+
 const Kernels KERNELS_PLAIN = {
     .name = "plain",
     .unpack32 = plain_unpack32,
@@ -255,6 +265,7 @@ const Kernels KERNELS_PLAIN = {
     .count_both = plain_count_both,
     .numbers = plain_numbers,
     .stored = plain_stored,
+    .rebase = plain_rebase,
     .pairs = plain_pairs,
 };
 

@@ -113,6 +113,10 @@ typedef struct Kernels {
     /* The other way round: values[i] -= base, and 0 where it was `missing`; *any says whether one was.  Gives all that is
      * stored or-ed together. */
     uint64_t (*stored)(int64_t *values, uint32_t n, uint64_t base, int64_t missing, bool *any);
+
+    /* What is stored with another base: stored[i] += more, of a nullable one where it is not 0.  Gives all of them or-ed
+     * together.  Nothing is written behind them. */
+    uint32_t (*rebase)(uint32_t *stored, uint32_t n, uint32_t more, bool nullable);
 } Kernels;
 
 const Kernels *kernels(void);

@@ -276,6 +276,26 @@ static uint64_t avx2_stored(int64_t *values, uint32_t n, uint64_t base, int64_t 
     return rest | words[0] | words[1] | words[2] | words[3];
 }
 
+static uint32_t avx2_rebase(uint32_t *stored, uint32_t n, uint32_t more, bool nullable)
+{
+    const __m256i mores = _mm256_set1_epi32((int)more), zero = _mm256_setzero_si256();
+    const __m256i mask = _mm256_set1_epi32(nullable ? -1 : 0);
+    __m256i all = zero;
+    uint32_t words[8], i = 0;
+    for (; i + 8 <= n; i += 8) {
+        const __m256i eight = load256(stored + i);
+        const __m256i stays = _mm256_and_si256(_mm256_cmpeq_epi32(eight, zero), mask);
+        const __m256i out = _mm256_andnot_si256(stays, _mm256_add_epi32(eight, mores));
+        all = _mm256_or_si256(all, out);
+        _mm256_storeu_si256((__m256i *)(void *)(stored + i), out);
+    }
+    _mm256_storeu_si256((__m256i *)(void *)words, all);
+    uint32_t rest = plain_rebase(stored + i, n - i, more, nullable);
+    for (uint32_t w = 0; w < ARRAY_LEN(words); w++)
+        rest |= words[w];
+    return rest;
+}
+
 static bool avx2_ascend(const uint32_t *values, uint32_t n, uint32_t before, uint32_t mask,
                         uint32_t most)
 {
@@ -315,6 +335,7 @@ const Kernels KERNELS_AVX2 = {
     .count_both = avx2_count_both,
     .numbers = avx2_numbers,
     .stored = avx2_stored,
+    .rebase = avx2_rebase,
     .pairs = plain_pairs,
 };
 #endif

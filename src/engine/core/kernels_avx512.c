@@ -21,15 +21,13 @@ static void avx512_unpack32(const uint8_t *src, uint64_t first, uint32_t n, int 
         return;
     }
     const uint64_t bit = first * (uint64_t)width;
-    uint8_t place[64];
-    uint32_t shift[16];
-    for (int i = 0; i < 16; i++) {
-        const int at = (int)(bit & 7) + i * width;
-        shift[i] = (uint32_t)(at & 7);
-        for (int byte = 0; byte < 4; byte++)
-            place[4 * i + byte] = (uint8_t)((at >> 3) + byte);
-    }
-    const __m512i places = load512(place), shifts = load512(shift);
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i bits = _mm512_add_epi32(_mm512_mullo_epi32(lanes, _mm512_set1_epi32(width)),
+                                          _mm512_set1_epi32((int)(bit & 7)));
+    const __m512i shifts = _mm512_and_si512(bits, _mm512_set1_epi32(7));
+    const __m512i firsts =
+        _mm512_mullo_epi32(_mm512_srli_epi32(bits, 3), _mm512_set1_epi32(0x01010101));
+    const __m512i places = _mm512_add_epi32(firsts, _mm512_set1_epi32(0x03020100));
     const __m512i mask = _mm512_set1_epi32((int)((1U << width) - 1));
     const uint8_t *at = src + (bit >> 3);
     for (uint32_t i = 0; i < n; i += 16, at += 2 * width) {
@@ -427,6 +425,22 @@ static uint64_t avx512_stored(int64_t *values, uint32_t n, uint64_t base, int64_
     return (uint64_t)_mm512_reduce_or_epi64(all);
 }
 
+static uint32_t avx512_rebase(uint32_t *stored, uint32_t n, uint32_t more, bool nullable)
+{
+    const __m512i mores = _mm512_set1_epi32((int)more);
+    const __mmask16 never = nullable ? 0 : 0xFFFF;
+    __m512i all = _mm512_setzero_si512();
+    for (uint32_t i = 0; i < n; i += 16) {
+        const __mmask16 left = n - i < 16 ? (__mmask16)((1U << (n - i)) - 1) : 0xFFFF;
+        const __m512i before = _mm512_maskz_loadu_epi32(left, stored + i);
+        const __mmask16 moves = (_mm512_test_epi32_mask(before, before) | never) & left;
+        const __m512i out = _mm512_maskz_add_epi32(moves, before, mores);
+        all = _mm512_or_si512(all, out);
+        _mm512_mask_storeu_epi32(stored + i, left, out);
+    }
+    return (uint32_t)_mm512_reduce_or_epi32(all);
+}
+
 static bool avx512_ascend(const uint32_t *values, uint32_t n, uint32_t before, uint32_t mask,
                           uint32_t most)
 {
@@ -463,6 +477,7 @@ const Kernels KERNELS_AVX512 = {
     .count_both = avx512_count_both,
     .numbers = avx512_numbers,
     .stored = avx512_stored,
+    .rebase = avx512_rebase,
     .pairs = avx512_pairs,
 };
 #endif

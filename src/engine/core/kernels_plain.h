@@ -39,6 +39,7 @@ uint32_t plain_pick(const uint8_t *codes, uint32_t n, const uint8_t table[256], 
 void plain_weave(const uint8_t *lists, uint32_t n, const uint32_t **from, uint32_t count,
                  uint32_t *out);
 uint64_t plain_stored(int64_t *values, uint32_t n, uint64_t base, int64_t missing, bool *any);
+uint32_t plain_rebase(uint32_t *stored, uint32_t n, uint32_t more, bool nullable);
 void plain_numbers(const uint32_t *stored, uint32_t n, uint64_t base, bool nullable,
                    int64_t missing, int64_t *out);
 uint32_t plain_pairs(const uint32_t *keys, const uint8_t *codes, uint32_t n, uint32_t gap,

@@ -474,6 +474,54 @@ static void narrowing(void)
     }
 }
 
+static void rebasing(void)
+{
+    for (int round = 0; round < 300; round++) {
+        uint32_t stored[N + 1], before[N], want = 0;
+        const uint32_t n = below(N + 1), more = below(3) == 0 ? 0 : below(UINT32_MAX);
+        const bool nullable = below(2) == 0;
+        for (uint32_t i = 0; i < n; i++) {
+            stored[i] = before[i] = below(3) == 0 ? 0 : below(1U << below(32));
+            want |= nullable && before[i] == 0 ? 0 : before[i] + more;
+        }
+        stored[n] = 77;
+        CHECK(kernels()->rebase(stored, n, more, nullable) == want);
+        CHECK(stored[n] == 77);
+        for (uint32_t i = 0; i < n; i++)
+            CHECK(stored[i] == (nullable && before[i] == 0 ? 0 : before[i] + more));
+    }
+}
+
+TEST(what_is_stored_moves_with_its_base_and_missing_ones_stay_0)
+{
+    random_of = prng_of(9);
+    kit_each_kernel(rebasing);
+}
+
+TEST(values_of_32_bits_are_packed_as_those_of_64)
+{
+    random_of = prng_of(10);
+    for (int width = 0; width <= 32; width++) {
+        uint64_t wide[N];
+        uint32_t narrow[N];
+        for (uint32_t i = 0; i < N; i++) {
+            wide[i] = width == 0 ? 0 : prng_u64(&random_of) >> (64 - width);
+            narrow[i] = (uint32_t)wide[i];
+        }
+        BitWriter all = bits_writer(width, 1 << 20), some = bits_writer(width, 1 << 20);
+        bits_put(&all, wide, N);
+        for (uint32_t done = 0, n; done < N; done += n) {
+            n = 1 + below(N - done);
+            bits_put32(&some, narrow + done, n);
+        }
+        bits_finish(&all);
+        bits_finish(&some);
+        CHECK(str_eq(buf_str(&all.out), buf_str(&some.out)));
+        bits_free(&all);
+        bits_free(&some);
+    }
+}
+
 TEST(numbers_lose_their_base_and_missing_ones_become_0)
 {
     random_of = prng_of(8);

@@ -2,7 +2,7 @@
  * engine/core/order.h -- rows that consist of a few runs in order become one: what overlapping parts hold of a
  * person.
  *
- * Runs are found, not told, and merged in pairs (D. E. Knuth, The Art of Computer Programming 3, 5.2.4,
+ * Runs are found, or told, and merged in pairs (D. E. Knuth, The Art of Computer Programming 3, 5.2.4,
  * natural merge): rows in order cost one look, two parts one merge, however much they overlap.
  * Owns: nothing.  Threads: any.
  */
@@ -21,3 +21,7 @@ typedef struct TimedRow {
  * order, or it gives up (engine/core/crew.h).  Each time costs at most two comparisons a row.
  */
 uint32_t order_runs(TimedRow *rows, TimedRow *scratch, uint32_t count);
+
+/* The same of numbers whose runs are told: run i ends at ends[i], which are used up.  `scratch` has room for all numbers.
+ * Gives where they stand in order: `numbers` or `scratch`. */
+uint64_t *order_numbers(uint64_t *numbers, uint64_t *scratch, uint32_t *ends, uint32_t runs);

@@ -75,3 +75,33 @@ TEST(rows_are_gone_through_as_often_as_their_runs_can_be_halved)
     EXPECT_I64(order_at_random(&random, 200000, 9, 1 << 30), 4);
     EXPECT_I64(order_at_random(&random, 200000, 128, 1 << 30), 7);
 }
+
+static int by_number(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Of all lengths, also without any numbers. */
+TEST(numbers_in_told_runs_become_one_run)
+{
+    enum { RUNS = 9, LONGEST = 200 };
+    Prng random = prng_of(13);
+    for (int round = 0; round < 2000; round++) {
+        const uint32_t runs = (uint32_t)prng_below(&random, RUNS + 1);
+        const uint64_t span = prng_below(&random, 2) == 0 ? 20 : UINT64_MAX;
+        uint64_t numbers[RUNS * LONGEST], scratch[RUNS * LONGEST], want[RUNS * LONGEST];
+        uint32_t ends[RUNS], n = 0;
+        for (uint32_t i = 0; i < runs; i++) {
+            const uint32_t from = n;
+            n += prng_below(&random, 3) == 0 ? 0 : (uint32_t)prng_below(&random, LONGEST);
+            for (uint32_t j = from; j < n; j++)
+                numbers[j] = prng_below(&random, span);
+            qsort(numbers + from, n - from, sizeof *numbers, by_number);
+            ends[i] = n;
+        }
+        memcpy(want, numbers, n * sizeof *want);
+        qsort(want, n, sizeof *want, by_number);
+        CHECK(memcmp(order_numbers(numbers, scratch, ends, runs), want, n * sizeof *want) == 0);
+    }
+}

@@ -4,7 +4,7 @@
 #include "engine/part/ids.h"
 
 #include "engine/core/bits.h"
-#include "engine/core/kernels.h"
+#include "engine/core/order.h"
 #include "events/crc32c.h"
 
 #include <stdlib.h>
@@ -12,29 +12,6 @@
 /* ---- written sets ------------------------------------------------------------------------------- */
 
 enum { SLACK_BYTES = 16, HEAD_CRC_FROM = offsetof(IdHead, head_crc) + 4 };
-
-static int by_value(const void *a, const void *b)
-{
-    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-enum { BUCKET_INSERT_MAX = 4 * IDS_BUCKET }; /* what is longer, a better way sorts */
-
-static void sort_bucket(uint64_t *hashes, uint32_t n)
-{
-    if (n > BUCKET_INSERT_MAX) {
-        qsort(hashes, n, sizeof *hashes, by_value);
-        return;
-    }
-    for (uint32_t i = 1; i < n; i++) {
-        const uint64_t hash = hashes[i];
-        uint32_t at = i;
-        for (; at > 0 && hashes[at - 1] > hash; at--)
-            hashes[at] = hashes[at - 1];
-        hashes[at] = hash;
-    }
-}
 
 static uint32_t bucket_of(uint64_t hash, uint32_t bucket_bits)
 {
@@ -46,35 +23,22 @@ static uint32_t bucket_bits_for(uint32_t count)
     return (uint32_t)bits_width(count / IDS_BUCKET);
 }
 
-/* Each to its bucket, then the few of a bucket: hashes are spread evenly, so this takes a fifth of the time of a
- * sort of all.  ends[b]: where bucket b ends. */
-static void sort_hashes(uint64_t *hashes, uint32_t count, uint32_t bucket_bits, uint32_t *ends)
+/* ends[b]: where bucket b ends. */
+static void find_ends(const uint64_t *hashes, uint32_t count, uint32_t bucket_bits, uint32_t *ends)
 {
-    const uint32_t buckets = 1U << bucket_bits;
-    uint64_t *sorted = malloc(((size_t)count + 1) * sizeof *sorted);
-    CHECK(sorted != NULL);
-    memset(ends, 0, buckets * sizeof *ends);
+    memset(ends, 0, sizeof *ends << bucket_bits);
     for (uint32_t i = 0; i < count; i++)
-        ends[bucket_of(hashes[i], bucket_bits)]++;
-    for (uint32_t bucket = 0, sum = 0; bucket < buckets; bucket++) {
-        const uint32_t here = ends[bucket];
-        ends[bucket] = sum;
-        sum += here;
-    }
-    for (uint32_t i = 0; i < count; i++)
-        sorted[ends[bucket_of(hashes[i], bucket_bits)]++] = hashes[i];
-    for (uint32_t bucket = 0, from = 0; bucket < buckets; from = ends[bucket++])
-        sort_bucket(sorted + from, ends[bucket] - from);
-    if (count > 0)
-        memcpy(hashes, sorted, count * sizeof *hashes);
-    free(sorted);
+        ends[bucket_of(hashes[i], bucket_bits)] = i + 1;
+    for (uint32_t bucket = 1; bucket < 1U << bucket_bits; bucket++)
+        ends[bucket] = ends[bucket] == 0 ? ends[bucket - 1] : ends[bucket];
 }
 
-/* The lower bits of each.  The hashes stay whole: a set may be written once more. */
+/* The lower bits of each. */
 static void add_rest(const uint64_t *hashes, uint32_t count, int width, Buf *out)
 {
     uint64_t some[256];
     BitWriter rest = {.out = *out, .width = width};
+    bits_reserve(&rest, count);
     const uint64_t mask = width == 64 ? UINT64_MAX : (UINT64_C(1) << width) - 1;
     for (uint32_t done = 0, n; done < count; done += n) {
         n = count - done < ARRAY_LEN(some) ? count - done : (uint32_t)ARRAY_LEN(some);
@@ -86,7 +50,7 @@ static void add_rest(const uint64_t *hashes, uint32_t count, int width, Buf *out
     *out = rest.out;
 }
 
-void ids_encode(uint64_t *hashes, uint32_t count, Buf *out)
+void ids_encode(const uint64_t *hashes, uint32_t count, Buf *out)
 {
     const size_t start = out->len;
     IdHead head = {.magic = "TDEVIDS", .version = IDS_VERSION, .count = count};
@@ -96,7 +60,7 @@ void ids_encode(uint64_t *hashes, uint32_t count, Buf *out)
     const size_t ends_bytes = sizeof(uint32_t) << head.bucket_bits;
     uint32_t *ends = (void *)buf_reserve(out, ends_bytes);
     CHECK(ends != NULL && start % sizeof *ends == 0);
-    sort_hashes(hashes, count, head.bucket_bits, ends);
+    find_ends(hashes, count, head.bucket_bits, ends);
     out->len += ends_bytes;
     add_rest(hashes, count, 64 - (int)head.bucket_bits, out);
     static const char zeros[SLACK_BYTES];
@@ -106,6 +70,17 @@ void ids_encode(uint64_t *hashes, uint32_t count, Buf *out)
     const Str set = str_slice(buf_str(out), start, out->len);
     sealed->body_crc = crc32c_add(0, str_slice(set, sizeof *sealed, set.len));
     sealed->head_crc = crc32c_add(0, str_slice(set, HEAD_CRC_FROM, sizeof *sealed));
+}
+
+void ids_merge(uint64_t *hashes, uint32_t *ends, uint32_t stretches)
+{
+    const uint32_t count = stretches == 0 ? 0 : ends[stretches - 1];
+    uint64_t *const other = malloc(((size_t)count + 1) * sizeof *other);
+    CHECK(other != NULL);
+    const uint64_t *const ordered = order_numbers(hashes, other, ends, stretches);
+    if (ordered != hashes)
+        memcpy(hashes, ordered, count * sizeof *hashes);
+    free(other);
 }
 
 static bool head_is_good(const IdHead *h, size_t bytes)
@@ -225,6 +200,36 @@ uint32_t recent_ids_next(const RecentIds *r, uint32_t *slot, uint64_t *out, uint
     return n;
 }
 
+/* Of a few places at most each time. */
+static void insert_all(uint64_t *hashes, uint32_t n)
+{
+    for (uint32_t i = 1; i < n; i++) {
+        const uint64_t hash = hashes[i];
+        uint32_t at = i;
+        for (; at > 0 && hashes[at - 1] > hash; at--)
+            hashes[at] = hashes[at - 1];
+        hashes[at] = hash;
+    }
+}
+
+/* Those that found no slot behind their first one stand in front of all others: they come last. */
+void recent_ids_sorted(const RecentIds *r, uint64_t *out)
+{
+    uint32_t n = 0, in_front = 0, slot = 0;
+    if (r->count == 0)
+        return;
+    for (; r->slots[slot] != 0; slot++)
+        if (recent_first_slot(r, r->slots[slot]) > slot)
+            in_front++;
+        else
+            out[n++] = r->slots[slot];
+    n += recent_ids_next(r, &slot, out + n, r->count - n - in_front);
+    for (slot = 0; r->slots[slot] != 0; slot++)
+        if (recent_first_slot(r, r->slots[slot]) > slot)
+            out[n++] = r->slots[slot];
+    insert_all(out, n);
+}
+
 void recent_ids_free(RecentIds *r)
 {
     free(r->slots);
@@ -257,10 +262,24 @@ uint64_t id_filter_bytes(const IdFilter *f)
     return (uint64_t)f->line_count * ID_LINE_WORDS * sizeof *f->lines;
 }
 
+void id_filter_add_all(IdFilter *f, const uint64_t *hashes, uint32_t n)
+{
+    for (uint32_t i = 0; i < n;) {
+        uint64_t *const line = id_filter_line(f, hashes[i]);
+        uint64_t words[ID_LINE_WORDS];
+        memcpy(words, line, sizeof words);
+        do {
+            const uint64_t places = id_filter_places(hashes[i++]);
+#pragma GCC unroll 8
+            for (int w = 0; w < ID_LINE_WORDS; w++)
+                words[w] |= UINT64_C(1) << (places >> 6 * w & 63);
+        } while (i < n && id_filter_line(f, hashes[i]) == line);
+        memcpy(line, words, sizeof words);
+    }
+    f->count += n;
+}
+
 void id_filter_add(IdFilter *f, uint64_t hash)
 {
-    uint64_t *line = id_filter_line(f, hash), probes = id_filter_probes(hash);
-    for (int i = 0; i < ID_PROBES; i++, probes >>= 9)
-        line[probes >> 6 & 7] |= UINT64_C(1) << (probes & 63);
-    f->count++;
+    id_filter_add_all(f, &hash, 1);
 }

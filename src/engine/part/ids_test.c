@@ -15,12 +15,24 @@ static uint64_t *random_hashes(Prng *r, uint32_t n)
     return hashes;
 }
 
+static int by_value(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void sort(uint64_t *hashes, uint32_t n)
+{
+    qsort(hashes, n, sizeof *hashes, by_value);
+}
+
 static Ids set_of(Ctx *ctx, const uint64_t *hashes, uint32_t n)
 {
     Buf bytes = BUF_MAX(1 << 26);
     uint64_t *copy = malloc((n + 1) * sizeof *copy);
     CHECK(copy != NULL);
     memcpy(copy, hashes, n * sizeof *copy);
+    sort(copy, n);
     ids_encode(copy, n, &bytes);
     free(copy);
     Ids ids;
@@ -76,6 +88,7 @@ TEST(a_set_that_is_written_twice_is_the_same_both_times)
     enum { N = 1000 };
     Prng r = prng_of(10);
     uint64_t *hashes = random_hashes(&r, N);
+    sort(hashes, N);
     Buf first = BUF_MAX(1 << 20), second = BUF_MAX(1 << 20);
     ids_encode(hashes, N, &first);
     ids_encode(hashes, N, &second);
@@ -83,6 +96,50 @@ TEST(a_set_that_is_written_twice_is_the_same_both_times)
     buf_free(&first);
     buf_free(&second);
     free(hashes);
+}
+
+TEST(stretches_of_hashes_become_one_in_order)
+{
+    enum { STRETCHES = 9, LONGEST = 500 };
+    Prng r = prng_of(11);
+    for (uint32_t stretches = 0; stretches <= STRETCHES; stretches++) {
+        uint32_t ends[STRETCHES + 1] = {0}, n = 0;
+        uint64_t *hashes = random_hashes(&r, STRETCHES * LONGEST);
+        uint64_t *want = random_hashes(&r, STRETCHES * LONGEST);
+        for (uint32_t i = 0; i < stretches; i++) {
+            const uint32_t some = i % 4 == 2 ? 0 : (uint32_t)prng_below(&r, LONGEST);
+            sort(hashes + n, some);
+            ends[i] = n += some;
+        }
+        memcpy(want, hashes, n * sizeof *want);
+        sort(want, n);
+        ids_merge(hashes, ends, stretches);
+        CHECK(memcmp(hashes, want, n * sizeof *want) == 0);
+        free(hashes);
+        free(want);
+    }
+}
+
+/* Every third hash looks for a slot behind the last one. */
+TEST(recent_hashes_come_in_order_also_from_behind_the_last_slot)
+{
+    enum { N = 700 };
+    Prng r = prng_of(12);
+    for (uint32_t n = 0; n <= N; n += n < 3 ? 1 : 97) {
+        RecentIds recent = {0};
+        uint64_t *hashes = random_hashes(&r, N), *out = random_hashes(&r, N);
+        for (uint32_t i = 0; i < n; i++) {
+            hashes[i] |= i % 3 == 0 ? UINT64_C(0xFFF) << 52 : 0;
+            CHECK(recent_ids_add(&recent, hashes[i]));
+        }
+        sort(hashes, n);
+        out[n] = 77;
+        recent_ids_sorted(&recent, out);
+        CHECK(memcmp(out, hashes, n * sizeof *out) == 0 && out[n] == 77);
+        recent_ids_free(&recent);
+        free(hashes);
+        free(out);
+    }
 }
 
 TEST(a_set_stays_until_the_last_who_shares_it_gives_it_up)
@@ -168,8 +225,11 @@ TEST(the_filter_never_denies_what_it_has_and_seldom_claims_what_it_has_not)
     id_filter_init(&f, N);
     Prng r = prng_of(6);
     uint64_t *hashes = random_hashes(&r, N);
-    for (uint32_t i = 0; i < N; i++)
+    for (uint32_t i = 0; i < N / 4; i++)
         id_filter_add(&f, hashes[i]);
+    sort(hashes + N / 2, N / 2);
+    id_filter_add_all(&f, hashes + N / 4, N - N / 4);
+    EXPECT_I64((int64_t)f.count, N);
     for (uint32_t i = 0; i < N; i++)
         CHECK(id_filter_may_have(&f, hashes[i]));
     uint32_t claimed = 0;

@@ -73,7 +73,7 @@ uint64_t part_plan_bytes(const PartPlan *plan, const uint64_t *rows)
     return bytes;
 }
 
-static ColumnState column_of(const PartColumnPlan *plan)
+static ColumnState column_of(const PartColumnPlan *plan, uint64_t rows)
 {
     ColumnState c = {
         .column = {.prop = plan->prop, .kind = (uint8_t)plan->kind, .scale = plan->scale}};
@@ -90,6 +90,7 @@ static ColumnState column_of(const PartColumnPlan *plan)
     }
     c.column.width = (uint8_t)bits_width(largest_stored(plan));
     c.values = bits_writer(c.column.width, PART_BYTES_MAX);
+    bits_reserve(&c.values, rows);
     return c;
 }
 
@@ -112,7 +113,7 @@ static void add_list(PartBuilder *b, uint32_t list, const PartListPlan *plan)
                                  .keys = BUF_MAX(PART_BYTES_MAX),
                                  .dir = BUF_MAX(PART_BYTES_MAX)};
     for (uint32_t c = 0; c < plan->column_count; c++)
-        b->columns[b->head.column_count++] = column_of(&plan->columns[c]);
+        b->columns[b->head.column_count++] = column_of(&plan->columns[c], plan->rows);
 }
 
 static ColumnState *find_column(PartBuilder *b, uint32_t list, uint32_t prop)
@@ -129,7 +130,7 @@ static void add_items(PartBuilder *b, const PartPlan *plan)
 {
     for (uint32_t i = 0; i < plan->items_count; i++) {
         const PartItemsPlan *p = &plan->items[i];
-        const PartListPlan rows = {plan->lists[p->of].event, p->columns, p->column_count};
+        const PartListPlan rows = {plan->lists[p->of].event, p->columns, p->column_count, p->rows};
         add_list(b, plan->list_count + i, &rows);
         b->items[i] = (PartItems){.of = p->of, .prop = p->prop};
         find_column(b, p->of, p->prop)->items = &b->lists[plan->list_count + i];
@@ -205,28 +206,43 @@ void part_builder_block(PartBuilder *b, uint32_t block, const uint8_t *lists, ui
         b->block = block;
     }
     b->head.rows += n;
-    uint64_t codes[256];
+    uint32_t codes[256];
     for (uint32_t done = 0; done < n; done += ARRAY_LEN(codes)) {
         const uint32_t some = n - done < ARRAY_LEN(codes) ? n - done : (uint32_t)ARRAY_LEN(codes);
         for (uint32_t i = 0; i < some; i++)
             codes[i] = lists[done + i];
-        bits_put(&b->sequence, codes, some);
+        bits_put32(&b->sequence, codes, some);
     }
 }
 
+/* Keys ascend: 64 persons at a time. */
 static void add_active(PartBuilder *b, const uint32_t *keys, uint32_t n)
 {
     uint8_t *bits = (uint8_t *)b->active.ptr + b->active.len - PART_ACTIVE_BYTES;
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t person = keys[i] >> PART_SECOND_BITS;
-        bits[person / 8] |= (uint8_t)(1U << (person & 7));
+    for (uint32_t i = 0; i < n;) {
+        const uint32_t at = keys[i] >> PART_SECOND_BITS >> 6;
+        uint64_t word;
+        memcpy(&word, bits + at * sizeof word, sizeof word);
+        for (; i < n && keys[i] >> PART_SECOND_BITS >> 6 == at; i++)
+            word |= UINT64_C(1) << (keys[i] >> PART_SECOND_BITS & 63);
+        memcpy(bits + at * sizeof word, &word, sizeof word);
     }
 }
 
-static void add_hours(PartHours *hours, const uint32_t *keys, uint32_t n)
+/* The hours of the events, and the first and last second of all. */
+static void add_times(PartBuilder *b, PartHours *hours, const uint32_t *keys, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++)
-        hours->ends[(keys[i] & PART_SECOND_MASK) / (PART_HOUR_MS / 1000)]++;
+    uint32_t low = PART_SECOND_MASK, high = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t second = keys[i] & PART_SECOND_MASK;
+        low = second < low ? second : low;
+        high = second > high ? second : high;
+        hours->ends[second / (PART_HOUR_MS / 1000)]++;
+    }
+    const int64_t from_ms = b->head.week_ms + (int64_t)low * 1000;
+    const int64_t to_ms = b->head.week_ms + (int64_t)high * 1000 + 999;
+    b->head.min_ms = from_ms < b->head.min_ms ? from_ms : b->head.min_ms;
+    b->head.max_ms = to_ms > b->head.max_ms ? to_ms : b->head.max_ms;
 }
 
 void part_builder_keys(PartBuilder *b, uint32_t list, const uint32_t *keys, uint32_t n)
@@ -239,17 +255,7 @@ void part_builder_keys(PartBuilder *b, uint32_t list, const uint32_t *keys, uint
     l->list.rows += n;
     if (l->list.event != PART_PERSON)
         add_active(b, keys, n);
-    add_hours(&l->hours, keys, n);
-    uint32_t low = PART_SECOND_MASK, high = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t second = keys[i] & PART_SECOND_MASK;
-        low = second < low ? second : low;
-        high = second > high ? second : high;
-    }
-    const int64_t from_ms = b->head.week_ms + (int64_t)low * 1000;
-    const int64_t to_ms = b->head.week_ms + (int64_t)high * 1000 + 999;
-    b->head.min_ms = from_ms < b->head.min_ms ? from_ms : b->head.min_ms;
-    b->head.max_ms = to_ms > b->head.max_ms ? to_ms : b->head.max_ms;
+    add_times(b, &l->hours, keys, n);
 }
 
 static void add_start(ListState *items)
@@ -269,10 +275,15 @@ static void count_items(ListState *items, const int64_t *counts, uint32_t n)
     }
 }
 
+static ColumnState *column_at(const PartBuilder *b, uint32_t list, uint32_t column)
+{
+    return &b->columns[b->lists[list].list.first_column + column];
+}
+
 void part_builder_values(PartBuilder *b, uint32_t list, uint32_t column, int64_t *values,
                          uint32_t n)
 {
-    ColumnState *c = &b->columns[b->lists[list].list.first_column + column];
+    ColumnState *c = column_at(b, list, column);
     const bool is_code = c->column.kind == PART_CODES;
     const uint64_t base = is_code ? 0 : (uint64_t)c->column.base - c->column.nullable;
     if (c->items != NULL)
@@ -285,6 +296,23 @@ void part_builder_values(PartBuilder *b, uint32_t list, uint32_t column, int64_t
         memset(values, 0, n * sizeof *values);
     }
     bits_put(&c->values, (const uint64_t *)values, n);
+}
+
+const PartColumn *part_builder_narrow(const PartBuilder *b, uint32_t list, uint32_t column)
+{
+    const ColumnState *c = column_at(b, list, column);
+    return c->items == NULL && c->column.width <= 32 ? &c->column : NULL;
+}
+
+void part_builder_stored(PartBuilder *b, uint32_t list, uint32_t column, uint32_t *stored,
+                         uint32_t n, uint32_t all)
+{
+    ColumnState *c = column_at(b, list, column);
+    if (bits_width(all) > c->values.width) {
+        b->misfit = true;
+        memset(stored, 0, n * sizeof *stored);
+    }
+    bits_put32(&c->values, stored, n);
 }
 
 static uint64_t bytes_so_far(const PartBuilder *b)
@@ -438,16 +466,45 @@ static void seal(PartBuilder *b, Layout *l)
     h->head_crc = crc32c_add(0, (Str){(const char *)h + from, sizeof *h - from});
 }
 
-static Err write_out(Ctx *ctx, const PartBuilder *b, const Layout *l, PartSink sink, void *arg)
+/* Stretches that wait to be written together. */
+typedef struct Outgoing {
+    Ctx *ctx;
+    PartSink sink;
+    void *arg;
+    Str stretches[PART_SINK_STRETCHES];
+    uint32_t count;
+    uint64_t bytes;
+} Outgoing;
+
+static Err write_waiting(Outgoing *out)
+{
+    const uint32_t count = out->count;
+    out->count = 0;
+    out->bytes = 0;
+    return count == 0 ? ERR_OK : out->sink(out->ctx, out->stretches, count, out->arg);
+}
+
+static Err write_stretch(Outgoing *out, Str stretch)
+{
+    if (stretch.len == 0)
+        return ERR_OK;
+    if (out->count == PART_SINK_STRETCHES || out->bytes >= PART_SINK_BYTES)
+        TRY(write_waiting(out));
+    out->stretches[out->count++] = stretch;
+    out->bytes += stretch.len;
+    return ERR_OK;
+}
+
+static Err write_out(Outgoing *out, const PartBuilder *b, const Layout *l)
 {
     static const char slack[PART_SLACK_BYTES];
-    TRY(sink(ctx, (Str){(const char *)&b->head, sizeof b->head}, arg));
+    TRY(write_stretch(out, (Str){(const char *)&b->head, sizeof b->head}));
     for (uint32_t i = 0; i < l->count; i++)
-        if (l->stretches[i].len > 0)
-            TRY(sink(ctx, l->stretches[i], arg));
-    TRY(sink(ctx, buf_str(&l->tables), arg));
-    TRY(sink(ctx, buf_str(&l->pieces), arg));
-    return sink(ctx, (Str){slack, sizeof slack}, arg);
+        TRY(write_stretch(out, l->stretches[i]));
+    TRY(write_stretch(out, buf_str(&l->tables)));
+    TRY(write_stretch(out, buf_str(&l->pieces)));
+    TRY(write_stretch(out, (Str){slack, sizeof slack}));
+    return write_waiting(out);
 }
 
 Err part_builder_finish(Ctx *ctx, PartBuilder *b, PartSink sink, void *arg)
@@ -464,24 +521,25 @@ Err part_builder_finish(Ctx *ctx, PartBuilder *b, PartSink sink, void *arg)
     lay_data(b, &l);
     lay_tables(b, &l);
     seal(b, &l);
-    const Err err = write_out(ctx, b, &l, sink, arg);
+    const Err err = write_out(&(Outgoing){.ctx = ctx, .sink = sink, .arg = arg}, b, &l);
     buf_free(&l.tables);
     buf_free(&l.pieces);
     free(l.stretches);
     return err;
 }
 
-static Err sink_heap(Ctx *ctx, Str bytes, void *arg)
+Err part_sink_buf(Ctx *ctx, const Str *stretches, size_t count, void *buf)
 {
     (void)ctx;
-    buf_add(arg, bytes);
+    for (size_t i = 0; i < count; i++)
+        buf_add(buf, stretches[i]);
     return ERR_OK;
 }
 
 Err part_builder_finish_heap(Ctx *ctx, PartBuilder *b, Str *out)
 {
     Buf bytes = BUF_MAX(PART_BYTES_MAX);
-    const Err err = part_builder_finish(ctx, b, sink_heap, &bytes);
+    const Err err = part_builder_finish(ctx, b, part_sink_buf, &bytes);
     CHECK(err != ERR_OK || !bytes.overflowed);
     if (err != ERR_OK) {
         buf_free(&bytes);

@@ -29,6 +29,7 @@ typedef struct PartListPlan {
     uint32_t event;
     const PartColumnPlan *columns;
     uint32_t column_count;
+    uint64_t rows; /* at most so many, as the columns are given room for; 0 = nobody knows */
 } PartListPlan;
 
 /* What events of a list have in a list property: that one is a column of the list, of how many there are. */
@@ -37,6 +38,7 @@ typedef struct PartItemsPlan {
     uint32_t prop;
     const PartColumnPlan *columns;
     uint32_t column_count;
+    uint64_t rows; /* as in PartListPlan */
 } PartItemsPlan;
 
 typedef struct PartPlan {
@@ -61,12 +63,28 @@ void part_builder_keys(PartBuilder *b, uint32_t list, const uint32_t *keys, uint
 void part_builder_values(PartBuilder *b, uint32_t list, uint32_t column, int64_t *values,
                          uint32_t n);
 
+/* How a column will be stored.  NULL: its values must come as such, because they have more than 32 bits, or say how many
+ * items there are. */
+const PartColumn *part_builder_narrow(const PartBuilder *b, uint32_t list, uint32_t column);
+
+/* The same as values of such a column, as they will be stored.  `all`: these or-ed together, or more. */
+void part_builder_stored(PartBuilder *b, uint32_t list, uint32_t column, uint32_t *stored,
+                         uint32_t n, uint32_t all);
+
 /* Bytes of the parts' columns, keys and sequence when the lists have these rows (and behind them in `rows`, the
  * items), at most.  An item counts a byte at least, also where all are the same. */
 uint64_t part_plan_bytes(const PartPlan *plan, const uint64_t *rows);
 
-/* Writes one stretch of the file; stretches come in order, without gaps. */
-typedef Err (*PartSink)(Ctx *ctx, Str bytes, void *arg);
+/* Writes some stretches of the file, one behind the other; they come in order, without gaps.  There is a call for many of
+ * them: a list's columns mostly are small. */
+enum {
+    PART_SINK_BYTES = 1 << 20,
+    PART_SINK_STRETCHES = 64
+}; /* of one call: not many more bytes than the longest stretch */
+typedef Err (*PartSink)(Ctx *ctx, const Str *stretches, size_t count, void *arg);
+
+/* A PartSink that adds them to the Buf `buf`. */
+Err part_sink_buf(Ctx *ctx, const Str *stretches, size_t count, void *buf);
 
 /* The whole part.  Errors: TOO_LARGE "events.part" beyond PART_BYTES_MAX, INTERNAL "events.part_damaged" when a value
  * was not within its plan (a file that is merged lied about it), and the sink's. */

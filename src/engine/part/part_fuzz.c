@@ -278,19 +278,12 @@ static void walk_all(Reading *r)
         (void)part_hours(r->part, i, &hours);
 }
 
-static Err sink_bytes(Ctx *ctx, Str bytes, void *arg)
-{
-    (void)ctx;
-    buf_add(arg, bytes);
-    return ERR_OK;
-}
-
 static void merge_with(Reading *r, Part *const *parts, uint32_t count)
 {
     Buf bytes = BUF_MAX(PART_BYTES_MAX);
     Part *made = NULL;
     const PartsMerge merge = {.parts = parts, .count = count, .bytes_max = ALLOCATION_MAX};
-    const Err err = parts_merge(&r->ctx, &merge, sink_bytes, &bytes);
+    const Err err = parts_merge(&r->ctx, &merge, part_sink_buf, &bytes);
     if (err == ERR_OK) {
         CHECK(part_open(&r->ctx, buf_str(&bytes), false, 1, &made) == ERR_OK);
         CHECK(part_verify(made, NULL, NULL) == 0);

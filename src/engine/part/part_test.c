@@ -123,6 +123,102 @@ TEST(a_range_takes_no_row_of_a_column_without_values)
     arena_free(ctx.arena);
 }
 
+enum { STORED_ROWS = 3, STORED_COLUMNS = 3 };
+
+/* Codes, numbers of 32 bits of which some are missing, and numbers of more bits. */
+static PartBuilder *stored_builder(void)
+{
+    const PartColumnPlan columns[STORED_COLUMNS] = {
+        {.prop = KIT_PROP(0), .kind = PART_CODES, .max = 9},
+        {.prop = KIT_PROP(1), .kind = PART_NUMBERS, .nullable = true, .min = -5, .max = 100},
+        {.prop = KIT_PROP(2), .kind = PART_NUMBERS, .max = INT64_C(1) << 32}};
+    const PartListPlan list = {.event = 1, .columns = columns, .column_count = STORED_COLUMNS};
+    PartBuilder *b = part_builder_new(&(PartPlan){.lists = &list, .list_count = 1});
+    const uint8_t lists[STORED_ROWS] = {0};
+    const uint32_t keys[STORED_ROWS + KERNEL_SLACK] = {1, 2, 3};
+    part_builder_block(b, 1, lists, STORED_ROWS);
+    part_builder_keys(b, 0, keys, STORED_ROWS);
+    int64_t wide[STORED_ROWS] = {1, 2, INT64_C(1) << 32};
+    part_builder_values(b, 0, 2, wide, STORED_ROWS);
+    return b;
+}
+
+static Str finished(Ctx *ctx, PartBuilder *b)
+{
+    Str bytes = {0};
+    CHECK(part_builder_finish_heap(ctx, b, &bytes) == ERR_OK);
+    part_builder_free(b);
+    return bytes;
+}
+
+TEST(values_that_come_as_they_are_stored_make_the_same_part)
+{
+    Ctx ctx = {.arena = arena_new(1 << 16)};
+    PartBuilder *told = stored_builder(), *stored = stored_builder();
+    int64_t codes[STORED_ROWS] = {9, PART_MISSING, 1};
+    int64_t numbers[STORED_ROWS] = {-5, 100, PART_MISSING};
+    uint32_t stored_codes[STORED_ROWS] = {9, 0, 1}, stored_numbers[STORED_ROWS] = {1, 106, 0};
+    part_builder_values(told, 0, 0, codes, STORED_ROWS);
+    part_builder_values(told, 0, 1, numbers, STORED_ROWS);
+    EXPECT_I64(part_builder_narrow(stored, 0, 0)->kind, PART_CODES);
+    EXPECT_I64(part_builder_narrow(stored, 0, 1)->base, -5);
+    EXPECT_I64(part_builder_narrow(stored, 0, 1)->nullable, true);
+    CHECK(part_builder_narrow(stored, 0, 2) == NULL);
+    part_builder_stored(stored, 0, 0, stored_codes, STORED_ROWS, 9 | 1);
+    part_builder_stored(stored, 0, 1, stored_numbers, STORED_ROWS, 1 | 106);
+    const Str one = finished(&ctx, told), other = finished(&ctx, stored);
+    CHECK(str_eq(one, other));
+    free((void *)(uintptr_t)one.ptr);
+    free((void *)(uintptr_t)other.ptr);
+    arena_free(ctx.arena);
+}
+
+TEST(what_is_stored_and_needs_more_bits_than_planned_is_damage)
+{
+    Ctx ctx = {.arena = arena_new(1 << 16)};
+    PartBuilder *b = stored_builder();
+    Str bytes;
+    uint32_t codes[STORED_ROWS] = {9, 16, 1}, numbers[STORED_ROWS] = {0};
+    part_builder_stored(b, 0, 0, codes, STORED_ROWS, 9 | 16 | 1);
+    part_builder_stored(b, 0, 1, numbers, STORED_ROWS, 0);
+    EXPECT_I64(part_builder_finish_heap(&ctx, b, &bytes), ERR_INTERNAL);
+    EXPECT_STREQ(ctx.fault.reason, "events.part_damaged");
+    part_builder_free(b);
+    arena_free(ctx.arena);
+}
+
+static Err count_calls(Ctx *ctx, const Str *stretches, size_t count, void *arg)
+{
+    (void)ctx;
+    (void)stretches;
+    uint32_t *calls = arg;
+    CHECK(count > 0 && count <= PART_SINK_STRETCHES);
+    *calls += 1;
+    return ERR_OK;
+}
+
+TEST(many_small_columns_are_written_with_few_calls)
+{
+    enum { COLUMNS = 200 };
+    Ctx ctx = {.arena = arena_new(1 << 16)};
+    PartColumnPlan columns[COLUMNS];
+    for (uint32_t c = 0; c < COLUMNS; c++)
+        columns[c] = (PartColumnPlan){.prop = KIT_PROP(c), .kind = PART_CODES, .max = 9};
+    const PartListPlan list = {.event = 1, .columns = columns, .column_count = COLUMNS};
+    PartBuilder *b = part_builder_new(&(PartPlan){.lists = &list, .list_count = 1});
+    const uint8_t lists[STORED_ROWS] = {0};
+    const uint32_t keys[STORED_ROWS + KERNEL_SLACK] = {1, 2, 3};
+    uint32_t calls = 0;
+    part_builder_block(b, 1, lists, STORED_ROWS);
+    part_builder_keys(b, 0, keys, STORED_ROWS);
+    for (uint32_t c = 0; c < COLUMNS; c++)
+        part_builder_values(b, 0, c, (int64_t[STORED_ROWS]){1, 2, 3}, STORED_ROWS);
+    CHECK(part_builder_finish(&ctx, b, count_calls, &calls) == ERR_OK);
+    EXPECT_I64(calls, 4);
+    part_builder_free(b);
+    arena_free(ctx.arena);
+}
+
 TEST(a_dictionary_gives_each_text_one_number_and_the_text_back)
 {
     enum { TEXTS = 30000 };

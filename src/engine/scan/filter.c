@@ -70,6 +70,11 @@ bool filter_codes(const FilterRows *r, const PartColumn *c, uint32_t *out)
     return touch_rows(r, c) && read_narrow(r, c, out);
 }
 
+bool filter_stored(const FilterRows *r, const PartColumn *c, uint32_t *out)
+{
+    return touch_rows(r, c) && read_narrow(r, c, out);
+}
+
 bool filter_values(const FilterRows *r, const PartColumn *c, int64_t missing, FilterScratch *s,
                    int64_t *out)
 {

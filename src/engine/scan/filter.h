@@ -103,6 +103,9 @@ MUST_USE bool filter_rows(const Filter *f, const FilterRows *rows, FilterScratch
 /* Codes of a column of codes; 0 = there is none. */
 MUST_USE bool filter_codes(const FilterRows *rows, const PartColumn *column, uint32_t *out);
 
+/* What a column of at most 32 bits has stored; room for KERNEL_SLACK more. */
+MUST_USE bool filter_stored(const FilterRows *rows, const PartColumn *column, uint32_t *out);
+
 /* Values of a column as numbers: out[i], or `missing` where there is none. */
 MUST_USE bool filter_values(const FilterRows *rows, const PartColumn *column, int64_t missing,
                             FilterScratch *s, int64_t *out);

@@ -155,13 +155,6 @@ static void shop_close(Shop *s)
     arena_free(s->ctx.arena);
 }
 
-static Err sink_heap(Ctx *ctx, Str bytes, void *arg)
-{
-    (void)ctx;
-    buf_add(arg, bytes);
-    return ERR_OK;
-}
-
 /* Neighbours of one week, `fan` at a time, become one. */
 static void merge_some(Shop *s, uint32_t fan)
 {
@@ -174,7 +167,7 @@ static void merge_some(Shop *s, uint32_t fan)
             n++;
         Part *merged = NULL;
         CHECK(parts_merge(&s->ctx, &(PartsMerge){parts + at, n, NULL, MERGE_BYTES_MAX, NULL, false},
-                          sink_heap, &bytes) == ERR_OK);
+                          part_sink_buf, &bytes) == ERR_OK);
         CHECK(part_open(&s->ctx, buf_str(&bytes), false, 0, &merged) == ERR_OK);
         for (uint32_t i = 0; i < n; i++)
             part_unref(parts[at + i]);
@@ -480,8 +473,9 @@ static void look_at_forged(Shop *s, Part *p)
     s->random = forged.random;
     filter_scratch_free(&forged.scratch);
     Buf bytes = BUF_MAX(PART_BYTES_MAX);
-    const Err err = parts_merge(
-        &s->ctx, &(PartsMerge){parts, 1, NULL, MERGE_BYTES_MAX, NULL, false}, sink_heap, &bytes);
+    const Err err =
+        parts_merge(&s->ctx, &(PartsMerge){parts, 1, NULL, MERGE_BYTES_MAX, NULL, false},
+                    part_sink_buf, &bytes);
     CHECK(err == ERR_OK || err == ERR_INTERNAL);
     buf_free(&bytes);
 }
@@ -611,7 +605,7 @@ static Part *merged_crowd(Ctx *ctx)
     for (uint32_t i = 0; i < CROWD_PARTS; i++)
         parts[i] = crowd_part(ctx, i);
     const PartsMerge merge = {parts, CROWD_PARTS, NULL, MERGE_BYTES_MAX, NULL, false};
-    CHECK(parts_merge(ctx, &merge, sink_heap, &bytes) == ERR_OK);
+    CHECK(parts_merge(ctx, &merge, part_sink_buf, &bytes) == ERR_OK);
     CHECK(part_open(ctx, buf_str(&bytes), false, 0, &merged) == ERR_OK);
     for (uint32_t i = 0; i < CROWD_PARTS; i++)
         part_unref(parts[i]);

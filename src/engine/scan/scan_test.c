@@ -424,19 +424,12 @@ TEST(who_has_too_many_rows_to_be_put_into_order_is_refused_and_else_they_are_rea
 
 /* ---- parts with dead rows --------------------------------------------------------------------------- */
 
-static Err to_heap(Ctx *ctx, Str bytes, void *arg)
-{
-    (void)ctx;
-    buf_add(arg, bytes);
-    return ERR_OK;
-}
-
 static Part *merged(Kit *k, Part *const *parts, uint32_t count, const Moved *moved)
 {
     Buf bytes = BUF_MAX(1 << 24);
     Part *out = NULL;
-    CHECK(parts_merge(&k->ctx, &(PartsMerge){parts, count, moved, 1 << 24, NULL, false}, to_heap,
-                      &bytes) == ERR_OK);
+    CHECK(parts_merge(&k->ctx, &(PartsMerge){parts, count, moved, 1 << 24, NULL, false},
+                      part_sink_buf, &bytes) == ERR_OK);
     CHECK(part_open(&k->ctx, buf_str(&bytes), false, 0, &out) == ERR_OK);
     return out;
 }
