@@ -17,15 +17,18 @@ enum {
     FUNNEL_EXCLUDES_MAX = 8,
     FUNNEL_HOLDS_MAX = 3,
     FUNNEL_GRACE_MS_MAX = 60000,
+    FUNNEL_SESSIONS_MAX = 12,
     FUNNEL_WORDS_MAX = 1 << 19, /* of memory for the numbers of all series, per worker */
     FUNNEL_TIMES_MAX = 1 << 22, /* of more times there is no median */
     FUNNEL_SPANS = 34,          /* of a distribution of times: up to 272 years */
 };
 
 typedef enum FunnelEntry {
-    FUNNEL_BEST,  /* the longest way of a person counts, of these the one that begins first */
+    FUNNEL_BEST, /* the longest way of a person counts, of these the one that begins first */
+    FUNNEL_NEAREST, /* the longest; of these the one whose last step is first, of these the one that begins last */
     FUNNEL_FIRST, /* only the way of the earliest first step of the range does */
     FUNNEL_FIRST_EVER, /* only the way of the earliest first step of all time, when that lies in the range */
+    FUNNEL_FIRST_NAMED, /* the same of the earliest event of its names: when that fails the filter there is none */
     FUNNEL_ALL, /* all ways do that do not overlap: see FunnelSeries.ways */
 } FunnelEntry;
 
@@ -61,6 +64,10 @@ typedef struct Funnel {
      * range's beginning to its end. */
     const int64_t *days;
     uint32_t day_count;
+    /* Not 0: nor beyond the so-manieth session of the person, that of the first step among them; at most
+     * FUNNEL_SESSIONS_MAX.  Sessions are those of all events, as engine/ask/session.h says of the range of step 0. */
+    uint32_t window_sessions;
+    int64_t session_gap_ms, session_max_ms;
     FunnelOrder order;
     bool
         anchored; /* FUNNEL_ANY: the first step is the first one done; of one first step it is needed */
@@ -80,6 +87,11 @@ typedef struct Funnel {
      * Ways of different values are different ways of the person. */
     const ScanProp *hold; /* at most FUNNEL_HOLDS_MAX */
     uint32_t hold_count;
+    /* Not 0: only events of these steps, and those that end a way, have the same values; the others have any, or none.
+     * Of ways as long from one event the one counts that does the next step earlier, and so on.  FUNNEL_SEQUENTIAL,
+     * or FUNNEL_ANY when anchored; of that and of FUNNEL_ALL step 0 is among them.  Not with FUNNEL_EACH_STEP.
+     * Costs a look at each of a person's events for each of the values that they have. */
+    uint32_t hold_steps; /* bits */
 
     const ScanProp *breakdown; /* at most QUERY_BREAKDOWNS_MAX */
     uint32_t breakdown_count;

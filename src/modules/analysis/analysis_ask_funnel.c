@@ -2,12 +2,14 @@
  * modules/analysis/analysis_ask_funnel.c -- funnels, and who is behind their numbers.
  */
 #include "engine/ask/funnel.h"
+#include "engine/ask/session.h"
 #include "modules/analysis/analysis_ask.h"
 
 #include <stdio.h>
 
 static const FunnelOrder ORDERS[] = {FUNNEL_SEQUENTIAL, FUNNEL_ANY, FUNNEL_STRICT, FUNNEL_ANY};
-static const FunnelEntry ENTRIES[] = {FUNNEL_BEST, FUNNEL_FIRST, FUNNEL_ALL, FUNNEL_FIRST_EVER};
+static const FunnelEntry ENTRIES[] = {FUNNEL_BEST,       FUNNEL_FIRST,   FUNNEL_ALL,
+                                      FUNNEL_FIRST_EVER, FUNNEL_NEAREST, FUNNEL_FIRST_NAMED};
 static const FunnelCredit CREDITS[] = {FUNNEL_FIRST_STEP, FUNNEL_LAST_STEP, FUNNEL_FIRST_KNOWN,
                                        FUNNEL_LAST_KNOWN, FUNNEL_ONE_STEP,  FUNNEL_EACH_STEP};
 static const AnalysisBy BYS[] = {ANALYSIS_BY_ALL,  ANALYSIS_BY_HOUR,  ANALYSIS_BY_DAY,
@@ -33,11 +35,16 @@ static Err combination(Ctx *ctx, const char *pointer, const char *why)
 
 static Err check_combinations(Ctx *ctx, const ApiFunnelQuestion *q)
 {
-    if (q->order == API_FUNNEL_QUESTION_ORDER_ANY &&
-        (q->entry == API_FUNNEL_QUESTION_ENTRY_FIRST ||
-         q->entry == API_FUNNEL_QUESTION_ENTRY_FIRST_EVER))
+    const FunnelEntry entry = ENTRIES[q->entry];
+    if (q->order == API_FUNNEL_QUESTION_ORDER_ANY && entry != FUNNEL_BEST && entry != FUNNEL_ALL)
         return combination(ctx, "/funnel/entry",
                            "in any order there is no first step: entry must be best or all");
+    if (q->order == API_FUNNEL_QUESTION_ORDER_ANY_AFTER_FIRST && entry == FUNNEL_NEAREST)
+        return combination(ctx, "/funnel/entry", "nearest is for the orders sequential and strict");
+    if (q->window_sessions_is != DTO_VALUE &&
+        (q->gap_s_is == DTO_VALUE || q->max_s_is == DTO_VALUE))
+        return combination(ctx, q->gap_s_is == DTO_VALUE ? "/funnel/gap_s" : "/funnel/max_s",
+                           "it says where sessions end, and there is no window_sessions");
     if (q->order != API_FUNNEL_QUESTION_ORDER_SEQUENTIAL && q->grace_ms > 0)
         return combination(ctx, "/funnel/grace_ms", "a grace is for order sequential only");
     const bool of_step = q->attribution == API_FUNNEL_QUESTION_ATTRIBUTION_STEP;
@@ -71,6 +78,13 @@ static Err find_optional(Ctx *ctx, const ApiFunnelQuestion *q, uint32_t *out)
     return ERR_OK;
 }
 
+/* The bits behind it move up. */
+static uint32_t without_bit(uint32_t bits, uint32_t gone)
+{
+    const uint32_t below = (1U << gone) - 1;
+    return (bits & below) | (bits >> 1 & ~below);
+}
+
 /* The funnel without that step.  What it points to belongs to the other one as well. */
 static AskFunnel *without_optional(Ctx *ctx, const AskFunnel *f)
 {
@@ -80,6 +94,7 @@ static AskFunnel *without_optional(Ctx *ctx, const AskFunnel *f)
     out->funnel.steps = out->steps;
     out->funnel.excludes = out->excludes;
     out->funnel.step_count--;
+    out->funnel.hold_steps = without_bit(f->funnel.hold_steps, gone);
     out->funnel.credit_step -= f->funnel.credit == FUNNEL_ONE_STEP && f->funnel.credit_step > gone;
     memmove(out->steps + gone, out->steps + gone + 1,
             (out->funnel.step_count - gone) * sizeof *out->steps);
@@ -140,6 +155,38 @@ static Err make_excludes(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
     return ERR_OK;
 }
 
+/* A first step of any value would begin a way of each: fine where only the longest of them counts. */
+static Err check_hold_steps(Ctx *ctx, const ApiFunnelQuestion *q, uint32_t steps)
+{
+    const bool after_first = q->order == API_FUNNEL_QUESTION_ORDER_ANY_AFTER_FIRST;
+    if (q->hold_constant_count == 0)
+        return combination(ctx, "/funnel/hold_steps", "there is no hold_constant");
+    if (!after_first && q->order != API_FUNNEL_QUESTION_ORDER_SEQUENTIAL)
+        return combination(ctx, "/funnel/hold_steps",
+                           "it is for the orders sequential and any_after_first");
+    if (q->attribution == API_FUNNEL_QUESTION_ATTRIBUTION_ALL)
+        return combination(ctx, "/funnel/hold_steps", "not with attribution all");
+    if ((steps & 1) == 0 && (after_first || q->entry == API_FUNNEL_QUESTION_ENTRY_ALL))
+        return combination(ctx, "/funnel/hold_steps",
+                           "with order any_after_first and with entry all step 1 must be held");
+    return ERR_OK;
+}
+
+static Err make_hold_steps(Ctx *ctx, const ApiFunnelQuestion *q, uint32_t *out)
+{
+    *out = 0;
+    for (size_t i = 0; i < q->hold_steps_count; i++) {
+        const char *pointer = arena_printf(ctx->arena, "/funnel/hold_steps/%zu", i).ptr;
+        const int64_t step = q->hold_steps[i];
+        if (step > (int64_t)q->steps_count)
+            return combination(ctx, pointer, "there are fewer steps");
+        if ((*out >> (step - 1) & 1) != 0)
+            return combination(ctx, pointer, "the step is already there");
+        *out |= 1U << (step - 1);
+    }
+    return *out == 0 ? ERR_OK : check_hold_steps(ctx, q, *out);
+}
+
 static Err make_hold(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
 {
     for (size_t i = 0; i < q->hold_constant_count; i++) {
@@ -147,7 +194,17 @@ static Err make_hold(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
         TRY(ask_property(a, q->hold_constant[i], "/funnel/hold_constant", &property));
         out->hold[i] = property.scan;
     }
-    return ERR_OK;
+    return make_hold_steps(a->ctx, q, &out->funnel.hold_steps);
+}
+
+/* Sessions without a word about them are those of the question `sessions`. */
+static void make_sessions(const ApiFunnelQuestion *q, Funnel *out)
+{
+    if (q->window_sessions_is != DTO_VALUE)
+        return;
+    out->window_sessions = (uint32_t)q->window_sessions;
+    out->session_gap_ms = q->gap_s_is == DTO_VALUE ? q->gap_s * 1000 : SESSION_GAP_MS;
+    out->session_max_ms = q->max_s_is == DTO_VALUE ? q->max_s * 1000 : SESSION_MS_MAX;
 }
 
 static Err make_funnel(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
@@ -177,6 +234,7 @@ static Err make_funnel(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
     TRY(make_days(a, q, out));
     TRY(make_excludes(a, q, out));
     TRY(make_hold(a, q, out));
+    make_sessions(q, &out->funnel);
     return ask_series(a, q->breakdown, q->breakdown_count, "/funnel/breakdown", &out->breakdown);
 }
 
