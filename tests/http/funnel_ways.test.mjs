@@ -96,24 +96,36 @@ function compareWays(q, a, b) {
   return differs < 0 ? 0 : a[differs].place - b[differs].place
 }
 
-function wayOf(q, events) {
-  const values = q.hold_constant === undefined ? [undefined] : CHANNELS
+/** The values whose ways count: undefined is none. */
+function valuesOf(q, events) {
+  if (q.hold_constant === undefined) return [undefined]
+  if (q.hold_value !== 'first') return CHANNELS
+  const first = events.find((e) => e.channel !== undefined && q.takes[0](e) && e.at >= FROM && e.at < TO)
+  return first === undefined ? [] : [first.channel]
+}
+
+/** The ways of a person that count: but for `every` it is one. */
+function waysOf(q, events) {
+  const values = valuesOf(q, events)
   numberSessions(events, q)
   const ways = values.flatMap((value) => {
     let mine = events.map((entry) => wayFrom(q, events, entry, value)).filter((way) => way !== undefined)
     if (q.entry.startsWith('first')) mine = mine.slice(0, 1)
     return q.entry.startsWith('first_') ? mine.filter(([entry]) => beginsEver(q, events, entry, value)) : mine
   })
-  return ways.sort((a, b) => compareWays(q, a, b))[0]
+  ways.sort((a, b) => compareWays(q, a, b))
+  return q.entry === 'every' ? ways : ways.slice(0, 1)
 }
 
 function slowFunnel(q) {
-  const ways = persons().map((events) => wayOf(q, events)).filter((way) => way !== undefined)
+  const of_persons = persons().map((events) => waysOf(q, events))
   return [1, 2, 3].map((depth) => {
-    const there = ways.filter((way) => way.length >= depth)
+    const reached = of_persons.map((ways) => ways.filter((way) => way.length >= depth))
+    const there = reached.flat()
     const ms = depth === 1 ? 0 : there.reduce((sum, way) => sum + way[depth - 1].at - way[depth - 2].at, 0)
     const average = there.length === 0 ? 0 : Math.floor(ms / there.length)
-    return { persons: there.length, average_s: Math.floor((average + 500) / 1000) }
+    const ways = q.entry === 'every' ? { ways: there.length } : {}
+    return { persons: reached.filter((ways) => ways.length > 0).length, average_s: Math.floor((average + 500) / 1000), ...ways }
   })
 }
 
@@ -129,9 +141,12 @@ function randomFunnel() {
   const sessions = pick([{}, { window_sessions: 1 + random(4), ...(random(2) ? { gap_s: 600 } : {}), ...(random(2) ? { max_s: 3600 } : {}) }])
   const asked = {
     window_s: pick([3600, 3 * 86400, 31622400]),
-    entry: pick(['best', 'first', 'nearest', 'first_ever', 'first_named']),
+    entry: pick(['best', 'first', 'nearest', 'first_ever', 'first_named', 'every']),
     ...hold, ...sessions,
   }
+  const held = (hold.hold_steps ?? [1]).includes(1)
+  if (hold.hold_constant && held && random(3) === 0) asked.hold_value = 'first'
+  if (!held && asked.entry === 'every') asked.entry = 'best'
   return { asked: { ...WEEK, steps: steps.map((of) => ({ of })), times: true, ...asked }, slow: { ...asked, takes, name } }
 }
 
@@ -140,7 +155,7 @@ test('funnels within sessions, of chosen steps and of every entry are those of t
   for (let i = 0; i < 250; i++) {
     const { asked, slow } = randomFunnel()
     const { funnel } = await w.want(200, 'POST', '/v1/query', { funnel: asked })
-    const got = funnel.steps.map(({ persons, average_s }) => ({ persons, average_s }))
+    const got = funnel.steps.map(({ persons, average_s, ways }) => ({ persons, average_s, ...(ways !== undefined && { ways }) }))
     assert.deepEqual(got, slowFunnel(slow), JSON.stringify(asked))
     differ.add(JSON.stringify(got))
     if (i % 10 > 0) continue
@@ -215,6 +230,22 @@ test('the nearest way is as long as the best one, ends first and begins last', a
   assert.equal(await took('nearest'), 4)
 })
 
+test('every first step may begin a way that counts', async () => {
+  const funnel = { steps: [{ of: '"Knocked"' }, { of: '"Entered"' }] }
+  await happen('e-1', [['Knocked', 0], ['Knocked', 5000], ['Entered', 9000], ['Knocked', 20000]])
+  const ways = async (entry) =>
+    (await w.want(200, 'POST', '/v1/query', { funnel: { ...WEEK, ...funnel, entry } })).funnel.steps.map((row) => [row.persons, row.ways])
+  assert.deepEqual(await ways('all'), [[1, 2], [1, 1]])
+  assert.deepEqual(await ways('every'), [[1, 3], [1, 2]])
+})
+
+test('only the value of the first step of all may count', async () => {
+  await happen('v-1', [['Chose', 0, { plan: 'free' }], ['Chose', 1000, { plan: 'paid' }], ['Kept', 2000, { plan: 'paid' }]])
+  const funnel = { steps: [{ of: '"Chose"' }, { of: '"Kept"' }], hold_constant: ['plan'] }
+  assert.deepEqual(await reach(funnel), [1, 1])
+  assert.deepEqual(await reach({ ...funnel, hold_value: 'first' }), [1, 0])
+})
+
 test('choices that do not go together are refused, with the place', async () => {
   const steps = NAMES.slice(0, 3).map((name) => ({ of: `"${name}"` }))
   const held = { hold_constant: ['channel'], hold_steps: [2, 3] }
@@ -231,6 +262,11 @@ test('choices that do not go together are refused, with the place', async () => 
     [{ ...held, order: 'any' }, '/funnel/hold_steps'],
     [{ ...held, order: 'any_after_first' }, '/funnel/hold_steps'],
     [{ ...held, entry: 'all' }, '/funnel/hold_steps'],
+    [{ ...held, entry: 'every' }, '/funnel/hold_steps'],
+    [{ hold_value: 'first' }, '/funnel/hold_value'],
+    [{ ...held, hold_value: 'first' }, '/funnel/hold_value'],
+    [{ hold_constant: ['channel'], order: 'any', hold_value: 'first' }, '/funnel/hold_value'],
+    [{ hold_constant: ['channel'], breakdown: ['channel'], attribution: 'all', hold_value: 'first' }, '/funnel/hold_value'],
     [{ ...held, breakdown: ['channel'], attribution: 'all' }, '/funnel/hold_steps'],
   ]) {
     const problem = await w.refused(400, 'query.combination', 'POST', '/v1/query', { funnel: { ...WEEK, steps, ...funnel } })

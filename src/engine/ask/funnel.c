@@ -95,6 +95,9 @@ static TallyKey key_of(const FunnelWorker *w, uint32_t row)
     return key;
 }
 
+/* See funnel_is_unreached(). */
+static const TallyKey UNREACHED = {.of = {[QUERY_BREAKDOWNS_MAX - 1] = 1}};
+
 static bool has_value(const FunnelWorker *w, uint32_t row)
 {
     for (uint32_t i = 0; i < w->run->f->breakdown_count; i++)
@@ -139,9 +142,9 @@ static void count_way(FunnelWorker *w, uint32_t scope, uint32_t depth, const uin
         return;
     }
     const uint32_t step = credited_step(w, depth, rows);
-    if (step == depth)
+    if (step == depth && !w->run->f->credit_unreached)
         return;
-    const TallyKey key = key_of(w, rows[step]);
+    const TallyKey key = step == depth ? UNREACHED : key_of(w, rows[step]);
     item.key = &key;
     funnel_count_way(&w->count, &item);
 }
@@ -268,6 +271,8 @@ static void take_unit(FunnelWorker *w)
         return;
     if (f->entry == FUNNEL_ALL)
         funnel_successive_ways(&w->plan, &w->lists, u, count_each_way, w);
+    else if (f->entry == FUNNEL_EVERY)
+        funnel_every_way(&w->plan, &w->lists, u, count_each_way, w);
     else if (!funnel_is_plain(f))
         funnel_every_way(&w->plan, &w->lists, u, offer_way, w);
     else if (funnel_best_way(&w->plan, u, &way))
@@ -370,6 +375,17 @@ static bool same_keys(const KeyedEvent *a, const KeyedEvent *b, uint32_t count)
     return memcmp(a->keys, b->keys, count * sizeof *a->keys) == 0;
 }
 
+/* With Funnel.hold_first: the first event that may begin a way, whose unit is the only one; else NULL: all are. */
+static const KeyedEvent *first_begun(const FunnelWorker *w, uint32_t n)
+{
+    const KeyedEvent *first = NULL;
+    for (uint32_t i = 0; w->run->f->hold_first && i < n && !crew_gives_up_at(i); i++)
+        if (funnel_may_begin(&w->plan, &w->keyed[i].event) &&
+            (first == NULL || w->keyed[i].event.row < first->event.row))
+            first = &w->keyed[i];
+    return first;
+}
+
 /* The events of those values, and of the others what needs no value; all of the latter when `held` is none. */
 static void unite(FunnelWorker *w, uint32_t from, uint32_t to, const KeyedEvent *held,
                   uint32_t held_events)
@@ -391,13 +407,16 @@ static void unite(FunnelWorker *w, uint32_t from, uint32_t to, const KeyedEvent 
 static void each_unit_of_steps(FunnelWorker *w, uint32_t from, uint32_t to,
                                void (*fn)(FunnelWorker *w))
 {
-    const uint32_t n = key_events(w, from, to);
+    const uint32_t n = key_events(w, from, to), keys = w->run->f->hold_count;
+    const KeyedEvent *only = first_begun(w, n);
     w->unit = 0;
     unite(w, from, to, NULL, 0);
     fn(w);
     for (uint32_t first = 0, end = 0; first < n && !crew_gives_up(to - from); first = end) {
-        while (end < n && same_keys(&w->keyed[first], &w->keyed[end], w->run->f->hold_count))
+        while (end < n && same_keys(&w->keyed[first], &w->keyed[end], keys))
             end++;
+        if (only != NULL && !same_keys(&w->keyed[first], only, keys))
+            continue;
         unite(w, from, to, w->keyed + first, end - first);
         fn(w);
     }
@@ -420,13 +439,15 @@ static void each_unit(FunnelWorker *w, uint32_t from, uint32_t to, void (*fn)(Fu
         return;
     }
     const uint32_t n = key_events(w, from, to);
+    const KeyedEvent *only = first_begun(w, n);
     if (crew_gives_up(n))
         return;
     for (uint32_t first = 0, end = 0; first < n && !crew_gives_up(1); first = end) {
         while (end < n && same_keys(&w->keyed[first], &w->keyed[end], keys))
             end++;
         w->unit_under_way = (FunnelUnit){w->events + first, end - first};
-        fn(w);
+        if (only == NULL || same_keys(&w->keyed[first], only, keys))
+            fn(w);
         if (end == n || !same_keys(&w->keyed[first], &w->keyed[end], each))
             count_choices(w);
     }
@@ -696,7 +717,7 @@ static Err count_shown(Ctx *ctx, FunnelRun *run, const Tally *all, bool complete
                        const Tally *shown)
 {
     const Funnel *f = run->f;
-    const bool adds_up = f->entry != FUNNEL_ALL && f->credit != FUNNEL_EACH_STEP;
+    const bool adds_up = !funnel_counts_ways(f) && f->credit != FUNNEL_EACH_STEP;
     if (all->count == shown->count || (complete && adds_up))
         return ERR_OK;
     forget_counts(run);

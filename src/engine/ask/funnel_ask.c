@@ -66,8 +66,14 @@ static bool may_hold_steps(const Funnel *f)
 {
     const bool first = (f->hold_steps & 1) != 0;
     return f->hold_count > 0 && (f->hold_steps >> f->step_count) == 0 &&
-           f->credit != FUNNEL_EACH_STEP && (f->entry != FUNNEL_ALL || first) &&
+           f->credit != FUNNEL_EACH_STEP && (!funnel_counts_ways(f) || first) &&
            (f->order == FUNNEL_SEQUENTIAL || (f->order == FUNNEL_ANY && f->anchored && first));
+}
+
+static bool may_hold_first(const Funnel *f)
+{
+    return f->hold_count > 0 && (f->hold_steps == 0 || (f->hold_steps & 1) != 0) &&
+           f->credit != FUNNEL_EACH_STEP && (f->order != FUNNEL_ANY || f->anchored);
 }
 
 Err funnel_check(Ctx *ctx, const Funnel *f)
@@ -85,7 +91,7 @@ Err funnel_check(Ctx *ctx, const Funnel *f)
                     f->top, f->interval_count, f->step_count);
     CHECK(funnel_shape(f).room > f->top + 1 || f->breakdown_count == 0);
     CHECK(f->order != FUNNEL_ANY || f->anchored || f->entry == FUNNEL_BEST ||
-          f->entry == FUNNEL_ALL);
+          funnel_counts_ways(f));
     CHECK(f->order == FUNNEL_ANY || !f->anchored);
     CHECK(f->grace_ms == 0 ||
           (f->order == FUNNEL_SEQUENTIAL && f->grace_ms <= FUNNEL_GRACE_MS_MAX));
@@ -93,8 +99,11 @@ Err funnel_check(Ctx *ctx, const Funnel *f)
           (f->window_sessions <= FUNNEL_SESSIONS_MAX && f->session_gap_ms > 0 &&
            f->session_max_ms > 0 && f->session_max_ms <= SESSION_MS_MAX));
     CHECK(f->credit != FUNNEL_ONE_STEP || f->credit_step < f->step_count);
+    CHECK(!f->credit_unreached ||
+          (f->credit == FUNNEL_ONE_STEP && f->breakdown_count < QUERY_BREAKDOWNS_MAX));
     CHECK(f->entry != FUNNEL_NEAREST || f->order != FUNNEL_ANY);
     CHECK(f->hold_steps == 0 || may_hold_steps(f));
+    CHECK(!f->hold_first || may_hold_first(f));
     for (uint32_t i = 0; i < f->exclude_count; i++)
         CHECK(f->excludes[i].from_step < f->excludes[i].to_step &&
               f->excludes[i].to_step < f->step_count);

@@ -243,7 +243,9 @@ static bool slow_values(const Funnel *f, KitRow **rows, const SlowWay *w, int64_
     }
     for (uint32_t b = 0; b < f->breakdown_count && step < w->depth; b++)
         values[b] = rows[w->rows[step]]->values[f->breakdown[b].prop - PROP_FIRST];
-    return f->breakdown_count == 0 || step < w->depth;
+    const bool reached = f->breakdown_count == 0 || step < w->depth;
+    values[QUERY_BREAKDOWNS_MAX - 1] += f->credit_unreached && !reached;
+    return reached || f->credit_unreached;
 }
 
 /* ---- which ways count ---------------------------------------------------------------------------- */
@@ -291,7 +293,7 @@ static void slow_all(Slow *s, KitRow **rows, uint32_t n)
             if (in_scope(f, rows[i], scope))
                 put(s, &item);
         }
-        floor = w.end;
+        floor = f->entry == FUNNEL_EVERY ? 0 : w.end;
     }
 }
 
@@ -412,6 +414,21 @@ static uint32_t unit_of(const Funnel *f, KitRow **rows, uint32_t n, uint32_t i, 
     return count;
 }
 
+/* With hold_first only this one's values count; NULL: nothing begins. */
+static const KitRow *first_begun(const Funnel *f)
+{
+    for (uint32_t i = 0; i < whole_count; i++)
+        if (is_of(&f->steps[0], whole[i]) && in_range(f, whole[i]) && has_held(f, whole[i]))
+            return whole[i];
+    return NULL;
+}
+
+static bool is_left_out(const Funnel *f, const KitRow *leader)
+{
+    const KitRow *first = f->hold_first ? first_begun(f) : NULL;
+    return first != NULL && !is_alike(f->hold, f->hold_count, leader, first);
+}
+
 /* With hold_steps all rows are in all units, and the last unit has no values. */
 static void slow_person_of_steps(Slow *s, KitRow **rows, uint32_t n)
 {
@@ -422,11 +439,12 @@ static void slow_person_of_steps(Slow *s, KitRow **rows, uint32_t n)
     for (uint32_t pass = !f->exclude_persons; pass < 2 && !out; pass++)
         for (uint32_t i = 0; i <= n; i++) {
             unit_row = i < n ? rows[i] : NULL;
-            if (i < n && (!has_held(f, rows[i]) || leader(f, rows, i, true) != i))
+            if (i < n &&
+                (!has_held(f, rows[i]) || leader(f, rows, i, true) != i || is_left_out(f, rows[i])))
                 continue;
             if (pass == 0)
                 out = out || meets_end(f, rows, n);
-            else if (f->entry == FUNNEL_ALL)
+            else if (funnel_counts_ways(f))
                 slow_all(s, rows, n);
             else
                 slow_best(s, rows, n, depths, best);
@@ -441,7 +459,7 @@ static void slow_person(Slow *s, KitRow **rows, uint32_t n)
     CHECK(unit != NULL);
     bool out = false;
     for (uint32_t i = 0; i < n && f->exclude_persons; i++)
-        if (has_held(f, rows[i]) && leader(f, rows, i, true) == i)
+        if (has_held(f, rows[i]) && leader(f, rows, i, true) == i && !is_left_out(f, rows[i]))
             out = out || meets_end(f, unit, unit_of(f, rows, n, i, unit));
     for (uint32_t i = 0; i < n && !out; i++) {
         if (!has_held(f, rows[i]) || leader(f, rows, i, false) != i)
@@ -450,10 +468,10 @@ static void slow_person(Slow *s, KitRow **rows, uint32_t n)
         SlowItem best[SLOW_SCOPES_MAX];
         for (uint32_t j = i; j < n; j++) { /* all units of this series */
             if (!has_held(f, rows[j]) || leader(f, rows, j, true) != j ||
-                leader(f, rows, j, false) != i)
+                leader(f, rows, j, false) != i || is_left_out(f, rows[j]))
                 continue;
             const uint32_t count = unit_of(f, rows, n, j, unit);
-            if (f->entry == FUNNEL_ALL)
+            if (funnel_counts_ways(f))
                 slow_all(s, unit, count);
             else
                 slow_best(s, unit, count, depths, best);
@@ -618,7 +636,7 @@ static void compare_scope(const SlowView *v, const Query *q, const FunnelResult 
             ways += is_in_view(v, &v->s->items[i]) && v->s->items[i].depth > step;
         const uint32_t cell = v->scope == 0 ? step : (v->scope - 1) * f->step_count + step;
         CHECK((v->scope == 0 ? got->persons : got->by_persons)[cell] == persons);
-        if (f->entry == FUNNEL_ALL)
+        if (funnel_counts_ways(f))
             CHECK((v->scope == 0 ? got->ways : got->by_ways)[cell] == ways);
         if (f->times && v->scope == 0)
             compare_time(v, step, &got->times[step]);
@@ -634,8 +652,8 @@ static void compare_series(const Slow *s, const Query *q, const FunnelResult *go
     const uint32_t shown = distinct < s->f->top ? distinct : s->f->top;
     CHECK(got->distinct == distinct && got->count == shown + (shown < distinct));
     for (uint32_t i = 0; i < shown; i++)
-        CHECK(!got->series[i].key.is_other && memcmp(got->series[i].key.values, series[i].values,
-                                                     s->f->breakdown_count * sizeof(int64_t)) == 0);
+        CHECK(!got->series[i].key.is_other &&
+              memcmp(got->series[i].key.values, series[i].values, sizeof series[i].values) == 0);
     for (uint32_t scope = 0; scope <= s->f->interval_count; scope++) {
         SlowView v = {s, series, shown, UINT32_MAX, scope};
         compare_scope(&v, q, got, QUERY_WHOLE, &got->total);
@@ -721,7 +739,7 @@ static void random_order(Kit *k, Asked *a)
     if (a->f.entry == FUNNEL_FIRST_NAMED)
         a->steps[0].filter = kit_filter(k, 1);
     if (a->f.order == FUNNEL_ANY && !a->f.anchored && a->f.entry != FUNNEL_BEST)
-        a->f.entry = FUNNEL_ALL;
+        a->f.entry = kit_below(k, 2) == 0 ? FUNNEL_ALL : FUNNEL_EVERY;
 }
 
 static void random_breakdown(Kit *k, Asked *a)
@@ -732,6 +750,7 @@ static void random_breakdown(Kit *k, Asked *a)
     if (kit_below(k, 3) == 0)
         a->f.breakdown = &PROPS[1 - (a->f.breakdown_count == 2)];
     a->f.credit_step = kit_below(k, a->f.step_count);
+    a->f.credit_unreached = a->f.credit == FUNNEL_ONE_STEP && kit_below(k, 2) == 0;
 }
 
 static void random_hold(Kit *k, Asked *a)
@@ -743,7 +762,10 @@ static void random_hold(Kit *k, Asked *a)
     const bool may = a->f.credit != FUNNEL_EACH_STEP && a->f.order != FUNNEL_STRICT &&
                      (a->f.order != FUNNEL_ANY || a->f.anchored);
     if (may && kit_below(k, 3) > 0)
-        a->f.hold_steps = some | (a->f.order == FUNNEL_ANY || a->f.entry == FUNNEL_ALL);
+        a->f.hold_steps = some | (a->f.order == FUNNEL_ANY || funnel_counts_ways(&a->f));
+    const bool one = a->f.credit != FUNNEL_EACH_STEP && (a->f.order != FUNNEL_ANY || a->f.anchored);
+    a->f.hold_first =
+        one && (a->f.hold_steps == 0 || (a->f.hold_steps & 1) != 0) && kit_below(k, 3) == 0;
 }
 
 /* When the next event from there on happens. */

@@ -237,7 +237,7 @@ static void go_strictly(const FunnelPlan *p, const FunnelLists *lists, const Fun
                  (u->events[at].selects & p->barring[done]) != 0;
 }
 
-static bool may_begin(const FunnelPlan *p, const FunnelEvent *e)
+bool funnel_may_begin(const FunnelPlan *p, const FunnelEvent *e)
 {
     if (p->f->order == FUNNEL_ANY && !p->f->anchored)
         return (e->selects & p->steps) != 0 && e->at < p->to_ms;
@@ -251,7 +251,7 @@ bool funnel_began_earlier(const FunnelPlan *p, const FunnelUnit *u)
     uint32_t i = 0;
     while (i < u->count && (u->events[i].selects & bit) == 0 && !crew_gives_up_at(i))
         i++;
-    return i < u->count && !may_begin(p, &u->events[i]);
+    return i < u->count && !funnel_may_begin(p, &u->events[i]);
 }
 
 /* Only one way, which begins with the first that may. */
@@ -362,7 +362,7 @@ static void every_way_in_any_order(const FunnelPlan *p, const FunnelLists *lists
         const Filling event = {i, u->events[i].selects & later_steps(p)};
         if (event.steps != 0 && !p->f->anchored)
             (void)fill_step(filled, event, false);
-        const bool begins = may_begin(p, &u->events[i]);
+        const bool begins = funnel_may_begin(p, &u->events[i]);
         while (begins && u->events[end - 1].at > window_end(p, u->events[i].at))
             end--;
         if (begins)
@@ -438,7 +438,7 @@ void funnel_every_way(const FunnelPlan *p, FunnelLists *lists, const FunnelUnit 
         return;
     }
     for (uint32_t i = 0; i < u->count && !crew_gives_up(p->f->step_count); i++) {
-        if (!may_begin(p, &u->events[i]))
+        if (!funnel_may_begin(p, &u->events[i]))
             continue;
         go(p, lists, u, i, 0, &way);
         if (!fn(&way, arg))
@@ -453,7 +453,7 @@ void funnel_successive_ways(const FunnelPlan *p, FunnelLists *lists, const Funne
     FunnelWay way;
     prepare(p, go, lists, u);
     for (uint32_t i = 0, floor = 0; i < u->count && !crew_gives_up(1); i++) {
-        if (!may_begin(p, &u->events[i]))
+        if (!funnel_may_begin(p, &u->events[i]))
             continue;
         go(p, lists, u, i, floor, &way);
         DCHECK(way.end > i);
@@ -476,7 +476,7 @@ bool funnel_is_plain(const Funnel *f)
 {
     return f->order == FUNNEL_SEQUENTIAL && f->entry == FUNNEL_BEST && f->exclude_count == 0 &&
            f->grace_ms == 0 && f->interval_count == 0 && f->days == NULL &&
-           f->window_sessions == 0 && f->hold_steps == 0;
+           f->window_sessions == 0 && f->hold_steps == 0 && !f->hold_first;
 }
 
 static uint32_t depth_of(const FunnelPlan *p, const FunnelUnit *u)

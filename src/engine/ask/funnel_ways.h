@@ -82,6 +82,9 @@ bool funnel_began_earlier(const FunnelPlan *p, const FunnelUnit *u);
 void funnel_every_way(const FunnelPlan *p, FunnelLists *lists, const FunnelUnit *u, FunnelWayFn fn,
                       void *arg);
 
+/* Whether the event may begin a way of the range. */
+bool funnel_may_begin(const FunnelPlan *p, const FunnelEvent *e);
+
 /* Those of FUNNEL_ALL, one behind the other. */
 void funnel_successive_ways(const FunnelPlan *p, FunnelLists *lists, const FunnelUnit *u,
                             FunnelWayFn fn, void *arg);
