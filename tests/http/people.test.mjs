@@ -175,7 +175,7 @@ const QUESTIONS = {
   }),
   retention: () => ({
     start: some(), returns: some(), by: 'week', follow: random(3), comes: pick(['on', 'on_or_after', 'on_or_before', 'streak']),
-    cohort: pick(['recurring', 'first', 'first_ever']), zero: random(2) === 0, rolling: random(3) === 0, ...broken(),
+    cohort: pick(['recurring', 'first', 'first_ever', 'first_named']), zero: random(2) === 0, rolling: random(3) === 0, ...broken(),
   }),
   bracketed: () => ({
     start: some(), returns: some(), by: 'day', comes: 'bracket', brackets: [{ first: 0, last: 2 }, { first: 2, last: 9 }],
