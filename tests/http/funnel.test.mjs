@@ -65,6 +65,12 @@ const BARRED = [
   { order: 'strict', entry: 'all', hold_constant: ['channel'] },
   { breakdown: ['channel'], top: 2, by: 'day', window_s: 3600 },
   { breakdown: ['channel'], attribution: 'all', top: 1, by: 'week' },
+  { window_sessions: 1, gap_s: 3600, order: 'any', breakdown: ['channel'], top: 2, by: 'week' },
+  { window_sessions: 2, order: 'strict', entry: 'nearest', breakdown: ['channel'], by: 'day' },
+  { hold_constant: ['channel'], hold_steps: [2, 3], entry: 'first_named', breakdown: ['channel'], attribution: 'last', by: 'day' },
+  { hold_constant: ['channel'], hold_steps: [1, 3], entry: 'all', by: 'week', exclude: [{ of: '"Called"' }], exclude_by: 'person' },
+  { breakdown: ['channel'], attribution: 'step', attribution_step: 2, unreached: true, top: 2, by: 'week' },
+  { hold_constant: ['channel'], hold_value: 'first', entry: 'every', order: 'any_after_first', by: 'day' },
   { breakdown: ['channel', 'source'], attribution: 'step', attribution_step: 2 },
   { breakdown: ['channel'], attribution: 'last', entry: 'first', exclude: [{ of: '"Called"' }], exclude_by: 'person' },
   { entry: 'all', by: 'day', grace_ms: 60000, exclude: [{ of: '"Called"', from_step: 2, to_step: 3 }] },
@@ -76,8 +82,8 @@ test('the people behind every number of a funnel are as many as it says', async 
     const answer = await ask(question)
     await checkBars(question, persons(answer.steps), {})
     for (const series of [{ steps: answer.steps, intervals: answer.intervals }, ...(answer.series ?? [])]) {
-      const { values, other } = series
-      const bar = values === undefined ? {} : { values, other }
+      const { values, other, unreached } = series
+      const bar = values === undefined ? {} : unreached ? { unreached } : { values, other }
       await checkBars(question, persons(series.steps), bar)
       const interval = series.intervals?.findIndex((row) => row.persons[0] > 0) ?? -1
       if (interval >= 0) await checkBars(question, series.intervals[interval].persons, { ...bar, interval: interval + 1 })
@@ -113,6 +119,14 @@ test('series of the first step add up to the funnel, and whoever has no such ste
   }
   const { steps } = await ask({ steps: STEPS, breakdown: ['channel'], attribution: 'step', attribution_step: 2 })
   assert.deepEqual(persons(steps), [plain[1], plain[1], plain[2]])
+  const whole = { steps: STEPS, breakdown: ['channel'], attribution: 'step', attribution_step: 2, unreached: true }
+  const all = await ask(whole)
+  assert.deepEqual(persons(all.steps), plain)
+  const [unreached, ...more] = all.series.filter((s) => s.unreached)
+  assert.deepEqual([persons(unreached.steps), unreached.values, more], [[plain[0] - plain[1], 0, 0], [], []])
+  const of_step = await ask({ ...whole, unreached: false })
+  assert.deepEqual(all.series.filter((s) => s !== unreached), of_step.series)
+  assert.equal((await whoIs(whole, { step: 1, unreached: true })).length, plain[0] - plain[1])
 })
 
 test('an interval of a funnel counts as if it were the range', async () => {
@@ -221,6 +235,10 @@ test('a funnel that cannot be is refused, with the place', async () => {
   await refused('query.combination', { ...funnel, order: 'strict', grace_ms: 1 }, '/funnel/grace_ms')
   await refused('query.combination', { ...funnel, attribution: 'step' }, '/funnel/attribution_step')
   await refused('query.combination', { ...funnel, attribution_step: 1 }, '/funnel/attribution_step')
+  await refused('query.combination', { ...funnel, breakdown: ['channel'], unreached: true }, '/funnel/unreached')
+  const of_step = { attribution: 'step', attribution_step: 2, unreached: true }
+  await refused('query.combination', { ...funnel, ...of_step }, '/funnel/unreached')
+  await refused('query.combination', { ...funnel, ...of_step, breakdown: ['channel', 'source', 'store'] }, '/funnel/unreached')
   await refused('query.combination', { ...funnel, attribution: 'step', attribution_step: 4 }, '/funnel/attribution_step')
   await refused('query.combination', { ...funnel, exclude: [{ of: '"Called"', to_step: 4 }] }, '/funnel/exclude/0/to_step')
   await refused('query.combination', { ...funnel, exclude: [{ of: '"Called"', from_step: 3 }] }, '/funnel/exclude/0/to_step')
@@ -232,6 +250,8 @@ test('a funnel that cannot be is refused, with the place', async () => {
     [{ step: 1, outcome: 'dropped' }, '/people/outcome'],
     [{ step: 1, interval: 1 }, '/people/interval'],
     [{ step: 1, values: [{ value: 'nonsense' }] }, '/people/values'],
+    [{ step: 1, unreached: true }, '/people/unreached'],
+    [{ step: 1, unreached: true, other: true }, '/people/unreached'],
     [{ step: 1, values: [{ value: 'web' }, { value: 'web' }] }, '/people/values'],
   ])
     await refused('query.bar', broken, pointer, people)

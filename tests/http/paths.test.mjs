@@ -123,6 +123,12 @@ test('paths go from a start to an end, or as far as a window', async () => {
 test('paths count persons, repeats, a property and the gap as they are told to', async () => {
   const [first] = await paths({ count: 'persons', steps: 1 })
   assert.deepEqual([first.count, nodes(first)[0]], [3, ['Viewed', 2, 1]])
+  const once = await paths({ count: 'first' })
+  assert.deepEqual(once.map((s) => s.count), [3, 3, 2])
+  assert.deepEqual(nodes(once[0]), [['Viewed', 2, 0], ['Searched', 1, 0]])
+  // p2 never paid.
+  const { persons } = await everybody(w, { paths: { ...WEEK, count: 'first', start: '"Paid"' } }, { step: 1 })
+  assert.equal(persons, 2)
   const repeated = await paths({ collapse: false })
   assert.deepEqual(
     repeated.map((s) => s.count),

@@ -175,7 +175,7 @@ const QUESTIONS = {
   }),
   retention: () => ({
     start: some(), returns: some(), by: 'week', follow: random(3), comes: pick(['on', 'on_or_after', 'on_or_before', 'streak']),
-    cohort: pick(['recurring', 'first', 'first_ever']), zero: random(2) === 0, rolling: random(3) === 0, ...broken(),
+    cohort: pick(['recurring', 'first', 'first_ever', 'first_named']), zero: random(2) === 0, rolling: random(3) === 0, ...broken(),
   }),
   bracketed: () => ({
     start: some(), returns: some(), by: 'day', comes: 'bracket', brackets: [{ first: 0, last: 2 }, { first: 2, last: 9 }],
@@ -184,7 +184,7 @@ const QUESTIONS = {
   stickiness: () => ({ of: some(), by: pick(['day', 'week']), from: '2026-11-15', ...broken() }),
   lifecycle: () => ({ of: some(), by: 'week', ...maybe({ look_back: 2 }), ...broken() }),
   paths: () => ({
-    steps: 3, top: 2, gap_s: 86400 * 3, count: pick(['transitions', 'persons']), collapse: random(2) === 0,
+    steps: 3, top: 2, gap_s: 86400 * 3, count: pick(['transitions', 'persons', 'first']), collapse: random(2) === 0,
     ...maybe({ property: 'channel' }), ...pick([{}, { start: '"Added"' }, { end: '"Paid"' }, { direction: 'backward' }]),
   }),
   transitions: () => ({ gap_s: pick([1800, 86400 * 9]), top: 9, collapse: random(2) === 0, ...maybe({ of: 'any of("Viewed", "Paid")' }) }),

@@ -202,8 +202,9 @@ function slowRetention(events, q, isOf = () => true) {
     const columns = brackets ? brackets.length : count - i
     const row = { persons: 0, returned: Array(columns - z).fill(0), sums: Array(columns - z).fill(0) }
     for (const rows of people) {
-      const all = rows.filter((e) => e.name === 'Visited')
-      const first = q.cohort === 'first' ? all.find((e) => e.at >= days[0] && e.at < end) : all[0]
+      const visits = rows.filter((e) => e.name === 'Visited')
+      const all = visits.filter((e) => q.shop === undefined || e.properties.shop === q.shop)
+      const first = q.cohort === 'first_named' ? visits[0] : q.cohort === 'first' ? all.find((e) => e.at >= days[0] && e.at < end) : all[0]
       const own = all.filter((e) => isOf(e) && e.at >= start && e.at < bounds[i + 1])
       const began = q.cohort && q.cohort !== 'recurring' ? own.find((e) => e === first) : own[0]
       if (!began) continue
@@ -236,9 +237,12 @@ test('every kind of retention is that of the slow way, in a zone of its own', as
     { comes: 'streak' }, { comes: 'streak', zero: true, rolling: true }, { rolling: true, follow: 2 }, { follow: 5 },
     { comes: 'bracket', brackets: [{ first: 0, last: 0 }, { first: 1, last: 3 }, { first: 2, last: 9 }], cohort: 'first' },
     { comes: 'on_or_before', rolling: true, cohort: 'first_ever' },
+    { shop: 'a', cohort: 'first_ever' }, { shop: 'a', cohort: 'first_named' }, { shop: 'b', cohort: 'first_named', comes: 'on_or_after' },
   ]
   for (const q of questions) {
-    const asked = { start: '"Visited"', returns: '"Paid"', ...RANGE, by: 'day', number: 'amount', ...q }
+    const { shop, ...more } = q
+    const start = shop === undefined ? '"Visited"' : `"Visited" where shop == "${shop}"`
+    const asked = { start, returns: '"Paid"', ...RANGE, by: 'day', number: 'amount', ...more }
     const { retention } = await ask({ retention: asked, zone: ZONE })
     const rows = retention.series[0].cohorts.map(({ persons, returned, sums }) => ({ persons, returned, sums: sums.map(Number) }))
     assert.deepEqual(rows, slowRetention(events, q), JSON.stringify(q))

@@ -9,8 +9,10 @@
  */
 #include "engine/ask/funnel.h"
 
+#include "engine/ask/funnel_ask.h"
 #include "engine/ask/funnel_starts.h"
 #include "engine/ask/funnel_ways.h"
+#include "engine/ask/session.h"
 #include "engine/scan/ahead.h"
 #include "engine/scan/buckets.h"
 
@@ -47,7 +49,8 @@ typedef struct FunnelWorker {
     uint32_t person;
     FunnelEvent *events;
     KeyedEvent *keyed, *merged; /* the other one is room for sorting */
-    uint32_t event_cap, keyed_cap;
+    int64_t *sessions;          /* when each begins: FunnelPlan.sessions */
+    uint32_t event_cap, keyed_cap, session_cap;
     uint32_t unit; /* from 1 on */
     FunnelUnit unit_under_way;
     Choice *choices;  /* [scope] */
@@ -91,6 +94,9 @@ static TallyKey key_of(const FunnelWorker *w, uint32_t row)
         key.of[i] = w->b->values[i][row];
     return key;
 }
+
+/* See funnel_is_unreached(). */
+static const TallyKey UNREACHED = {.of = {[QUERY_BREAKDOWNS_MAX - 1] = 1}};
 
 static bool has_value(const FunnelWorker *w, uint32_t row)
 {
@@ -136,9 +142,9 @@ static void count_way(FunnelWorker *w, uint32_t scope, uint32_t depth, const uin
         return;
     }
     const uint32_t step = credited_step(w, depth, rows);
-    if (step == depth)
+    if (step == depth && !w->run->f->credit_unreached)
         return;
-    const TallyKey key = key_of(w, rows[step]);
+    const TallyKey key = step == depth ? UNREACHED : key_of(w, rows[step]);
     item.key = &key;
     funnel_count_way(&w->count, &item);
 }
@@ -158,6 +164,28 @@ static void add_laps(const FunnelWorker *w, const FunnelWay *way, WaySum *ms)
 
 /* ---- the one that is chosen ---------------------------------------------------------------------- */
 
+/* Whether the steps that matter say so; which of both is longer does not. */
+static bool is_preferred(const FunnelWorker *w, const FunnelWay *way, const Choice *c)
+{
+    const Funnel *f = w->run->f;
+    const uint32_t last = way->depth - 1, steps = f->hold_steps != 0 ? way->depth : 1;
+    if (f->entry == FUNNEL_NEAREST && event_of(w, way, last)->row != c->rows[last])
+        return event_of(w, way, last)->row < c->rows[last];
+    if (f->entry == FUNNEL_NEAREST && event_of(w, way, 0)->row != c->rows[0])
+        return event_of(w, way, 0)->row > c->rows[0];
+    for (uint32_t k = 0; k < steps; k++)
+        if (event_of(w, way, k)->row != c->rows[k])
+            return event_of(w, way, k)->row < c->rows[k];
+    return false;
+}
+
+/* How many steps of the chosen way are asked for. */
+static uint32_t steps_kept(const Funnel *f, uint32_t depth)
+{
+    const bool all = f->breakdown_count > 0 || f->hold_steps != 0 || f->entry == FUNNEL_NEAREST;
+    return all ? depth : 1;
+}
+
 static void choose(FunnelWorker *w, uint32_t scope, const FunnelWay *way)
 {
     const Funnel *f = w->run->f;
@@ -169,9 +197,9 @@ static void choose(FunnelWorker *w, uint32_t scope, const FunnelWay *way)
     c->unit = w->unit;
     if (way->depth < c->depth)
         return;
-    const bool earlier = way->depth > c->depth || event_of(w, way, 0)->row < c->rows[0];
+    const bool preferred = way->depth > c->depth || is_preferred(w, way, c);
     if (way->depth > c->depth || f->order != FUNNEL_ANY) {
-        if (!earlier)
+        if (!preferred)
             return;
         c->count = 0;
         for (uint32_t k = 0; f->times && k < way->depth; k++)
@@ -181,8 +209,7 @@ static void choose(FunnelWorker *w, uint32_t scope, const FunnelWay *way)
     c->count++;
     if (f->times && scope == 0)
         add_laps(w, way, c->ms);
-    const uint32_t wanted = f->breakdown_count > 0 ? way->depth : 1; /* [0]: which is earlier */
-    for (uint32_t k = 0; earlier && k < wanted; k++)
+    for (uint32_t k = 0; preferred && k < steps_kept(f, way->depth); k++)
         c->rows[k] = event_of(w, way, k)->row;
 }
 
@@ -201,7 +228,7 @@ static void count_choices(FunnelWorker *w)
     w->chosen_count = 0;
 }
 
-/* Forwards, no later way is better than the first one that did all steps. */
+/* Forwards, no later way is better than the first one that did all steps, unless nearness counts. */
 static bool offer_way(const FunnelWay *way, void *arg)
 {
     FunnelWorker *w = arg;
@@ -209,9 +236,10 @@ static bool offer_way(const FunnelWay *way, void *arg)
     choose(w, 0, way);
     if (f->interval_count > 0) {
         choose(w, interval_scope(w, way), way);
-        return f->entry != FUNNEL_FIRST_EVER;
+        return !funnel_is_of_ever(f);
     }
-    return f->entry == FUNNEL_BEST && (f->order == FUNNEL_ANY || way->depth < f->step_count);
+    return f->entry == FUNNEL_NEAREST ||
+           (f->entry == FUNNEL_BEST && (f->order == FUNNEL_ANY || way->depth < f->step_count));
 }
 
 static bool count_each_way(const FunnelWay *way, void *arg)
@@ -239,10 +267,12 @@ static void take_unit(FunnelWorker *w)
     const FunnelUnit *u = &w->unit_under_way;
     FunnelWay way;
     w->unit++;
-    if (f->entry == FUNNEL_FIRST_EVER && funnel_began_earlier(&w->plan, u))
+    if (funnel_is_of_ever(f) && funnel_began_earlier(&w->plan, u))
         return;
     if (f->entry == FUNNEL_ALL)
         funnel_successive_ways(&w->plan, &w->lists, u, count_each_way, w);
+    else if (f->entry == FUNNEL_EVERY)
+        funnel_every_way(&w->plan, &w->lists, u, count_each_way, w);
     else if (!funnel_is_plain(f))
         funnel_every_way(&w->plan, &w->lists, u, offer_way, w);
     else if (funnel_best_way(&w->plan, u, &way))
@@ -345,6 +375,54 @@ static bool same_keys(const KeyedEvent *a, const KeyedEvent *b, uint32_t count)
     return memcmp(a->keys, b->keys, count * sizeof *a->keys) == 0;
 }
 
+/* With Funnel.hold_first: the first event that may begin a way, whose unit is the only one; else NULL: all are. */
+static const KeyedEvent *first_begun(const FunnelWorker *w, uint32_t n)
+{
+    const KeyedEvent *first = NULL;
+    for (uint32_t i = 0; w->run->f->hold_first && i < n && !crew_gives_up_at(i); i++)
+        if (funnel_may_begin(&w->plan, &w->keyed[i].event) &&
+            (first == NULL || w->keyed[i].event.row < first->event.row))
+            first = &w->keyed[i];
+    return first;
+}
+
+/* The events of those values, and of the others what needs no value; all of the latter when `held` is none. */
+static void unite(FunnelWorker *w, uint32_t from, uint32_t to, const KeyedEvent *held,
+                  uint32_t held_events)
+{
+    const Funnel *f = w->run->f;
+    uint32_t free = w->plan.steps & ~f->hold_steps, n = 0;
+    free |= f->entry == FUNNEL_FIRST_NAMED && (free & 1) != 0 ? funnel_named_bit(f) : 0;
+    for (uint32_t row = from, i = 0; row < to; row++) {
+        const bool is_held = i < held_events && held[i].event.row == row;
+        const uint32_t selects = w->b->rows[row].selects & (is_held ? UINT32_MAX : free);
+        i += is_held;
+        if (selects != 0)
+            w->events[n++] = (FunnelEvent){scan_ms(w->b, row), selects, row};
+    }
+    w->unit_under_way = (FunnelUnit){w->events, n};
+}
+
+/* With Funnel.hold_steps: a unit for those values that come, and one for none. */
+static void each_unit_of_steps(FunnelWorker *w, uint32_t from, uint32_t to,
+                               void (*fn)(FunnelWorker *w))
+{
+    const uint32_t n = key_events(w, from, to), keys = w->run->f->hold_count;
+    const KeyedEvent *only = first_begun(w, n);
+    w->unit = 0;
+    unite(w, from, to, NULL, 0);
+    fn(w);
+    for (uint32_t first = 0, end = 0; first < n && !crew_gives_up(to - from); first = end) {
+        while (end < n && same_keys(&w->keyed[first], &w->keyed[end], keys))
+            end++;
+        if (only != NULL && !same_keys(&w->keyed[first], only, keys))
+            continue;
+        unite(w, from, to, w->keyed + first, end - first);
+        fn(w);
+    }
+    count_choices(w);
+}
+
 /* Calls `fn` for each unit, and count_choices() behind those that share a series. */
 static void each_unit(FunnelWorker *w, uint32_t from, uint32_t to, void (*fn)(FunnelWorker *w))
 {
@@ -361,13 +439,15 @@ static void each_unit(FunnelWorker *w, uint32_t from, uint32_t to, void (*fn)(Fu
         return;
     }
     const uint32_t n = key_events(w, from, to);
+    const KeyedEvent *only = first_begun(w, n);
     if (crew_gives_up(n))
         return;
     for (uint32_t first = 0, end = 0; first < n && !crew_gives_up(1); first = end) {
         while (end < n && same_keys(&w->keyed[first], &w->keyed[end], keys))
             end++;
         w->unit_under_way = (FunnelUnit){w->events + first, end - first};
-        fn(w);
+        if (only == NULL || same_keys(&w->keyed[first], only, keys))
+            fn(w);
         if (end == n || !same_keys(&w->keyed[first], &w->keyed[end], each))
             count_choices(w);
     }
@@ -461,6 +541,33 @@ static void look_for_end(FunnelWorker *w)
         funnel_every_way(&w->plan, &w->lists, &w->unit_under_way, find_end, w);
 }
 
+/* ---- sessions ------------------------------------------------------------------------------------ */
+
+/* When the person's sessions begin.  Rows of entries before that time are no part of them. */
+static void find_sessions(FunnelWorker *w, uint32_t from, uint32_t to)
+{
+    const Funnel *f = w->run->f;
+    int64_t before = 0;
+    uint32_t n = 0;
+    if (to - from > w->session_cap) {
+        free(w->sessions);
+        w->session_cap = to - from + (to - from) / 2;
+        w->sessions = malloc(w->session_cap * sizeof *w->sessions);
+        CHECK(w->sessions != NULL);
+    }
+    for (uint32_t row = from; row < to && !crew_gives_up_at(row); row++) {
+        const int64_t at = scan_ms(w->b, row);
+        if ((w->b->rows[row].selects & funnel_every_bit(f)) == 0)
+            continue;
+        if (n == 0 ||
+            !session_goes_on(f->session_gap_ms, f->session_max_ms, w->sessions[n - 1], before, at))
+            w->sessions[n++] = at;
+        before = at;
+    }
+    w->plan.sessions = w->sessions;
+    w->plan.session_count = n;
+}
+
 /* ---- whole persons ------------------------------------------------------------------------------- */
 
 static bool is_behind_bar(const FunnelWorker *w, const FunnelBar *bar)
@@ -471,6 +578,8 @@ static bool is_behind_bar(const FunnelWorker *w, const FunnelBar *bar)
     return bar->dropped ? depth == bar->step : depth > bar->step;
 }
 
+typedef void (*UnitsFn)(FunnelWorker *w, uint32_t from, uint32_t to, void (*fn)(FunnelWorker *w));
+
 static void take_person(FunnelWorker *w, uint32_t from, uint32_t to)
 {
     const FunnelRun *run = w->run;
@@ -480,13 +589,16 @@ static void take_person(FunnelWorker *w, uint32_t from, uint32_t to)
         w->events = malloc(w->event_cap * sizeof *w->events);
         CHECK(w->events != NULL);
     }
+    UnitsFn units = run->f->hold_steps != 0 ? each_unit_of_steps : each_unit;
     w->ended = false;
+    if (run->f->window_sessions > 0)
+        find_sessions(w, from, to);
     if (run->f->exclude_persons)
-        each_unit(w, from, to, look_for_end);
+        units(w, from, to, look_for_end);
     if (w->ended)
         return;
     if (!has_plain_units(run->f) || !take_plain_units(w, from, to))
-        each_unit(w, from, to, take_unit);
+        units(w, from, to, take_unit);
     if (run->bar != NULL && is_behind_bar(w, run->bar))
         people_add(run->people, w->person);
     funnel_count_next_person(&w->count);
@@ -538,6 +650,7 @@ static void close_worker(FunnelWorker *w)
     free(w->events);
     free(w->keyed);
     free(w->merged);
+    free(w->sessions);
     free(w->choices);
     free(w->chosen);
 }
@@ -572,79 +685,13 @@ static void forget_counts(FunnelRun *run)
         funnel_count_close(&run->workers[i].count);
 }
 
-/* ---- what is asked of the scan ------------------------------------------------------------------- */
-
-static ScanSelect in_time(const Funnel *f, ScanSelect select, bool is_entry)
-{
-    const ScanSelect *first = &f->steps[0];
-    select.from_ms = first->from_ms;
-    select.to_ms = first->to_ms;
-    if (is_entry && f->entry == FUNNEL_FIRST_EVER)
-        select.from_ms = QUERY_EVER_MS;
-    if (is_entry)
-        return select;
-    if (__builtin_sub_overflow(first->from_ms, f->grace_ms, &select.from_ms))
-        select.from_ms = INT64_MIN;
-    if (__builtin_add_overflow(first->to_ms, f->window_ms, &select.to_ms))
-        select.to_ms = INT64_MAX;
-    return select;
-}
-
-/* Steps, what is excluded, and of a strict funnel one behind them that makes every other event a row. */
-static ScanAsk ask_events(Ctx *ctx, const Funnel *f)
-{
-    const ScanSelect every = {.events = NULL};
-    const uint32_t named = f->step_count + f->exclude_count;
-    const uint32_t count = named + (f->order == FUNNEL_STRICT);
-    ScanSelect *selects = ARENA_ARRAY(ctx->arena, ScanSelect, count);
-    for (uint32_t i = 0; i < f->step_count; i++)
-        selects[i] = in_time(f, f->steps[i], i == 0 && (f->order != FUNNEL_ANY || f->anchored));
-    for (uint32_t i = 0; i < f->exclude_count; i++)
-        selects[f->step_count + i] = in_time(f, f->excludes[i].select, false);
-    if (count > named)
-        selects[named] = in_time(f, every, false);
-    ScanProp *props = ARENA_ARRAY(ctx->arena, ScanProp, KEYS_MAX);
-    for (uint32_t i = 0; i < f->breakdown_count; i++)
-        props[i] = f->breakdown[i];
-    for (uint32_t i = 0; i < f->hold_count; i++)
-        props[f->breakdown_count + i] = f->hold[i];
-    return (ScanAsk){.selects = selects,
-                     .select_count = count,
-                     .props = props,
-                     .prop_count = f->breakdown_count + f->hold_count};
-}
-
-static Err check_size(Ctx *ctx, const Funnel *f)
-{
-    const bool fits = f->step_count > 0 && f->step_count <= QUERY_STEPS_MAX &&
-                      f->exclude_count <= FUNNEL_EXCLUDES_MAX &&
-                      f->hold_count <= FUNNEL_HOLDS_MAX &&
-                      f->breakdown_count <= QUERY_BREAKDOWNS_MAX && f->top <= QUERY_GROUPS_MAX &&
-                      f->interval_count <= QUERY_INTERVALS_MAX;
-    if (!fits)
-        return fail(ctx, ERR_INVALID, "query.too_large", "%u steps, %u series, %u intervals",
-                    f->step_count, f->top, f->interval_count);
-    if ((f->top + 2) * (f->interval_count + 1) * f->step_count > QUERY_CELLS_MAX)
-        return fail(ctx, ERR_INVALID, "query.too_large", "%u series, %u intervals, %u steps",
-                    f->top, f->interval_count, f->step_count);
-    CHECK(funnel_shape(f).room > f->top + 1 || f->breakdown_count == 0);
-    CHECK(f->order != FUNNEL_ANY || f->anchored || f->entry == FUNNEL_BEST ||
-          f->entry == FUNNEL_ALL);
-    CHECK(f->order == FUNNEL_ANY || !f->anchored);
-    CHECK(f->grace_ms == 0 ||
-          (f->order == FUNNEL_SEQUENTIAL && f->grace_ms <= FUNNEL_GRACE_MS_MAX));
-    CHECK(f->credit != FUNNEL_ONE_STEP || f->credit_step < f->step_count);
-    for (uint32_t i = 0; i < f->exclude_count; i++)
-        CHECK(f->excludes[i].from_step < f->excludes[i].to_step &&
-              f->excludes[i].to_step < f->step_count);
-    return ERR_OK;
-}
+/* ---- the run -------------------------------------------------------------------------------------- */
 
 /* Ends with the workers made, for run_pass(). */
 static Err begin(Ctx *ctx, const Query *q, const Funnel *f, FunnelRun *out)
 {
-    TRY(check_size(ctx, f));
-    *out = (FunnelRun){.q = q, .f = f, .shape = funnel_shape(f), .ask = ask_events(ctx, f)};
+    TRY(funnel_check(ctx, f));
+    *out = (FunnelRun){.q = q, .f = f, .shape = funnel_shape(f), .ask = funnel_ask(ctx, f)};
     out->workers = calloc(crew_size(q->crew), sizeof *out->workers);
     CHECK(out->workers != NULL);
     return ERR_OK;
@@ -670,7 +717,7 @@ static Err count_shown(Ctx *ctx, FunnelRun *run, const Tally *all, bool complete
                        const Tally *shown)
 {
     const Funnel *f = run->f;
-    const bool adds_up = f->entry != FUNNEL_ALL && f->credit != FUNNEL_EACH_STEP;
+    const bool adds_up = !funnel_counts_ways(f) && f->credit != FUNNEL_EACH_STEP;
     if (all->count == shown->count || (complete && adds_up))
         return ERR_OK;
     forget_counts(run);

@@ -17,16 +17,20 @@ enum {
     FUNNEL_EXCLUDES_MAX = 8,
     FUNNEL_HOLDS_MAX = 3,
     FUNNEL_GRACE_MS_MAX = 60000,
+    FUNNEL_SESSIONS_MAX = 12,
     FUNNEL_WORDS_MAX = 1 << 19, /* of memory for the numbers of all series, per worker */
     FUNNEL_TIMES_MAX = 1 << 22, /* of more times there is no median */
     FUNNEL_SPANS = 34,          /* of a distribution of times: up to 272 years */
 };
 
 typedef enum FunnelEntry {
-    FUNNEL_BEST,  /* the longest way of a person counts, of these the one that begins first */
+    FUNNEL_BEST, /* the longest way of a person counts, of these the one that begins first */
+    FUNNEL_NEAREST, /* the longest; of these the one whose last step is first, of these the one that begins last */
     FUNNEL_FIRST, /* only the way of the earliest first step of the range does */
     FUNNEL_FIRST_EVER, /* only the way of the earliest first step of all time, when that lies in the range */
-    FUNNEL_ALL, /* all ways do that do not overlap: see FunnelSeries.ways */
+    FUNNEL_FIRST_NAMED, /* the same of the earliest event of its names: when that fails the filter there is none */
+    FUNNEL_EVERY, /* all ways do, one from each event that may begin one */
+    FUNNEL_ALL,   /* all ways do that do not overlap: see FunnelSeries.ways */
 } FunnelEntry;
 
 typedef enum FunnelOrder {
@@ -61,6 +65,10 @@ typedef struct Funnel {
      * range's beginning to its end. */
     const int64_t *days;
     uint32_t day_count;
+    /* Not 0: nor beyond the so-manieth session of the person, that of the first step among them; at most
+     * FUNNEL_SESSIONS_MAX.  Sessions are those of all events, as engine/ask/session.h says of the range of step 0. */
+    uint32_t window_sessions;
+    int64_t session_gap_ms, session_max_ms;
     FunnelOrder order;
     bool
         anchored; /* FUNNEL_ANY: the first step is the first one done; of one first step it is needed */
@@ -80,12 +88,23 @@ typedef struct Funnel {
      * Ways of different values are different ways of the person. */
     const ScanProp *hold; /* at most FUNNEL_HOLDS_MAX */
     uint32_t hold_count;
+    /* Not 0: only events of these steps, and those that end a way, have the same values; the others have any, or none.
+     * Of ways as long from one event the one counts that does the next step earlier, and so on.  FUNNEL_SEQUENTIAL,
+     * or FUNNEL_ANY when anchored; of that and where ways are counted step 0 is among them.  Not with FUNNEL_EACH_STEP.
+     * Costs a look at each of a person's events for each of the values that they have. */
+    uint32_t hold_steps; /* bits */
+    /* Only ways of the values that the person's first event in the range has that may begin one.  As hold_steps, but for
+     * FUNNEL_STRICT, too; step 0 is held. */
+    bool hold_first;
 
     const ScanProp *breakdown; /* at most QUERY_BREAKDOWNS_MAX */
     uint32_t breakdown_count;
     uint32_t top; /* series that are shown, those with the most persons; the rest are "other" */
     FunnelCredit credit;
     uint32_t credit_step;
+    /* FUNNEL_ONE_STEP: ways without it are a series of their own, see funnel_is_unreached(); the breakdown has fewer than
+     * QUERY_BREAKDOWNS_MAX properties then */
+    bool credit_unreached;
 
     /* Interval i is [bounds[i], bounds[i + 1]): interval_count + 1 bounds, the range of step 0.  An interval counts
      * the ways that begin in it, as if it were the range; of FUNNEL_ALL, those of the whole range. */
@@ -103,7 +122,13 @@ typedef struct FunnelTime {
     uint64_t spans[FUNNEL_SPANS]; /* [0]: below one second; [i]: from 2^(i-1) to below 2^i */
 } FunnelTime;
 
-/* persons[i]: who got to step i or further, each once.  ways[i], of FUNNEL_ALL only: how many ways did.  After a way
+/* Whether a person's ways are counted, and not only the person. */
+static inline bool funnel_counts_ways(const Funnel *f)
+{
+    return f->entry == FUNNEL_ALL || f->entry == FUNNEL_EVERY;
+}
+
+/* persons[i]: who got to step i or further, each once.  ways[i], where they are counted: how many ways did.  Of FUNNEL_ALL, after a way
  * the next one begins with the first event of the first step behind it: behind its last event, when it did all
  * steps; at the event that ended it; or behind its window.  It has only events from there on. */
 typedef struct FunnelSeries {
@@ -121,6 +146,12 @@ typedef struct FunnelResult {
     uint32_t count;
     uint32_t distinct; /* series there are */
 } FunnelResult;
+
+/* Whether the series is that of ways without the step that has the credit.  It has no values of its own. */
+static inline bool funnel_is_unreached(const Funnel *f, const QuerySeries *key)
+{
+    return f->credit_unreached && !key->is_other && key->values[QUERY_BREAKDOWNS_MAX - 1] != 0;
+}
 
 MUST_USE Err query_funnel(Ctx *ctx, const Query *q, const Funnel *funnel, FunnelResult *out);
 

@@ -14,7 +14,7 @@ FunnelShape funnel_shape(const Funnel *f)
     FunnelShape s = {.steps = f->step_count, .scopes = 1 + f->interval_count};
     const uint32_t numbers = s.steps * s.scopes;
     s.words = numbers;
-    if (f->entry == FUNNEL_ALL) {
+    if (funnel_counts_ways(f)) {
         s.ways_at = s.words;
         s.words += numbers;
     }

@@ -25,10 +25,9 @@ typedef struct SlowWay {
 typedef struct SlowItem {
     uint32_t person, scope, depth;
     int64_t values[QUERY_BREAKDOWNS_MAX];
-    int64_t ms[SLOW_STEPS_MAX]; /* [0]: all of it */
-    int64_t first_ms;
-    uint32_t first_seq;
-    uint32_t ways; /* in `ms` */
+    int64_t ms[SLOW_STEPS_MAX];      /* [0]: all of it */
+    uint32_t places[SLOW_STEPS_MAX]; /* of its rows among the person's */
+    uint32_t ways;                   /* in `ms` */
 } SlowItem;
 
 typedef struct Slow {
@@ -38,6 +37,19 @@ typedef struct Slow {
     uint32_t count, cap;
 } Slow;
 
+/* The person under way, and with hold_steps a row with the values of the unit under way; NULL = it has none. */
+static KitRow **whole;
+static uint32_t whole_count;
+static const KitRow *unit_row;
+
+static bool is_alike(const ScanProp *props, uint32_t count, const KitRow *a, const KitRow *b)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (a->values[props[i].prop - PROP_FIRST] != b->values[props[i].prop - PROP_FIRST])
+            return false;
+    return true;
+}
+
 static bool is_of(const ScanSelect *s, const KitRow *r)
 {
     bool named = s->events == NULL;
@@ -46,9 +58,41 @@ static bool is_of(const ScanSelect *s, const KitRow *r)
     return named && (s->filter == NULL || kit_fulfils(s->filter, r));
 }
 
+/* Whether the row has what the unit holds, where it is asked for. */
+static bool has_unit(const Funnel *f, const KitRow *r)
+{
+    return f->hold_steps == 0 ||
+           (unit_row != NULL && is_alike(f->hold, f->hold_count, r, unit_row));
+}
+
+static bool fills(const Funnel *f, uint32_t step, const KitRow *r)
+{
+    return is_of(&f->steps[step], r) && ((f->hold_steps >> step & 1) == 0 || has_unit(f, r));
+}
+
 static bool in_range(const Funnel *f, const KitRow *r)
 {
     return r->time_ms >= f->steps[0].from_ms && r->time_ms < f->steps[0].to_ms;
+}
+
+/* When the first session begins that a way from there does not reach: counted from the first event of all. */
+static int64_t slow_session(const Funnel *f, const KitRow *first)
+{
+    int64_t began = INT64_MIN, before = INT64_MIN;
+    uint32_t left = f->window_sessions;
+    for (uint32_t i = 0; i < whole_count; i++) {
+        const int64_t at = whole[i]->time_ms;
+        if (at < f->steps[0].from_ms - f->session_max_ms)
+            continue;
+        const bool new = began == INT64_MIN || at - before > f->session_gap_ms ||
+                         at - began >= f->session_max_ms;
+        before = at;
+        began = new ? at : began;
+        left -= new &&at > first->time_ms;
+        if (left == 0)
+            return at;
+    }
+    return INT64_MAX;
 }
 
 /* The last instant of a way that begins there. */
@@ -58,14 +102,16 @@ static int64_t slow_to(const Funnel *f, const KitRow *first)
     for (uint32_t i = 0; i < f->day_count; i++)
         if (first->time_ms >= f->days[i] && first->time_ms < f->days[i + 1] && f->days[i + 1] <= to)
             to = f->days[i + 1] - 1;
+    if (f->window_sessions > 0 && slow_session(f, first) <= to)
+        to = slow_session(f, first) - 1;
     return to;
 }
 
 static bool begins(const Funnel *f, const KitRow *r)
 {
-    bool any = is_of(&f->steps[0], r);
+    bool any = fills(f, 0, r);
     for (uint32_t s = 1; s < f->step_count && f->order == FUNNEL_ANY && !f->anchored; s++)
-        any = any || is_of(&f->steps[s], r);
+        any = any || fills(f, s, r);
     return any && in_range(f, r);
 }
 
@@ -73,7 +119,7 @@ static bool begins(const Funnel *f, const KitRow *r)
 static bool ends(const Funnel *f, const KitRow *x, uint32_t done)
 {
     for (uint32_t i = 0; i < f->exclude_count; i++)
-        if (is_of(&f->excludes[i].select, x) && f->excludes[i].from_step < done &&
+        if (is_of(&f->excludes[i].select, x) && has_unit(f, x) && f->excludes[i].from_step < done &&
             f->excludes[i].to_step >= done)
             return true;
     return false;
@@ -106,7 +152,7 @@ static uint32_t most_steps(const Funnel *f, KitRow **rows, uint32_t from, uint32
     for (uint32_t i = from + f->anchored; i <= to; i++) /* what begins the way is its first step */
         for (uint32_t set = (1U << f->step_count) - 1; set > 0; set--)
             for (uint32_t s = f->anchored; s < f->step_count; s++)
-                if ((set >> s & 1) != 0 && done[set ^ (1U << s)] && is_of(&f->steps[s], rows[i])) {
+                if ((set >> s & 1) != 0 && done[set ^ (1U << s)] && fills(f, s, rows[i])) {
                     done[set] = true;
                     const uint32_t size = (uint32_t)__builtin_popcount(set);
                     most = size > most ? size : most;
@@ -132,7 +178,7 @@ static uint32_t slow_next(const Funnel *f, KitRow **rows, uint32_t n, uint32_t f
         if (f->order == FUNNEL_ANY)
             free = free && most_steps(f, rows, w->rows[0], j) > w->depth;
         else
-            free = free && is_of(&f->steps[w->depth], rows[j]);
+            free = free && fills(f, w->depth, rows[j]);
         if (free)
             return j;
     }
@@ -197,19 +243,26 @@ static bool slow_values(const Funnel *f, KitRow **rows, const SlowWay *w, int64_
     }
     for (uint32_t b = 0; b < f->breakdown_count && step < w->depth; b++)
         values[b] = rows[w->rows[step]]->values[f->breakdown[b].prop - PROP_FIRST];
-    return f->breakdown_count == 0 || step < w->depth;
+    const bool reached = f->breakdown_count == 0 || step < w->depth;
+    values[QUERY_BREAKDOWNS_MAX - 1] += f->credit_unreached && !reached;
+    return reached || f->credit_unreached;
 }
 
 /* ---- which ways count ---------------------------------------------------------------------------- */
 
+static uint32_t place_of(const KitRow *row)
+{
+    uint32_t place = 0;
+    while (whole[place] != row)
+        place++;
+    return place;
+}
+
 static SlowItem item_of(const Slow *s, KitRow **rows, const SlowWay *w, uint32_t scope)
 {
-    SlowItem item = {.person = rows[0]->person,
-                     .scope = scope,
-                     .depth = w->depth,
-                     .first_ms = rows[w->rows[0]]->time_ms,
-                     .first_seq = rows[w->rows[0]]->seq,
-                     .ways = 1};
+    SlowItem item = {.person = rows[0]->person, .scope = scope, .depth = w->depth, .ways = 1};
+    for (uint32_t d = 0; d < w->depth; d++)
+        item.places[d] = place_of(rows[w->rows[d]]);
     slow_times(rows, w, item.ms);
     if (!slow_values(s->f, rows, w, item.values))
         item.depth = 0; /* it keeps its place, and counts for nothing */
@@ -240,8 +293,21 @@ static void slow_all(Slow *s, KitRow **rows, uint32_t n)
             if (in_scope(f, rows[i], scope))
                 put(s, &item);
         }
-        floor = w.end;
+        floor = f->entry == FUNNEL_EVERY ? 0 : w.end;
     }
+}
+
+/* Of two that are as deep. */
+static bool is_preferred(const Funnel *f, uint32_t depth, const uint32_t *a, const uint32_t *b)
+{
+    if (f->entry == FUNNEL_NEAREST && a[depth - 1] != b[depth - 1])
+        return a[depth - 1] < b[depth - 1];
+    if (f->entry == FUNNEL_NEAREST && a[0] != b[0])
+        return a[0] > b[0];
+    uint32_t d = 0;
+    while (d + 1 < depth && a[d] == b[d])
+        d++;
+    return a[d] < b[d];
 }
 
 /* The deeper one, of those the earlier; in any order the times of all that are as deep go together.  `depth` is that
@@ -249,8 +315,7 @@ static void slow_all(Slow *s, KitRow **rows, uint32_t n)
 static void prefer(const Funnel *f, const SlowItem *item, uint32_t depth, uint32_t *best_depth,
                    SlowItem *best)
 {
-    const bool earlier = item->first_ms < best->first_ms ||
-                         (item->first_ms == best->first_ms && item->first_seq < best->first_seq);
+    const bool earlier = depth == *best_depth && is_preferred(f, depth, item->places, best->places);
     if (depth < *best_depth || (depth == *best_depth && f->order != FUNNEL_ANY && !earlier))
         return;
     SlowItem kept = *best;
@@ -264,12 +329,21 @@ static void prefer(const Funnel *f, const SlowItem *item, uint32_t depth, uint32
     *best_depth = depth;
 }
 
+/* Of FUNNEL_FIRST_NAMED nothing of the first step's names is before it, whether the step takes it or not. */
 static bool is_first_ever(const Funnel *f, KitRow **rows, uint32_t at)
 {
+    ScanSelect first = f->steps[0];
+    if (f->entry == FUNNEL_FIRST_NAMED)
+        first.filter = NULL;
     for (uint32_t i = 0; i < at; i++)
-        if (is_of(&f->steps[0], rows[i]))
+        if (is_of(&first, rows[i]) && ((f->hold_steps & 1) == 0 || has_unit(f, rows[i])))
             return false;
     return true;
+}
+
+static bool is_of_ever(const Funnel *f)
+{
+    return f->entry == FUNNEL_FIRST_EVER || f->entry == FUNNEL_FIRST_NAMED;
 }
 
 /* One unit: adds what it has to the best of its person so far. */
@@ -279,12 +353,12 @@ static void slow_best(Slow *s, KitRow **rows, uint32_t n, uint32_t *depths, Slow
     for (uint32_t scope = 0; scope <= f->interval_count; scope++) {
         for (uint32_t i = 0; i < n; i++) {
             if (!begins(f, rows[i]) || !in_scope(f, rows[i], scope) ||
-                (f->entry == FUNNEL_FIRST_EVER && !is_first_ever(f, rows, i)))
+                (is_of_ever(f) && !is_first_ever(f, rows, i)))
                 continue;
             const SlowWay w = slow_way(f, rows, n, i, 0);
             const SlowItem item = item_of(s, rows, &w, scope);
             prefer(f, &item, w.depth, &depths[scope], &best[scope]);
-            if (f->entry == FUNNEL_FIRST || f->entry == FUNNEL_FIRST_EVER)
+            if (f->entry == FUNNEL_FIRST || is_of_ever(f))
                 break;
         }
     }
@@ -310,14 +384,6 @@ static bool meets_end(const Funnel *f, KitRow **rows, uint32_t n)
 }
 
 /* ---- units --------------------------------------------------------------------------------------- */
-
-static bool is_alike(const ScanProp *props, uint32_t count, const KitRow *a, const KitRow *b)
-{
-    for (uint32_t i = 0; i < count; i++)
-        if (a->values[props[i].prop - PROP_FIRST] != b->values[props[i].prop - PROP_FIRST])
-            return false;
-    return true;
-}
 
 static bool has_held(const Funnel *f, const KitRow *r)
 {
@@ -348,6 +414,44 @@ static uint32_t unit_of(const Funnel *f, KitRow **rows, uint32_t n, uint32_t i, 
     return count;
 }
 
+/* With hold_first only this one's values count; NULL: nothing begins. */
+static const KitRow *first_begun(const Funnel *f)
+{
+    for (uint32_t i = 0; i < whole_count; i++)
+        if (is_of(&f->steps[0], whole[i]) && in_range(f, whole[i]) && has_held(f, whole[i]))
+            return whole[i];
+    return NULL;
+}
+
+static bool is_left_out(const Funnel *f, const KitRow *leader)
+{
+    const KitRow *first = f->hold_first ? first_begun(f) : NULL;
+    return first != NULL && !is_alike(f->hold, f->hold_count, leader, first);
+}
+
+/* With hold_steps all rows are in all units, and the last unit has no values. */
+static void slow_person_of_steps(Slow *s, KitRow **rows, uint32_t n)
+{
+    const Funnel *f = s->f;
+    uint32_t depths[SLOW_SCOPES_MAX] = {0};
+    SlowItem best[SLOW_SCOPES_MAX];
+    bool out = false;
+    for (uint32_t pass = !f->exclude_persons; pass < 2 && !out; pass++)
+        for (uint32_t i = 0; i <= n; i++) {
+            unit_row = i < n ? rows[i] : NULL;
+            if (i < n &&
+                (!has_held(f, rows[i]) || leader(f, rows, i, true) != i || is_left_out(f, rows[i])))
+                continue;
+            if (pass == 0)
+                out = out || meets_end(f, rows, n);
+            else if (funnel_counts_ways(f))
+                slow_all(s, rows, n);
+            else
+                slow_best(s, rows, n, depths, best);
+        }
+    put_best(s, depths, best);
+}
+
 static void slow_person(Slow *s, KitRow **rows, uint32_t n)
 {
     const Funnel *f = s->f;
@@ -355,7 +459,7 @@ static void slow_person(Slow *s, KitRow **rows, uint32_t n)
     CHECK(unit != NULL);
     bool out = false;
     for (uint32_t i = 0; i < n && f->exclude_persons; i++)
-        if (has_held(f, rows[i]) && leader(f, rows, i, true) == i)
+        if (has_held(f, rows[i]) && leader(f, rows, i, true) == i && !is_left_out(f, rows[i]))
             out = out || meets_end(f, unit, unit_of(f, rows, n, i, unit));
     for (uint32_t i = 0; i < n && !out; i++) {
         if (!has_held(f, rows[i]) || leader(f, rows, i, false) != i)
@@ -364,10 +468,10 @@ static void slow_person(Slow *s, KitRow **rows, uint32_t n)
         SlowItem best[SLOW_SCOPES_MAX];
         for (uint32_t j = i; j < n; j++) { /* all units of this series */
             if (!has_held(f, rows[j]) || leader(f, rows, j, true) != j ||
-                leader(f, rows, j, false) != i)
+                leader(f, rows, j, false) != i || is_left_out(f, rows[j]))
                 continue;
             const uint32_t count = unit_of(f, rows, n, j, unit);
-            if (f->entry == FUNNEL_ALL)
+            if (funnel_counts_ways(f))
                 slow_all(s, unit, count);
             else
                 slow_best(s, unit, count, depths, best);
@@ -532,7 +636,7 @@ static void compare_scope(const SlowView *v, const Query *q, const FunnelResult 
             ways += is_in_view(v, &v->s->items[i]) && v->s->items[i].depth > step;
         const uint32_t cell = v->scope == 0 ? step : (v->scope - 1) * f->step_count + step;
         CHECK((v->scope == 0 ? got->persons : got->by_persons)[cell] == persons);
-        if (f->entry == FUNNEL_ALL)
+        if (funnel_counts_ways(f))
             CHECK((v->scope == 0 ? got->ways : got->by_ways)[cell] == ways);
         if (f->times && v->scope == 0)
             compare_time(v, step, &got->times[step]);
@@ -548,8 +652,8 @@ static void compare_series(const Slow *s, const Query *q, const FunnelResult *go
     const uint32_t shown = distinct < s->f->top ? distinct : s->f->top;
     CHECK(got->distinct == distinct && got->count == shown + (shown < distinct));
     for (uint32_t i = 0; i < shown; i++)
-        CHECK(!got->series[i].key.is_other && memcmp(got->series[i].key.values, series[i].values,
-                                                     s->f->breakdown_count * sizeof(int64_t)) == 0);
+        CHECK(!got->series[i].key.is_other &&
+              memcmp(got->series[i].key.values, series[i].values, sizeof series[i].values) == 0);
     for (uint32_t scope = 0; scope <= s->f->interval_count; scope++) {
         SlowView v = {s, series, shown, UINT32_MAX, scope};
         compare_scope(&v, q, got, QUERY_WHOLE, &got->total);
@@ -571,7 +675,9 @@ static void compare_funnel(Kit *k, const Query *q, const Funnel *f)
     for (uint32_t from = 0, to = 0; from < k->count; from = to) {
         while (to < k->count && sorted[to]->person == sorted[from]->person)
             to++;
-        slow_person(&s, sorted + from, to - from);
+        whole = sorted + from;
+        whole_count = to - from;
+        (f->hold_steps != 0 ? slow_person_of_steps : slow_person)(&s, whole, whole_count);
     }
     compare_series(&s, q, &got);
     free(s.items);
@@ -628,8 +734,12 @@ static void random_order(Kit *k, Asked *a)
     a->f.order = (FunnelOrder)kit_below(k, 3);
     a->f.entry = (FunnelEntry)kit_below(k, FUNNEL_ALL + 1);
     a->f.anchored = a->f.order == FUNNEL_ANY && kit_below(k, 2) == 0;
+    if (a->f.order == FUNNEL_ANY && a->f.entry == FUNNEL_NEAREST)
+        a->f.entry = FUNNEL_BEST;
+    if (a->f.entry == FUNNEL_FIRST_NAMED)
+        a->steps[0].filter = kit_filter(k, 1);
     if (a->f.order == FUNNEL_ANY && !a->f.anchored && a->f.entry != FUNNEL_BEST)
-        a->f.entry = FUNNEL_ALL;
+        a->f.entry = kit_below(k, 2) == 0 ? FUNNEL_ALL : FUNNEL_EVERY;
 }
 
 static void random_breakdown(Kit *k, Asked *a)
@@ -640,6 +750,7 @@ static void random_breakdown(Kit *k, Asked *a)
     if (kit_below(k, 3) == 0)
         a->f.breakdown = &PROPS[1 - (a->f.breakdown_count == 2)];
     a->f.credit_step = kit_below(k, a->f.step_count);
+    a->f.credit_unreached = a->f.credit == FUNNEL_ONE_STEP && kit_below(k, 2) == 0;
 }
 
 static void random_hold(Kit *k, Asked *a)
@@ -647,6 +758,39 @@ static void random_hold(Kit *k, Asked *a)
     a->f.hold_count = 1 + (kit_below(k, 4) == 0);
     if (a->f.hold_count == 1 && kit_below(k, 4) == 0)
         a->f.hold = &PROPS[1];
+    const uint32_t some = 1 + kit_below(k, (1U << a->f.step_count) - 1);
+    const bool may = a->f.credit != FUNNEL_EACH_STEP && a->f.order != FUNNEL_STRICT &&
+                     (a->f.order != FUNNEL_ANY || a->f.anchored);
+    if (may && kit_below(k, 3) > 0)
+        a->f.hold_steps = some | (a->f.order == FUNNEL_ANY || funnel_counts_ways(&a->f));
+    const bool one = a->f.credit != FUNNEL_EACH_STEP && (a->f.order != FUNNEL_ANY || a->f.anchored);
+    a->f.hold_first =
+        one && (a->f.hold_steps == 0 || (a->f.hold_steps & 1) != 0) && kit_below(k, 3) == 0;
+}
+
+/* When the next event from there on happens. */
+static int64_t next_event(const Kit *k, int64_t from_ms)
+{
+    int64_t next = INT64_MAX;
+    for (uint32_t i = 0; i < k->count; i++)
+        if (k->rows[i].time_ms >= from_ms && k->rows[i].time_ms < next)
+            next = k->rows[i].time_ms;
+    return next == INT64_MAX ? from_ms : next;
+}
+
+static void random_sessions(Kit *k, Asked *a)
+{
+    static const int64_t gaps[] = {2000, 60000, 7200000, 86400000};
+    a->f.window_sessions = 1 + kit_below(k, kit_below(k, 2) == 0 ? 3 : FUNNEL_SESSIONS_MAX);
+    a->f.session_gap_ms = 1 + kit_below(k, (uint32_t)gaps[kit_below(k, 4)]);
+    a->f.session_max_ms = 1 + kit_below(k, (uint32_t)gaps[kit_below(k, 4)]);
+    if (kit_below(k, 2) == 0)
+        a->f.session_gap_ms = 1 + a->f.session_max_ms / 4;
+    if (kit_below(k, 2) == 0)
+        a->f.window_ms = 3 * PART_WEEK_MS;
+    const int64_t from_ms = next_event(k, a->steps[0].from_ms);
+    if (a->f.interval_count == 0 && from_ms < a->steps[0].to_ms)
+        a->steps[0].from_ms = from_ms;
 }
 
 static void random_excludes(Kit *k, const KitShape *shape, Asked *a)
@@ -668,16 +812,6 @@ static void random_grace(Kit *k, Asked *a)
     if (a->f.order == FUNNEL_SEQUENTIAL)
         a->f.grace_ms = kit_below(k, 2) == 0 ? 1000 * (1 + kit_below(k, 10))
                                              : 1 + kit_below(k, FUNNEL_GRACE_MS_MAX);
-}
-
-/* When the next event from there on happens. */
-static int64_t next_event(const Kit *k, int64_t from_ms)
-{
-    int64_t next = INT64_MAX;
-    for (uint32_t i = 0; i < k->count; i++)
-        if (k->rows[i].time_ms >= from_ms && k->rows[i].time_ms < next)
-            next = k->rows[i].time_ms;
-    return next == INT64_MAX ? from_ms : next;
 }
 
 /* Half of them begin and end with an event. */
@@ -711,7 +845,9 @@ enum {
     WITH_HOLD = 4,
     WITH_EXCLUDES = 8,
     WITH_GRACE = 16,
-    WITH_INTERVALS = 32
+    WITH_INTERVALS = 32,
+    WITH_SESSIONS = 64,
+    WITH_ALL = 127
 };
 
 static void random_special(Kit *k, const KitShape *shape, uint32_t with, Asked *a)
@@ -729,6 +865,8 @@ static void random_special(Kit *k, const KitShape *shape, uint32_t with, Asked *
         random_grace(k, a);
     if ((with & WITH_INTERVALS) != 0)
         random_intervals(k, a);
+    if ((with & WITH_SESSIONS) != 0)
+        random_sessions(k, a);
     if (kit_below(k, 4) == 0)
         random_days(k, a);
 }
@@ -750,7 +888,8 @@ static void random_funnels(void)
         const Query q = {.view = &k.view, .crew = crew};
         for (uint32_t round = 0; round < rounds; round++) {
             Asked a;
-            random_special(&k, &shapes[i], must_have | (kit_below(&k, 64) & may_have), &a);
+            random_special(&k, &shapes[i], must_have | (kit_below(&k, WITH_ALL + 1) & may_have),
+                           &a);
             compare_funnel(&k, &q, &a.f);
         }
         kit_close(&k);
@@ -800,15 +939,20 @@ TEST(funnels_over_time_are_those_of_the_slow_way)
     try_funnels(WITH_INTERVALS, WITH_ORDER | WITH_BREAKDOWN, 30);
 }
 
+TEST(funnels_within_so_many_sessions_are_those_of_the_slow_way)
+{
+    try_funnels(WITH_SESSIONS, WITH_ORDER | WITH_EXCLUDES | WITH_HOLD, 40);
+}
+
 TEST(funnels_with_all_of_it_are_those_of_the_slow_way)
 {
-    try_funnels(0, 63, 60);
+    try_funnels(0, WITH_ALL, 60);
 }
 
 TEST(the_people_behind_every_number_of_a_funnel_are_those_that_it_counts)
 {
     every_bar = true;
-    try_funnels(0, 63, 4);
+    try_funnels(0, WITH_ALL, 4);
     every_bar = false;
 }
 
@@ -957,19 +1101,24 @@ static void close_person(Kit *k, RowBuffer *b)
     kit_close(k);
 }
 
-/* How far one person with three events gets. */
-static int64_t depth_of_three(const Funnel *f, const SmallRow *rows)
+/* How far one person with these events gets. */
+static int64_t depth_of(const Funnel *f, const SmallRow *rows, uint32_t count)
 {
     Kit k;
     RowBuffer b = {0};
     FunnelResult got;
     int64_t depth = 0;
-    open_person(&k, &b, rows, 3);
+    open_person(&k, &b, rows, count);
     CHECK(query_funnel(&k.ctx, &(Query){.view = &k.view, .crew = crew}, f, &got) == ERR_OK);
     for (uint32_t s = 0; s < f->step_count; s++)
         depth += (int64_t)got.total.persons[s];
     close_person(&k, &b);
     return depth;
+}
+
+static int64_t depth_of_three(const Funnel *f, const SmallRow *rows)
+{
+    return depth_of(f, rows, 3);
 }
 
 /* Steps "1 or 2" and "1": only by giving up a step does the second event find its own. */
@@ -1081,6 +1230,87 @@ TEST(within_the_grace_steps_stand_in_either_order_and_nothing_excluded_between_t
     }
 }
 
+/* Steps 1 and 2; sessions of at most 60 seconds with pauses of at most 30. */
+TEST(a_way_ends_with_the_last_of_its_sessions)
+{
+    static const struct {
+        uint32_t sessions, count;
+        SmallRow rows[5];
+        uint32_t depth;
+    } want[] = {{1, 2, {{1, 0}, {2, 30000}}, 2},
+                {1, 2, {{1, 0}, {2, 30001}}, 1},
+                {2, 2, {{1, 0}, {2, 30001}}, 2},
+                {2, 3, {{1, 0}, {3, 40000}, {2, 80000}}, 1}, /* every event is of a session */
+                {3, 3, {{1, 0}, {3, 40000}, {2, 80000}}, 2},
+                {2, 3, {{3, -40000}, {1, 0}, {2, 40000}}, 2}, /* the first step's is the first */
+                {1, 4, {{1, 0}, {3, 30000}, {3, 59999}, {2, 60000}}, 1}, /* that long is too long */
+                {1, 3, {{1, 0}, {3, 30000}, {2, 59999}}, 2},
+                {1, 4, {{3, -55000}, {3, -28000}, {1, 0}, {2, 5000}}, 1}, /* the one before ends */
+                {1, 5, {{3, -61000}, {3, -40000}, {3, -28000}, {1, 0}, {2, 5000}}, 2}};
+    static const uint32_t names[] = {1, 2};
+    const ScanSelect steps[] = {
+        {.events = names, .event_count = 1, .from_ms = KIT_ORIGIN_MS + 100000, .to_ms = INT64_MAX},
+        {.events = names + 1, .event_count = 1}};
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        SmallRow rows[5];
+        for (uint32_t r = 0; r < want[i].count; r++)
+            rows[r] = (SmallRow){want[i].rows[r].event, want[i].rows[r].after_ms + 100000};
+        const Funnel f = {.steps = steps,
+                          .step_count = 2,
+                          .window_ms = 1000000,
+                          .window_sessions = want[i].sessions,
+                          .session_gap_ms = 30000,
+                          .session_max_ms = 60000};
+        EXPECT_I64(depth_of(&f, rows, want[i].count), want[i].depth);
+    }
+}
+
+/* What is excluded may be read from further back than sessions are told from: 5 seconds, with a grace of 10. */
+TEST(sessions_are_told_from_no_event_that_is_too_early_for_them)
+{
+    static const SmallRow rows[] = {{3, 92000}, {4, 96000}, {1, 100000}, {2, 102000}};
+    static const uint32_t names[] = {1, 2, 3};
+    const ScanSelect steps[] = {
+        {.events = names, .event_count = 1, .from_ms = KIT_ORIGIN_MS + 100000, .to_ms = INT64_MAX},
+        {.events = names + 1, .event_count = 1}};
+    const FunnelExclude exclude = {{.events = names + 2, .event_count = 1}, 0, 1};
+    Funnel f = {.steps = steps,
+                .step_count = 2,
+                .window_ms = 1000000,
+                .grace_ms = 10000,
+                .excludes = &exclude,
+                .exclude_count = 1,
+                .window_sessions = 1,
+                .session_gap_ms = 5000,
+                .session_max_ms = 5000};
+    EXPECT_I64(depth_of(&f, rows, 4), 1); /* 96 to below 101 is one, 102 the next */
+    f.window_sessions = 2;
+    EXPECT_I64(depth_of(&f, rows, 4), 2);
+}
+
+/* Steps 1, 2, 3: two ways reach 3 at 9 s, none does so earlier. */
+TEST(the_nearest_way_reaches_its_last_step_first_and_begins_last)
+{
+    static const SmallRow rows[] = {{1, 1000}, {2, 2000}, {1, 3000},  {1, 4000},  {2, 5000},
+                                    {1, 7000}, {3, 9000}, {1, 10000}, {2, 11000}, {3, 12000}};
+    static const uint32_t names[] = {1, 2, 3};
+    const ScanSelect steps[] = {
+        {.events = names, .event_count = 1, .from_ms = 0, .to_ms = INT64_MAX},
+        {.events = names + 1, .event_count = 1},
+        {.events = names + 2, .event_count = 1}};
+    Funnel f = {.steps = steps, .step_count = 3, .window_ms = 60000, .times = true};
+    Kit k;
+    RowBuffer b = {0};
+    FunnelResult got;
+    open_person(&k, &b, rows, ARRAY_LEN(rows));
+    for (f.entry = FUNNEL_BEST; f.entry <= FUNNEL_NEAREST; f.entry++) {
+        CHECK(query_funnel(&k.ctx, &(Query){.view = &k.view, .crew = crew}, &f, &got) == ERR_OK);
+        EXPECT_I64((int64_t)got.total.persons[2], 1);
+        EXPECT_I64((int64_t)got.total.times[0].ms, f.entry == FUNNEL_BEST ? 8000 : 5000);
+    }
+    close_person(&k, &b);
+}
+
 TEST(a_way_begins_again_behind_the_last_event_the_end_or_the_window_of_the_one_before)
 {
     static const SmallRow rows[] = {
@@ -1125,7 +1355,7 @@ static void random_years(void)
     const Query q = {.view = &k.view, .crew = crew};
     for (uint32_t round = 0; round < 40; round++) {
         Asked a;
-        random_special(&k, &shape, kit_below(&k, 64), &a);
+        random_special(&k, &shape, kit_below(&k, WITH_ALL + 1), &a);
         a.f.window_ms = (17 + (int64_t)kit_below(&k, 1000)) * day_ms;
         if (a.f.interval_count == 0)
             a.steps[0].to_ms = a.steps[0].from_ms + kit_below(&k, 1000) * day_ms + 1;

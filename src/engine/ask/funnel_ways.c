@@ -21,16 +21,29 @@ FunnelPlan funnel_plan(const Funnel *f, int64_t base_ms)
     return p;
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The last instant before the first session that a way from `at` on does not reach. */
+static int64_t sessions_end(const FunnelPlan *p, int64_t at)
+{
+    const uint32_t begun = buckets_begun(p->sessions, p->session_count, at);
+    const uint32_t next = begun - 1 + p->f->window_sessions;
+    return next < p->session_count ? p->sessions[next] - 1 : INT64_MAX;
+}
+
 /* The last instant of a way that begins at `at`. */
 static int64_t window_end(const FunnelPlan *p, int64_t at)
 {
     const Funnel *f = p->f;
-    const int64_t to = at + f->window_ms;
-    if (f->days == NULL)
-        return to;
-    const uint32_t day = buckets_begun(f->days, f->day_count, p->base_ms + at);
-    const int64_t end = f->days[day] - 1 - p->base_ms;
-    return end < to ? end : to;
+    int64_t to = at + f->window_ms;
+    if (f->days != NULL) {
+        const uint32_t day = buckets_begun(f->days, f->day_count, p->base_ms + at);
+        to = earlier(to, f->days[day] - 1 - p->base_ms);
+    }
+    return f->window_sessions > 0 ? earlier(to, sessions_end(p, at)) : to;
 }
 
 /* ---- where events are ---------------------------------------------------------------------------- */
@@ -224,7 +237,7 @@ static void go_strictly(const FunnelPlan *p, const FunnelLists *lists, const Fun
                  (u->events[at].selects & p->barring[done]) != 0;
 }
 
-static bool may_begin(const FunnelPlan *p, const FunnelEvent *e)
+bool funnel_may_begin(const FunnelPlan *p, const FunnelEvent *e)
 {
     if (p->f->order == FUNNEL_ANY && !p->f->anchored)
         return (e->selects & p->steps) != 0 && e->at < p->to_ms;
@@ -233,16 +246,18 @@ static bool may_begin(const FunnelPlan *p, const FunnelEvent *e)
 
 bool funnel_began_earlier(const FunnelPlan *p, const FunnelUnit *u)
 {
+    const bool named = p->f->entry == FUNNEL_FIRST_NAMED;
+    const uint32_t bit = named ? funnel_named_bit(p->f) : 1;
     uint32_t i = 0;
-    while (i < u->count && (u->events[i].selects & 1) == 0 && !crew_gives_up_at(i))
+    while (i < u->count && (u->events[i].selects & bit) == 0 && !crew_gives_up_at(i))
         i++;
-    return i < u->count && u->events[i].at < p->from_ms;
+    return i < u->count && !funnel_may_begin(p, &u->events[i]);
 }
 
 /* Only one way, which begins with the first that may. */
 static bool is_of_first(const Funnel *f)
 {
-    return f->entry == FUNNEL_FIRST || f->entry == FUNNEL_FIRST_EVER;
+    return f->entry == FUNNEL_FIRST || funnel_is_of_ever(f);
 }
 
 /* ---- in any order -------------------------------------------------------------------------------
@@ -347,7 +362,7 @@ static void every_way_in_any_order(const FunnelPlan *p, const FunnelLists *lists
         const Filling event = {i, u->events[i].selects & later_steps(p)};
         if (event.steps != 0 && !p->f->anchored)
             (void)fill_step(filled, event, false);
-        const bool begins = may_begin(p, &u->events[i]);
+        const bool begins = funnel_may_begin(p, &u->events[i]);
         while (begins && u->events[end - 1].at > window_end(p, u->events[i].at))
             end--;
         if (begins)
@@ -423,7 +438,7 @@ void funnel_every_way(const FunnelPlan *p, FunnelLists *lists, const FunnelUnit 
         return;
     }
     for (uint32_t i = 0; i < u->count && !crew_gives_up(p->f->step_count); i++) {
-        if (!may_begin(p, &u->events[i]))
+        if (!funnel_may_begin(p, &u->events[i]))
             continue;
         go(p, lists, u, i, 0, &way);
         if (!fn(&way, arg))
@@ -438,7 +453,7 @@ void funnel_successive_ways(const FunnelPlan *p, FunnelLists *lists, const Funne
     FunnelWay way;
     prepare(p, go, lists, u);
     for (uint32_t i = 0, floor = 0; i < u->count && !crew_gives_up(1); i++) {
-        if (!may_begin(p, &u->events[i]))
+        if (!funnel_may_begin(p, &u->events[i]))
             continue;
         go(p, lists, u, i, floor, &way);
         DCHECK(way.end > i);
@@ -460,7 +475,8 @@ void funnel_successive_ways(const FunnelPlan *p, FunnelLists *lists, const Funne
 bool funnel_is_plain(const Funnel *f)
 {
     return f->order == FUNNEL_SEQUENTIAL && f->entry == FUNNEL_BEST && f->exclude_count == 0 &&
-           f->grace_ms == 0 && f->interval_count == 0 && f->days == NULL;
+           f->grace_ms == 0 && f->interval_count == 0 && f->days == NULL &&
+           f->window_sessions == 0 && f->hold_steps == 0 && !f->hold_first;
 }
 
 static uint32_t depth_of(const FunnelPlan *p, const FunnelUnit *u)

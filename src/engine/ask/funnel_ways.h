@@ -1,19 +1,45 @@
 /*
  * engine/ask/funnel_ways.h -- the ways of one person through a funnel.  Private to funnel*.c.
  *
- * Owns: FunnelLists its memory, until funnel_lists_free().  Threads: one at a time; a plan is constant.
+ * Owns: FunnelLists its memory, until funnel_lists_free().  Threads: one at a time; of a plan only whose sessions it has
+ * changes, from person to person.
  */
 #pragma once
 
 #include "engine/ask/funnel.h"
 
-/* Bits of a row's selects: steps from 0 on, behind them what is excluded, and of FUNNEL_STRICT every event. */
+/* Bits of a row's selects: steps from 0 on, behind them what is excluded, and where they are asked for every event, and
+ * those of the first step's names. */
+static inline uint32_t funnel_every_bit(const Funnel *f)
+{
+    return 1U << (f->step_count + f->exclude_count);
+}
+
+static inline bool funnel_asks_every(const Funnel *f)
+{
+    return f->order == FUNNEL_STRICT || f->window_sessions > 0;
+}
+
+/* Of the ways of all time only the first may count. */
+static inline bool funnel_is_of_ever(const Funnel *f)
+{
+    return f->entry == FUNNEL_FIRST_EVER || f->entry == FUNNEL_FIRST_NAMED;
+}
+
+static inline uint32_t funnel_named_bit(const Funnel *f)
+{
+    return 1U << (f->step_count + f->exclude_count + funnel_asks_every(f));
+}
+
 typedef struct FunnelPlan {
     const Funnel *f;
     uint32_t steps;                    /* bits that are steps */
     uint32_t barring[QUERY_STEPS_MAX]; /* [k]: bits that must not be between steps k - 1 and k */
     int64_t base_ms;                   /* 0 of the clock of FunnelEvent */
     int64_t from_ms, to_ms;            /* of entries, on that clock */
+    /* with Funnel.window_sessions: when each of the person's begins, ascending, on that clock */
+    const int64_t *sessions;
+    uint32_t session_count;
 } FunnelPlan;
 
 FunnelPlan funnel_plan(const Funnel *f, int64_t base_ms);
@@ -49,12 +75,15 @@ void funnel_lists_free(FunnelLists *lists);
 /* False: that was enough. */
 typedef bool (*FunnelWayFn)(const FunnelWay *way, void *arg);
 
-/* Whether the first step was done before the range. */
+/* Of FUNNEL_FIRST_EVER and FUNNEL_FIRST_NAMED: whether what comes first of all time begins no way of the range. */
 bool funnel_began_earlier(const FunnelPlan *p, const FunnelUnit *u);
 
 /* From each event that may begin one; of FUNNEL_ANY, the last comes first. */
 void funnel_every_way(const FunnelPlan *p, FunnelLists *lists, const FunnelUnit *u, FunnelWayFn fn,
                       void *arg);
+
+/* Whether the event may begin a way of the range. */
+bool funnel_may_begin(const FunnelPlan *p, const FunnelEvent *e);
 
 /* Those of FUNNEL_ALL, one behind the other. */
 void funnel_successive_ways(const FunnelPlan *p, FunnelLists *lists, const FunnelUnit *u,

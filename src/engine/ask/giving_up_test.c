@@ -80,6 +80,33 @@ static Err funnel_of(Ctx *ctx, const Query *q, FunnelOrder order, FunnelEntry en
     return query_funnel(ctx, q, &f, &out);
 }
 
+static Err ask_within_sessions(Ctx *ctx, const Query *q)
+{
+    FunnelResult out;
+    const ScanSelect steps[] = {of(ONE, 1), of(TWO, 1), of(ONE, 1)};
+    const Funnel f = {.steps = steps,
+                      .step_count = 3,
+                      .window_ms = PART_WEEK_MS,
+                      .window_sessions = 2,
+                      .session_gap_ms = 2000,
+                      .session_max_ms = 60000};
+    return query_funnel(ctx, q, &f, &out);
+}
+
+static Err ask_held_steps(Ctx *ctx, const Query *q)
+{
+    FunnelResult out;
+    const ScanSelect steps[] = {of(ONE, 1), of(TWO, 1), of(ONE, 1)};
+    const Funnel f = {.steps = steps,
+                      .step_count = 3,
+                      .window_ms = 60000,
+                      .hold = &PROP,
+                      .hold_count = 1,
+                      .hold_steps = 6,
+                      .exclude_persons = true};
+    return query_funnel(ctx, q, &f, &out);
+}
+
 static Err ask_plain_funnel(Ctx *ctx, const Query *q)
 {
     return funnel_of(ctx, q, FUNNEL_SEQUENTIAL, FUNNEL_BEST, 0);
@@ -228,6 +255,8 @@ static const Question QUESTIONS[] = {
     {"plain funnel", ask_plain_funnel},
     {"every way", ask_every_way},
     {"held", ask_held},
+    {"held steps", ask_held_steps},
+    {"within sessions", ask_within_sessions},
     {"any order", ask_any_order},
     {"strict", ask_strict},
     {"retention", ask_retention},

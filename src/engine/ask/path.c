@@ -279,6 +279,8 @@ static void take_batch(PathWorker *w, const ScanBatch *b)
                 count_nodes(w, b, &t);
             else
                 count_trail(w, b, &t);
+            if (run->p->first)
+                break;
         }
     }
 }

@@ -33,6 +33,7 @@ typedef struct Path {
     int64_t window_ms;
     bool repeats; /* what is like the node before it is a node of its own, otherwise the same one */
     bool persons; /* counts are persons, each once per node, edge and end; otherwise paths */
+    bool first;   /* of each person only the first path in time that counts at all */
     const ScanProp *prop; /* nodes are event names with the value of this; NULL: event names */
 } Path;
 

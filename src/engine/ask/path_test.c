@@ -92,7 +92,8 @@ static void slow_trail(Slow *s, KitRow **rows, uint32_t n)
         if (p->repeats || t.count == 0 || !same_node(node, t.nodes[t.count - 1]))
             t.nodes[t.count++] = node;
     }
-    if (t.count > 0 && (ended || p->goal == NULL))
+    const bool again = s->count > 0 && s->trails[s->count - 1].person == t.person;
+    if (t.count > 0 && (ended || p->goal == NULL) && !(p->first && again))
         s->trails[s->count++] = t;
 }
 
@@ -367,6 +368,7 @@ static uint32_t compare_random_path(Kit *k, const KitShape *shape, const Query *
               .gap_ms = gap_ms,
               .repeats = kit_below(k, 2) == 0,
               .persons = kit_below(k, 2) == 0,
+              .first = kit_below(k, 3) == 0,
               .window_ms = windows[kit_below(k, ARRAY_LEN(windows))],
               .prop = kit_below(k, 3) == 0 ? &prop : NULL};
     if (p.anchor != NULL && !p.backward && kit_below(k, 2) == 0)

@@ -63,6 +63,7 @@ static bool is_by_person(const Retention *r)
     for (uint32_t c = 0; r->comes == RETENTION_BRACKETS && c < r->bracket_count; c++)
         zero = zero || r->brackets[c].first == 0;
     return zero || r->rolling_ms > 0 || r->sums || r->same_value ||
+           r->cohort == RETENTION_FIRST_NAMED ||
            (r->breakdown_count > 0 && r->cohort != RETENTION_RECURRING);
 }
 
@@ -79,6 +80,11 @@ static void set_selects(RetentionRun *run)
     const bool same =
         same_events(start, back) && start->from_ms == back->from_ms && start->to_ms == back->to_ms;
     run->select_count = same && r->breakdown_count == 0 && !is_by_person(r) ? 1 : 2;
+    if (r->cohort != RETENTION_FIRST_NAMED)
+        return;
+    run->selects[run->select_count] = *start;
+    run->selects[run->select_count].from_ms = QUERY_EVER_MS;
+    run->selects[run->select_count++].filter = NULL;
 }
 
 /* ---- workers ------------------------------------------------------------------------------------- */

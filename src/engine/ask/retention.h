@@ -13,6 +13,7 @@ typedef enum RetentionCohort {
     RETENTION_RECURRING, /* who starts in several intervals is in the cohort of each */
     RETENTION_FIRST,     /* only in that of the first start in the range */
     RETENTION_FIRST_EVER, /* only in that of the first start of all time, when it lies in the range */
+    RETENTION_FIRST_NAMED, /* the same of the first event of the start's names: in none when that is no start */
 } RetentionCohort;
 
 /* Whom a column counts, of a cohort that started in interval i.  Interval k of a person is interval i + k, of which

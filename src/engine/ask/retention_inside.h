@@ -10,7 +10,12 @@
 #include "engine/ask/retention.h"
 #include "engine/ask/series.h"
 
-enum { RETENTION_WORDS = (QUERY_INTERVALS_MAX + 63) / 64, RETENTION_START = 1, RETENTION_BACK = 2 };
+enum {
+    RETENTION_WORDS = (QUERY_INTERVALS_MAX + 63) / 64,
+    RETENTION_START = 1,
+    RETENTION_BACK = 2,
+    RETENTION_NAMED = 4
+};
 
 /* One bit per interval, or per column. */
 typedef struct RetentionSet {
@@ -31,7 +36,8 @@ typedef struct RetentionRun {
     const Retention *r;
     Series series;
     uint32_t columns;
-    ScanSelect selects[2]; /* start, comes_back; only the first when both are the same */
+    /* start, comes_back, only the first when both are the same; of RETENTION_FIRST_NAMED the start's names, too */
+    ScanSelect selects[3];
     uint32_t select_count;
     uint32_t blocks;      /* that are looked at together, 64 persons at once */
     const People *people; /* NULL: nobody asks who is in this cell: */

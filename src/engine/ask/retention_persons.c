@@ -427,11 +427,13 @@ static bool find_starts(const RetentionWorker *w, const ScanBatch *b, uint32_t f
                         uint32_t *only)
 {
     const Retention *r = w->run->r;
+    const uint32_t first = r->cohort == RETENTION_FIRST_NAMED ? RETENTION_NAMED : RETENTION_START;
     uint32_t row = from;
-    while (row < to && (b->rows[row].selects & RETENTION_START) == 0)
+    while (row < to && (b->rows[row].selects & first) == 0)
         row++;
     *only = r->cohort == RETENTION_RECURRING ? EVERY_START : row;
-    return row < to && scanner_base_ms(w->by_person->scanner) + scan_ms(b, row) >= r->bounds[0];
+    return row < to && (b->rows[row].selects & RETENTION_START) != 0 &&
+           scanner_base_ms(w->by_person->scanner) + scan_ms(b, row) >= r->bounds[0];
 }
 
 static void take_person(RetentionWorker *w, const ScanBatch *b, uint32_t i)

@@ -40,9 +40,12 @@ static bool may_start(const Cell *c, uint32_t i)
         row->time_ms >= r->bounds[c->cohort + 1] || row->time_ms >= r->starts_end_ms ||
         !kit_in_series(c->series, row))
         return false;
+    ScanSelect first = r->start;
+    if (r->cohort == RETENTION_FIRST_NAMED)
+        first.filter = NULL;
     for (uint32_t j = 0; j < i && r->cohort != RETENTION_RECURRING; j++)
-        if (kit_takes(&r->start, c->rows[j]) &&
-            (r->cohort == RETENTION_FIRST_EVER || c->rows[j]->time_ms >= r->bounds[0]))
+        if (kit_takes(&first, c->rows[j]) &&
+            (r->cohort != RETENTION_FIRST || c->rows[j]->time_ms >= r->bounds[0]))
             return false;
     return true;
 }
@@ -233,7 +236,7 @@ static void random_question(Kit *k, const KitShape *shape, Random *q)
 {
     static const ScanProp props[] = {{KIT_PROP(0), 0}, {KIT_PROP(1), 0}};
     Retention *r = &q->r;
-    *q = (Random){.r = {.cohort = (RetentionCohort)kit_below(k, 3),
+    *q = (Random){.r = {.cohort = (RetentionCohort)kit_below(k, 4),
                         .comes = (RetentionReturn)kit_below(k, 5),
                         .number = {KIT_PROP(2), 2},
                         .breakdown = props,

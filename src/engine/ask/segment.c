@@ -17,8 +17,8 @@ static const int64_t DAY_MS = INT64_C(86400000);
 
 typedef struct SegmentWorker {
     Scanner *scanner;
-    int64_t *values; /* of SEGMENT_DISTINCT */
-    uint32_t value_cap;
+    void *values; /* of SEGMENT_DISTINCT */
+    size_t value_bytes;
     SegmentTotals *totals; /* instead of a scanner, when the order does not matter */
 } SegmentWorker;
 
@@ -58,6 +58,22 @@ static int64_t value_at(const Person *p, uint32_t column, uint32_t row)
     return column == SEGMENT_ABSENT ? SCAN_MISSING : p->b->values[column][row];
 }
 
+/* FILTER_NO_NUMBER: the row has none. */
+static FilterWide number_at(const Person *p, const Segment *leaf, const SegmentTest *t,
+                            uint32_t row)
+{
+    const int64_t value = value_at(p, t->column, row);
+    if (value == SCAN_MISSING)
+        return FILTER_NO_NUMBER;
+    if (!t->product)
+        return value;
+    const ScanProp *factors = leaf->props + t->column;
+    const int64_t other = value_at(p, t->column + 1, row);
+    return other == SCAN_MISSING
+               ? FILTER_NO_NUMBER
+               : filter_product(value, other, factors[0].scale + factors[1].scale);
+}
+
 /* The rows ascend in time, so a day is left once. */
 static int64_t count_days(const Person *p, int64_t day_ms)
 {
@@ -70,12 +86,12 @@ static int64_t count_days(const Person *p, int64_t day_ms)
     return count;
 }
 
-static SegmentMeasured sum_of(const Person *p, const SegmentTest *t)
+static SegmentMeasured sum_of(const Person *p, const Segment *leaf, const SegmentTest *t)
 {
     SegmentMeasured m = {0};
     for (uint32_t row = p->from; row < p->to; row++) {
-        const int64_t value = value_at(p, t->column, row);
-        if (value == SCAN_MISSING)
+        const FilterWide value = number_at(p, leaf, t, row);
+        if (value == FILTER_NO_NUMBER)
             continue;
         m.sum += value;
         m.divisor++;
@@ -85,13 +101,13 @@ static SegmentMeasured sum_of(const Person *p, const SegmentTest *t)
     return m;
 }
 
-static SegmentMeasured extreme_of(const Person *p, const SegmentTest *t)
+static SegmentMeasured extreme_of(const Person *p, const Segment *leaf, const SegmentTest *t)
 {
     SegmentMeasured m = {0};
     for (uint32_t row = p->from; row < p->to; row++) {
-        const int64_t value = value_at(p, t->column, row);
+        const FilterWide value = number_at(p, leaf, t, row);
         const bool beyond = t->measure == SEGMENT_MIN ? value < m.sum : value > m.sum;
-        if (value != SCAN_MISSING && (m.divisor == 0 || beyond))
+        if (value != FILTER_NO_NUMBER && (m.divisor == 0 || beyond))
             m = (SegmentMeasured){value, 1};
     }
     return m;
@@ -103,12 +119,18 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int64_t *room_for(SegmentWorker *w, uint32_t n)
+static int by_product(const void *a, const void *b)
 {
-    if (n > w->value_cap) {
+    const FilterWide x = *(const FilterWide *)a, y = *(const FilterWide *)b;
+    return (x > y) - (x < y);
+}
+
+static void *room_for(SegmentWorker *w, size_t bytes)
+{
+    if (bytes > w->value_bytes) {
         free(w->values);
-        w->value_cap = n + n / 2;
-        w->values = malloc(w->value_cap * sizeof *w->values);
+        w->value_bytes = bytes + bytes / 2;
+        w->values = malloc(w->value_bytes);
         CHECK(w->values != NULL);
     }
     return w->values;
@@ -118,7 +140,7 @@ static int64_t count_distinct(SegmentWorker *w, const Person *p, uint32_t column
 {
     if (p->from == p->to)
         return 0;
-    int64_t *const values = room_for(w, p->to - p->from);
+    int64_t *const values = room_for(w, (p->to - p->from) * sizeof *values);
     uint32_t n = 0, distinct = 0;
     for (uint32_t row = p->from; row < p->to; row++) {
         values[n] = value_at(p, column, row);
@@ -130,35 +152,54 @@ static int64_t count_distinct(SegmentWorker *w, const Person *p, uint32_t column
     return distinct;
 }
 
-static SegmentMeasured measure(SegmentWorker *w, const Person *p, const SegmentTest *t)
+static int64_t count_products(SegmentWorker *w, const Person *p, const Segment *leaf,
+                              const SegmentTest *t)
+{
+    if (p->from == p->to)
+        return 0;
+    FilterWide *const products = room_for(w, (p->to - p->from) * sizeof *products);
+    uint32_t n = 0, distinct = 0;
+    for (uint32_t row = p->from; row < p->to; row++) {
+        products[n] = number_at(p, leaf, t, row);
+        n += products[n] != FILTER_NO_NUMBER;
+    }
+    qsort(products, n, sizeof *products, by_product);
+    for (uint32_t i = 0; i < n; i++)
+        distinct += i == 0 || products[i] != products[i - 1];
+    return distinct;
+}
+
+static SegmentMeasured measure(SegmentWorker *w, const Person *p, const Segment *leaf,
+                               const SegmentTest *t)
 {
     switch (t->measure) {
     case SEGMENT_DAYS:
         return (SegmentMeasured){count_days(p, t->day_ms), 1};
     case SEGMENT_SUM:
     case SEGMENT_AVG:
-        return sum_of(p, t);
+        return sum_of(p, leaf, t);
     case SEGMENT_MIN:
     case SEGMENT_MAX:
-        return extreme_of(p, t);
+        return extreme_of(p, leaf, t);
     case SEGMENT_DISTINCT:
-        return (SegmentMeasured){count_distinct(w, p, t->column), 1};
+        return (SegmentMeasured){
+            t->product ? count_products(w, p, leaf, t) : count_distinct(w, p, t->column), 1};
     case SEGMENT_COUNT:
         break;
     }
     return (SegmentMeasured){p->to - p->from, 1};
 }
 
-static bool test_holds(SegmentWorker *w, const Person *p, const SegmentTest *t)
+static bool test_holds(SegmentWorker *w, const Person *p, const Segment *leaf, const SegmentTest *t)
 {
-    const SegmentMeasured m = measure(w, p, t);
+    const SegmentMeasured m = measure(w, p, leaf, t);
     return segment_takes(t, &m);
 }
 
 static bool tests_hold(SegmentWorker *w, const Person *p, const Segment *leaf)
 {
     for (uint32_t i = 0; i < leaf->test_count; i++)
-        if (!test_holds(w, p, &leaf->tests[i]))
+        if (!test_holds(w, p, leaf, &leaf->tests[i]))
             return false;
     return true;
 }

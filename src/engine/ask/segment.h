@@ -26,8 +26,8 @@ typedef struct SegmentNumber {
     int64_t part;
 } SegmentNumber;
 
-/* Beyond everything that is measured. */
-#define SEGMENT_ENDLESS ((SegmentWide)1 << 120)
+/* Beyond everything that is measured: a product is below 2^63 * 10^12, and a person has fewer than 2^23 rows. */
+#define SEGMENT_ENDLESS ((SegmentWide)1 << 126)
 
 /* From `from` to `to`, which belong to it unless said otherwise. */
 typedef struct SegmentRange {
@@ -54,7 +54,10 @@ typedef enum SegmentMeasure {
 typedef struct SegmentTest {
     SegmentMeasure measure;
     uint32_t column; /* of the leaf's props, SUM to DISTINCT */
-    int64_t day_ms;  /* SEGMENT_DAYS: when some day begins, UTC */
+    /* its values are multiplied by those of the column behind it, at the scale of both together; a row without one of
+     * them, and one whose product is no number (FILTER_PRODUCT), has no value */
+    bool product;
+    int64_t day_ms; /* SEGMENT_DAYS: when some day begins, UTC */
     const SegmentRange *ranges;
     uint32_t range_count;
     bool negated; /* holds when it does not, thus also for a missing one */

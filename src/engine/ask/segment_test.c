@@ -30,17 +30,37 @@ static bool takes(const ScanSelect *s, const KitRow *r)
            (s->filter == NULL || kit_fulfils(s->filter, r));
 }
 
-static int64_t value_of(const Segment *s, const SegmentTest *t, const KitRow *r)
+static const SegmentWide NO_VALUE = (SegmentWide)INT64_MIN * INT64_MAX;
+
+static SegmentWide column_of(const Segment *s, uint32_t column, const KitRow *r)
+{
+    const int64_t value = r->values[s->props[column].prop - PROP_FIRST];
+    return value == SCAN_MISSING ? NO_VALUE : value;
+}
+
+/* Of 4 decimal places at most: a product is a number when it is one without the zeros at their end. */
+static SegmentWide value_of(const Segment *s, const SegmentTest *t, const KitRow *r)
 {
     if (t->column == SEGMENT_TIME)
         return r->time_ms;
-    return t->column == SEGMENT_ABSENT ? SCAN_MISSING
-                                       : r->values[s->props[t->column].prop - PROP_FIRST];
+    if (t->column == SEGMENT_ABSENT)
+        return NO_VALUE;
+    const SegmentWide value = column_of(s, t->column, r);
+    const SegmentWide other = t->product ? column_of(s, t->column + 1, r) : 1;
+    if (value == NO_VALUE || other == NO_VALUE)
+        return NO_VALUE;
+    SegmentWide number = value * other;
+    for (int place = t->product ? s->props[t->column].scale + s->props[t->column + 1].scale : 0;
+         place > 0 && number % 10 == 0; place--)
+        number /= 10;
+    return number > INT64_MAX || number < INT64_MIN ? NO_VALUE : value * other;
 }
 
 /* Below, at or above 0: sum / count beside whole + part * 10^-18. */
 static int compare(SegmentWide sum, int64_t count, const SegmentNumber *n)
 {
+    if (n->whole == SEGMENT_ENDLESS || n->whole == -SEGMENT_ENDLESS)
+        return n->whole > 0 ? -1 : 1;
     const SegmentWide over = sum - n->whole * count;
     if (over > count || over < 0)
         return over < 0 ? -1 : 1;
@@ -56,7 +76,7 @@ static bool slow_range(SegmentWide sum, int64_t count, const SegmentRange *r)
 
 /* Of the rows that the leaf takes: their values, and how many rows and days there are. */
 typedef struct Values {
-    int64_t at[PERSON_ROWS_MAX];
+    SegmentWide at[PERSON_ROWS_MAX];
     uint32_t count, rows, days;
 } Values;
 
@@ -75,7 +95,7 @@ static Values slow_values(const Segment *s, const SegmentTest *t, const Rows *ro
         if (!had)
             days[v.days++] = far / DAY_MS;
         v.rows++;
-        if (t->measure >= SEGMENT_SUM && value_of(s, t, r) != SCAN_MISSING)
+        if (t->measure >= SEGMENT_SUM && value_of(s, t, r) != NO_VALUE)
             v.at[v.count++] = value_of(s, t, r);
     }
     return v;
@@ -288,11 +308,16 @@ static SegmentRange random_range(const Maker *m, const SegmentTest *t, const Seg
     }
 }
 
+static ScanProp random_number_prop(const Maker *m)
+{
+    return kit_below(m->k, 2) == 0 ? (ScanProp){KIT_PROP(2), 2} : (ScanProp){KIT_PROP(3), 0};
+}
+
 static void make_tests(const Maker *m, Segment *s, ScanSelect *selects)
 {
     Arena *arena = m->k->ctx.arena;
     SegmentTest *tests = ARENA_ARRAY(arena, SegmentTest, 3);
-    ScanProp *props = ARENA_ARRAY(arena, ScanProp, 3);
+    ScanProp *props = ARENA_ARRAY(arena, ScanProp, 6);
     selects[0] = random_select(m);
     s->select_count = 1;
     s->tests = tests;
@@ -310,8 +335,10 @@ static void make_tests(const Maker *m, Segment *s, ScanSelect *selects)
         if (kit_below(m->k, 6) == 0)
             t->column = kit_below(m->k, 3) > 0 ? SEGMENT_TIME : SEGMENT_ABSENT;
         else
-            props[s->prop_count++] =
-                kit_below(m->k, 2) == 0 ? (ScanProp){KIT_PROP(2), 2} : (ScanProp){KIT_PROP(3), 0};
+            props[s->prop_count++] = random_number_prop(m);
+        t->product = t->column < SEGMENT_ABSENT && kit_below(m->k, 3) == 0;
+        if (t->product)
+            props[s->prop_count++] = random_number_prop(m);
         for (uint32_t r = 0; r < t->range_count; r++)
             ranges[r] = random_range(m, t, s);
     }

@@ -114,6 +114,7 @@ SegmentTotals *segment_totals_new(const ScanView *view, const SegmentAdding *of)
                           .by_block = scan_asks_of_changes(leaf->props, leaf->prop_count)});
     strip_times_open(&t->times, of->places, 1);
     t->values = strip_room(sizeof *t->values);
+    t->factors = strip_room(sizeof *t->factors);
     t->picked = strip_room(sizeof *t->picked);
     t->persons = strip_room(sizeof *t->persons);
     for (uint32_t i = 0; i < leaf->test_count; i++) {
@@ -134,6 +135,7 @@ void segment_totals_free(SegmentTotals *t)
     strip_times_close(&t->times);
     filter_scratch_free(&t->scratch);
     free(t->values);
+    free(t->factors);
     free(t->picked);
     free(t->persons);
     for (uint32_t i = 0; i < SEGMENT_TOTALS_MAX; i++)
@@ -261,11 +263,31 @@ static uint32_t pick(SegmentTotals *t, const Strip *strip, const uint64_t *set)
     return picked;
 }
 
+/* A product that does not fit at its scale may still be a number without the zeros at its end. */
+static void multiply(SegmentTotals *t, uint32_t rows)
+{
+    for (uint32_t i = 0; i < rows; i++) {
+        const int64_t a = t->values[i], b = t->factors[i];
+        t->values[i] = SCAN_MISSING;
+        if (a == SCAN_MISSING || b == SCAN_MISSING)
+            continue;
+        t->is_over |= __builtin_mul_overflow(a, b, &t->values[i]) || t->values[i] == SCAN_MISSING;
+    }
+}
+
 static bool read_values(SegmentTotals *t, const Strip *strip, uint32_t test)
 {
-    return test == SEGMENT_TOTALS_MAX ||
-           strip_values(strip, strip->at.count, t->leaf->props[t->leaf->tests[test].column],
-                        &t->scratch, t->values);
+    const uint32_t rows = strip->at.count;
+    if (test == SEGMENT_TOTALS_MAX)
+        return true;
+    const SegmentTest *of = &t->leaf->tests[test];
+    const ScanProp *props = t->leaf->props + of->column;
+    if (!strip_values(strip, rows, props[0], &t->scratch, t->values) ||
+        (of->product && !strip_values(strip, rows, props[1], &t->scratch, t->factors)))
+        return false;
+    if (of->product)
+        multiply(t, rows);
+    return true;
 }
 
 static void take_strip(const Strip *strip, void *arg)

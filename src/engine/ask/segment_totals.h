@@ -56,9 +56,9 @@ typedef struct SegmentTotals {
     uint32_t pass_count, counting;           /* the one that counts them, too */
     bool any;                                /* row of these blocks matched */
     bool damaged;
-    bool is_over; /* a sum is no number of 64 bits: nothing that is said here holds */
-    /* by row of the strip */
-    int64_t *values;
+    bool is_over; /* a sum or a product is no number of 64 bits: nothing that is said here holds */
+    /* by row of the strip; of a product the other factor */
+    int64_t *values, *factors;
     /* of the rows that match */
     uint32_t *picked, *persons;
 

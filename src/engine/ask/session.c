@@ -139,8 +139,9 @@ static uint32_t session_end(const Sessions *s, const ScanBatch *b, uint32_t from
 {
     const int64_t start_ms = scan_ms(b, from);
     uint32_t row = from + 1;
-    while (row < to && scan_ms(b, row) - scan_ms(b, row - 1) <= s->gap_ms &&
-           scan_ms(b, row) - start_ms < s->max_ms && !crew_gives_up_at(row))
+    while (row < to &&
+           session_goes_on(s->gap_ms, s->max_ms, start_ms, scan_ms(b, row - 1), scan_ms(b, row)) &&
+           !crew_gives_up_at(row))
         row++;
     return row;
 }

@@ -17,6 +17,8 @@ enum {
     SESSION_NAMES_MAX = 50,
     SESSION_VALUES_MAX = 1 << 17, /* different ones of the breakdown: beyond, "query.too_large" */
 };
+#define SESSION_GAP_MS                                                                             \
+    INT64_C(1800000) /* what most systems take; the contract of the question says so, too */
 #define SESSION_MS_MAX INT64_C(86400000)
 
 typedef struct Sessions {
@@ -64,6 +66,13 @@ typedef struct SessionsResult {
     uint32_t distinct;         /* series there are */
     SessionNames began, ended; /* with which event */
 } SessionsResult;
+
+/* Whether an event at `at` is still of the session that began at `start` and whose last event so far is at `before`. */
+static inline bool session_goes_on(int64_t gap_ms, int64_t max_ms, int64_t start, int64_t before,
+                                   int64_t at)
+{
+    return at - before <= gap_ms && at - start < max_ms;
+}
 
 MUST_USE Err query_sessions(Ctx *ctx, const Query *q, const Sessions *s, SessionsResult *out);
 

@@ -257,13 +257,19 @@ static bool time_leaf(const Filter *f, const FilterRows *r, FilterScratch *s, ui
 }
 
 /* Exact at once when it fits; else the zeros behind the point must go before one can say. */
-static FilterWide product_of(int64_t a, int64_t b, int scale, FilterWide unit)
+FilterWide filter_product(int64_t a, int64_t b, int scale)
 {
     const FilterWide product = (FilterWide)a * b;
     FilterWide shortest = product;
     while (scale-- > 0 && (shortest > INT64_MAX || shortest < INT64_MIN) && shortest % 10 == 0)
         shortest /= 10;
-    return shortest > INT64_MAX || shortest < INT64_MIN ? FILTER_NO_NUMBER : product * unit;
+    return shortest > INT64_MAX || shortest < INT64_MIN ? FILTER_NO_NUMBER : product;
+}
+
+static FilterWide product_of(int64_t a, int64_t b, int scale, FilterWide unit)
+{
+    const FilterWide product = filter_product(a, b, scale);
+    return product == FILTER_NO_NUMBER ? product : product * unit;
 }
 
 bool filter_numbers(const Filter *f, const FilterRows *r, FilterScratch *s, int64_t *values,

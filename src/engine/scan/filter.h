@@ -116,4 +116,7 @@ MUST_USE bool filter_values(const FilterRows *rows, const PartColumn *column, in
 MUST_USE bool filter_numbers(const Filter *f, const FilterRows *rows, FilterScratch *s,
                              int64_t *values, FilterWide *out);
 
+/* Two numbers of `scale` decimal places together, multiplied, at that scale; FILTER_NO_NUMBER: that is no number. */
+FilterWide filter_product(int64_t a, int64_t b, int scale);
+
 void items_scratch_free(struct ItemsScratch *s); /* engine/scan/items.c; NULL is nothing to do */

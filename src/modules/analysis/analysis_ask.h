@@ -148,6 +148,7 @@ enum {
     BAR_OUTCOME = 1 << 6,
     BAR_NODES = 1 << 7, /* from, to */
     BAR_WITHOUT = 1 << 8,
+    BAR_UNREACHED = 1 << 9,
 };
 
 /* Reads a->who and a->page, when the question has `people`, which may say only what is in `told_by`.  Errors: those of

@@ -2,12 +2,15 @@
  * modules/analysis/analysis_ask_funnel.c -- funnels, and who is behind their numbers.
  */
 #include "engine/ask/funnel.h"
+#include "engine/ask/session.h"
 #include "modules/analysis/analysis_ask.h"
 
 #include <stdio.h>
 
 static const FunnelOrder ORDERS[] = {FUNNEL_SEQUENTIAL, FUNNEL_ANY, FUNNEL_STRICT, FUNNEL_ANY};
-static const FunnelEntry ENTRIES[] = {FUNNEL_BEST, FUNNEL_FIRST, FUNNEL_ALL, FUNNEL_FIRST_EVER};
+static const FunnelEntry ENTRIES[] = {FUNNEL_BEST,       FUNNEL_FIRST,   FUNNEL_ALL,
+                                      FUNNEL_FIRST_EVER, FUNNEL_NEAREST, FUNNEL_FIRST_NAMED,
+                                      FUNNEL_EVERY};
 static const FunnelCredit CREDITS[] = {FUNNEL_FIRST_STEP, FUNNEL_LAST_STEP, FUNNEL_FIRST_KNOWN,
                                        FUNNEL_LAST_KNOWN, FUNNEL_ONE_STEP,  FUNNEL_EACH_STEP};
 static const AnalysisBy BYS[] = {ANALYSIS_BY_ALL,  ANALYSIS_BY_HOUR,  ANALYSIS_BY_DAY,
@@ -33,17 +36,27 @@ static Err combination(Ctx *ctx, const char *pointer, const char *why)
 
 static Err check_combinations(Ctx *ctx, const ApiFunnelQuestion *q)
 {
-    if (q->order == API_FUNNEL_QUESTION_ORDER_ANY &&
-        (q->entry == API_FUNNEL_QUESTION_ENTRY_FIRST ||
-         q->entry == API_FUNNEL_QUESTION_ENTRY_FIRST_EVER))
+    const FunnelEntry entry = ENTRIES[q->entry];
+    const bool of_any = entry == FUNNEL_BEST || entry == FUNNEL_ALL || entry == FUNNEL_EVERY;
+    if (q->order == API_FUNNEL_QUESTION_ORDER_ANY && !of_any)
         return combination(ctx, "/funnel/entry",
-                           "in any order there is no first step: entry must be best or all");
+                           "in any order there is no first step: entry must be best, all or every");
+    if (q->order == API_FUNNEL_QUESTION_ORDER_ANY_AFTER_FIRST && entry == FUNNEL_NEAREST)
+        return combination(ctx, "/funnel/entry", "nearest is for the orders sequential and strict");
+    if (q->window_sessions_is != DTO_VALUE &&
+        (q->gap_s_is == DTO_VALUE || q->max_s_is == DTO_VALUE))
+        return combination(ctx, q->gap_s_is == DTO_VALUE ? "/funnel/gap_s" : "/funnel/max_s",
+                           "it says where sessions end, and there is no window_sessions");
     if (q->order != API_FUNNEL_QUESTION_ORDER_SEQUENTIAL && q->grace_ms > 0)
         return combination(ctx, "/funnel/grace_ms", "a grace is for order sequential only");
     const bool of_step = q->attribution == API_FUNNEL_QUESTION_ATTRIBUTION_STEP;
     if (of_step != (q->attribution_step_is == DTO_VALUE))
         return combination(ctx, "/funnel/attribution_step",
                            "attribution step, and only that, says which one");
+    if (q->unreached &&
+        (!of_step || q->breakdown_count == 0 || q->breakdown_count == QUERY_BREAKDOWNS_MAX))
+        return combination(ctx, "/funnel/unreached",
+                           "it is for attribution step, of one or two properties");
     if (of_step && q->attribution_step > (int64_t)q->steps_count)
         return combination(ctx, "/funnel/attribution_step", "there are fewer steps");
     return ERR_OK;
@@ -71,6 +84,13 @@ static Err find_optional(Ctx *ctx, const ApiFunnelQuestion *q, uint32_t *out)
     return ERR_OK;
 }
 
+/* The bits behind it move up. */
+static uint32_t without_bit(uint32_t bits, uint32_t gone)
+{
+    const uint32_t below = (1U << gone) - 1;
+    return (bits & below) | (bits >> 1 & ~below);
+}
+
 /* The funnel without that step.  What it points to belongs to the other one as well. */
 static AskFunnel *without_optional(Ctx *ctx, const AskFunnel *f)
 {
@@ -80,6 +100,7 @@ static AskFunnel *without_optional(Ctx *ctx, const AskFunnel *f)
     out->funnel.steps = out->steps;
     out->funnel.excludes = out->excludes;
     out->funnel.step_count--;
+    out->funnel.hold_steps = without_bit(f->funnel.hold_steps, gone);
     out->funnel.credit_step -= f->funnel.credit == FUNNEL_ONE_STEP && f->funnel.credit_step > gone;
     memmove(out->steps + gone, out->steps + gone + 1,
             (out->funnel.step_count - gone) * sizeof *out->steps);
@@ -140,6 +161,55 @@ static Err make_excludes(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
     return ERR_OK;
 }
 
+/* A first step of any value would begin a way of each: fine where only the longest of them counts. */
+static Err check_hold_steps(Ctx *ctx, const ApiFunnelQuestion *q, uint32_t steps)
+{
+    const bool after_first = q->order == API_FUNNEL_QUESTION_ORDER_ANY_AFTER_FIRST;
+    if (q->hold_constant_count == 0)
+        return combination(ctx, "/funnel/hold_steps", "there is no hold_constant");
+    if (!after_first && q->order != API_FUNNEL_QUESTION_ORDER_SEQUENTIAL)
+        return combination(ctx, "/funnel/hold_steps",
+                           "it is for the orders sequential and any_after_first");
+    if (q->attribution == API_FUNNEL_QUESTION_ATTRIBUTION_ALL)
+        return combination(ctx, "/funnel/hold_steps", "not with attribution all");
+    if ((steps & 1) == 0 && (after_first || q->entry == API_FUNNEL_QUESTION_ENTRY_ALL ||
+                             q->entry == API_FUNNEL_QUESTION_ENTRY_EVERY))
+        return combination(
+            ctx, "/funnel/hold_steps",
+            "with order any_after_first and with entries all and every step 1 must be held");
+    return ERR_OK;
+}
+
+/* Only the values that the first step 1 has: there must be one, and it must be held. */
+static Err check_hold_first(Ctx *ctx, const ApiFunnelQuestion *q, uint32_t steps)
+{
+    if (q->hold_value != API_FUNNEL_QUESTION_HOLD_VALUE_FIRST)
+        return ERR_OK;
+    if (q->hold_constant_count == 0)
+        return combination(ctx, "/funnel/hold_value", "there is no hold_constant");
+    if (q->order == API_FUNNEL_QUESTION_ORDER_ANY || (steps != 0 && (steps & 1) == 0))
+        return combination(ctx, "/funnel/hold_value",
+                           "first is of step 1, which must begin ways and be held");
+    if (q->attribution == API_FUNNEL_QUESTION_ATTRIBUTION_ALL)
+        return combination(ctx, "/funnel/hold_value", "first is not for attribution all");
+    return ERR_OK;
+}
+
+static Err make_hold_steps(Ctx *ctx, const ApiFunnelQuestion *q, uint32_t *out)
+{
+    *out = 0;
+    for (size_t i = 0; i < q->hold_steps_count; i++) {
+        const char *pointer = arena_printf(ctx->arena, "/funnel/hold_steps/%zu", i).ptr;
+        const int64_t step = q->hold_steps[i];
+        if (step > (int64_t)q->steps_count)
+            return combination(ctx, pointer, "there are fewer steps");
+        if ((*out >> (step - 1) & 1) != 0)
+            return combination(ctx, pointer, "the step is already there");
+        *out |= 1U << (step - 1);
+    }
+    return *out == 0 ? ERR_OK : check_hold_steps(ctx, q, *out);
+}
+
 static Err make_hold(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
 {
     for (size_t i = 0; i < q->hold_constant_count; i++) {
@@ -147,7 +217,18 @@ static Err make_hold(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
         TRY(ask_property(a, q->hold_constant[i], "/funnel/hold_constant", &property));
         out->hold[i] = property.scan;
     }
-    return ERR_OK;
+    TRY(make_hold_steps(a->ctx, q, &out->funnel.hold_steps));
+    return check_hold_first(a->ctx, q, out->funnel.hold_steps);
+}
+
+/* Sessions without a word about them are those of the question `sessions`. */
+static void make_sessions(const ApiFunnelQuestion *q, Funnel *out)
+{
+    if (q->window_sessions_is != DTO_VALUE)
+        return;
+    out->window_sessions = (uint32_t)q->window_sessions;
+    out->session_gap_ms = q->gap_s_is == DTO_VALUE ? q->gap_s * 1000 : SESSION_GAP_MS;
+    out->session_max_ms = q->max_s_is == DTO_VALUE ? q->max_s * 1000 : SESSION_MS_MAX;
 }
 
 static Err make_funnel(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
@@ -166,17 +247,20 @@ static Err make_funnel(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
                  .exclude_persons = q->exclude_by == API_FUNNEL_QUESTION_EXCLUDE_BY_PERSON,
                  .hold = out->hold,
                  .hold_count = (uint32_t)q->hold_constant_count,
+                 .hold_first = q->hold_value == API_FUNNEL_QUESTION_HOLD_VALUE_FIRST,
                  .breakdown = out->breakdown.scan,
                  .breakdown_count = (uint32_t)q->breakdown_count,
                  .top = q->breakdown_count == 0 ? 0 : (uint32_t)q->top,
                  .credit = CREDITS[q->attribution],
-                 .credit_step = (uint32_t)q->attribution_step - 1};
+                 .credit_step = (uint32_t)q->attribution_step - 1,
+                 .credit_unreached = q->unreached};
     TRY(check_combinations(a->ctx, q));
     TRY(find_optional(a->ctx, q, &out->optional));
     TRY(make_steps(a, q, out));
     TRY(make_days(a, q, out));
     TRY(make_excludes(a, q, out));
     TRY(make_hold(a, q, out));
+    make_sessions(q, &out->funnel);
     return ask_series(a, q->breakdown, q->breakdown_count, "/funnel/breakdown", &out->breakdown);
 }
 
@@ -283,8 +367,12 @@ static void give_breakdown(const Asking *a, const AskFunnel *f, const FunnelResu
     out->series_count = r->count;
     for (uint32_t i = 0; i < r->count; i++) {
         ApiFunnelSeriesRow *row = &out->series[i];
-        row->values = ask_give_values(a, &f->breakdown, &r->series[i].key, &row->values_count);
-        row->other = r->series[i].key.is_other;
+        const QuerySeries *key = &r->series[i].key;
+        if (funnel_is_unreached(&f->funnel, key))
+            DTO_SET(row, unreached, true);
+        else
+            row->values = ask_give_values(a, &f->breakdown, key, &row->values_count);
+        row->other = key->is_other;
         give_series(a->ctx, &f->funnel, &r->series[i], row);
     }
 }
@@ -307,6 +395,14 @@ static void give_funnel(const Asking *a, const AskFunnel *f, const FunnelResult 
 
 /* ---- who they are -------------------------------------------------------------------------------- */
 
+static Err find_unreached(const Asking *a, const Funnel *f, const FunnelResult *r, uint32_t *out)
+{
+    for (*out = 0; *out < r->count; ++*out)
+        if (funnel_is_unreached(f, &r->series[*out].key))
+            return ERR_OK;
+    return ask_no_bar(a->ctx, "/people/unreached", "no series of the answer is of such ways");
+}
+
 static Err find_bar(const Asking *a, const AskFunnel *f, const FunnelResult *r, FunnelBar *out)
 {
     static const ApiPeopleOutcome HAS[] = {API_PEOPLE_OUTCOME_REACHED, API_PEOPLE_OUTCOME_DROPPED};
@@ -321,6 +417,10 @@ static Err find_bar(const Asking *a, const AskFunnel *f, const FunnelResult *r, 
     if (in->interval_is == DTO_VALUE)
         TRY(ask_place(a->ctx, in->interval_is, in->interval, f->funnel.interval_count,
                       "/people/interval", &out->interval));
+    if (in->unreached && ask_names_series(a))
+        return ask_no_bar(a->ctx, "/people/unreached", "it is a series of its own");
+    if (in->unreached)
+        return find_unreached(a, &f->funnel, r, &out->series);
     if (!ask_names_series(a))
         return ERR_OK;
     return ask_find_series(a, &f->breakdown, r->series, sizeof *r->series, r->count, &out->series);

@@ -44,6 +44,7 @@ static Err make_paths(Asking *a, const ApiPathsQuestion *q, AskPaths *out)
     p->window_ms = q->window_s_is == DTO_VALUE ? q->window_s * 1000 : 0;
     p->repeats = !q->collapse;
     p->persons = q->count == API_PATHS_QUESTION_COUNT_PERSONS;
+    p->first = q->count == API_PATHS_QUESTION_COUNT_FIRST;
     if (q->property_is != DTO_VALUE)
         return ERR_OK;
     p->prop = &out->property.scan;

@@ -85,6 +85,7 @@ static Err check_fields(Ctx *ctx, const ApiPeopleBar *bar, unsigned told_by)
                   {BAR_SERIES, bar->values_count > 0, "/people/values"},
                   {BAR_SERIES, bar->other, "/people/other"},
                   {BAR_WITHOUT, bar->without, "/people/without"},
+                  {BAR_UNREACHED, bar->unreached, "/people/unreached"},
                   {BAR_INTERVAL, bar->interval_is == DTO_VALUE, "/people/interval"},
                   {BAR_COLUMN, bar->column_is == DTO_VALUE, "/people/column"},
                   {BAR_STEP, bar->step_is == DTO_VALUE, "/people/step"},

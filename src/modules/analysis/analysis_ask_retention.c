@@ -9,7 +9,7 @@
 static const int64_t HOUR_MS = INT64_C(3600000), DAY_MS = INT64_C(86400000);
 
 static const RetentionCohort COHORTS[] = {RETENTION_RECURRING, RETENTION_FIRST,
-                                          RETENTION_FIRST_EVER};
+                                          RETENTION_FIRST_EVER, RETENTION_FIRST_NAMED};
 static const RetentionReturn RETURNS[] = {RETENTION_ON, RETENTION_ON_OR_AFTER,
                                           RETENTION_ON_OR_BEFORE, RETENTION_STREAK,
                                           RETENTION_BRACKETS};

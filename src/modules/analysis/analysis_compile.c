@@ -625,15 +625,18 @@ Err analysis_filter(Ctx *ctx, const AnalysisNames *names, const RuleNode *condit
 }
 
 Err analysis_column(Ctx *ctx, const AnalysisNames *names, const RuleNode *n, RuleType wanted,
-                    ScanProp *out)
+                    AnalysisColumn *out)
 {
     Compiler c = {.ctx = ctx, .names = names}; /* no condition, so no texts */
     Operand o;
-    if (n->op == RULE_MUL)
-        return unsupported(&c, n, "a product");
+    if (n->op == RULE_MUL) {
+        *out = compiler_factors(&c, n, wanted);
+        return ERR_OK;
+    }
     TRY(compiler_operand(&c, n, wanted, &o));
     if (o.kind == OPERAND_LIST)
         return unsupported(&c, n, "a list");
-    *out = o.kind == OPERAND_MISSING ? (ScanProp){PROP_NONE, 0} : (ScanProp){o.prop, o.scale};
+    const ScanProp none = {PROP_NONE, 0}, column = {o.prop, o.scale};
+    *out = (AnalysisColumn){o.kind == OPERAND_MISSING ? none : column, none};
     return ERR_OK;
 }

@@ -64,6 +64,9 @@ const SchemaProp *compiler_named(const Compiler *c, const RuleNode *n);
 
 /* `wanted` is the type of what the operand is compared with. */
 Operand compiler_product(Compiler *c, const RuleNode *n, RuleType wanted);
+
+/* The two columns of a product of this type, UNKNOWN for any; .of.prop PROP_NONE: it is missing everywhere. */
+AnalysisColumn compiler_factors(const Compiler *c, const RuleNode *n, RuleType wanted);
 Operand compiler_items_sum(Compiler *c, const RuleNode *n, RuleType wanted);
 MUST_USE Err compiler_items_count(Compiler *c, const RuleNode *n, RuleType wanted, Operand *out);
 

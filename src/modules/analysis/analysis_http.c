@@ -67,7 +67,7 @@ typedef struct Question {
 static const Question QUESTIONS[] = {
     {"trend", offsetof(ApiQuery, trend_is), ask_trend, BAR_LETTER | BAR_SERIES | BAR_INTERVAL},
     {"funnel", offsetof(ApiQuery, funnel_is), ask_funnel,
-     BAR_SERIES | BAR_INTERVAL | BAR_STEP | BAR_OUTCOME | BAR_WITHOUT},
+     BAR_SERIES | BAR_UNREACHED | BAR_INTERVAL | BAR_STEP | BAR_OUTCOME | BAR_WITHOUT},
     {"retention", offsetof(ApiQuery, retention_is), ask_retention,
      BAR_SERIES | BAR_INTERVAL | BAR_COLUMN},
     {"stickiness", offsetof(ApiQuery, stickiness_is), ask_stickiness,

@@ -48,7 +48,12 @@ MUST_USE Err analysis_attribute(Ctx *ctx, const AnalysisNames *names, const Rule
 /* The comparison that a CONSENTS is. */
 const RuleNode *analysis_consent(Ctx *ctx, const RuleNode *consents);
 
-/* The column of a PROP, CONTEXT or FIELD other than the time; out->prop PROP_NONE when no event has values of
- * the type `wanted` there (RULE_TYPE_UNKNOWN: of any). */
+/* A number, or a product of two. */
+typedef struct AnalysisColumn {
+    ScanProp of, times; /* times.prop PROP_NONE: it is no product */
+} AnalysisColumn;
+
+/* The column of a PROP, CONTEXT or FIELD other than the time, or of a MUL; out->of.prop PROP_NONE when no event has
+ * values of the type `wanted` there (RULE_TYPE_UNKNOWN: of any). */
 MUST_USE Err analysis_column(Ctx *ctx, const AnalysisNames *names, const RuleNode *n,
-                             RuleType wanted, ScanProp *out);
+                             RuleType wanted, AnalysisColumn *out);

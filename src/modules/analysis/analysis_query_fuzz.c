@@ -58,6 +58,9 @@ static const char *const QUESTIONS[] = {
     "\"people\":{\"step\":2,\"outcome\":\"dropped\",\"limit\":5,\"interval\":1}}",
     "{\"funnel\":{\"steps\":[{\"of\":\"any event\"},{\"of\":\"any event\"}]," RANGE
     ",\"order\":\"strict\",\"entry\":\"all\",\"hold_constant\":[\"channel\"],\"exclude_by\":\"person\"}}",
+    "{\"funnel\":{\"steps\":[{\"of\":\"any event\"},{\"of\":\"any event\"},{\"of\":\"any event\"}]," RANGE
+    ",\"entry\":\"nearest\",\"hold_constant\":[\"channel\"],\"hold_steps\":[1,3],\"window_sessions\":3,"
+    "\"gap_s\":60,\"max_s\":600}}",
     "{\"retention\":{\"start\":\"any event\",\"returns\":\"\\\"Order Completed\\\"\"," RANGE
     ",\"by\":\"week\",\"cohort\":\"first\",\"comes\":\"bracket\",\"brackets\":[{\"first\":1,\"last\":3}],"
     "\"zero\":true,\"rolling\":true,\"follow\":5,\"number\":\"total\",\"breakdown\":[\"channel\"],"

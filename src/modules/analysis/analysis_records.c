@@ -37,9 +37,18 @@ static const SchemaProp *factor(const Compiler *c, const RuleNode *n)
 
 /* What a node that is a number, or a product of two, looks at. */
 typedef struct Number {
-    uint32_t prop, times;
-    uint8_t scale;
+    ScanProp of, times; /* times: the other factor; PROP_NONE = there is none */
 } Number;
+
+static int scale_of(const Number *n)
+{
+    return n->of.scale + n->times.scale;
+}
+
+static ScanProp column_of(const SchemaProp *p)
+{
+    return (ScanProp){p->id, is_money(p) ? 0 : SCHEMA_SCALE_MAX};
+}
 
 /* False: it is missing everywhere, or of another type than `wanted`. */
 static bool number_of(const Compiler *c, const RuleNode *n, RuleType wanted, Number *out)
@@ -51,9 +60,7 @@ static bool number_of(const Compiler *c, const RuleNode *n, RuleType wanted, Num
         return false;
     const RuleType type =
         is_money(a) || (b != NULL && is_money(b)) ? RULE_TYPE_MONEY : RULE_TYPE_NUMBER;
-    const int scale =
-        (is_money(a) ? 0 : SCHEMA_SCALE_MAX) + (b == NULL || is_money(b) ? 0 : SCHEMA_SCALE_MAX);
-    *out = (Number){a->id, b == NULL ? PROP_NONE : b->id, (uint8_t)scale};
+    *out = (Number){column_of(a), b == NULL ? (ScanProp){PROP_NONE, 0} : column_of(b)};
     return wanted == type && (n->type == RULE_TYPE_UNKNOWN || n->type == type);
 }
 
@@ -68,10 +75,21 @@ Operand compiler_product(Compiler *c, const RuleNode *n, RuleType wanted)
     if (!number_of(c, n, wanted, &number))
         return (Operand){.kind = OPERAND_MISSING};
     Filter *f = compiler_filter(c, FILTER_PRODUCT);
-    f->prop = number.prop;
-    f->times = number.times;
-    f->scale = number.scale;
+    f->prop = number.of.prop;
+    f->times = number.times.prop;
+    f->scale = (uint8_t)scale_of(&number);
     return made(f);
+}
+
+AnalysisColumn compiler_factors(const Compiler *c, const RuleNode *n, RuleType wanted)
+{
+    Number number = {{PROP_NONE, 0}, {PROP_NONE, 0}};
+    const bool any = wanted == RULE_TYPE_UNKNOWN;
+    const bool is_one =
+        ((any || wanted == RULE_TYPE_MONEY) && number_of(c, n, RULE_TYPE_MONEY, &number)) ||
+        ((any || wanted == RULE_TYPE_NUMBER) && number_of(c, n, RULE_TYPE_NUMBER, &number));
+    return is_one ? (AnalysisColumn){number.of, number.times}
+                  : (AnalysisColumn){{PROP_NONE, 0}, {PROP_NONE, 0}};
 }
 
 /* The list whose records or texts the node is about; NULL: no event has had one. */
@@ -127,16 +145,16 @@ Err compiler_items_count(Compiler *c, const RuleNode *n, RuleType wanted, Operan
 Operand compiler_items_sum(Compiler *c, const RuleNode *n, RuleType wanted)
 {
     Compiler of_records = *c;
-    Number number = {.scale = 0};
+    Number number = {{PROP_NONE, 0}, {PROP_NONE, 0}};
     of_records.list = list_of(c, n->args[0]);
     Filter *f = items_filter(c, FILTER_ITEMS_SUM, of_records.list, NULL);
     if (wanted != n->type)
         return (Operand){.kind = OPERAND_MISSING};
     if (of_records.list == NULL || !number_of(&of_records, n->args[1], wanted, &number))
         f->prop = PROP_NONE;
-    f->number = number.prop;
-    f->times = number.times;
-    f->scale = number.scale;
+    f->number = number.of.prop;
+    f->times = number.times.prop;
+    f->scale = (uint8_t)scale_of(&number);
     return made(f);
 }
 

@@ -183,7 +183,7 @@ static Err set_column(const Maker *m, const RuleNode *aggregate, Tests *of_leaf,
 {
     const RuleNode *of = aggregate->args[0];
     const bool counts = aggregate->op == RULE_DISTINCT;
-    ScanProp column;
+    AnalysisColumn column;
     if (of->op == RULE_FIELD && of->field == RULE_FIELD_TIME) {
         t->column = SEGMENT_TIME;
         return ERR_OK;
@@ -191,13 +191,16 @@ static Err set_column(const Maker *m, const RuleNode *aggregate, Tests *of_leaf,
     if (counts && of->type == RULE_TYPE_ENUM)
         return analysis_unsupported(m->ctx, of, "the number of labels");
     TRY(analysis_column(m->ctx, m->names, of, counts ? of->type : aggregate->type, &column));
-    if (column.prop == PROP_NONE) {
+    if (column.of.prop == PROP_NONE) {
         t->column = SEGMENT_ABSENT;
         return ERR_OK;
     }
-    *scale = counts ? 0 : column.scale;
+    *scale = counts ? 0 : column.of.scale + column.times.scale;
     t->column = of_leaf->leaf->prop_count++;
-    of_leaf->props[t->column] = column;
+    t->product = column.times.prop != PROP_NONE;
+    of_leaf->props[t->column] = column.of;
+    if (t->product)
+        of_leaf->props[of_leaf->leaf->prop_count++] = column.times;
     return ERR_OK;
 }
 
@@ -253,6 +256,13 @@ static bool is_counted(const RuleNode *did)
     return false;
 }
 
+/* How many columns its condition may need. */
+static uint32_t columns_of(const RuleNode *comparison)
+{
+    const RuleNode *aggregate = comparison->args[0];
+    return aggregate->count == 0 ? 0 : aggregate->args[0]->op == RULE_MUL ? 2 : 1;
+}
+
 /* As many of its conditions as one scan has columns for, from *at on. */
 static Err make_conditions(const Maker *m, const RuleNode *did, uint32_t *at, const Segment **out)
 {
@@ -261,7 +271,7 @@ static Err make_conditions(const Maker *m, const RuleNode *did, uint32_t *at, co
     *out = t.leaf;
     if (*at == 0 && !is_counted(did))
         add_occurs(&t, true);
-    while (*at < did->count && t.leaf->prop_count < SCAN_COLUMNS_MAX)
+    while (*at < did->count && t.leaf->prop_count + columns_of(did->args[*at]) <= SCAN_COLUMNS_MAX)
         TRY(add_test(m, did->args[(*at)++], &t));
     return ERR_OK;
 }

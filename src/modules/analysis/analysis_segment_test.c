@@ -237,6 +237,21 @@ static const char *const LEAVES[] = {
     "avg(%s, quantity%v) %o %q",
     "avg(%s, quantity%v) in [%n, %q, %q]",
     "avg(%s, mystery%v) != %q",
+    "sum(%s, total * quantity%v) %o %M",
+    "sum(%s, quantity * weight%v) %o %q",
+    "sum(%s, mystery * quantity%v) %o %n",
+    "avg(%s, weight * total%v) %o %m",
+    "avg(%s, weight * weight%v) %o %q",
+    "min(%s, quantity * quantity%v) %o %n",
+    "max(%s, total * weight%v) %o %m",
+    "distinct(%s, quantity * weight%v) %o %n",
+    "distinct(%s, quantity * mystery%v) %o %n",
+    "did(%s%v, sum(total * quantity) %o %M, avg(weight) %o %q, distinct(weight * quantity) %o %n)",
+    "did(%s, sum(weight * total) >= 0 CNY, avg(weight * quantity) >= 0, min(total * quantity) < %M,"
+    " max(quantity * quantity) >= %n, sum(quantity) >= %n%v)",
+    /* the product's columns would be the last and one more */
+    "did(%s, sum(weight) >= 0, avg(weight) < 99, min(weight) >= 0, max(weight) >= 0, sum(quantity) >= 0,"
+    " min(quantity) >= 0, max(quantity) >= 0, sum(weight * quantity) %o %q, days >= 1%v)",
     "min(%s, quantity%v) %o %n",
     "max(%s, weight%v) between %q and 9.9",
     "min(%s, time%v) %o %t",
@@ -309,7 +324,6 @@ TEST(analysis_what_cannot_be_asked_of_all_persons_is_refused)
     static const struct {
         const char *rule, *reason;
     } REFUSED[] = {
-        {"sum(\"Order Completed\", total * quantity) > 3 CNY", "query.unsupported"},
         {"distinct(\"Order Completed\", status) > 1", "query.unsupported"},
     };
     Asking a;
