@@ -239,13 +239,15 @@ uint64_t engine_id_hash(const Engine *e, const Event *event);
 
 /* A value that came, and what is known of where it goes. */
 typedef struct Value {
-    Str name;
-    SchemaProp *prop; /* NULL: it must be looked for */
+    SchemaProp *prop; /* NULL: it must be looked for, by its name */
+    Str name;         /* unless bytes of the shape said which one it is */
     EventType type;
-    uint8_t scale;  /* EVENT_NUMBER */
-    int64_t number; /* also money, a time, yes or no */
-    DictKey text;   /* EVENT_TEXT: a key of prop->values; when there are none, the text alone */
-    const EventProp *list; /* EVENT_TEXTS, EVENT_ITEMS */
+    uint8_t scale; /* EVENT_NUMBER */
+    union {
+        int64_t number; /* also money, a time, yes or no */
+        DictKey text;   /* EVENT_TEXT: a key of prop->values; when there are none, the text alone */
+        const EventProp *list; /* EVENT_TEXTS, EVENT_ITEMS */
+    };
 } Value;
 
 typedef struct Values {

@@ -34,7 +34,7 @@ static inline void read_text(Group *g, Rest *r, Value *v)
 static Rest read_list(Group *g, Rest r, Value *v)
 {
     EventProp *list = ARENA_NEW(g->arena, EventProp);
-    list->name = v->name;
+    list->name = v->prop == NULL ? v->name : v->prop->name;
     list->type = v->type;
     v->list = list;
     return rest_list(r, g->arena, list);
@@ -93,7 +93,6 @@ static inline void read_prop(Rest *r, const Shape *shape, uint32_t *near, Schema
 {
     v->prop = shape == NULL ? NULL : read_known(r, shape, near, space);
     if (v->prop != NULL) {
-        v->name = v->prop->name;
         v->type = v->prop->type;
         return;
     }
@@ -102,21 +101,23 @@ static inline void read_prop(Rest *r, const Shape *shape, uint32_t *near, Schema
     v->prop = shape == NULL ? NULL : shape_find(shape, near, space, v->name);
 }
 
-/* `shape` NULL: nothing is known of the event's name.  Gives what is left. */
-static Rest read_values(Group *g, Rest r, const Shape *shape, SchemaSpace space, Values *out)
+/* One at least, as out->count says.  Gives what is left. */
+static Rest read_some(Group *g, Rest r, const Shape *shape, SchemaSpace space, Values *out)
 {
     uint32_t near = 0;
-    *out = (Values){.count = rest_count(&r)};
-    if (out->count == 0)
-        return r;
     out->at = (void *)arena_bytes(g->arena, out->count * sizeof *out->at);
     for (Value *v = out->at, *end = v + out->count; v < end; v++) {
         read_prop(&r, shape, &near, space, v);
-        v->list = NULL;
-        v->scale = 0;
         read_value(g, &r, v);
     }
     return r;
+}
+
+/* `shape` NULL: nothing is known of the event's name.  Gives what is left.  Most events have no context. */
+static inline Rest read_values(Group *g, Rest r, const Shape *shape, SchemaSpace space, Values *out)
+{
+    *out = (Values){.count = rest_count(&r)};
+    return out->count == 0 ? r : read_some(g, r, shape, space, out);
 }
 
 /* ---- one record ----------------------------------------------------------------------------------- */
@@ -254,7 +255,7 @@ void engine_read_group(Engine *e, Str *left, uint32_t most, Group *g)
             g->lacks = c->week;
             break;
         }
-        *left = str_slice(*left, used, left->len);
+        *left = (Str){left->ptr + used, left->len - used};
         c->bytes = used;
         g->count++;
     }

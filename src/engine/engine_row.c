@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#define ROW_INLINE static inline __attribute__((always_inline)) /* what every value goes through */
+
 /* ---- values --------------------------------------------------------------------------------------- */
 
 /* A number at no more than SCHEMA_SCALE_MAX places that can be brought to that scale, else aside. */
@@ -34,28 +36,30 @@ typedef struct PlainValue {
     int scale;
 } PlainValue;
 
-static uint32_t code_for(Engine *e, Dict *values, const DictKey *text)
+ROW_INLINE uint32_t code_for(Engine *e, Dict *values, const DictKey *text)
 {
     const uint32_t known = dict_find_key(values, text);
     return known != 0 ? known : schema_new_code(e->schema, values, text);
 }
 
 /* Why the value stays in the log only, ASIDE_NOT = it does not. */
-static inline EngineAside plain_value(Engine *e, const Value *v, PlainValue *out)
+ROW_INLINE EngineAside plain_value(Engine *e, const Value *v, PlainValue *out)
 {
-    *out = (PlainValue){v->number, PART_NUMBERS, 0};
+    *out = (PlainValue){.kind = PART_NUMBERS};
     switch (v->type) {
     case EVENT_TEXT:
         out->kind = PART_CODES;
         out->value = code_for(e, v->prop->values, &v->text);
         return out->value == 0 ? ENGINE_ASIDE_TEXTS : ASIDE_NOT;
     case EVENT_NUMBER:
+        out->value = v->number;
         out->scale = v->scale;
         shorten(&out->value, &out->scale);
         return number_fits(out->value, out->scale) ? ASIDE_NOT : ENGINE_ASIDE_NUMBER;
     case EVENT_MONEY:
     case EVENT_BOOL:
     case EVENT_TIME:
+        out->value = v->number;
         return ASIDE_NOT;
     case EVENT_TEXTS:
     case EVENT_ITEMS:
@@ -73,15 +77,19 @@ typedef struct Place {
     SchemaSpace space;
 } Place;
 
-static Shape *shape_of(Engine *e, uint32_t name)
+static void grow_shapes(Engine *e, uint32_t name)
 {
-    if (name >= e->shape_count) {
-        const uint32_t count = name * 2 + 64;
-        e->shapes = realloc(e->shapes, count * sizeof *e->shapes);
-        CHECK(e->shapes != NULL);
-        memset(e->shapes + e->shape_count, 0, (count - e->shape_count) * sizeof *e->shapes);
-        e->shape_count = count;
-    }
+    const uint32_t count = name * 2 + 64;
+    e->shapes = realloc(e->shapes, count * sizeof *e->shapes);
+    CHECK(e->shapes != NULL);
+    memset(e->shapes + e->shape_count, 0, (count - e->shape_count) * sizeof *e->shapes);
+    e->shape_count = count;
+}
+
+static inline Shape *shape_of(Engine *e, uint32_t name)
+{
+    if (name >= e->shape_count)
+        grow_shapes(e, name);
     return &e->shapes[name];
 }
 
@@ -93,19 +101,19 @@ static void set_prop(Value *v, SchemaProp *prop)
         v->text = dict_key(prop->values, v->text.text);
 }
 
-static Value value_of(const EventProp *p)
-{
-    return (Value){.name = p->name,
-                   .type = p->type,
-                   .scale = p->scale,
-                   .number = p->i64,
-                   .text = {.text = p->text},
-                   .list = p};
-}
-
 static bool is_list(EventType type)
 {
     return type == EVENT_TEXTS || type == EVENT_ITEMS;
+}
+
+static Value value_of(const EventProp *p)
+{
+    Value v = {.name = p->name, .type = p->type, .scale = p->scale, .number = p->i64};
+    if (p->type == EVENT_TEXT)
+        v.text = (DictKey){.text = p->text};
+    else if (is_list(p->type))
+        v.list = p;
+    return v;
 }
 
 /* As docs/formats/events.md has properties. */
@@ -224,17 +232,20 @@ static EngineAside put_list(Engine *e, RowBuffer *to, const Place *at, const Val
     return ASIDE_NOT;
 }
 
-static EngineAside put_known(Engine *e, RowBuffer *to, const Place *at, const Value *v)
+ROW_INLINE EngineAside put_plain(Engine *e, RowBuffer *to, const Value *v)
 {
     PlainValue plain;
-    if (v->prop->type != v->type && !list_fits(e, v))
-        return ENGINE_ASIDE_TYPE;
-    if (is_list(v->type))
-        return put_list(e, to, at, v);
     const EngineAside why = plain_value(e, v, &plain);
     if (why == ASIDE_NOT)
         rows_value(to, v->prop->id, plain.kind, plain.scale, plain.value);
     return why;
+}
+
+static EngineAside put_known(Engine *e, RowBuffer *to, const Place *at, const Value *v)
+{
+    if (v->prop->type != v->type && !list_fits(e, v))
+        return ENGINE_ASIDE_TYPE;
+    return is_list(v->type) ? put_list(e, to, at, v) : put_plain(e, to, v);
 }
 
 static EngineAside put_unknown(Engine *e, RowBuffer *to, const Place *at, Value *v)
@@ -253,7 +264,7 @@ static EngineAside put_unknown(Engine *e, RowBuffer *to, const Place *at, Value 
 }
 
 /* A shape holds what its event name may have: that needs no second look. */
-static inline void put_prop(Engine *e, RowBuffer *to, const Place *at, Value *v)
+static void put_prop(Engine *e, RowBuffer *to, const Place *at, Value *v)
 {
     const EngineAside why = v->prop != NULL ? put_known(e, to, at, v) : put_unknown(e, to, at, v);
     if (why != ASIDE_NOT)
@@ -274,12 +285,24 @@ static void put_gone(Engine *e, RowBuffer *to, const Place *at, Str name)
         rows_value(to, gone->id, PART_NUMBERS, 0, 1);
 }
 
-static inline void put_value(Engine *e, RowBuffer *to, const Place *at, Value *v)
+static void put_odd(Engine *e, RowBuffer *to, const Place *at, Value *v)
 {
     if (v->type == EVENT_NONE)
         put_gone(e, to, at, v->name);
     else
         put_prop(e, to, at, v);
+}
+
+/* A text or a number of a property that events of the name had before: nearly all are. */
+static inline void put_value(Engine *e, RowBuffer *to, const Place *at, Value *v)
+{
+    if (v->prop == NULL || v->prop->type != v->type || is_list(v->type)) {
+        put_odd(e, to, at, v);
+        return;
+    }
+    const EngineAside why = put_plain(e, to, v);
+    if (why != ASIDE_NOT)
+        count_aside(e, to, why);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------ */

@@ -42,15 +42,19 @@ static Ordered ordered(const RowBuffer *b, uint32_t row, int64_t week_ms)
                      r->table, r->at};
 }
 
-/* The place of a row's week; `near`: that of the row before. */
-static uint32_t week_of(const Row *r, int64_t origin_ms, const int64_t *weeks, uint32_t count,
-                        uint32_t near)
+static uint32_t find_week(int64_t time_ms, int64_t origin_ms, const int64_t *weeks, uint32_t count)
 {
-    if (is_in_week(r->time_ms, weeks[near]))
-        return near;
-    const int64_t start_ms = rows_week_ms(r->time_ms, origin_ms);
+    const int64_t start_ms = rows_week_ms(time_ms, origin_ms);
     const int64_t *at = bsearch(&start_ms, weeks, count, sizeof *weeks, by_i64);
     return (uint32_t)(at - weeks);
+}
+
+/* The place of a row's week; `near`: that of the row before. */
+static inline uint32_t week_of(const Row *r, int64_t origin_ms, const int64_t *weeks,
+                               uint32_t count, uint32_t near)
+{
+    return is_in_week(r->time_ms, weeks[near]) ? near
+                                               : find_week(r->time_ms, origin_ms, weeks, count);
 }
 
 /* The rows by week, in the order of arrival within it; where each week begins, and the last one ends. */
@@ -271,13 +275,39 @@ static uint32_t widen(ColumnSeen *c, const int64_t *cells, uint32_t n)
 }
 
 /* Where the column's numbers so far are of another scale, all are looked at once more, at the largest. */
-static void see_scale(ListSeen *l, ColumnSeen *seen, const RowColumn *c, uint32_t n, Seen *s,
-                      bool first)
+static void see_scale(ListSeen *l, ColumnSeen *seen, const RowColumn *c, const int64_t *cells,
+                      uint32_t n, bool first)
 {
-    const uint8_t scale = c->mixed ? least_scale(s->cells, n, c->scale) : c->scale;
+    const uint8_t scale = c->mixed ? least_scale(cells, n, c->scale) : c->scale;
     l->mixed |=
         scale != c->scale || scale < seen->plan.scale || (scale > seen->plan.scale && !first);
     seen->plan.scale = scale > seen->plan.scale ? scale : seen->plan.scale;
+}
+
+static ColumnSeen *see_column(Seen *s, ListSeen *l, const RowColumn *c)
+{
+    ColumnSeen *seen = column_for(s, l, c->prop, (PartKind)c->kind);
+    seen->has_items |= c->items != NULL && c->start_count > 0;
+    return seen;
+}
+
+static void see_cells(ListSeen *l, ColumnSeen *seen, const RowColumn *c, const int64_t *cells,
+                      uint32_t n, bool again)
+{
+    const uint32_t values = widen(seen, cells, n);
+    seen->values += values;
+    if (!again && values > 0)
+        see_scale(l, seen, c, cells, n, seen->values == values);
+}
+
+/* All values of a table: their order says nothing here. */
+static void see_table(Seen *s, ListSeen *l, const RowTable *t)
+{
+    for (uint32_t i = 0; i < t->column_count; i++) {
+        const RowColumn *c = &t->columns[i];
+        if (c->count > 0)
+            see_cells(l, see_column(s, l, c), c, c->values, c->count, false);
+    }
 }
 
 /* The values of rows of one table.  `again`: the scales are known. */
@@ -288,13 +318,9 @@ static void see_run(Seen *s, ListSeen *l, const RowPlace *places, uint32_t n, bo
         const RowColumn *c = &t->columns[i];
         if (c->count == 0)
             continue;
-        ColumnSeen *seen = column_for(s, l, c->prop, (PartKind)c->kind);
-        seen->has_items |= c->items != NULL && c->start_count > 0;
+        ColumnSeen *seen = see_column(s, l, c);
         gather(c, places, n, again ? seen->plan.scale : c->scale, s->cells);
-        const uint32_t values = widen(seen, s->cells, n);
-        seen->values += values;
-        if (!again && values > 0)
-            see_scale(l, seen, c, n, s, seen->values == values);
+        see_cells(l, seen, c, s->cells, n, again);
     }
 }
 
@@ -344,7 +370,11 @@ static void arrange_columns(Seen *s, ListSeen *l)
 /* Which columns, how wide.  Where scales differ, once more for the values at the largest. */
 static void see_list(Seen *s, ListSeen *l)
 {
-    see_rows(s, l, false);
+    const RowTable *t = s->b->tables[l->places[0].table];
+    if (l->rows == t->rows && run_of(l->places, l->rows) == l->rows)
+        see_table(s, l, t);
+    else
+        see_rows(s, l, false);
     if (l->mixed) {
         forget_values(l);
         see_rows(s, l, true);

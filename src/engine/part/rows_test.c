@@ -105,6 +105,47 @@ TEST(a_column_has_the_scale_that_numbers_of_its_own_week_need)
     arena_free(ctx.arena);
 }
 
+/* Of three names, more than go in one piece; numbers of several scales, and values that are missing at the end. */
+static void put_many(RowBuffer *b)
+{
+    for (uint32_t row = 0; row < 3000; row++) {
+        rows_add(b, ORIGIN_MS + row * 7919 % 86400000, row * 31 % 500, 1 + row % 3);
+        if (row < 2000)
+            rows_value(b, PROP_FIRST, PART_NUMBERS, (int)(row % 3), 1000 + row);
+        if (row % 5 != 0)
+            rows_value(b, PROP_FIRST + 1, PART_CODES, 0, 1 + row % 7);
+        rows_list(b, PROP_FIRST + 2, row % 3);
+        for (uint32_t i = 0; i < row % 3; i++) {
+            rows_item(b);
+            rows_item_value(b, FIELD, PART_NUMBERS, (int)i, row + i);
+        }
+    }
+}
+
+TEST(a_part_is_the_same_whether_its_tables_have_rows_of_other_weeks_or_not)
+{
+    Ctx ctx = {.arena = arena_new(1 << 16)};
+    RowBuffer b = {0};
+    Part **alone = NULL, **parts = NULL;
+    uint32_t count = 0;
+    put_many(&b);
+    CHECK(rows_build(&ctx, &b, ORIGIN_MS, 1, 4, &alone, &count) == ERR_OK && count == 1);
+    for (uint32_t event = 1; event <= 3; event++) {
+        rows_add(&b, ORIGIN_MS + PART_WEEK_MS, 1, event);
+        rows_value(&b, PROP_FIRST, PART_NUMBERS, 0, -5);
+        rows_list(&b, PROP_FIRST + 2, 1);
+        rows_item(&b);
+        rows_item_value(&b, FIELD, PART_NUMBERS, 3, 123456);
+    }
+    CHECK(rows_build(&ctx, &b, ORIGIN_MS, 1, 4, &parts, &count) == ERR_OK && count == 2);
+    CHECK(str_eq(parts[0]->bytes, alone[0]->bytes));
+    part_unref(alone[0]);
+    part_unref(parts[0]);
+    part_unref(parts[1]);
+    rows_free(&b);
+    arena_free(ctx.arena);
+}
+
 TEST(a_number_that_does_not_fit_at_the_scale_of_the_others_is_missing)
 {
     RowBuffer b = {0};
