@@ -64,6 +64,7 @@ typedef struct FunnelRun {
     const Funnel *f;
     FunnelShape shape;
     ScanAsk ask;
+    bool by_steps;  /* more than the first events tell which of two ways counts */
     bool by_starts; /* of the pass under way */
     atomic_uint_fast64_t laps;
     FunnelWorker *workers;
@@ -164,26 +165,19 @@ static void add_laps(const FunnelWorker *w, const FunnelWay *way, WaySum *ms)
 
 /* ---- the one that is chosen ---------------------------------------------------------------------- */
 
-/* Whether the steps that matter say so; which of both is longer does not. */
+/* Of ways as long, whether this one counts rather than the chosen one, where more than their first events tell. */
 static bool is_preferred(const FunnelWorker *w, const FunnelWay *way, const Choice *c)
 {
     const Funnel *f = w->run->f;
-    const uint32_t last = way->depth - 1, steps = f->hold_steps != 0 ? way->depth : 1;
+    const uint32_t last = way->depth - 1;
     if (f->entry == FUNNEL_NEAREST && event_of(w, way, last)->row != c->rows[last])
         return event_of(w, way, last)->row < c->rows[last];
     if (f->entry == FUNNEL_NEAREST && event_of(w, way, 0)->row != c->rows[0])
         return event_of(w, way, 0)->row > c->rows[0];
-    for (uint32_t k = 0; k < steps; k++)
+    for (uint32_t k = 0; k < way->depth; k++)
         if (event_of(w, way, k)->row != c->rows[k])
             return event_of(w, way, k)->row < c->rows[k];
     return false;
-}
-
-/* How many steps of the chosen way are asked for. */
-static uint32_t steps_kept(const Funnel *f, uint32_t depth)
-{
-    const bool all = f->breakdown_count > 0 || f->hold_steps != 0 || f->entry == FUNNEL_NEAREST;
-    return all ? depth : 1;
 }
 
 static void choose(FunnelWorker *w, uint32_t scope, const FunnelWay *way)
@@ -197,7 +191,9 @@ static void choose(FunnelWorker *w, uint32_t scope, const FunnelWay *way)
     c->unit = w->unit;
     if (way->depth < c->depth)
         return;
-    const bool preferred = way->depth > c->depth || is_preferred(w, way, c);
+    const bool preferred =
+        way->depth > c->depth ||
+        (w->run->by_steps ? is_preferred(w, way, c) : event_of(w, way, 0)->row < c->rows[0]);
     if (way->depth > c->depth || f->order != FUNNEL_ANY) {
         if (!preferred)
             return;
@@ -209,7 +205,8 @@ static void choose(FunnelWorker *w, uint32_t scope, const FunnelWay *way)
     c->count++;
     if (f->times && scope == 0)
         add_laps(w, way, c->ms);
-    for (uint32_t k = 0; preferred && k < steps_kept(f, way->depth); k++)
+    const uint32_t kept = f->breakdown_count > 0 || w->run->by_steps ? way->depth : 1;
+    for (uint32_t k = 0; preferred && k < kept; k++)
         c->rows[k] = event_of(w, way, k)->row;
 }
 
@@ -692,6 +689,7 @@ static Err begin(Ctx *ctx, const Query *q, const Funnel *f, FunnelRun *out)
 {
     TRY(funnel_check(ctx, f));
     *out = (FunnelRun){.q = q, .f = f, .shape = funnel_shape(f), .ask = funnel_ask(ctx, f)};
+    out->by_steps = f->hold_steps != 0 || f->entry == FUNNEL_NEAREST;
     out->workers = calloc(crew_size(q->crew), sizeof *out->workers);
     CHECK(out->workers != NULL);
     return ERR_OK;

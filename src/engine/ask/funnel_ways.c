@@ -14,7 +14,8 @@ FunnelPlan funnel_plan(const Funnel *f, int64_t base_ms)
                     .steps = (1U << f->step_count) - 1,
                     .base_ms = base_ms,
                     .from_ms = f->steps[0].from_ms - base_ms,
-                    .to_ms = f->steps[0].to_ms - base_ms};
+                    .to_ms = f->steps[0].to_ms - base_ms,
+                    .cuts_windows = f->days != NULL || f->window_sessions > 0};
     for (uint32_t i = 0; i < f->exclude_count; i++)
         for (uint32_t k = f->excludes[i].from_step + 1; k <= f->excludes[i].to_step; k++)
             p.barring[k] |= 1U << (f->step_count + i);
@@ -34,16 +35,21 @@ static int64_t sessions_end(const FunnelPlan *p, int64_t at)
     return next < p->session_count ? p->sessions[next] - 1 : INT64_MAX;
 }
 
-/* The last instant of a way that begins at `at`. */
-static int64_t window_end(const FunnelPlan *p, int64_t at)
+static int64_t cut_window(const FunnelPlan *p, int64_t at, int64_t to)
 {
     const Funnel *f = p->f;
-    int64_t to = at + f->window_ms;
     if (f->days != NULL) {
         const uint32_t day = buckets_begun(f->days, f->day_count, p->base_ms + at);
         to = earlier(to, f->days[day] - 1 - p->base_ms);
     }
     return f->window_sessions > 0 ? earlier(to, sessions_end(p, at)) : to;
+}
+
+/* The last instant of a way that begins at `at`. */
+static int64_t window_end(const FunnelPlan *p, int64_t at)
+{
+    const int64_t to = at + p->f->window_ms;
+    return p->cuts_windows ? cut_window(p, at, to) : to;
 }
 
 /* ---- where events are ---------------------------------------------------------------------------- */
@@ -235,13 +241,6 @@ static void go_strictly(const FunnelPlan *p, const FunnelLists *lists, const Fun
     way->end = at;
     way->ended = done < p->f->step_count && at < u->count && u->events[at].at <= to &&
                  (u->events[at].selects & p->barring[done]) != 0;
-}
-
-bool funnel_may_begin(const FunnelPlan *p, const FunnelEvent *e)
-{
-    if (p->f->order == FUNNEL_ANY && !p->f->anchored)
-        return (e->selects & p->steps) != 0 && e->at < p->to_ms;
-    return (e->selects & 1) != 0 && e->at >= p->from_ms;
 }
 
 bool funnel_began_earlier(const FunnelPlan *p, const FunnelUnit *u)

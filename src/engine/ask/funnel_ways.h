@@ -37,6 +37,7 @@ typedef struct FunnelPlan {
     uint32_t barring[QUERY_STEPS_MAX]; /* [k]: bits that must not be between steps k - 1 and k */
     int64_t base_ms;                   /* 0 of the clock of FunnelEvent */
     int64_t from_ms, to_ms;            /* of entries, on that clock */
+    bool cuts_windows;                 /* ways end with days or sessions, too */
     /* with Funnel.window_sessions: when each of the person's begins, ascending, on that clock */
     const int64_t *sessions;
     uint32_t session_count;
@@ -83,7 +84,12 @@ void funnel_every_way(const FunnelPlan *p, FunnelLists *lists, const FunnelUnit 
                       void *arg);
 
 /* Whether the event may begin a way of the range. */
-bool funnel_may_begin(const FunnelPlan *p, const FunnelEvent *e);
+static inline bool funnel_may_begin(const FunnelPlan *p, const FunnelEvent *e)
+{
+    if (p->f->order == FUNNEL_ANY && !p->f->anchored)
+        return (e->selects & p->steps) != 0 && e->at < p->to_ms;
+    return (e->selects & 1) != 0 && e->at >= p->from_ms;
+}
 
 /* Those of FUNNEL_ALL, one behind the other. */
 void funnel_successive_ways(const FunnelPlan *p, FunnelLists *lists, const FunnelUnit *u,
