@@ -601,6 +601,15 @@ static uint64_t key_with_outliers(Prng *r, uint32_t i)
 {
     return i % 1000 == 0 ? prng_u64(r) : UINT64_C(1) << 63 | prng_below(r, 30000);
 }
+static uint64_t key_nearly_ascending(Prng *r, uint32_t i)
+{
+    return UINT64_C(1) << 63 | (100 * i + prng_below(r, i % 100 == 0 ? 300000 : 3000));
+}
+static uint64_t key_in_turns(Prng *r, uint32_t i)
+{
+    (void)r;
+    return i % 3 * (UINT64_C(1) << 40);
+}
 static uint64_t key_same(Prng *r, uint32_t i)
 {
     (void)r;
@@ -610,9 +619,10 @@ static uint64_t key_same(Prng *r, uint32_t i)
 
 TEST(run_sort_is_right_and_stable_whatever_the_keys_look_like)
 {
-    static const KeyFn KEYS[] = {key_random, key_of_few, key_ascending, key_with_outliers,
+    static const KeyFn KEYS[] = {key_random,        key_of_few,           key_ascending,
+                                 key_with_outliers, key_nearly_ascending, key_in_turns,
                                  key_same};
-    static const uint32_t COUNTS[] = {0, 1, 2, 47, 48, 49, 1000, 70000};
+    static const uint32_t COUNTS[] = {0, 1, 2, 47, 48, 49, 255, 256, 257, 1000, 3000, 70000};
     Prng r = prng_of(17);
     for (size_t k = 0; k < ARRAY_LEN(KEYS) * ARRAY_LEN(COUNTS); k++) {
         const uint32_t n = COUNTS[k % ARRAY_LEN(COUNTS)];

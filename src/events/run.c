@@ -260,12 +260,16 @@ static void sort_by_bytes(const uint64_t *keys, uint32_t n, uint32_t *order, uin
     free(seen);
 }
 
-enum { INSERT_MAX = 48, BUCKET_EVENTS = 8, BUCKET_BITS_MAX = 16 };
+enum { INSERT_MAX = 256, MOVES_EACH = 24, BUCKET_EVENTS = 8, BUCKET_BITS_MAX = 16 };
 
-static void sort_few(const uint64_t *keys, uint32_t n, uint32_t *order)
+/* Each to its place: what is of one actor, or of one moment, is near it already.  False: they are too far from their
+ * places for that; those with the same key are in their order nevertheless. */
+static bool sort_few(const uint64_t *keys, uint32_t n, uint32_t *order)
 {
     uint64_t key[INSERT_MAX];
-    for (uint32_t i = 0; i < n; i++) {
+    const uint32_t moves_max = n * MOVES_EACH;
+    uint32_t i = 0, moves = 0;
+    for (; i < n && moves <= moves_max; i++) {
         const uint64_t here = keys[order[i]];
         const uint32_t place = order[i];
         uint32_t at = i;
@@ -275,7 +279,24 @@ static void sort_few(const uint64_t *keys, uint32_t n, uint32_t *order)
         }
         key[at] = here;
         order[at] = place;
+        moves += i - at;
     }
+    return i == n;
+}
+
+static bool is_sorted(const uint64_t *keys, uint32_t n, const uint32_t *order)
+{
+    uint32_t i = 1;
+    while (i < n && keys[order[i - 1]] <= keys[order[i]])
+        i++;
+    return i >= n;
+}
+
+static void sort_bucket(const uint64_t *keys, uint32_t n, uint32_t *order, uint32_t *scratch)
+{
+    const bool sorted = n <= INSERT_MAX ? sort_few(keys, n, order) : is_sorted(keys, n, order);
+    if (!sorted)
+        sort_by_bytes(keys, n, order, scratch);
 }
 
 /* Which bits of the keys differ. */
@@ -319,13 +340,8 @@ void run_sort(const uint64_t *keys, uint32_t n, uint32_t *order, uint32_t *scrat
     uint32_t *ends = calloc((size_t)mask + 1, sizeof *ends);
     CHECK(ends != NULL);
     to_buckets(keys, n, order, shift, mask, ends, scratch);
-    for (uint32_t bucket = 0, from = 0; bucket <= mask; from = ends[bucket++]) {
-        const uint32_t count = ends[bucket] - from;
-        if (count <= INSERT_MAX)
-            sort_few(keys, count, scratch + from);
-        else
-            sort_by_bytes(keys, count, scratch + from, order + from);
-    }
+    for (uint32_t bucket = 0, from = 0; bucket <= mask; from = ends[bucket++])
+        sort_bucket(keys, ends[bucket] - from, scratch + from, order + from);
     memcpy(order, scratch, n * sizeof *order);
     free(ends);
 }
