@@ -75,11 +75,13 @@ static int64_t time_of(const Scanner *s, uint32_t row)
     return (int64_t)s->grouped.rows[row].second * 1000 + (s->has_ms ? s->grouped.ms[row] : 0);
 }
 
-/* Rows [from, from + n) as `order` says.  What was found has been grouped: its room is free. */
+/* Rows [from, from + n) as `order` says, unless it gives up.  What was found has been grouped: its room is free. */
 static void move_rows(Scanner *s, const TimedRow *order, uint32_t from, uint32_t n)
 {
     ScanRows *const g = &s->grouped, *const room = &s->found;
     for (uint32_t i = 0; i < n; i++) {
+        if (crew_gives_up_at(i))
+            return;
         const uint32_t row = order[i].row;
         room->rows[i] = g->rows[row];
         room->ms[i] = g->ms[row];
@@ -100,9 +102,9 @@ static void order_person(Scanner *s, uint32_t from, uint32_t n)
         s->timed_cap = n + n / 2;
         s->timed = scan_longer(s->timed, 2 * (size_t)s->timed_cap, sizeof *s->timed);
     }
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n && !crew_gives_up_at(i); i++)
         s->timed[i] = (TimedRow){time_of(s, from + i), from + i};
-    if (order_runs(s->timed, s->timed + n, n) > 0)
+    if (!crew_gives_up(0) && order_runs(s->timed, s->timed + n, n) > 0)
         move_rows(s, s->timed, from, n);
 }
 
