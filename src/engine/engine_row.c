@@ -101,17 +101,12 @@ static void set_prop(Value *v, SchemaProp *prop)
         v->text = dict_key(prop->values, v->text.text);
 }
 
-static bool is_list(EventType type)
-{
-    return type == EVENT_TEXTS || type == EVENT_ITEMS;
-}
-
 static Value value_of(const EventProp *p)
 {
     Value v = {.name = p->name, .type = p->type, .scale = p->scale, .number = p->i64};
     if (p->type == EVENT_TEXT)
         v.text = (DictKey){.text = p->text};
-    else if (is_list(p->type))
+    else if (event_type_is_list(p->type))
         v.list = p;
     return v;
 }
@@ -122,7 +117,8 @@ static ShapeMark mark_of(const SchemaProp *prop)
     unsigned char bytes[SHAPE_MARK_BYTES] = {(unsigned char)prop->name.len};
     unsigned char mask[SHAPE_MARK_BYTES] = {0};
     ShapeMark m = {.bytes = SHAPE_MARK_NONE};
-    if (is_list(prop->type) || prop->name.len == 0 || prop->name.len + 2 > SHAPE_MARK_BYTES)
+    if (event_type_is_list(prop->type) || prop->name.len == 0 ||
+        prop->name.len + 2 > SHAPE_MARK_BYTES)
         return m;
     m.bytes = (uint32_t)prop->name.len + 2;
     memcpy(bytes + 1, prop->name.ptr, prop->name.len);
@@ -217,7 +213,7 @@ static void put_items(Engine *e, RowBuffer *to, const Place *at, SchemaProp *lis
 /* A list without anything in it may be of texts or of records. */
 static bool list_fits(Engine *e, const Value *v)
 {
-    return is_list(v->prop->type) && is_list(v->type) &&
+    return event_type_is_list(v->prop->type) && event_type_is_list(v->type) &&
            (v->list->count == 0 || schema_list_becomes(e->schema, v->prop, v->type));
 }
 
@@ -245,7 +241,7 @@ static EngineAside put_known(Engine *e, RowBuffer *to, const Place *at, const Va
 {
     if (v->prop->type != v->type && !list_fits(e, v))
         return ENGINE_ASIDE_TYPE;
-    return is_list(v->type) ? put_list(e, to, at, v) : put_plain(e, to, v);
+    return event_type_is_list(v->type) ? put_list(e, to, at, v) : put_plain(e, to, v);
 }
 
 static EngineAside put_unknown(Engine *e, RowBuffer *to, const Place *at, Value *v)
@@ -296,7 +292,7 @@ static void put_odd(Engine *e, RowBuffer *to, const Place *at, Value *v)
 /* A text or a number of a property that events of the name had before: nearly all are. */
 static inline void put_value(Engine *e, RowBuffer *to, const Place *at, Value *v)
 {
-    if (v->prop == NULL || v->prop->type != v->type || is_list(v->type)) {
+    if (v->prop == NULL || v->prop->type != v->type || event_type_is_list(v->type)) {
         put_odd(e, to, at, v);
         return;
     }

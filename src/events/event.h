@@ -56,6 +56,11 @@ typedef enum EventType {
     EVENT_TYPE_COUNT,
 } EventType;
 
+static inline bool event_type_is_list(EventType type)
+{
+    return type == EVENT_TEXTS || type == EVENT_ITEMS;
+}
+
 typedef struct EventItem EventItem;
 
 typedef struct EventProp {

@@ -68,7 +68,7 @@ static inline uint32_t next_props(Rest *r, Arena *arena, const EventProp **out)
     EventProp *props = n == 0 ? NULL : (void *)arena_bytes(arena, n * sizeof *props);
     for (uint32_t i = 0; i < n; i++) {
         next_name_and_type(r, &props[i]);
-        if (props[i].type == EVENT_TEXTS || props[i].type == EVENT_ITEMS)
+        if (event_type_is_list(props[i].type))
             *r = rest_list(*r, arena, &props[i]);
         else
             next_scalar(r, &props[i]);

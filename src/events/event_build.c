@@ -105,7 +105,7 @@ static void add(EventBuilder *b, const EventProp *p)
         return;
     PropList *list = current_list(b);
     const bool open_list = b->in_items && !b->in_item;
-    const bool list_value = p->type == EVENT_TEXTS || p->type == EVENT_ITEMS;
+    const bool list_value = event_type_is_list(p->type);
     const char *reason = prop_reason(b, list, p);
     if (open_list || (b->in_item && (list_value || p->type == EVENT_NONE)))
         reason = "event.value";

@@ -81,17 +81,13 @@ static char *put_list(char *at, const EventProp *p)
     return at;
 }
 
-static bool is_list(const EventProp *p)
-{
-    return p->type == EVENT_TEXTS || p->type == EVENT_ITEMS;
-}
-
 static char *put_props(char *at, const EventProp *props, uint32_t count)
 {
     at = put_varint(at, count);
     for (uint32_t i = 0; i < count; i++) {
         at = put_named(at, &props[i]);
-        at = is_list(&props[i]) ? put_list(at, &props[i]) : put_scalar(at, &props[i]);
+        at =
+            event_type_is_list(props[i].type) ? put_list(at, &props[i]) : put_scalar(at, &props[i]);
     }
     return at;
 }
@@ -327,7 +323,7 @@ static void in_item(In *in, EventItem *item)
     for (uint32_t i = 0; i < n && !in->bad; i++) {
         EventProp f = {.type = EVENT_NONE};
         in_name_and_type(in, &f, &names);
-        if (f.type == EVENT_NONE || f.type == EVENT_TEXTS || f.type == EVENT_ITEMS)
+        if (f.type == EVENT_NONE || event_type_is_list(f.type))
             in->bad = true;
         else
             in_scalar(in, &f);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -22,9 +23,17 @@ typedef struct Running {
     const char *words; /* of who refused; NULL: nobody did */
 } Running;
 
+/* A thread besides the askers. */
+typedef struct Mate {
+    pthread_t thread;
+    int avoids; /* the processor that it keeps away from; -1 = none.  Guarded by the crew's lock, as the next one */
+    bool is_awake; /* it looks for work by itself */
+} Mate;
+
 struct Crew {
     uint32_t size;
-    pthread_t threads[CREW_MAX];
+    Mate mates[CREW_MAX]; /* the first one is not used: number 0 is the asker's */
+    cpu_set_t processors; /* that it may use */
     pthread_mutex_t lock;
     pthread_cond_t came; /* a question, or the end */
     pthread_cond_t left; /* the last thread at a question */
@@ -76,6 +85,25 @@ static Running *next_in_turn(Crew *crew)
         return r;
     }
     return NULL;
+}
+
+/* ---- on which processors ------------------------------------------------------------------------- */
+
+/* Wakes those that sleep.  Not where the asker works: the scheduler likes to put them there, as it takes a guest's processor
+ * that sleeps for one that is busy, and a question is over before it moves them.  Under the lock. */
+static void wake_mates(Crew *crew)
+{
+    const int here = sched_getcpu();
+    cpu_set_t elsewhere = crew->processors;
+    CPU_CLR(here < 0 ? 0 : (size_t)here, &elsewhere);
+    for (uint32_t i = 1; i < crew->size; i++) {
+        Mate *m = &crew->mates[i];
+        if (m->is_awake || m->avoids == here || here < 0 || CPU_COUNT(&elsewhere) == 0)
+            continue;
+        if (pthread_setaffinity_np(m->thread, sizeof elsewhere, &elsewhere) == 0)
+            m->avoids = here;
+    }
+    (void)pthread_cond_broadcast(&crew->came);
 }
 
 /* ---- working ------------------------------------------------------------------------------------- */
@@ -150,10 +178,12 @@ static void *worker_main(void *arg)
     const Worker me = *(Worker *)arg;
     free(arg);
     Crew *crew = me.crew;
+    Mate *mate = &crew->mates[me.number];
     (void)pthread_setname_np(pthread_self(), "engine-query");
     (void)pthread_mutex_lock(&crew->lock);
     while (!crew->quit) {
         Running *r = next_in_turn(crew);
+        mate->is_awake = r != NULL;
         if (r != NULL)
             work_a_grain(crew, r, me.number);
         else
@@ -174,12 +204,17 @@ Crew *crew_new(uint32_t size)
     crew->size = size < CREW_MAX ? size : CREW_MAX;
     CHECK(pthread_mutex_init(&crew->lock, NULL) == 0 && pthread_cond_init(&crew->came, NULL) == 0 &&
           pthread_cond_init(&crew->left, NULL) == 0);
+    if (sched_getaffinity(0, sizeof crew->processors, &crew->processors) != 0)
+        CPU_ZERO(&crew->processors);
+    (void)pthread_mutex_lock(&crew->lock); /* nobody looks at a mate that is not there yet */
     for (uint32_t i = 1; i < crew->size; i++) {
         Worker *w = malloc(sizeof *w);
         CHECK(w != NULL);
         *w = (Worker){crew, i};
-        CHECK(pthread_create(&crew->threads[i], NULL, worker_main, w) == 0);
+        crew->mates[i].avoids = -1;
+        CHECK(pthread_create(&crew->mates[i].thread, NULL, worker_main, w) == 0);
     }
+    (void)pthread_mutex_unlock(&crew->lock);
     return crew;
 }
 
@@ -193,7 +228,7 @@ void crew_free(Crew *crew)
     (void)pthread_cond_broadcast(&crew->came);
     (void)pthread_mutex_unlock(&crew->lock);
     for (uint32_t i = 1; i < crew->size; i++)
-        CHECK(pthread_join(crew->threads[i], NULL) == 0);
+        CHECK(pthread_join(crew->mates[i].thread, NULL) == 0);
     (void)pthread_mutex_destroy(&crew->lock);
     (void)pthread_cond_destroy(&crew->came);
     (void)pthread_cond_destroy(&crew->left);
@@ -226,7 +261,7 @@ Err crew_run(Ctx *ctx, Crew *crew, const CrewJob *job)
     Running mine = {.job = job, .next_piece = job->first_piece};
     (void)pthread_mutex_lock(&crew->lock);
     append(crew, &mine);
-    (void)pthread_cond_broadcast(&crew->came);
+    wake_mates(crew);
     while (has_more(&mine))
         work_a_grain(crew, &mine, 0);
     take_out(crew, &mine);

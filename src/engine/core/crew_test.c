@@ -8,6 +8,7 @@
 #include "base/test.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <unistd.h>
 
 enum { WAIT_MS = 5000 };
@@ -368,5 +369,69 @@ TEST(every_piece_is_worked_off_once_and_each_worker_is_one_when_many_ask_at_once
     }
     for (int i = 0; i < ASKERS; i++)
         finish(&busy[i].asker);
+    crew_free(crew);
+}
+
+/* ---- on which processor --------------------------------------------------------------------------- */
+
+/* Pieces that wait until a thread of the crew has come, and then for a moment. */
+typedef struct Apart {
+    int askers_processor;
+    atomic_bool came;
+    atomic_uint beside; /* pieces of the crew's threads on the asker's processor */
+} Apart;
+
+static void apart_piece(uint32_t worker, uint32_t piece, void *arg)
+{
+    (void)piece;
+    Apart *a = arg;
+    if (worker > 0)
+        a->beside += sched_getcpu() == a->askers_processor;
+    a->came = a->came || worker > 0;
+    CHECK(wait_for(&a->came));
+}
+
+static void stay_on(int processor)
+{
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET((size_t)processor, &one);
+    CHECK(pthread_setaffinity_np(pthread_self(), sizeof one, &one) == 0);
+}
+
+/* From each of a few processors, so that the crew's threads have to go to and fro. */
+TEST(a_thread_of_the_crew_that_slept_begins_on_another_processor_than_the_askers)
+{
+    enum { ROUNDS_OF_EACH = 10, PROCESSORS = 4, ASLEEP_US = 20000 };
+    cpu_set_t all;
+    CHECK(sched_getaffinity(0, sizeof all, &all) == 0);
+    Crew *crew = crew_new(2);
+    for (int at = 0, i = 0; CPU_COUNT(&all) > 1 && at < ROUNDS_OF_EACH * PROCESSORS; i++) {
+        if (!CPU_ISSET((size_t)(i % CPU_SETSIZE), &all))
+            continue;
+        Apart a = {.askers_processor = i % CPU_SETSIZE};
+        const CrewJob job = {.pieces = 8, .grain = 1, .piece = apart_piece, .arg = &a};
+        stay_on(a.askers_processor);
+        (void)usleep(ASLEEP_US); /* the crew sleeps by then */
+        EXPECT_I64(run(crew, &job), ERR_OK);
+        EXPECT_I64(a.beside, 0);
+        at++;
+    }
+    CHECK(pthread_setaffinity_np(pthread_self(), sizeof all, &all) == 0);
+    crew_free(crew);
+}
+
+TEST(a_crew_keeps_to_the_processors_that_it_may_use)
+{
+    cpu_set_t all;
+    CHECK(sched_getaffinity(0, sizeof all, &all) == 0);
+    const int here = sched_getcpu();
+    stay_on(here);
+    Crew *crew = crew_new(3);
+    Apart a = {.askers_processor = here};
+    EXPECT_I64(run(crew, &(CrewJob){.pieces = 8, .grain = 1, .piece = apart_piece, .arg = &a}),
+               ERR_OK);
+    CHECK(a.beside > 0);
+    CHECK(pthread_setaffinity_np(pthread_self(), sizeof all, &all) == 0);
     crew_free(crew);
 }

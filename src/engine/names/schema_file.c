@@ -204,11 +204,6 @@ static bool load_prop(Schema *s, Str *from)
     return is_new;
 }
 
-static bool is_list(EventType type)
-{
-    return type == EVENT_TEXTS || type == EVENT_ITEMS;
-}
-
 static bool load_type(Schema *s, Str *from)
 {
     uint32_t id = 0;
@@ -218,7 +213,8 @@ static bool load_type(Schema *s, Str *from)
     const EventType type = (EventType)from->ptr[0];
     SchemaProp *p = schema_prop_at(s, id);
     *from = str_slice(*from, 1, from->len);
-    return is_list(type) && is_list(p->type) && schema_list_becomes(s, p, type);
+    return event_type_is_list(type) && event_type_is_list(p->type) &&
+           schema_list_becomes(s, p, type);
 }
 
 /* NULL: there is no such property, or it has no texts. */

@@ -151,7 +151,7 @@ static bool find_attribute(Asking *a, Str name, AskProperty *out)
     const bool at_event = str_ends_with(name, AT_EVENT);
     const Str attribute = attribute_of(name);
     const SchemaProp *p = schema_find_prop(a->names.schema, SCHEMA_PERSON, attribute);
-    if (p == NULL || p->type == EVENT_TEXTS || p->type == EVENT_ITEMS)
+    if (p == NULL || event_type_is_list(p->type))
         return false;
     const Changes *changes =
         analysis_attribute_values(a->ctx, &a->names, attribute, at_event, &a->texts);
@@ -233,7 +233,7 @@ static bool is_list_attribute(Asking *a, Str name)
         !str_starts_with(name, PERSON)
             ? NULL
             : schema_find_prop(a->names.schema, SCHEMA_PERSON, attribute_of(name));
-    return p != NULL && (p->type == EVENT_TEXTS || p->type == EVENT_ITEMS);
+    return p != NULL && event_type_is_list(p->type);
 }
 
 static Err find_property(Asking *a, Str name, const char *pointer, AskProperty *out)
@@ -257,7 +257,7 @@ static Err find_property(Asking *a, Str name, const char *pointer, AskProperty *
         find_unknown(a, name, out);
         return ERR_OK;
     }
-    if (p->type == EVENT_TEXTS || p->type == EVENT_ITEMS)
+    if (event_type_is_list(p->type))
         return is_list(a, pointer);
     const bool is_field = p->space == SCHEMA_FIELD;
     *out = (AskProperty){.scan = {p->id, p->type == EVENT_NUMBER ? SCHEMA_SCALE_MAX : 0, is_field},

@@ -57,7 +57,7 @@ static Operand property(const Compiler *c, const RuleNode *n, RuleType wanted)
     wanted = wanted == RULE_TYPE_ENUM ? RULE_TYPE_TEXT : wanted;
     if (p == NULL || (wanted != RULE_TYPE_UNKNOWN && analysis_rule_type(p->type) != wanted))
         return (Operand){.kind = OPERAND_MISSING};
-    const bool is_list = p->type == EVENT_TEXTS || p->type == EVENT_ITEMS;
+    const bool is_list = event_type_is_list(p->type);
     return (Operand){.kind = is_list                 ? OPERAND_LIST
                              : p->type == EVENT_TEXT ? OPERAND_TEXT
                                                      : OPERAND_NUMBER,
