@@ -11,7 +11,8 @@ const skip = (reason) => {
   throw new Skip(reason)
 }
 
-const DAY = 24 * 3600e3
+const HOUR = 3600e3
+const DAY = 24 * HOUR
 
 // ---- time -------------------------------------------------------------------------------------------
 
@@ -47,6 +48,8 @@ const START = {
 function day(text, { now, first }, otherwise) {
   if (text === undefined || text === null) return dayStart(otherwise)
   if (text === 'all') return dayStart(first)
+  const hoursAgo = /^-(\d+)h$/.exec(text)
+  if (hoursAgo) return dayStart(now - hoursAgo[1] * HOUR)
   const ago = /^(?:-(\d+))?([dwm])(Start)?$/.exec(text)
   if (ago) {
     const [, n = 0, unit, whole] = ago
@@ -59,7 +62,17 @@ function day(text, { now, first }, otherwise) {
 
 // A retention is of whole days, whatever the hour; only in another zone than UTC that day is not told.
 const HOURS = /^-\d+h$|^.{10}[ T](?!00:00:00|23:59:59)/
-const withinADay = (end, q) => HOURS.test(end) && (q.query !== 'Retention' || q.timezone !== 'UTC')
+const WHOLE_DAYS = ['Retention', 'Lifecycle']
+const withinADay = (end, q) =>
+  HOURS.test(q.filter[end]) && (end === 'date_to' || WHOLE_DAYS.includes(q.query)) && (q.query !== 'Retention' || q.timezone !== 'UTC')
+
+/** When a range begins on its first day. */
+function clockOf({ query, now, filter: { date_from: text } }) {
+  if (!HOURS.test(text) || WHOLE_DAYS.includes(query)) return {}
+  const ago = /^-(\d+)h$/.exec(text)
+  const at = ago ? instant(now) - ago[1] * HOUR : instant(text)
+  return { from_time: new Date(at).toISOString().slice(11, 16) }
+}
 
 // ---- what we cannot say, by rule ------------------------------------------------------------------------
 
@@ -123,7 +136,9 @@ const CANNOT = [
   (q) => q.filter.breakdown_type === 'cohort' && !ofTrend(q) && 'breakdown by cohort',
   (q) => q.filter.interval && !(ofTrend(q) || ofFunnel(q) ? HOURLY : DAILY).includes(q.filter.interval) && `by ${q.filter.interval}`,
   (q) => !PERIODS[q.filter.period ?? 'Day'] && `by ${q.filter.period.toLowerCase()}`,
-  (q) => ['date_from', 'date_to'].some((end) => withinADay(q.filter[end], q)) && 'a range of parts of days',
+  (q) => ['date_from', 'date_to'].some((end) => withinADay(end, q)) && 'a range of parts of days',
+  (q) => q.query === 'ClickhouseFunnelTrends' && instant(q.filter.date_to ?? q.now) > instant(q.now) &&
+    /[ T]/.test(q.filter.date_to) && 'an interval that is not over',
   (q) => q.active_overrides.some(([name]) => /BY_DISTINCT_IDS/.test(name)) && 'identifiers counted, not persons',
 ]
 
@@ -589,5 +604,5 @@ const KINDS = [
 export function answerTo(place, q, ask) {
   const [, kind] = KINDS.find(([is]) => is(q)) ?? skip(`questions ${q.query}`)
   const week_start = ofLifecycle(q) ? 'monday' : 'sunday'
-  return kind(place, q, (question) => ask({ ...question, zone: place.zone, week_start }))
+  return kind(place, q, (question) => ask({ ...question, zone: place.zone, week_start, ...clockOf(q) }))
 }

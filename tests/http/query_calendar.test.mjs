@@ -331,3 +331,61 @@ test('settings of a retention that do not go together are refused', async () => 
   await no('query.too_large', { by: 'day', follow: 399 }, 'to')
   await no('query.property', { number: 'shop' }, 'number')
 })
+
+test('a range may begin and end within its days, in every question', async () => {
+  const zone = 'America/New_York' // its clocks are turned back on 1 November
+  const first = Date.parse('2026-10-30T04:00:00Z')
+  const times = Array.from({ length: 5 * 72 }, (_, i) => first + i * 20 * MINUTE)
+  const events = times.map((ms, i) => ({
+    id: `tick-${i}`, name: 'Ticked', time: new Date(ms).toISOString(), actor: { kind: 'member', value: `t-${i}` },
+  }))
+  for (let i = 0; i < events.length; i += 200) await w.want(200, 'POST', '/v1/events', { events: events.slice(i, i + 200) })
+  const of = '"Ticked"'
+  let seed = 7
+  const below = (n) => (seed = (seed * 48271) % 2147483647) % n
+  const clock = (ms) => new Date(ms).toISOString().slice(11, 16)
+  for (let round = 0; round < 25; round++) {
+    const cut = below(2) * 4 * HOUR
+    const days = [below(4), below(4)].sort().map((n) => Date.UTC(2026, 9, 31) + n * DAY)
+    const [begins, ends] = [below(96) * 15 * MINUTE, below(96) * 15 * MINUTE]
+    const local = (day, ms) => firstShown(day + ms + (ms < cut ? DAY : 0), zone)
+    const [from_ms, to_ms] = [local(days[0], begins), local(days[1], ends)]
+    const [from, to] = days.map((ms) => new Date(ms).toISOString().slice(0, 10))
+    const calendar = { zone, cut_over: clock(cut), from_time: clock(begins), to_time: clock(ends) }
+    if (from_ms >= to_ms) {
+      await refused('query.range', { trend: { of, from, to }, ...calendar }, '/to_time')
+      continue
+    }
+    const inside = times.filter((ms) => ms >= from_ms && ms < to_ms).length
+    const said = JSON.stringify([from, to, calendar])
+    for (const by of ['quarter_hour', 'hour', 'day', 'week', 'all']) {
+      const { trend } = await ask({ trend: { of, from, to, by }, ...calendar })
+      assert.equal(trend.series[0].cells.reduce((sum, n) => sum + Number(n), 0), inside, `${by} ${said}`)
+      assert.equal(trend.buckets[0], new Date(from_ms).toISOString(), `${by} ${said}`)
+      assert.ok(Date.parse(trend.buckets.at(-1)) < to_ms, `${by} ${said}`)
+    }
+    const people = { from, to }
+    const { funnel } = await ask({ funnel: { steps: [{ of }, { of }], ...people }, ...calendar })
+    assert.equal(funnel.steps[0].persons, inside, said)
+    const { sessions } = await ask({ sessions: { of, ...people, by: 'all' }, ...calendar })
+    assert.equal(sessions.series[0].total.sessions, inside, said)
+    const { stickiness } = await ask({ stickiness: { of, ...people, by: 'day' }, ...calendar })
+    assert.equal(stickiness.series[0].at_least[0], inside, said)
+    const { touch } = await ask({ touch: { conversion: of, touch: of, breakdown: ['event'], ...people }, ...calendar })
+    assert.equal(touch.total.conversions, inside, said)
+  }
+
+  const minutes = { of, from: '2026-11-02', to: '2026-11-04', by: 'minute' } // three days of them are too many
+  const lately = await ask({ trend: minutes, zone, from_time: '20:00', to_time: '12:00' })
+  assert.equal(lately.trend.buckets.length, 40 * 60)
+
+  const range = { of, from: '2026-11-01', to: '2026-11-02' }
+  const ten = { from_time: '10' }
+  await refused('query.range', { trend: range, from_time: '24' }, '/from_time')
+  await refused('query.range', { trend: range, to_time: 'noon' }, '/to_time')
+  await refused('query.combination', { lifecycle: { ...range, by: 'day' }, ...ten }, '/from_time')
+  await refused('query.combination', { retention: { start: of, returns: of, from: range.from, to: range.to }, ...ten }, '/from_time')
+  const rolling = { ...range, by: 'day', measure: 'persons', rolling_days: 7 }
+  await refused('query.combination', { trend: rolling, to_time: '10' }, '/to_time')
+  await refused('query.combination', { segment: { of: 'did "Ticked"' }, ...ten }, '/from_time')
+})

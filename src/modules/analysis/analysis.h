@@ -151,6 +151,10 @@ typedef struct AnalysisRange {
 /* A window of the rule language as seen from now; without an end on one side, that of the numbers. */
 AnalysisRange analysis_window(const AnalysisCalendar *c, int64_t now_ms, const RuleWindow *w);
 
+/* From the start of `from` to the end of `to`, both yyyymmdd.  Errors: INVALID "query.range". */
+MUST_USE Err analysis_days(Ctx *ctx, const AnalysisCalendar *c, int32_t from, int32_t to,
+                           AnalysisRange *out);
+
 /*
  * The bounds of the buckets from the start of `from` to the end of `to` (both yyyymmdd): the first and the
  * last may be shorter than the others.  *bounds in the arena, ascending, *count buckets.
@@ -158,6 +162,15 @@ AnalysisRange analysis_window(const AnalysisCalendar *c, int64_t now_ms, const R
  */
 MUST_USE Err analysis_buckets(Ctx *ctx, const AnalysisCalendar *c, int32_t from, int32_t to,
                               AnalysisBy by, int64_t **bounds, uint32_t *count);
+
+/* The same of a range that begins on the day `from`. */
+MUST_USE Err analysis_buckets_of(Ctx *ctx, const AnalysisCalendar *c, int32_t from,
+                                 AnalysisRange range, AnalysisBy by, int64_t **bounds,
+                                 uint32_t *count);
+
+/* When clocks first show a time of that business day; `clock_ms` behind civil midnight, before the cut-over that of the next
+ * morning. */
+int64_t analysis_clock_ms(const AnalysisCalendar *c, int32_t yyyymmdd, int64_t clock_ms);
 
 /* The last day of the bucket that lies `later` buckets behind the one of `day`; of hours and less, of the day that
  * surely has it. */

@@ -78,7 +78,7 @@ Err ask_range(Asking *a, int32_t from, int32_t to, ScanSelect *out)
 {
     int64_t *bounds = NULL;
     uint32_t count = 0;
-    TRY(analysis_buckets(a->ctx, &a->names.calendar, from, to, ANALYSIS_BY_ALL, &bounds, &count));
+    TRY(ask_buckets(a, from, to, ANALYSIS_BY_ALL, &bounds, &count));
     out->from_ms = bounds[0];
     out->to_ms = bounds[1];
     return ERR_OK;

@@ -17,6 +17,12 @@
 
 enum { ASK_WARNINGS_MAX = 20 }; /* of the rules, in one answer */
 
+/* When a range begins on its first day, or ends on its last; not given: with the day. */
+typedef struct AskClock {
+    bool given;
+    int64_t ms; /* behind civil midnight, below a day */
+} AskClock;
+
 typedef struct Asking {
     Ctx *ctx;
     Engine *engine;
@@ -25,6 +31,7 @@ typedef struct Asking {
     ApiQueryAnswer *answer;
     const ApiPeopleBar *who; /* the number whose people are asked for; NULL: none */
     struct AskPage *page;    /* which of them */
+    AskClock from_clock, to_clock;
 } Asking;
 
 /* ---- the questions: each answers its own part of `in` ------------------------------------------- */
@@ -42,12 +49,19 @@ Err ask_touch(Asking *a, const Query *q, const ApiQuery *in);
 
 /* ---- the calendar ------------------------------------------------------------------------------- */
 
-/* Reads it from the question into a->names: what it does not say is the chain's.  Errors: INVALID "query.zone",
- * "query.cut_over". */
+/* Reads it from the question into a->names: what it does not say is the chain's; and a->from_clock, a->to_clock.
+ * Errors: INVALID "query.zone", "query.cut_over". */
 MUST_USE Err ask_calendar(Asking *a, const ApiQuery *in);
 
 /* INVALID "query.combination" when the question names one; `what` cannot have one. */
 MUST_USE Err ask_without_calendar(Asking *a, const ApiQuery *in, const char *what);
+
+/* analysis_buckets() of the question's range, between its clocks. */
+MUST_USE Err ask_buckets(Asking *a, int32_t from, int32_t to, AnalysisBy by, int64_t **bounds,
+                         uint32_t *count);
+
+/* INVALID "query.combination" when the range does not consist of whole days, as `what` needs it. */
+MUST_USE Err ask_whole_days(Asking *a, const char *what);
 
 /* ---- on the way in, under the schema's lock ------------------------------------------------------ */
 
@@ -68,7 +82,7 @@ MUST_USE Err ask_select(Asking *a, Str json, const char *pointer, ScanSelect *ou
 MUST_USE Err ask_maybe_select(Asking *a, DtoState is, Str json, const char *pointer,
                               ScanSelect *out);
 
-/* From the start of `from` to the end of `to`, both yyyymmdd. */
+/* From the start of `from` to the end of `to`, both yyyymmdd, or between the question's clocks. */
 MUST_USE Err ask_range(Asking *a, int32_t from, int32_t to, ScanSelect *out);
 
 /* A rule of scope person: who fulfils it does not depend on the question's calendar, it is the chain's. */

@@ -121,7 +121,7 @@ static Err make_steps(Asking *a, const ApiFunnelQuestion *q, AskFunnel *out)
         (void)snprintf(pointer, sizeof pointer, "/funnel/steps/%zu/of", i);
         TRY(ask_select(a, q->steps[i].of, pointer, &out->steps[i]));
     }
-    TRY(analysis_buckets(a->ctx, &a->names.calendar, q->from, q->to, by, &bounds, &count));
+    TRY(ask_buckets(a, q->from, q->to, by, &bounds, &count));
     if (count > QUERY_INTERVALS_MAX)
         return fail_field(a->ctx, "/funnel/by", "query.too_large", "at most %d intervals",
                           QUERY_INTERVALS_MAX);

@@ -16,6 +16,7 @@ static Err make_lifecycle(Asking *a, const ApiLifecycleQuestion *q, LifecycleAsk
     Lifecycle *l = &out->lifecycle;
     const bool ever = q->look_back_is != DTO_VALUE;
     int64_t *bounds = NULL;
+    TRY(ask_whole_days(a, "a lifecycle"));
     TRY(ask_select(a, q->of, "/lifecycle/of", &l->select));
     l->look_back = ever ? 0 : (uint32_t)q->look_back;
     out->earlier = ever ? 2 : l->look_back;

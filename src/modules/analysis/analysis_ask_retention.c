@@ -70,6 +70,7 @@ static Err read_intervals(Asking *a, const ApiRetentionQuestion *q, Retention *o
     const int32_t last =
         follow == 0 || q->from > q->to ? q->to : analysis_bucket_end(c, q->to, by, follow);
     int64_t *bounds = NULL;
+    TRY(ask_whole_days(a, "retention"));
     TRY(analysis_buckets(a->ctx, c, q->from, last, by, &bounds, &out->interval_count));
     out->starts_end_ms = analysis_day_start_ms(c, analysis_day_add(q->to, 1));
     while (out->cohort_count < out->interval_count &&

@@ -16,8 +16,7 @@ static Err make_sessions(Asking *a, const ApiSessionsQuestion *q, AskSessions *o
     Sessions *s = &out->sessions;
     int64_t *bounds = NULL;
     TRY(ask_maybe_select(a, q->of_is, q->of, "/sessions/of", &s->of));
-    TRY(analysis_buckets(a->ctx, &a->names.calendar, q->from, q->to, INTERVALS[q->by], &bounds,
-                         &s->bucket_count));
+    TRY(ask_buckets(a, q->from, q->to, INTERVALS[q->by], &bounds, &s->bucket_count));
     s->bounds = bounds;
     s->gap_ms = q->gap_s * 1000;
     s->max_ms = q->max_s * 1000;

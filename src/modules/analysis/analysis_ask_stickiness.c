@@ -7,8 +7,7 @@ static Err make_stickiness(Asking *a, const ApiStickinessQuestion *q, AskTrend *
 {
     int64_t *bounds = NULL;
     TRY(ask_select(a, q->of, "/stickiness/of", &out->trend.select));
-    TRY(analysis_buckets(a->ctx, &a->names.calendar, q->from, q->to, ASK_INTERVALS[q->by], &bounds,
-                         &out->trend.bucket_count));
+    TRY(ask_buckets(a, q->from, q->to, ASK_INTERVALS[q->by], &bounds, &out->trend.bucket_count));
     out->trend.bounds = bounds;
     out->trend.measure = TREND_STICKINESS;
     out->trend.top = q->breakdown_count == 0 ? 0 : (uint32_t)q->top;

@@ -86,15 +86,15 @@ static Err make_buckets(Asking *a, const ApiTrendQuestion *q, const ApiTrendPart
 {
     int64_t *bounds = NULL;
     uint32_t shown = 0;
-    const AnalysisCalendar *calendar = &a->names.calendar;
-    TRY(analysis_buckets(a->ctx, calendar, q->from, q->to, (AnalysisBy)q->by, &bounds, &shown));
+    TRY(ask_buckets(a, q->from, q->to, (AnalysisBy)q->by, &bounds, &shown));
     out->trend.bucket_count = shown;
     if (part->rolling_days_is == DTO_VALUE) {
         const int32_t from = analysis_day_add(q->from, 1 - part->rolling_days);
         if (part->measure != API_TREND_MEASURE_PERSONS || (AnalysisBy)q->by != ANALYSIS_BY_DAY)
             return fail_field(a->ctx, below(a, base, "rolling_days"), "query.combination",
                               "rolling_days belongs to the measure persons, by day");
-        TRY(analysis_buckets(a->ctx, calendar, from, q->to, ANALYSIS_BY_DAY, &bounds,
+        TRY(ask_whole_days(a, "persons of the last days"));
+        TRY(analysis_buckets(a->ctx, &a->names.calendar, from, q->to, ANALYSIS_BY_DAY, &bounds,
                              &out->trend.bucket_count));
         out->trend.rolling = (uint32_t)part->rolling_days;
         out->lead = out->trend.bucket_count - shown;

@@ -24,6 +24,12 @@ int64_t analysis_day_start_ms(const AnalysisCalendar *c, int32_t yyyymmdd)
     return zone_first_ms(c->zone, clock_day_start_ms(yyyymmdd, 0) + c->cut_over_ms);
 }
 
+int64_t analysis_clock_ms(const AnalysisCalendar *c, int32_t yyyymmdd, int64_t clock_ms)
+{
+    const int64_t next_morning_ms = clock_ms < c->cut_over_ms ? DAY_MS : 0;
+    return zone_first_ms(c->zone, clock_day_start_ms(yyyymmdd, 0) + clock_ms + next_morning_ms);
+}
+
 int32_t analysis_day_add(int32_t yyyymmdd, int64_t days)
 {
     return clock_day(clock_day_start_ms(yyyymmdd, 0) + days * DAY_MS, 0);
@@ -191,25 +197,39 @@ static Err walk_days(Walk *w, int32_t from, int64_t end_ms)
     return ERR_OK;
 }
 
-Err analysis_buckets(Ctx *ctx, const AnalysisCalendar *c, int32_t from, int32_t to, AnalysisBy by,
-                     int64_t **bounds, uint32_t *count)
+Err analysis_days(Ctx *ctx, const AnalysisCalendar *c, int32_t from, int32_t to, AnalysisRange *out)
 {
     TRY(check_range(ctx, from, to));
-    Walk w = {ctx, c, by, ARENA_ARRAY(ctx->arena, int64_t, QUERY_BUCKETS_MAX + 1), 0};
-    const int64_t start = analysis_day_start_ms(c, from);
-    const int64_t end = analysis_day_start_ms(c, analysis_day_add(to, 1));
-    if (start == end)
+    out->from_ms = analysis_day_start_ms(c, from);
+    out->to_ms = analysis_day_start_ms(c, analysis_day_add(to, 1));
+    if (out->from_ms == out->to_ms)
         return fail_field(ctx, "", "query.range", "this zone left out this day");
+    return ERR_OK;
+}
+
+Err analysis_buckets_of(Ctx *ctx, const AnalysisCalendar *c, int32_t from, AnalysisRange range,
+                        AnalysisBy by, int64_t **bounds, uint32_t *count)
+{
+    Walk w = {ctx, c, by, ARENA_ARRAY(ctx->arena, int64_t, QUERY_BUCKETS_MAX + 1), 0};
     if (by == ANALYSIS_BY_ALL)
-        w.at[w.count++] = start;
+        w.count = 1;
     else if (clock_step_ms(by) > 0)
-        TRY(walk_clock(&w, start, end));
+        TRY(walk_clock(&w, range.from_ms, range.to_ms));
     else
-        TRY(walk_days(&w, from, end));
-    w.at[w.count] = end;
+        TRY(walk_days(&w, from, range.to_ms));
+    w.at[0] = range.from_ms;
+    w.at[w.count] = range.to_ms;
     *bounds = w.at;
     *count = w.count;
     return ERR_OK;
+}
+
+Err analysis_buckets(Ctx *ctx, const AnalysisCalendar *c, int32_t from, int32_t to, AnalysisBy by,
+                     int64_t **bounds, uint32_t *count)
+{
+    AnalysisRange range;
+    TRY(analysis_days(ctx, c, from, to, &range));
+    return analysis_buckets_of(ctx, c, from, range, by, bounds, count);
 }
 
 int32_t analysis_bucket_end(const AnalysisCalendar *c, int32_t day, AnalysisBy by, uint32_t later)
