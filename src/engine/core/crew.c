@@ -89,20 +89,29 @@ static Running *next_in_turn(Crew *crew)
 
 /* ---- on which processors ------------------------------------------------------------------------- */
 
-/* Wakes those that sleep.  Not where the asker works: the scheduler likes to put them there, as it takes a guest's processor
+/* A call of the system for each: of many, one that waits at the asker's is no loss. */
+enum { APART_MAX = 3 };
+
+/* Those that sleep will not wake where the asker works: the scheduler likes to put them there, as it takes a guest's processor
  * that sleeps for one that is busy, and a question is over before it moves them.  Under the lock. */
+static void keep_apart(Crew *crew, int here)
+{
+    cpu_set_t elsewhere = crew->processors;
+    CPU_CLR((size_t)here, &elsewhere);
+    for (uint32_t i = 1; i < crew->size && i <= APART_MAX && CPU_COUNT(&elsewhere) > 0; i++) {
+        Mate *m = &crew->mates[i];
+        if (!m->is_awake && m->avoids != here &&
+            pthread_setaffinity_np(m->thread, sizeof elsewhere, &elsewhere) == 0)
+            m->avoids = here;
+    }
+}
+
+/* Under the lock. */
 static void wake_mates(Crew *crew)
 {
     const int here = sched_getcpu();
-    cpu_set_t elsewhere = crew->processors;
-    CPU_CLR(here < 0 ? 0 : (size_t)here, &elsewhere);
-    for (uint32_t i = 1; i < crew->size; i++) {
-        Mate *m = &crew->mates[i];
-        if (m->is_awake || m->avoids == here || here < 0 || CPU_COUNT(&elsewhere) == 0)
-            continue;
-        if (pthread_setaffinity_np(m->thread, sizeof elsewhere, &elsewhere) == 0)
-            m->avoids = here;
-    }
+    if (here >= 0)
+        keep_apart(crew, here);
     (void)pthread_cond_broadcast(&crew->came);
 }
 

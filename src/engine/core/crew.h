@@ -7,7 +7,7 @@
  * So there is no queue to wait in, and a deadline or a stop counts from the first piece on.  What bounds the
  * questions under way, and with them their buffers, is how many threads ask.
  * A thread of the crew that slept begins on another processor than the asker's, where there is one that crew_new() was
- * allowed to use.
+ * allowed to use; of many threads the first ones do.
  *
  * Owns: its threads.  Threads: crew_run() from any.
  */
