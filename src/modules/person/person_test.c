@@ -3,6 +3,7 @@
  */
 #include "modules/person/person.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "events/events.h"
 #include "jobs/outbox.h"
@@ -491,6 +492,20 @@ static Err knock(Room *room, Knock *k)
     return room_write(room, knock_body, k);
 }
 
+/* So many knocks are answered, and those whose tokens grew again meanwhile: that is a long while when the machine is busy. */
+static void expect_answered(Room *room, Knock *k, int per_minute)
+{
+    const int64_t began_us = clock_mono_us();
+    int answered = 0;
+    for (Err err = ERR_OK; err == ERR_OK && answered < 10 * per_minute; answered += err == ERR_OK) {
+        err = knock(room, k);
+        if (err != ERR_OK)
+            EXPECT_FAULT(room->ctx, err, ERR_LIMITED, "request.limited");
+    }
+    const int64_t grown = (clock_mono_us() - began_us) * per_minute / 60000000;
+    CHECK(answered >= per_minute && answered <= per_minute + grown + 1);
+}
+
 ROOM_TEST(person_search_door_counts_names_its_kind_and_stops_at_thirty_a_minute, &PERSON_SCHEMA)
 {
     (void)enrol_phone(room, PHONE, NAME);
@@ -498,19 +513,18 @@ ROOM_TEST(person_search_door_counts_names_its_kind_and_stops_at_thirty_a_minute,
     const ApiPersonSearch body = {.q = PHONE, .limit = 5};
     ApiPersonFound reply = {0};
     Knock k = {door(&API_OP_PERSON_SEARCH), {.body = &body, .reply = &reply}};
-    room->ctx->who = &clerk;
-    for (int i = 0; i < 30; i++)
-        EXPECT_OK(room->ctx, knock(room, &k));
+    const Principal other = {.kind = PRINCIPAL_STAFF, .id = clerk.id + 2};
+    room->ctx->who = &other;
+    EXPECT_OK(room->ctx, knock(room, &k));
     EXPECT_STREQ(ROOM_C(room, k.call.audit_detail), "phone");
     EXPECT_I64((int64_t)reply.items_count, 1);
     EXPECT_STREQ(ROOM_C(room, reply.items[0].phone), "138****8000");
-    EXPECT_FAULT(room->ctx, knock(room, &k), ERR_LIMITED, "request.limited");
+    room->ctx->who = &clerk;
+    expect_answered(room, &k, 30);
     Principal analyst = {.kind = PRINCIPAL_KEY, .id = clerk.id};
     analyst.permissions = permission_bit("insight.read");
     room->ctx->who = &analyst;
-    for (int i = 0; i < 120; i++)
-        EXPECT_OK(room->ctx, knock(room, &k));
-    EXPECT_FAULT(room->ctx, knock(room, &k), ERR_LIMITED, "request.limited");
+    expect_answered(room, &k, 120);
     room->ctx->who = &PRINCIPAL_OF_SYSTEM;
 }
 
