@@ -168,6 +168,41 @@ TEST(last_touches_alone_earn_what_they_earn_among_all_of_a_person)
     kit_each_kernel_and_crew(random_touches, &crew);
 }
 
+/* Blocks are so many that several are looked at together, and that most persons have one of their own. */
+enum { FAR_APART = 4001 };
+
+static Touch some_touch(Kit *k, const ScanProp *number)
+{
+    Touch t = {.conversion = some_name(k),
+               .touch = some_name(k),
+               .look_back_ms = (int64_t)kit_below(k, 20) * STEP_S * 1000,
+               .model = TOUCH_LAST,
+               .number = number,
+               .top = 10};
+    t.conversion.from_ms = KIT_ORIGIN_MS + PART_WEEK_MS / 2;
+    t.conversion.to_ms = t.conversion.from_ms + 2 * PART_WEEK_MS;
+    return t;
+}
+
+/* So many touches are held at most that those of one person are not too many, but those of all blocks at hand. */
+static void crowded_touches(void)
+{
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        Kit k;
+        open_random(&k, seed, FAR_APART);
+        k.view.batch_rows = 40;
+        const Query q = {.view = &k.view, .crew = crew};
+        for (int round = 0; round < 4; round++)
+            compare_touch(&k, &q, some_touch(&k, NULL));
+        kit_close(&k);
+    }
+}
+
+TEST(last_touches_that_are_too_many_for_several_blocks_are_those_of_one_block_after_another)
+{
+    kit_each_kernel_and_crew(crowded_touches, &crew);
+}
+
 /* ---- segments ----------------------------------------------------------------------------------------- */
 
 /* Who asks for days has whole persons looked at: all have at least none. */
