@@ -8,6 +8,7 @@
 #include "engine/ask/touch.h"
 #include "engine/ask/trend.h"
 #include "engine/engine_testkit.h"
+#include "engine/scan/changes.h"
 
 #define CHANNEL KIT_PROP(0)
 #define WORTH   KIT_PROP(2)
@@ -16,10 +17,11 @@ static Crew *crew;
 
 enum { WEEKS = 3, PERSONS = 40, ROWS = 1500, STEP_S = 43200 };
 
-/* Times are half days, a few milliseconds more or less of some names; channels are few, and sometimes none. */
+/* Times are half days, a few milliseconds more or less of some names; channels are few, and sometimes none.  Some rows say
+ * something of persons. */
 static void add_random(Kit *k, RowBuffer *b, bool with_ms, uint32_t apart)
 {
-    const uint32_t event = 1 + kit_below(k, 4);
+    const uint32_t event = kit_below(k, 12) == 0 ? PART_PERSON : 1 + kit_below(k, 4);
     const int64_t week_ms = (int64_t)kit_below(k, WEEKS) * PART_WEEK_MS;
     int64_t at_ms = KIT_ORIGIN_MS + week_ms + (int64_t)kit_below(k, 14) * STEP_S * 1000;
     if (with_ms && event != 1 && week_ms > 0)
@@ -201,6 +203,28 @@ static void crowded_touches(void)
 TEST(last_touches_that_are_too_many_for_several_blocks_are_those_of_one_block_after_another)
 {
     kit_each_kernel_and_crew(crowded_touches, &crew);
+}
+
+/* What is earned is said of persons: as of the conversion. */
+static void attributed_touches(void)
+{
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        Kit k;
+        open_random(&k, seed, FAR_APART);
+        const Query q = {.view = &k.view, .crew = crew};
+        Changes said = {.value = {WORTH, 0}, .before = SCAN_MISSING};
+        const ScanProp worth = {.prop = WORTH, .changes = &said};
+        uint64_t count = 0;
+        CHECK(query_changes(&k.ctx, &q, &said, &count) == ERR_OK && count > PERSONS);
+        for (int round = 0; round < 4; round++)
+            compare_touch(&k, &q, some_touch(&k, &worth));
+        kit_close(&k);
+    }
+}
+
+TEST(last_touches_earn_numbers_of_persons_of_several_blocks)
+{
+    kit_each_kernel_and_crew(attributed_touches, &crew);
 }
 
 /* ---- segments ----------------------------------------------------------------------------------------- */

@@ -114,9 +114,12 @@ LastTouches *last_touches_new(const LastPlan *plan)
     l->codes = strip_room(sizeof *l->codes);
     l->ms = strip_room(sizeof *l->ms);
     l->numbers = strip_room(sizeof *l->numbers);
+    const ScanProp *number = plan->t->number;
+    const bool of_persons = scan_asks_of_changes(number, number != NULL);
     for (int i = CONVERSIONS; i <= TOUCHES; i++) {
-        l->strips[i] =
-            strips_new(view, &(StripAsk){.select = &plan->selects[i], .keys = plan->keys});
+        l->strips[i] = strips_new(view, &(StripAsk){.select = &plan->selects[i],
+                                                    .keys = plan->keys,
+                                                    .by_block = i == CONVERSIONS && of_persons});
         strip_times_open(&l->times[i], plan->places[i], 1);
     }
     l->from = malloc((persons + 1) * sizeof *l->from);
