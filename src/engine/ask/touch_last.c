@@ -4,6 +4,7 @@
 #include "engine/ask/touch_last.h"
 
 #include "engine/ask/touch_share.h"
+#include "engine/core/bits.h"
 #include "engine/core/order.h"
 #include "engine/part/weave.h"
 #include "engine/scan/ahead.h"
@@ -51,10 +52,11 @@ struct LastTouches {
 
 /* ---- the plan ------------------------------------------------------------------------------------ */
 
+/* As many as the bits of the largest can say: no row has another one, whatever a forged file says of its columns. */
 static uint32_t codes_of(const Touch *t, const ScanView *view, const ScanAsk *ask)
 {
     const uint32_t largest = scan_largest_code(view, ask, t->breakdown[0]);
-    return largest >= CODES_MAX ? UINT32_MAX : largest + 1;
+    return largest >= CODES_MAX ? UINT32_MAX : UINT32_C(1) << bits_width(largest);
 }
 
 bool touch_is_last(const Touch *t, const ScanView *view, const ScanAsk *ask)

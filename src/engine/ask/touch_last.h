@@ -25,7 +25,7 @@ typedef struct LastPlan {
     const ScanSelect *selects;     /* the conversions, the touches */
     const BucketPlaces *places[2]; /* of each part of the view: the range of either select */
     const bool *keys;              /* of each part */
-    uint32_t codes;                /* one more than the largest */
+    uint32_t codes;                /* every code is below */
     uint32_t blocks_at_once;
 } LastPlan;
 
