@@ -10,6 +10,8 @@
 #include "engine/engine_testkit.h"
 #include "engine/scan/changes.h"
 
+#include <time.h>
+
 #define CHANNEL KIT_PROP(0)
 #define WORTH   KIT_PROP(2)
 
@@ -225,6 +227,50 @@ static void attributed_touches(void)
 TEST(last_touches_earn_numbers_of_persons_of_several_blocks)
 {
     kit_each_kernel_and_crew(attributed_touches, &crew);
+}
+
+/* As an import of days without times has them: most touches and conversions have one of another name at their instant. */
+static void add_days(Kit *k, RowBuffer *b)
+{
+    for (uint32_t i = 0; i < 200000; i++) {
+        rows_add(b, KIT_ORIGIN_MS + (int64_t)kit_below(k, 7) * 2 * STEP_S * 1000,
+                 PART_BLOCK_PERSONS + kit_below(k, 2000), 1 + kit_below(k, 4));
+        rows_value(b, CHANNEL, PART_CODES, 0, 1 + kit_below(k, 3));
+    }
+}
+
+static int64_t touch_us(Kit *k, const Query *q, uint32_t breakdown_count)
+{
+    const Touch t = {.conversion = {.events = NAMES, .event_count = 2, .to_ms = INT64_MAX / 4},
+                     .touch = {.events = NAMES + 2, .event_count = 2},
+                     .look_back_ms = PART_WEEK_MS,
+                     .breakdown = BY_CHANNEL,
+                     .breakdown_count = breakdown_count,
+                     .top = 10};
+    struct timespec from, to;
+    TouchResult out;
+    CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from) == 0);
+    CHECK(query_touch(&k->ctx, q, &t, &out) == ERR_OK);
+    CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to) == 0);
+    return (to.tv_sec - from.tv_sec) * INT64_C(1000000) + (to.tv_nsec - from.tv_nsec) / 1000;
+}
+
+TEST(last_touches_of_events_without_times_cost_about_what_those_of_whole_persons_cost)
+{
+    enum { TIMES = 10 };
+    Kit k = {.ctx.arena = arena_new(1 << 16),
+             .random = prng_of(7),
+             .view.person_count = 2 * PART_BLOCK_PERSONS};
+    RowBuffer b = {0};
+    add_days(&k, &b);
+    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    crew = crew_new(1);
+    const Query q = {.view = &k.view, .crew = crew};
+    const int64_t whole_us = touch_us(&k, &q, 2);
+    CHECK(touch_us(&k, &q, 1) < TIMES * whole_us);
+    crew_free(crew);
+    rows_free(&b);
+    kit_close(&k);
 }
 
 /* ---- segments ----------------------------------------------------------------------------------------- */
