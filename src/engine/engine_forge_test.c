@@ -2,9 +2,12 @@
  * engine/engine_forge_test.c -- files that make no sense under right checksums: refused, or damaged where they are read,
  * and never harmful.
  */
+#include "engine/ask/funnel.h"
+#include "engine/ask/touch.h"
 #include "engine/core/kernels.h"
 #include "engine/engine_forge.h"
 #include "engine/merge.h"
+#include "engine/part/rows.h"
 #include "engine/scan/walk.h"
 
 #include "base/log.h"
@@ -432,6 +435,77 @@ TEST(rows_of_a_shared_list_without_an_event_name_are_damage)
     EXPECT_I64(merge_alone(&f, part), ERR_INTERNAL);
     part_unref(part);
     folder_close(&f);
+}
+
+enum { CODES = 9 };
+
+/* Event 1 of a person with each code, and event 2 behind it. */
+static void add_coded(RowBuffer *b)
+{
+    for (uint32_t code = 1; code <= CODES; code++)
+        for (uint32_t event = 1; event <= 2; event++) {
+            rows_add(b, FORGE_ORIGIN_MS + event * 1000, PART_BLOCK_PERSONS + code, event);
+            rows_value(b, PROP_FIRST, PART_CODES, 0, code);
+        }
+}
+
+/* As many bits are needed without the largest. */
+static void fewer_codes(Tables *t)
+{
+    for (uint32_t i = 0; i < t->head->column_count; i++)
+        if (t->columns[i].prop == PROP_FIRST)
+            t->columns[i].max = CODES - 1;
+}
+
+/* Those with the code that the column does not have are somewhere, or nowhere. */
+static void ask_of_codes(Folder *f, Part *part)
+{
+    static const uint32_t NAMES[] = {1, 2};
+    static const ScanProp CODE = {PROP_FIRST, 0};
+    const ScanSelect steps[] = {
+        {.events = NAMES, .event_count = 1, .from_ms = 0, .to_ms = INT64_MAX / 4},
+        {.events = NAMES + 1, .event_count = 1, .from_ms = 0, .to_ms = INT64_MAX / 4}};
+    ScanView view = {.parts = &part, .part_count = 1, .person_count = 2 * PART_BLOCK_PERSONS};
+    Crew *crew = crew_new(1);
+    const Query q = {.view = &view, .crew = crew};
+    TouchResult touches;
+    FunnelResult funnel;
+    CHECK(query_touch(&f->ctx, &q,
+                      &(Touch){.conversion = steps[1],
+                               .touch = steps[0],
+                               .look_back_ms = PART_WEEK_MS,
+                               .breakdown = &CODE,
+                               .breakdown_count = 1,
+                               .top = CODES},
+                      &touches) == ERR_OK);
+    EXPECT_I64((int64_t)touches.total.conversions, CODES);
+    CHECK(query_funnel(&f->ctx, &q,
+                       &(Funnel){.steps = steps,
+                                 .step_count = 2,
+                                 .window_ms = PART_WEEK_MS,
+                                 .hold = &CODE,
+                                 .hold_count = 1},
+                       &funnel) == ERR_OK);
+    CHECK(funnel.total.persons[1] >= CODES - 1 && funnel.total.persons[1] <= CODES);
+    crew_free(crew);
+}
+
+TEST(a_code_that_is_larger_than_its_column_says_does_no_harm_to_what_is_counted_by_code)
+{
+    Folder f = {.ctx.arena = arena_new(1 << 16)};
+    RowBuffer b = {0};
+    Part **made = NULL;
+    uint32_t n = 0;
+    add_coded(&b);
+    CHECK(rows_build(&f.ctx, &b, FORGE_ORIGIN_MS, 1, 2, &made, &n) == ERR_OK && n == 1);
+    f.part = made[0]->bytes;
+    Part *part = forged(&f, fewer_codes);
+    CHECK(part != NULL);
+    ask_of_codes(&f, part);
+    part_unref(part);
+    part_unref(made[0]);
+    rows_free(&b);
+    arena_free(f.ctx.arena);
 }
 
 TEST(a_part_whose_values_are_not_within_their_plan_is_not_finished)

@@ -43,7 +43,9 @@ static KitRow random_row(Kit *k, const KitShape *shape, uint32_t i)
                 .seq = i};
     const uint32_t seconds = shape->weeks * 604800;
     r.time_ms = KIT_ORIGIN_MS + (int64_t)kit_below(k, seconds) * 1000;
-    r.time_ms += shape->whole_seconds ? 0 : kit_below(k, 1000);
+    const bool whole = shape->whole_seconds || r.event <= shape->whole_names ||
+                       r.time_ms < KIT_ORIGIN_MS + shape->whole_weeks * PART_WEEK_MS;
+    r.time_ms += whole ? 0 : kit_below(k, 1000);
     if (i > 0 && kit_below(k, 100) < shape->ties) {
         r.time_ms = k->rows[i - 1].time_ms;
         r.person = k->rows[i - 1].person;

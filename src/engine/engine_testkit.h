@@ -17,7 +17,8 @@ enum { KIT_PROPS = 4 };
 typedef struct KitShape {
     uint32_t rows, persons, events, weeks;
     bool whole_seconds;
-    uint32_t ties;   /* of 100 rows: at the time of the row before */
+    uint32_t whole_weeks, whole_names; /* only those of the first ones are of whole seconds */
+    uint32_t ties;                     /* of 100 rows: at the time of the row before */
     uint32_t near;   /* of 100 rows: of the person of the row before, within a minute of it */
     uint32_t nobody; /* of 100 rows: of person 0 */
     uint32_t said;   /* of 100 rows: no events, but PART_PERSON */

@@ -4,6 +4,7 @@
 #include "engine/ask/funnel_starts.h"
 
 #include "engine/ask/funnel_ways.h"
+#include "engine/core/bits.h"
 
 #include <stdlib.h>
 
@@ -60,14 +61,23 @@ bool funnel_has_starts(const Funnel *f, const ScanView *view, ScanAsk *ask)
     return true;
 }
 
+/* Room for all values that the bits of the largest can say: a forged file may have more than its columns say.  Nobody
+ * looks at these. */
+static void *room_of(const FunnelStarts *s, size_t size)
+{
+    const uint32_t values = UINT32_C(1) << bits_width(s->values - 1);
+    void *fresh = calloc((size_t)places_of(values, s->f) * ROW, size);
+    CHECK(fresh != NULL);
+    return fresh;
+}
+
 void funnel_starts_open(FunnelStarts *s, const Funnel *f, Scanner *scanner, const ScanView *view,
                         const ScanAsk *ask)
 {
     *s = (FunnelStarts){.f = f, .scanner = scanner, .values = 1, .bias_s = window_s(f) + 1};
     if (ask->prop_count > 0)
         s->values += scan_largest_code(view, ask, ask->props[0]);
-    s->seconds = malloc((size_t)places_of(s->values, f) * ROW * sizeof *s->seconds);
-    CHECK(s->seconds != NULL);
+    s->seconds = room_of(s, sizeof *s->seconds);
 }
 
 void funnel_starts_free(FunnelStarts *s)
@@ -183,8 +193,7 @@ static void begin_ms(FunnelStarts *s)
 {
     const size_t bytes = (size_t)places_of(s->values, s->f) * ROW * sizeof *s->ms;
     if (s->ms == NULL)
-        s->ms = malloc(bytes);
-    CHECK(s->ms != NULL);
+        s->ms = room_of(s, sizeof *s->ms);
     memset(s->ms, 0, bytes);
     s->has_ms = true;
 }

@@ -8,6 +8,9 @@
 #include "engine/ask/touch.h"
 #include "engine/ask/trend.h"
 #include "engine/engine_testkit.h"
+#include "engine/scan/changes.h"
+
+#include <time.h>
 
 #define CHANNEL KIT_PROP(0)
 #define WORTH   KIT_PROP(2)
@@ -16,10 +19,11 @@ static Crew *crew;
 
 enum { WEEKS = 3, PERSONS = 40, ROWS = 1500, STEP_S = 43200 };
 
-/* Times are half days, a few milliseconds more or less of some names; channels are few, and sometimes none. */
+/* Times are half days, a few milliseconds more or less of some names; channels are few, and sometimes none.  Some rows say
+ * something of persons. */
 static void add_random(Kit *k, RowBuffer *b, bool with_ms, uint32_t apart)
 {
-    const uint32_t event = 1 + kit_below(k, 4);
+    const uint32_t event = kit_below(k, 12) == 0 ? PART_PERSON : 1 + kit_below(k, 4);
     const int64_t week_ms = (int64_t)kit_below(k, WEEKS) * PART_WEEK_MS;
     int64_t at_ms = KIT_ORIGIN_MS + week_ms + (int64_t)kit_below(k, 14) * STEP_S * 1000;
     if (with_ms && event != 1 && week_ms > 0)
@@ -166,6 +170,107 @@ static void random_touches(void)
 TEST(last_touches_alone_earn_what_they_earn_among_all_of_a_person)
 {
     kit_each_kernel_and_crew(random_touches, &crew);
+}
+
+/* Blocks are so many that several are looked at together, and that most persons have one of their own. */
+enum { FAR_APART = 4001 };
+
+static Touch some_touch(Kit *k, const ScanProp *number)
+{
+    Touch t = {.conversion = some_name(k),
+               .touch = some_name(k),
+               .look_back_ms = (int64_t)kit_below(k, 20) * STEP_S * 1000,
+               .model = TOUCH_LAST,
+               .number = number,
+               .top = 10};
+    t.conversion.from_ms = KIT_ORIGIN_MS + PART_WEEK_MS / 2;
+    t.conversion.to_ms = t.conversion.from_ms + 2 * PART_WEEK_MS;
+    return t;
+}
+
+/* So many touches are held at most that those of one person are not too many, but those of all blocks at hand. */
+static void crowded_touches(void)
+{
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        Kit k;
+        open_random(&k, seed, FAR_APART);
+        k.view.batch_rows = 40;
+        const Query q = {.view = &k.view, .crew = crew};
+        for (int round = 0; round < 4; round++)
+            compare_touch(&k, &q, some_touch(&k, NULL));
+        kit_close(&k);
+    }
+}
+
+TEST(last_touches_that_are_too_many_for_several_blocks_are_those_of_one_block_after_another)
+{
+    kit_each_kernel_and_crew(crowded_touches, &crew);
+}
+
+/* What is earned is said of persons: as of the conversion. */
+static void attributed_touches(void)
+{
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        Kit k;
+        open_random(&k, seed, FAR_APART);
+        const Query q = {.view = &k.view, .crew = crew};
+        Changes said = {.value = {WORTH, 0}, .before = SCAN_MISSING};
+        const ScanProp worth = {.prop = WORTH, .changes = &said};
+        uint64_t count = 0;
+        CHECK(query_changes(&k.ctx, &q, &said, &count) == ERR_OK && count > PERSONS);
+        for (int round = 0; round < 4; round++)
+            compare_touch(&k, &q, some_touch(&k, &worth));
+        kit_close(&k);
+    }
+}
+
+TEST(last_touches_earn_numbers_of_persons_of_several_blocks)
+{
+    kit_each_kernel_and_crew(attributed_touches, &crew);
+}
+
+/* As an import of days without times has them: most touches and conversions have one of another name at their instant. */
+static void add_days(Kit *k, RowBuffer *b)
+{
+    for (uint32_t i = 0; i < 200000; i++) {
+        rows_add(b, KIT_ORIGIN_MS + (int64_t)kit_below(k, 7) * 2 * STEP_S * 1000,
+                 PART_BLOCK_PERSONS + kit_below(k, 2000), 1 + kit_below(k, 4));
+        rows_value(b, CHANNEL, PART_CODES, 0, 1 + kit_below(k, 3));
+    }
+}
+
+static int64_t touch_us(Kit *k, const Query *q, uint32_t breakdown_count)
+{
+    const Touch t = {.conversion = {.events = NAMES, .event_count = 2, .to_ms = INT64_MAX / 4},
+                     .touch = {.events = NAMES + 2, .event_count = 2},
+                     .look_back_ms = PART_WEEK_MS,
+                     .breakdown = BY_CHANNEL,
+                     .breakdown_count = breakdown_count,
+                     .top = 10};
+    struct timespec from, to;
+    TouchResult out;
+    CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from) == 0);
+    CHECK(query_touch(&k->ctx, q, &t, &out) == ERR_OK);
+    CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to) == 0);
+    return (to.tv_sec - from.tv_sec) * INT64_C(1000000) + (to.tv_nsec - from.tv_nsec) / 1000;
+}
+
+TEST(last_touches_of_events_without_times_cost_about_what_those_of_whole_persons_cost)
+{
+    enum { TIMES = 10 };
+    Kit k = {.ctx.arena = arena_new(1 << 16),
+             .random = prng_of(7),
+             .view.person_count = 2 * PART_BLOCK_PERSONS};
+    RowBuffer b = {0};
+    add_days(&k, &b);
+    CHECK(rows_build(&k.ctx, &b, KIT_ORIGIN_MS, 1, 2, &k.view.parts, &k.view.part_count) == ERR_OK);
+    crew = crew_new(1);
+    const Query q = {.view = &k.view, .crew = crew};
+    const int64_t whole_us = touch_us(&k, &q, 2);
+    CHECK(touch_us(&k, &q, 1) < TIMES * whole_us);
+    crew_free(crew);
+    rows_free(&b);
+    kit_close(&k);
 }
 
 /* ---- segments ----------------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include "engine/ask/touch_last.h"
 
 #include "engine/ask/touch_share.h"
+#include "engine/core/bits.h"
 #include "engine/core/order.h"
 #include "engine/part/weave.h"
 #include "engine/scan/ahead.h"
@@ -18,6 +19,7 @@ enum {
     TOUCHES = 1,
     BLOCK_BYTES = 1 << 16, /* of a block's touches, about: those at hand stay near the processor */
 };
+_Static_assert(QUERY_BLOCKS_MAX <= 16, "blocks at hand are bits");
 _Static_assert((uint64_t)SCAN_BATCH_ROWS << CODE_BITS <= UINT32_MAX,
                "a touch and its code are one number");
 
@@ -36,8 +38,9 @@ struct LastTouches {
     uint32_t *picked, *codes; /* of the strip under way */
     int64_t *ms, *numbers;
     uint32_t first_block;
-    TouchAt *touches; /* as they came: list by list, in no order of persons */
+    TouchAt *touches; /* as they came: part by part, list by list, in no order of persons */
     uint16_t *code_of;
+    uint32_t *place_of; /* of touches of `tied`: see WeaveOrder */
     uint32_t count, cap, most;
     /* by person and time; `row` is one of touches, and its code below it; before them stands one that was never */
     TimedRow *ordered, *spare;
@@ -45,16 +48,20 @@ struct LastTouches {
     uint32_t *from; /* [person]: of `ordered`; one more behind the last */
     uint32_t
         *upto; /* [person]: behind those before the last conversion: the next is mostly later */
+    uint16_t *
+        tied; /* [part]: blocks at hand, as bits, in which two touches of a person are of one instant */
+    WeaveOrder *orders; /* [block at hand]: of the part under way */
     TouchEarned *earned;
-    bool damaged, is_over;
+    bool damaged, is_over, has_tied;
 };
 
 /* ---- the plan ------------------------------------------------------------------------------------ */
 
+/* As many as the bits of the largest can say: no row has another one, whatever a forged file says of its columns. */
 static uint32_t codes_of(const Touch *t, const ScanView *view, const ScanAsk *ask)
 {
     const uint32_t largest = scan_largest_code(view, ask, t->breakdown[0]);
-    return largest >= CODES_MAX ? UINT32_MAX : largest + 1;
+    return largest >= CODES_MAX ? UINT32_MAX : UINT32_C(1) << bits_width(largest);
 }
 
 bool touch_is_last(const Touch *t, const ScanView *view, const ScanAsk *ask)
@@ -114,15 +121,21 @@ LastTouches *last_touches_new(const LastPlan *plan)
     l->codes = strip_room(sizeof *l->codes);
     l->ms = strip_room(sizeof *l->ms);
     l->numbers = strip_room(sizeof *l->numbers);
+    const ScanProp *number = plan->t->number;
+    const bool of_persons = scan_asks_of_changes(number, number != NULL);
     for (int i = CONVERSIONS; i <= TOUCHES; i++) {
-        l->strips[i] =
-            strips_new(view, &(StripAsk){.select = &plan->selects[i], .keys = plan->keys});
+        l->strips[i] = strips_new(view, &(StripAsk){.select = &plan->selects[i],
+                                                    .keys = plan->keys,
+                                                    .by_block = i == CONVERSIONS && of_persons});
         strip_times_open(&l->times[i], plan->places[i], 1);
     }
     l->from = malloc((persons + 1) * sizeof *l->from);
     l->upto = malloc(persons * sizeof *l->upto);
+    l->tied = calloc((size_t)view->part_count + 1, sizeof *l->tied);
+    l->orders = calloc(plan->blocks_at_once, sizeof *l->orders);
     l->earned = calloc((size_t)plan->codes + 1, sizeof *l->earned);
-    CHECK(l->from != NULL && l->upto != NULL && l->earned != NULL);
+    CHECK(l->from != NULL && l->upto != NULL && l->tied != NULL && l->orders != NULL &&
+          l->earned != NULL);
     return l;
 }
 
@@ -134,8 +147,11 @@ void last_touches_free(LastTouches *l)
         strips_free(l->strips[i]);
         strip_times_close(&l->times[i]);
     }
-    void *const buffers[] = {l->picked,  l->codes, l->ms,   l->numbers, l->touches, l->code_of,
-                             l->ordered, l->spare, l->from, l->upto,    l->earned};
+    for (uint32_t i = 0; i < l->plan->blocks_at_once; i++)
+        weave_order_free(&l->orders[i]);
+    void *const buffers[] = {l->picked,  l->codes,    l->ms,      l->numbers, l->touches,
+                             l->code_of, l->place_of, l->ordered, l->spare,   l->from,
+                             l->upto,    l->tied,     l->orders,  l->earned};
     for (size_t i = 0; i < ARRAY_LEN(buffers); i++)
         free(buffers[i]);
     filter_scratch_free(&l->scratch);
@@ -221,7 +237,8 @@ static bool reserve_touches(LastTouches *l, uint32_t n)
     l->cap = n + n / 2 + STRIP_ROWS;
     l->touches = realloc(l->touches, l->cap * sizeof *l->touches);
     l->code_of = realloc(l->code_of, l->cap * sizeof *l->code_of);
-    CHECK(l->touches != NULL && l->code_of != NULL);
+    l->place_of = realloc(l->place_of, l->cap * sizeof *l->place_of);
+    CHECK(l->touches != NULL && l->code_of != NULL && l->place_of != NULL);
     return true;
 }
 
@@ -266,7 +283,7 @@ static void reserve_ordered(LastTouches *l)
     l->ordered[0].ms = QUERY_EVER_MS;
 }
 
-/* By person, then time.  Those of one instant stay in no order. */
+/* By person, then time.  Those of one instant stay as they came. */
 static void order_touches(LastTouches *l, uint32_t persons)
 {
     reserve_ordered(l);
@@ -285,21 +302,98 @@ static void order_touches(LastTouches *l, uint32_t persons)
             (void)order_runs(l->ordered + l->from[p], l->spare, l->from[p + 1] - l->from[p]);
 }
 
+/* ---- touches of one instant ------------------------------------------------------------------------
+ *
+ * Parts of a week, and rows of a list, are in the order of arrival, and so are the touches as they came.  Only between
+ * lists of one part the sequence tells it.
+ */
+
+static const TouchAt *touch_of(const LastTouches *l, const TimedRow *ordered)
+{
+    return &l->touches[ordered->row >> CODE_BITS];
+}
+
+/* How many rows of its part and block came before.  Parts ascend: the order of each is made once. */
+static uint32_t place_of(LastTouches *l, const TouchAt *at)
+{
+    const uint32_t block = at->person >> PART_BLOCK_BITS;
+    if (weave_order_read(&l->orders[block], l->plan->q->view->parts[at->part],
+                         l->first_block + block))
+        return weave_place(&l->orders[block], at->list, at->row);
+    l->damaged = true;
+    return 0;
+}
+
+/* Where those end that are of the instant and part of the first one, before `end`. */
+static uint32_t end_of_tie(const LastTouches *l, uint32_t from, uint32_t end)
+{
+    const TimedRow *const o = l->ordered;
+    uint32_t i = from + 1;
+    while (i < end && o[i].ms == o[from].ms &&
+           touch_of(l, &o[i])->part == touch_of(l, &o[from])->part)
+        i++;
+    return i;
+}
+
+/* Calls `fn` for each [from, end) of `ordered` of one person, part and instant, but of several lists. */
+static void each_tie(LastTouches *l, uint32_t persons,
+                     void (*fn)(LastTouches *l, uint32_t from, uint32_t end))
+{
+    for (uint32_t p = 0; p < persons; p++) {
+        const uint32_t until = l->from[p + 1];
+        for (uint32_t i = l->from[p], end; i + 1 < until && !crew_gives_up_at(i); i = end) {
+            end = end_of_tie(l, i, until);
+            if (end - i > 1 &&
+                touch_of(l, &l->ordered[i])->list != touch_of(l, &l->ordered[end - 1])->list)
+                fn(l, i, end);
+        }
+    }
+}
+
+static void find_tied(LastTouches *l, uint32_t from, uint32_t end)
+{
+    (void)end;
+    const TouchAt *at = touch_of(l, &l->ordered[from]);
+    l->tied[at->part] |= (uint16_t)(1U << (at->person >> PART_BLOCK_BITS));
+    l->has_tied = true;
+}
+
+static void order_tied(LastTouches *l, uint32_t from, uint32_t end)
+{
+    const int64_t ms = l->ordered[from].ms;
+    for (uint32_t i = from; i < end; i++)
+        l->ordered[i].ms = l->place_of[l->ordered[i].row >> CODE_BITS];
+    (void)order_runs(l->ordered + from, l->spare, end - from);
+    for (uint32_t i = from; i < end; i++)
+        l->ordered[i].ms = ms;
+}
+
+/* Those of one instant stand in the order of arrival. */
+static void order_ties(LastTouches *l, uint32_t persons)
+{
+    l->has_tied = false;
+    memset(l->tied, 0, l->plan->q->view->part_count * sizeof *l->tied);
+    each_tie(l, persons, find_tied);
+    if (!l->has_tied)
+        return;
+    for (uint32_t i = 0; i < l->count && !crew_gives_up_at(i); i++) {
+        const TouchAt *at = &l->touches[i];
+        if ((l->tied[at->part] >> (at->person >> PART_BLOCK_BITS) & 1) != 0)
+            l->place_of[i] = place_of(l, at);
+    }
+    each_tie(l, persons, order_tied);
+}
+
 /* ---- conversions --------------------------------------------------------------------------------- */
 
-/* Whether `a` arrived before `b`, at the same instant: parts of a week, and rows of a list, are in the order of arrival. */
-static bool arrived_before(LastTouches *l, const TouchAt *a, const TouchAt *b)
+/* Whether a touch arrived before a conversion, at the same instant. */
+static bool arrived_before(LastTouches *l, const TouchAt *touch, const TouchAt *conversion)
 {
-    bool before = false;
-    if (a->part != b->part)
-        return a->part < b->part;
-    if (a->list == b->list)
-        return a->row < b->row;
-    if (!weave_is_before(l->plan->q->view->parts[a->part],
-                         l->first_block + (a->person >> PART_BLOCK_BITS),
-                         (WeaveRow){a->list, a->row}, (WeaveRow){b->list, b->row}, &before))
-        l->damaged = true;
-    return before;
+    if (touch->part != conversion->part)
+        return touch->part < conversion->part;
+    if (touch->list == conversion->list)
+        return touch->row < conversion->row;
+    return place_of(l, touch) < place_of(l, conversion);
 }
 
 /* Behind the last touch of the person that is not later. */
@@ -315,22 +409,19 @@ static inline uint32_t touches_until(LastTouches *l, uint32_t person, int64_t ms
     return upto;
 }
 
-/* Of those in [from, upto), the latest ones of one instant, or of that of the conversion, the last to arrive before it. */
-static const TimedRow *last_arrived(LastTouches *l, uint32_t from, uint32_t upto,
-                                    const TouchAt *conversion)
+/* Behind the last one in [from, upto) that arrived before the conversion: none of these is later than it. */
+static uint32_t arrived_until(LastTouches *l, uint32_t from, uint32_t upto,
+                              const TouchAt *conversion)
 {
-    const TimedRow *best = l->ordered;
-    for (uint32_t i = upto; i > from && !crew_gives_up_at(i); i--) {
-        const TimedRow *at = &l->ordered[i - 1];
-        const TouchAt *touch = &l->touches[at->row >> CODE_BITS];
-        if (at->ms < best->ms)
-            break;
-        if (at->ms == conversion->ms && !arrived_before(l, touch, conversion))
-            continue;
-        if (best == l->ordered || arrived_before(l, &l->touches[best->row >> CODE_BITS], touch))
-            best = at;
+    while (from < upto) {
+        const uint32_t middle = from + (upto - from) / 2;
+        const TimedRow *at = &l->ordered[middle];
+        if (at->ms < conversion->ms || arrived_before(l, touch_of(l, at), conversion))
+            from = middle + 1;
+        else
+            upto = middle;
     }
-    return best;
+    return upto;
 }
 
 /* The last touch before the conversion; the one that was never when there is none. */
@@ -339,13 +430,12 @@ static inline const TimedRow *last_before(LastTouches *l, StripAt *s, uint32_t r
     const uint32_t person = person_at(s, row), from = l->from[person];
     const int64_t ms = ms_at(s, row);
     const uint32_t upto = touches_until(l, person, ms);
-    if (upto == from)
-        return l->ordered;
-    const TimedRow *last = &l->ordered[upto - 1];
-    if (last->ms < ms && (upto - 1 == from || last[-1].ms < last->ms))
-        return last;
-    const TouchAt conversion = touch_at(s, row);
-    return last_arrived(l, from, upto, &conversion);
+    uint32_t end = upto;
+    if (upto > from && l->ordered[upto - 1].ms == ms) {
+        const TouchAt conversion = touch_at(s, row);
+        end = arrived_until(l, from, upto, &conversion);
+    }
+    return &l->ordered[end > from ? end - 1 : 0];
 }
 
 static inline void earn(LastTouches *l, const TimedRow *touch, int64_t ms, int64_t worth)
@@ -387,6 +477,7 @@ bool last_touches_take(LastTouches *l, uint32_t from, uint32_t to)
     if (l->is_over)
         return false;
     order_touches(l, persons);
+    order_ties(l, persons);
     if (!crew_gives_up(0))
         strips_read(l->strips[CONVERSIONS], from, to, take_conversions, l);
     return true;

@@ -2,10 +2,12 @@
  * engine/ask/touch_last.h -- conversions by the last touch alone: an as-of join of two sets of rows.  Private to touch*.c.
  *
  * The touches of some blocks are put together by person, and each conversion looks for the last one before it.  Their
- * events need no common order for that: where two lie at one instant, these two alone ask the sequence which came first.
- * So it reads the columns of its own events and nothing of the others, and strips do as well as whole persons.
+ * events need no common order for that: only where two of a person lie at one instant the sequence of their part and block
+ * is asked which came first, for all of them together.  So it reads the columns of its own events and mostly nothing of the
+ * others, and strips do as well as whole persons.
  *
- * Owns: LastTouches its memory, until last_touches_free(): 56 bytes for each touch of the blocks at hand.
+ * Owns: LastTouches its memory, until last_touches_free(): 62 bytes for each touch of the blocks at hand, and 4 for each
+ * row that these have in a part whose sequence is asked.
  * Threads: one per LastTouches; the plan is shared.
  */
 #pragma once
@@ -25,7 +27,7 @@ typedef struct LastPlan {
     const ScanSelect *selects;     /* the conversions, the touches */
     const BucketPlaces *places[2]; /* of each part of the view: the range of either select */
     const bool *keys;              /* of each part */
-    uint32_t codes;                /* one more than the largest */
+    uint32_t codes;                /* every code is below */
     uint32_t blocks_at_once;
 } LastPlan;
 

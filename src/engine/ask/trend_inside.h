@@ -142,7 +142,7 @@ void trend_end_pass(TrendWorker *w);
 
 /* ---- trend_hours.c: parts that need no pass ------------------------------------------------------ */
 
-/* Counts them into the first worker's cells, which are open, and leaves them out of the run's question.  Errors: those of
+/* Counts them into the cells of the first worker, and leaves them out of the run's question.  Errors: those of
  * crew_look(), trend_met_damage(). */
 MUST_USE Err trend_count_hours(Ctx *ctx, TrendRun *run);
 Err trend_met_damage(Ctx *ctx); /* the error */

@@ -5,6 +5,8 @@
 
 #include "engine/core/kernels.h"
 
+#include <stdlib.h>
+
 enum { PICK_ROWS = 8192 }; /* codes that stay near the processor until they are picked */
 
 bool weave_read_keys(Part *part, const PartRows *rows, uint32_t *out)
@@ -54,31 +56,57 @@ void weave_values(const uint8_t *lists, uint32_t n, const uint32_t **from, uint3
     }
 }
 
-/* How many rows of its list the block has before it. */
-static uint32_t rows_before(const Part *part, uint32_t place, WeaveRow row)
+/* ---- who came first ------------------------------------------------------------------------------ */
+
+static void reserve_places(WeaveOrder *o, uint32_t n)
 {
-    const PartList *list = &part->lists[row.list];
-    uint32_t cursor = part_list_cursor(part, list, place);
-    return row.row - part_list_rows(part, list, part->blocks[place].block, &cursor).first;
+    if (n <= o->cap)
+        return;
+    free(o->places);
+    o->cap = n + n / 2;
+    o->places = malloc(o->cap * sizeof *o->places);
+    CHECK(o->places != NULL);
 }
 
-bool weave_is_before(Part *part, uint32_t block, WeaveRow a, WeaveRow b, bool *before)
+/* The lists' rows of the block lie one behind the other; next[list]: where they begin. */
+static void lay_out(WeaveOrder *o, const Part *part, uint32_t place, uint32_t next[256])
+{
+    for (uint32_t l = 0, end = 0; l < part->head->list_count; l++) {
+        const PartList *list = &part->lists[l];
+        uint32_t cursor = part_list_cursor(part, list, place);
+        const PartRows rows = part_list_rows(part, list, part->blocks[place].block, &cursor);
+        next[l] = end;
+        o->from[l] = end - rows.first;
+        end += rows.count;
+    }
+}
+
+bool weave_order_read(WeaveOrder *o, Part *part, uint32_t block)
 {
     uint8_t codes[PICK_ROWS + KERNEL_SLACK];
-    uint32_t place = 0, first = 0;
+    uint32_t place = 0, first = 0, next[256] = {0};
+    if (o->part == part && o->block == block)
+        return true;
+    o->part = NULL;
     const uint32_t rows = part_sequence_rows(part, block, &place, &first);
     if (rows == 0 || !part_check_sequence(part, place))
         return false;
-    uint32_t left_a = rows_before(part, place, a), left_b = rows_before(part, place, b);
+    reserve_places(o, rows);
+    lay_out(o, part, place, next);
     for (uint32_t done = 0, n; done < rows; done += n) {
         n = rows - done < PICK_ROWS ? rows - done : PICK_ROWS;
         if (crew_gives_up(n) || !part_read_sequence(part, first + done, n, codes))
             return false;
-        for (uint32_t i = 0; i < n; i++) {
-            *before = codes[i] == a.list;
-            if ((codes[i] == a.list && left_a-- == 0) || (codes[i] == b.list && left_b-- == 0))
-                return true;
-        }
+        for (uint32_t i = 0; i < n; i++)
+            o->places[next[codes[i]]++] = done + i;
     }
-    return false;
+    o->part = part;
+    o->block = block;
+    return true;
+}
+
+void weave_order_free(WeaveOrder *o)
+{
+    free(o->places);
+    *o = (WeaveOrder){.part = NULL};
 }

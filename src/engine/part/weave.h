@@ -34,11 +34,23 @@ MUST_USE bool weave_read_lists(Part *part, uint32_t place, const uint8_t pick[25
 void weave_values(const uint8_t *lists, uint32_t n, const uint32_t **from, uint32_t count,
                   uint32_t *out);
 
-/* Row number `row` of a list. */
-typedef struct WeaveRow {
-    uint32_t list, row;
-} WeaveRow;
+/* Where the rows of a part and block stand among each other.  Owns its memory until weave_order_free(): 4 bytes a row.
+ * All 0 in the beginning. */
+typedef struct WeaveOrder {
+    const Part *part; /* NULL: of none yet */
+    uint32_t block, cap;
+    uint32_t *places;
+    uint32_t
+        from[PART_LISTS_MAX]; /* of each list: where the place of its row 0 would be, modulo 2^32 */
+} WeaveOrder;
 
-/* *before: whether `a` came before `b`, which are rows of two lists and of this block.  It looks through the sequence of
- * the block: for the few of whom nothing else tells it.  False: damaged, or it gives up. */
-MUST_USE bool weave_is_before(Part *part, uint32_t block, WeaveRow a, WeaveRow b, bool *before);
+/* Makes it that of this block, which costs a look at its sequence, unless it is.  False: damaged, or it gives up. */
+MUST_USE bool weave_order_read(WeaveOrder *o, Part *part, uint32_t block);
+
+/* How many rows of the block, of which this one is, came before it. */
+static inline uint32_t weave_place(const WeaveOrder *o, uint32_t list, uint32_t row)
+{
+    return o->places[(uint32_t)(o->from[list] + row)];
+}
+
+void weave_order_free(WeaveOrder *o);

@@ -16,7 +16,6 @@ Err query_pieces(Ctx *ctx, const Query *q, QueryWhom whom,
 }
 
 enum {
-    BLOCKS_MAX = 16,
     PIECES_PER_THREAD = 12, /* so that threads end together: persons are not equally active */
     BYTES_GOOD = 1 << 19,   /* that stay near the processor */
 };
@@ -24,7 +23,7 @@ enum {
 uint32_t query_blocks_at_once(const Query *q, size_t bytes)
 {
     const uint32_t all = scan_pieces(q->view) / (crew_size(q->crew) * PIECES_PER_THREAD);
-    uint32_t blocks = all < 1 ? 1 : all > BLOCKS_MAX ? BLOCKS_MAX : all;
+    uint32_t blocks = all < 1 ? 1 : all > QUERY_BLOCKS_MAX ? QUERY_BLOCKS_MAX : all;
     while (blocks > 1 && blocks * bytes > BYTES_GOOD)
         blocks /= 2;
     return blocks;

@@ -34,6 +34,7 @@ enum {
     QUERY_VALUE_CELLS_MAX = 1 << 22,
     QUERY_STEPS_MAX = 20,
     QUERY_INTERVALS_MAX = 400, /* of a retention, of a lifecycle */
+    QUERY_BLOCKS_MAX = 16,     /* that are looked at together */
 };
 
 /* Before everything; differences of instants stay in their type. */

@@ -525,12 +525,14 @@ static uint32_t add_keys(ScanRows *r, const PartScan *p, const Woven *w, uint32_
     return n + w->count;
 }
 
+/* A part without milliseconds leaves the cells as they were: a later one may have some, and then all rows are looked at. */
 static void add_values(const Scanner *s, ScanRows *r, const Woven *w)
 {
+    const bool has_ms = s->has_ms;
     uint32_t n = r->count;
     for (uint32_t i = 0; i < w->count; i++) {
         const uint32_t cell = w->cells[i];
-        r->ms[n] = (uint16_t)s->cell_ms[cell];
+        r->ms[n] = has_ms ? (uint16_t)s->cell_ms[cell] : 0;
         r->events[n] = s->cell_events[cell];
         for (uint32_t v = 0; v < s->ask.prop_count; v++)
             r->values[v][n] = s->cell_values[v][cell];

@@ -221,6 +221,12 @@ static void ask_shapes(void)
         {.rows = 3000, .persons = 9000, .events = 30, .weeks = 2, .whole_seconds = true},
         {.rows = 6000, .persons = 3000, .events = 900, .weeks = 1, .ties = 50},
         {.rows = 40, .persons = 5, .events = 3, .weeks = 5},
+        {.rows = 3000,
+         .persons = 9000,
+         .events = 6,
+         .weeks = 4,
+         .whole_weeks = 2,
+         .whole_names = 2},
     };
     for (uint64_t seed = 1; seed <= 3; seed++)
         for (size_t i = 0; i < ARRAY_LEN(shapes); i++)

@@ -29,6 +29,7 @@ struct Strips {
     StripCut *cuts;
     MovedDead *dead; /* of each block under way */
     uint32_t cut_cap, first_block;
+    uint32_t end_block; /* behind those that were read: cursors of lists do not go back */
     uint64_t set[STRIP_ROWS / 64 + 1], named[STRIP_ROWS / 64 + 1]; /* kernels read a word more */
     FilterScratch scratch;
 };
@@ -265,6 +266,9 @@ void strips_read(Strips *s, uint32_t from, uint32_t to, StripFn fn, void *arg)
 {
     const Taker taker = {fn, arg};
     reserve_cuts(s, to - from + 1);
+    for (uint32_t i = 0; from < s->end_block && i < s->list_count; i++)
+        s->lists[i].cursor = 0;
+    s->end_block = to;
     s->first_block = from;
     for (uint32_t i = 0; i < to - from; i++)
         s->dead[i].is_known = false;

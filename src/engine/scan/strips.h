@@ -51,7 +51,8 @@ typedef struct Strips Strips;
 Strips *strips_new(const ScanView *view, const StripAsk *ask); /* what is asked must outlive it */
 void strips_free(Strips *s);                                   /* NULL is nothing to do */
 
-/* The strips of blocks [from, to), which ascend from call to call.  Each is valid until `fn` returns. */
+/* The strips of blocks [from, to).  Each is valid until `fn` returns.  Blocks that ascend from call to call are found at
+ * once, others by a search in every list. */
 typedef void (*StripFn)(const Strip *strip, void *arg);
 void strips_read(Strips *s, uint32_t from, uint32_t to, StripFn fn, void *arg);
 
