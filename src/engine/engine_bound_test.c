@@ -553,23 +553,27 @@ static int64_t most_memory_kib(void)
     return usage.ru_maxrss;
 }
 
-/* In a process of its own: what other tests had at most does not count. */
-static int merge_crowd(void)
+typedef Part *(*PartFn)(Ctx *ctx, uint32_t seq);
+
+/* In a process of its own: what other tests had at most does not count.  `dead`: whose rows stay behind, 0 = nobody's. */
+static int merge_many(PartFn make, uint32_t count, uint32_t dead, uint32_t mib_max)
 {
     Ctx ctx = {.arena = arena_new(1 << 20)};
-    Part *parts[CROWD_PARTS];
-    for (uint32_t i = 0; i < CROWD_PARTS; i++) {
-        parts[i] = crowd_part(&ctx, i);
+    const Moved *moved = dead == 0 ? NULL : moved_next(moved_new(), dead);
+    Part *parts[64];
+    CHECK(count <= ARRAY_LEN(parts));
+    for (uint32_t i = 0; i < count; i++) {
+        parts[i] = make(&ctx, i);
         arena_reset(ctx.arena);
     }
     const int64_t before_kib = most_memory_kib();
-    if (parts_merge(&ctx, &(PartsMerge){parts, CROWD_PARTS, NULL, MERGE_BYTES_MAX, NULL, false},
+    if (parts_merge(&ctx, &(PartsMerge){parts, count, moved, MERGE_BYTES_MAX, NULL, false},
                     sink_nothing, NULL) != ERR_OK)
         return 2;
-    return most_memory_kib() - before_kib > (int64_t)CROWD_MIB * 1024;
+    return most_memory_kib() - before_kib > (int64_t)mib_max * 1024;
 }
 
-TEST(a_merge_of_a_block_with_very_many_rows_does_not_hold_all_its_values)
+static void expect_merge_within(PartFn make, uint32_t count, uint32_t dead, uint32_t mib_max)
 {
 #ifdef IS_SANITIZED
     test_skip("sanitizers keep what was freed");
@@ -577,11 +581,36 @@ TEST(a_merge_of_a_block_with_very_many_rows_does_not_hold_all_its_values)
     const pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0)
-        _exit(merge_crowd());
+        _exit(merge_many(make, count, dead, mib_max));
     int status = -1;
     CHECK(waitpid(child, &status, 0) == child);
     CHECK(WIFEXITED(status));
     EXPECT_I64(WEXITSTATUS(status), 0);
+}
+
+TEST(a_merge_of_a_block_with_very_many_rows_does_not_hold_all_its_values)
+{
+    expect_merge_within(crowd_part, CROWD_PARTS, 0, CROWD_MIB);
+}
+
+enum { DEAD_PARTS = 32, DEAD_ROWS = 1 << 16, DEAD_MIB = 24, DEAD_PERSON = 7 };
+
+/* One person's rows; of them it keeps little: 8 MiB of keys. */
+static Part *dead_part(Ctx *ctx, uint32_t seq)
+{
+    RowBuffer b = {0};
+    Part **made = NULL;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < DEAD_ROWS; i++)
+        rows_add(&b, ORIGIN_MS + (int64_t)i * 9000, DEAD_PERSON, 1);
+    CHECK(rows_build(ctx, &b, ORIGIN_MS, seq, seq + 1, &made, &n) == ERR_OK && n == 1);
+    rows_free(&b);
+    return made[0];
+}
+
+TEST(rows_that_a_merge_leaves_behind_take_no_memory_until_others_come)
+{
+    expect_merge_within(dead_part, DEAD_PARTS, DEAD_PERSON, DEAD_MIB);
 }
 
 /* ---- texts ---------------------------------------------------------------------------------------- */
