@@ -345,6 +345,91 @@ TEST(very_many_parts_become_the_same_at_once_as_step_by_step)
     arena_free(ctx.arena);
 }
 
+enum { STORED_ROWS = 20 };
+
+/* Rows of one list, numbers in [min, min + span]; `lacks`: every third has none; min of PART_MISSING: none has. */
+typedef struct Stored {
+    int64_t min;
+    uint64_t span;
+    bool lacks;
+} Stored;
+
+static int64_t stored_value(const Stored *s, uint32_t row)
+{
+    const uint64_t behind = row == 1       ? s->span
+                            : s->span == 0 ? 0
+                                           : row * UINT64_C(0x9E3779B97F4A7C15) % s->span;
+    const bool none = s->min == PART_MISSING || (s->lacks && row % 3 == 2);
+    return none ? PART_MISSING : (int64_t)((uint64_t)s->min + (row == 0 ? 0 : behind));
+}
+
+static Part *stored_part(Ctx *ctx, const Stored *s, uint64_t seq)
+{
+    RowBuffer b = {0};
+    Part **made = NULL;
+    uint32_t n = 0;
+    for (uint32_t row = 0; row < STORED_ROWS; row++) {
+        const int64_t value = stored_value(s, row);
+        rows_add(&b, ORIGIN_MS + (int64_t)seq, row, 1);
+        if (value != PART_MISSING)
+            rows_value(&b, PROP_FIRST, PART_NUMBERS, 0, value);
+    }
+    CHECK(rows_build(ctx, &b, ORIGIN_MS, seq, seq + 1, &made, &n) == ERR_OK && n == 1);
+    rows_free(&b);
+    return made[0];
+}
+
+/* Row by row those of one and of the other. */
+static void expect_stored(Part *merged, const Stored *one, const Stored *other)
+{
+    int64_t values[2 * STORED_ROWS + KERNEL_SLACK];
+    FilterScratch scratch = {0};
+    const FilterRows rows = {.part = merged, .list = &merged->lists[0], .count = 2 * STORED_ROWS};
+    const PartColumn *c = part_find_column(merged, rows.list, PROP_FIRST);
+    CHECK(rows.list->rows == rows.count);
+    filter_scratch_reserve(&scratch, rows.count);
+    for (uint32_t i = 0; i < rows.count; i++)
+        values[i] = PART_MISSING;
+    CHECK(c == NULL || filter_values(&rows, c, PART_MISSING, &scratch, values));
+    for (uint32_t row = 0; row < STORED_ROWS; row++) {
+        CHECK(values[2 * row] == stored_value(one, row));
+        CHECK(values[2 * row + 1] == stored_value(other, row));
+    }
+    filter_scratch_free(&scratch);
+}
+
+/* What is stored of them differs by the base alone, or does not, or not in 32 bits. */
+TEST(numbers_of_any_base_and_width_are_the_same_in_the_part_that_two_become)
+{
+    static const int64_t mins[] = {0, -1, 1, INT32_MAX, UINT32_MAX, INT64_C(1) << 40, PART_MISSING};
+    static const uint64_t spans[] = {0,
+                                     1,
+                                     255,
+                                     (1U << 30) - 1,
+                                     INT32_MAX - 1,
+                                     INT32_MAX,
+                                     UINT32_MAX - 1,
+                                     UINT32_MAX,
+                                     UINT64_C(1) << 33};
+    enum { KINDS = ARRAY_LEN(mins) * ARRAY_LEN(spans) * 2 };
+    Ctx ctx = {.arena = arena_new(1 << 20)};
+    Stored kinds[KINDS];
+    for (uint32_t i = 0; i < KINDS; i++)
+        kinds[i] =
+            (Stored){mins[i / 2 % ARRAY_LEN(mins)], spans[i / 2 / ARRAY_LEN(mins)], i % 2 == 1};
+    for (uint32_t i = 0; i < KINDS; i++)
+        for (uint32_t j = 0; j < KINDS; j++) {
+            Part *parts[] = {stored_part(&ctx, &kinds[i], 1), stored_part(&ctx, &kinds[j], 2)};
+            Part *merged = merged_of(&ctx, parts, 2);
+            expect_stored(merged, &kinds[i], &kinds[j]);
+            part_unref(parts[0]);
+            part_unref(parts[1]);
+            part_unref(merged);
+            arena_reset(ctx.arena);
+        }
+    arena_free(ctx.arena);
+}
+
 TEST(an_event_name_keeps_its_first_properties_also_after_a_restart)
 {
     SchemaLimits limits = SCHEMA_LIMITS;
