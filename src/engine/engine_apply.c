@@ -98,16 +98,11 @@ static void add_file(IdFilter *filter, const FilePart *f)
 {
     uint64_t *hashes = malloc(((size_t)f->ids.head->count + 1) * sizeof *hashes);
     CHECK(hashes != NULL);
-    f->part->ids_are_sound = ids_are_sound(&f->ids);
+    f->part->ids_are_sound = ids_are_sound(&f->ids) && ids_read(&f->ids, hashes);
     if (f->part->ids_are_sound)
-        ids_read(&f->ids, hashes);
-    if (!f->part->ids_are_sound || !ids_are_whole(&f->ids)) {
+        id_filter_add_all(filter, hashes, f->ids.head->count);
+    else
         distrust_ids(f);
-        free(hashes);
-        return;
-    }
-    for (uint32_t i = 0; i < f->ids.head->count; i++)
-        id_filter_add(filter, hashes[i]);
     free(hashes);
 }
 

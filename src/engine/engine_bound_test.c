@@ -345,6 +345,91 @@ TEST(very_many_parts_become_the_same_at_once_as_step_by_step)
     arena_free(ctx.arena);
 }
 
+enum { STORED_ROWS = 20 };
+
+/* Rows of one list, numbers in [min, min + span]; `lacks`: every third has none; min of PART_MISSING: none has. */
+typedef struct Stored {
+    int64_t min;
+    uint64_t span;
+    bool lacks;
+} Stored;
+
+static int64_t stored_value(const Stored *s, uint32_t row)
+{
+    const uint64_t behind = row == 1       ? s->span
+                            : s->span == 0 ? 0
+                                           : row * UINT64_C(0x9E3779B97F4A7C15) % s->span;
+    const bool none = s->min == PART_MISSING || (s->lacks && row % 3 == 2);
+    return none ? PART_MISSING : (int64_t)((uint64_t)s->min + (row == 0 ? 0 : behind));
+}
+
+static Part *stored_part(Ctx *ctx, const Stored *s, uint64_t seq)
+{
+    RowBuffer b = {0};
+    Part **made = NULL;
+    uint32_t n = 0;
+    for (uint32_t row = 0; row < STORED_ROWS; row++) {
+        const int64_t value = stored_value(s, row);
+        rows_add(&b, ORIGIN_MS + (int64_t)seq, row, 1);
+        if (value != PART_MISSING)
+            rows_value(&b, PROP_FIRST, PART_NUMBERS, 0, value);
+    }
+    CHECK(rows_build(ctx, &b, ORIGIN_MS, seq, seq + 1, &made, &n) == ERR_OK && n == 1);
+    rows_free(&b);
+    return made[0];
+}
+
+/* Row by row those of one and of the other. */
+static void expect_stored(Part *merged, const Stored *one, const Stored *other)
+{
+    int64_t values[2 * STORED_ROWS + KERNEL_SLACK];
+    FilterScratch scratch = {0};
+    const FilterRows rows = {.part = merged, .list = &merged->lists[0], .count = 2 * STORED_ROWS};
+    const PartColumn *c = part_find_column(merged, rows.list, PROP_FIRST);
+    CHECK(rows.list->rows == rows.count);
+    filter_scratch_reserve(&scratch, rows.count);
+    for (uint32_t i = 0; i < rows.count; i++)
+        values[i] = PART_MISSING;
+    CHECK(c == NULL || filter_values(&rows, c, PART_MISSING, &scratch, values));
+    for (uint32_t row = 0; row < STORED_ROWS; row++) {
+        CHECK(values[2 * row] == stored_value(one, row));
+        CHECK(values[2 * row + 1] == stored_value(other, row));
+    }
+    filter_scratch_free(&scratch);
+}
+
+/* What is stored of them differs by the base alone, or does not, or not in 32 bits. */
+TEST(numbers_of_any_base_and_width_are_the_same_in_the_part_that_two_become)
+{
+    static const int64_t mins[] = {0, -1, 1, INT32_MAX, UINT32_MAX, INT64_C(1) << 40, PART_MISSING};
+    static const uint64_t spans[] = {0,
+                                     1,
+                                     255,
+                                     (1U << 30) - 1,
+                                     INT32_MAX - 1,
+                                     INT32_MAX,
+                                     UINT32_MAX - 1,
+                                     UINT32_MAX,
+                                     UINT64_C(1) << 33};
+    enum { KINDS = ARRAY_LEN(mins) * ARRAY_LEN(spans) * 2 };
+    Ctx ctx = {.arena = arena_new(1 << 20)};
+    Stored kinds[KINDS];
+    for (uint32_t i = 0; i < KINDS; i++)
+        kinds[i] =
+            (Stored){mins[i / 2 % ARRAY_LEN(mins)], spans[i / 2 / ARRAY_LEN(mins)], i % 2 == 1};
+    for (uint32_t i = 0; i < KINDS; i++)
+        for (uint32_t j = 0; j < KINDS; j++) {
+            Part *parts[] = {stored_part(&ctx, &kinds[i], 1), stored_part(&ctx, &kinds[j], 2)};
+            Part *merged = merged_of(&ctx, parts, 2);
+            expect_stored(merged, &kinds[i], &kinds[j]);
+            part_unref(parts[0]);
+            part_unref(parts[1]);
+            part_unref(merged);
+            arena_reset(ctx.arena);
+        }
+    arena_free(ctx.arena);
+}
+
 TEST(an_event_name_keeps_its_first_properties_also_after_a_restart)
 {
     SchemaLimits limits = SCHEMA_LIMITS;
@@ -553,23 +638,27 @@ static int64_t most_memory_kib(void)
     return usage.ru_maxrss;
 }
 
-/* In a process of its own: what other tests had at most does not count. */
-static int merge_crowd(void)
+typedef Part *(*PartFn)(Ctx *ctx, uint32_t seq);
+
+/* In a process of its own: what other tests had at most does not count.  `dead`: whose rows stay behind, 0 = nobody's. */
+static int merge_many(PartFn make, uint32_t count, uint32_t dead, uint32_t mib_max)
 {
     Ctx ctx = {.arena = arena_new(1 << 20)};
-    Part *parts[CROWD_PARTS];
-    for (uint32_t i = 0; i < CROWD_PARTS; i++) {
-        parts[i] = crowd_part(&ctx, i);
+    const Moved *moved = dead == 0 ? NULL : moved_next(moved_new(), dead);
+    Part *parts[64];
+    CHECK(count <= ARRAY_LEN(parts));
+    for (uint32_t i = 0; i < count; i++) {
+        parts[i] = make(&ctx, i);
         arena_reset(ctx.arena);
     }
     const int64_t before_kib = most_memory_kib();
-    if (parts_merge(&ctx, &(PartsMerge){parts, CROWD_PARTS, NULL, MERGE_BYTES_MAX, NULL, false},
+    if (parts_merge(&ctx, &(PartsMerge){parts, count, moved, MERGE_BYTES_MAX, NULL, false},
                     sink_nothing, NULL) != ERR_OK)
         return 2;
-    return most_memory_kib() - before_kib > (int64_t)CROWD_MIB * 1024;
+    return most_memory_kib() - before_kib > (int64_t)mib_max * 1024;
 }
 
-TEST(a_merge_of_a_block_with_very_many_rows_does_not_hold_all_its_values)
+static void expect_merge_within(PartFn make, uint32_t count, uint32_t dead, uint32_t mib_max)
 {
 #ifdef IS_SANITIZED
     test_skip("sanitizers keep what was freed");
@@ -577,11 +666,36 @@ TEST(a_merge_of_a_block_with_very_many_rows_does_not_hold_all_its_values)
     const pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0)
-        _exit(merge_crowd());
+        _exit(merge_many(make, count, dead, mib_max));
     int status = -1;
     CHECK(waitpid(child, &status, 0) == child);
     CHECK(WIFEXITED(status));
     EXPECT_I64(WEXITSTATUS(status), 0);
+}
+
+TEST(a_merge_of_a_block_with_very_many_rows_does_not_hold_all_its_values)
+{
+    expect_merge_within(crowd_part, CROWD_PARTS, 0, CROWD_MIB);
+}
+
+enum { DEAD_PARTS = 32, DEAD_ROWS = 1 << 16, DEAD_MIB = 24, DEAD_PERSON = 7 };
+
+/* One person's rows; of them it keeps little: 8 MiB of keys. */
+static Part *dead_part(Ctx *ctx, uint32_t seq)
+{
+    RowBuffer b = {0};
+    Part **made = NULL;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < DEAD_ROWS; i++)
+        rows_add(&b, ORIGIN_MS + (int64_t)i * 9000, DEAD_PERSON, 1);
+    CHECK(rows_build(ctx, &b, ORIGIN_MS, seq, seq + 1, &made, &n) == ERR_OK && n == 1);
+    rows_free(&b);
+    return made[0];
+}
+
+TEST(rows_that_a_merge_leaves_behind_take_no_memory_until_others_come)
+{
+    expect_merge_within(dead_part, DEAD_PARTS, DEAD_PERSON, DEAD_MIB);
 }
 
 /* ---- texts ---------------------------------------------------------------------------------------- */

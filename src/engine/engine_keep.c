@@ -377,12 +377,11 @@ static Err all_hashes(Ctx *ctx, const FilePart *files, uint32_t n, uint64_t **ou
     *count = 0;
     uint32_t *ends = ARENA_ARRAY(ctx->arena, uint32_t, n);
     for (uint32_t i = 0; i < n; i++) {
-        ids_read(&files[i].ids, hashes + *count);
-        ends[i] = *count += files[i].ids.head->count;
-        if (!ids_are_whole(&files[i].ids)) {
+        if (!ids_read(&files[i].ids, hashes + *count)) {
             free(hashes);
             return ids_damaged(ctx, &files[i]);
         }
+        ends[i] = *count += files[i].ids.head->count;
     }
     ids_merge(hashes, ends, n);
     *out = hashes;

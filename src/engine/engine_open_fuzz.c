@@ -257,10 +257,8 @@ static void read_on_heap(Ctx *ctx, Str name, Str bytes)
                ids_open(ctx, (Str){copy, bytes.len}, false, &ids) == ERR_OK) {
         uint64_t *hashes = malloc(((size_t)ids.head->count + 1) * sizeof *hashes);
         CHECK(hashes != NULL);
-        if (ids_are_sound(&ids)) {
-            ids_read(&ids, hashes);
+        if (ids_are_sound(&ids) && ids_read(&ids, hashes))
             (void)ids_has(&ids, 1);
-        }
         free(hashes);
         ids_free(&ids); /* with its bytes */
         return;

@@ -21,6 +21,8 @@ typedef struct Output {
     const atomic_bool *stop; /* NULL = to the end */
 } Output;
 
+_Static_assert((int)PART_SINK_STRETCHES <= (int)FILE_PIECES_MAX, "as one call");
+
 static Err write_stretches(Ctx *ctx, const Str *stretches, size_t count, void *arg)
 {
     Output *o = arg;

@@ -517,16 +517,28 @@ static uint32_t take_rows(Merge *m, uint64_t bound, uint64_t *orders, uint32_t *
     return n;
 }
 
+/* Every part that has more has rows that wait; how many all have.  Of a window nothing stays in the round, so that very many
+ * dead rows one behind the other take no memory. */
+static Err fill_windows(Merge *m, uint64_t *rows)
+{
+    *rows = 0;
+    for (uint32_t p = 0; p < m->in_count; p++) {
+        Window *w = &m->in[p].window;
+        while (w->first == w->end && m->in[p].left > 0) {
+            TRY(merge_go_on(m));
+            TRY(fill_window(m, &m->in[p]));
+            arena_reset(m->round);
+        }
+        *rows += w->end - w->first;
+    }
+    return ERR_OK;
+}
+
 /* *more: the blocks have rows behind these. */
 static Err merge_round(Merge *m, bool *more)
 {
     uint64_t room = 0;
-    for (uint32_t p = 0; p < m->in_count; p++) {
-        Window *w = &m->in[p].window;
-        while (w->first == w->end && m->in[p].left > 0)
-            TRY(fill_window(m, &m->in[p]));
-        room += w->end - w->first;
-    }
+    TRY(fill_windows(m, &room));
     const uint64_t bound = bound_of(m);
     uint64_t *const orders = (void *)arena_bytes(m->round, room * sizeof *orders);
     uint64_t *const scratch = (void *)arena_bytes(m->round, room * sizeof *scratch);
@@ -542,7 +554,6 @@ static Err merge_together(Merge *m)
     for (uint32_t p = 0; p < m->in_count; p++)
         TRY(begin_part(m, &m->in[p]));
     for (bool more = true; more;) {
-        TRY(merge_go_on(m));
         TRY(merge_round(m, &more));
         arena_reset(m->round);
     }

@@ -54,8 +54,8 @@ typedef struct OutItems {
 
 /* Rows of a part in order: what orders them, where they come from and where they go. */
 typedef struct Window {
-    /* place of the block among those that are merged together, key, milliseconds, number of the part: no two are the same,
-     * and of one time those of the earlier part come first */
+    /* place of the block among those that are merged together, key, milliseconds, number of the part: of one time those of
+     * the earlier part come first, and equal ones, which are of one part, in its order */
     uint64_t *orders;
     uint32_t *rows;        /* of the list; then the place among the values that are read */
     uint8_t *from, *lists; /* numbers of the lists */

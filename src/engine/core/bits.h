@@ -48,14 +48,17 @@ typedef struct BitWriter {
 } BitWriter;
 
 BitWriter bits_writer(int width, size_t max_bytes);
-void bits_reserve(
-    BitWriter *w,
-    uint64_t count); /* room for so many values: they come without moving those before */
-void bits_put(BitWriter *w, const uint64_t *values, uint32_t n); /* must fit the width */
-void bits_put32(BitWriter *w, const uint32_t *values,
-                uint32_t n);    /* the same, of 32 bits at most */
-void bits_finish(BitWriter *w); /* writes the last bits */
 void bits_free(BitWriter *w);
+
+/* Room for so many values, where it may be had: they come without moving those before. */
+void bits_reserve(BitWriter *w, uint64_t count);
+
+/* Values that fit the width; of 32 bits at most. */
+void bits_put(BitWriter *w, const uint64_t *values, uint32_t n);
+void bits_put32(BitWriter *w, const uint32_t *values, uint32_t n);
+
+/* Writes the last bits. */
+void bits_finish(BitWriter *w);
 
 /* Adds the stream of `n` ascending keys. */
 void key_stream_encode(const uint32_t *keys, uint32_t n, Buf *out);

@@ -163,13 +163,17 @@ bool ids_has(const Ids *ids, uint64_t hash)
     return false;
 }
 
-void ids_read(const Ids *ids, uint64_t *out)
+bool ids_read(const Ids *ids, uint64_t *out)
 {
-    const uint32_t bits = ids->head->bucket_bits;
-    bits_unpack64(ids->rest, 0, ids->head->count, 64 - (int)bits, out);
+    const uint32_t bits = ids->head->bucket_bits, count = ids->head->count;
+    bool ascend = true;
+    bits_unpack64(ids->rest, 0, count, 64 - (int)bits, out);
     for (uint32_t bucket = 0, i = 0; bits > 0 && bucket < 1U << bits; bucket++)
         for (; i < ids->ends[bucket]; i++)
             out[i] |= (uint64_t)bucket << (64 - bits);
+    for (uint32_t i = 1; i < count; i++)
+        ascend &= out[i - 1] <= out[i];
+    return ascend && ids_are_whole(ids);
 }
 
 /* ---- recent ones -------------------------------------------------------------------------------- */

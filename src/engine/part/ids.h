@@ -63,7 +63,7 @@ Ids ids_share(const Ids *ids);
 /* Reads everything: before the first look-up.  False = damaged, or lost. */
 MUST_USE bool ids_are_sound(const Ids *ids);
 
-/* Whether all that ids_has() and ids_read() said until now was in the file: asked behind them. */
+/* Whether all that ids_has() said until now was in the file: asked behind it. */
 MUST_USE static inline bool ids_are_whole(const Ids *ids)
 {
     return file_is_whole(ids->lost);
@@ -71,8 +71,8 @@ MUST_USE static inline bool ids_are_whole(const Ids *ids)
 
 bool ids_has(const Ids *ids, uint64_t hash);
 
-/* All of them, ascending. */
-void ids_read(const Ids *ids, uint64_t *out);
+/* All of them, ascending.  False: damaged, they do not ascend under right checksums, or lost. */
+MUST_USE bool ids_read(const Ids *ids, uint64_t *out);
 
 /*
  * Hashes that came lately, and a filter before everything older: one cache line says "surely not" for all

@@ -67,7 +67,8 @@ void part_builder_values(PartBuilder *b, uint32_t list, uint32_t column, int64_t
  * items there are. */
 const PartColumn *part_builder_narrow(const PartBuilder *b, uint32_t list, uint32_t column);
 
-/* The same as values of such a column, as they will be stored.  `all`: these or-ed together, or more. */
+/* The same as values of such a column, as they will be stored.  `all`: or-ed together, those that nobody knows to fit its
+ * width. */
 void part_builder_stored(PartBuilder *b, uint32_t list, uint32_t column, uint32_t *stored,
                          uint32_t n, uint32_t all);
 
@@ -76,11 +77,8 @@ void part_builder_stored(PartBuilder *b, uint32_t list, uint32_t column, uint32_
 uint64_t part_plan_bytes(const PartPlan *plan, const uint64_t *rows);
 
 /* Writes some stretches of the file, one behind the other; they come in order, without gaps.  There is a call for many of
- * them: a list's columns mostly are small. */
-enum {
-    PART_SINK_BYTES = 1 << 20,
-    PART_SINK_STRETCHES = 64
-}; /* of one call: not many more bytes than the longest stretch */
+ * them, because a list's columns mostly are small; the last one may be longer than the bytes of a call. */
+enum { PART_SINK_STRETCHES = 64, PART_SINK_BYTES = 1 << 20 };
 typedef Err (*PartSink)(Ctx *ctx, const Str *stretches, size_t count, void *arg);
 
 /* A PartSink that adds them to the Buf `buf`. */

@@ -615,11 +615,12 @@ static void plan_lists(const Seen *s, PartPlan *plan)
     PartItemsPlan *items = ARENA_ARRAY(s->arena, PartItemsPlan, (size_t)s->items_count + 1);
     for (uint32_t i = 0; i < s->list_count; i++) {
         const ListSeen *l = &s->lists[i];
-        lists[i] = (PartListPlan){l->event, plan_columns(s, l), l->column_count};
+        lists[i] = (PartListPlan){l->event, plan_columns(s, l), l->column_count, l->rows};
     }
     for (uint32_t i = 0; i < s->items_count; i++) {
         const ItemsSeen *x = &s->items[i];
-        items[i] = (PartItemsPlan){x->of, x->prop, plan_columns(s, &x->rows), x->rows.column_count};
+        items[i] = (PartItemsPlan){x->of, x->prop, plan_columns(s, &x->rows), x->rows.column_count,
+                                   x->rows.rows};
     }
     plan->lists = lists;
     plan->list_count = s->list_count;
