@@ -38,7 +38,7 @@ static int64_t random_value(Kit *k, uint32_t prop)
 
 static KitRow random_row(Kit *k, const KitShape *shape, uint32_t i)
 {
-    KitRow r = {.person = PART_BLOCK_PERSONS + kit_below(k, shape->persons),
+    KitRow r = {.person = PART_BLOCK_PERSONS + kit_below(k, shape->persons) * k->apart,
                 .event = 1 + kit_below(k, 1 + kit_below(k, shape->events)),
                 .seq = i};
     const uint32_t seconds = shape->weeks * 604800;
@@ -93,8 +93,10 @@ void kit_open(Kit *k, uint64_t seed, const KitShape *shape, uint32_t slices)
     *k = (Kit){.ctx.arena = arena_new(1 << 20), .random = prng_of(seed), .count = shape->rows};
     k->rows = ARENA_ARRAY(k->ctx.arena, KitRow, shape->rows);
     k->view.parts = ARENA_ARRAY(k->ctx.arena, Part *, (size_t)slices * (shape->weeks + 1));
-    k->view.person_count = PART_BLOCK_PERSONS + shape->persons;
+    k->apart = seed % 2 == 0 ? 1 : 1 + KIT_BLOCKS * PART_BLOCK_PERSONS / shape->persons;
+    k->view.person_count = PART_BLOCK_PERSONS + shape->persons * k->apart;
     k->view.batch_rows = seed % 3 == 0 ? 0 : 1 + (uint32_t)(seed % 97);
+    k->view.blocks_at_once = seed % 5 == 0 ? 0 : (uint32_t)(seed % 5);
     RowBuffer b = {0};
     for (uint32_t i = 0, slice = 0; i < shape->rows; i++) {
         k->rows[i] = random_row(k, shape, i);

@@ -10,7 +10,7 @@
 #include "engine/scan/query.h"
 #include "engine/scan/scan.h"
 
-enum { KIT_PROPS = 4 };
+enum { KIT_PROPS = 4, KIT_BLOCKS = 6 };
 #define KIT_ORIGIN_MS INT64_C(1735574400000) /* a Monday, 2024-12-30T16:00Z: midnight in Shanghai */
 
 /* What the random rows are like. */
@@ -37,6 +37,7 @@ typedef struct Kit {
     Prng random;
     KitRow *rows; /* by arrival */
     uint32_t count;
+    uint32_t apart; /* numbers of persons are */
     ScanView view;
 } Kit;
 
@@ -44,7 +45,7 @@ typedef struct Kit {
 #define KIT_PROP(i) ((uint32_t)PROP_FIRST + (i))
 
 /* `slices` parts per week overlap in time as the memory's parts do.  Of two seeds in three, a scan reads few rows at a
- * time. */
+ * time; of odd seeds, the persons are of KIT_BLOCKS blocks; of four in five, so many blocks are looked at together. */
 void kit_open(Kit *k, uint64_t seed, const KitShape *shape, uint32_t slices);
 void kit_close(Kit *k);
 

@@ -97,7 +97,7 @@ static void damaged_part(uint32_t rows)
 {
     const KitShape shape = {.rows = rows, .persons = 100, .events = 5, .weeks = 1};
     Kit k;
-    kit_open(&k, 303, &shape, 1);
+    kit_open(&k, 304, &shape, 1); /* an even seed: of few blocks */
     CHECK((k.view.parts[0]->head->active_at != 0) == (rows >= PART_ACTIVE_ROWS));
     for (uint8_t turned = 0; turned < 2; turned++) {
         uint64_t got[PART_ACTIVE_WORDS];
