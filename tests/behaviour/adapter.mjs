@@ -62,15 +62,16 @@ function day(text, { now, first }, otherwise) {
 
 // A retention is of whole days, whatever the hour; only in another zone than UTC that day is not told.
 const HOURS = /^-\d+h$|^.{10}[ T](?!00:00:00|23:59:59)/
-const WHOLE_DAYS = ['Retention', 'Lifecycle']
+const countsDays = (q) => q.query === 'Retention' || ofLifecycle(q)
 const withinADay = (end, q) =>
-  HOURS.test(q.filter[end]) && (end === 'date_to' || WHOLE_DAYS.includes(q.query)) && (q.query !== 'Retention' || q.timezone !== 'UTC')
+  HOURS.test(q.filter[end]) && (end === 'date_to' || countsDays(q)) && (q.query !== 'Retention' || q.timezone !== 'UTC')
 
 /** When a range begins on its first day. */
-function clockOf({ query, now, filter: { date_from: text } }) {
-  if (!HOURS.test(text) || WHOLE_DAYS.includes(query)) return {}
+function clockOf(q) {
+  const text = q.filter.date_from
+  if (!HOURS.test(text) || countsDays(q)) return {}
   const ago = /^-(\d+)h$/.exec(text)
-  const at = ago ? instant(now) - ago[1] * HOUR : instant(text)
+  const at = ago ? instant(q.now) - ago[1] * HOUR : instant(text)
   return { from_time: new Date(at).toISOString().slice(11, 16) }
 }
 

@@ -373,6 +373,8 @@ test('a range may begin and end within its days, in every question', async () =>
     assert.equal(stickiness.series[0].at_least[0], inside, said)
     const { touch } = await ask({ touch: { conversion: of, touch: of, breakdown: ['event'], ...people }, ...calendar })
     assert.equal(touch.total.conversions, inside, said)
+    const { paths } = await ask({ paths: { of, ...people, steps: 2 }, ...calendar })
+    assert.equal(paths.steps[0]?.count ?? 0, inside, said)
   }
 
   const minutes = { of, from: '2026-11-02', to: '2026-11-04', by: 'minute' } // three days of them are too many

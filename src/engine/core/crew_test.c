@@ -374,7 +374,7 @@ TEST(every_piece_is_worked_off_once_and_each_worker_is_one_when_many_ask_at_once
 
 /* ---- on which processor --------------------------------------------------------------------------- */
 
-/* Pieces that wait until a thread of the crew has come, and then for a moment. */
+/* Pieces that wait until a thread of the crew has come. */
 typedef struct Apart {
     int askers_processor;
     atomic_bool came;
@@ -385,9 +385,10 @@ static void apart_piece(uint32_t worker, uint32_t piece, void *arg)
 {
     (void)piece;
     Apart *a = arg;
-    if (worker > 0)
+    if (worker > 0) {
         a->beside += sched_getcpu() == a->askers_processor;
-    a->came = a->came || worker > 0;
+        a->came = true;
+    }
     CHECK(wait_for(&a->came));
 }
 
@@ -405,7 +406,7 @@ TEST(a_thread_of_the_crew_that_slept_begins_on_another_processor_than_the_askers
     enum { ROUNDS_OF_EACH = 10, PROCESSORS = 4, ASLEEP_US = 20000 };
     cpu_set_t all;
     CHECK(sched_getaffinity(0, sizeof all, &all) == 0);
-    Crew *crew = crew_new(2);
+    Crew *crew = crew_new(4);
     for (int at = 0, i = 0; CPU_COUNT(&all) > 1 && at < ROUNDS_OF_EACH * PROCESSORS; i++) {
         if (!CPU_ISSET((size_t)(i % CPU_SETSIZE), &all))
             continue;

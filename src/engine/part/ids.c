@@ -287,8 +287,3 @@ void id_filter_add_all(IdFilter *f, const uint64_t *hashes, uint32_t n)
     }
     f->count += n;
 }
-
-void id_filter_add(IdFilter *f, uint64_t hash)
-{
-    id_filter_add_all(f, &hash, 1);
-}

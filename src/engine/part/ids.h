@@ -104,7 +104,6 @@ typedef struct IdFilter {
 void id_filter_init(IdFilter *f, uint64_t cap);
 void id_filter_free(IdFilter *f);
 uint64_t id_filter_bytes(const IdFilter *f);
-void id_filter_add(IdFilter *f, uint64_t hash);
 
 /* Fastest when they nearly ascend. */
 void id_filter_add_all(IdFilter *f, const uint64_t *hashes, uint32_t n);

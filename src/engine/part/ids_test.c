@@ -242,7 +242,7 @@ TEST(the_filter_never_denies_what_it_has_and_seldom_claims_what_it_has_not)
     Prng r = prng_of(6);
     uint64_t *hashes = random_hashes(&r, N);
     for (uint32_t i = 0; i < N / 4; i++)
-        id_filter_add(&f, hashes[i]);
+        id_filter_add_all(&f, &hashes[i], 1);
     sort(hashes + N / 2, N / 2);
     id_filter_add_all(&f, hashes + N / 4, N - N / 4);
     EXPECT_I64((int64_t)f.count, N);

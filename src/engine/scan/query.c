@@ -24,6 +24,7 @@ uint32_t query_blocks_at_once(const Query *q, size_t bytes)
 {
     const uint32_t all = scan_pieces(q->view) / (crew_size(q->crew) * PIECES_PER_THREAD);
     uint32_t blocks = all < 1 ? 1 : all > QUERY_BLOCKS_MAX ? QUERY_BLOCKS_MAX : all;
+    DCHECK(q->view->blocks_at_once <= QUERY_BLOCKS_MAX);
     if (q->view->blocks_at_once > 0)
         return q->view->blocks_at_once;
     while (blocks > 1 && blocks * bytes > BYTES_GOOD)

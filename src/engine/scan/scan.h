@@ -39,7 +39,8 @@ typedef struct ScanView {
     uint32_t person_count;                /* numbers are below */
     Moved *moved;                         /* whose rows are dead in older parts; NULL = nobody's */
     uint32_t batch_rows, person_rows_max; /* 0 = as said above */
-    uint32_t blocks_at_once;              /* 0 = as query_blocks_at_once() finds good */
+    uint32_t
+        blocks_at_once; /* at most QUERY_BLOCKS_MAX; 0 = as query_blocks_at_once() finds good */
 } ScanView;
 
 typedef struct ScanSelect {

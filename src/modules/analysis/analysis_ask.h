@@ -50,7 +50,7 @@ Err ask_touch(Asking *a, const Query *q, const ApiQuery *in);
 /* ---- the calendar ------------------------------------------------------------------------------- */
 
 /* Reads it from the question into a->names: what it does not say is the chain's; and a->from_clock, a->to_clock.
- * Errors: INVALID "query.zone", "query.cut_over". */
+ * Errors: INVALID "query.zone", "query.cut_over"; "query.range" of a clock that is none. */
 MUST_USE Err ask_calendar(Asking *a, const ApiQuery *in);
 
 /* INVALID "query.combination" when the question names one; `what` cannot have one. */

@@ -49,7 +49,8 @@ static const char *const QUESTIONS[] = {
     "{\"trend\":{" ORDER "," RANGE ",\"by\":\"all\",\"measure\":\"sum\",\"number\":\"items.price\","
     "\"records\":\"any(items, qty > 1)\",\"breakdown\":[\"items.sku\"]}}",
     "{\"trend\":{\"of\":\"any event\"," RANGE ",\"by\":\"month\",\"measure\":\"persons_so_far\","
-    "\"breakdown\":[\"event\"]},\"zone\":\"America/New_York\",\"cut_over\":\"04:30\",\"from_time\":\"9\",\"to_time\":\"10:30\",\"week_start\":\"sunday\"}",
+    "\"breakdown\":[\"event\"]},\"zone\":\"America/New_York\",\"cut_over\":\"04:30\","
+    "\"from_time\":\"9\",\"to_time\":\"10:30\",\"week_start\":\"sunday\"}",
     "{\"funnel\":{\"steps\":[{\"of\":\"\\\"Page Viewed\\\"\"},{\"of\":\"\\\"Store Visited\\\"\"},{" ORDER
     "}]," RANGE
     ",\"window_s\":864000,\"order\":\"sequential\",\"entry\":\"best\",\"times\":true,\"grace_ms\":5,"
