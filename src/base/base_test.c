@@ -1,9 +1,10 @@
 /*
- * base/base_test.c -- the promises of base.h, str.h, arena.h, log.h, queue.h and err.h.
+ * base/base_test.c -- the promises of base.h, str.h, arena.h, log.h, pages.h, queue.h and err.h.
  */
 #include "base/clock.h"
 #include "base/ctx.h"
 #include "base/log.h"
+#include "base/pages.h"
 #include "base/queue.h"
 #include "base/test.h"
 
@@ -11,6 +12,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -550,6 +552,58 @@ TEST(err_codes_have_names_and_statuses)
         for (int k = 0; k < i; k++)
             CHECK(strcmp(err_name((Err)i), err_name((Err)k)) != 0);
     }
+}
+
+/* ---- pages -------------------------------------------------------------------------------------- */
+
+enum { PAGES = 64, PAGE_BYTES = 4096 };
+
+static unsigned char *new_pages(void)
+{
+    void *map =
+        mmap(NULL, PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(map != MAP_FAILED);
+    (void)madvise(map, PAGES * PAGE_BYTES, MADV_NOHUGEPAGE);
+    return map;
+}
+
+static int pages_here(unsigned char *map)
+{
+    unsigned char here[PAGES];
+    int n = 0;
+    CHECK(mincore(map, PAGES * PAGE_BYTES, here) == 0);
+    for (int i = 0; i < PAGES; i++)
+        n += here[i] & 1;
+    return n;
+}
+
+/* An emulated or older kernel need not. */
+static bool kernel_brings_pages(void)
+{
+    enum { POPULATE_WRITE = 23 };
+    unsigned char *map = new_pages();
+    const bool can = sysconf(_SC_PAGESIZE) == PAGE_BYTES &&
+                     madvise(map, PAGES * PAGE_BYTES, POPULATE_WRITE) == 0 &&
+                     pages_here(map) == PAGES;
+    CHECK(munmap(map, PAGES * PAGE_BYTES) == 0);
+    return can;
+}
+
+TEST(pages_of_a_large_block_come_at_once_and_its_bytes_stay)
+{
+    if (!kernel_brings_pages())
+        test_skip("the kernel does not bring pages");
+    unsigned char *map = new_pages();
+    map[5 * PAGE_BYTES + 7] = 9;
+    EXPECT_I64(pages_here(map), 1);
+    pages_bring(map + 100,
+                PAGES / 2 * PAGE_BYTES); /* whole pages only: not the first, not the last */
+    EXPECT_I64(pages_here(map), PAGES / 2 - 1);
+    pages_bring(map, PAGE_BYTES); /* too small */
+    EXPECT_I64(pages_here(map), PAGES / 2 - 1);
+    EXPECT_I64(map[5 * PAGE_BYTES + 7], 9);
+    EXPECT_I64(map[6 * PAGE_BYTES], 0);
+    CHECK(munmap(map, PAGES * PAGE_BYTES) == 0);
 }
 
 TEST(err_fail_fills_the_fault_and_nothing_of_an_older_one_stays)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
@@ -17,6 +18,7 @@
 enum {
     ZERO_PIECE_BYTES = 65536,
     DIRECT_PIECE_BYTES = 1 << 20,
+    HUGE_BYTES = 2 << 20, /* a huge page */
     DIRECT_ALIGN = 4096,
     LIST_FIRST = 64
 };
@@ -188,14 +190,22 @@ Err file_write_zeros(Ctx *ctx, File file, int64_t from, int64_t to)
     return ERR_OK;
 }
 
-/* Zeros past the page cache, as many as its rules let through: *end is behind them. */
-static Err write_zeros_directly(Ctx *ctx, File file, int64_t bytes, int64_t *end)
+/* What is written past the page cache: whole pieces from memory at a page of its own. */
+typedef struct Direct {
+    char *piece; /* DIRECT_PIECE_BYTES */
+    const char
+        *from; /* copied to the piece as it goes; NULL: the piece is what is written, each time */
+} Direct;
+
+/* As many bytes as the rules of such writing let through: *end is behind them. */
+static Err write_directly(Ctx *ctx, File file, Direct d, int64_t bytes, int64_t *end)
 {
-    static _Alignas(DIRECT_ALIGN) char zeros[DIRECT_PIECE_BYTES]; /* never written */
     while (bytes - *end >= DIRECT_ALIGN) {
         const int64_t left = bytes - *end < DIRECT_PIECE_BYTES ? bytes - *end : DIRECT_PIECE_BYTES;
         const size_t n = (size_t)left / DIRECT_ALIGN * DIRECT_ALIGN;
-        const ssize_t w = pwrite(file.fd, zeros, n, *end);
+        if (d.from != NULL)
+            memcpy(d.piece, d.from + *end, n);
+        const ssize_t w = pwrite(file.fd, d.piece, n, *end);
         if (w < 0 && errno == EINTR)
             continue;
         if (w < 0 && errno == EINVAL) /* a disk with larger blocks */
@@ -207,30 +217,50 @@ static Err write_zeros_directly(Ctx *ctx, File file, int64_t bytes, int64_t *end
     return ERR_OK;
 }
 
-static Err write_zeros_and_sync(Ctx *ctx, File file, int64_t bytes)
+/* Of a new file, when it was opened so; what is left goes through the page cache. */
+static Err write_past_cache(Ctx *ctx, File file, Direct d, int64_t bytes, int64_t *end)
 {
-    int64_t end = 0;
+    *end = 0;
     const int flags = fcntl(file.fd, F_GETFL);
     if (flags < 0)
         return fail_fd(ctx, errno, "fcntl", file);
     if ((flags & O_DIRECT) != 0)
-        TRY(write_zeros_directly(ctx, file, bytes, &end));
+        TRY(write_directly(ctx, file, d, bytes, end));
     if (fcntl(file.fd, F_SETFL, flags & ~O_DIRECT) != 0)
         return fail_fd(ctx, errno, "fcntl", file);
+    return ERR_OK;
+}
+
+static Err write_zeros_and_sync(Ctx *ctx, File file, Direct zeros, int64_t bytes)
+{
+    int64_t end = 0;
+    TRY(write_past_cache(ctx, file, zeros, bytes, &end));
     TRY(file_write_zeros(ctx, file, end, bytes));
     return file_sync(ctx, file);
 }
 
-Err file_create_zeros(Ctx *ctx, Str folder, Str name, int64_t bytes)
+/* A new file, to be written past the page cache where there is a way. */
+static Err open_past_cache(Ctx *ctx, Str folder, Str name, File *out)
 {
     Path path;
     TRY(make_path(ctx, folder, name, &path));
-    File file = {open_again(path.c, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT)};
-    if (file.fd < 0 && errno == EINVAL) /* a file system that is nothing but page cache */
-        file.fd = open_again(path.c, O_RDWR | O_CREAT | O_TRUNC);
-    if (file.fd < 0)
-        return fail_errno(ctx, errno, "open", path.c);
-    const Err err = write_zeros_and_sync(ctx, file, bytes);
+    out->fd = open_again(path.c, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT);
+    if (out->fd < 0 && errno == EINVAL) /* a file system that is nothing but page cache */
+        out->fd = open_again(path.c, O_RDWR | O_CREAT | O_TRUNC);
+    return out->fd < 0 ? fail_errno(ctx, errno, "open", path.c) : ERR_OK;
+}
+
+Err file_create_zeros(Ctx *ctx, Str folder, Str name, int64_t bytes)
+{
+    File file;
+    TRY(open_past_cache(ctx, folder, name, &file));
+    char *map = mmap(NULL, 2 * HUGE_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(map != MAP_FAILED);
+    char *zeros = map + (HUGE_BYTES - (uintptr_t)map % HUGE_BYTES);
+    (void)madvise(zeros, HUGE_BYTES,
+                  MADV_HUGEPAGE); /* the kernel has one page of zeros that large */
+    const Err err = write_zeros_and_sync(ctx, file, (Direct){.piece = zeros}, bytes);
+    (void)munmap(map, 2 * HUGE_BYTES);
     file_close(&file);
     return err;
 }
@@ -275,12 +305,28 @@ Err file_sync_folder(Ctx *ctx, Str folder)
     return sync_folder(ctx, path);
 }
 
+/* Ends at *end bytes of it, of which the rest is still to be written. */
+static Err write_large(Ctx *ctx, File file, Str content, int64_t *end)
+{
+    char *piece = aligned_alloc(DIRECT_ALIGN, DIRECT_PIECE_BYTES);
+    CHECK(piece != NULL);
+    const Direct d = {piece, content.ptr};
+    const Err err = write_past_cache(ctx, file, d, (int64_t)content.len, end);
+    free(piece);
+    return err;
+}
+
 /* Writes and syncs a file of its own; not yet under its final name. */
 static Err write_whole(Ctx *ctx, Str folder, Str name, Str content)
 {
     File file = {.fd = -1};
-    TRY(file_open(ctx, folder, name, FILE_CREATE, &file));
-    Err err = file_write_at(ctx, file, 0, content);
+    int64_t end = 0;
+    const bool large = content.len >= DIRECT_PIECE_BYTES;
+    TRY(large ? open_past_cache(ctx, folder, name, &file)
+              : file_open(ctx, folder, name, FILE_CREATE, &file));
+    Err err = large ? write_large(ctx, file, content, &end) : ERR_OK;
+    if (err == ERR_OK)
+        err = file_write_at(ctx, file, end, str_slice(content, (size_t)end, content.len));
     if (err == ERR_OK)
         err = file_sync(ctx, file);
     file_close(&file);

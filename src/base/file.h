@@ -65,7 +65,8 @@ MUST_USE Err file_sync(Ctx *ctx, File file);
 MUST_USE Err file_sync_folder(Ctx *ctx, Str folder);
 
 /* The whole file at once: a temporary one ("name.tmp") is written, synced and renamed, then the
- * folder is synced.  Readers see the old content or the new one. */
+ * folder is synced.  Readers see the old content or the new one.  A megabyte or more goes past the page cache where there
+ * is a way: who reads it then waits for the disk. */
 MUST_USE Err file_replace(Ctx *ctx, Str folder, Str name, Str content);
 
 /* The whole file into ctx->arena.  TOO_LARGE "file.too_large" beyond `bytes_max`. */

@@ -306,6 +306,26 @@ TEST(file_replace_swaps_the_whole_content_and_leaves_no_temporary_file)
     scratch_close(&s);
 }
 
+/* From an odd address, which a disk would not take as it is. */
+TEST(file_replace_of_a_large_content_keeps_every_byte_whatever_its_size_and_address)
+{
+    enum { MIB = 1 << 20 };
+    static const size_t SIZES[] = {MIB - 1, MIB, MIB + 1, MIB + 4095, 2 * MIB, 3 * MIB + 4097};
+    Scratch s;
+    scratch_open(&s);
+    for (size_t i = 0; i < ARRAY_LEN(SIZES); i++) {
+        char *const bytes = (char *)arena_bytes(s.ctx.arena, SIZES[i] + 1) + i % 2;
+        for (size_t at = 0; at < SIZES[i]; at++)
+            bytes[at] = (char)(at * 7 + at / 4096 + i);
+        const Str large = {bytes, SIZES[i]};
+        EXPECT_I64(file_replace(&s.ctx, s.folder, STR("m"), large), ERR_OK);
+        Str content;
+        EXPECT_I64(file_load(&s.ctx, s.folder, STR("m"), 4 * MIB, &content), ERR_OK);
+        CHECK(str_eq(content, large));
+    }
+    scratch_close(&s);
+}
+
 TEST(file_list_is_sorted_and_knows_more_names_than_its_first_guess)
 {
     Scratch s;

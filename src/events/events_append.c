@@ -156,6 +156,10 @@ static void next_open_run(EventsLog *log, uint32_t events)
     if (open->count > 0)
         log_add_run(log, run_new_open(run_columns_copy(open->columns), open->segment,
                                       open->first_seq, log->key));
+    if (events <= open->columns->cap && run_begin_again(open, log->active_first, behind)) {
+        log_add_run(log, open);
+        return;
+    }
     run_unref(open);
     log_add_run(log, new_open_run(log, behind, events));
 }

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/pages.h"
 #include "base/rand.h"
 #include "events/crc32c.h"
 
@@ -18,6 +19,14 @@ static void *grown(void *old, size_t count, size_t size)
 {
     void *at = realloc(old, count * size);
     CHECK(at != NULL);
+    return at;
+}
+
+/* For what is filled at once. */
+static void *filled(void *old, size_t count, size_t size)
+{
+    void *at = grown(old, count, size);
+    pages_bring(at, count * size);
     return at;
 }
 
@@ -54,10 +63,10 @@ void run_columns_reserve(RunColumns *c, uint32_t events, uint32_t frames)
     if (c->count + events <= c->cap)
         return;
     c->cap = (c->count + events) * 3 / 2;
-    c->time = grown(c->time, c->cap, sizeof *c->time);
-    c->hash = grown(c->hash, c->cap, sizeof *c->hash);
-    c->offset = grown(c->offset, c->cap, sizeof *c->offset);
-    c->name_id = grown(c->name_id, c->cap, sizeof *c->name_id);
+    c->time = filled(c->time, c->cap, sizeof *c->time);
+    c->hash = filled(c->hash, c->cap, sizeof *c->hash);
+    c->offset = filled(c->offset, c->cap, sizeof *c->offset);
+    c->name_id = filled(c->name_id, c->cap, sizeof *c->name_id);
 }
 
 static void reserve_names(RunColumns *c, uint32_t cap)
@@ -80,7 +89,7 @@ RunColumns *run_columns_new(uint32_t event_cap, uint32_t frame_cap)
 
 static void *copy_of(const void *from, size_t count, size_t size)
 {
-    void *at = grown(NULL, count + 1, size);
+    void *at = filled(NULL, count + 1, size);
     if (count > 0)
         memcpy(at, from, count * size);
     return at;
@@ -194,6 +203,22 @@ void run_refresh_open(Run *run)
     run->hash = c->hash;
     run->offset = c->offset;
     run->frames = c->frames;
+}
+
+bool run_begin_again(Run *run, uint64_t segment, uint64_t first_seq)
+{
+    enum { KEPT_EVENTS = 4 * RUN_EVENTS };
+    RunColumns *c = run->columns;
+    if (atomic_load(&run->refs) > 1 || c->cap > KEPT_EVENTS)
+        return false;
+    c->count = c->frame_count = c->name_count = 0;
+    c->happened = 0;
+    arena_reset(c->arena);
+    memset(c->slot, 0, c->slot_count * sizeof *c->slot);
+    run->segment = segment;
+    run->first_seq = first_seq;
+    run_refresh_open(run);
+    return true;
 }
 
 Run *run_ref(Run *run)
@@ -457,7 +482,7 @@ bool run_is_trusted(Run *run)
 
 static uint32_t *positions(uint32_t n)
 {
-    uint32_t *order = grown(NULL, n + 1, sizeof *order);
+    uint32_t *order = filled(NULL, n + 1, sizeof *order);
     for (uint32_t i = 0; i < n; i++)
         order[i] = i;
     return order;
@@ -477,7 +502,7 @@ typedef struct Build {
 static Build build_of(const RunColumns *c)
 {
     return (Build){.c = c,
-                   .keys = grown(NULL, c->count + 1, sizeof(uint64_t)),
+                   .keys = filled(NULL, c->count + 1, sizeof(uint64_t)),
                    .by_time = positions(c->count),
                    .by_actor = positions(c->count),
                    .scratch = positions(c->count),
@@ -622,6 +647,7 @@ static Run *build_block(const Build *b, RunHead h)
     const Parts p = parts_of(&h);
     char *block = calloc(1, p.end);
     CHECK(block != NULL);
+    pages_bring(block, p.end);
     put(block, p.time, c->time, c->count * sizeof *c->time);
     for (uint32_t i = 0; i < c->count; i++)
         put(block, p.hash + i * sizeof *c->hash, &c->hash[b->by_actor[i]], sizeof *c->hash);

@@ -126,6 +126,10 @@ Run *run_new_open(RunColumns *c, uint64_t segment, uint64_t first_seq,
                   const uint8_t key[SIPHASH_KEY_BYTES]);
 void run_refresh_open(Run *run); /* after the columns grew; under the log's lock */
 
+/* An open run that the log alone holds is empty and begins there: its memory is used again.  False: somebody reads it, or
+ * it has become large.  Under the log's lock. */
+bool run_begin_again(Run *run, uint64_t segment, uint64_t first_seq);
+
 /* What a closed run needs to know beside the columns. */
 typedef struct RunOf {
     uint64_t segment, first_seq;

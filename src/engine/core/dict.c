@@ -3,6 +3,7 @@
  */
 #include "engine/core/dict_find.h"
 
+#include "base/pages.h"
 #include "base/rand.h"
 
 #include <stdlib.h>
@@ -125,6 +126,7 @@ static void grow_slots(Dict *d)
     d->slot_count *= 2;
     d->slots = calloc(d->slot_count, sizeof *d->slots);
     CHECK(d->slots != NULL);
+    pages_bring(d->slots, d->slot_count * sizeof *d->slots);
     for (uint32_t i = 0; i < old_count; i++)
         if (old[i] != 0)
             take_slot(d, old[i]);

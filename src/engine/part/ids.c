@@ -3,6 +3,7 @@
  */
 #include "engine/part/ids.h"
 
+#include "base/pages.h"
 #include "engine/core/bits.h"
 #include "engine/core/order.h"
 #include "events/crc32c.h"
@@ -191,6 +192,7 @@ void recent_ids_grow(RecentIds *r)
         r->slot_count *= 2;
     r->slots = calloc(r->slot_count, sizeof *r->slots);
     CHECK(r->slots != NULL);
+    pages_bring(r->slots, r->slot_count * sizeof *r->slots);
     for (uint32_t i = 0; i < old.slot_count; i++)
         if (old.slots[i] != 0)
             r->slots[recent_slot(r, old.slots[i])] = old.slots[i];
