@@ -5,6 +5,7 @@
 #include "engine/ask/trend_inside.h"
 #include "engine/part/moved.h"
 #include "engine/part/part_hours.h"
+#include "engine/scan/ahead.h"
 
 /* Events are counted, one by one or by name, whatever else is in them. */
 static bool may_count(const TrendRun *run)
@@ -79,16 +80,15 @@ static bool count_part(TrendRun *run, uint32_t p)
 }
 
 /* One behind the other the disk would be waited for. */
-static void read_ahead(const TrendRun *run)
+static Err read_ahead(Ctx *ctx, const TrendRun *run)
 {
     for (uint32_t p = 0; p < run->q->view->part_count; p++) {
-        const Part *part = run->q->view->parts[p];
-        if (!part->is_mapped || !says_all(run, p))
-            continue;
-        const uint64_t at = part->head->hours_at;
-        if (!part_piece_is_known(part, (at - PART_DATA_AT) / PART_PIECE_BYTES))
-            file_will_read(part->bytes, at, part->head->list_count * sizeof(PartHours));
+        Part *part = run->q->view->parts[p];
+        if (says_all(run, p))
+            TRY(ahead_of_bytes(ctx, run->q, part, part->head->hours_at,
+                               part->head->list_count * sizeof(PartHours)));
     }
+    return ERR_OK;
 }
 
 Err trend_count_hours(Ctx *ctx, TrendRun *run)
@@ -98,7 +98,7 @@ Err trend_count_hours(Ctx *ctx, TrendRun *run)
         return ERR_OK;
     Part **left = ARENA_ARRAY(ctx->arena, Part *, (size_t)all->part_count + 1);
     uint32_t n = 0;
-    read_ahead(run);
+    TRY(read_ahead(ctx, run));
     for (uint32_t p = 0; p < all->part_count; p++) {
         if (!says_all(run, p)) {
             run->places[n] = run->places[p];

@@ -147,6 +147,14 @@ static Err tell(Ctx *ctx, const Query *q, const Wanted *w, uint64_t *left)
     return ERR_OK;
 }
 
+/* Ends `w`. */
+static Err tell_wanted(Ctx *ctx, const Query *q, Wanted *w, uint64_t *left)
+{
+    const Err err = w->pieces == NULL ? ERR_OK : tell(ctx, q, w, left);
+    free(w->pieces);
+    return err;
+}
+
 Err ahead_of(Ctx *ctx, const Query *q, const AheadAsk *ask)
 {
     uint64_t left = AHEAD_BYTES_MAX;
@@ -156,11 +164,18 @@ Err ahead_of(Ctx *ctx, const Query *q, const AheadAsk *ask)
         if (!w.part->is_mapped)
             continue;
         want_part(&w, ask, i);
-        if (w.pieces != NULL)
-            err = tell(ctx, q, &w, &left);
-        free(w.pieces);
+        err = tell_wanted(ctx, q, &w, &left);
     }
     return err;
+}
+
+Err ahead_of_bytes(Ctx *ctx, const Query *q, Part *part, uint64_t at, uint64_t bytes)
+{
+    uint64_t left = AHEAD_BYTES_MAX;
+    Wanted w = {.part = part};
+    if (part->is_mapped)
+        want(&w, at, bytes);
+    return tell_wanted(ctx, q, &w, &left);
 }
 
 Err ahead_of_scan(Ctx *ctx, const Query *q, const ScanAsk *ask, bool order)

@@ -31,5 +31,8 @@ typedef struct AheadAsk {
 /* Errors: those of crew_run(). */
 MUST_USE Err ahead_of(Ctx *ctx, const Query *q, const AheadAsk *ask);
 
+/* The same of these bytes of one part, which has a checksum per piece: of all that is read with them. */
+MUST_USE Err ahead_of_bytes(Ctx *ctx, const Query *q, Part *part, uint64_t at, uint64_t bytes);
+
 /* The same of what a Scanner reads for this; `order` as above. */
 MUST_USE Err ahead_of_scan(Ctx *ctx, const Query *q, const ScanAsk *ask, bool order);

@@ -84,6 +84,14 @@ static Err ask_sum(Ctx *ctx, const Query *q)
     return query_trend(ctx, q, &t, &out);
 }
 
+/* Of which the hours say all. */
+static Err ask_counts(Ctx *ctx, const Query *q)
+{
+    TrendResult out;
+    const Trend t = {.select = of(1, NULL), .bounds = BOUNDS, .bucket_count = 2};
+    return query_trend(ctx, q, &t, &out);
+}
+
 static Err ask_persons(Ctx *ctx, const Query *q)
 {
     TrendResult out;
@@ -241,8 +249,8 @@ static void expect_told(size_t number, Err (*ask)(Ctx *ctx, const Query *q))
 TEST(whatever_a_question_reads_of_files_the_kernel_was_told_of_and_of_little_else)
 {
     static Err (*const ASK[])(Ctx * ctx, const Query *q) = {
-        ask_sum,   ask_persons,     ask_funnel,   ask_retention, ask_activity, ask_lifecycle,
-        ask_paths, ask_transitions, ask_sessions, ask_touches,   ask_segment};
+        ask_sum,       ask_counts, ask_persons,     ask_funnel,   ask_retention, ask_activity,
+        ask_lifecycle, ask_paths,  ask_transitions, ask_sessions, ask_touches,   ask_segment};
     for (size_t i = 0; i < ARRAY_LEN(ASK); i++) {
         open_kit();
         expect_told(i, ASK[i]);
