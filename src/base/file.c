@@ -190,11 +190,11 @@ Err file_write_zeros(Ctx *ctx, File file, int64_t from, int64_t to)
     return ERR_OK;
 }
 
-/* What is written past the page cache: whole pieces from memory at a page of its own. */
+/* What is written past the page cache: whole pieces from memory at a page of its own.  With `from` they are copied there
+ * before, without it the piece is what is written, each time. */
 typedef struct Direct {
     char *piece; /* DIRECT_PIECE_BYTES */
-    const char
-        *from; /* copied to the piece as it goes; NULL: the piece is what is written, each time */
+    const char *from;
 } Direct;
 
 /* As many bytes as the rules of such writing let through: *end is behind them. */
@@ -231,10 +231,25 @@ static Err write_past_cache(Ctx *ctx, File file, Direct d, int64_t bytes, int64_
     return ERR_OK;
 }
 
-static Err write_zeros_and_sync(Ctx *ctx, File file, Direct zeros, int64_t bytes)
+/* Of the zeros in a map of its own.  Without memory for that nothing is written here. */
+static Err write_zeros_past_cache(Ctx *ctx, File file, int64_t bytes, int64_t *end)
+{
+    const size_t room = 2 * HUGE_BYTES;
+    char *map = mmap(NULL, room, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED)
+        return write_past_cache(ctx, file, (Direct){NULL, NULL}, 0, end);
+    char *zeros = map + (HUGE_BYTES - (uintptr_t)map % HUGE_BYTES);
+    (void)madvise(zeros, HUGE_BYTES,
+                  MADV_HUGEPAGE); /* the kernel has one page of zeros that large */
+    const Err err = write_past_cache(ctx, file, (Direct){zeros, NULL}, bytes, end);
+    (void)munmap(map, room);
+    return err;
+}
+
+static Err write_zeros_and_sync(Ctx *ctx, File file, int64_t bytes)
 {
     int64_t end = 0;
-    TRY(write_past_cache(ctx, file, zeros, bytes, &end));
+    TRY(write_zeros_past_cache(ctx, file, bytes, &end));
     TRY(file_write_zeros(ctx, file, end, bytes));
     return file_sync(ctx, file);
 }
@@ -254,13 +269,7 @@ Err file_create_zeros(Ctx *ctx, Str folder, Str name, int64_t bytes)
 {
     File file;
     TRY(open_past_cache(ctx, folder, name, &file));
-    char *map = mmap(NULL, 2 * HUGE_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CHECK(map != MAP_FAILED);
-    char *zeros = map + (HUGE_BYTES - (uintptr_t)map % HUGE_BYTES);
-    (void)madvise(zeros, HUGE_BYTES,
-                  MADV_HUGEPAGE); /* the kernel has one page of zeros that large */
-    const Err err = write_zeros_and_sync(ctx, file, (Direct){.piece = zeros}, bytes);
-    (void)munmap(map, 2 * HUGE_BYTES);
+    const Err err = write_zeros_and_sync(ctx, file, bytes);
     file_close(&file);
     return err;
 }

@@ -316,7 +316,7 @@ TEST(file_replace_of_a_large_content_keeps_every_byte_whatever_its_size_and_addr
     for (size_t i = 0; i < ARRAY_LEN(SIZES); i++) {
         char *const bytes = (char *)arena_bytes(s.ctx.arena, SIZES[i] + 1) + i % 2;
         for (size_t at = 0; at < SIZES[i]; at++)
-            bytes[at] = (char)(at * 7 + at / 4096 + i);
+            bytes[at] = (char)(at * 7 + at / 4096 + at / MIB * 31 + i);
         const Str large = {bytes, SIZES[i]};
         EXPECT_I64(file_replace(&s.ctx, s.folder, STR("m"), large), ERR_OK);
         Str content;
@@ -425,6 +425,7 @@ TEST(file_on_a_full_disk_is_busy_and_heals)
     (void)signal(SIGXFSZ, SIG_IGN);
     struct rlimit before;
     CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
+    const Str large = {arena_alloc(s.ctx.arena, 2 << 20, 1), 2 << 20};
     const struct rlimit tight = {8192, before.rlim_max};
     File f = FILE_NONE;
     EXPECT_I64(file_open(&s.ctx, s.folder, STR("big"), FILE_CREATE, &f), ERR_OK);
@@ -433,10 +434,12 @@ TEST(file_on_a_full_disk_is_busy_and_heals)
     const Err no_zeros = file_create_zeros(&s.ctx, s.folder, STR("big"), 20000);
     const Err replaced =
         file_replace(&s.ctx, s.folder, STR("r"), arena_printf(s.ctx.arena, "%9000d", 1));
+    const Err replaced_large = file_replace(&s.ctx, s.folder, STR("l"), large);
     CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
     EXPECT_I64(full, ERR_BUSY);
     EXPECT_I64(no_zeros, ERR_BUSY);
     EXPECT_I64(replaced, ERR_BUSY);
+    EXPECT_I64(replaced_large, ERR_BUSY);
     EXPECT_STREQ(s.ctx.fault.reason, "disk.full");
     EXPECT_I64(file_write_zeros(&s.ctx, f, 0, 20000), ERR_OK);
     file_close(&f);

@@ -5,19 +5,26 @@
 
 #include <stdint.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #ifndef MADV_POPULATE_WRITE /* Linux 5.14; not in every libc's header */
 #define MADV_POPULATE_WRITE 23
 #endif
 
-enum { PAGE = 4096, WORTH_BYTES = 64 * 1024 };
+/* Pieces, because who maps memory in another thread waits while one comes. */
+enum { WORTH_BYTES = 64 * 1024, PIECE_BYTES = 256 * 1024 };
 
 void pages_bring(void *block, size_t bytes)
 {
     if (bytes < WORTH_BYTES)
         return;
-    const uintptr_t from = ((uintptr_t)block + PAGE - 1) / PAGE * PAGE;
-    const uintptr_t to = ((uintptr_t)block + bytes) / PAGE * PAGE;
-    /* An older kernel refuses, and a page of 16 KiB may, too: then each comes when it is touched. */
-    (void)madvise((void *)from, to - from, MADV_POPULATE_WRITE);
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t to = ((uintptr_t)block + bytes) / page * page;
+    uintptr_t at = ((uintptr_t)block + page - 1) / page * page;
+    for (size_t some; at < to; at += some) {
+        some = to - at < PIECE_BYTES ? to - at : PIECE_BYTES;
+        /* An older kernel refuses: then each page comes when it is touched. */
+        if (madvise((void *)at, some, MADV_POPULATE_WRITE) != 0)
+            return;
+    }
 }

@@ -1,7 +1,7 @@
 /*
  * base/pages.h -- new memory whose pages come all at once.
  *
- * The first touch of each page of 4 KiB is an exception, which on a virtual machine takes several times as long as
+ * The first touch of each page is an exception, which on a virtual machine takes several times as long as
  * making the page.  Who is about to fill a large block at random, or at once, asks for its pages before.
  * Threads: any.
  */

@@ -507,20 +507,21 @@ TEST(run_begins_again_only_when_nobody_else_holds_it_and_is_empty_then)
     RunColumns *c = run_columns_new(RUN_EVENTS, RUN_FRAMES);
     Run *run = run_new_open(c, 1, 1, KEY);
     run_columns_add_frame(c, 64, 0);
+    run_columns_add(c, &(EventsRow){.time_ms = 4, .hash = 6, .at = 7, .name = STR("Visited")});
     run_columns_add(c, &(EventsRow){.time_ms = 5, .hash = 6, .at = 7, .name = STR("Paid")});
     run_refresh_open(run);
     (void)run_ref(run);
     CHECK(!run_begin_again(run, 1, 2));
-    EXPECT_I64(run->count, 1);
+    EXPECT_I64(run->count, 2);
     run_unref(run);
     CHECK(run_begin_again(run, 9, 10));
     EXPECT_I64((int64_t)run->segment, 9);
     EXPECT_I64((int64_t)run->first_seq, 10);
     EXPECT_I64(run->count + run->frame_count + run->name_count + run->happened, 0);
-    run_columns_add(c, &(EventsRow){.time_ms = 8, .hash = 6, .at = 7, .name = STR("Visited")});
+    run_columns_add(c, &(EventsRow){.time_ms = 8, .hash = 6, .at = 7, .name = STR("Paid")});
     run_refresh_open(run);
-    EXPECT_I64(run->name_count, 1);
-    CHECK(str_eq(c->names[0], STR("Visited")) && c->name_id[0] == 0);
+    EXPECT_I64(run->name_count, 1); /* it was the second one before */
+    CHECK(str_eq(c->names[0], STR("Paid")) && c->name_id[0] == 0);
     run_unref(run);
     run = run_new_open(run_columns_new(100 * RUN_EVENTS, 1), 1, 1, KEY);
     CHECK(!run_begin_again(run, 1, 2)); /* it would keep too much */

@@ -200,6 +200,15 @@ static void trim_segment(Ctx *ctx, File file, int64_t end)
         LOG(LOG_WARN, "events.not_trimmed", LOG_C("detail", ctx->fault.detail));
 }
 
+/* It was written past the page cache: the kernel reads it meanwhile, so that who asks for an actor next need not wait
+ * for the disk. */
+static void bring_index(Str map)
+{
+    enum { CHUNK_BYTES = 128 * 1024 }; /* of more a kernel may take the beginning only */
+    for (uint64_t at = 0; at < map.len; at += CHUNK_BYTES)
+        file_will_read(map, at, CHUNK_BYTES);
+}
+
 Err log_write_index(Ctx *ctx, EventsLog *log, FullSegment segment, Run **run)
 {
     char name[LOG_NAME_BYTES];
@@ -207,6 +216,7 @@ Err log_write_index(Ctx *ctx, EventsLog *log, FullSegment segment, Run **run)
                      (*run)->block));
     Run *mapped = NULL;
     TRY(log_open_index(ctx, log, segment, &mapped));
+    bring_index(mapped->block);
     run_unref(*run);
     *run = mapped;
     return ERR_OK;

@@ -1,8 +1,8 @@
 /*
  * events/events_read.c -- pages by actor and by time, counts per name and day.
  *
- * A query takes the list of runs under the lock and works without it: runs are immutable, or grow
- * behind what was seen.  In each run the matching positions are one stretch of a sorted order; the
+ * A query takes the list of runs under the lock, with a reference each, and works without it: runs are immutable, or
+ * grow behind what was seen.  In each run the matching positions are one stretch of a sorted order; the
  * page is the merge of these stretches, newest first.  When a segment's file turns out to have been
  * rewritten since, or the disk takes a page of an index away, the rest of the page is found with the new runs.
  */

@@ -63,10 +63,10 @@ void run_columns_reserve(RunColumns *c, uint32_t events, uint32_t frames)
     if (c->count + events <= c->cap)
         return;
     c->cap = (c->count + events) * 3 / 2;
-    c->time = filled(c->time, c->cap, sizeof *c->time);
-    c->hash = filled(c->hash, c->cap, sizeof *c->hash);
-    c->offset = filled(c->offset, c->cap, sizeof *c->offset);
-    c->name_id = filled(c->name_id, c->cap, sizeof *c->name_id);
+    c->time = grown(c->time, c->cap, sizeof *c->time);
+    c->hash = grown(c->hash, c->cap, sizeof *c->hash);
+    c->offset = grown(c->offset, c->cap, sizeof *c->offset);
+    c->name_id = grown(c->name_id, c->cap, sizeof *c->name_id);
 }
 
 static void reserve_names(RunColumns *c, uint32_t cap)
@@ -741,6 +741,13 @@ static void join_counts(DayCounts *d, RunColumns *c, const Run *from)
     }
 }
 
+static void bring_columns(RunColumns *c, uint32_t events)
+{
+    pages_bring(c->time, events * sizeof *c->time);
+    pages_bring(c->hash, events * sizeof *c->hash);
+    pages_bring(c->offset, events * sizeof *c->offset);
+}
+
 Run *run_join(Run *const *runs, size_t run_count, const RunOf *of)
 {
     uint32_t events = 0, frames = 0;
@@ -750,6 +757,7 @@ Run *run_join(Run *const *runs, size_t run_count, const RunOf *of)
     }
     RunColumns *c = run_columns_new(1, 1);
     run_columns_reserve(c, events, frames);
+    bring_columns(c, events);
     DayCounts days = {0};
     for (size_t r = 0; r < run_count; r++) {
         add_run(c, runs[r]);

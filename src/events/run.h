@@ -3,8 +3,8 @@
  *
  * A Run covers consecutive sequence numbers of one segment: position i is event first_seq + i.
  *   open     columns in arrival order.  The last one of a log is still growing; its arrays never move: what a
- *            reader saw under the log's lock stays readable without it.  Those before it are full, and wait
- *            until somebody asks for their orders.
+ *            reader saw under the log's lock stays readable without it, as long as he holds a reference.  Those
+ *            before it are full, and wait until somebody asks for their orders.
  *   closed   the same with two orders beside it, in one immutable block of bytes: on the heap for
  *            pieces of the newest segment, mapped from "N.idx" for a sealed one.
  * The block's format is docs/formats/event-log.md.  Runs are shared by counting references.
@@ -64,13 +64,13 @@ typedef enum RunTrust { RUN_UNCHECKED, RUN_TRUSTED, RUN_DAMAGED } RunTrust;
 typedef struct Run {
     atomic_int refs;
     atomic_int trust;
-    uint64_t segment;   /* first_seq of its file */
-    uint64_t first_seq; /* of position 0 */
-    uint64_t
-        version; /* of its file: higher each time that it is rewritten; constant once it is shared */
+    /* of its file: higher each time that it is rewritten; constant once it is shared */
+    uint64_t version;
     uint8_t key[SIPHASH_KEY_BYTES];
     bool is_open;
-    /* open: guarded by the log's lock; closed: constant */
+    /* open: guarded by the log's lock; closed, and while somebody else holds it the first two: constant */
+    uint64_t segment;   /* first_seq of its file */
+    uint64_t first_seq; /* of position 0 */
     uint32_t count, frame_count, name_count;
     int64_t happened;
     const int64_t *time;    /* by position */

@@ -14,7 +14,7 @@ if ! command -v "$cross" >/dev/null || ! command -v qemu-aarch64 >/dev/null; the
     exit 77
 fi
 
-base="arena base clock err file file_map hash log rand str"
+base="arena base clock err file file_map hash log pages rand str"
 events="crc32c event_again event_build event_code event_rules siphash"
 engine="engine_forge engine_testkit merge merge_items merge_plan $(cd src/engine && for file in */*.c; do
     case $file in *_test.c | *_fuzz.c | core/kernels_avx*.c) ;; *) echo "${file%.c}" ;; esac

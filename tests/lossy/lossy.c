@@ -95,6 +95,7 @@ static LossyFile *fd_file(int fd, int flags)
     f->shm = len > 4 && memcmp(path + len - 4, "-shm", 4) == 0;
     f->dsync = (flags & O_DSYNC) != 0;
     f->append = (flags & O_APPEND) != 0;
+    atomic_store(&f->direct, (flags & O_DIRECT) != 0);
     return f;
 }
 
@@ -124,8 +125,8 @@ static int place_open(const Place *place, int flags, mode_t mode)
 
 static int open_inside(const Place *place, int flags, mode_t mode)
 {
-    /* A sync reads through the program's own descriptor, so it must be readable, and not O_DIRECT;
-     * truncation must be noted, and O_DSYNC is kept by us. */
+    /* A sync reads through the program's own descriptor, so it must be readable, and not O_DIRECT, of which we
+     * keep the rules; truncation must be noted, and O_DSYNC is kept by us. */
     int real = flags & ~(O_TRUNC | O_DIRECT | O_SYNC | O_DSYNC);
     if ((flags & O_ACCMODE) == O_WRONLY)
         real = (real & ~O_ACCMODE) | O_RDWR;
@@ -288,7 +289,15 @@ int dup2(int fd, int to)
 
 static int fcntl_any(int fd, int command, void *arg)
 {
+    LossyFile *f = file_of(fd);
+    if (f != NULL && command == F_SETFL) {
+        const uintptr_t flags = (uintptr_t)arg;
+        atomic_store(&f->direct, (flags & O_DIRECT) != 0);
+        arg = (void *)(flags & ~(uintptr_t)O_DIRECT);
+    }
     const int result = (int)syscall(SYS_fcntl, fd, command, arg);
+    if (f != NULL && command == F_GETFL && result >= 0 && atomic_load(&f->direct))
+        return result | O_DIRECT;
     if (result >= 0 && (command == F_DUPFD || command == F_DUPFD_CLOEXEC))
         file_share(result, file_of(fd));
     return result;
@@ -385,10 +394,26 @@ static int room_cut(int fd, int64_t off, const struct iovec **iov, int count, st
     return cut->iov_len > 0 ? 1 : 0;
 }
 
+/* Past the page cache a disk takes whole blocks from addresses of blocks only. */
+static bool may_write(LossyFile *f, const struct iovec *iov, int count, int64_t off)
+{
+    enum { BLOCK = 4096 };
+    uint64_t bits = (uint64_t)off;
+    for (int i = 0; i < count; i++)
+        bits |= (uintptr_t)iov[i].iov_base | iov[i].iov_len;
+    if (!atomic_load(&f->direct) || bits % BLOCK == 0)
+        return true;
+    errno = EINVAL;
+    return false;
+}
+
 /* A write at the descriptor's own offset, or at the end with O_APPEND. */
 static ssize_t write_here(LossyFile *f, int fd, const struct iovec *iov, int count)
 {
     struct iovec cut;
+    if (!may_write(f, iov, count,
+                   atomic_load(&f->direct) ? syscall(SYS_lseek, fd, 0L, SEEK_CUR) : 0))
+        return -1;
     pthread_mutex_lock(&f->cursor);
     if (room_limited()) {
         const int64_t off = f->append ? fd_size(fd) : syscall(SYS_lseek, fd, 0L, SEEK_CUR);
@@ -404,6 +429,8 @@ static ssize_t write_there(LossyFile *f, int fd, const struct iovec *iov, int co
                            int flags)
 {
     struct iovec cut;
+    if (!may_write(f, iov, count, off))
+        return -1;
     /* Linux appends whatever the offset says; the old end is where it began at the earliest. */
     const int64_t from = f->append ? fd_size(fd) : off;
     if (room_limited())

@@ -109,6 +109,7 @@ typedef struct LossyFile {
     uint64_t id;
     bool is_dir, dsync, append, shm;
     bool drops, fails;         /* its syncs are lies; they fail while fail_sync says so */
+    _Atomic bool direct;       /* O_DIRECT, as the program sees it: its writes must be aligned */
     _Atomic bool untracked;    /* written behind our back (stdio): every sync copies all of it */
     _Atomic uint64_t named_at; /* name_count when our last LOSSY_NAME_SYNC_FILE was written */
     pthread_mutex_t cursor;    /* keeps a write and the question where it ended together */

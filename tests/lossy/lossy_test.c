@@ -589,12 +589,12 @@ static bool grown_part_may_be_zeros_in_strict_mode_only(void)
 
 static bool every_call_is_seen_by_the_sync_after_it(void)
 {
-    static const char *const names[] = {"calls", "dsync", "stdio"};
+    static const char *const names[] = {"calls", "dsync", "stdio", "direct"};
     WANT(disk_fresh("strict"));
     WANT(child_succeeds("calls", ""));
     for (unsigned seed = 0; seed < 5; seed++) {
         WANT(disk_crash(seed));
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 4; i++) {
             const int64_t size = slurp(live, names[i], other);
             WANT(size > 0 && slurp(out, names[i], kept) == size);
             WANT(memcmp(kept, other, (size_t)size) == 0);

@@ -397,6 +397,23 @@ static int work_maps(const char *live, const char *arg)
 
 /* ---- every call, then one sync: all of it is durable ---- */
 
+/* Past the page cache only whole blocks can be written; with the flag gone, anything. */
+static void write_directly(const char *live)
+{
+    static _Alignas(4096) char block[8192];
+    memset(block, 'D', sizeof block);
+    const int fd = open_in(live, "direct", O_WRONLY | O_CREAT | O_DIRECT);
+    const int flags = fcntl(fd, F_GETFL);
+    NEED((flags & O_DIRECT) != 0);
+    NEED(pwrite(fd, block, 5, 0) == -1 && errno == EINVAL);
+    NEED(pwrite(fd, block + 1, 4096, 0) == -1 && errno == EINVAL);
+    NEED(pwrite(fd, block, 4096, 7) == -1 && errno == EINVAL);
+    NEED(pwrite(fd, block, sizeof block, 0) == sizeof block);
+    NEED(fcntl(fd, F_SETFL, flags & ~O_DIRECT) == 0 && (fcntl(fd, F_GETFL) & O_DIRECT) == 0);
+    NEED(pwrite(fd, block + 1, 5, sizeof block) == 5);
+    NEED(fsync(fd) == 0);
+}
+
 static int work_calls(const char *live, const char *arg)
 {
     (void)arg;
@@ -423,6 +440,7 @@ static int work_calls(const char *live, const char *arg)
     NEED(stdio != NULL);
     NEED(fputs("through stdio", stdio) >= 0 && fflush(stdio) == 0 && fsync(fileno(stdio)) == 0);
     NEED(fclose(stdio) == 0);
+    write_directly(live);
     sync_dir(live, ".");
     return 0;
 }

@@ -181,14 +181,15 @@ bool ids_read(const Ids *ids, uint64_t *out)
 
 enum { FIRST_SLOTS = 1024, SMALL_SLOTS = 1 << 16 };
 
-/* Small ones grow faster: each of a week's first ids is then moved once, not four times. */
+/* Small ones grow faster: each of a week's first ids is then moved once, not four times.  A week of which nothing comes but
+ * a straggler has no room for more. */
 void recent_ids_grow(RecentIds *r)
 {
     const RecentIds old = *r;
     r->slot_count = old.slot_count * (old.slot_count < SMALL_SLOTS ? 4 : 2);
     if (old.slot_count == 0)
         r->slot_count = FIRST_SLOTS;
-    while (recent_room(r) <= r->expected)
+    while (old.slot_count > 0 && recent_room(r) <= r->expected)
         r->slot_count *= 2;
     r->slots = calloc(r->slot_count, sizeof *r->slots);
     CHECK(r->slots != NULL);

@@ -81,7 +81,7 @@ MUST_USE bool ids_read(const Ids *ids, uint64_t *out);
 typedef struct RecentIds {
     uint64_t *slots; /* open addressing, 0 = empty; the hash 0 is kept as 1 */
     uint32_t count, slot_count;
-    uint32_t expected; /* so many will come: room for them is made with the first */
+    uint32_t expected; /* so many will come: room for them is made once there are some */
 } RecentIds;
 
 /* False when it was there. */
