@@ -17,6 +17,7 @@ enum {
     FLUSH_BYTES = 64 << 20, /* five times what so many ordinary rows have */
     MEMORY_BYTES_MAX = 512 << 20,
     /* 39 years; each has a part and its ids, or several, and vm.max_map_count is 65,530 */
+    TINY_SHARE = 4,
     WEEKS_MAX = 2048,
     FILTER_BYTES_MAX = 128 << 20, /* of 50 million events at least */
     QUEUED_BYTES_MAX = 32 << 20,  /* offers that are not applied: offering waits beyond */
@@ -31,6 +32,7 @@ static void fill_options(EngineOptions *o)
     o->memory_rows_max = o->memory_rows_max == 0 ? MEMORY_ROWS_MAX : o->memory_rows_max;
     o->flush_changes = o->flush_changes == 0 ? FLUSH_CHANGES : o->flush_changes;
     o->fan = o->fan == 0 ? FAN : o->fan;
+    o->tiny_rows = o->tiny_rows == 0 ? o->flush_rows / TINY_SHARE : o->tiny_rows;
     o->flush_bytes = o->flush_bytes == 0 ? FLUSH_BYTES : o->flush_bytes;
     o->memory_bytes_max = o->memory_bytes_max == 0 ? MEMORY_BYTES_MAX : o->memory_bytes_max;
     o->merge_bytes_max = o->merge_bytes_max == 0 ? MERGE_BYTES_MAX : o->merge_bytes_max;

@@ -64,13 +64,14 @@ typedef enum EngineAside {
 const char *engine_aside_text(EngineAside why);
 
 typedef struct EngineOptions {
-    int64_t origin_ms;         /* when some week begins; fixed when the folder is made */
-    uint32_t slice_rows;       /* 0 = 16,384: rows that are sorted together */
-    uint32_t flush_rows;       /* 0 = 262,144: from here on memory goes to files */
-    uint32_t memory_rows_max;  /* 0 = 2,097,152: offering waits beyond */
-    uint32_t flush_changes;    /* 0 = 65,536: links, unlinks and erasures, from here on too */
-    uint32_t fan;              /* 0 = 8: so many files of similar size become one */
-    uint64_t flush_bytes;      /* 0 = 64 MiB: of slices, or of new names: from here on too */
+    int64_t origin_ms;        /* when some week begins; fixed when the folder is made */
+    uint32_t slice_rows;      /* 0 = 16,384: rows that are sorted together */
+    uint32_t flush_rows;      /* 0 = 262,144: from here on memory goes to files */
+    uint32_t memory_rows_max; /* 0 = 2,097,152: offering waits beyond */
+    uint32_t flush_changes;   /* 0 = 65,536: links, unlinks and erasures, from here on too */
+    uint32_t fan;             /* 0 = 8: so many files of similar size become one */
+    uint32_t tiny_rows;   /* 0 = a quarter of flush_rows: what has no more together does sooner */
+    uint64_t flush_bytes; /* 0 = 64 MiB: of slices, or of new names: from here on too */
     uint64_t memory_bytes_max; /* 0 = 512 MiB: of slices and new names: offering waits beyond */
     uint64_t merge_bytes_max;  /* 0 = 512 MiB: of a file that is made from several parts */
     /* 0 = 128 MiB: of filters before ids: beyond, weeks give theirs up */

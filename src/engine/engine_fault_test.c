@@ -88,8 +88,11 @@ ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t at)
 
 /* ---- an engine without a log ---------------------------------------------------------------------- */
 
-static const EngineOptions LONELY = {
-    .origin_ms = INT64_C(1735574400000), .slice_rows = 64, .flush_rows = 1 << 16, .fan = 64};
+static const EngineOptions LONELY = {.origin_ms = INT64_C(1735574400000),
+                                     .slice_rows = 64,
+                                     .flush_rows = 1 << 16,
+                                     .fan = 64,
+                                     .tiny_rows = 1};
 
 typedef struct Lone {
     char path[64];

@@ -10,8 +10,11 @@
 
 enum { PERSONS = 60, NAMES = 300, WEEKS = 2 };
 
-const EngineOptions FORGE_OPTIONS = {
-    .origin_ms = FORGE_ORIGIN_MS, .slice_rows = 100, .flush_rows = 1 << 16, .fan = 64};
+const EngineOptions FORGE_OPTIONS = {.origin_ms = FORGE_ORIGIN_MS,
+                                     .slice_rows = 100,
+                                     .flush_rows = 1 << 16,
+                                     .fan = 64,
+                                     .tiny_rows = 1};
 
 static uint64_t mixed(uint64_t n)
 {

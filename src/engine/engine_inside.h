@@ -162,6 +162,10 @@ struct Engine {
     uint32_t durable_mark; /* which history of the log that is */
     /* whose rows in files are dead because they are elsewhere in files; guarded by lock */
     Moved *durable_moved;
+    struct {
+        int64_t ended_us, took_us; /* when it found some last, and how long that took */
+        uint32_t generation;       /* of the moves, when it wanted to look last */
+    } know_dead;                   /* the keeper's own: engine_dead.c */
     uint64_t next_number;
     uint64_t *orphans; /* files that a manifest may name whose save failed; the keeper's own */
     uint32_t orphan_count, orphan_cap;
@@ -339,9 +343,15 @@ void engine_keep_aside(Engine *e, EngineAside why);
  * file with rows of the person is being made again.  False: there is no room, nor will there be (engine_give_back()). */
 MUST_USE bool engine_change(Engine *e, const Event *record, uint64_t seq);
 
+/* ---- engine_dead.c ------------------------------------------------------------------------------- */
+
 /* Events of the part that are dead by this map, as which `died` of them have died since it was opened: both of one
  * moment under `apply`.  Without a lock: when nobody has counted them yet, keys are read. */
 uint32_t engine_dead(Part *part, const Moved *moved, uint32_t died);
+
+/* Finds the dead rows of files again, when persons were moved since and it is time: it takes a hundredth of a processor at most.
+ * The keeper's, without a lock. */
+void engine_know_dead(Engine *e);
 
 /* ---- engine_memory.c ----------------------------------------------------------------------------- */
 

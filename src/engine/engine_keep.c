@@ -253,6 +253,24 @@ static int level_of(const Engine *e, const FilePart *f)
     return level;
 }
 
+/* Every question looks into every file, and of a few late events in each of many weeks a flush makes as many.  So what is
+ * small even together does not wait for `fan` of them.  It grows by a quarter at least: so a row of such is written ten
+ * times at most while they grow to the tenfold. */
+enum { TINY_STEPS = 4 };
+
+static uint32_t count_tiny(const Engine *e, const FileList *l, uint32_t from, uint32_t to)
+{
+    uint64_t rows = 0;
+    uint32_t n = 0;
+    for (; n < to - from; n++) {
+        const uint64_t more = l->at[to - 1 - n].part->head->rows;
+        if (rows + more > e->o.tiny_rows || (n > 0 && more > TINY_STEPS * rows))
+            break;
+        rows += more;
+    }
+    return n < 2 ? 0 : n;
+}
+
 /* Of a stretch of files [from, to): the newest that are small enough to become one; 0 = none yet. */
 static uint32_t count_to_merge(const Engine *e, const FileList *l, uint32_t from, uint32_t to,
                                bool all)
@@ -269,7 +287,7 @@ static uint32_t count_to_merge(const Engine *e, const FileList *l, uint32_t from
         if (n >= enough)
             return n;
     }
-    return 0;
+    return count_tiny(e, l, from, to);
 }
 
 enum {
@@ -526,8 +544,12 @@ static bool wait_for_work(Engine *e, Work *work)
         const int rc = pthread_cond_timedwait(&e->changed, &e->lock, &until);
         if (rc != 0 && (e->flush_wanted || is_file_due(e)))
             break;
-        if (rc != 0)
+        if (rc != 0) {
             until.tv_sec += RETRY_MS / 1000;
+            (void)pthread_mutex_unlock(&e->lock);
+            engine_know_dead(e);
+            (void)pthread_mutex_lock(&e->lock);
+        }
     }
     const bool stopping = e->stopping;
     *work = (Work){e->settle_wanted, e->forget_wanted};
@@ -551,6 +573,7 @@ static Err one_round(Ctx *ctx, Engine *e, Work work)
         if (!str_eq(str_of(not_flushed.reason), STR(TOO_MANY_FILES)))
             return flushed;
     }
+    engine_know_dead(e);
     take_up_again(e, work.settle || work.forget);
     const Err mended = engine_mend_due(ctx, e);
     const Fault why = ctx->fault;

@@ -58,6 +58,7 @@ typedef struct World {
     Link links[LINKS_MAX];
     uint32_t link_count;
     uint64_t rank;
+    uint32_t known; /* files that were asked for when it was known which of their rows are dead */
 } World;
 
 static uint32_t below(World *w, uint32_t n)
@@ -551,6 +552,9 @@ static void expect_trend(World *w, const ScanView *view, TrendMeasure measure, u
 static void expect_world(World *w)
 {
     ScanView *view = engine_view(w->engine);
+    for (uint32_t i = 0; i < view->part_count; i++)
+        w->known += !moved_spares(view->moved, view->parts[i]) &&
+                    moved_known(view->moved, view->parts[i]) != NULL;
     Schema *names = engine_schema_lock(w->engine);
     for (int said = 0; said < 2; said++) {
         const SchemaSpace space = said != 0 ? SCHEMA_PERSON : SCHEMA_EVENT;
@@ -659,6 +663,7 @@ static void something(World *w, uint32_t what)
 
 TEST(who_is_linked_is_one_person_until_it_is_undone_or_erased_whatever_the_files_do)
 {
+    uint32_t known = 0;
     for (uint64_t seed = 1; seed <= 12; seed++) {
         World *w = world_new(seed);
         for (int round = 0; round < 30; round++) {
@@ -673,8 +678,39 @@ TEST(who_is_linked_is_one_person_until_it_is_undone_or_erased_whatever_the_files
         EngineStat stat;
         engine_stat(w->engine, &stat);
         EXPECT_I64((int64_t)stat.dead_rows, 0);
+        known += w->known;
         world_free(w);
     }
+    CHECK(known > 0);
+}
+
+/* A quarter of a large file, which nobody merges for that alone. */
+TEST(which_rows_of_a_file_are_dead_is_known_when_a_flush_has_ended_and_until_more_are_moved)
+{
+    World *w = world_new(70);
+    for (int i = 0; i < 2000; i++)
+        add_event_of(w, 10 + below(w, 40));
+    for (int i = 0; i < 20; i++)
+        add_event_of(w, 1 + (uint32_t)i % 2);
+    offer_rest(w);
+    CHECK(engine_settle(&w->ctx, w->engine) == ERR_OK);
+    for (uint32_t key = 1; key <= 2; key++) {
+        erase_key(w, key);
+        offer_rest(w);
+        CHECK(engine_flush(&w->ctx, w->engine) == ERR_OK);
+        for (int tries = 0; w->known == 0 && tries < 100; tries++) {
+            expect_world(w);
+            (void)usleep(100000);
+        }
+        CHECK(w->known > 0);
+        w->known = 0;
+        reopen(w);
+    }
+    add_event_of(w, 20);
+    erase_key(w, 20);
+    offer_rest(w);
+    expect_world(w); /* some keys are looked at again */
+    world_free(w);
 }
 
 /* With somebody else in another week, and with nobody at all. */

@@ -16,8 +16,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const EngineOptions SMALL = {
-    .origin_ms = INT64_C(1735574400000), .slice_rows = 128, .flush_rows = 700, .fan = 3};
+static const EngineOptions SMALL = {.origin_ms = INT64_C(1735574400000),
+                                    .slice_rows = 128,
+                                    .flush_rows = 700,
+                                    .fan = 3,
+                                    .tiny_rows = 1};
 
 enum { WEEKS = 3 };
 

@@ -235,6 +235,33 @@ TEST(an_event_comes_in_once_however_often_it_is_offered_also_after_restarts)
     shop_close(&s);
 }
 
+TEST(files_that_are_small_even_together_become_one_before_there_are_many)
+{
+    EngineOptions o = SMALL;
+    o.fan = 64;
+    Shop s;
+    shop_open(&s, 4);
+    engine_close(s.engine);
+    CHECK(engine_open(&s.ctx, str_of(s.path), &o, &s.engine) == ERR_OK);
+    EngineStat stat;
+    for (int flush = 0; flush < 20; flush++) {
+        make_events(&s, 15, 0);
+        offer_rest(&s);
+        CHECK(engine_flush(&s.ctx, s.engine) == ERR_OK);
+        engine_stat(s.engine, &stat);
+        CHECK(stat.file_parts >= 3 && stat.file_parts <= 9); /* of three weeks */
+    }
+    for (int flush = 0; flush < 4; flush++) {
+        make_events(&s, 1200, 0); /* twice as many in each week as are few */
+        offer_rest(&s);
+        CHECK(engine_flush(&s.ctx, s.engine) == ERR_OK);
+    }
+    engine_stat(s.engine, &stat);
+    CHECK(stat.file_parts >= 12);
+    expect_everything(&s);
+    shop_close(&s);
+}
+
 TEST(weeks_grow_together_to_few_files_and_to_one_when_settled)
 {
     Shop s;

@@ -152,6 +152,21 @@ void kit_merge(Kit *k, uint32_t fan)
     }
 }
 
+void kit_know_dead(Kit *k)
+{
+    const uint32_t count = k->view.part_count;
+    DeadRows **known = calloc((size_t)count + 1, sizeof(DeadRows *));
+    CHECK(known != NULL);
+    uint32_t n = 0;
+    for (uint32_t number = 1; number <= count; number++) {
+        Part *part = k->view.parts[count - number]; /* numbers ascend otherwise than weeks do */
+        part->number = number;
+        if (kit_below(k, 4) > 0)
+            known[n++] = dead_rows_find(part, k->view.moved);
+    }
+    k->view.moved = moved_know(k->view.moved, known, n);
+}
+
 static int by_person(const void *a, const void *b)
 {
     const KitRow *x = *(KitRow *const *)a, *y = *(KitRow *const *)b;

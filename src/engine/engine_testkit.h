@@ -52,6 +52,9 @@ void kit_close(Kit *k);
 /* Merges the parts of each week, as many at a time as `fan` says, until one is left. */
 void kit_merge(Kit *k, uint32_t fan);
 
+/* The parts become files, of most of which it is known from here on which rows are dead. */
+void kit_know_dead(Kit *k);
+
 uint32_t kit_below(Kit *k, uint32_t n);
 
 /* The rows by (person, time, arrival). */

@@ -243,6 +243,8 @@ static void move_some(Kit *k, uint32_t slices)
             r->person = 0;
     }
     k->view.moved = m;
+    if (kit_below(k, 2) == 0)
+        kit_know_dead(k);
 }
 
 /* ---- paths --------------------------------------------------------------------------------------- */

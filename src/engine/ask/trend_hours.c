@@ -40,11 +40,17 @@ static bool in_hours(const BucketPlaces *p, const Part *part)
     return true;
 }
 
+/* Its hours less those of what is dead in it: of how many rows that is, is known. */
+static bool knows_dead(const Moved *moved, const Part *part)
+{
+    return moved_spares(moved, part) || moved_known(moved, part) != NULL;
+}
+
 static bool says_all(const TrendRun *run, uint32_t p)
 {
     const ScanView *view = run->q->view;
     const Part *part = view->parts[p];
-    return part_has_hours(part) && moved_spares(view->moved, part) &&
+    return part_has_hours(part) && knows_dead(view->moved, part) &&
            in_hours(&run->places[p], part) && (takes_rest(run) || !has_rest(part));
 }
 
@@ -68,10 +74,12 @@ static bool count_part(TrendRun *run, uint32_t p)
 {
     PartHours hours;
     Part *part = run->q->view->parts[p];
+    const DeadRows *dead = moved_known(run->q->view->moved, part);
     for (uint32_t i = 0; i < part->head->list_count; i++) {
         if (!scan_select_has(&run->select, part, i))
             continue;
-        if (!part_hours(part, i, &hours))
+        if (!part_hours(part, i, &hours) ||
+            (dead != NULL && !part_hours_without(&hours, &dead->hours[i])))
             return false;
         count_list(run, &run->places[p], part, &hours,
                    run->t->breakdown_count == 0 ? 0 : part->lists[i].event);

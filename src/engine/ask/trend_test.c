@@ -391,6 +391,8 @@ static void move_some(Kit *k)
         k->count = left;
     }
     k->view.moved = moved;
+    if (kit_below(k, 3) > 0)
+        kit_know_dead(k);
 }
 
 static void random_trends(void)

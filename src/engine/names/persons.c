@@ -434,6 +434,11 @@ Moved *persons_moved(const Persons *p)
     return p->moved;
 }
 
+void persons_know_dead(Persons *p, DeadRows **known, uint32_t count)
+{
+    p->moved = moved_know(p->moved, known, count);
+}
+
 const PersonsChange *persons_new_changes(const Persons *p, uint32_t *count)
 {
     *count = p->change_count;

@@ -58,6 +58,9 @@ void persons_mark_erased(const Persons *p, uint32_t count, uint64_t *bits);
 /* Valid until the next change; moved_ref() keeps it. */
 Moved *persons_moved(const Persons *p);
 
+/* As moved_know(), of that map. */
+void persons_know_dead(Persons *p, DeadRows **known, uint32_t count);
+
 /* Whose an actor's events are; 0 = it was erased. */
 uint32_t persons_of(const Persons *p, uint32_t actor);
 

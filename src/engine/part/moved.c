@@ -27,12 +27,20 @@ static void unref_block(MovedBlock *b)
         free(b);
 }
 
+static void forget_known(Moved *m)
+{
+    for (uint32_t i = 0; i < m->known_count; i++)
+        dead_rows_unref(m->known[i]);
+    free(m->known);
+}
+
 void moved_unref(Moved *m)
 {
     if (m == NULL || atomic_fetch_sub(&m->refs, 1) != 1)
         return;
     for (uint32_t i = 0; i < m->block_count; i++)
         unref_block(m->blocks[i]);
+    forget_known(m);
     free(m->blocks);
     free(m);
 }
@@ -72,14 +80,26 @@ static Moved *copy_of(const Moved *m)
         if (copy->blocks[i] != NULL)
             atomic_fetch_add(&copy->blocks[i]->refs, 1);
     }
+    copy->known = calloc((size_t)m->known_count + 1, sizeof(DeadRows *));
+    CHECK(copy->known != NULL);
+    for (uint32_t i = 0; i < m->known_count; i++)
+        copy->known[copy->known_count++] = dead_rows_ref(m->known[i]);
+    return copy;
+}
+
+/* The map, or a copy when others have it, too. */
+static Moved *own(Moved *m)
+{
+    if (atomic_load(&m->refs) == 1)
+        return m;
+    Moved *copy = copy_of(m);
+    moved_unref(m);
     return copy;
 }
 
 Moved *moved_next(Moved *m, uint32_t person)
 {
-    Moved *next = atomic_load(&m->refs) == 1 ? m : copy_of(m);
-    if (next != m)
-        moved_unref(m);
+    Moved *next = own(m);
     MovedBlock *b = own_block(next, person >> PART_BLOCK_BITS);
     b->latest = b->at[person & (PART_BLOCK_PERSONS - 1)] = ++next->generation;
     return next;
@@ -93,6 +113,15 @@ void moved_set_gone(Moved *m, uint32_t number, bool gone)
     *word = gone ? *word | bit : *word & ~bit;
 }
 
+Moved *moved_know(Moved *m, DeadRows **known, uint32_t count)
+{
+    Moved *next = own(m);
+    forget_known(next);
+    next->known = known;
+    next->known_count = count;
+    return next;
+}
+
 static const MovedBlock *block_of(const Moved *m, uint32_t block)
 {
     return m == NULL || block >= m->block_count ? NULL : m->blocks[block];
@@ -104,8 +133,42 @@ const uint32_t *moved_block(const Moved *m, uint32_t block, uint32_t generation)
     return b == NULL || b->latest <= generation ? NULL : b->at;
 }
 
-const uint64_t *moved_dead(const Moved *m, uint32_t block, uint32_t generation, MovedDead *last)
+bool moved_behind(const Moved *m, const Part *part, uint32_t generation)
 {
+    if (m == NULL || m->generation <= generation)
+        return false;
+    for (uint32_t i = 0; i < part->head->block_count; i++)
+        if (moved_block(m, part->blocks[i].block, generation) != NULL)
+            return true;
+    return false;
+}
+
+static DeadRows *find_known(const Moved *m, uint64_t number)
+{
+    uint32_t from = 0, to = m == NULL ? 0 : m->known_count;
+    while (from < to) {
+        const uint32_t middle = from + (to - from) / 2;
+        if (m->known[middle]->number == number)
+            return m->known[middle];
+        if (m->known[middle]->number < number)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return NULL;
+}
+
+DeadRows *moved_known(const Moved *m, const Part *part)
+{
+    DeadRows *d = part->number == 0 ? NULL : find_known(m, part->number);
+    return d == NULL || moved_behind(m, part, atomic_load(&d->generation)) ? NULL : d;
+}
+
+const uint64_t *moved_dead(const Moved *m, const DeadRows *known, uint32_t block,
+                           uint32_t generation, MovedDead *last)
+{
+    if (known != NULL)
+        return dead_rows_who(known, block);
     const uint32_t *at = moved_block(m, block, generation);
     if (at == NULL)
         return NULL;
@@ -130,15 +193,15 @@ uint64_t moved_bytes(const Moved *m)
     uint64_t bytes = (uint64_t)m->block_count * sizeof *m->blocks;
     for (uint32_t i = 0; i < m->block_count; i++)
         bytes += m->blocks[i] == NULL ? 0 : sizeof *m->blocks[i];
+    for (uint32_t i = 0; i < m->known_count; i++)
+        bytes += m->known[i]->bytes;
     return bytes;
 }
 
 bool moved_spares(const Moved *m, const Part *part)
 {
-    if (m == NULL || m->generation <= part->generation)
+    if (!moved_behind(m, part, part->generation))
         return true;
-    for (uint32_t i = 0; i < part->head->block_count; i++)
-        if (moved_block(m, part->blocks[i].block, part->generation) != NULL)
-            return false;
-    return true;
+    const DeadRows *known = moved_known(m, part);
+    return known != NULL && known->count == 0;
 }

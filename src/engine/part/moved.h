@@ -7,11 +7,12 @@
  * the dead out, and one look per part and block says whether there are any.
  *
  * Immutable once shared; a new generation shares with the one before what did not change.
- * Owns: its memory until the last moved_unref(): 8 KiB per block with anybody who was moved.  Threads: any.
+ * Owns: its memory until the last moved_unref(): 8 KiB per block with anybody who was moved, and what is known of dead
+ * rows.  Threads: any.
  */
 #pragma once
 
-#include "engine/part/part.h"
+#include "engine/part/dead_rows.h"
 
 typedef struct MovedBlock {
     atomic_int refs;
@@ -25,6 +26,8 @@ typedef struct Moved {
     uint32_t generation; /* of the last move; 0 = none ever */
     uint32_t block_count;
     MovedBlock **blocks; /* NULL: nobody of it was ever moved */
+    DeadRows **known;    /* of some files, by their numbers */
+    uint32_t known_count;
 } Moved;
 
 Moved *moved_new(void);
@@ -42,6 +45,16 @@ void moved_set_gone(Moved *m, uint32_t number, bool gone);
  * `generation` are dead: those of persons with a larger one.  NULL: all are alive.  `m` may be NULL. */
 const uint32_t *moved_block(const Moved *m, uint32_t block, uint32_t generation);
 
+/* From here on these are known, in place of those that were; by their numbers.  Takes `m` and the array over, as
+ * moved_next(). */
+Moved *moved_know(Moved *m, DeadRows **known, uint32_t count);
+
+/* Which rows of the part are dead.  NULL: somebody would have to look at its keys, as far as any is. */
+DeadRows *moved_known(const Moved *m, const Part *part);
+
+/* Whether persons of the part's blocks were moved behind the generation. */
+bool moved_behind(const Moved *m, const Part *part, uint32_t generation);
+
 /* What was found for one part, and is good for the next one of its generation: most are of one.  All 0 in the
  * beginning. */
 typedef struct MovedDead {
@@ -50,8 +63,10 @@ typedef struct MovedDead {
     uint64_t persons[PART_BLOCK_PERSONS / 64];
 } MovedDead;
 
-/* The same as bits of these persons, in *last, which is always asked of one map.  NULL: all rows are alive. */
-const uint64_t *moved_dead(const Moved *m, uint32_t block, uint32_t generation, MovedDead *last);
+/* The same as bits of these persons, in *last, which is always asked of one map.  `known` is what moved_known() said of
+ * the part: of who has rows in it.  NULL: all rows are alive. */
+const uint64_t *moved_dead(const Moved *m, const DeadRows *known, uint32_t block,
+                           uint32_t generation, MovedDead *last);
 
 /* Bits of the block's numbers that are no persons; NULL: all are. */
 const uint64_t *moved_gone(const Moved *m, uint32_t block);

@@ -23,6 +23,14 @@ bool part_hours(Part *part, uint32_t list, PartHours *out)
     return false;
 }
 
+bool part_hours_without(PartHours *of, const PartHours *these)
+{
+    const uint32_t rows = of->ends[PART_HOURS - 1], less = these->ends[PART_HOURS - 1];
+    for (uint32_t i = 0; i < PART_HOURS; i++)
+        of->ends[i] -= these->ends[i];
+    return less <= rows && make_sense(of, rows - less);
+}
+
 uint32_t part_hours_before(const Part *part, const PartHours *hours, int64_t at_ms)
 {
     const int64_t hour = (at_ms - part->head->week_ms) / PART_HOUR_MS;

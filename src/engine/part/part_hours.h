@@ -12,8 +12,9 @@
 enum {
     PART_HOURS = 168,
     PART_HOUR_MS = 3600000,
-    /* Rows of a list on average from which on a file says it: a byte for six of them at most. */
-    PART_HOURS_ROWS = 4096,
+    /* Rows of a list on average from which on a file says it: five bytes for four of them at most, in the small files that wait
+     * for a merge. */
+    PART_HOURS_ROWS = 512,
 };
 
 /* Counts of one list: [h] events before the hour h + 1 of the week begins.  They ascend, the last is all of them. */
@@ -28,6 +29,9 @@ static inline bool part_has_hours(const Part *part)
 
 /* Of a part that has them, of the list with this number.  False: damaged. */
 MUST_USE bool part_hours(Part *part, uint32_t list, PartHours *out);
+
+/* The same without these, which are some of them: *of.  False: they are not. */
+MUST_USE bool part_hours_without(PartHours *of, const PartHours *these);
 
 /* Events before a full hour of the part's week; also of one before or behind the week. */
 uint32_t part_hours_before(const Part *part, const PartHours *hours, int64_t at_ms);

@@ -55,9 +55,9 @@ static Wanted want_list(const ScanAsk *ask, const Part *part, uint32_t list)
     return w;
 }
 
-static bool prepare_part(PartScan *p, const ScanAsk *ask, Part *part)
+static bool prepare_part(PartScan *p, const ScanView *view, const ScanAsk *ask, Part *part)
 {
-    *p = (PartScan){.part = part};
+    *p = (PartScan){.part = part, .known = moved_known(view->moved, part)};
     p->wanted = calloc(part->head->list_count, sizeof *p->wanted);
     CHECK(p->wanted != NULL);
     memset(p->pick, KERNEL_PICK_NONE, sizeof p->pick);
@@ -102,7 +102,7 @@ Scanner *scanner_new(const ScanView *view, const ScanAsk *ask)
     s->parts = calloc(view->part_count + 1, sizeof *s->parts);
     CHECK(s->parts != NULL);
     for (uint32_t i = 0; i < view->part_count; i++)
-        s->part_count += prepare_part(&s->parts[s->part_count], ask, view->parts[i]);
+        s->part_count += prepare_part(&s->parts[s->part_count], view, ask, view->parts[i]);
     s->base_ms = s->part_count > 0 ? s->parts[0].part->head->week_ms : 0;
     for (uint32_t i = 0, end; i < s->part_count; i = end) {
         end = scan_end_of_week(s, i);
@@ -639,7 +639,7 @@ bool scan_read_part(Scanner *s, PartScan *p, uint32_t block, Woven *out)
     }
     if (woven.count == 0)
         return false;
-    s->dead = moved_dead(s->view->moved, block, p->part->generation, &s->last_dead);
+    s->dead = moved_dead(s->view->moved, p->known, block, p->part->generation, &s->last_dead);
     *out = woven;
     if (s->dead != NULL)
         *out = scan_take_rows(&woven, rows_of_others(&s->set, woven.keys, woven.count, s->dead),
@@ -737,7 +737,7 @@ static void loose_list(Scanner *s, PartScan *p, Wanted *w, uint32_t block, ScanL
     if (rows.count == 0)
         return;
     reserve_cells(s, weave_step(rows.count));
-    s->dead = moved_dead(s->view->moved, block, p->part->generation, &s->last_dead);
+    s->dead = moved_dead(s->view->moved, p->known, block, p->part->generation, &s->last_dead);
     s->needs_bits = (w->selects != w->sure || s->dead != NULL) && !takes_mask(s, w);
     PartKeys keys = part_keys(p->part, &rows);
     bool good = true;

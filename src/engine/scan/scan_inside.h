@@ -27,6 +27,7 @@ typedef struct Wanted {
 
 typedef struct PartScan {
     Part *part;
+    const DeadRows *known; /* moved_known() */
     Wanted *wanted;
     uint32_t wanted_count;
     uint32_t sequence_cursor;

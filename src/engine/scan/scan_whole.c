@@ -10,7 +10,8 @@
 /* A part that is whole to some selects. */
 typedef struct Whole {
     Part *part;
-    uint32_t selects; /* bits */
+    const DeadRows *known; /* moved_known() */
+    uint32_t selects;      /* bits */
     uint32_t cursor;
 } Whole;
 
@@ -117,7 +118,9 @@ WholeScan *whole_scan_new(const ScanView *view, const WholeAsk *ask)
     for (uint32_t i = 0; i < view->part_count; i++) {
         const uint32_t selects = whole_selects(ask, view->parts[i]);
         if (selects != 0)
-            s->wholes[s->whole_count++] = (Whole){.part = view->parts[i], .selects = selects};
+            s->wholes[s->whole_count++] = (Whole){.part = view->parts[i],
+                                                  .known = moved_known(view->moved, view->parts[i]),
+                                                  .selects = selects};
     }
     for (uint32_t i = 0; i < ask->select_count; i++)
         open_rest(s, &s->rests[i], i);
@@ -158,7 +161,8 @@ static void give_whole(WholeScan *s, Whole *w, uint32_t block, const WholeTaker 
         s->damaged += rows;
         return;
     }
-    const uint64_t *dead = moved_dead(s->view->moved, block, w->part->generation, &s->dead);
+    const uint64_t *dead =
+        moved_dead(s->view->moved, w->known, block, w->part->generation, &s->dead);
     for (uint32_t i = 0; dead != NULL && i < PART_ACTIVE_WORDS; i++)
         room[i] = active[i] & ~dead[i];
     const uint32_t place = buckets_begun(s->ask.bounds, s->ask.count + 1, w->part->head->min_ms);

@@ -9,8 +9,9 @@
 
 typedef struct StripList {
     uint32_t part, list, cursor;
-    bool has_dead; /* the part has: rows of persons who were moved since */
-    bool is_sure;  /* all its rows fulfil the select's filter */
+    bool has_dead;         /* rows of persons who were moved since, */
+    const DeadRows *known; /* which are these; NULL = their keys say it */
+    bool is_sure;          /* all its rows fulfil the select's filter */
 } StripList;
 
 struct Strips {
@@ -58,13 +59,15 @@ static void filter_names(Strips *s)
 static void add_lists(Strips *s, uint32_t number)
 {
     const Part *part = s->view->parts[number];
+    const DeadRows *known = moved_known(s->view->moved, part);
     const bool has_dead = !moved_spares(s->view->moved, part);
     for (uint32_t list = 0; list < part->head->list_count; list++)
         if (scan_select_has(s->ask.select, part, list))
             s->lists[s->list_count++] =
                 (StripList){.part = number,
                             .list = list,
-                            .has_dead = has_dead,
+                            .has_dead = known == NULL ? has_dead : known->rows[list] != NULL,
+                            .known = known,
                             .is_sure = filter_verdict(s->ask.select->filter, part,
                                                       &part->lists[list]) == FILTER_OF_ALL};
 }
@@ -130,6 +133,7 @@ typedef struct ListRead {
     const PartList *list;
     const Filter *filter, *names; /* NULL = all rows */
     bool has_dead, keys;
+    const DeadRows *known;
 } ListRead;
 
 static ListRead list_read(const Strips *s, const StripList *l)
@@ -142,7 +146,8 @@ static ListRead list_read(const Strips *s, const StripList *l)
                       l->is_sure ? NULL : s->ask.select->filter,
                       names ? &s->names : NULL,
                       l->has_dead,
-                      l->has_dead || s->ask.keys[l->part] || s->needs.keys};
+                      (l->has_dead && l->known == NULL) || s->ask.keys[l->part] || s->needs.keys,
+                      l->known};
 }
 
 /* Blocks whose rows go together: at most STRIP_ROWS, or one block that has more. */
@@ -183,12 +188,18 @@ static void fill_set(uint64_t *set, uint32_t n)
 }
 
 /* Rows of persons who were moved elsewhere match nothing. */
-static void drop_dead(Strips *s, const Strip *strip)
+static void drop_dead(Strips *s, const ListRead *r, const Strip *strip)
 {
+    if (r->known != NULL) {
+        dead_rows_drop(r->known, (uint32_t)(r->list - r->part->lists), strip->at.first,
+                       strip->at.count, s->set);
+        return;
+    }
     for (uint32_t c = 0; c < strip->cut_count; c++) {
         const StripCut *cut = &strip->cuts[c];
-        const uint64_t *dead = moved_dead(s->view->moved, cut->block, strip->at.part->generation,
-                                          &s->dead[cut->block - s->first_block]);
+        const uint64_t *dead =
+            moved_dead(s->view->moved, NULL, cut->block, strip->at.part->generation,
+                       &s->dead[cut->block - s->first_block]);
         if (dead != NULL)
             kernels()->drop_marked(strip->at.keys, cut[0].row, cut[1].row, PART_SECOND_BITS, dead,
                                    s->set);
@@ -208,7 +219,7 @@ static bool find_set(Strips *s, const ListRead *r, const Strip *strip)
     for (uint32_t i = 0; r->names != NULL && i < kernel_words(n); i++)
         s->set[i] &= s->named[i];
     if (r->has_dead)
-        drop_dead(s, strip);
+        drop_dead(s, r, strip);
     return true;
 }
 

@@ -23,6 +23,7 @@ typedef struct WalkList {
 
 typedef struct WalkPart {
     Part *part;
+    const DeadRows *known; /* moved_known() */
     uint32_t sequence_cursor;
     uint8_t pick[256]; /* list -> code */
     WalkList *lists;   /* [code] */
@@ -177,6 +178,7 @@ uint32_t walk_weeks(const ScanView *view, int64_t from_ms, int64_t to_ms, const 
 static void prepare_part(WalkPart *p, const WalkAsk *ask, Part *part)
 {
     p->part = part;
+    p->known = moved_known(ask->moved, part);
     p->lists = calloc((size_t)ask->code_count + 1, sizeof *p->lists);
     CHECK(p->lists != NULL);
     memset(p->pick, WALK_NONE, sizeof p->pick);
@@ -298,11 +300,11 @@ static void weave_keys(Walker *w, const WalkPart *p, WalkTo to, uint32_t count)
 }
 
 /* Rows of persons who were moved elsewhere are left out.  How many stay. */
-static uint32_t drop_dead(Walker *w, const Part *part, uint32_t block, WalkTo to, uint32_t count)
+static uint32_t drop_dead(Walker *w, const WalkPart *p, uint32_t block, WalkTo to, uint32_t count)
 {
     uint32_t *const keys = to.room->keys + to.at;
     uint8_t *const codes = to.room->codes + to.at;
-    const uint64_t *dead = moved_dead(w->ask.moved, block, part->generation, &w->dead);
+    const uint64_t *dead = moved_dead(w->ask.moved, p->known, block, p->part->generation, &w->dead);
     if (dead == NULL)
         return count;
     const uint64_t *alive = rows_of_others(&w->set, keys, count, dead);
@@ -331,7 +333,7 @@ static uint32_t add_part(Walker *w, WalkPart *p, uint32_t block, WalkTo to)
         return 0;
     }
     weave_keys(w, p, to, count);
-    return crew_gives_up(0) ? 0 : drop_dead(w, p->part, block, to, count);
+    return crew_gives_up(0) ? 0 : drop_dead(w, p, block, to, count);
 }
 
 /* ---- several parts ------------------------------------------------------------------------------- */

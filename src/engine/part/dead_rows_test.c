@@ -1,0 +1,264 @@
+/*
+ * engine/part/dead_rows_test.c -- which rows of a part are dead, against a look at every row.
+ */
+#include "engine/part/moved.h"
+
+#include "base/test.h"
+#include "engine/ask/trend.h"
+#include "engine/engine_testkit.h"
+
+#include <stdlib.h>
+
+static const KitShape SMALL = {.rows = 1500, .persons = 9000, .events = 40, .weeks = 2, .said = 10};
+static const KitShape MANY = {
+    .rows = 40 * 3 * PART_HOURS_ROWS, .persons = 300, .events = 3, .weeks = 1, .said = 10};
+
+static void move_some(Kit *k, uint32_t n)
+{
+    Moved *m = k->view.moved == NULL ? moved_new() : k->view.moved;
+    while (n-- > 0)
+        m = moved_next(m, k->rows[kit_below(k, k->count)].person);
+    k->view.moved = m;
+}
+
+static void close_kit(Kit *k)
+{
+    moved_unref(k->view.moved);
+    kit_close(k);
+}
+
+/* ---- against every row ------------------------------------------------------------------------------ */
+
+typedef struct Counted {
+    uint32_t count, events;
+} Counted;
+
+static bool has_bit(const uint64_t *bits, uint32_t i)
+{
+    return bits != NULL && (bits[i / 64] >> (i & 63) & 1) != 0;
+}
+
+/* The rows of one list and block; `hours` are counted hour by hour. */
+static bool compare_rows(Part *part, uint32_t list, uint32_t block, const PartRows *rows,
+                         const uint32_t *at, const DeadRows *d, uint32_t hours[PART_HOURS],
+                         Counted *sum)
+{
+    uint32_t *keys = calloc(rows->count + KERNEL_SLACK, sizeof *keys);
+    bool any = false;
+    CHECK(keys != NULL && part_read_keys(part, rows, keys));
+    for (uint32_t i = 0; i < rows->count; i++) {
+        const bool dead = at != NULL && at[keys[i] >> PART_SECOND_BITS] > part->generation;
+        EXPECT_I64(has_bit(d->rows[list], rows->first + i), dead);
+        any |= dead;
+        if (dead)
+            CHECK(has_bit(dead_rows_who(d, block), keys[i] >> PART_SECOND_BITS));
+        sum->count += dead;
+        sum->events += dead && part->lists[list].event != PART_PERSON;
+        hours[(keys[i] & PART_SECOND_MASK) / 3600] += dead;
+    }
+    free(keys);
+    return any;
+}
+
+static void compare_hours(const DeadRows *d, uint32_t list, const uint32_t hours[PART_HOURS])
+{
+    uint32_t before = 0;
+    for (uint32_t h = 0; d->hours != NULL && h < PART_HOURS; h++) {
+        before += hours[h];
+        EXPECT_I64(d->hours[list].ends[h], before);
+    }
+}
+
+static void compare_part(const Moved *m, Part *part, const DeadRows *d)
+{
+    Counted sum = {0};
+    bool *any = calloc(part->head->block_count + 1, sizeof *any);
+    CHECK(any != NULL);
+    for (uint32_t list = 0; list < part->head->list_count; list++) {
+        uint32_t cursor = 0, hours[PART_HOURS] = {0};
+        for (uint32_t i = 0; i < part->head->block_count; i++) {
+            const uint32_t block = part->blocks[i].block;
+            const PartRows rows = part_list_rows(part, &part->lists[list], block, &cursor);
+            any[i] |= rows.count > 0 &&
+                      compare_rows(part, list, block, &rows,
+                                   moved_block(m, block, part->generation), d, hours, &sum);
+        }
+        compare_hours(d, list, hours);
+    }
+    for (uint32_t i = 0; i < part->head->block_count; i++)
+        CHECK((dead_rows_who(d, part->blocks[i].block) != NULL) == any[i]);
+    EXPECT_I64(d->count, sum.count);
+    EXPECT_I64(d->events, sum.events);
+    CHECK((d->hours != NULL) == part_has_hours(part));
+    free(any);
+}
+
+static void find_in_all(Kit *k, uint32_t *dead)
+{
+    for (uint32_t p = 0; p < k->view.part_count; p++) {
+        Part *part = k->view.parts[p];
+        part->generation = kit_below(k, 3) == 0 ? k->view.moved->generation / 2 : 0;
+        DeadRows *d = dead_rows_find(part, k->view.moved);
+        CHECK(d != NULL);
+        compare_part(k->view.moved, part, d);
+        CHECK(d->bytes >= sizeof *d + d->count / 8);
+        *dead += d->count;
+        dead_rows_unref(d);
+    }
+}
+
+TEST(dead_rows_are_those_of_who_was_moved_behind_the_part)
+{
+    static const KitShape *const shapes[] = {&SMALL, &MANY};
+    for (uint32_t i = 0; i < 2 * ARRAY_LEN(shapes); i++) {
+        uint32_t dead = 0;
+        Kit k;
+        kit_open(&k, 700 + i, shapes[i / 2], 2);
+        move_some(&k, 200);
+        find_in_all(&k, &dead);
+        CHECK(dead > 30);
+        close_kit(&k);
+    }
+}
+
+TEST(blocks_that_the_part_does_not_have_have_no_dead_rows)
+{
+    uint32_t places[] = {1, 0, 0};
+    DeadPersons who[2] = {{{0}}};
+    const DeadRows d = {.first_block = 5, .block_count = 3, .places = places, .who = who};
+    CHECK(dead_rows_who(&d, 5) == who[1].bits && dead_rows_who(&d, 6) == NULL);
+    CHECK(dead_rows_who(&d, 4) == NULL && dead_rows_who(&d, 8) == NULL);
+    CHECK(dead_rows_who(&d, UINT32_MAX) == NULL);
+}
+
+TEST(dead_rows_are_taken_out_of_a_set_that_begins_anywhere)
+{
+    uint64_t bits[5] = {0};
+    uint64_t *lists[] = {bits};
+    const DeadRows d = {.list_count = 1, .rows = lists};
+    Prng random = prng_of(7);
+    for (uint32_t i = 0; i < 4; i++)
+        bits[i] = prng_u64(&random) & prng_u64(&random);
+    for (uint32_t first = 0; first < 140; first++)
+        for (uint32_t n = 1; first + n <= 256; n += 13) {
+            uint64_t set[5];
+            memset(set, 0xff, sizeof set);
+            dead_rows_drop(&d, 0, first, n, set);
+            for (uint32_t i = 0; i < n; i++)
+                CHECK(has_bit(set, i) == !has_bit(bits, first + i));
+            EXPECT_I64((int64_t)set[4], -1);
+        }
+}
+
+/* ---- what the map says ------------------------------------------------------------------------------ */
+
+TEST(what_is_known_is_known_until_somebody_of_the_parts_blocks_is_moved)
+{
+    Kit k;
+    kit_open(&k, 720, &SMALL, 1);
+    Part *part = k.view.parts[0];
+    part->number = 8;
+    move_some(&k, 20);
+    DeadRows **known = calloc(1, sizeof(DeadRows *));
+    CHECK(known != NULL && moved_known(k.view.moved, part) == NULL);
+    known[0] = dead_rows_find(part, k.view.moved);
+    Moved *m = k.view.moved = moved_know(k.view.moved, known, 1);
+    CHECK(moved_known(m, part) == known[0] && moved_bytes(m) > known[0]->bytes);
+    part->number = 7;
+    CHECK(moved_known(m, part) == NULL);
+    part->number = 0; /* is in memory */
+    CHECK(moved_known(m, part) == NULL);
+    part->number = 8;
+    Moved *held = moved_ref(m);
+    m = moved_next(m, k.view.person_count + 10 * PART_BLOCK_PERSONS);
+    CHECK(m != held && moved_known(m, part) == moved_known(held, part));
+    m = moved_next(m, k.rows[0].person);
+    CHECK(moved_known(m, part) == NULL && moved_known(held, part) != NULL);
+    moved_unref(held);
+    k.view.moved = moved_know(m, calloc(1, sizeof(DeadRows *)), 0);
+    CHECK(moved_known(k.view.moved, part) == NULL);
+    close_kit(&k);
+}
+
+static bool has_rows(const Kit *k, uint32_t person)
+{
+    for (uint32_t i = 0; i < k->count; i++)
+        if (k->rows[i].person == person)
+            return true;
+    return false;
+}
+
+TEST(a_part_of_whose_persons_none_has_a_dead_row_is_spared_once_that_is_known)
+{
+    Kit k;
+    kit_open(&k, 722, &SMALL, 2);
+    Part *part = k.view.parts[0];
+    uint32_t person = k.rows[0].person & ~(uint32_t)(PART_BLOCK_PERSONS - 1);
+    while (has_rows(&k, person))
+        person++;
+    part->number = 3;
+    k.view.moved = moved_next(moved_new(), person);
+    CHECK(moved_behind(k.view.moved, part, 0) && !moved_spares(k.view.moved, part));
+    DeadRows **known = calloc(1, sizeof(DeadRows *));
+    CHECK(known != NULL);
+    known[0] = dead_rows_find(part, k.view.moved);
+    k.view.moved = moved_know(k.view.moved, known, 1);
+    CHECK(moved_spares(k.view.moved, part));
+    close_kit(&k);
+}
+
+/* The part as it was opened: nothing of it was looked at. */
+static Part *opened_again(Kit *k, const Part *part)
+{
+    char *bytes = malloc(part->bytes.len);
+    Part *copy = NULL;
+    CHECK(bytes != NULL);
+    memcpy(bytes, part->bytes.ptr, part->bytes.len);
+    CHECK(part_open(&k->ctx, (Str){bytes, part->bytes.len}, false, part->number, &copy) == ERR_OK);
+    for (uint32_t i = 0; i <= copy->head->piece_count / 64; i++)
+        atomic_store(&copy->good[i], 0);
+    return copy;
+}
+
+static uint32_t pieces_known(const Part *part)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < part->head->piece_count; i++)
+        n += part_piece_is_known(part, i);
+    return n;
+}
+
+TEST(events_are_counted_without_a_key_when_it_is_known_which_are_dead)
+{
+    const int64_t bounds[] = {0, INT64_MAX};
+    const Trend all = {.bounds = bounds, .bucket_count = 1};
+    Crew *crew = crew_new(1);
+    uint32_t looked_at[2];
+    for (uint64_t is_known = 0; is_known < 2; is_known++) {
+        Kit k;
+        kit_open(&k, 730, &MANY, 1);
+        Part *part = k.view.parts[0];
+        part->number = 1;
+        move_some(&k, 20);
+        DeadRows **known = calloc(1, sizeof(DeadRows *));
+        CHECK(known != NULL);
+        known[0] = dead_rows_find(part, k.view.moved);
+        const uint32_t left = part->head->rows - known[0]->count;
+        k.view.parts[0] = opened_again(&k, part);
+        if (is_known == 1)
+            k.view.moved = moved_know(k.view.moved, known, 1);
+        TrendResult got;
+        CHECK(query_trend(&k.ctx, &(Query){.view = &k.view, .crew = crew}, &all, &got) == ERR_OK);
+        CHECK(got.series[0].cells[0] > 0 && got.series[0].cells[0] < left); /* less attributes */
+        looked_at[is_known] = pieces_known(k.view.parts[0]);
+        if (is_known == 0) {
+            dead_rows_unref(known[0]);
+            free(known);
+        }
+        part_unref(part);
+        close_kit(&k);
+    }
+    crew_free(crew);
+    CHECK(looked_at[1] > 0 && looked_at[1] <= 2); /* where the hours stand */
+    CHECK(looked_at[0] > looked_at[1]);
+}
