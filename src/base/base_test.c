@@ -45,6 +45,15 @@ static void keep_check(void)
     DCHECK(str_of("a").len == 1);
 }
 
+TEST(a_threads_time_is_that_of_the_processor_and_stands_while_it_sleeps)
+{
+    const int64_t from = clock_thread_us(), began = clock_mono_us();
+    (void)usleep(200000);
+    CHECK(clock_thread_us() - from < 100000 && clock_mono_us() - began >= 200000);
+    while (clock_thread_us() - from < 20000) { /* or it would not end */
+    }
+}
+
 TEST(base_check_aborts_only_when_broken)
 {
     CHECK(dies(break_check));

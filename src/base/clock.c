@@ -44,11 +44,21 @@ void clock_advance_ms(int64_t by_ms)
     atomic_fetch_add(&hand_ms, by_ms);
 }
 
-int64_t clock_mono_us(void)
+static int64_t read_us(clockid_t clock)
 {
     struct timespec t;
-    CHECK(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
+    CHECK(clock_gettime(clock, &t) == 0);
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+int64_t clock_mono_us(void)
+{
+    return read_us(CLOCK_MONOTONIC);
+}
+
+int64_t clock_thread_us(void)
+{
+    return read_us(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static int64_t floor_div(int64_t a, int64_t b)

@@ -18,6 +18,9 @@ void clock_advance_ms(int64_t by_ms);
 /* Monotonic time for deadlines and durations; no relation to any date. */
 int64_t clock_mono_us(void);
 
+/* How long the calling thread has had a processor. */
+int64_t clock_thread_us(void);
+
 /* Civil date of a UTC instant shifted by `offset_min` minutes east: yyyymmdd. */
 int32_t clock_day(int64_t at_ms, int32_t offset_min);
 

@@ -132,15 +132,16 @@ static bool is_time(Engine *e, uint32_t generation, int64_t now_us)
 
 void engine_know_dead(Engine *e)
 {
-    const int64_t from_us = clock_mono_us();
     uint32_t count = 0;
     bool fresh = false;
     Look l = look_at(e);
-    if (!is_time(e, l.moved->generation, from_us)) {
+    if (!is_time(e, l.moved->generation, clock_mono_us())) {
         look_done(&l);
         return;
     }
+    const int64_t from_us = clock_thread_us();
     DeadRows **known = know_all(e, &l, &count, &fresh);
+    const int64_t took_us = clock_thread_us() - from_us;
     if (fresh || count != l.moved->known_count)
         tell(e, known, count);
     else
@@ -149,5 +150,5 @@ void engine_know_dead(Engine *e)
     if (!fresh)
         return;
     e->know_dead.ended_us = clock_mono_us();
-    e->know_dead.took_us = e->know_dead.ended_us - from_us;
+    e->know_dead.took_us = took_us;
 }

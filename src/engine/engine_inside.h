@@ -163,7 +163,7 @@ struct Engine {
     /* whose rows in files are dead because they are elsewhere in files; guarded by lock */
     Moved *durable_moved;
     struct {
-        int64_t ended_us, took_us; /* when it found some last, and how long that took */
+        int64_t ended_us, took_us; /* when it found some last, and what that took of a processor */
         uint32_t generation;       /* of the moves, when it wanted to look last */
     } know_dead;                   /* the keeper's own: engine_dead.c */
     uint64_t next_number;
