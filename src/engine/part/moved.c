@@ -101,7 +101,10 @@ Moved *moved_next(Moved *m, uint32_t person)
 {
     Moved *next = own(m);
     MovedBlock *b = own_block(next, person >> PART_BLOCK_BITS);
-    b->latest = b->at[person & (PART_BLOCK_PERSONS - 1)] = ++next->generation;
+    const uint32_t in_block = person & (PART_BLOCK_PERSONS - 1);
+    b->latest = b->at[in_block] = ++next->generation;
+    b->earliest = b->earliest == 0 ? b->latest : b->earliest;
+    b->ever[in_block / 64] |= UINT64_C(1) << (in_block & 63);
     return next;
 }
 
@@ -164,14 +167,10 @@ DeadRows *moved_known(const Moved *m, const Part *part)
     return d == NULL || moved_behind(m, part, atomic_load(&d->generation)) ? NULL : d;
 }
 
-const uint64_t *moved_dead(const Moved *m, const DeadRows *known, uint32_t block,
-                           uint32_t generation, MovedDead *last)
+/* By their generations; `at` is of that block. */
+static const uint64_t *find_dead(const uint32_t *at, uint32_t block, uint32_t generation,
+                                 MovedDead *last)
 {
-    if (known != NULL)
-        return dead_rows_who(known, block);
-    const uint32_t *at = moved_block(m, block, generation);
-    if (at == NULL)
-        return NULL;
     if (last->is_known && last->block == block && last->generation == generation)
         return last->persons;
     last->is_known = true;
@@ -180,6 +179,18 @@ const uint64_t *moved_dead(const Moved *m, const DeadRows *known, uint32_t block
     kernels()->in_range(at, PART_BLOCK_PERSONS, UINT32_MAX, generation + 1,
                         UINT32_MAX - generation - 1, last->persons);
     return last->persons;
+}
+
+const uint64_t *moved_dead(const Moved *m, const DeadRows *known, uint32_t block,
+                           uint32_t generation, MovedDead *last)
+{
+    const uint64_t *who = known == NULL ? NULL : dead_rows_who(known, block);
+    const MovedBlock *b = block_of(m, block);
+    if (b == NULL || b->latest <= generation || (known != NULL && who == NULL))
+        return NULL;
+    if (generation < b->earliest)
+        return b->ever; /* one for all parts that are older than any move: it stays in the caches */
+    return known != NULL ? who : find_dead(b->at, block, generation, last);
 }
 
 const uint64_t *moved_gone(const Moved *m, uint32_t block)

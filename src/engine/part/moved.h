@@ -16,8 +16,9 @@
 
 typedef struct MovedBlock {
     atomic_int refs;
-    uint32_t latest;                        /* generation of any person of it */
+    uint32_t latest, earliest;              /* generation of any person of it; none is below */
     uint32_t at[PART_BLOCK_PERSONS];        /* person -> generation, 0 = never */
+    uint64_t ever[PART_BLOCK_PERSONS / 64]; /* bits: who was ever moved */
     uint64_t gone[PART_BLOCK_PERSONS / 64]; /* bits: the number is no person now */
 } MovedBlock;
 
@@ -63,8 +64,8 @@ typedef struct MovedDead {
     uint64_t persons[PART_BLOCK_PERSONS / 64];
 } MovedDead;
 
-/* The same as bits of these persons, in *last, which is always asked of one map.  `known` is what moved_known() said of
- * the part: of who has rows in it.  NULL: all rows are alive. */
+/* The same as bits of these persons, of those at least who have rows in the part, perhaps in *last, which is always asked
+ * of one map; `known` is what moved_known() said of the part.  NULL: all rows are alive. */
 const uint64_t *moved_dead(const Moved *m, const DeadRows *known, uint32_t block,
                            uint32_t generation, MovedDead *last);
 

@@ -12,6 +12,7 @@ typedef struct Whole {
     Part *part;
     const DeadRows *known; /* moved_known() */
     uint32_t selects;      /* bits */
+    uint32_t place;        /* of the bucket that it lies in */
     uint32_t cursor;
 } Whole;
 
@@ -106,6 +107,14 @@ static void open_rest(const WholeScan *s, Rest *r, uint32_t select)
     strip_times_open(&r->times, open_places(s, r), s->ask.count);
 }
 
+static Whole whole_of(const ScanView *view, const WholeAsk *ask, Part *part, uint32_t selects)
+{
+    return (Whole){.part = part,
+                   .known = moved_known(view->moved, part),
+                   .selects = selects,
+                   .place = buckets_begun(ask->bounds, ask->count + 1, part->head->min_ms)};
+}
+
 WholeScan *whole_scan_new(const ScanView *view, const WholeAsk *ask)
 {
     WholeScan *s = calloc(1, sizeof *s);
@@ -118,9 +127,7 @@ WholeScan *whole_scan_new(const ScanView *view, const WholeAsk *ask)
     for (uint32_t i = 0; i < view->part_count; i++) {
         const uint32_t selects = whole_selects(ask, view->parts[i]);
         if (selects != 0)
-            s->wholes[s->whole_count++] = (Whole){.part = view->parts[i],
-                                                  .known = moved_known(view->moved, view->parts[i]),
-                                                  .selects = selects};
+            s->wholes[s->whole_count++] = whole_of(view, ask, view->parts[i], selects);
     }
     for (uint32_t i = 0; i < ask->select_count; i++)
         open_rest(s, &s->rests[i], i);
@@ -149,6 +156,12 @@ uint64_t whole_scan_damaged(const WholeScan *s)
 
 /* ---- blocks ---------------------------------------------------------------------------------------- */
 
+static void take_out(uint64_t *restrict persons, const uint64_t *restrict dead)
+{
+    for (uint32_t i = 0; i < PART_ACTIVE_WORDS; i++)
+        persons[i] &= ~dead[i];
+}
+
 static void give_whole(WholeScan *s, Whole *w, uint32_t block, const WholeTaker *taker)
 {
     uint64_t room[PART_ACTIVE_WORDS];
@@ -163,13 +176,16 @@ static void give_whole(WholeScan *s, Whole *w, uint32_t block, const WholeTaker 
     }
     const uint64_t *dead =
         moved_dead(s->view->moved, w->known, block, w->part->generation, &s->dead);
-    for (uint32_t i = 0; dead != NULL && i < PART_ACTIVE_WORDS; i++)
-        room[i] = active[i] & ~dead[i];
-    const uint32_t place = buckets_begun(s->ask.bounds, s->ask.count + 1, w->part->head->min_ms);
+    if (dead != NULL) {
+        if (active != room)
+            memcpy(room, active, sizeof room);
+        take_out(room, dead);
+        active = room;
+    }
     for (uint32_t left = w->selects; left != 0; left &= left - 1)
         taker->part(&(WholePart){.block = block,
-                                 .persons = dead == NULL ? active : room,
-                                 .place = place,
+                                 .persons = active,
+                                 .place = w->place,
                                  .select = (uint32_t)__builtin_ctz(left)},
                     taker->arg);
 }
