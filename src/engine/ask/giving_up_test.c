@@ -300,9 +300,13 @@ static void expect_an_end(const Question *question)
     EXPECT_I64(err, ERR_OK);
     if (whole_us < FEW_LOOKS_US)
         return;
-    const int64_t some_us = took_us(question, whole_us / 4, &err);
-    EXPECT_I64(err, ERR_BUSY);
-    EXPECT_STREQ(kit.ctx.fault.reason, "query.deadline");
+    int64_t some_us = INT64_MAX;
+    for (int tries = 0; tries < 3 && some_us > whole_us / 2; tries++) { /* others make one longer */
+        const int64_t took = took_us(question, whole_us / 4, &err);
+        some_us = took < some_us ? took : some_us;
+        EXPECT_I64(err, ERR_BUSY);
+        EXPECT_STREQ(kit.ctx.fault.reason, "query.deadline");
+    }
     if (some_us > whole_us / 2) {
         fprintf(stderr, "%s: %" PRId64 " of %" PRId64 " us\n", question->name, some_us, whole_us);
         test_stop();
