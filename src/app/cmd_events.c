@@ -10,6 +10,7 @@
 #include "base/id.h"
 #include "engine/engine.h"
 #include "engine/part/part_active.h"
+#include "engine/part/part_hours.h"
 #include "events/events_survey.h"
 #include "modules/person/person.h"
 
@@ -79,6 +80,8 @@ static void add_part(const Part *p, Shares *s)
     s->at[SHARE_TABLES].bytes += h->file_bytes - h->tables_at + PART_DATA_AT;
     if (h->active_at != 0)
         s->at[SHARE_KEYS].bytes += (uint64_t)h->block_count * PART_ACTIVE_BYTES;
+    if (h->hours_at != 0)
+        s->at[SHARE_KEYS].bytes += (uint64_t)h->list_count * sizeof(PartHours);
     for (uint32_t i = 0; i < h->list_count; i++)
         s->at[SHARE_KEYS].bytes += p->lists[i].keys_bytes;
     for (uint32_t i = 0; i < h->items_count; i++) /* where they begin */
