@@ -24,7 +24,7 @@ typedef struct Config {
     const char *listen;   /* ADDRESS:PORT */
     const char *log_level;
     const char *log_format; /* text or json */
-    const char *clock;      /* "" = the machine's; else RFC 3339: stands there (tests) */
+    const char *clock; /* "" = the machine's; else milliseconds since 1970: stands there (tests) */
     const char *tls_cert, *tls_key;
     const char *trust_listen; /* ADDRESS:PORT of the trust page; "" = none */
     const char *web;          /* folder of the built pages; "" = those inside the program */

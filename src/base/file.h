@@ -4,8 +4,8 @@
  * Owns: nothing; a File is a descriptor that its holder closes.  Paths are a folder of ours plus a
  * checked name, so that no name from outside can leave the folder.
  * Promises: interrupted and short transfers are finished here; only plain libc calls are used
- * (open, fcntl, pread, pwrite, pwritev, fdatasync, fsync, rename, unlink, mkdir, mmap), so that a preloaded library
- * can stand in for the disk.
+ * (open, close, fcntl, flock, fstat, statvfs, pread, pwrite, pwritev, ftruncate, fdatasync, fsync, rename, unlink, mkdir,
+ * opendir, readdir, closedir, mmap, munmap, madvise), so that a preloaded library can stand in for the disk.
  * Errors of every function: BUSY "disk.full" (no space, quota or file size limit: heals when there
  * is room), NOT_FOUND "file.missing", INVALID "file.name", otherwise INTERNAL "disk.failed".
  * Threads: any; positions are always given, so one File may be used by many.

@@ -7,6 +7,7 @@
  *   engine_row.c     an event to a row
  *   engine_memory.c  what happens when memory is full
  *   engine_move.c    links, unlinks, erasures: rows go to where they belong now
+ *   engine_dead.c    which rows of files are dead since: how many, and for questions which ones
  *   engine_keep.c    slices to files, files to larger files
  *   engine_write.c   new files, and how they come into the manifest
  *   engine_mend.c    damaged files once more from the log
@@ -349,8 +350,8 @@ MUST_USE bool engine_change(Engine *e, const Event *record, uint64_t seq);
  * moment under `apply`.  Without a lock: when nobody has counted them yet, keys are read. */
 uint32_t engine_dead(Part *part, const Moved *moved, uint32_t died);
 
-/* Finds the dead rows of files again, when persons were moved since and it is time: it takes a hundredth of a processor at most.
- * The keeper's, without a lock. */
+/* Finds the dead rows of files again, when persons were moved since and it is time: it takes a hundredth of a processor at
+ * most, a tenth once nobody is moved.  The keeper's, without a lock. */
 void engine_know_dead(Engine *e);
 
 /* ---- engine_memory.c ----------------------------------------------------------------------------- */

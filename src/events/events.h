@@ -2,18 +2,22 @@
  * events/events.h -- the durable event log and its first readers.
  *
  * Owns:     the folder that it is opened on (normally DATA/events/log/): segments "N.log" named by
- *           their first sequence number, their indexes "N.idx", "manifest", "erased", "lock".  Formats:
- *           docs/formats/event-log.md.  One EventsLog per folder: a second open is refused.
+ *           their first sequence number, their indexes "N.idx", "manifest", "erased", "erased.damaged", "spare",
+ *           "lock".  Formats: docs/formats/event-log.md.  One EventsLog per folder: a second open is refused.
  * Promises: what was acknowledged is on disk and visible to the next query, in arrival order, also
  *           after a crash at any point; a batch is in the log whole or not at all; an outbox record
  *           is in the log exactly once, whatever was replayed; a full disk is BUSY "disk.full" and
  *           heals when there is room; damage is never fatal: the rest stays readable.
- * Memory:   at most about 120 MiB however large the log is, and mapped index pages that the kernel
+ * Memory:   however large the log is, at most about 120 MiB of indexes, and mapped index pages that the kernel
  *           may drop: 45 bytes per event of the newest segment and of at most two that wait to be
- *           sealed, 100 per event of the one being sealed (EVENTS_SEGMENT_COUNT_MAX limits them),
- *           a window of at most 16 MiB per reader and 32 MiB of queued batches.  Beyond it 32 bytes
- *           per actor that was ever erased; and while a segment is rewritten as much as sealing one
- *           takes, with two windows more.
+ *           sealed, 100 per event of the one being sealed (EVENTS_SEGMENT_COUNT_MAX limits them).  That is
+ *           when each event is a batch of its own; of large batches it is 28 and 70, together 80 MiB.  Names are
+ *           beside it, each once per 4,096 events.
+ *           Beside the indexes a window of 256 KiB per reader, up to 16 MiB where a batch has as much; queued
+ *           batches, at most 32 MiB, which with 40 bytes per event are their callers'.  So about 170 MiB with one
+ *           reader; 64 MiB more while events_follow() reads files; while a segment is rewritten as much as
+ *           sealing one takes, with two windows more; and 32 bytes per actor that was ever erased, up to three
+ *           times while the log is looked through for them.
  * Threads:  every function may be called from any thread.
  * Depends:  base.
  */
@@ -199,9 +203,9 @@ MUST_USE Err events_follow(Ctx *ctx, EventsLog *log, uint64_t from_seq,
 /* Afterwards `live` is not called any more.  Not while events_follow() is under way. */
 void events_unfollow(EventsLog *log);
 
-/* *mark tells the log's histories up to `end_seq` apart: the checksum of the head of the frame that
- * holds the event before it, 0 when none does or it cannot be read.  (A log of an older backup that went on by itself has another one.)  Errors:
- * INTERNAL "disk.failed". */
+/* *mark tells the log's histories up to `end_seq` apart: the checksum of what a rewriting leaves of the head of the frame
+ * that holds the event before it, never 0; 0 when none does or it cannot be read.  (A log of an older backup that went on
+ * by itself has another one.)  Errors: INTERNAL "disk.failed". */
 MUST_USE Err events_mark(Ctx *ctx, EventsLog *log, uint64_t end_seq, uint32_t *mark);
 
 /* ---- erasing --------------------------------------------------------------------------------- */
@@ -247,8 +251,9 @@ typedef struct EventsStat {
     int64_t events; /* EVENT_HAPPENED */
     uint64_t next_seq, durable_seq;
     int64_t segments, sealed; /* sealed ones have their index on disk */
-    int64_t log_bytes;        /* in frames of the newest segment, whole files of the others */
-    int64_t syncs, frames;    /* since the start */
+    int64_t
+        log_bytes; /* of the newest segment's frames, and of the sealed ones; not of those that wait */
+    int64_t syncs, frames; /* since the start */
     int64_t applied_through, applied_highest;
     int64_t applied_ranges; /* 1 = no gaps */
     int64_t unsynced_bytes;

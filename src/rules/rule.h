@@ -350,7 +350,7 @@ MUST_USE Err rule_parse(Ctx *ctx, Str text, RuleScope scope, const RuleSchema *s
 
 /*
  * Reads the tree form (docs/formats/rules.md).  Errors as above, with "rule.json" instead of
- * "rule.syntax"; `pointer` is the JSON pointer from `tree` to the place, as far as it fits.
+ * "rule.syntax", and "byte 17: ..." in the hint; `pointer` is the JSON pointer from `tree` to the place, as far as it fits.
  */
 MUST_USE Err rule_from_json(Ctx *ctx, JsonValue tree, RuleScope scope, const RuleSchema *schema,
                             Rule *out);

@@ -72,7 +72,7 @@ MUST_USE Err draft_finish(Draft *d, const RuleNode *root, Rule *out);
 MUST_USE Err draft_fail(Draft *d, size_t at, const char *reason, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
 
-/* "line 1, column 17", of the text or the JSON text. */
+/* "line 1, column 17" of the text, "byte 17" of the JSON text. */
 Str draft_place(const Draft *d, size_t at);
 
 /* `s` in quotes, escaped, at most RULE_QUOTE_MAX bytes of it: for people.  In the arena. */

@@ -65,7 +65,7 @@ typedef struct Funnel {
      * range's beginning to its end. */
     const int64_t *days;
     uint32_t day_count;
-    /* Not 0: nor beyond the so-manieth session of the person, that of the first step among them; at most
+    /* Not 0: nor beyond the n-th session of the person, that of the first step among them; at most
      * FUNNEL_SESSIONS_MAX.  Sessions are those of all events, as engine/ask/session.h says of the range of step 0. */
     uint32_t window_sessions;
     int64_t session_gap_ms, session_max_ms;

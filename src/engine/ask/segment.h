@@ -4,10 +4,11 @@
  * A segment is a tree of ands, ors and nots.  A leaf is one pass over the events of its selects, person by
  * person; it says of everybody whether it holds, as one bit per person, and the tree joins these.
  *
- * The universe is every actor that the engine has given a number: [PART_BLOCK_PERSONS, the view's
- * person_count), whoever has been the actor of an event, of any name and at any time; of several actors that are one
- * person, that person once.  Nobody (actor 0) is not among them, nor whoever was erased, and neither is who never was an actor: the engine has not heard of them.  Within it NOT is the
- * complement, so "did not" holds for everybody whose events are all others.
+ * The universe is every actor that the engine has given a number: [PART_BLOCK_PERSONS, the view's person_count),
+ * whoever has been the actor of an event, of attributes or of a link, of any name and at any time; of several actors that
+ * are one person, that person once.  Nobody (actor 0) is not among them, nor whoever was erased, and neither is who never
+ * was any of these: the engine has not heard of them.  Within it NOT is the complement, so "did not" holds for everybody
+ * whose events are all others, and for who has none.
  *
  * Owns: nothing.  Results live in ctx->arena.  Threads: any.
  */

@@ -7,8 +7,8 @@
  *   lists      per event name: keys (person in block, second in week) and one dense column per property,
  *              in the same order.  A list of one week is one stretch of the file.
  * Walking the sequence with a cursor per list gives the order back without a comparison; what needs one
- * event name only never reads the others.  With more than PART_LISTS_MAX - 1 names the rarest share the
- * last list, PART_REST, whose column PROP_EVENT says which.
+ * event name only never reads the others.  With more than PART_LISTS_MAX lists (attributes of persons are one) the
+ * rarest names share the last one, PART_REST, whose column PROP_EVENT says which.
  * The format is docs/formats/event-parts.md; part_build.c writes it, part.c reads it.
  *
  * Owns: a Part its bytes (heap or mapped) until the last part_unref().
@@ -270,6 +270,6 @@ MUST_USE bool part_check_sequence(Part *part, uint32_t place);
 /* The codes of events [first, first + n) of the sequence; room for KERNEL_SLACK more.  False: damaged. */
 MUST_USE bool part_read_sequence(Part *part, uint32_t first, uint32_t n, uint8_t *out);
 
-/* Calls `report` for every piece whose checksum is wrong, with the list and property it holds. */
+/* Calls `report` (which may be NULL) for every piece whose checksum is wrong, with its offset; how many there are. */
 typedef void (*PartReportFn)(int64_t offset, const char *what, void *arg);
 int64_t part_verify(Part *part, PartReportFn report, void *arg);

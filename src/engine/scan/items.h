@@ -13,7 +13,7 @@
 enum {
     ITEMS_PIECE = 4096,
     ITEMS_OF_EVENT_MAX =
-        2048, /* no event brings more (events.md); a part that says so is damaged */
+        2048, /* no list of an event has more (events.md); a part that says so is damaged */
 };
 
 /* Which items the rows have. */

@@ -33,7 +33,7 @@ enum {
     /* different values of distinct and percentiles, of all cells together */
     QUERY_VALUE_CELLS_MAX = 1 << 22,
     QUERY_STEPS_MAX = 20,
-    QUERY_INTERVALS_MAX = 400, /* of a retention, of a lifecycle */
+    QUERY_INTERVALS_MAX = 400, /* of a funnel, of a retention, of a lifecycle */
     QUERY_BLOCKS_MAX = 16,     /* that are looked at together */
 };
 

@@ -115,9 +115,9 @@ const Changes *analysis_attribute_values(Ctx *ctx, const AnalysisNames *names, S
                                          bool at_event, AnalysisTexts *texts);
 
 /*
- * A rule of scope PERSON as a segment: who fulfils it as of ctx->now_ms.  A person is an actor here, and the engine's
- * universe is everybody there is (engine/ask/segment.h).  Everything lives in ctx->arena, the rule too until the question
- * was asked.  The segment is whole after analysis_ask_texts().
+ * A rule of scope PERSON as a segment: who fulfils it as of ctx->now_ms.  A person is what its linked actors are together,
+ * and the universe is everybody that the engine has a number for (engine/ask/segment.h).  Everything lives in ctx->arena,
+ * the rule too until the question was asked.  The segment is whole after analysis_ask_texts().
  * Errors: as analysis_compile(); "query.too_large" for a sequence of more than SCAN_SELECTS_MAX steps.
  */
 MUST_USE Err analysis_segment(Ctx *ctx, const AnalysisNames *names, const Rule *rule,

@@ -1,6 +1,6 @@
 /*
  * modules/analysis/analysis_ask.h -- one question on its way: what the files of the questions share.  Private to
- * analysis_http.c and analysis_ask*.c.
+ * analysis_http.c, analysis_explain.c and analysis_ask*.c.
  *
  * Each question is a file: it makes numbers of names while it holds the engine's schema, asks the engine without
  * it, and writes its answer.
