@@ -14,6 +14,18 @@ _Noreturn void test_stop(void);
 /* Ends the test as skipped: printed with the reason, and counted apart from those that ran. */
 _Noreturn void test_skip(const char *why);
 
+/* Whether memory is looked after by a sanitizer: what it takes, and how long, is not the program's then. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TEST_IS_SANITIZED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define TEST_IS_SANITIZED true
+#endif
+#endif
+#ifndef TEST_IS_SANITIZED
+#define TEST_IS_SANITIZED false
+#endif
+
 #define TEST(name)                                                                                 \
     static void test_##name(void);                                                                 \
     __attribute__((constructor)) static void test_register_##name(void)                            \

@@ -596,14 +596,6 @@ TEST(an_empty_list_says_nothing_about_what_the_others_hold)
 
 /* ---- memory --------------------------------------------------------------------------------------- */
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IS_SANITIZED
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define IS_SANITIZED
-#endif
-#endif
-
 enum { CROWD_PARTS = 10, CROWD_ROWS = 30000, CROWD_COLUMNS = 40, CROWD_MIB = 60 };
 
 /* Nobody's rows: all of them stand in one block. */
@@ -660,9 +652,8 @@ static int merge_many(PartFn make, uint32_t count, uint32_t dead, uint32_t mib_m
 
 static void expect_merge_within(PartFn make, uint32_t count, uint32_t dead, uint32_t mib_max)
 {
-#ifdef IS_SANITIZED
-    test_skip("sanitizers keep what was freed");
-#endif
+    if (TEST_IS_SANITIZED)
+        test_skip("sanitizers keep what was freed");
     const pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0)
