@@ -16,8 +16,6 @@
 #include "engine/engine_testkit.h"
 #include "engine/scan/strips.h"
 
-#include <time.h>
-
 enum { ROWS = 1200000 };
 
 static Kit kit;
@@ -273,21 +271,14 @@ static const Question QUESTIONS[] = {
 
 /* ---- how long they take -------------------------------------------------------------------------- */
 
-static int64_t processor_us(void)
-{
-    struct timespec t;
-    CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0);
-    return t.tv_sec * INT64_C(1000000) + t.tv_nsec / 1000;
-}
-
 static int64_t took_us(const Question *question, int64_t within_us, Err *err)
 {
     const Query q = {.view = &kit.view,
                      .crew = crew,
                      .until_us = within_us == 0 ? 0 : clock_mono_us() + within_us};
-    const int64_t began_us = processor_us();
+    const int64_t began_us = clock_thread_us();
     *err = question->ask(&kit.ctx, &q);
-    return processor_us() - began_us;
+    return clock_thread_us() - began_us;
 }
 
 /* One that would take long ends soon behind its deadline: it was at work for a part of the time only.  What is done

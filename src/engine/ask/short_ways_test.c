@@ -3,14 +3,13 @@
  * the slow models of funnel_test.c, touch_test.c and segment_test.c stand behind: where milliseconds, missing values and
  * the ends of windows decide.
  */
+#include "base/clock.h"
 #include "engine/ask/funnel.h"
 #include "engine/ask/segment.h"
 #include "engine/ask/touch.h"
 #include "engine/ask/trend.h"
 #include "engine/engine_testkit.h"
 #include "engine/scan/changes.h"
-
-#include <time.h>
 
 #define CHANNEL KIT_PROP(0)
 #define WORTH   KIT_PROP(2)
@@ -247,12 +246,10 @@ static int64_t touch_us(Kit *k, const Query *q, uint32_t breakdown_count)
                      .breakdown = BY_CHANNEL,
                      .breakdown_count = breakdown_count,
                      .top = 10};
-    struct timespec from, to;
     TouchResult out;
-    CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from) == 0);
+    const int64_t from_us = clock_thread_us();
     CHECK(query_touch(&k->ctx, q, &t, &out) == ERR_OK);
-    CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to) == 0);
-    return (to.tv_sec - from.tv_sec) * INT64_C(1000000) + (to.tv_nsec - from.tv_nsec) / 1000;
+    return clock_thread_us() - from_us;
 }
 
 TEST(last_touches_of_events_without_times_cost_about_what_those_of_whole_persons_cost)

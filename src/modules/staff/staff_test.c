@@ -3,6 +3,7 @@
  */
 #include "modules/staff/staff.h"
 
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "base/rand.h"
 #include "modules/room_test.h"
@@ -499,22 +500,14 @@ ROOM_TEST(staff_wrong_password_unknown_login_and_disabled_account_get_one_answer
     EXPECT_I64(sessions(room), 0);
 }
 
-/* What this thread worked, whatever else the machine does. */
-static int64_t thread_us(void)
-{
-    struct timespec t;
-    CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 static int64_t fastest_us(Room *room, Str login)
 {
     int64_t best = INT64_MAX;
     for (int i = 0; i < 5; i++) {
         StaffSignIn in;
-        const int64_t from = thread_us();
+        const int64_t from = clock_thread_us();
         (void)!prepare(room, login, OTHER, &in);
-        const int64_t took = thread_us() - from;
+        const int64_t took = clock_thread_us() - from;
         best = took < best ? took : best;
     }
     return best;
