@@ -199,6 +199,16 @@ static void two_hundred_decimal_places(Tables *t)
     column_of(t, PROP_NONE, PART_NUMBERS)->scale = 200;
 }
 
+static void codes_with_decimal_places(Tables *t)
+{
+    column_of(t, PROP_NONE, PART_CODES)->scale = 207;
+}
+
+static void codes_that_begin_elsewhere(Tables *t)
+{
+    column_of(t, PROP_NONE, PART_CODES)->base = 1;
+}
+
 static void milliseconds_of_years(Tables *t)
 {
     PartColumn *c = column_of(t, PROP_MS, PART_NUMBERS);
@@ -227,6 +237,8 @@ TEST(tables_that_make_no_sense_under_right_checksums_are_refused)
                                         a_number_that_means_none,
                                         half_missing,
                                         two_hundred_decimal_places,
+                                        codes_with_decimal_places,
+                                        codes_that_begin_elsewhere,
                                         milliseconds_of_years,
                                         rows_that_no_list_has};
     Folder f;

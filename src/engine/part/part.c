@@ -100,8 +100,8 @@ static void find_tables(Part *p, const void *tables)
 static bool values_fit(const PartColumn *c)
 {
     if (c->kind == PART_CODES)
-        return c->max >= -1 && c->max <= UINT32_MAX &&
-               c->width == bits_width(c->max < 0 ? 0 : (uint64_t)c->max);
+        return c->scale == 0 && c->nullable == 0 && c->base == 0 && c->max >= -1 &&
+               c->max <= UINT32_MAX && c->width == bits_width(c->max < 0 ? 0 : (uint64_t)c->max);
     if (c->kind != PART_NUMBERS || c->nullable > 1 || c->scale > PART_SCALE_MAX ||
         c->base == PART_MISSING)
         return false;
