@@ -14,10 +14,10 @@ enum {
     MEMORY_ROWS_MAX = 2097152,
     FLUSH_CHANGES = 65536,
     FAN = 8,
+    TINY_SHARE = 4,         /* of FLUSH_ROWS */
     FLUSH_BYTES = 64 << 20, /* five times what so many ordinary rows have */
     MEMORY_BYTES_MAX = 512 << 20,
     /* 39 years; each has a part and its ids, or several, and vm.max_map_count is 65,530 */
-    TINY_SHARE = 4,
     WEEKS_MAX = 2048,
     FILTER_BYTES_MAX = 128 << 20, /* of 50 million events at least */
     QUEUED_BYTES_MAX = 32 << 20,  /* offers that are not applied: offering waits beyond */

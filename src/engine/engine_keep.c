@@ -254,8 +254,8 @@ static int level_of(const Engine *e, const FilePart *f)
 }
 
 /* Every question looks into every file, and of a few late events in each of many weeks a flush makes as many.  So what is
- * small even together does not wait for `fan` of them.  It grows by a quarter at least: so a row of such is written ten
- * times at most while they grow to the tenfold. */
+ * small even together does not wait for `fan` of them.  It grows by a quarter at least: so a row of such is written about
+ * ten times while they grow to the tenfold. */
 enum { TINY_STEPS = 4 };
 
 static uint32_t count_tiny(const Engine *e, const FileList *l, uint32_t from, uint32_t to)

@@ -78,9 +78,12 @@ static bool count_part(TrendRun *run, uint32_t p)
     for (uint32_t i = 0; i < part->head->list_count; i++) {
         if (!scan_select_has(&run->select, part, i))
             continue;
-        if (!part_hours(part, i, &hours) ||
-            (dead != NULL && !part_hours_without(&hours, &dead->hours[i])))
+        if (!part_hours(part, i, &hours))
             return false;
+        if (dead != NULL && !part_hours_without(&hours, &dead->hours[i])) {
+            atomic_store(&part->damaged, true); /* its keys say otherwise than its hours */
+            return false;
+        }
         count_list(run, &run->places[p], part, &hours,
                    run->t->breakdown_count == 0 ? 0 : part->lists[i].event);
     }

@@ -150,7 +150,33 @@ TEST(dead_rows_are_taken_out_of_a_set_that_begins_anywhere)
         }
 }
 
+TEST(more_dead_rows_than_there_are_in_an_hour_are_none_of_it)
+{
+    PartHours all = {{0}}, same = {{0}}, others = {{0}};
+    for (int h = 0; h < PART_HOURS; h++) {
+        all.ends[h] = h < 10 ? 0 : 5;
+        same.ends[h] = h < 10 ? 0 : 2;
+        others.ends[h] = h < 20 ? 0 : 2;
+    }
+    PartHours left = all;
+    CHECK(part_hours_without(&left, &same) && left.ends[9] == 0 && left.ends[10] == 3);
+    left = all;
+    CHECK(!part_hours_without(&left, &others));
+    left = same;
+    CHECK(!part_hours_without(&left, &all));
+}
+
 /* ---- what the map says ------------------------------------------------------------------------------ */
+
+/* On the heap, for moved_know(). */
+static DeadRows **found_in(const Kit *k, Part *part)
+{
+    DeadRows **known = calloc(1, sizeof(DeadRows *));
+    CHECK(known != NULL);
+    known[0] = dead_rows_find(part, k->view.moved);
+    CHECK(known[0] != NULL);
+    return known;
+}
 
 TEST(what_is_known_is_known_until_somebody_of_the_parts_blocks_is_moved)
 {
@@ -159,9 +185,8 @@ TEST(what_is_known_is_known_until_somebody_of_the_parts_blocks_is_moved)
     Part *part = k.view.parts[0];
     part->number = 8;
     move_some(&k, 20);
-    DeadRows **known = calloc(1, sizeof(DeadRows *));
-    CHECK(known != NULL && moved_known(k.view.moved, part) == NULL);
-    known[0] = dead_rows_find(part, k.view.moved);
+    CHECK(moved_known(k.view.moved, part) == NULL);
+    DeadRows **known = found_in(&k, part);
     Moved *m = k.view.moved = moved_know(k.view.moved, known, 1);
     CHECK(moved_known(m, part) == known[0] && moved_bytes(m) > known[0]->bytes);
     part->number = 7;
@@ -199,10 +224,7 @@ TEST(a_part_of_whose_persons_none_has_a_dead_row_is_spared_once_that_is_known)
     part->number = 3;
     k.view.moved = moved_next(moved_new(), person);
     CHECK(moved_behind(k.view.moved, part, 0) && !moved_spares(k.view.moved, part));
-    DeadRows **known = calloc(1, sizeof(DeadRows *));
-    CHECK(known != NULL);
-    known[0] = dead_rows_find(part, k.view.moved);
-    k.view.moved = moved_know(k.view.moved, known, 1);
+    k.view.moved = moved_know(k.view.moved, found_in(&k, part), 1);
     CHECK(moved_spares(k.view.moved, part));
     close_kit(&k);
 }
@@ -240,9 +262,7 @@ TEST(events_are_counted_without_a_key_when_it_is_known_which_are_dead)
         Part *part = k.view.parts[0];
         part->number = 1;
         move_some(&k, 20);
-        DeadRows **known = calloc(1, sizeof(DeadRows *));
-        CHECK(known != NULL);
-        known[0] = dead_rows_find(part, k.view.moved);
+        DeadRows **known = found_in(&k, part);
         const uint32_t left = part->head->rows - known[0]->count;
         k.view.parts[0] = opened_again(&k, part);
         if (is_known == 1)
