@@ -20,6 +20,7 @@ enum {
     /* 39 years; each has a part and its ids, or several, and vm.max_map_count is 65,530 */
     WEEKS_MAX = 2048,
     FILTER_BYTES_MAX = 128 << 20, /* of 50 million events at least */
+    KNOWN_BYTES_MAX = 128 << 20,  /* a billion rows */
     QUEUED_BYTES_MAX = 32 << 20,  /* offers that are not applied: offering waits beyond */
 };
 
@@ -37,6 +38,7 @@ static void fill_options(EngineOptions *o)
     o->memory_bytes_max = o->memory_bytes_max == 0 ? MEMORY_BYTES_MAX : o->memory_bytes_max;
     o->merge_bytes_max = o->merge_bytes_max == 0 ? MERGE_BYTES_MAX : o->merge_bytes_max;
     o->filter_bytes_max = o->filter_bytes_max == 0 ? FILTER_BYTES_MAX : o->filter_bytes_max;
+    o->known_bytes_max = o->known_bytes_max == 0 ? KNOWN_BYTES_MAX : o->known_bytes_max;
     o->weeks_max = o->weeks_max == 0 ? WEEKS_MAX : o->weeks_max;
     o->names = o->names == NULL ? &SCHEMA_LIMITS : o->names;
 }

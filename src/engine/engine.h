@@ -70,12 +70,15 @@ typedef struct EngineOptions {
     uint32_t memory_rows_max; /* 0 = 2,097,152: offering waits beyond */
     uint32_t flush_changes;   /* 0 = 65,536: links, unlinks and erasures, from here on too */
     uint32_t fan;             /* 0 = 8: so many files of similar size become one */
-    uint32_t tiny_rows;   /* 0 = a quarter of flush_rows: what has no more together does sooner */
-    uint64_t flush_bytes; /* 0 = 64 MiB: of slices, or of new names: from here on too */
+    /* 0 = a quarter of flush_rows: files of a week with no more together become one at once */
+    uint32_t tiny_rows;
+    uint64_t flush_bytes;      /* 0 = 64 MiB: of slices, or of new names: from here on too */
     uint64_t memory_bytes_max; /* 0 = 512 MiB: of slices and new names: offering waits beyond */
     uint64_t merge_bytes_max;  /* 0 = 512 MiB: of a file that is made from several parts */
     /* 0 = 128 MiB: of filters before ids: beyond, weeks give theirs up */
     uint64_t filter_bytes_max;
+    /* 0 = 128 MiB: of which rows of files are dead, the newest weeks first; of others questions find out */
+    uint64_t known_bytes_max;
     uint32_t weeks_max;        /* 0 = 2,048: with events */
     const SchemaLimits *names; /* NULL = SCHEMA_LIMITS */
     Str log_folder;            /* of the log, to make damaged files again; empty = they stay */
@@ -179,7 +182,7 @@ typedef struct EngineStat {
     uint32_t memory_rows, memory_parts, file_parts;
     uint64_t file_bytes, id_bytes;
     uint64_t bytes_written; /* to files since the start */
-    uint64_t names_bytes;   /* memory of dictionaries and actors */
+    uint64_t names_bytes;   /* memory of dictionaries and actors, and of which rows are dead */
     uint64_t filter_bytes;  /* memory that says of most ids that they are new */
     EngineHealth health;
 } EngineStat;

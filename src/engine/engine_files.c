@@ -277,7 +277,7 @@ Err engine_load(Ctx *ctx, Engine *e)
     TRY(open_files(ctx, e, str_slice(bytes, sizeof head, bytes.len)));
     TRY(load_names(ctx, e));
     moved_unref(e->durable_moved);
-    e->durable_moved = moved_ref(persons_moved(schema_persons(e->schema)));
+    e->durable_moved = moved_alone(persons_moved(schema_persons(e->schema)));
     e->durable_erased = persons_erased(schema_persons(e->schema));
     e->flush_wanted = e->durable_moved->generation > 0; /* a look at what is dead in the files */
     return remove_strays(ctx, e);

@@ -190,10 +190,12 @@ static Err forget_rows(Ctx *ctx, Engine *e)
 {
     const FileList l = engine_files_copy(ctx, e, 1);
     bool *due = ARENA_ARRAY(ctx->arena, bool, (size_t)l.count + 1);
-    Stood s = stood(e, e->durable_moved);
+    Moved *moved = moved_ref(e->durable_moved); /* a flush between two files brings another */
+    Stood s = stood(e, moved);
     const Err looked = find_files(ctx, e, &l, &s, due);
     const Fault fault = ctx->fault;
     free(s.bits);
+    moved_unref(moved);
     TRY(merge_files(ctx, e, &l, due));
     say_progress(e, 0, 0);
     ctx->fault = fault;

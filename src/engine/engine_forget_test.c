@@ -723,6 +723,44 @@ TEST(a_text_that_somebody_brings_while_it_is_being_forgotten_stays)
     world_free(w);
 }
 
+static uint32_t writes_left; /* under `bringing` */
+
+/* So many that a flush is due, and moves. */
+static void bring_many(void)
+{
+    if (pthread_mutex_trylock(&bringing) != 0)
+        return;
+    World *w = busy;
+    if (w != NULL && writes_left-- == 0) {
+        busy = NULL;
+        add_records(w, SMALL.flush_rows, 8);
+        offer_rest(w);
+        engine_view_done(engine_view(w->engine));
+    }
+    (void)pthread_mutex_unlock(&bringing);
+}
+
+/* Which then stand under another map of moves than the one that files are looked at with. */
+TEST(memory_becomes_files_between_two_files_that_are_looked_at)
+{
+    World *w = world_new(81);
+    for (uint32_t key = 1; key < 20; key++) { /* at another write each time */
+        erase_key(w, key);
+        offer_rest(w);
+        writes_left = 2 * key;
+        set_busy(w);
+        kit_before_change = bring_many;
+        CHECK(forget(w) == ERR_OK);
+        kit_before_change = NOTHING;
+        set_busy(NULL);
+        const Seen seen = look(w);
+        CHECK(forget(w) == ERR_OK);
+        (void)expect_files(w);
+        expect_same(w, seen);
+    }
+    world_free(w);
+}
+
 /* ---- power cuts ------------------------------------------------------------------------------------- */
 
 enum { CUTS_MAX = 400, STRIDE = 23 };

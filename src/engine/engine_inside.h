@@ -164,9 +164,10 @@ struct Engine {
     /* whose rows in files are dead because they are elsewhere in files; guarded by lock */
     Moved *durable_moved;
     struct {
-        int64_t ended_us, took_us; /* when it found some last, and what that took of a processor */
-        uint32_t generation;       /* of the moves, when it wanted to look last */
-    } know_dead;                   /* the keeper's own: engine_dead.c */
+        int64_t next_us;                 /* not before */
+        uint64_t newest;                 /* what was looked at: the highest number of a file, */
+        uint32_t file_count, generation; /* so many, and who was moved up to then */
+    } know_dead;                         /* the keeper's own: engine_dead.c */
     uint64_t next_number;
     uint64_t *orphans; /* files that a manifest may name whose save failed; the keeper's own */
     uint32_t orphan_count, orphan_cap;
@@ -350,8 +351,8 @@ MUST_USE bool engine_change(Engine *e, const Event *record, uint64_t seq);
  * moment under `apply`.  Without a lock: when nobody has counted them yet, keys are read. */
 uint32_t engine_dead(Part *part, const Moved *moved, uint32_t died);
 
-/* Finds the dead rows of files again, when persons were moved since and it is time: it takes a hundredth of a processor at
- * most, a tenth once nobody is moved.  The keeper's, without a lock. */
+/* Finds the dead rows of files again, when persons were moved or files made since and it is time: of the keeper's time it
+ * takes a twentieth.  Ends early, with what it has, when a flush is wanted.  The keeper's, without a lock. */
 void engine_know_dead(Engine *e);
 
 /* ---- engine_memory.c ----------------------------------------------------------------------------- */

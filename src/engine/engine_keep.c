@@ -13,7 +13,8 @@
  *
  * Files of one week grow together like digits of a counter: `fan` neighbours of the smallest sizes become
  * one.  An event is so written once per level: once when it leaves memory, then at most
- * log(week / flush_rows) / log(fan) times.
+ * log(week / flush_rows) / log(fan) times; before, in files that are small even together, a few times more
+ * (count_tiny()).
  * What would become larger than EngineOptions.merge_bytes_max stays in two: a flush then writes several files
  * of a week, and files that shall grow together are cut into two stretches.
  */
@@ -66,7 +67,7 @@ static void begin_flush(Engine *e)
         engine_take_names(e);
         schema_save_changes(e->schema, &e->flush_changes);
         moved_unref(e->flush_moved);
-        e->flush_moved = moved_ref(persons_moved(schema_persons(e->schema)));
+        e->flush_moved = moved_alone(persons_moved(schema_persons(e->schema)));
         e->flush_erased = persons_erased(schema_persons(e->schema));
         for (uint32_t i = 0; i < e->file_count; i++)
             e->files[i].part->died_flushing = atomic_load(&e->files[i].part->died);
@@ -254,8 +255,8 @@ static int level_of(const Engine *e, const FilePart *f)
 }
 
 /* Every question looks into every file, and of a few late events in each of many weeks a flush makes as many.  So what is
- * small even together does not wait for `fan` of them.  It grows by a quarter at least: so a row of such is written about
- * ten times while they grow to the tenfold. */
+ * small even together does not wait for `fan` of them.  It grows by a quarter at least, but when the newest is the largest,
+ * which happens to a row once: so one is written about ten times for each tenfold, fifty times from one row on to 65,536. */
 enum { TINY_STEPS = 4 };
 
 static uint32_t count_tiny(const Engine *e, const FileList *l, uint32_t from, uint32_t to)
@@ -545,10 +546,11 @@ static bool wait_for_work(Engine *e, Work *work)
         if (rc != 0 && (e->flush_wanted || is_file_due(e)))
             break;
         if (rc != 0) {
-            until.tv_sec += RETRY_MS / 1000;
             (void)pthread_mutex_unlock(&e->lock);
             engine_know_dead(e);
             (void)pthread_mutex_lock(&e->lock);
+            (void)clock_gettime(CLOCK_REALTIME, &until);
+            until.tv_sec += RETRY_MS / 1000;
         }
     }
     const bool stopping = e->stopping;
@@ -573,10 +575,10 @@ static Err one_round(Ctx *ctx, Engine *e, Work work)
         if (!str_eq(str_of(not_flushed.reason), STR(TOO_MANY_FILES)))
             return flushed;
     }
-    engine_know_dead(e);
     take_up_again(e, work.settle || work.forget);
     const Err mended = engine_mend_due(ctx, e);
     const Fault why = ctx->fault;
+    engine_know_dead(e);
     const Err merged = merge_due(ctx, e, work.settle);
     if (flushed != ERR_OK) {
         ctx->fault = not_flushed;

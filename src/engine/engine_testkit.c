@@ -161,8 +161,10 @@ void kit_know_dead(Kit *k)
     for (uint32_t number = 1; number <= count; number++) {
         Part *part = k->view.parts[count - number]; /* numbers ascend otherwise than weeks do */
         part->number = number;
-        if (kit_below(k, 4) > 0)
-            known[n++] = dead_rows_find(part, k->view.moved);
+        if (kit_below(k, 4) == 0)
+            continue;
+        known[n] = dead_rows_find(part, k->view.moved, NULL);
+        CHECK(known[n++] != NULL);
     }
     k->view.moved = moved_know(k->view.moved, known, n);
 }

@@ -43,7 +43,7 @@ static bool in_hours(const BucketPlaces *p, const Part *part)
 /* Its hours less those of what is dead in it: of how many rows that is, is known. */
 static bool knows_dead(const Moved *moved, const Part *part)
 {
-    return moved_spares(moved, part) || moved_known(moved, part) != NULL;
+    return moved_known(moved, part) != NULL || !moved_behind(moved, part, part->generation);
 }
 
 static bool says_all(const TrendRun *run, uint32_t p)
@@ -80,7 +80,8 @@ static bool count_part(TrendRun *run, uint32_t p)
             continue;
         if (!part_hours(part, i, &hours))
             return false;
-        if (dead != NULL && !part_hours_without(&hours, &dead->hours[i])) {
+        if (dead != NULL && dead->lists[i].hours != NULL &&
+            !part_hours_without(&hours, dead->lists[i].hours)) {
             atomic_store(&part->damaged, true); /* its keys say otherwise than its hours */
             return false;
         }

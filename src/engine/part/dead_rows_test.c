@@ -48,7 +48,7 @@ static bool compare_rows(Part *part, uint32_t list, uint32_t block, const PartRo
     CHECK(keys != NULL && part_read_keys(part, rows, keys));
     for (uint32_t i = 0; i < rows->count; i++) {
         const bool dead = at != NULL && at[keys[i] >> PART_SECOND_BITS] > part->generation;
-        EXPECT_I64(has_bit(d->rows[list], rows->first + i), dead);
+        EXPECT_I64(has_bit(d->lists[list].rows, rows->first + i), dead);
         any |= dead;
         if (dead)
             CHECK(has_bit(dead_rows_who(d, block), keys[i] >> PART_SECOND_BITS));
@@ -60,12 +60,13 @@ static bool compare_rows(Part *part, uint32_t list, uint32_t block, const PartRo
     return any;
 }
 
-static void compare_hours(const DeadRows *d, uint32_t list, const uint32_t hours[PART_HOURS])
+static void compare_hours(const DeadList *dead, bool has_hours, const uint32_t hours[PART_HOURS])
 {
     uint32_t before = 0;
-    for (uint32_t h = 0; d->hours != NULL && h < PART_HOURS; h++) {
+    CHECK((dead->hours != NULL) == (dead->rows != NULL && has_hours));
+    for (uint32_t h = 0; has_hours && h < PART_HOURS; h++) {
         before += hours[h];
-        EXPECT_I64(d->hours[list].ends[h], before);
+        EXPECT_I64(dead->hours == NULL ? 0 : dead->hours->ends[h], before);
     }
 }
 
@@ -83,28 +84,46 @@ static void compare_part(const Moved *m, Part *part, const DeadRows *d)
                       compare_rows(part, list, block, &rows,
                                    moved_block(m, block, part->generation), d, hours, &sum);
         }
-        compare_hours(d, list, hours);
+        compare_hours(&d->lists[list], part_has_hours(part), hours);
     }
     for (uint32_t i = 0; i < part->head->block_count; i++)
         CHECK((dead_rows_who(d, part->blocks[i].block) != NULL) == any[i]);
     EXPECT_I64(d->count, sum.count);
     EXPECT_I64(d->events, sum.events);
-    CHECK((d->hours != NULL) == part_has_hours(part));
     free(any);
 }
 
-static void find_in_all(Kit *k, uint32_t *dead)
+/* What its memory is at least and at most. */
+static void compare_bytes(const Part *part, const DeadRows *d)
 {
-    for (uint32_t p = 0; p < k->view.part_count; p++) {
-        Part *part = k->view.parts[p];
-        part->generation = kit_below(k, 3) == 0 ? k->view.moved->generation / 2 : 0;
-        DeadRows *d = dead_rows_find(part, k->view.moved);
-        CHECK(d != NULL);
-        compare_part(k->view.moved, part, d);
-        CHECK(d->bytes >= sizeof *d + d->count / 8);
-        *dead += d->count;
+    uint64_t bytes = sizeof *d + d->list_count * sizeof *d->lists;
+    for (uint32_t list = 0; list < d->list_count; list++)
+        if (d->lists[list].rows != NULL)
+            bytes += 8 * (kernel_words(part->lists[list].rows) + 1) +
+                     (part_has_hours(part) ? sizeof(PartHours) : 0);
+    const uint64_t who = sizeof *d->who + sizeof *d->blocks;
+    CHECK(d->bytes >= bytes + d->who_count * who &&
+          d->bytes <= bytes + 2 * d->who_count * who + who);
+}
+
+/* At first, and as persons are moved, few at a time: of other blocks it is known. */
+static uint32_t find_in(Kit *k, Part *part)
+{
+    DeadRows *d = NULL;
+    part->generation =
+        k->view.moved != NULL && kit_below(k, 3) == 0 ? k->view.moved->generation / 2 : 0;
+    for (uint32_t moves = 150; moves > 0; moves /= 3) {
+        move_some(k, moves);
+        DeadRows *more = dead_rows_find(part, k->view.moved, d);
+        CHECK(more != NULL && more->generation == k->view.moved->generation);
+        compare_part(k->view.moved, part, more);
+        compare_bytes(part, more);
         dead_rows_unref(d);
+        d = more;
     }
+    const uint32_t dead = d->count;
+    dead_rows_unref(d);
+    return dead;
 }
 
 TEST(dead_rows_are_those_of_who_was_moved_behind_the_part)
@@ -114,8 +133,8 @@ TEST(dead_rows_are_those_of_who_was_moved_behind_the_part)
         uint32_t dead = 0;
         Kit k;
         kit_open(&k, 700 + i, shapes[i / 2], 2);
-        move_some(&k, 200);
-        find_in_all(&k, &dead);
+        for (uint32_t p = 0; p < k.view.part_count; p++)
+            dead += find_in(&k, k.view.parts[p]);
         CHECK(dead > 30);
         close_kit(&k);
     }
@@ -123,19 +142,29 @@ TEST(dead_rows_are_those_of_who_was_moved_behind_the_part)
 
 TEST(blocks_that_the_part_does_not_have_have_no_dead_rows)
 {
-    uint32_t places[] = {1, 0, 0};
-    DeadPersons who[2] = {{{0}}};
-    const DeadRows d = {.first_block = 5, .block_count = 3, .places = places, .who = who};
-    CHECK(dead_rows_who(&d, 5) == who[1].bits && dead_rows_who(&d, 6) == NULL);
-    CHECK(dead_rows_who(&d, 4) == NULL && dead_rows_who(&d, 8) == NULL);
-    CHECK(dead_rows_who(&d, UINT32_MAX) == NULL);
+    enum { BLOCKS = 40 };
+    Prng random = prng_of(5);
+    for (uint32_t share = 0; share < 5; share++) {
+        uint32_t blocks[BLOCKS];
+        DeadPersons who[BLOCKS];
+        DeadRows d = {.blocks = blocks, .who = who};
+        for (uint32_t block = 5; d.who_count < share * 10; block++)
+            if (prng_u64(&random) % share == 0)
+                blocks[d.who_count++] = block;
+        for (uint32_t block = 0, at = 0; block < 300; block++) {
+            const bool has = at < d.who_count && blocks[at] == block;
+            CHECK(dead_rows_who(&d, block) == (has ? who[at].bits : NULL));
+            at += has;
+        }
+        CHECK(dead_rows_who(&d, UINT32_MAX) == NULL);
+    }
 }
 
 TEST(dead_rows_are_taken_out_of_a_set_that_begins_anywhere)
 {
     uint64_t bits[5] = {0};
-    uint64_t *lists[] = {bits};
-    const DeadRows d = {.list_count = 1, .rows = lists};
+    DeadList lists[] = {{.rows = bits}};
+    const DeadRows d = {.list_count = 1, .lists = lists};
     Prng random = prng_of(7);
     for (uint32_t i = 0; i < 4; i++)
         bits[i] = prng_u64(&random) & prng_u64(&random);
@@ -173,7 +202,7 @@ static DeadRows **found_in(const Kit *k, Part *part)
 {
     DeadRows **known = calloc(1, sizeof(DeadRows *));
     CHECK(known != NULL);
-    known[0] = dead_rows_find(part, k->view.moved);
+    known[0] = dead_rows_find(part, k->view.moved, NULL);
     CHECK(known[0] != NULL);
     return known;
 }
@@ -199,9 +228,37 @@ TEST(what_is_known_is_known_until_somebody_of_the_parts_blocks_is_moved)
     CHECK(m != held && moved_known(m, part) == moved_known(held, part));
     m = moved_next(m, k.rows[0].person);
     CHECK(moved_known(m, part) == NULL && moved_known(held, part) != NULL);
+    CHECK(moved_once_known(m, part) == moved_known(held, part));
+    Moved *alone = moved_alone(m);
+    CHECK(alone->generation == m->generation && moved_once_known(alone, part) == NULL);
+    moved_unref(alone);
     moved_unref(held);
     k.view.moved = moved_know(m, calloc(1, sizeof(DeadRows *)), 0);
     CHECK(moved_known(k.view.moved, part) == NULL);
+    close_kit(&k);
+}
+
+/* Who looks at an older map, or at a newer one, is told the same before and after. */
+TEST(what_is_still_known_under_a_newer_map_says_so_to_all_maps)
+{
+    Kit k;
+    kit_open(&k, 721, &SMALL, 1);
+    Part *part = k.view.parts[0];
+    part->number = 8;
+    move_some(&k, 20);
+    DeadRows **known = found_in(&k, part);
+    DeadRows *d = known[0];
+    Moved *maps[3] = {moved_know(k.view.moved, known, 1)};
+    maps[1] = moved_next(moved_ref(maps[0]), k.view.person_count + 10 * PART_BLOCK_PERSONS);
+    maps[2] = moved_next(moved_ref(maps[1]), k.rows[0].person);
+    for (int raised = 0; raised < 2; raised++) {
+        CHECK(moved_known(maps[0], part) == d && moved_known(maps[1], part) == d);
+        CHECK(moved_known(maps[2], part) == NULL && moved_once_known(maps[2], part) == d);
+        atomic_store(&d->generation, maps[1]->generation);
+    }
+    moved_unref(maps[2]);
+    moved_unref(maps[1]);
+    k.view.moved = maps[0];
     close_kit(&k);
 }
 
@@ -240,6 +297,23 @@ static Part *opened_again(Kit *k, const Part *part)
     for (uint32_t i = 0; i <= copy->head->piece_count / 64; i++)
         atomic_store(&copy->good[i], 0);
     return copy;
+}
+
+TEST(no_rows_are_found_in_a_part_whose_keys_are_damaged)
+{
+    Kit k;
+    kit_open(&k, 723, &SMALL, 1);
+    move_some(&k, 300);
+    Part *part = opened_again(&k, k.view.parts[0]);
+    DeadRows *before = dead_rows_find(k.view.parts[0], k.view.moved, NULL);
+    memset((char *)(uintptr_t)part->bytes.ptr + part->lists[0].keys_at, 0xff,
+           part->lists[0].keys_bytes);
+    CHECK(dead_rows_find(part, k.view.moved, NULL) == NULL);
+    move_some(&k, 300);
+    CHECK(dead_rows_find(part, k.view.moved, before) == NULL);
+    dead_rows_unref(before);
+    part_unref(part);
+    close_kit(&k);
 }
 
 static uint32_t pieces_known(const Part *part)
@@ -281,4 +355,26 @@ TEST(events_are_counted_without_a_key_when_it_is_known_which_are_dead)
     crew_free(crew);
     CHECK(looked_at[1] > 0 && looked_at[1] <= 2); /* where the hours stand */
     CHECK(looked_at[0] > looked_at[1]);
+}
+
+TEST(hours_with_fewer_events_than_are_dead_in_them_are_damage)
+{
+    const int64_t bounds[] = {0, INT64_MAX};
+    const Trend all = {.bounds = bounds, .bucket_count = 1};
+    Crew *crew = crew_new(1);
+    Kit k;
+    kit_open(&k, 731, &MANY, 1);
+    Part *part = k.view.parts[0];
+    part->number = 1;
+    move_some(&k, 20);
+    DeadRows **known = found_in(&k, part);
+    k.view.moved = moved_know(k.view.moved, known, 1);
+    TrendResult got;
+    CHECK(query_trend(&k.ctx, &(Query){.view = &k.view, .crew = crew}, &all, &got) == ERR_OK);
+    for (uint32_t list = 0; list < known[0]->list_count; list++)
+        known[0]->lists[list].hours->ends[PART_HOURS - 1] += MANY.rows;
+    CHECK(query_trend(&k.ctx, &(Query){.view = &k.view, .crew = crew}, &all, &got) == ERR_INTERNAL);
+    CHECK(atomic_load(&part->damaged));
+    close_kit(&k);
+    crew_free(crew);
 }

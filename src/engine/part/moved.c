@@ -68,7 +68,7 @@ static MovedBlock *own_block(Moved *m, uint32_t block)
 }
 
 /* Shares all blocks with the other one. */
-static Moved *copy_of(const Moved *m)
+Moved *moved_alone(const Moved *m)
 {
     Moved *copy = moved_new();
     copy->generation = m->generation;
@@ -80,6 +80,12 @@ static Moved *copy_of(const Moved *m)
         if (copy->blocks[i] != NULL)
             atomic_fetch_add(&copy->blocks[i]->refs, 1);
     }
+    return copy;
+}
+
+static Moved *copy_of(const Moved *m)
+{
+    Moved *copy = moved_alone(m);
     copy->known = calloc((size_t)m->known_count + 1, sizeof(DeadRows *));
     CHECK(copy->known != NULL);
     for (uint32_t i = 0; i < m->known_count; i++)
@@ -146,9 +152,10 @@ bool moved_behind(const Moved *m, const Part *part, uint32_t generation)
     return false;
 }
 
-static DeadRows *find_known(const Moved *m, uint64_t number)
+DeadRows *moved_once_known(const Moved *m, const Part *part)
 {
-    uint32_t from = 0, to = m == NULL ? 0 : m->known_count;
+    const uint64_t number = part->number;
+    uint32_t from = 0, to = m == NULL || number == 0 ? 0 : m->known_count; /* 0: in memory */
     while (from < to) {
         const uint32_t middle = from + (to - from) / 2;
         if (m->known[middle]->number == number)
@@ -161,9 +168,9 @@ static DeadRows *find_known(const Moved *m, uint64_t number)
     return NULL;
 }
 
-DeadRows *moved_known(const Moved *m, const Part *part)
+const DeadRows *moved_known(const Moved *m, const Part *part)
 {
-    DeadRows *d = part->number == 0 ? NULL : find_known(m, part->number);
+    const DeadRows *d = moved_once_known(m, part);
     return d == NULL || moved_behind(m, part, atomic_load(&d->generation)) ? NULL : d;
 }
 
@@ -211,8 +218,6 @@ uint64_t moved_bytes(const Moved *m)
 
 bool moved_spares(const Moved *m, const Part *part)
 {
-    if (!moved_behind(m, part, part->generation))
-        return true;
     const DeadRows *known = moved_known(m, part);
-    return known != NULL && known->count == 0;
+    return known != NULL ? known->count == 0 : !moved_behind(m, part, part->generation);
 }

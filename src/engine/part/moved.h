@@ -50,8 +50,15 @@ const uint32_t *moved_block(const Moved *m, uint32_t block, uint32_t generation)
  * moved_next(). */
 Moved *moved_know(Moved *m, DeadRows **known, uint32_t count);
 
-/* Which rows of the part are dead.  NULL: somebody would have to look at its keys, as far as any is. */
-DeadRows *moved_known(const Moved *m, const Part *part);
+/* Which rows of the part are dead, for as long as the map is held.  NULL: somebody would have to look at its keys, as far as
+ * any is. */
+const DeadRows *moved_known(const Moved *m, const Part *part);
+
+/* What was known of the part once, when less was moved; NULL: nothing. */
+DeadRows *moved_once_known(const Moved *m, const Part *part);
+
+/* The same map without what is known of dead rows, as one that nobody shares. */
+Moved *moved_alone(const Moved *m);
 
 /* Whether persons of the part's blocks were moved behind the generation. */
 bool moved_behind(const Moved *m, const Part *part, uint32_t generation);

@@ -8,6 +8,7 @@
 #include "engine/core/kernels.h"
 #include "engine/engine_forge.h"
 #include "engine/merge.h"
+#include "engine/part/moved.h"
 #include "engine/part/part_active.h"
 #include "engine/part/part_hours.h"
 #include "engine/scan/items.h"
@@ -278,6 +279,21 @@ static void walk_all(Reading *r)
         (void)part_hours(r->part, i, &hours);
 }
 
+/* Of persons of the first blocks, and of one more. */
+static void find_dead(Reading *r)
+{
+    Moved *moved = moved_new();
+    for (uint32_t i = 0; i < 64; i++)
+        moved = moved_next(moved, i * (PIECES * PART_BLOCK_PERSONS / 64) + 1);
+    DeadRows *dead = dead_rows_find(r->part, moved, NULL);
+    moved = moved_next(moved, 3);
+    DeadRows *more = dead == NULL ? NULL : dead_rows_find(r->part, moved, dead);
+    CHECK(more == NULL || more->count >= dead->count);
+    dead_rows_unref(dead);
+    dead_rows_unref(more);
+    moved_unref(moved);
+}
+
 static void merge_with(Reading *r, Part *const *parts, uint32_t count)
 {
     Buf bytes = BUF_MAX(PART_BYTES_MAX);
@@ -346,6 +362,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             read_columns(&r, &r.part->items[i].list);
         scan_all(&r);
         walk_all(&r);
+        find_dead(&r);
         merge_all(&r, good);
         part_unref(r.part);
     }

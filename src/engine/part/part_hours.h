@@ -12,8 +12,8 @@
 enum {
     PART_HOURS = 168,
     PART_HOUR_MS = 3600000,
-    /* Rows of a list on average from which on a file says it: five bytes for four of them at most, in the small files that wait
-     * for a merge. */
+    /* Rows of a list on average from which on a file says it: 21 bytes for 16 of them at most, in the small files that
+     * wait for a merge. */
     PART_HOURS_ROWS = 512,
 };
 

@@ -60,13 +60,13 @@ static void add_lists(Strips *s, uint32_t number)
 {
     const Part *part = s->view->parts[number];
     const DeadRows *known = moved_known(s->view->moved, part);
-    const bool has_dead = !moved_spares(s->view->moved, part);
+    const bool has_dead = known == NULL && moved_behind(s->view->moved, part, part->generation);
     for (uint32_t list = 0; list < part->head->list_count; list++)
         if (scan_select_has(s->ask.select, part, list))
             s->lists[s->list_count++] =
                 (StripList){.part = number,
                             .list = list,
-                            .has_dead = known == NULL ? has_dead : known->rows[list] != NULL,
+                            .has_dead = known == NULL ? has_dead : known->lists[list].rows != NULL,
                             .known = known,
                             .is_sure = filter_verdict(s->ask.select->filter, part,
                                                       &part->lists[list]) == FILTER_OF_ALL};
