@@ -115,50 +115,55 @@ static void take_rows(const WholeRows *rows, void *arg)
     b->damaged = b->damaged || !good;
 }
 
-static void unite(Persons *to, const uint64_t *from)
+/* Of sets that are not one: so they are a few instructions each. */
+static void unite(uint64_t *restrict to, const uint64_t *restrict from)
 {
     for (int w = 0; w < WORDS; w++)
-        to->bits[w] |= from[w];
+        to[w] |= from[w];
+}
+
+static void intersect(uint64_t *restrict to, const uint64_t *restrict from)
+{
+    for (int w = 0; w < WORDS; w++)
+        to[w] &= from[w];
+}
+
+static void leave_out(uint64_t *restrict to, const uint64_t *restrict from)
+{
+    for (int w = 0; w < WORDS; w++)
+        to[w] &= ~from[w];
 }
 
 static void take_whole(const WholePart *whole, void *arg)
 {
     RetentionBits *b = arg;
     const StripPersons *to = whole->select == 0 ? &b->start_bits : &b->back_bits;
-    uint64_t *bits = strip_persons_of(to, whole->block, whole->place);
-    for (int w = 0; w < WORDS; w++)
-        bits[w] |= whole->persons[w];
+    unite(strip_persons_of(to, whole->block, whole->place), whole->persons);
 }
 
 /* ---- columns --------------------------------------------------------------------------------------- */
-
-static void intersect(Persons *to, const Persons *from)
-{
-    for (int w = 0; w < WORDS; w++)
-        to->bits[w] &= from->bits[w];
-}
 
 /* back[0] is interval 0 of the cohort, of `count` there are.  Interval 0 counts only by person. */
 static void find_columns(const Retention *r, const Persons *back, uint32_t count, Persons *column)
 {
     Persons so_far = {{0}};
     for (uint32_t k = count; r->comes == RETENTION_ON_OR_AFTER && k-- > 1;) {
-        unite(&so_far, back[k].bits);
+        unite(so_far.bits, back[k].bits);
         column[k] = so_far;
     }
     for (uint32_t k = 1; r->comes == RETENTION_ON_OR_BEFORE && k < count; k++) {
-        unite(&so_far, back[k].bits);
+        unite(so_far.bits, back[k].bits);
         column[k] = so_far;
     }
     for (uint32_t k = 1; r->comes == RETENTION_STREAK && k < count; k++) {
         column[k] = back[k];
         if (k > 1)
-            intersect(&column[k], &column[k - 1]);
+            intersect(column[k].bits, column[k - 1].bits);
     }
     for (uint32_t c = 0; r->comes == RETENTION_BRACKETS && c < r->bracket_count; c++) {
         column[c] = (Persons){{0}};
         for (uint32_t k = r->brackets[c].first; k <= r->brackets[c].last && k < count; k++)
-            unite(&column[c], back[k].bits);
+            unite(column[c].bits, back[k].bits);
     }
 }
 
@@ -203,8 +208,7 @@ static void add_cohort(const RetentionWorker *w, const Block *block, uint32_t co
     find_columns(r, block->back + place, left, b->column);
     for (uint32_t s = 0; s < w->run->series.count; s++) {
         Persons who = block->started[s * b->places + place];
-        for (int word = 0; word < WORDS; word++)
-            who.bits[word] &= ~left_out->bits[word];
+        leave_out(who.bits, left_out->bits);
         add_cells(w, (size_t)s * r->cohort_count + cohort, left, &who,
                   r->comes == RETENTION_ON ? block->back + place : b->column);
     }
@@ -217,7 +221,7 @@ static void add_block(const RetentionWorker *w, const Block *block)
     for (uint32_t i = 0; i < r->cohort_count; i++) {
         if (r->cohort !=
             RETENTION_RECURRING) /* who started in the interval before, or ever before */
-            unite(&left_out, block->started[EVER + i].bits);
+            unite(left_out.bits, block->started[EVER + i].bits);
         add_cohort(w, block, i, &left_out);
     }
 }

@@ -52,7 +52,7 @@ void dead_rows_unref(DeadRows *d)
         free(d->lists[i].hours);
     }
     free(d->lists);
-    free(d->blocks);
+    free(d->places);
     free(d->who);
     free(d);
 }
@@ -108,17 +108,30 @@ static void *grown(void *p, uint32_t n, size_t size)
     return more;
 }
 
+static void set_place(DeadRows *d, uint32_t block)
+{
+    d->first_block = d->who_count == 0 ? block : d->first_block;
+    const uint32_t at = block - d->first_block, places = at / 64 + 1, had = d->place_count;
+    if (places > had) {
+        d->places = grown(d->places, places, sizeof *d->places);
+        d->bytes += (places - had) * sizeof *d->places;
+        d->place_count = places;
+        memset(d->places + had, 0, (places - had) * sizeof *d->places);
+        d->places[at / 64].before = d->who_count;
+    }
+    d->places[at / 64].has |= UINT64_C(1) << (at & 63);
+}
+
 /* Blocks ascend. */
 static void keep_who(DeadRows *d, uint32_t block, const uint64_t *bits)
 {
     if (d->who_count == d->who_cap) {
         const uint32_t cap = 2 * d->who_cap + 2;
         d->who = grown(d->who, cap, sizeof *d->who);
-        d->blocks = grown(d->blocks, cap, sizeof *d->blocks);
-        d->bytes += (cap - d->who_cap) * (sizeof *d->who + sizeof *d->blocks);
+        d->bytes += (cap - d->who_cap) * sizeof *d->who;
         d->who_cap = cap;
     }
-    d->blocks[d->who_count] = block;
+    set_place(d, block);
     memcpy(d->who[d->who_count++].bits, bits, sizeof(DeadPersons));
 }
 
@@ -245,25 +258,6 @@ DeadRows *dead_rows_find(Part *part, const Moved *moved, const DeadRows *before)
 }
 
 /* ---- using them -------------------------------------------------------------------------------------- */
-
-const uint64_t *dead_rows_who(const DeadRows *d, uint32_t block)
-{
-    if (d->who_count == 0 || block < d->blocks[0] || block > d->blocks[d->who_count - 1])
-        return NULL;
-    /* As blocks ascend, it is as many places behind the first one at most, and before the last one: where every block has
-     * dead rows, at one place. */
-    const uint32_t last = d->who_count - 1, behind = block - d->blocks[0],
-                   before = d->blocks[last] - block;
-    uint32_t from = before < last ? last - before : 0, to = behind < last ? behind : last;
-    while (from < to) {
-        const uint32_t middle = from + (to - from) / 2;
-        if (d->blocks[middle] < block)
-            from = middle + 1;
-        else
-            to = middle;
-    }
-    return d->blocks[from] == block ? d->who[from].bits : NULL;
-}
 
 void dead_rows_drop(const DeadRows *d, uint32_t list, uint32_t first, uint32_t n, uint64_t *set)
 {

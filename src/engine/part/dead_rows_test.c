@@ -13,6 +13,9 @@ static const KitShape SMALL = {.rows = 1500, .persons = 9000, .events = 40, .wee
 static const KitShape MANY = {
     .rows = 40 * 3 * PART_HOURS_ROWS, .persons = 300, .events = 3, .weeks = 1, .said = 10};
 
+/* Of 147 blocks. */
+static const KitShape WIDE = {.rows = 1500, .persons = 300000, .events = 5, .weeks = 1, .said = 10};
+
 static void move_some(Kit *k, uint32_t n)
 {
     Moved *m = k->view.moved == NULL ? moved_new() : k->view.moved;
@@ -101,9 +104,9 @@ static void compare_bytes(const Part *part, const DeadRows *d)
         if (d->lists[list].rows != NULL)
             bytes += 8 * (kernel_words(part->lists[list].rows) + 1) +
                      (part_has_hours(part) ? sizeof(PartHours) : 0);
-    const uint64_t who = sizeof *d->who + sizeof *d->blocks;
-    CHECK(d->bytes >= bytes + d->who_count * who &&
-          d->bytes <= bytes + 2 * d->who_count * who + who);
+    bytes += d->place_count * sizeof *d->places;
+    const uint64_t who = d->who_count * sizeof *d->who;
+    CHECK(d->bytes >= bytes + who && d->bytes <= bytes + 2 * who + sizeof *d->who);
 }
 
 /* At first, and as persons are moved, few at a time: of other blocks it is known. */
@@ -128,7 +131,7 @@ static uint32_t find_in(Kit *k, Part *part)
 
 TEST(dead_rows_are_those_of_who_was_moved_behind_the_part)
 {
-    static const KitShape *const shapes[] = {&SMALL, &MANY};
+    static const KitShape *const shapes[] = {&SMALL, &MANY, &WIDE};
     for (uint32_t i = 0; i < 2 * ARRAY_LEN(shapes); i++) {
         uint32_t dead = 0;
         Kit k;
@@ -142,20 +145,23 @@ TEST(dead_rows_are_those_of_who_was_moved_behind_the_part)
 
 TEST(blocks_that_the_part_does_not_have_have_no_dead_rows)
 {
-    enum { BLOCKS = 40 };
+    enum { FIRST = 5, PLACES = 4, BLOCKS = 64 * PLACES };
     Prng random = prng_of(5);
-    for (uint32_t share = 0; share < 5; share++) {
-        uint32_t blocks[BLOCKS];
+    for (uint32_t share = 1; share < 70; share += 17) {
+        DeadPlaces places[PLACES] = {{0}};
         DeadPersons who[BLOCKS];
-        DeadRows d = {.blocks = blocks, .who = who};
-        for (uint32_t block = 5; d.who_count < share * 10; block++)
-            if (prng_u64(&random) % share == 0)
-                blocks[d.who_count++] = block;
-        for (uint32_t block = 0, at = 0; block < 300; block++) {
-            const bool has = at < d.who_count && blocks[at] == block;
-            CHECK(dead_rows_who(&d, block) == (has ? who[at].bits : NULL));
-            at += has;
+        bool has[BLOCKS];
+        const DeadRows d = {
+            .first_block = FIRST, .place_count = PLACES, .places = places, .who = who};
+        for (uint32_t i = 0; i < BLOCKS; i++) {
+            has[i] = i == 0 || prng_below(&random, share) == 0;
+            places[i / 64].has |= (uint64_t)has[i] << (i & 63);
+            for (uint32_t later = i / 64 + 1; later < PLACES; later++)
+                places[later].before += has[i];
         }
+        for (uint32_t i = 0, at = 0; i < BLOCKS; at += has[i++])
+            CHECK(dead_rows_who(&d, FIRST + i) == (has[i] ? who[at].bits : NULL));
+        CHECK(dead_rows_who(&d, FIRST - 1) == NULL && dead_rows_who(&d, FIRST + BLOCKS) == NULL);
         CHECK(dead_rows_who(&d, UINT32_MAX) == NULL);
     }
 }

@@ -268,6 +268,16 @@ static Err find_property(Asking *a, Str name, const char *pointer, AskProperty *
 
 __extension__ typedef unsigned __int128 Magnitude;
 
+/* The last one.  Dividing 128 bits takes ten times as long, and answers have thousands of numbers. */
+static char take_digit(Magnitude *left)
+{
+    const uint64_t small = (uint64_t)*left;
+    const bool is_small = *left == small;
+    const int digit = is_small ? (int)(small % 10) : (int)(*left % 10);
+    *left = is_small ? small / 10 : *left / 10;
+    return (char)('0' + digit);
+}
+
 Str ask_decimal(Ctx *ctx, TrendSum value, int scale, bool keep_zeros)
 {
     char digits[48];
@@ -276,10 +286,10 @@ Str ask_decimal(Ctx *ctx, TrendSum value, int scale, bool keep_zeros)
     Magnitude left = negative ? -(Magnitude)value : (Magnitude)value;
     int place = 0;
     bool zeros = !keep_zeros;
-    for (; place <= scale || left > 0; place++, left /= 10) {
+    for (; place <= scale || left > 0; place++) {
         if (place == scale && scale > 0 && !zeros)
             digits[--at] = '.';
-        const char digit = (char)('0' + (int)(left % 10));
+        const char digit = take_digit(&left);
         zeros = zeros && digit == '0' && place < scale;
         if (!zeros)
             digits[--at] = digit;

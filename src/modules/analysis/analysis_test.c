@@ -2,6 +2,7 @@
  * modules/analysis/analysis_test.c -- what analysis.h promises: compiled conditions against the evaluator
  * for one event; buckets against the calendar.
  */
+#include "modules/analysis/analysis_ask.h"
 #include "modules/analysis/analysis_testkit.h"
 
 #include "base/clock.h"
@@ -443,4 +444,36 @@ TEST(analysis_leaves_of_a_segment_share_the_texts_of_their_question)
     EXPECT_I64(analysis_segment(&p.ctx, &p.names, &rule, &nearly, &either), ERR_INVALID);
     EXPECT_STREQ(p.ctx.fault.reason, "query.too_large");
     close_pages(&p);
+}
+
+/* ---- on the way out ------------------------------------------------------------------------------ */
+
+TEST(decimals_of_any_size_are_printed_and_lose_zeros_at_their_end_unless_they_are_kept)
+{
+    const TrendSum two_to_64 = (TrendSum)UINT64_MAX + 1;
+    const TrendSum most = (two_to_64 / 2 - 1) * two_to_64 + (two_to_64 - 1);
+    const struct {
+        TrendSum value;
+        int scale;
+        bool keep;
+        const char *text;
+    } cases[] = {
+        {0, 0, false, "0"},
+        {0, 2, true, "0.00"},
+        {0, 2, false, "0"},
+        {-5, 2, true, "-0.05"},
+        {1200, 2, true, "12.00"},
+        {1200, 2, false, "12"},
+        {1250, 2, false, "12.5"},
+        {two_to_64 - 1, 0, false, "18446744073709551615"},
+        {two_to_64, 0, false, "18446744073709551616"},
+        {-two_to_64 * 10, 6, false, "-184467440737095.51616"},
+        {two_to_64 * 10, 6, true, "184467440737095.516160"},
+        {most, 18, false, "170141183460469231731.687303715884105727"},
+    };
+    Ctx ctx = {.arena = arena_new(1 << 12)};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        CHECK(str_eq(ask_decimal(&ctx, cases[i].value, cases[i].scale, cases[i].keep),
+                     str_of(cases[i].text)));
+    arena_free(ctx.arena);
 }
