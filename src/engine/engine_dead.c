@@ -71,10 +71,9 @@ static void look_done(Look *l)
 }
 
 /* Files have numbers that ascend: there are others when the highest is another one, or there are fewer. */
-static bool was_looked_at(const Engine *e, const Look *l)
+static bool has_other_files(const Engine *e, const Look *l)
 {
-    return l->moved->generation == e->know_dead.generation && l->newest == e->know_dead.newest &&
-           l->count == e->know_dead.file_count;
+    return l->newest != e->know_dead.newest || l->count != e->know_dead.file_count;
 }
 
 /* What is known in the end. */
@@ -82,25 +81,29 @@ typedef struct Found {
     DeadRows **known; /* on the heap */
     uint32_t count;
     uint64_t bytes;
-    bool is_new;  /* some of it */
-    bool is_full; /* there is no room for more */
-    bool gave_up; /* files were not looked at */
+    bool is_new;   /* some of it */
+    bool has_read; /* keys */
+    bool is_full;  /* there is no room for more */
+    bool gave_up;  /* files were not looked at */
 } Found;
 
-static bool has_to_end(Engine *e)
+/* One file's keys at least are read, or nothing is ever known. */
+static bool has_to_end(Engine *e, const Found *f)
 {
     (void)pthread_mutex_lock(&e->lock);
     const bool wanted = e->flush_wanted;
     (void)pthread_mutex_unlock(&e->lock);
-    return wanted || atomic_load(&e->closing);
+    return (wanted && f->has_read) || atomic_load(&e->closing);
 }
 
-/* What is known of the part, or is found now.  NULL: it is damaged. */
-static DeadRows *know(const Look *l, Part *part, Found *f)
+/* What is known of the part, of which that was known once, or is found now.  NULL: it is damaged. */
+static DeadRows *know(const Look *l, Part *part, DeadRows *once, Found *f)
 {
-    DeadRows *once = moved_once_known(l->moved, part);
-    if (once == NULL || moved_behind(l->moved, part, atomic_load(&once->generation))) {
+    const uint32_t looked_at = once == NULL ? part->generation : atomic_load(&once->generation);
+    const bool has_to_read = moved_behind(l->moved, part, looked_at);
+    if (once == NULL || has_to_read) {
         f->is_new = true;
+        f->has_read |= has_to_read;
         return atomic_load(&part->damaged) ? NULL : dead_rows_find(part, l->moved, once);
     }
     /* Nobody of its blocks was moved meanwhile: of maps between the two the same is true as before, so whoever looks at
@@ -109,12 +112,13 @@ static DeadRows *know(const Look *l, Part *part, Found *f)
     return dead_rows_ref(once);
 }
 
-static void add_found(const Engine *e, Found *f, DeadRows *d)
+static void add_found(Engine *e, Found *f, DeadRows *d)
 {
     if (d == NULL)
         return;
     f->is_full = f->bytes + d->bytes > e->o.known_bytes_max;
     if (f->is_full) {
+        e->know_dead.no_room = d->number;
         dead_rows_unref(d);
         return;
     }
@@ -128,21 +132,22 @@ static int by_number(const void *a, const void *b)
     return ((*x)->number > (*y)->number) - ((*x)->number < (*y)->number);
 }
 
-/* The newest weeks first, which are asked for most.  When it has to end, of those that are left it is known what was: the
- * next look begins there. */
+/* The newest weeks first, which are asked for most; older ones wait while flushes are wanted again and again.  When it has to
+ * end, what was known of the others stays. */
 static Found know_all(Engine *e, const Look *l)
 {
     Found f = {.known = calloc((size_t)l->count + 1, sizeof(DeadRows *))};
     CHECK(f.known != NULL);
     for (uint32_t i = l->count; i > 0 && !f.is_full; i--) {
         Part *part = l->parts[i - 1];
-        f.gave_up =
-            f.gave_up || (f.is_new && has_to_end(e)); /* one at least, or nothing is ever known */
-        DeadRows *once = f.gave_up ? moved_once_known(l->moved, part) : NULL;
-        add_found(e, &f,
-                  !f.gave_up     ? know(l, part, &f)
-                  : once == NULL ? NULL
-                                 : dead_rows_ref(once));
+        DeadRows *once = moved_once_known(l->moved, part);
+        if (once == NULL && part->number == e->know_dead.no_room)
+            break;
+        f.gave_up = f.gave_up || has_to_end(e, &f);
+        if (!f.gave_up)
+            add_found(e, &f, know(l, part, once, &f));
+        else if (once != NULL)
+            add_found(e, &f, dead_rows_ref(once));
     }
     qsort(f.known, f.count, sizeof(DeadRows *), by_number);
     return f;
@@ -166,6 +171,8 @@ static void drop_found(const Found *f)
 static void know_again(Engine *e, const Look *l)
 {
     const int64_t from_us = clock_mono_us();
+    if (has_other_files(e, l))
+        e->know_dead.no_room = 0;
     const Found f = know_all(e, l);
     const int64_t until_us = clock_mono_us();
     e->know_dead.next_us = until_us + (until_us - from_us) * KNOW_SHARE;
@@ -182,10 +189,11 @@ static void know_again(Engine *e, const Look *l)
 
 void engine_know_dead(Engine *e)
 {
-    if (clock_mono_us() < e->know_dead.next_us)
+    if (clock_mono_us() < e->know_dead.next_us || atomic_load(&e->closing))
         return;
     Look l = look_at(e);
-    if (l.moved->generation > 0 && !was_looked_at(e, &l))
+    if (l.moved->generation > 0 &&
+        (l.moved->generation != e->know_dead.generation || has_other_files(e, &l)))
         know_again(e, &l);
     look_done(&l);
 }

@@ -7,6 +7,7 @@
 #include "engine/merge.h"
 #include "engine/names/schema_unused.h"
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/test_folder.h"
@@ -723,7 +724,7 @@ TEST(a_text_that_somebody_brings_while_it_is_being_forgotten_stays)
     world_free(w);
 }
 
-static uint32_t writes_left; /* under `bringing` */
+static uint32_t writes_left, brought, erased_at; /* under `bringing` */
 
 /* So many that a flush is due, and moves. */
 static void bring_many(void)
@@ -733,31 +734,57 @@ static void bring_many(void)
     World *w = busy;
     if (w != NULL && writes_left-- == 0) {
         busy = NULL;
-        add_records(w, SMALL.flush_rows, 8);
+        brought++;
+        erase_key(w, 20 + brought);
+        erased_at = w->count;
+        add_records(w, 2 * SMALL.flush_rows, 8);
         offer_rest(w);
         engine_view_done(engine_view(w->engine));
+        engine_forget_soon(w->engine);
     }
     (void)pthread_mutex_unlock(&bringing);
 }
 
-/* Which then stand under another map of moves than the one that files are looked at with. */
+/* Until the files know of all that was offered and nobody waits to be forgotten, of which nobody reminds the keeper. */
+static void wait_for_nobody(World *w, uint32_t offered)
+{
+    EngineStat stat;
+    const int64_t until_us = clock_mono_us() + 60 * INT64_C(1000000);
+    do
+        engine_stat(w->engine, &stat);
+    while ((stat.durable_seq <= offered || stat.health.erased_waiting > 0) &&
+           clock_mono_us() < until_us);
+    CHECK(stat.durable_seq > offered);
+    EXPECT_I64(stat.health.erased_waiting, 0);
+}
+
+/* Which then stand under another map of moves than the one that files are looked at with; and who is erased meanwhile is
+ * forgotten next. */
 TEST(memory_becomes_files_between_two_files_that_are_looked_at)
 {
     World *w = world_new(81);
-    for (uint32_t key = 1; key < 20; key++) { /* at another write each time */
+    brought = 0;
+    for (uint32_t key = 1; key < 9; key++) { /* at another write each time */
+        const uint32_t before = brought;
         erase_key(w, key);
         offer_rest(w);
-        writes_left = 2 * key;
+        engine_view_done(engine_view(w->engine)); /* it is applied */
+        const uint32_t offered = w->count;
+        writes_left = 4 * key;
         set_busy(w);
         kit_before_change = bring_many;
-        CHECK(forget(w) == ERR_OK);
+        engine_forget_soon(w->engine);
+        wait_for_nobody(w, offered);
         kit_before_change = NOTHING;
         set_busy(NULL);
+        if (brought > before)
+            wait_for_nobody(w, erased_at);
         const Seen seen = look(w);
         CHECK(forget(w) == ERR_OK);
         (void)expect_files(w);
         expect_same(w, seen);
     }
+    CHECK(brought > 3);
     world_free(w);
 }
 

@@ -165,6 +165,7 @@ struct Engine {
     Moved *durable_moved;
     struct {
         int64_t next_us;                 /* not before */
+        uint64_t no_room;                /* the file for which there was none; 0 = for all there was */
         uint64_t newest;                 /* what was looked at: the highest number of a file, */
         uint32_t file_count, generation; /* so many, and who was moved up to then */
     } know_dead;                         /* the keeper's own: engine_dead.c */
@@ -352,7 +353,8 @@ MUST_USE bool engine_change(Engine *e, const Event *record, uint64_t seq);
 uint32_t engine_dead(Part *part, const Moved *moved, uint32_t died);
 
 /* Finds the dead rows of files again, when persons were moved or files made since and it is time: of the keeper's time it
- * takes a twentieth.  Ends early, with what it has, when a flush is wanted.  The keeper's, without a lock. */
+ * takes a twentieth.  Ends early, with what it has, when a flush is wanted or the engine closes.
+ * The keeper's, without a lock. */
 void engine_know_dead(Engine *e);
 
 /* ---- engine_memory.c ----------------------------------------------------------------------------- */

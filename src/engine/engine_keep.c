@@ -534,6 +534,12 @@ typedef struct Work {
     bool settle, forget;
 } Work;
 
+/* Under the lock. */
+static bool is_wanted(const Engine *e)
+{
+    return e->flush_wanted || e->settle_wanted || e->forget_wanted; /* of a round under way, a flush takes the first */
+}
+
 /* Waits for work.  False = told to stop. */
 static bool wait_for_work(Engine *e, Work *work)
 {
@@ -541,9 +547,9 @@ static bool wait_for_work(Engine *e, Work *work)
     struct timespec until;
     (void)clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += RETRY_MS / 1000;
-    while (!e->stopping && (!e->flush_wanted || e->keeper_err != ERR_OK)) {
+    while (!e->stopping && (!is_wanted(e) || e->keeper_err != ERR_OK)) {
         const int rc = pthread_cond_timedwait(&e->changed, &e->lock, &until);
-        if (rc != 0 && (e->flush_wanted || is_file_due(e)))
+        if (rc != 0 && (is_wanted(e) || is_file_due(e)))
             break;
         if (rc != 0) {
             (void)pthread_mutex_unlock(&e->lock);

@@ -12,7 +12,7 @@ enum { STEP_ROWS = 8192 };
 
 static void *zeroes(size_t n, size_t size)
 {
-    void *p = calloc(n + 1, size);
+    void *p = calloc(n > 0 ? n : 1, size);
     CHECK(p != NULL);
     return p;
 }
@@ -217,8 +217,8 @@ static bool look_at_block(Search *s, uint32_t block, const uint64_t *who)
 
 static bool look_at_all(Search *s, const Moved *moved, const DeadRows *before)
 {
-    const uint32_t looked_at =
-        before == NULL ? s->part->generation : atomic_load(&before->generation);
+    const uint32_t once = before == NULL ? 0 : atomic_load(&before->generation);
+    const uint32_t looked_at = once > s->part->generation ? once : s->part->generation;
     MovedDead dead = {0};
     for (uint32_t i = 0; i < s->part->head->block_count; i++) {
         const uint32_t block = s->part->blocks[i].block;

@@ -143,6 +143,26 @@ TEST(dead_rows_are_those_of_who_was_moved_behind_the_part)
     }
 }
 
+TEST(a_part_that_is_ahead_of_what_was_known_of_it_has_the_dead_rows_of_later_moves_alone)
+{
+    Kit k;
+    kit_open(&k, 708, &SMALL, 1);
+    Part *part = k.view.parts[0];
+    part->generation = 30;
+    move_some(&k, 20);
+    DeadRows *before = dead_rows_find(part, k.view.moved, NULL);
+    for (uint32_t moves = 5; moves < 200; moves *= 3) {
+        move_some(&k, moves);
+        DeadRows *d = dead_rows_find(part, k.view.moved, before);
+        compare_part(k.view.moved, part, d);
+        dead_rows_unref(before);
+        before = d;
+    }
+    CHECK(before->count > 0);
+    dead_rows_unref(before);
+    close_kit(&k);
+}
+
 TEST(blocks_that_the_part_does_not_have_have_no_dead_rows)
 {
     enum { FIRST = 5, PLACES = 4, BLOCKS = 64 * PLACES };

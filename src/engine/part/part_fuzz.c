@@ -279,7 +279,24 @@ static void walk_all(Reading *r)
         (void)part_hours(r->part, i, &hours);
 }
 
-/* Of persons of the first blocks, and of one more. */
+static void expect_same_dead(const Part *part, const DeadRows *a, const DeadRows *b)
+{
+    CHECK(a->count == b->count && a->events == b->events);
+    for (uint32_t list = 0; list < a->list_count; list++) {
+        const DeadList *x = &a->lists[list], *y = &b->lists[list];
+        const size_t bytes = kernel_words(part->lists[list].rows) * sizeof *x->rows;
+        CHECK((x->rows == NULL) == (y->rows == NULL) && (x->hours == NULL) == (y->hours == NULL));
+        CHECK(x->rows == NULL || memcmp(x->rows, y->rows, bytes) == 0);
+        CHECK(x->hours == NULL || memcmp(x->hours, y->hours, sizeof *x->hours) == 0);
+    }
+    for (uint32_t i = 0; i < part->head->block_count; i++) {
+        const uint64_t *x = dead_rows_who(a, part->blocks[i].block);
+        const uint64_t *y = dead_rows_who(b, part->blocks[i].block);
+        CHECK((x == NULL) == (y == NULL) && (x == NULL || memcmp(x, y, sizeof(DeadPersons)) == 0));
+    }
+}
+
+/* Of persons of the first blocks, and of one more: found behind the others, and at once. */
 static void find_dead(Reading *r)
 {
     Moved *moved = moved_new();
@@ -288,9 +305,13 @@ static void find_dead(Reading *r)
     DeadRows *dead = dead_rows_find(r->part, moved, NULL);
     moved = moved_next(moved, 3);
     DeadRows *more = dead == NULL ? NULL : dead_rows_find(r->part, moved, dead);
-    CHECK(more == NULL || more->count >= dead->count);
+    DeadRows *all = dead_rows_find(r->part, moved, NULL);
+    CHECK((more == NULL) == (all == NULL));
+    if (more != NULL)
+        expect_same_dead(r->part, more, all);
     dead_rows_unref(dead);
     dead_rows_unref(more);
+    dead_rows_unref(all);
     moved_unref(moved);
 }
 
