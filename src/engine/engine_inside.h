@@ -164,9 +164,9 @@ struct Engine {
     /* whose rows in files are dead because they are elsewhere in files; guarded by lock */
     Moved *durable_moved;
     struct {
-        int64_t next_us;                 /* not before */
-        uint64_t no_room;                /* the file for which there was none; 0 = for all there was */
-        uint64_t newest;                 /* what was looked at: the highest number of a file, */
+        int64_t next_us;  /* not before */
+        uint64_t no_room; /* the file for which there was none; 0 = for all there was */
+        uint64_t newest;  /* what was looked at: the highest number of a file, */
         uint32_t file_count, generation; /* so many, and who was moved up to then */
     } know_dead;                         /* the keeper's own: engine_dead.c */
     uint64_t next_number;

@@ -534,10 +534,10 @@ typedef struct Work {
     bool settle, forget;
 } Work;
 
-/* Under the lock. */
+/* Under the lock.  The flag of flushes alone would not do: one within a round, between two files, takes it. */
 static bool is_wanted(const Engine *e)
 {
-    return e->flush_wanted || e->settle_wanted || e->forget_wanted; /* of a round under way, a flush takes the first */
+    return e->flush_wanted || e->settle_wanted || e->forget_wanted;
 }
 
 /* Waits for work.  False = told to stop. */
