@@ -41,6 +41,7 @@ typedef struct PgDatabase {
     bool stopping;           /* guarded by: lock */
 
     pthread_mutex_t handing_on; /* one at a time: journal's committed() and hooks, as on SQLite */
+    pthread_rwlock_t writing;   /* shared by those who write; alone: one that lost several times */
     pthread_mutex_t serials;    /* one thread fetches a block, the others wait for it */
 
     _Atomic int64_t groups, writes, replays, slow_applies, queued;

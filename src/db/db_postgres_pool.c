@@ -12,7 +12,8 @@
  * one template) losers would be the rule: such tasks name a hot key and queue at an advisory lock.  It
  * is a session lock taken before BEGIN, because a transaction's snapshot is taken by its first
  * statement: with the lock inside, everyone who waited for it would wake up with an old snapshot and
- * fail.  A task that lost several times queues with the other losers at a lock of their own.
+ * fail.  A task that lost several times is run while no other thread of ours writes, or whoever is slower than the others
+ * would lose to one of them for ever; and at a lock of the losers, because other processes have theirs.
  *
  * Lost connections.  Before COMMIT was sent nothing is done: BUSY "db.unreachable".  After it nobody
  * knows: BUSY "db.unknown_outcome", never tried again here; the caller's idempotency key resolves it.
@@ -28,7 +29,7 @@
 enum {
     WATCHDOG_US = 50000, /* an apply talks to a server here */
     ATTEMPTS_MAX = 30,
-    ATTEMPTS_ALONE = 4, /* so many before the losers' lock */
+    ATTEMPTS_BESIDE = 4, /* the others; from then on alone */
     PAUSE_US_MAX = 20000
 };
 
@@ -178,6 +179,22 @@ static Outcome attempt(PgWriter *w, WriteTask *task, int64_t key)
     return w->db->retry ? OUTCOME_AGAIN : OUTCOME_FAILED;
 }
 
+static Outcome attempt_beside(PgWriter *w, WriteTask *task)
+{
+    CHECK(pthread_rwlock_rdlock(&w->database->writing) == 0);
+    const Outcome outcome = attempt(w, task, task->hot_key);
+    CHECK(pthread_rwlock_unlock(&w->database->writing) == 0);
+    return outcome;
+}
+
+static Outcome attempt_alone(PgWriter *w, WriteTask *task)
+{
+    CHECK(pthread_rwlock_wrlock(&w->database->writing) == 0);
+    const Outcome outcome = attempt(w, task, task->hot_key == 0 ? LOSERS_KEY : task->hot_key);
+    CHECK(pthread_rwlock_unlock(&w->database->writing) == 0);
+    return outcome;
+}
+
 /* ---- the threads ----------------------------------------------------------------------------------- */
 
 /* Up to a millisecond after the first failure, doubling, at random so that two do not meet again. */
@@ -193,9 +210,9 @@ static void run_task(PgWriter *w, WriteTask *task)
 {
     PgDatabase *database = w->database;
     for (int n = 1;; n++) {
-        const bool lost_often = task->hot_key == 0 && n > ATTEMPTS_ALONE;
-        if (attempt(w, task, lost_often ? LOSERS_KEY : task->hot_key) != OUTCOME_AGAIN ||
-            n == ATTEMPTS_MAX)
+        const Outcome outcome =
+            n > ATTEMPTS_BESIDE ? attempt_alone(w, task) : attempt_beside(w, task);
+        if (outcome != OUTCOME_AGAIN || n == ATTEMPTS_MAX)
             break;
         atomic_fetch_add(&database->replays, 1);
         pause_before(w, n);
@@ -272,6 +289,7 @@ static void free_all(PgDatabase *database)
     (void)pthread_cond_destroy(&database->some);
     (void)pthread_mutex_destroy(&database->handing_on);
     (void)pthread_mutex_destroy(&database->serials);
+    (void)pthread_rwlock_destroy(&database->writing);
     free(database);
 }
 
@@ -318,6 +336,16 @@ static Err open_connections(Ctx *ctx, PgDatabase *database, const DatabaseOption
     return ERR_OK;
 }
 
+/* Who wants to write alone goes before those who come later, or there would always be somebody. */
+static void init_writing(pthread_rwlock_t *writing)
+{
+    pthread_rwlockattr_t attr;
+    CHECK(pthread_rwlockattr_init(&attr) == 0);
+    CHECK(pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP) == 0);
+    CHECK(pthread_rwlock_init(writing, &attr) == 0);
+    (void)pthread_rwlockattr_destroy(&attr);
+}
+
 Err postgres_database_open(Ctx *ctx, const DatabaseOptions *options, Database **out)
 {
     CHECK(options->readers >= 1 && options->readers <= READERS_MAX);
@@ -330,6 +358,7 @@ Err postgres_database_open(Ctx *ctx, const DatabaseOptions *options, Database **
     CHECK(pthread_cond_init(&database->some, NULL) == 0);
     CHECK(pthread_mutex_init(&database->handing_on, NULL) == 0);
     CHECK(pthread_mutex_init(&database->serials, NULL) == 0);
+    init_writing(&database->writing);
     Err err = ERR_OK;
     if (!str_to_c(options->url, database->url, sizeof database->url))
         err = fail(ctx, ERR_INVALID, "db.url", "too long or with a NUL byte");

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <time.h>
 
 static const char TABLES[] =
@@ -22,6 +23,9 @@ static const char TABLES[] =
 
 STATEMENT(thing_put, NULL, "INSERT INTO thing(id) VALUES ($1)", IN(SQL_I64), NONE);
 STATEMENT(thing_count, NULL, "SELECT count(*) FROM thing", NONE, OUT(SQL_I64));
+STATEMENT(thing_get, NULL, "SELECT coalesce(n, 0) FROM thing WHERE id = $1", IN(SQL_I64),
+          OUT(SQL_I64));
+STATEMENT(thing_set, NULL, "UPDATE thing SET n = $2 WHERE id = $1", IN(SQL_I64, SQL_I64), NONE);
 STATEMENT(thing_n_as_text, NULL, "SELECT id FROM thing", NONE, OUT(SQL_TEXT));
 STATEMENT(small_numbers, NULL,
           "SELECT -2, CAST(-3 AS smallint), CAST(9223372036854775807 AS bigint), 1 = 1, 'x'", NONE,
@@ -119,6 +123,65 @@ TEST(postgres_conflicts_are_run_again_and_leave_one_row)
     database_stats(w.database, &stats);
     EXPECT_I64(stats.replays, 6);
     EXPECT_I64(world_number(&w, &thing_count, NULL), 1);
+    world_end(&w);
+}
+
+/* Reads, thinks, writes; each one the same row. */
+typedef struct Thinker {
+    World *w;
+    pthread_t thread;
+    int64_t id, think_us;
+    atomic_bool *ended;
+    int done;
+} Thinker;
+
+static Err apply_think(Tx *tx, void *arg)
+{
+    const Thinker *t = arg;
+    SqlRow row;
+    const SqlValue id[] = {sql_i64(t->id)};
+    TRY(db_one(tx->ctx, &thing_get, id, &row));
+    const SqlValue n[] = {sql_i64(t->id), sql_i64(row.col[0].i64 + 1)};
+    (void)nanosleep(&(struct timespec){.tv_nsec = t->think_us * 1000}, NULL);
+    return db_exec(tx, &thing_set, n, NULL);
+}
+
+static void *think_fast(void *arg)
+{
+    Thinker *t = arg;
+    Ctx ctx = world_ctx();
+    while (!atomic_load(t->ended)) {
+        CHECK(database_write(t->w->database, &ctx, "fast", apply_think, t) == ERR_OK);
+        t->done++;
+    }
+    world_ctx_free(&ctx);
+    return NULL;
+}
+
+/* Whoever is slower than all others would lose to one of them every time. */
+TEST(postgres_of_those_who_write_one_row_the_slow_one_ends_too)
+{
+    enum { FAST = 3, ROUNDS = 3, SLOW_US = 30000 };
+    World w;
+    begin(&w);
+    Job first = {.stmt = &boom};
+    EXPECT_I64(run_job(&w, &first), ERR_OK);
+    atomic_bool ended = false;
+    Thinker fast[FAST];
+    for (int i = 0; i < FAST; i++) {
+        fast[i] = (Thinker){.w = &w, .id = first.id, .ended = &ended};
+        CHECK(pthread_create(&fast[i].thread, NULL, think_fast, &fast[i]) == 0);
+    }
+    Thinker slow = {.w = &w, .id = first.id, .think_us = SLOW_US};
+    for (int i = 0; i < ROUNDS; i++)
+        EXPECT_I64(database_write(w.database, &w.ctx, "slow", apply_think, &slow), ERR_OK);
+    atomic_store(&ended, true);
+    int64_t all = ROUNDS;
+    for (int i = 0; i < FAST; i++) {
+        CHECK(pthread_join(fast[i].thread, NULL) == 0);
+        all += fast[i].done;
+    }
+    EXPECT_I64(world_number(&w, &thing_get, (SqlValue[]){sql_i64(first.id)}), all);
     world_end(&w);
 }
 
