@@ -60,7 +60,7 @@ static MovedBlock *own_block(Moved *m, uint32_t block)
     MovedBlock *b = calloc(1, sizeof *b);
     CHECK(b != NULL);
     if (old != NULL)
-        memcpy(b, old, sizeof *b);
+        memcpy(b, old, offsetof(MovedBlock, refs)); /* somebody else may give up theirs meanwhile */
     atomic_store(&b->refs, 1);
     unref_block(old);
     m->blocks[block] = b;

@@ -15,11 +15,11 @@
 #include "engine/part/dead_rows.h"
 
 typedef struct MovedBlock {
-    atomic_int refs;
     uint32_t latest, earliest;              /* generation of any person of it; none is below */
     uint32_t at[PART_BLOCK_PERSONS];        /* person -> generation, 0 = never */
     uint64_t ever[PART_BLOCK_PERSONS / 64]; /* bits: who was ever moved */
     uint64_t gone[PART_BLOCK_PERSONS / 64]; /* bits: the number is no person now */
+    atomic_int refs;                        /* the last: what is before it is copied */
 } MovedBlock;
 
 typedef struct Moved {
