@@ -6,6 +6,7 @@
 // Usage: node bench/events.mjs PROGRAM EVENTS_BENCH SOAK [options]     (normally `./run bench events [options]`)
 //   --events N   how many, about (10000000; also TONGDIAN_BENCH_EVENTS)   --quick  a million   --large  100 million
 //   --persons N  (a fiftieth of the events)       --rounds N  (5)
+//   --kernels NAME  the server computes with avx512, avx2 or plain (auto)
 //   --only WORD[,WORD...]  of: questions random cold start ingest changed (all)
 //   --fresh      makes the data again             --remove    removes the data of every size, and ends
 // TONGDIAN_BENCH_WAYS=1 also says which way to ask each peer was the fastest.
@@ -19,7 +20,7 @@
 // question in SQL the one that was fastest while warming up.  They take turns, question by question, for as many
 // rounds as there are; medians are shown.  Every answer must agree in every cell, else the exit status is 1.
 //
-// Prints tables and writes build/bench.json: [{name, value, unit, peer, peer_value, ratio}].  What was loaded stays in
+// Prints tables and writes build/bench.json: [{bench, name, value, unit, peer, peer_value, ratio, is, bound, met}].  What was loaded stays in
 // build/bench-data/ for the next run with as many events and persons.
 import { begin, buckets, DAY, dayBack, LAST_DAY, NOW, range, within, clickWithin } from './events/calendar.mjs'
 import { randomQuestions } from './events/random.mjs'

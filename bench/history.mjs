@@ -7,9 +7,10 @@
 // Prints what each way costs until every week is one file, DuckDB's reading and sorting of the same file beside it,
 // and writes build/bench.json.  What is compared is processor time and bytes: who else runs changes the rest.
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { report } from './report.mjs'
 
 const [program, native] = process.argv.slice(2)
 const [events, weeks, rounds] = [4000000, 150, 3].map((n, i) => Number(process.argv[4 + i] ?? n))
@@ -83,4 +84,4 @@ say('bytes of columns written per event', 'bytes', of('comes', 'written') / even
 say('files of columns written', 'files', of('comes', 'made'), of('sorted', 'made'), 0)
 say('bytes of columns kept per event', 'bytes', of('comes', 'bytes') / events, of('sorted', 'bytes') / events)
 mkdirSync('build', { recursive: true })
-writeFileSync('build/bench.json', JSON.stringify(rows, null, 1) + '\n')
+report('history', rows)

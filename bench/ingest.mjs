@@ -7,25 +7,26 @@
 //   --http N       events over HTTP, of each batch size (1000000)
 //   --batches N[,N...]  events of a batch over HTTP (100,200,300,400,500)    --connections N  (32)
 //   --peer N       events that each peer takes, in batches of 200 (20000)
-//   --only WORD[,WORD...]  of: api http peers (all)
+//   --only WORD[,WORD...]  of: api http fair peers (all)
 //
 // C API: encoded events go to the log in batches of 8,192, each synced, and to the engine once they are on disk; all
 // is written to files and merged to one per week.  Shown is the processor time of each thread per event, without
 // the encoding, which is beside it; "the log alone" is the same without an engine.  HTTP: JSON batches to a server
 // with the engine, each acknowledged once it is on disk; the load generator runs beside it.  DuckDB takes each batch
 // as one statement from a file of JSON into a table with a primary key, ClickHouse as one JSONEachRow insert over
-// HTTP, which neither syncs nor looks for repeated ids.
+// HTTP, which neither syncs nor looks for repeated ids.  Fair: a question every tenth of a second while events come in.
 //
-// Prints tables and writes build/bench.json: [{name, value, unit, peer, peer_value, ratio}].  What is compared is the
+// Prints tables and writes build/bench.json: [{bench, name, value, unit, peer, peer_value, ratio, is, bound, met}].  What is compared is the
 // processor time: who else runs on the machine changes the rates.
-import { spawnSync, execFileSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ClickHouse, DuckDb } from './events/sides.mjs'
 import { makeKey, startServer } from './server.mjs'
+import { report, verdict } from './report.mjs'
 
-const PARTS = ['api', 'http', 'peers']
+const PARTS = ['api', 'http', 'fair', 'peers']
 const ORIGIN_MS = 345600000 // a Monday
 const LINES = 20 // of the script; every request has ids of its own
 const PEER_BATCH = 200
@@ -54,10 +55,15 @@ function readOptions([program, bench, soak, ...words]) {
 
 // ---- what is said ------------------------------------------------------------------------------------
 
+const BOUNDS = [ /* what is asked */
+  { of: /^C API: events per second and core$/, least: 2_000_000 },
+  { of: /^C API, the log alone: events per second and core$/, least: 5_000_000 },
+  { of: /^HTTP in batches of \d+$/, least: 250_000 },
+]
 const rows = []
 function row(name, value, unit, peer = '', peerValue = null) {
   const round = (n) => (n === null ? null : Number(n.toFixed(2)))
-  rows.push({ name, value: round(value), unit, peer, peer_value: round(peerValue), ratio: peerValue === null ? null : round(value / peerValue) })
+  rows.push({ name, value: round(value), unit, peer, peer_value: round(peerValue), ratio: peerValue === null ? null : round(value / peerValue), ...verdict(BOUNDS.find(({ of }) => of.test(name)), value, peer, peerValue) })
 }
 const number = (n) => Math.round(n).toLocaleString('en-US')
 const line = (name, ...columns) => console.log(name.padEnd(58) + columns.map((c) => String(c).padStart(12)).join(''))
@@ -86,7 +92,7 @@ function load(from, mode) {
   const each = (seconds) => (seconds * 1e9) / said.events
   const stages = { append: each(said.appending_s) }
   for (const [name, seconds] of Object.entries(said.threads_s)) stages[name] = each(seconds)
-  return { stages, encode: each(said.encode_cpu_s), rate: said.events / said.load_s, events: said.events }
+  return { written: said.written_bytes / said.events, stages, encode: each(said.encode_cpu_s), rate: said.events / said.load_s, events: said.events }
 }
 
 function api() {
@@ -106,6 +112,9 @@ function api() {
   line('  events/s per core', number(1e9 / total('engine')), number(1e9 / total('log')))
   line('  events/s, wall', number(middle('engine', (run) => run.rate)), number(middle('log', (run) => run.rate)))
   line('  beside it: building and encoding an event', Math.round(middle('engine', (run) => run.encode)), '')
+  const written = middle('engine', (run) => run.written)
+  line('  bytes written into columns per event, until merged', written.toFixed(1))
+  row('C API: bytes written into columns per event', written, 'B')
   row('C API: all stages', total('engine'), 'ns')
   row('C API: events per second and core', 1e9 / total('engine'), '/s')
   row('C API, the log alone: all stages', total('log'), 'ns')
@@ -153,25 +162,33 @@ function spent(pid) {
 }
 
 let asked = 0 // requests so far: each has ids of its own
-function drive(server, size) {
+function wordsOf(server, size) {
   const script = join(folder, 'script')
   const body = () => JSON.stringify({ source: 'bench', events: batchOf(size) })
   writeFileSync(script, Array.from({ length: LINES }, () => `POST /v1/events 200 ${body()}\n`).join(''))
   const requests = Math.ceil(o.http / size)
-  const before = spent(server.child.pid)
-  const run = spawnSync(o.soak, ['--port', String(server.port), '--script', script, '--connections', String(o.connections),
-    '--requests', String(requests), '--base', String(asked), '--header', `Authorization: Bearer ${server.key}`])
-  const after = spent(server.child.pid)
   asked += requests
-  const text = run.stdout.toString() + run.stderr.toString()
+  return ['--port', server.port, '--script', script, '--connections', o.connections, '--requests', requests,
+    '--base', asked - requests, '--header', `Authorization: Bearer ${server.key}`].map(String)
+}
+
+function readSoak(text, size) {
   const found = /rate (\d+)\/s {2}p50 ([\d.]+) ms {2}p99 ([\d.]+) ms/.exec(text)
-  if (run.status !== 0 || found === null) throw new Error(text)
+  if (found === null) throw new Error(text)
+  return { rate: Number(found[1]) * size, p50: found[2], p99: found[3] }
+}
+
+function drive(server, size) {
+  const words = wordsOf(server, size)
+  const before = spent(server.child.pid)
+  const run = spawnSync(o.soak, words)
+  const after = spent(server.child.pid)
   const each = {}
   for (const [name, ns] of Object.entries(after)) {
-    const per = (ns - (before[name] ?? 0)) / (requests * size)
+    const per = (ns - (before[name] ?? 0)) / (Math.ceil(o.http / size) * size)
     if (per >= 1) each[name] = per
   }
-  return { rate: Number(found[1]) * size, p50: found[2], p99: found[3], each }
+  return { ...readSoak(run.stdout.toString() + run.stderr.toString(), size), each }
 }
 
 async function http() {
@@ -188,6 +205,65 @@ async function http() {
   }
   server.child.kill('SIGKILL')
   return server
+}
+
+// ---- questions while events come in ----------------------------------------------------------------------
+
+const ASK_MS = 100
+const DAY_MS = 86400000
+const dayOf = (ms) => new Date(ms).toISOString().slice(0, 10)
+
+/** Milliseconds of one question about everything so far. */
+async function ask(server) {
+  const question = { trend: { of: '"Order Completed"', measure: 'persons', breakdown: ['channel'], top: 7,
+    from: dayOf(Date.now() - 2 * DAY_MS), to: dayOf(Date.now() + DAY_MS), by: 'hour' } }
+  const began = performance.now()
+  const reply = await fetch(`http://127.0.0.1:${server.port}/v1/query`, {
+    method: 'POST', headers: { authorization: `Bearer ${server.key}`, 'content-type': 'application/json' }, body: JSON.stringify(question),
+  })
+  const text = await reply.text()
+  if (reply.status !== 200) throw new Error(text)
+  return performance.now() - began
+}
+
+/** Asks every tenth of a second for as long as `going` says. */
+async function askOn(server, going) {
+  const took = []
+  while (going()) {
+    const ms = await ask(server)
+    took.push(ms)
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, ASK_MS - ms)))
+  }
+  return took.sort((a, b) => a - b)
+}
+
+async function driveAsked(server, size) {
+  const child = spawn(o.soak, wordsOf(server, size))
+  let text = '', ends = false
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes) => (text += bytes))
+  const ended = new Promise((resolve) => child.on('close', resolve)).then(() => (ends = true))
+  const took = await askOn(server, () => !ends)
+  await ended
+  return { ...readSoak(text, size), took }
+}
+
+async function fair() {
+  const server = await serve()
+  const size = o.batches.at(-1)
+  drive(server, size)
+  const alone = drive(server, size)
+  const beside = await driveAsked(server, size)
+  const until = performance.now() + 5000
+  const quiet = await askOn(server, () => performance.now() < until)
+  const at = (list, share) => list[Math.floor((list.length - 1) * share)]
+  heading(`HTTP: batches of ${size}, and a question every ${ASK_MS} ms`, 'events/s', 'question p50', 'p99')
+  line('  events alone', number(alone.rate))
+  line('  both', number(beside.rate), at(beside.took, 0.5).toFixed(1), at(beside.took, 0.99).toFixed(1))
+  line('  questions alone, over all of it', '', at(quiet, 0.5).toFixed(1), at(quiet, 0.99).toFixed(1))
+  row('events while questions are asked', beside.rate, '/s', 'without questions', alone.rate)
+  row('a question while events come in: p50', at(beside.took, 0.5), 'ms', 'while none do', at(quiet, 0.5))
+  row('a question while events come in: p99', at(beside.took, 0.99), 'ms', 'while none do', at(quiet, 0.99))
+  server.child.kill('SIGKILL')
 }
 
 // ---- the peers ---------------------------------------------------------------------------------------
@@ -261,7 +337,9 @@ async function peers() {
 console.log(`load of the machine at the start ${loadavg()[0].toFixed(2)}; ${cpus()[0].model}`)
 if (o.only.includes('api')) api()
 if (o.only.includes('http')) await http()
+if (o.only.includes('fair')) await fair()
 if (o.only.includes('peers')) await peers()
 mkdirSync('build', { recursive: true })
-writeFileSync('build/bench.json', JSON.stringify(rows, null, 1) + '\n')
+for (const { name, bound, met } of rows) if (met === false) console.log(`\nNOT ${bound}: ${name}`)
+report('ingest', rows)
 process.exit(0)

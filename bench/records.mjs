@@ -13,6 +13,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, wr
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makeKey, startServer, stopServer } from './server.mjs'
+import { report } from './report.mjs'
 
 const [program, raw, soak] = process.argv.slice(2)
 const people = 2 * Math.round(Number(process.argv[5] ?? 200000) / 2)
@@ -235,5 +236,5 @@ if (process.argv[6] !== 'engine') {
 }
 await engine()
 mkdirSync('build', { recursive: true })
-writeFileSync('build/bench.json', JSON.stringify(rows, null, 1) + '\n')
+report('records', rows)
 rmSync(folder, { recursive: true })

@@ -85,13 +85,13 @@ class Asker {
 
 /** `tongdian serve` on a data folder.  The clock stands at `nowMs`. */
 export class Tongdian {
-  constructor({ program, bench, data, key, nowMs }) {
-    Object.assign(this, { program, bench, data, key, nowMs, name: 'Tongdian' })
+  constructor({ program, bench, data, key, nowMs, kernels }) {
+    Object.assign(this, { program, bench, data, key, nowMs, kernels, name: 'Tongdian' })
   }
 
   /** Seconds until it listens, and until the engine answers. */
   async start() {
-    const words = ['serve', '--data', this.data, '--listen', '127.0.0.1:0', '--clock', String(this.nowMs)]
+    const words = ['serve', '--data', this.data, '--listen', '127.0.0.1:0', '--clock', String(this.nowMs), '--kernels', this.kernels]
     const pinned = cpus().length > THREADS ? ['taskset', '-c', `0-${THREADS - 1}`] : []
     const [command, ...rest] = [...pinned, this.program, ...words]
     const began = performance.now()
@@ -100,8 +100,10 @@ export class Tongdian {
     this.port = await new Promise((resolve, reject) => {
       this.child.stderr.on('data', (bytes) => {
         this.log += bytes
-        const found = /server\.ready .*port=(\d+)/.exec(this.log)
-        if (found) resolve(Number(found[1]))
+        const found = /server\.ready .*port=(\d+) kernels="(\w+)"/.exec(this.log)
+        if (!found) return
+        this.computes = found[2]
+        resolve(Number(found[1]))
       })
       this.child.on('exit', () => reject(new Error(this.log)))
     })
@@ -137,12 +139,11 @@ export class Tongdian {
     return Number((Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)[1]) / 1024).toFixed(1))
   }
 
-  /** Bytes by column, as `tongdian events stat` says, while no server runs. */
+  /** Bytes by column, of the log and of the file of names. */
   stat() {
-    const text = execFileSync(this.program, ['events', 'stat', '--data', this.data, '--log-level', 'off']).toString()
-    const columns = text.split('\n').map((line) => line.trim().split(/\s{2,}/)).filter((words) => words.length === 4)
-    const bytes = Object.fromEntries(columns.slice(1).map(([name, , n]) => [name, Number(n.replaceAll(',', ''))]))
-    return { bytes, logBytes: Number(/, ([\d,]+) bytes in /.exec(text)[1].replaceAll(',', '')), text }
+    const said = JSON.parse(execFileSync(this.program, ['events', 'stat', '--json', '--data', this.data, '--log-level', 'off']))
+    const bytes = Object.fromEntries(said.columns.map((column) => [column.name, column.bytes]))
+    return { bytes: { ...bytes, ids: said.id_bytes }, logBytes: said.log.bytes, namesBytes: said.names_bytes }
   }
 }
 

@@ -33,6 +33,7 @@ typedef struct Config {
     int64_t pool;
     int64_t engine; /* 0 = none */
     int64_t engine_rows;
+    const char *kernels;
 } Config;
 
 /*

@@ -9,6 +9,7 @@
 #include "base/id.h"
 #include "base/keyring.h"
 #include "base/log.h"
+#include "engine/core/kernels.h"
 #include "modules/audit/audit.h"
 #include "modules/staff/staff.h"
 #include "modules/staff/staff_http.h"
@@ -362,6 +363,6 @@ bool app_serve(App *app)
     if (!start_trust(app))
         return false;
     LOG(LOG_INFO, "server.ready", LOG_C("address", http.address),
-        LOG_I64("port", http_port(request_http(app->server))));
+        LOG_I64("port", http_port(request_http(app->server))), LOG_C("kernels", kernels()->name));
     return true;
 }

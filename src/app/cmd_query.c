@@ -83,6 +83,18 @@ static Err print_json(App *app, const DtoType *type, const void *answer)
 
 /* ---- the command ------------------------------------------------------------------------------------ */
 
+/* Only one at a time may hold the log. */
+static Err open_log(App *app, EventsLog **out)
+{
+    Ctx *ctx = &app->ctx;
+    const Str folder = arena_printf(ctx->arena, "%s/events/log", app->config.data);
+    const Err err = events_open(ctx, folder, &(EventsOptions){0}, out);
+    if (err == ERR_CONFLICT)
+        (void)snprintf(ctx->fault.hint, sizeof ctx->fault.hint,
+                       "a server holds the log, which has the events: ask it, by POST /v1/query");
+    return err;
+}
+
 static Err answer(App *app, Str question, bool as_table)
 {
     const ApiOperation *op = ANALYSIS_DOORS[0].operation;
@@ -93,7 +105,11 @@ static Err answer(App *app, Str question, bool as_table)
     TRY(dto_parse(ctx, op->body, question, body));
     TRY(columns_look_now(app));
     Work work = {.ctx = ctx, .engine = app->engine, .crew = app->crew};
-    TRY(ANALYSIS_DOORS[0].work(&work, &call));
+    if (analysis_question_reads_log(body))
+        TRY(open_log(app, &work.log));
+    const Err err = ANALYSIS_DOORS[0].work(&work, &call);
+    events_close(work.log);
+    TRY(err);
     if (!as_table)
         return print_json(app, op->reply, call.reply);
     query_table_print(ctx->arena, op->reply, call.reply, analysis_question_zone(ctx, body));

@@ -87,6 +87,22 @@ static Err throw_away(Ctx *ctx, Str folder, const char *why)
 
 enum { SLICE_ROWS_MAX = 16384 };
 
+/* What the rooms' own events have: whatever another door sends first under such a name,
+ * a sale counts. */
+static const EnginePin OWN_PROPERTIES[] = {
+    {.name = {"total", 5}, .type = EVENT_MONEY},
+    {.name = {"discount", 8}, .type = EVENT_MONEY},
+    {.name = {"order_id", 8}, .type = EVENT_TEXT},
+    {.name = {"coupon_id", 9}, .type = EVENT_TEXT},
+    {.name = {"template_id", 11}, .type = EVENT_TEXT},
+    {.name = {"redemption_id", 13}, .type = EVENT_TEXT},
+    {.name = {"channel", 7}, .type = EVENT_TEXT},
+    {.name = {"products", 8}, .type = EVENT_ITEMS},
+    {.name = {"product_id", 10}, .type = EVENT_TEXT, .list = {"products", 8}},
+    {.name = {"quantity", 8}, .type = EVENT_NUMBER, .list = {"products", 8}},
+    {.name = {"total", 5}, .type = EVENT_MONEY, .list = {"products", 8}},
+};
+
 static bool is_damage(const Fault *fault)
 {
     return str_ends_with(str_of(fault->reason), STR("_damaged")) ||
@@ -101,6 +117,9 @@ static EngineOptions options_of(const App *app, Arena *arena)
                            .slice_rows = rows / 4 < SLICE_ROWS_MAX ? rows / 4 : SLICE_ROWS_MAX,
                            .flush_rows = rows,
                            .memory_rows_max = 2 * rows,
+                           .pins = OWN_PROPERTIES,
+                           .pin_count = ARRAY_LEN(OWN_PROPERTIES),
+                           .money_places = app->settings.exponent,
                            .settle = app->log == NULL ? NULL : settle_log,
                            .settle_arg = app->log};
 }

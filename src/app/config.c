@@ -48,6 +48,8 @@ static const Option OPTIONS[] = {
     NUMBER("engine", engine, "1", 0, 1, "0 = without the event engine: POST /v1/query is closed"),
     NUMBER("engine-rows", engine_rows, "262144", 256, 4194304,
            "events that the event engine keeps in memory before it writes files"),
+    TEXT("kernels", kernels, "auto",
+         "instructions that the event engine computes with: auto, avx512, avx2 or plain"),
 };
 
 static const Option *find_option(Str name)

@@ -4,6 +4,7 @@
 #include "app/app.h"
 
 #include "base/log.h"
+#include "engine/core/kernels.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -35,10 +36,10 @@ static const Command COMMANDS[] = {
     {"check", "[--json]", "every balance against its ledger, every event against its row",
      cmd_check},
     {"events",
-     "[stat | verify | erase [KIND VALUE]]\n"
+     "[stat [--json] | verify | erase [KIND VALUE]]\n"
      "       tongdian events import FILE... [--source NAME] [--map FILE] [--rejects FILE] [--temp FOLDER]\n"
      "                              [--memory MB] [--dry-run] [--json]",
-     "the event log and its columns, and years of history into it, while no server runs",
+     "the event log and its columns, and years of history into it; stat and verify also beside a running server",
      cmd_events},
     {"query", "--json FILE|- [--table]",
      "one question about all events, as POST /v1/query takes it; - is standard input", cmd_query},
@@ -81,11 +82,23 @@ static bool wants_help(int argc, char **argv)
     return false;
 }
 
+static bool choose_kernels(const char *name)
+{
+    if (str_eq(str_of(name), STR("auto")) || kernels_force(str_of(name)))
+        return true;
+    fprintf(
+        stderr,
+        "tongdian: --kernels takes auto, or one that this processor has (here the best is %s, and plain "
+        "is everywhere), not %s\n",
+        kernels()->name, name);
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     Config config;
     prepare_process();
-    if (!config_read(&config, &argc, argv))
+    if (!config_read(&config, &argc, argv) || !choose_kernels(config.kernels))
         return 2;
     const char *name = argc > 1 ? argv[1] : "help";
     for (size_t i = 0; i < ARRAY_LEN(COMMANDS); i++) {

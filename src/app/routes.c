@@ -152,6 +152,9 @@ static void print_engine_metrics(Engine *engine, Buf *out)
            (int64_t)h.failed_merges);
     metric(out, "engine_mended_files_total", "counter", "Damaged files of columns made again.",
            (int64_t)h.mended_files);
+    metric(out, "engine_kept_aside_total", "counter",
+           "Events and values that are in the log only: GET /v1/properties?aside=true says which.",
+           (int64_t)h.kept_aside);
 }
 
 static HttpWhen metrics(HttpExchange *x)

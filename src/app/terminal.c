@@ -138,7 +138,7 @@ void table_print(Table *t, FILE *to)
 
 /* ---- numbers ------------------------------------------------------------------------------------- */
 
-/* Commas into the digits before the point. */
+/* Commas into the digits before the point; NUL-terminated. */
 static Str grouped(Arena *arena, Str number)
 {
     char *out = arena_bytes(arena, 2 * number.len + 1);
@@ -150,6 +150,7 @@ static Str grouped(Arena *arena, Str number)
             out[n++] = ',';
         out[n++] = number.ptr[i];
     }
+    out[n] = '\0';
     return (Str){out, n};
 }
 

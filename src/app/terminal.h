@@ -34,7 +34,7 @@ void table_addf(Table *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void table_add_count(Table *t, int64_t n); /* 47243 as 47,243 */
 void table_print(Table *t, FILE *to);
 
-/* "47,243" */
+/* "47,243", NUL-terminated as the next two are: for printf(). */
 Str terminal_count(Arena *arena, int64_t n);
 
 /* "233,935.24" */

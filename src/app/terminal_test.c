@@ -61,6 +61,17 @@ TEST(numbers_are_grouped_and_rates_have_two_places)
     arena_free(arena);
 }
 
+TEST(numbers_end_with_a_zero_byte)
+{
+    Arena *arena = arena_new(4096);
+    memset(arena_bytes(arena, 4096), 'x', 4096);
+    arena_reset(arena);
+    EXPECT_STREQ(terminal_count(arena, 1234567).ptr, "1,234,567");
+    EXPECT_STREQ(terminal_money(arena, 23393524, 2).ptr, "233,935.24");
+    EXPECT_STREQ(terminal_rate(arena, 1656).ptr, "16.56 %");
+    arena_free(arena);
+}
+
 TEST(a_bar_is_as_long_as_its_part)
 {
     Arena *arena = arena_new(4096);

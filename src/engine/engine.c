@@ -90,6 +90,19 @@ static void free_all(Engine *e)
     free(e);
 }
 
+/* Where names are full, or a list is none, whose values come says so. */
+static void pin(Schema *names, const EnginePin *p)
+{
+    SchemaProp *list = p->list.len == 0 ? NULL : schema_find_prop(names, SCHEMA_EVENT, p->list);
+    SchemaProp *prop = NULL;
+    if (p->list.len == 0)
+        prop = schema_prop(names, SCHEMA_EVENT, p->name, p->type);
+    else if (list != NULL && list->type == EVENT_ITEMS)
+        prop = schema_field(names, list, p->name, p->type);
+    if (prop != NULL)
+        prop->pinned = true;
+}
+
 static Str keep_path(Str path, char *bytes)
 {
     if (path.len > 0)
@@ -122,6 +135,8 @@ Err engine_open(Ctx *ctx, Str folder, const EngineOptions *options, Engine **out
         free_all(e);
         return err;
     }
+    for (uint32_t i = 0; i < e->o.pin_count; i++)
+        pin(e->schema, &e->o.pins[i]);
     e->applied = e->offered = e->open_from = e->durable_seq;
     CHECK(pthread_create(&e->applier, NULL, engine_apply_main, e) == 0);
     if (!e->o.read_only)
@@ -459,6 +474,7 @@ void engine_forget_soon(Engine *e)
 static EngineHealth health_of(const Engine *e)
 {
     EngineHealth h = e->health;
+    h.kept_aside = atomic_load_explicit(&e->kept_aside, memory_order_relaxed);
     h.erased_waiting = e->durable_erased - e->durable_forgotten;
     h.erased_since_ms = e->erased_since_ms;
     for (uint32_t i = 0; i < e->file_count; i++) {
@@ -473,6 +489,34 @@ void engine_health(Engine *e, EngineHealth *out)
     (void)pthread_mutex_lock(&e->lock);
     *out = health_of(e);
     (void)pthread_mutex_unlock(&e->lock);
+}
+
+/* ---- who is whom -------------------------------------------------------------------------------- */
+
+static EventActor copy_actor(Arena *arena, EventActor a)
+{
+    return (EventActor){arena_copy(arena, a.kind), arena_copy(arena, a.value)};
+}
+
+EventActor *engine_actors_with(Arena *arena, Engine *e, EventActor who, uint32_t *count)
+{
+    EventActor *out = ARENA_ARRAY(arena, EventActor, PERSONS_ACTORS_MAX);
+    out[0] = who;
+    *count = 1;
+    if (e == NULL)
+        return out;
+    const Schema *names = engine_schema_lock(e);
+    const Persons *persons = schema_persons(names);
+    const uint32_t number = schema_find_actor(names, who);
+    const uint32_t person = number == 0 ? 0 : persons_of(persons, number);
+    for (uint32_t ordinal = 0, actor = 0; person != 0 && *count < PERSONS_ACTORS_MAX &&
+                                          (actor = persons_actor(persons, person, ordinal)) != 0;
+         ordinal++)
+        if (actor != number && persons_of(persons, actor) == person &&
+            persons_ordinal(persons, actor) == ordinal)
+            out[(*count)++] = copy_actor(arena, schema_actor_of(names, actor));
+    engine_schema_unlock(e);
+    return out;
 }
 
 /* A part, and what had died of it at one moment. */
@@ -508,6 +552,7 @@ void engine_stat(Engine *e, EngineStat *out)
     out->file_parts = e->file_count;
     out->events = out->memory_rows;
     out->bytes_written = e->bytes_written;
+    out->names_file_bytes = (uint64_t)e->names.bytes;
     out->health = health_of(e);
     out->moves = persons_moved(schema_persons(e->schema))->generation;
     out->attribute_rows = rows_of_event(&e->open, PART_PERSON);

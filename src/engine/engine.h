@@ -63,6 +63,13 @@ typedef enum EngineAside {
 /* The reason in a few words, for people. */
 const char *engine_aside_text(EngineAside why);
 
+/* A property whose type is known before its first value comes: without, the first one pins it. */
+typedef struct EnginePin {
+    Str name;
+    EventType type;
+    Str list; /* the event's list of records that it is a field of; empty = of the event itself */
+} EnginePin;
+
 typedef struct EngineOptions {
     int64_t origin_ms;        /* when some week begins; fixed when the folder is made */
     uint32_t slice_rows;      /* 0 = 16,384: rows that are sorted together */
@@ -81,7 +88,10 @@ typedef struct EngineOptions {
     uint64_t known_bytes_max;
     uint32_t weeks_max;        /* 0 = 2,048: with events */
     const SchemaLimits *names; /* NULL = SCHEMA_LIMITS */
-    Str log_folder;            /* of the log, to make damaged files again; empty = they stay */
+    const EnginePin *pins; /* a list stands before its fields; what is pinned already stays so */
+    uint32_t pin_count;
+    int money_places; /* decimal places of the folder's currency: numbers and amounts of one property */
+    Str log_folder; /* of the log, to make damaged files again; empty = they stay */
     /* to look at it: nothing in the folder changes, what is offered stays in memory */
     bool read_only;
     /* Makes sure that the log has everything below `end_seq` on disk, and says which history that is
@@ -133,6 +143,10 @@ void engine_view_done(ScanView *view);
 Schema *engine_schema_lock(Engine *e);
 void engine_schema_unlock(Engine *e);
 
+/* All actors that are one person with `who` now, in the arena, at most PERSONS_ACTORS_MAX; itself alone, when the engine does
+ * not know it, or is NULL. */
+EventActor *engine_actors_with(Arena *arena, Engine *e, EventActor who, uint32_t *count);
+
 /* Everything into files, now. */
 MUST_USE Err engine_flush(Ctx *ctx, Engine *e);
 
@@ -161,6 +175,7 @@ typedef struct EngineHealth {
     uint32_t files_aside;   /* with which something failed: tried again later, the others go on */
     uint64_t failed_merges;
     uint64_t mended_files;
+    uint64_t kept_aside;     /* events and values that have no place in the columns (EngineAside) */
     uint32_t erased_waiting; /* actors of whom something may be left in files: engine_forget() */
     int64_t erased_since_ms; /* when files heard of the first of them; 0 = none */
 } EngineHealth;
@@ -181,9 +196,10 @@ typedef struct EngineStat {
     uint64_t kept_aside;                /* all of them */
     uint32_t memory_rows, memory_parts, file_parts;
     uint64_t file_bytes, id_bytes;
-    uint64_t bytes_written; /* to files since the start */
-    uint64_t names_bytes;   /* memory of dictionaries and actors, and of which rows are dead */
-    uint64_t filter_bytes;  /* memory that says of most ids that they are new */
+    uint64_t bytes_written;    /* to files since the start */
+    uint64_t names_file_bytes; /* on disk: names, texts, keys of actors */
+    uint64_t names_bytes;      /* memory of dictionaries and actors, and of which rows are dead */
+    uint64_t filter_bytes;     /* memory that says of most ids that they are new */
     EngineHealth health;
 } EngineStat;
 void engine_stat(Engine *e, EngineStat *out);

@@ -275,6 +275,7 @@ const char *engine_aside_text(EngineAside why)
 void engine_keep_aside(Engine *e, EngineAside why)
 {
     e->aside[why]++;
+    atomic_fetch_add_explicit(&e->kept_aside, 1, memory_order_relaxed);
     if ((e->aside_said >> why & 1) != 0)
         return;
     e->aside_said |= 1U << why;

@@ -460,6 +460,60 @@ TEST(a_property_that_was_forgotten_is_known_when_it_comes_next)
     world_free(w);
 }
 
+static const EnginePin PINS[] = {
+    {.name = {"odd", 3}, .type = EVENT_NUMBER},
+    {.name = {"lines", 5}, .type = EVENT_ITEMS},
+    {.name = {"price", 5}, .type = EVENT_MONEY, .list = {"lines", 5}},
+    {.name = {"price", 5}, .type = EVENT_TEXT, .list = {"nowhere", 7}},
+};
+
+static void reopen_pinned(World *w)
+{
+    EngineOptions pinned = SMALL;
+    pinned.pins = PINS;
+    pinned.pin_count = ARRAY_LEN(PINS);
+    engine_close(w->engine);
+    CHECK(engine_open(&w->ctx, str_of(w->path), &pinned, &w->engine) == ERR_OK);
+}
+
+/* What was kept aside of `name` of an event, or of a record of `lines`; its type. */
+static SchemaAside aside_of(World *w, bool of_line, Str name, EventType *type)
+{
+    const Schema *s = engine_schema_lock(w->engine);
+    const SchemaProp *lines = schema_find_prop(s, SCHEMA_EVENT, STR("lines"));
+    const SchemaProp *p =
+        of_line ? schema_find_field(s, lines, name) : schema_find_prop(s, SCHEMA_EVENT, name);
+    CHECK(p != NULL);
+    const SchemaAside aside = p->aside;
+    *type = p->type;
+    engine_schema_unlock(w->engine);
+    return aside;
+}
+
+TEST(a_pinned_type_holds_from_the_start_through_forgetting_and_restarts)
+{
+    World *w = world_new(57);
+    EventType type;
+    for (int round = 0; round < 2; round++) {
+        reopen_pinned(w);
+        add_event_with(w, 3, STR("even")); /* the events' name stays */
+        add_event_with(w, 1, STR("odd"));  /* a boolean */
+        CHECK(engine_flush(&w->ctx, w->engine) == ERR_OK);
+        const SchemaAside odd = aside_of(w, false, STR("odd"), &type);
+        EXPECT_I64(type, EVENT_NUMBER);
+        EXPECT_I64((int64_t)odd.other_type, 1);
+        EXPECT_I64(odd.came_as, EVENT_BOOL);
+        (void)aside_of(w, true, STR("price"), &type);
+        EXPECT_I64(type, EVENT_MONEY);
+        erase_key(w, 1);
+        offer_rest(w);
+        CHECK(forget(w) == ERR_OK);
+        EXPECT_I64((int64_t)aside_of(w, false, STR("odd"), &type).other_type, 1);
+        EXPECT_I64((int64_t)aside_of(w, false, STR("even"), &type).other_type, 0);
+    }
+    world_free(w);
+}
+
 /* Alone in columns of their kind, they would be bounds of these. */
 static const int64_t AMOUNTS[] = {INT64_C(0x5a5b5c5d5e), -INT64_C(0x5a5b5c5d5e)};
 

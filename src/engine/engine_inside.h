@@ -132,6 +132,7 @@ struct Engine {
     bool cannot_spill;        /* the log has heard of it */
     uint64_t repeated;
     uint64_t aside[ENGINE_ASIDE_COUNT]; /* guarded by apply */
+    _Atomic uint64_t kept_aside;        /* of all reasons, since it was opened */
     uint32_t aside_said;                /* bit i: the log has heard of reason i */
 
     pthread_mutex_t lock;

@@ -1,6 +1,7 @@
 /*
  * engine/engine_row.c -- an event becomes a row: names and texts become numbers, lists become items.
  */
+#include "base/money.h"
 #include "engine/engine_inside.h"
 
 #include <stdlib.h>
@@ -148,6 +149,60 @@ static void count_aside(Engine *e, const RowBuffer *to, EngineAside why)
         engine_keep_aside(e, why);
 }
 
+/* The same of a value of a property, which remembers it. */
+static void count_value_aside(Engine *e, const RowBuffer *to, SchemaProp *prop, EventType came_as,
+                              EngineAside why)
+{
+    count_aside(e, to, why);
+    if (to != &e->open || prop == NULL)
+        return;
+    prop->aside.number += why == ENGINE_ASIDE_NUMBER;
+    prop->aside.texts += why == ENGINE_ASIDE_TEXTS;
+    if (why == ENGINE_ASIDE_TYPE) {
+        prop->aside.other_type++;
+        prop->aside.came_as = came_as;
+    }
+}
+
+/* A list without anything in it may be of texts or of records. */
+static bool list_fits(Engine *e, const Value *v)
+{
+    return event_type_is_list(v->prop->type) && event_type_is_list(v->type) &&
+           (v->list->count == 0 || schema_list_becomes(e->schema, v->prop, v->type));
+}
+
+/* A number is an amount when it is one to the last minor unit. */
+static EngineAside number_to_money(const Engine *e, Value *v)
+{
+    int64_t amount = v->number;
+    int places = v->scale;
+    shorten(&amount, &places);
+    bool is_one = places <= e->o.money_places;
+    for (; is_one && places < e->o.money_places; places++)
+        is_one = !__builtin_mul_overflow(amount, 10, &amount);
+    if (!is_one || !money_in_range(amount))
+        return ENGINE_ASIDE_NUMBER;
+    v->type = EVENT_MONEY;
+    v->number = amount;
+    return ASIDE_NOT;
+}
+
+/* JSON has numbers only, so what some doors send as an amount others send as a number: it becomes what the
+ * property is.  Nothing else does. */
+static EngineAside fit_type(Engine *e, Value *v)
+{
+    const EventType wanted = v->prop->type;
+    if (wanted == v->type || list_fits(e, v))
+        return ASIDE_NOT;
+    if (wanted == EVENT_MONEY && v->type == EVENT_NUMBER)
+        return number_to_money(e, v);
+    if (wanted != EVENT_NUMBER || v->type != EVENT_MONEY)
+        return ENGINE_ASIDE_TYPE;
+    v->type = EVENT_NUMBER;
+    v->scale = (uint8_t)e->o.money_places;
+    return ASIDE_NOT;
+}
+
 /* ---- lists ---------------------------------------------------------------------------------------- */
 
 static void put_texts(Engine *e, RowBuffer *to, SchemaProp *list, const EventProp *p)
@@ -159,7 +214,7 @@ static void put_texts(Engine *e, RowBuffer *to, SchemaProp *list, const EventPro
         if (code != 0)
             rows_item_value(to, list->id, PART_CODES, 0, code);
         else
-            count_aside(e, to, ENGINE_ASIDE_TEXTS);
+            count_value_aside(e, to, list, EVENT_TEXTS, ENGINE_ASIDE_TEXTS);
     }
 }
 
@@ -184,14 +239,14 @@ static void put_field(Engine *e, RowBuffer *to, const Place *at, SchemaProp *lis
     PlainValue plain;
     if (field == NULL)
         why = schema_fields_are_full(e->schema, list) ? ENGINE_ASIDE_FIELDS : why;
-    else if (field->type != p->type)
-        why = ENGINE_ASIDE_TYPE;
-    else if (needs_pair && !schema_pair(e->schema, at->event, field))
-        why = ENGINE_ASIDE_PAIRS;
     else
+        why = fit_type(e, &v);
+    if (why == ASIDE_NOT && needs_pair && !schema_pair(e->schema, at->event, field))
+        why = ENGINE_ASIDE_PAIRS;
+    if (why == ASIDE_NOT)
         why = plain_value(e, &v, &plain);
     if (why != ASIDE_NOT) {
-        count_aside(e, to, why);
+        count_value_aside(e, to, field, p->type, why);
         return;
     }
     rows_item_value(to, field->id, plain.kind, plain.scale, plain.value);
@@ -208,13 +263,6 @@ static void put_items(Engine *e, RowBuffer *to, const Place *at, SchemaProp *lis
         for (uint32_t place = 0; place < p->items[i].count; place++)
             put_field(e, to, at, list, place, &p->items[i].fields[place]);
     }
-}
-
-/* A list without anything in it may be of texts or of records. */
-static bool list_fits(Engine *e, const Value *v)
-{
-    return event_type_is_list(v->prop->type) && event_type_is_list(v->type) &&
-           (v->list->count == 0 || schema_list_becomes(e->schema, v->prop, v->type));
 }
 
 /* ---- properties ----------------------------------------------------------------------------------- */
@@ -237,10 +285,11 @@ ROW_INLINE EngineAside put_plain(Engine *e, RowBuffer *to, const Value *v)
     return why;
 }
 
-static EngineAside put_known(Engine *e, RowBuffer *to, const Place *at, const Value *v)
+static EngineAside put_known(Engine *e, RowBuffer *to, const Place *at, Value *v)
 {
-    if (v->prop->type != v->type && !list_fits(e, v))
-        return ENGINE_ASIDE_TYPE;
+    const EngineAside why = fit_type(e, v);
+    if (why != ASIDE_NOT)
+        return why;
     return event_type_is_list(v->type) ? put_list(e, to, at, v) : put_plain(e, to, v);
 }
 
@@ -249,8 +298,9 @@ static EngineAside put_unknown(Engine *e, RowBuffer *to, const Place *at, Value 
     set_prop(v, schema_prop(e->schema, at->space, v->name, v->type));
     if (v->prop == NULL)
         return ENGINE_ASIDE_PROPS;
-    if (v->prop->type != v->type && !list_fits(e, v))
-        return ENGINE_ASIDE_TYPE;
+    const EngineAside misfit = fit_type(e, v);
+    if (misfit != ASIDE_NOT)
+        return misfit;
     if (!schema_pair(e->schema, at->event, v->prop))
         return ENGINE_ASIDE_PAIRS;
     const EngineAside why = put_known(e, to, at, v);
@@ -264,7 +314,7 @@ static void put_prop(Engine *e, RowBuffer *to, const Place *at, Value *v)
 {
     const EngineAside why = v->prop != NULL ? put_known(e, to, at, v) : put_unknown(e, to, at, v);
     if (why != ASIDE_NOT)
-        count_aside(e, to, why);
+        count_value_aside(e, to, v->prop, v->type, why);
 }
 
 /* Says that the person has the attribute no longer, when anybody ever had it. */
@@ -298,7 +348,7 @@ static inline void put_value(Engine *e, RowBuffer *to, const Place *at, Value *v
     }
     const EngineAside why = put_plain(e, to, v);
     if (why != ASIDE_NOT)
-        count_aside(e, to, why);
+        count_value_aside(e, to, v->prop, v->type, why);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------ */

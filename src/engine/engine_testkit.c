@@ -91,6 +91,9 @@ static int by_week(const void *a, const void *b)
 void kit_open(Kit *k, uint64_t seed, const KitShape *shape, uint32_t slices)
 {
     *k = (Kit){.ctx.arena = arena_new(1 << 20), .random = prng_of(seed), .count = shape->rows};
+    k->made = shape->rows;
+    k->persons = shape->persons;
+    k->slices = slices;
     k->rows = ARENA_ARRAY(k->ctx.arena, KitRow, shape->rows);
     k->view.parts = ARENA_ARRAY(k->ctx.arena, Part *, (size_t)slices * (shape->weeks + 1));
     k->apart = seed % 2 == 0 ? 1 : 1 + KIT_BLOCKS * PART_BLOCK_PERSONS / shape->persons;
@@ -119,6 +122,7 @@ void kit_close(Kit *k)
 {
     for (uint32_t i = 0; i < k->view.part_count; i++)
         part_unref(k->view.parts[i]);
+    moved_unref(k->view.moved);
     arena_free(k->ctx.arena);
 }
 
@@ -140,6 +144,8 @@ static void merge_some(Kit *k, uint32_t at, uint32_t n)
 
 void kit_merge(Kit *k, uint32_t fan)
 {
+    CHECK(k->view.moved == NULL);
+    k->is_merged = true;
     for (uint32_t at = 0; at < k->view.part_count;) {
         uint32_t n = 1;
         while (n < fan && at + n < k->view.part_count &&
@@ -167,6 +173,44 @@ void kit_know_dead(Kit *k)
         CHECK(known[n++] != NULL);
     }
     k->view.moved = moved_know(k->view.moved, known, n);
+}
+
+/* What was moved when the part with the row was made. */
+static uint32_t generation_of(const Kit *k, const KitRow *r, uint32_t each)
+{
+    uint32_t slice = 0;
+    while (r->seq + 1 > (uint64_t)k->made * (slice + 1) / k->slices)
+        slice++;
+    return k->is_merged ? 0 : each * slice;
+}
+
+static bool is_dead(const Kit *k, const KitRow *r, uint32_t each)
+{
+    const uint32_t generation = generation_of(k, r, each);
+    const uint32_t *at = moved_block(k->view.moved, r->person / PART_BLOCK_PERSONS, generation);
+    return at != NULL && at[r->person % PART_BLOCK_PERSONS] > generation;
+}
+
+void kit_move_some(Kit *k)
+{
+    const uint32_t each = k->persons < 100 ? 1 : 12; /* between two slices */
+    Moved *m = k->view.moved != NULL ? k->view.moved : moved_new();
+    for (uint32_t i = 0; i < each * k->slices; i++) {
+        const uint32_t person = k->rows[kit_below(k, k->count)].person;
+        m = moved_next(m, person == 0 ? PART_BLOCK_PERSONS : person);
+    }
+    k->view.moved = m;
+    for (uint32_t i = 0; i < k->view.part_count; i++)
+        k->view.parts[i]->generation =
+            k->is_merged ? 0 : each * (uint32_t)(k->view.parts[i]->head->from_seq - 1);
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < k->count; i++)
+        if (!is_dead(k, &k->rows[i], each))
+            k->rows[left++] = k->rows[i];
+    k->count = left;
+    CHECK(k->count > 0);
+    if (kit_below(k, 3) > 0)
+        kit_know_dead(k);
 }
 
 static int by_person(const void *a, const void *b)

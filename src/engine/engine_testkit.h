@@ -38,6 +38,9 @@ typedef struct Kit {
     KitRow *rows; /* by arrival */
     uint32_t count;
     uint32_t apart; /* numbers of persons are */
+    uint32_t made;  /* rows, before any was dead */
+    uint32_t persons, slices;
+    bool is_merged;
     ScanView view;
 } Kit;
 
@@ -51,6 +54,10 @@ void kit_close(Kit *k);
 
 /* Merges the parts of each week, as many at a time as `fan` says, until one is left. */
 void kit_merge(Kit *k, uint32_t fan);
+
+/* Some persons' rows, mostly those of the slices before they were moved, are dead from here on, as if they had been
+ * erased: in the parts they stay, the model forgets them.  Two times in three it is known of most parts which they are. */
+void kit_move_some(Kit *k);
 
 /* The parts become files, of most of which it is known from here on which rows are dead. */
 void kit_know_dead(Kit *k);

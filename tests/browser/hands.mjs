@@ -11,7 +11,7 @@ export async function sees(page, wanted, timeout = 10_000) {
     )
   } catch {
     const text = await textOf(page)
-    assert.fail(`${page.url()} does not say "${wanted}" but: ${text.slice(0, 600)}`)
+    assert.fail(`${page.url()} does not say "${wanted}" but: ${text.slice(0, 600)} … ${text.slice(600).slice(-600)}`)
   }
 }
 
@@ -31,9 +31,13 @@ export async function press(page, text, within = 'body') {
           one.innerText.trim().startsWith(wanted),
       )
     if (!found) return null
-    // What still moves would be missed: a menu that unfolds, a dialog that slides in.
+    // What still moves would be missed: a menu that unfolds, a dialog that slides in, and what stands below a
+    // field's complaint that fades, which moves up at the end only.  What turns for ever does not count.
     const place = JSON.stringify(found.getBoundingClientRect())
-    const rests = found.place === place
+    const moves = document
+      .getAnimations()
+      .some((one) => one.playState === 'running' && one.effect.getComputedTiming().endTime < Infinity)
+    const rests = found.place === place && !moves
     found.place = place
     return rests ? found : null
   }

@@ -24,15 +24,15 @@ const read = (rule, scope) => w.want(200, 'POST', '/v1/rules', { rule, ...(scope
 
 test('a condition is told part by part, with what was found', async () => {
   await send([
-    event('ann', 'Bought', NOON - 3 * DAY, { total: 12.5 }),
-    event('ann', 'Bought', NOON - 2 * DAY, { total: 30 }),
-    event('ann', 'Bought', NOON + DAY, { total: 1000 }), // not yet
+    event('ann', 'Bought', NOON - 3 * DAY, { spent: 12.5 }),
+    event('ann', 'Bought', NOON - 2 * DAY, { spent: 30 }),
+    event('ann', 'Bought', NOON + DAY, { spent: 1000 }), // not yet
     said('ann', NOON - DAY, { city: 'Suzhou', 'consent.sms.marketing': true }),
   ])
-  const told = await explain('did("Bought", count >= 2, sum(total) > 100) or city == "Suzhou" and not consents("sms", "marketing")', 'ann')
+  const told = await explain('did("Bought", count >= 2, sum(spent) > 100) or city == "Suzhou" and not consents("sms", "marketing")', 'ann')
   assert.deepEqual([told.holds, told.events, told.warnings], [false, 2, []])
   assert.deepEqual(told.nodes.map((n) => [n.level, n.holds]), [[0, false], [1, false], [2, true], [2, false], [1, false], [2, true], [2, false], [3, true]])
-  assert.equal(told.nodes[3].text, 'sum(total) > 100')
+  assert.equal(told.nodes[3].text, 'sum(spent) > 100')
   assert.equal(told.nodes[3].found, '42.5')
   assert.equal(told.nodes[5].found, '"Suzhou"')
   assert.equal((await explain('true', 'nobody ever')).events, 0)
@@ -64,8 +64,8 @@ test('who asks must be allowed to see persons and questions, and is told what is
 test('a rule is given back as text and as tree, and either gives both again', async () => {
   for (const [rule, scope] of [
     ['did( "Bought",count>=2 )and tier=="gold"', 'person'],
-    ['total>3.50 and any(lines,sku=="A")', 'event'],
-    ['any of("Bought" where total>3,["A","B"])', 'step'],
+    ['spent>3.50 and any(lines,sku=="A")', 'event'],
+    ['any of("Bought" where spent>3,["A","B"])', 'step'],
     ['sequence("A" then "B" within 7d of first, within 30d)', undefined],
   ]) {
     const both = async (given) => (({ text, tree }) => [text, tree])(await read(given, scope))
@@ -87,9 +87,9 @@ test('of a machine with more events than a person has nothing is explained', asy
 // ---- everybody by chance, told by the log as by the columns ------------------------------------------
 
 const RULES = [
-  'did("Seen", within 10d)', 'did("Paid", count >= 2, sum(total) > 30)', 'not did("Seen") and days_active() >= 2',
-  'count("Paid" where total > 10) == 1', 'avg("Paid", total) <= 12.5', 'distinct("Paid", total) > 1',
-  'first("Seen") < 2026-11-10', 'last("Paid").total >= 20', 'last("Paid").total is missing',
+  'did("Seen", within 10d)', 'did("Paid", count >= 2, sum(spent) > 30)', 'not did("Seen") and days_active() >= 2',
+  'count("Paid" where spent > 10) == 1', 'avg("Paid", spent) <= 12.5', 'distinct("Paid", spent) > 1',
+  'first("Seen") < 2026-11-10', 'last("Paid").spent >= 20', 'last("Paid").spent is missing',
   'sequence("Seen" then "Paid" within 2d)', 'stopped("Seen", for 5d)', 'resumed("Paid", after 3d, within 6d)',
   'grade == "gold"', 'grade != "gold" and size > 3', 'size is missing', 'did("Seen" where person.grade at event == "gold")',
   'did("Paid" where person.grade == "silver", within 2 calendar weeks)', 'consents("sms", "marketing")',
@@ -101,7 +101,7 @@ function life(below, who, a) {
     ms += below(3) === 0 ? 0 : below(60) * HOUR
     const kind = below(4)
     if (kind === 0) out.push(event(who, 'Seen', ms))
-    else if (kind === 1) out.push(event(who, 'Paid', ms, below(4) ? { total: below(60) / 2 } : undefined))
+    else if (kind === 1) out.push(event(who, 'Paid', ms, below(4) ? { spent: below(60) / 2 } : undefined))
     else if (kind === 2) out.push(said(who, ms, { grade: below(4) ? ['gold', 'silver'][below(2)] : null, size: below(9) }))
     else out.push(said(who, ms, { 'consent.sms.marketing': below(2) === 0 }))
   }
@@ -126,7 +126,7 @@ test('a condition holds for exactly those whom a segment finds, linked, apart ag
   const pairs = [['x-1', 'x-2'], ['x-2', 'x-3'], ['x-9', 'x-8'], ['x-20', 'x-30'], ['x-30', 'x-31'], ['x-12', 'x-13']]
   await send(pairs.map(([a, b]) => about('link', a, b)))
   await send([about('unlink', 'x-30', 'x-31'), about('erase', 'x-5'), about('erase', 'x-13'), about('erase', 'x-6')])
-  await send([event('x-6', 'Here', NOON - 30 * DAY), event('x-6', 'Paid', NOON - DAY, { total: 40 })]) // somebody else
+  await send([event('x-6', 'Here', NOON - 30 * DAY), event('x-6', 'Paid', NOON - DAY, { spent: 40 })]) // somebody else
   const first = (name) => ({ 'x-2': 'x-1', 'x-3': 'x-1', 'x-9': 'x-8', 'x-30': 'x-20' })[name] ?? name
   const gone = ['x-5', 'x-13']
   for (const of of RULES) {
@@ -137,4 +137,28 @@ test('a condition holds for exactly those whom a segment finds, linked, apart ag
       else assert.equal(holds, found.has(first(name)), `${of} of ${name}`)
     }
   }
+})
+
+test('values of another type, and numbers for amounts, are to an explanation what they are to a segment', async () => {
+  const values = { a: 12.5, b: { money: '12.50' }, c: '12.50', d: 12.555, e: true, f: ['x'], g: { money: 3 }, h: { time: NOON }, i: 4, j: [] }
+  const people = Object.keys(values).map((key) => `mix-${key}`)
+  const mixed = Object.entries(values).flatMap(([key, v]) => [
+    event(`mix-${key}`, 'Mixed', NOON - DAY, { total: v, kg: v, rows: [{ price: v, kg: v }, {}], list: v, note: v }),
+  ])
+  await send([event('mix-first', 'Mixed', NOON - DAY, { kg: 1.5, rows: [{ price: { money: 1 }, kg: 1 }], list: [{ x: 1 }], note: 'x' }), ...mixed])
+  const rules = [
+    'did("Mixed" where total is set)', 'did("Mixed", sum(total) > 3.00 CNY)', 'did("Mixed" where total != 12.50 CNY)',
+    'did("Mixed" where kg is set)', 'did("Mixed", sum(kg) > 3.5)', 'did("Mixed" where kg is missing)', 'did("Mixed" where note is set)',
+    'did("Mixed" where any(rows, price >= 3.00 CNY))', 'did("Mixed" where sum(rows, kg) > 3)', 'did("Mixed" where count(rows) == 2)',
+    'did("Mixed" where list is set)', 'did("Mixed" where note == "12.50")', 'did("Mixed" where count(list) == 0)',
+  ]
+  let some = 0
+  for (const rule of rules) {
+    const inside = new Set((await w.want(200, 'POST', '/v1/query', { segment: { of: rule, limit: 200 } })).segment.items.map((p) => p.value))
+    for (const who of people) {
+      assert.equal((await explain(rule, who)).holds, inside.has(who), `${rule} of ${who}`)
+      some += inside.has(who)
+    }
+  }
+  assert.ok(some > 20)
 })

@@ -27,7 +27,7 @@ function randomEvents(count) {
       ...(below(9) > 0 && { actor: near?.actor ?? actor(below(45)) }),
       properties: {
         ...(channel && { channel }),
-        ...(below(3) > 0 && { total: (below(4000) - 1000) / 8 }),
+        ...(below(3) > 0 && { spent: (below(4000) - 1000) / 8 }),
         ...(lines.length > 0 && { lines }),
       },
     })
@@ -153,18 +153,18 @@ const random = dice(5)
 const pick = (list) => list[random(list.length)]
 const maybe = (more) => (random(2) === 0 ? more : {})
 const some = () =>
-  pick(['"Viewed"', 'any of("Added", "Paid")', 'any event', '"Viewed" where channel == "web"', 'any event where total > 0'])
+  pick(['"Viewed"', 'any of("Added", "Paid")', 'any event', '"Viewed" where channel == "web"', 'any event where spent > 0'])
 const broken = () => maybe(pick([{ breakdown: ['channel'], top: pick([1, 2, 9]) }, { breakdown: ['event', 'channel'], top: 3 }]))
 const measure = () =>
   pick([
     {},
     { measure: 'persons' },
     { measure: 'persons_so_far' },
-    { measure: 'sum', number: 'total' },
+    { measure: 'sum', number: 'spent' },
     { measure: 'sum', number: 'lines.price', ...maybe({ records: 'any(lines, sku != "s-1")' }) },
-    { measure: 'average', number: 'total' },
+    { measure: 'average', number: 'spent' },
     { measure: 'distinct', number: 'channel' },
-    { measure: 'median', per: 'person', ...maybe({ number: 'total' }) },
+    { measure: 'median', per: 'person', ...maybe({ number: 'spent' }) },
   ])
 
 const QUESTIONS = {
@@ -179,7 +179,7 @@ const QUESTIONS = {
   }),
   bracketed: () => ({
     start: some(), returns: some(), by: 'day', comes: 'bracket', brackets: [{ first: 0, last: 2 }, { first: 2, last: 9 }],
-    breakdown: ['channel'], top: 1, same_value: random(2) === 0, number: 'total', from: '2026-11-18',
+    breakdown: ['channel'], top: 1, same_value: random(2) === 0, number: 'spent', from: '2026-11-18',
   }),
   stickiness: () => ({ of: some(), by: pick(['day', 'week']), from: '2026-11-15', ...broken() }),
   lifecycle: () => ({ of: some(), by: 'week', ...maybe({ look_back: 2 }), ...broken() }),
@@ -205,7 +205,7 @@ async function checkQuestions(name, rounds) {
   assert.ok(full > 2 * rounds, `${full} numbers of ${name} were not 0`)
 }
 
-const SEGMENTS = ['did("Viewed", within 9d)', 'not did("Paid")', 'did("Paid", count >= 2, sum(total) > 10) or did("Called")']
+const SEGMENTS = ['did("Viewed", within 9d)', 'not did("Paid")', 'did("Paid", count >= 2, sum(spent) > 10) or did("Called")']
 
 async function checkSome(rounds) {
   for (const name of Object.keys(QUESTIONS)) await checkQuestions(name, rounds)

@@ -73,3 +73,11 @@ test('a server that stops ends its questions, and says so', async () => {
   assert.ok(seen.some((r) => r.status === 409 && r.body.code === 'query.stopped'), JSON.stringify(seen.map((r) => r.status)))
   await w.start(NOON)
 })
+
+test('a question that takes longer than its own deadline is refused then, and says how to ask again', async () => {
+  const alone = await took(() => w.want(200, 'POST', '/v1/query', { ...long, deadline_ms: 60000 }))
+  const problem = await w.refused(503, 'query.deadline', 'POST', '/v1/query', { ...long, deadline_ms: 1 })
+  assert.match(JSON.stringify(problem), /later deadline_ms/)
+  assert.ok((await took(() => w.refused(503, 'query.deadline', 'POST', '/v1/query', { ...long, deadline_ms: 5 }))) < alone)
+  await w.refused(400, 'request.range', 'POST', '/v1/query', { ...long, deadline_ms: 0 })
+})

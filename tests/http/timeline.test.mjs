@@ -93,6 +93,90 @@ test('names are found however many others lie between', async () => {
   assert.deepEqual([second.items.length, second.next], [1, undefined])
 })
 
+// ---- of several actors ---------------------------------------------------------------------------------
+
+const KEYS = ['k0', 'k1', 'k2', 'k3', 'k4', 'k5']
+const device = (value) => ({ kind: 'device', value })
+let state = 20261123
+const below = (n) => (state = (state * 48271) % 2147483647) % n
+let ids = 0
+
+/** The same through both doors, page by page. */
+async function readBoth(value, limit, order, names) {
+  const found = []
+  let cursor
+  for (let pages = 0; pages < 200; pages++) {
+    const query = [['kind', 'device'], ['value', value], ['limit', limit], ['order', order], ...names.map((n) => ['name', n])]
+    if (cursor) query.push(['cursor', cursor])
+    const page = await w.want(200, 'GET', `/v1/actors/timeline?${new URLSearchParams(query.map(([k, v]) => [k, String(v)]))}`)
+    const asked = { ...device(value), limit, order, names, ...(cursor && { cursor }) }
+    assert.deepEqual((await w.want(200, 'POST', '/v1/query', { timeline: asked })).timeline, page)
+    assert.ok(page.items.length <= limit)
+    found.push(...page.items.map((e) => Number(e.properties[0].value)))
+    cursor = page.next
+    if (!cursor) return found
+  }
+  assert.fail('it does not end')
+}
+
+test('a timeline is that of all actors who are one person now: linked, apart again, erased, many at one instant', async () => {
+  const events = [], links = new Map()
+  const post = (body) => w.want(200, 'POST', '/v1/events', { events: [].concat(body) })
+  const said = (kind, fields) => post({ id: `t-${ids++}`, kind, time: new Date(NOON).toISOString(), ...fields })
+  const together = (key) => {
+    const found = new Set([key])
+    for (let size = 0; size !== found.size;) {
+      size = found.size
+      for (const [a, b] of links.values()) if (found.has(a) !== found.has(b)) found.add(a).add(b)
+    }
+    return found
+  }
+  let several = 0
+  for (let round = 0; round < 40; round++) {
+    await post(Array.from({ length: 1 + below(8) }, () => {
+      const one = { n: events.length, key: KEYS[below(6)], ms: NOON - (1 + below(9)) * HOUR, name: below(3) === 0 ? 'Bought' : 'Viewed' }
+      events.push(one)
+      return { id: `t-${ids++}`, name: one.name, time: new Date(one.ms).toISOString(), actor: device(one.key), properties: { n: one.n } }
+    }))
+    const [a, b] = [KEYS[below(6)], KEYS[below(6)]].sort()
+    if (a !== b) {
+      const undo = links.has(a + b)
+      await said(undo ? 'unlink' : 'link', { actor: device(a), other: device(b) })
+      if (undo) links.delete(a + b)
+      else links.set(a + b, [a, b])
+    }
+    if (round === 25) {
+      await said('erase', { actor: device('k2') })
+      for (const [name, pair] of links) if (pair.includes('k2')) links.delete(name)
+      for (const e of events) e.gone ||= e.key === 'k2'
+    }
+    await w.want(200, 'POST', '/v1/query', { segment: { of: 'did(any event)' } }) // what was sent is read
+    const key = KEYS[below(6)], names = [[], ['Bought'], ['Bought', 'Viewed']][below(3)], order = ['newest', 'oldest'][below(2)]
+    const whom = together(key)
+    several += whom.size > 2
+    const want = events.filter((e) => !e.gone && whom.has(e.key) && (names.length === 0 || names.includes(e.name)))
+      .sort((x, y) => x.ms - y.ms || x.n - y.n).map((e) => e.n)
+    assert.deepEqual(await readBoth(key, 1 + below(12), order, names), order === 'newest' ? want.reverse() : want, `round ${round}`)
+  }
+  assert.ok(several > 10)
+})
+
+test('lists are told as JSON and times as times; of a list that is too long the rest is left out', async () => {
+  const lines = [{ sku: 'a"b', n: 2, price: { money: '5.50' }, at: { time: NOON } }, { sku: 'c', last: true }]
+  const long = Array.from({ length: 1000 }, (_, i) => `${i}`.padStart(100, '0'))
+  await w.want(200, 'POST', '/v1/events', { events: [{
+    id: `t-${ids++}`, name: 'Packed', time: new Date(NOON - HOUR).toISOString(), actor: device('lists'),
+    properties: { lines, tags: ['x', 'y'], none: [], long, huge: ['\u0001'.repeat(30000)], due: { time: '1969-12-31T23:59:59Z' }, worth: { money: 7 } },
+  }] })
+  const { timeline } = await w.want(200, 'POST', '/v1/query', { timeline: device('lists') })
+  const told = Object.fromEntries(timeline.items[0].properties.map((p) => [p.name, p.value]))
+  assert.deepEqual(JSON.parse(told.lines), [{ sku: 'a"b', n: 2, price: '5.50', at: new Date(NOON).toISOString() }, { sku: 'c', last: true }])
+  assert.deepEqual([told.tags, told.none, told.huge, told.due, told.worth], ['["x","y"]', '[]', '["..."]', '1969-12-31T23:59:59.000Z', '7.00'])
+  const some = JSON.parse(told.long)
+  assert.deepEqual([some.at(-1), some.slice(0, -1)], ['...', long.slice(0, some.length - 1)])
+  assert.ok(some.length > 300 && told.long.length <= 32100)
+})
+
 test('a person has the same timeline', async () => {
   const { id } = await w.want(201, 'POST', '/v1/people', { phone: w.phone(), name: 'A B' })
   await w.claim(await w.template(), { person: id })

@@ -1,7 +1,7 @@
 // tests/ops/query.test.mjs -- `tongdian query`: the answers of POST /v1/query without a server and beside one, with
 // what only the log has, and nothing written.
 import assert from 'node:assert/strict'
-import { cpSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { openShop, run } from './shop.mjs'
@@ -18,7 +18,7 @@ const QUESTIONS = [
 const now = Date.now()
 let w, folder
 before(async () => {
-  w = await openShop({ arguments: ['--engine-rows', '2048', '--clock', String(now)] })
+  w = await openShop({ arguments: ['--engine-rows', '2048', '--kernels', 'plain', '--clock', String(now)] })
   folder = join(w.data, 'events', 'engine')
   await send('first', 1200)
   await w.want(200, 'PUT', '/v1/cohorts/Threes', { rule: 'did("Name 3", count >= 2)' })
@@ -27,10 +27,7 @@ before(async () => {
   await w.stop() // into files
   await w.start()
 })
-after(async () => {
-  await w.start()
-  await w.close()
-})
+after(() => w.close())
 
 async function send(prefix, count, batch = 400) {
   for (let from = 0; from < count; from += batch) {
@@ -93,7 +90,7 @@ test('without columns all is read from the log, as far as it fits into memory', 
 test('columns of another log are not asked', () => {
   const log = join(w.data, 'events', 'log')
   renameSync(log, `${log}.away`)
-  assert.equal(run(['events', 'stat', '--data', w.data, '--log-level', 'off']).status, 0) // makes an empty one
+  mkdirSync(log)
   const r = ask(QUESTIONS[0])
   assert.equal(r.status, 1)
   assert.match(r.err, /made of another log/)
@@ -215,4 +212,66 @@ test('what is wrong with the command line is said', () => {
   const r = run(['query', '--json', '-', '--data', join(w.folder, 'nowhere')], { input: '{}' })
   assert.equal(r.status, 1)
   assert.match(r.err, /there is no data folder/)
+})
+
+test('answers are the same with every set of instructions; one that is not there is refused before anything starts', async () => {
+  assert.match(w.log, /server\.ready .*kernels="plain"/)
+  const question = QUESTIONS[1]
+  const want = answer(question)
+  for (const kernels of ['plain', 'avx2', 'auto']) {
+    const r = ask(question, ['--kernels', kernels])
+    if (kernels === 'avx2' && r.status === 2) continue // not on every processor
+    assert.equal(r.status, 0, r.err)
+    assert.deepEqual({ ...JSON.parse(r.out), took_us: undefined }, { ...want, took_us: undefined })
+  }
+  const wrong = run(words(['--kernels', 'avx1024', '--json', '-']))
+  assert.equal(wrong.status, 2)
+  assert.match(wrong.err, /--kernels takes auto, or one that this processor has \(here the best is \w+, and plain is everywhere\), not avx1024/)
+})
+
+test('a timeline is read from the log, which only one may hold', async () => {
+  await w.start()
+  const actor = { kind: 'member', value: 'm7' }
+  const beside = ask({ timeline: actor })
+  assert.equal(beside.status, 1)
+  assert.match(beside.err, /a server holds the log, which has the events: ask it/)
+})
+
+test('without a server a timeline has what the server would say', async () => {
+  const question = { timeline: { kind: 'member', value: 'm7', limit: 20, order: 'oldest' } }
+  const want = (await w.want(200, 'POST', '/v1/query', question)).timeline
+  assert.equal(want.items.length, 20)
+  await w.stop()
+  const found = answer(question).timeline
+  const table = ask(question, ['--table'])
+  assert.deepEqual(found.items.map(({ place, ...rest }) => rest), want.items.map(({ place, ...rest }) => rest))
+  assert.equal(table.status, 0, table.err)
+  assert.match(table.out, /Name \d/)
+})
+
+test('the figures of the log and its columns are the same beside a server and without one, for people and programs', async () => {
+  const words = ['events', 'stat', '--data', w.data, '--log-level', 'off']
+  const alone = JSON.parse(run([...words, '--json']).out)
+  await w.start()
+  const beside = run([...words, '--json'])
+  assert.equal(beside.status, 0, beside.err)
+  const { log, ...columns } = JSON.parse(beside.out)
+  const { log: owned, ...mine } = alone
+  assert.deepEqual(columns, mine)
+  assert.equal(owned.events > 1200 && owned.records > owned.events, true)
+  assert.deepEqual(log, { records: owned.records, segments: owned.segments, bytes: owned.bytes })
+  const sum = (rows, of) => rows.reduce((total, row) => total + row[of], 0)
+  assert.equal(sum(columns.weeks, 'files'), columns.files)
+  assert.equal(sum(columns.weeks, 'bytes'), columns.file_bytes)
+  assert.ok(sum(columns.columns, 'bytes') <= columns.file_bytes && columns.names_bytes > 0)
+  assert.ok(columns.weeks.every((week, i) => i === 0 || columns.weeks[i - 1].from < week.from))
+  assert.ok(columns.dictionaries.find((d) => d.of === 'channel').texts >= 2)
+  await w.want(200, 'POST', '/v1/events', { events: [{ id: 'behind', name: 'Behind', time: new Date(now).toISOString() }] })
+  assert.equal(JSON.parse(run([...words, '--json']).out).behind, columns.behind + 1)
+  const text = run(words)
+  assert.match(text.out, /records, [\d,]+ bytes in \d+ segments/)
+  assert.match(text.out, /week from +files +rows/)
+  assert.match(text.out, /dictionary +texts/)
+  assert.match(text.out, /A server has the log/)
+  assert.equal(run(['events', 'stat', '--nonsense']).status, 2)
 })

@@ -12,7 +12,8 @@ trap 'rm -f "$tap"' EXIT
 ok=0 bad=0
 for file in *.test.mjs; do
     echo "# $file"
-    node --test --test-reporter=tap "$file" >"$tap" 2>&1 </dev/null || :
+    # A server that a failed test left running would keep node waiting for ever.
+    timeout 300 node --test --test-reporter=tap "$file" >"$tap" 2>&1 </dev/null || :
     # Passed tests are a line each; of a failed one, all that it said.
     awk '/^ *ok / { print; next } /^ *not ok/ { bad = 1; sub(/not ok/, "FAIL") } bad { print } /^ *\.\.\.$/ { bad = 0 }' "$tap"
     p=$(sed -n 's/^# pass //p' "$tap")

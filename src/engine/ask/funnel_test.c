@@ -887,6 +887,8 @@ static void random_funnels(void)
         kit_open(&k, 170 + i, &shapes[i], 4);
         const Query q = {.view = &k.view, .crew = crew};
         for (uint32_t round = 0; round < rounds; round++) {
+            if (round == rounds / 2)
+                kit_move_some(&k);
             Asked a;
             random_special(&k, &shapes[i], must_have | (kit_below(&k, WITH_ALL + 1) & may_have),
                            &a);

@@ -115,6 +115,8 @@ static void random_lifecycles(void)
         kit_open(&k, 85 + i, &shapes[i], 3);
         const Query q = {.view = &k.view, .crew = crew};
         for (int round = 0; round < 20; round++) {
+            if (round == 10)
+                kit_move_some(&k);
             uint32_t events[KIT_EVENTS];
             int64_t bounds[80];
             Lifecycle l = {.bounds = bounds,

@@ -213,40 +213,6 @@ static uint32_t slow_ranking(Kit *k, const Slow *s, uint32_t step, Shown *out)
     return n;
 }
 
-/* ---- moved persons ------------------------------------------------------------------------------- */
-
-enum { MOVES = 12 }; /* between two slices */
-
-static uint32_t slice_of(const Kit *k, const KitRow *r, uint32_t slices)
-{
-    uint32_t slice = 0;
-    while (r->seq + 1 > (uint64_t)k->count * (slice + 1) / slices)
-        slice++;
-    return slice;
-}
-
-/* Some persons' rows in the slices before they were moved are dead: those belong to nobody here, as if they had
- * been erased. */
-static void move_some(Kit *k, uint32_t slices)
-{
-    Moved *m = moved_new();
-    for (uint32_t i = 0; i < MOVES * slices; i++) {
-        m = moved_next(m, k->rows[kit_below(k, k->count)].person);
-    }
-    for (uint32_t i = 0; i < k->view.part_count; i++)
-        k->view.parts[i]->generation = MOVES * (uint32_t)(k->view.parts[i]->head->from_seq - 1);
-    for (uint32_t i = 0; i < k->count; i++) {
-        KitRow *r = &k->rows[i];
-        const uint32_t generation = MOVES * slice_of(k, r, slices);
-        const uint32_t *at = moved_block(m, r->person / PART_BLOCK_PERSONS, generation);
-        if (at != NULL && at[r->person % PART_BLOCK_PERSONS] > generation)
-            r->person = 0;
-    }
-    k->view.moved = m;
-    if (kit_below(k, 2) == 0)
-        kit_know_dead(k);
-}
-
 /* ---- paths --------------------------------------------------------------------------------------- */
 
 static void compare_step(const Slow *s, const Shown *shown, uint32_t k, const PathStep *got)
@@ -386,10 +352,9 @@ static void random_paths(void)
         kit_open(&k, 80 + i, &SHAPES[i], 3);
         const Query q = {.view = &k.view, .crew = crew};
         const int64_t gaps[] = {0, 1800000, 86400000, 604800000, 1234567};
-        move_some(&k, 3);
+        kit_move_some(&k);
         for (int round = 0; round < 24; round++)
             others += compare_random_path(&k, &SHAPES[i], &q, gaps[kit_below(&k, 5)]);
-        moved_unref(k.view.moved);
         kit_close(&k);
     }
     CHECK(others > 20); /* else little was shown */
@@ -526,14 +491,13 @@ static void random_pairs(void)
             if (fan > 1)
                 kit_merge(&k, fan);
             else
-                move_some(&k, 4);
+                kit_move_some(&k);
             const Query q = {.view = &k.view, .crew = crew};
             for (int round = 0; round < 14; round++) {
                 uint32_t events[8];
                 const Transitions t = random_transitions(&k, &CROWDS[i], events);
                 compare_transitions(&k, &q, &t);
             }
-            moved_unref(k.view.moved);
             kit_close(&k);
         }
 }

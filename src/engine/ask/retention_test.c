@@ -280,6 +280,8 @@ static void ask_random(int rounds, uint64_t seed)
         kit_open(&k, seed + i, &shapes[i], 3);
         const Query q = {.view = &k.view, .crew = crew};
         for (int round = 0; round < rounds; round++) {
+            if (round == rounds / 2)
+                kit_move_some(&k);
             Random question;
             random_question(&k, &shapes[i], &question);
             compare_retention(&k, &q, &question.r);

@@ -467,9 +467,13 @@ static void random_segments(void)
         Kit k;
         kit_open(&k, 100 + i, &shapes[i], 4);
         const Query q = {.view = &k.view, .crew = crew};
-        const Maker m = {&k, &shapes[i], kit_sorted(&k)};
+        Maker m = {&k, &shapes[i], kit_sorted(&k)};
         uint32_t some = 0;
         for (int round = 0; round < 300; round++) {
+            if (round == 150) {
+                kit_move_some(&k);
+                m.sorted = kit_sorted(&k);
+            }
             const uint64_t count = compare_segment(&k, &q, m.sorted, random_segment(&m, 2));
             some += count > 0 && count < shapes[i].persons;
         }

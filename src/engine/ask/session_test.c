@@ -261,6 +261,8 @@ static void random_sessions(void)
         kit_open(&k, 100 + i, &shapes[i], 3);
         const Query q = {.view = &k.view, .crew = crew};
         for (int round = 0; round < 20; round++) {
+            if (round == 10)
+                kit_move_some(&k);
             int64_t bounds[9];
             random_bounds(&k, bounds, ARRAY_LEN(bounds));
             const Sessions s = {.of = {.events = kit_below(&k, 3) == 0 ? some : NULL,

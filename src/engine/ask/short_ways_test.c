@@ -58,6 +58,20 @@ static void open_random(Kit *k, uint64_t seed, uint32_t apart)
     CHECK(k->view.part_count == slices * WEEKS);
 }
 
+/* Rows of some persons of the parts so far, or of the first slice only, are dead from here on. */
+static void move_some(Kit *k, uint32_t apart)
+{
+    enum { MOVES = 8 };
+    Moved *m = moved_new();
+    for (uint32_t i = 0; i < 2 * MOVES; i++)
+        m = moved_next(m, PART_BLOCK_PERSONS + kit_below(k, PERSONS) * apart);
+    k->view.moved = m;
+    for (uint32_t i = 0; i < k->view.part_count; i++)
+        k->view.parts[i]->generation = k->view.parts[i]->head->from_seq == 1 ? 0 : MOVES;
+    if (kit_below(k, 2) == 0)
+        kit_know_dead(k);
+}
+
 static const uint32_t NAMES[] = {1, 2, 3, 4};
 static const ScanProp BY_CHANNEL[] = {{CHANNEL, 0}, {CHANNEL, 0}};
 
@@ -95,6 +109,8 @@ static void random_funnels(void)
         open_random(&k, seed, 1);
         const Query q = {.view = &k.view, .crew = crew};
         for (int round = 0; round < 30; round++) {
+            if (round == 15)
+                move_some(&k, 1);
             ScanSelect steps[4];
             for (size_t i = 0; i < ARRAY_LEN(steps); i++)
                 steps[i] = some_name(&k);
@@ -151,6 +167,8 @@ static void random_touches(void)
         open_random(&k, seed, 1);
         const Query q = {.view = &k.view, .crew = crew};
         for (int round = 0; round < 20; round++) {
+            if (round == 10)
+                move_some(&k, 1);
             Touch t = {.conversion = some_name(&k),
                        .touch = some_name(&k),
                        .look_back_ms =
@@ -195,8 +213,11 @@ static void crowded_touches(void)
         open_random(&k, seed, FAR_APART);
         k.view.batch_rows = 40;
         const Query q = {.view = &k.view, .crew = crew};
-        for (int round = 0; round < 4; round++)
+        for (int round = 0; round < 4; round++) {
+            if (round == 2)
+                move_some(&k, FAR_APART);
             compare_touch(&k, &q, some_touch(&k, NULL));
+        }
         kit_close(&k);
     }
 }
@@ -212,6 +233,8 @@ static void attributed_touches(void)
     for (uint64_t seed = 1; seed <= 6; seed++) {
         Kit k;
         open_random(&k, seed, FAR_APART);
+        if (seed % 2 == 0)
+            move_some(&k, FAR_APART);
         const Query q = {.view = &k.view, .crew = crew};
         Changes said = {.value = {WORTH, 0}, .before = SCAN_MISSING};
         const ScanProp worth = {.prop = WORTH, .changes = &said};
@@ -317,9 +340,12 @@ static void random_segments(void)
 {
     for (uint64_t seed = 1; seed <= 12; seed++) {
         Kit k;
-        open_random(&k, seed, seed % 4 == 0 ? 1 : 997);
+        const uint32_t apart = seed % 4 == 0 ? 1 : 997;
+        open_random(&k, seed, apart);
         const Query q = {.view = &k.view, .crew = crew};
         for (int round = 0; round < 30; round++) {
+            if (round == 15)
+                move_some(&k, apart);
             SegmentRange ranges[4] = {0};
             SegmentTest tests[5];
             const uint32_t count = 1 + kit_below(&k, 4);

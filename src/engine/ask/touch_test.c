@@ -280,6 +280,8 @@ static void compare_some(const KitShape *shape, uint64_t seed, bool last)
     kit_open(&k, seed, shape, 3);
     const Query q = {.view = &k.view, .crew = crew};
     for (int round = 0; round < 40; round++) {
+        if (round == 20)
+            kit_move_some(&k);
         uint32_t events[2][8];
         Touch t = {.conversion = random_select(&k, shape, events[0]),
                    .touch = random_select(&k, shape, events[1]),

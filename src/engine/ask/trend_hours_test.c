@@ -229,7 +229,6 @@ static void random_trends(void)
             ask_anything(&k, &a);
             compare(&k, &a.trend);
         }
-        moved_unref(k.view.moved);
         kit_close(&k);
     }
 }

@@ -377,24 +377,6 @@ static void random_bounds(Kit *k, Trend *t, int64_t *bounds)
     t->bounds = bounds;
 }
 
-/* Persons whose rows stand elsewhere now, that is nowhere here: the model forgets them. */
-static void move_some(Kit *k)
-{
-    Moved *moved = moved_new();
-    for (uint32_t n = 1 + kit_below(k, 40); n > 0; n--) {
-        const uint32_t person = k->rows[kit_below(k, k->count)].person;
-        moved = moved_next(moved, person);
-        uint32_t left = 0;
-        for (uint32_t i = 0; i < k->count; i++)
-            if (k->rows[i].person != person)
-                k->rows[left++] = k->rows[i];
-        k->count = left;
-    }
-    k->view.moved = moved;
-    if (kit_below(k, 3) > 0)
-        kit_know_dead(k);
-}
-
 static void random_trends(void)
 {
     static const struct {
@@ -414,7 +396,7 @@ static void random_trends(void)
         const Query q = {.view = &k.view, .crew = crew};
         for (int round = 0; round < of[i].rounds; round++) {
             if (round == of[i].rounds / 2)
-                move_some(&k);
+                kit_move_some(&k);
             uint32_t events[3];
             int64_t bounds[MANY_BUCKETS + 1];
             Trend t = random_measure(&k);
@@ -429,7 +411,6 @@ static void random_trends(void)
             }
             compare_trend(&k, &q, &t);
         }
-        moved_unref(k.view.moved);
         kit_close(&k);
     }
 }
@@ -655,6 +636,8 @@ static void random_stickiness(void)
         kit_open(&k, 60 + i, &shapes[i], 3);
         const Query q = {.view = &k.view, .crew = crew};
         for (int round = 0; round < 15; round++) {
+            if (round == 7)
+                kit_move_some(&k);
             uint32_t events[3];
             int64_t bounds[301];
             const uint32_t count = 1 + kit_below(&k, kit_below(&k, 2) == 0 ? 300 : 9);

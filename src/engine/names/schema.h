@@ -53,6 +53,14 @@ typedef enum SchemaSpace {
     SCHEMA_FIELD = 'i',   /* of the records of a list */
 } SchemaSpace;
 
+/* Values of a property that are in the log only, since the folder was opened. */
+typedef struct SchemaAside {
+    uint64_t other_type;
+    EventType came_as; /* the last of them */
+    uint64_t number;   /* too large, or with too many decimal places */
+    uint64_t texts;    /* one text too many */
+} SchemaAside;
+
 typedef struct SchemaProp {
     uint32_t id;
     Str name; /* without its space; the built-in ones have none */
@@ -63,6 +71,8 @@ typedef struct SchemaProp {
     uint32_t fields; /* EVENT_ITEMS: how many its records have */
     Dict *values;    /* EVENT_TEXT, EVENT_TEXTS: its texts; else NULL */
     uint32_t saved_values;
+    bool pinned; /* it stays although no row has it */
+    SchemaAside aside;
 } SchemaProp;
 
 typedef struct Schema Schema;

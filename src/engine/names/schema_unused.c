@@ -46,6 +46,11 @@ static inline void use(Numbers *n, uint32_t number)
     }
 }
 
+static uint32_t number_of_prop(uint32_t id)
+{
+    return id < PROP_FIRST ? 0 : id - PROP_FIRST + 1;
+}
+
 Unused *unused_new(const Schema *s)
 {
     Unused *u = calloc(1, sizeof *u);
@@ -55,8 +60,12 @@ Unused *unused_new(const Schema *s)
     u->prop_end = PROP_FIRST + s->saved_props;
     u->values = calloc(u->prop_end, sizeof *u->values);
     CHECK(u->values != NULL);
-    for (uint32_t id = 0; id < u->prop_end; id++)
-        u->values[id] = all_to(schema_prop_at(s, id)->saved_values);
+    for (uint32_t id = 0; id < u->prop_end; id++) {
+        const SchemaProp *p = schema_prop_at(s, id);
+        u->values[id] = all_to(p->saved_values);
+        if (p->pinned)
+            use(&u->props, number_of_prop(id));
+    }
     return u;
 }
 
@@ -97,11 +106,6 @@ static FilterRows rows_at(const Look *k, const PartList *list, uint32_t first)
                         .list = list,
                         .first = first,
                         .count = left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE};
-}
-
-static uint32_t number_of_prop(uint32_t id)
-{
-    return id < PROP_FIRST ? 0 : id - PROP_FIRST + 1;
 }
 
 /* Once all of them were met, nothing more can come of it. */

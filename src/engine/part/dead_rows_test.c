@@ -24,12 +24,6 @@ static void move_some(Kit *k, uint32_t n)
     k->view.moved = m;
 }
 
-static void close_kit(Kit *k)
-{
-    moved_unref(k->view.moved);
-    kit_close(k);
-}
-
 /* ---- against every row ------------------------------------------------------------------------------ */
 
 typedef struct Counted {
@@ -139,7 +133,7 @@ TEST(dead_rows_are_those_of_who_was_moved_behind_the_part)
         for (uint32_t p = 0; p < k.view.part_count; p++)
             dead += find_in(&k, k.view.parts[p]);
         CHECK(dead > 30);
-        close_kit(&k);
+        kit_close(&k);
     }
 }
 
@@ -160,7 +154,7 @@ TEST(a_part_that_is_ahead_of_what_was_known_of_it_has_the_dead_rows_of_later_mov
     }
     CHECK(before->count > 0);
     dead_rows_unref(before);
-    close_kit(&k);
+    kit_close(&k);
 }
 
 TEST(blocks_that_the_part_does_not_have_have_no_dead_rows)
@@ -261,7 +255,7 @@ TEST(what_is_known_is_known_until_somebody_of_the_parts_blocks_is_moved)
     moved_unref(held);
     k.view.moved = moved_know(m, calloc(1, sizeof(DeadRows *)), 0);
     CHECK(moved_known(k.view.moved, part) == NULL);
-    close_kit(&k);
+    kit_close(&k);
 }
 
 /* Who looks at an older map, or at a newer one, is told the same before and after. */
@@ -285,7 +279,7 @@ TEST(what_is_still_known_under_a_newer_map_says_so_to_all_maps)
     moved_unref(maps[2]);
     moved_unref(maps[1]);
     k.view.moved = maps[0];
-    close_kit(&k);
+    kit_close(&k);
 }
 
 static bool has_rows(const Kit *k, uint32_t person)
@@ -309,7 +303,7 @@ TEST(a_part_of_whose_persons_none_has_a_dead_row_is_spared_once_that_is_known)
     CHECK(moved_behind(k.view.moved, part, 0) && !moved_spares(k.view.moved, part));
     k.view.moved = moved_know(k.view.moved, found_in(&k, part), 1);
     CHECK(moved_spares(k.view.moved, part));
-    close_kit(&k);
+    kit_close(&k);
 }
 
 /* The part as it was opened: nothing of it was looked at. */
@@ -339,7 +333,7 @@ TEST(no_rows_are_found_in_a_part_whose_keys_are_damaged)
     CHECK(dead_rows_find(part, k.view.moved, before) == NULL);
     dead_rows_unref(before);
     part_unref(part);
-    close_kit(&k);
+    kit_close(&k);
 }
 
 static uint32_t pieces_known(const Part *part)
@@ -376,7 +370,7 @@ TEST(events_are_counted_without_a_key_when_it_is_known_which_are_dead)
             free(known);
         }
         part_unref(part);
-        close_kit(&k);
+        kit_close(&k);
     }
     crew_free(crew);
     CHECK(looked_at[1] > 0 && looked_at[1] <= 2); /* where the hours stand */
@@ -401,6 +395,6 @@ TEST(hours_with_fewer_events_than_are_dead_in_them_are_damage)
         known[0]->lists[list].hours->ends[PART_HOURS - 1] += MANY.rows;
     CHECK(query_trend(&k.ctx, &(Query){.view = &k.view, .crew = crew}, &all, &got) == ERR_INTERNAL);
     CHECK(atomic_load(&part->damaged));
-    close_kit(&k);
+    kit_close(&k);
     crew_free(crew);
 }

@@ -247,7 +247,6 @@ static void whole_scans(void)
         for (int round = 0; round < 40; round++)
             compare_whole(&k, shape, moved, &sum);
         CHECK(sum.wholes > 0 && sum.loose > 0);
-        moved_unref(k.view.moved);
         kit_close(&k);
     }
 }

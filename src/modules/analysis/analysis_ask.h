@@ -14,6 +14,7 @@
 #include "engine/ask/trend.h"
 #include "engine/scan/people.h"
 #include "modules/analysis/analysis.h"
+#include "request/request.h"
 
 enum { ASK_WARNINGS_MAX = 20 }; /* of the rules, in one answer */
 
@@ -25,6 +26,7 @@ typedef struct AskClock {
 
 typedef struct Asking {
     Ctx *ctx;
+    Work *work;
     Engine *engine;
     AnalysisNames names; /* its schema locked while the question is made */
     AnalysisTexts texts; /* of all its conditions */
@@ -46,6 +48,7 @@ Err ask_paths(Asking *a, const Query *q, const ApiQuery *in);
 Err ask_transitions(Asking *a, const Query *q, const ApiQuery *in);
 Err ask_sessions(Asking *a, const Query *q, const ApiQuery *in);
 Err ask_touch(Asking *a, const Query *q, const ApiQuery *in);
+Err ask_timeline(Asking *a, const Query *q, const ApiQuery *in);
 
 /* ---- the calendar ------------------------------------------------------------------------------- */
 

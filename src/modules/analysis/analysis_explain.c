@@ -17,7 +17,7 @@ enum {
 /* ---- what the log has of a person ------------------------------------------------------------------ */
 
 typedef struct Life {
-    const Event **events;
+    Event **events;
     size_t count, room, bytes;
     uint64_t forgotten; /* of the actor under way: what came before counts nowhere */
 } Life;
@@ -30,11 +30,11 @@ static Err too_many(Ctx *ctx)
         EVENTS_MAX, BYTES_MAX >> 20);
 }
 
-static void add_event(Ctx *ctx, Life *life, const Event *e)
+static void add_event(Ctx *ctx, Life *life, Event *e)
 {
     if (life->count == life->room) {
         life->room = life->room * 2 + 64;
-        const Event **more = ARENA_ARRAY(ctx->arena, const Event *, life->room);
+        Event **more = ARENA_ARRAY(ctx->arena, Event *, life->room);
         if (life->count > 0)
             memcpy(more, life->events, life->count * sizeof(Event *));
         life->events = more;
@@ -87,37 +87,18 @@ static int by_arrival(const void *a, const void *b)
     return (x->seq > y->seq) - (x->seq < y->seq);
 }
 
-/* All actors that are one person with this one now; itself, when the engine does not know it. */
-static EventActor *actors_of(Ctx *ctx, Engine *engine, EventActor who, uint32_t *count)
-{
-    EventActor *out = ARENA_ARRAY(ctx->arena, EventActor, PERSONS_ACTORS_MAX);
-    const Schema *schema = engine_schema_lock(engine);
-    const Persons *persons = schema_persons(schema);
-    const uint32_t number = schema_find_actor(schema, who);
-    const uint32_t person = number == 0 ? 0 : persons_of(persons, number);
-    *count = 0;
-    for (uint32_t ordinal = 0; person != 0; ordinal++) {
-        const uint32_t actor = persons_actor(persons, person, ordinal);
-        if (actor == 0)
-            break;
-        if (persons_of(persons, actor) == person && persons_ordinal(persons, actor) == ordinal &&
-            *count < PERSONS_ACTORS_MAX)
-            out[(*count)++] = schema_actor_of(schema, actor);
-    }
-    engine_schema_unlock(engine);
-    if (*count == 0)
-        out[(*count)++] = who;
-    return out;
-}
-
 static Err read_life(Ctx *ctx, const Explain *how, EventActor who, Life *life)
 {
     uint32_t count = 0;
-    const EventActor *actors = actors_of(ctx, how->engine, who, &count);
+    const EventActor *actors = engine_actors_with(ctx->arena, how->engine, who, &count);
     for (uint32_t i = 0; i < count; i++)
         TRY(read_actor(ctx, how, actors[i], life));
     if (life->count > 0)
         qsort(life->events, life->count, sizeof(Event *), by_arrival);
+    const Schema *names = engine_schema_lock(how->engine);
+    for (size_t i = 0; i < life->count; i++)
+        analysis_see(ctx->arena, names, ctx->settings->exponent, life->events[i]);
+    engine_schema_unlock(how->engine);
     return ERR_OK;
 }
 
@@ -249,7 +230,7 @@ Err analysis_explain(Ctx *ctx, const Explain *how, const ApiExplainQuestion *in,
     TRY(read_rules(ctx, how, in->of, rule, &cohorts));
     TRY(read_life(ctx, how, (EventActor){in->kind, in->value}, &life));
     RuleFacts facts = {.now_ms = ctx->now_ms,
-                       .events = life.events,
+                       .events = (const Event *const *)life.events,
                        .event_count = life.count,
                        .calendar = rule_calendar_fixed(&zone),
                        .segment = rule_of,

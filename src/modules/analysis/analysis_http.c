@@ -80,7 +80,13 @@ static const Question QUESTIONS[] = {
     {"sessions", offsetof(ApiQuery, sessions_is), ask_sessions,
      BAR_SERIES | BAR_INTERVAL | BAR_OUTCOME | BAR_NODES},
     {"touch", offsetof(ApiQuery, touch_is), ask_touch, BAR_SERIES | BAR_OUTCOME},
+    {"timeline", offsetof(ApiQuery, timeline_is), ask_timeline, 0},
 };
+
+bool analysis_question_reads_log(const void *question)
+{
+    return ((const ApiQuery *)question)->timeline_is == DTO_VALUE;
+}
 
 /* How many are asked; *out = the last of them. */
 static int find_questions(const ApiQuery *in, const Question **out)
@@ -135,14 +141,26 @@ static Err ask(Asking *a, const Query *q, const Question *question, const ApiQue
     return err;
 }
 
-static Err query(Work *work, Call *call)
+/* The question's own deadline, if that is earlier; 0 = none. */
+static int64_t deadline_of(const Work *work, const ApiQuery *in)
 {
-    Ctx *ctx = work->ctx;
+    if (in->deadline_ms_is != DTO_VALUE)
+        return work->deadline_us;
+    const int64_t own_us = clock_mono_us() + in->deadline_ms * 1000;
+    return work->deadline_us > 0 && work->deadline_us < own_us ? work->deadline_us : own_us;
+}
+
+static Err query(Work *whole, Call *call)
+{
+    Ctx *ctx = whole->ctx;
     const ApiQuery *in = call->body;
+    Work mine = *whole, *work = &mine;
     Asking a = {.ctx = ctx,
+                .work = work,
                 .engine = work->engine,
                 .names = analysis_names(ctx->arena, NULL, ctx->settings),
                 .answer = call->reply};
+    work->deadline_us = deadline_of(work, in);
     TRY(be_ready(work));
     const Question *question = NULL;
     const int asked = find_questions(in, &question);
@@ -215,4 +233,5 @@ const Door ANALYSIS_DOORS[] = {
     {.operation = &API_OP_ANALYSIS_QUERY, .work = query, .slow = true},
     {.operation = &API_OP_ANALYSIS_EXPLAIN, .work = explain, .slow = true},
     {.operation = &API_OP_ANALYSIS_RULE, .work = read_rule},
+    {.operation = &API_OP_ANALYSIS_PROPERTIES, .work = analysis_properties},
     {0}};

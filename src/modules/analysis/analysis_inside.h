@@ -57,3 +57,7 @@ typedef struct AnalysisColumn {
  * values of the type `wanted` there (RULE_TYPE_UNKNOWN: of any). */
 MUST_USE Err analysis_column(Ctx *ctx, const AnalysisNames *names, const RuleNode *n,
                              RuleType wanted, AnalysisColumn *out);
+
+/* The event without what questions do not see of it: values of another type than their property's, numbers that have no
+ * place; `places` of the folder's currency.  Under the schema's lock. */
+void analysis_see(Arena *arena, const Schema *names, int places, Event *e);

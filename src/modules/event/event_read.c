@@ -5,8 +5,10 @@
 
 #include "base/dto_text.h"
 #include "base/hash.h"
+#include "base/money.h"
 #include "event.api.h"
 #include "modules/person/person.h"
+#include "modules/setting/setting.h"
 
 /* ---- reading one event ------------------------------------------------------------------------------ */
 
@@ -63,17 +65,15 @@ static Err read_actor(Ctx *ctx, JsonValue v, const char *pointer, EventActor *ou
     return event_actor_hide(ctx, out);
 }
 
-static Err read_time(Ctx *ctx, JsonValue v, int64_t *out)
+static Err read_time(Ctx *ctx, JsonValue v, const char *pointer, int64_t *out)
 {
     Str text;
-    if (json_type(v) == JSON_NUMBER)
-        return json_i64(v, out) == JSON_FAULT_NONE
-                   ? ERR_OK
-                   : bad(ctx, "/time", "send RFC 3339, or milliseconds since 1970");
-    TRY(text_of(ctx, v, "/time", &text));
-    if (!dto_text_time(text, out))
-        return bad(ctx, "/time", "send RFC 3339, or milliseconds since 1970");
-    return ERR_OK;
+    bool is_time = json_i64(v, out) == JSON_FAULT_NONE;
+    if (json_type(v) != JSON_NUMBER) {
+        TRY(text_of(ctx, v, pointer, &text));
+        is_time = dto_text_time(text, out);
+    }
+    return is_time ? ERR_OK : bad(ctx, pointer, "send RFC 3339, or milliseconds since 1970");
 }
 
 /* What else than an event a record may be. */
@@ -113,7 +113,7 @@ static Err read_field(Ctx *ctx, const EventReading *how, Str key, JsonValue v, I
         if (str_same(key, texts[i].name))
             return text_of(ctx, v, texts[i].pointer, texts[i].into);
     if (str_same(key, STR("time")))
-        return read_time(ctx, v, &in->head.time_ms);
+        return read_time(ctx, v, "/time", &in->head.time_ms);
     if (str_same(key, STR("actor")))
         return read_actor(ctx, v, "/actor", &in->head.actor);
     if (str_same(key, STR("other")))
@@ -176,6 +176,52 @@ static Err add_texts(Ctx *ctx, EventBuilder *b, Str name, JsonValue list)
     return ERR_OK;
 }
 
+/* An amount: a number or its text in the folder's currency, which may stand behind the text. */
+static Err add_money(Ctx *ctx, EventBuilder *b, Str name, JsonValue v)
+{
+    const Settings *s = ctx->settings;
+    Str text = json_number_token(v);
+    Money money;
+    if (json_type(v) != JSON_NUMBER)
+        TRY(text_of(ctx, v, "/properties", &text));
+    const Str currency = str_of(s->currency);
+    const size_t digits = text.len - (str_ends_with(text, currency) ? currency.len : 0);
+    if (!money_parse(str_trim(str_slice(text, 0, digits)), s->exponent, &money))
+        return fail_field(ctx, "/properties", "event.invalid",
+                          "an amount is in %s, with at most %d decimal places", s->currency,
+                          s->exponent);
+    event_prop_money(b, name, money.fen);
+    return ERR_OK;
+}
+
+static Err add_time(Ctx *ctx, EventBuilder *b, Str name, JsonValue v)
+{
+    int64_t at_ms;
+    TRY(read_time(ctx, v, "/properties", &at_ms));
+    event_prop_time(b, name, at_ms);
+    return ERR_OK;
+}
+
+/* What JSON itself has no type for, in the form of a rule's tree (docs/formats/rules.md). */
+static const struct {
+    Str key;
+    Err (*add)(Ctx *ctx, EventBuilder *b, Str name, JsonValue v);
+} TYPED[] = {{{"money", 5}, add_money}, {{"time", 4}, add_time}};
+
+static Err add_typed(Ctx *ctx, EventBuilder *b, Str name, JsonValue object)
+{
+    JsonValue v = object;
+    Str key = STR("");
+    JsonIter it = json_fields(object);
+    if (json_next_field(&it, &key, &v) && json_count(object) == 1)
+        for (size_t i = 0; i < ARRAY_LEN(TYPED); i++)
+            if (str_same(key, TYPED[i].key))
+                return TYPED[i].add(ctx, b, name, v);
+    return bad(ctx, "/properties",
+               "an object as value is an amount, {\"money\": \"12.50\"}, or a time, {\"time\": "
+               "\"2026-01-31T12:00:00Z\"}");
+}
+
 static Err add_scalar(Ctx *ctx, EventBuilder *b, Str name, JsonValue v)
 {
     Str text;
@@ -194,10 +240,11 @@ static Err add_scalar(Ctx *ctx, EventBuilder *b, Str name, JsonValue v)
     case JSON_NULL:
         return ERR_OK; /* nothing is known: the same as not sent */
     case JSON_OBJECT:
+        return add_typed(ctx, b, name, v);
     case JSON_ARRAY:
         break;
     }
-    return bad(ctx, "/properties", "send texts, numbers, booleans, or a list of texts or records");
+    return bad(ctx, "/properties", "a list of a record is not kept: send its values one by one");
 }
 
 /* A list of records: order lines and the like. */
